@@ -1,0 +1,1 @@
+"""Knowledge distillation that proves whether it paid."""

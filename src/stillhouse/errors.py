@@ -1,0 +1,54 @@
+"""The errors a user can meet, each with its exit code.
+
+A message is one paragraph that says what went wrong, where, why, and the line that mends it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StillhouseError(Exception):
+    """Base of all errors raised on purpose; anything else that escapes is a defect of ours."""
+
+    exit_code = 1
+
+
+class UsageError(StillhouseError):
+    """The recipe, a flag or an argument is wrong."""
+
+    exit_code = 2
+
+
+class GateError(StillhouseError):
+    """The run was judged and does not meet its gate."""
+
+    exit_code = 3
+
+
+class RejectedError(StillhouseError):
+    """The data or the teacher cannot be used as they are."""
+
+    exit_code = 4
+
+
+class DamagedError(StillhouseError):
+    """A store or a run folder does not hold what its manifest says."""
+
+    exit_code = 5
+
+
+class StoppedError(StillhouseError):
+    """Stopped before the end with all work kept; the same command continues."""
+
+    exit_code = 75
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or a list of what is known."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" Known: {', '.join(names)}." if names else ""

@@ -1,0 +1,60 @@
+"""The methods. This folder is the registry: a file that ends in ``METHOD = Class`` is a method of that file's name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from importlib.metadata import entry_points
+from typing import Any
+
+from stillhouse.errors import UsageError, nearest
+from stillhouse.methods.base import Method
+
+ENTRY_POINTS = "stillhouse.methods"  # other packages: name = "package.module", a module with METHOD
+
+
+def names() -> list[str]:
+    """All methods, sorted: the files of this folder and the entry points of other packages."""
+    own = {m.name for m in pkgutil.iter_modules(__path__) if m.name != "base"}
+    return sorted(own | {e.name for e in entry_points(group=ENTRY_POINTS)})
+
+
+def get(name: str) -> type[Method]:
+    """Return the class of a method.
+
+    Raises:
+        UsageError: no method has this name; the message names the nearest.
+    """
+    if name not in names():
+        raise UsageError(f"There is no method {name!r}.{nearest(name, names())} `stillhouse methods` lists all.")
+    outside = {e.name: e.value for e in entry_points(group=ENTRY_POINTS)}
+    module = importlib.import_module(outside.get(name, f"{__name__}.{name}"))
+    method: type[Method] = module.METHOD
+    return method
+
+
+def settings(method: type[Method]) -> dict[str, Any]:
+    """Return the hyper-parameters of a method with their defaults (``inspect.Parameter.empty`` where required)."""
+    parameters = inspect.signature(method.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.name != "self"}
+
+
+def make(name: str, **given: Any) -> Method:
+    """Build a method by name with hyper-parameters, as a recipe's ``[[method]]`` gives them.
+
+    Raises:
+        UsageError: unknown method, unknown or missing hyper-parameter.
+    """
+    method = get(name)
+    known = settings(method)
+    for key in given:
+        if key not in known:
+            raise UsageError(f"[[method]] {name!r} has no setting {key!r}.{nearest(key, known)}")
+    missing = [k for k, default in known.items() if default is inspect.Parameter.empty and k not in given]
+    if missing:
+        raise UsageError(f"[[method]] {name!r} needs {', '.join(missing)}: add the line `{missing[0]} = ...`.")
+    try:
+        return method(**given)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"[[method]] {name!r}: {error}") from error

@@ -1,0 +1,241 @@
+"""The recipe: everything a run is, as typed fields; TOML in and out; the command line's flags are made from it.
+
+The recipe stops at the door: ``pipeline`` unpacks it, and no class below takes one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+import xxhash
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stillhouse.errors import UsageError, nearest
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Labels = Annotated[int, Field(ge=1)] | Literal["all"]
+Setting = bool | int | float | str | list[int] | list[float] | list[str]
+
+
+class Section(BaseModel):
+    """A table of the recipe: unknown keys are errors, values are frozen, defaults are checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Data(Section):
+    """[data]: the rows, their labels, and which rows are for what. Give exactly one of name, path, arrays."""
+
+    name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer.")
+    path: Path | None = Field(None, description="A table: .csv, .tsv or .parquet.")
+    arrays: Path | None = Field(None, description="An .npz file with the keys x (rows first) and y.")
+    target: str | None = Field(None, description="The column of a table that holds the label (empty: unlabelled row).")
+    header: bool | None = Field(None, description="Whether a CSV's first line names the columns; found by looking.")
+    drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
+    types: dict[str, Literal["numeric", "categorical"]] = Field({}, description="Column types, where looking errs.")
+    classes: list[str] | None = Field(None, description="All class names in order; default: the sorted labels found.")
+    labels: Labels = Field("all", description='Training rows that keep their label for the student, or "all".')
+    valid: Fraction = Field(0.1, description="Share of the training rows split off for choosing; 0: none.")
+    test: Fraction = Field(0.2, description="Share of the rows kept for the one final test (named sets fix their own).")
+    seed: int = Field(0, description="Seed of the splits and of the choice of labelled rows.")
+
+
+class Views(Section):
+    """[views]: augmented views of each row, replayed from (row, view, seed), so that both nets see the same."""
+
+    policy: Literal["none", "shift", "noise"] = Field("none", description="shift: images; noise: numeric columns.")
+    count: Positive = Field(1, description="Views a row, the row as it is included.")
+    strength: float = Field(2.0, ge=0.0, description="shift: pixels at most; noise: standard deviation.")
+
+
+class Training(Section):
+    """[training] and [teacher.training]: the budget and the optimiser."""
+
+    steps: Positive | None = Field(None, description="Optimiser steps.")
+    epochs: Positive | None = Field(None, description="Passes over the training rows, instead of steps.")
+    batch_size: Positive = Field(128, description="Rows a step.")
+    lr: float = Field(3e-3, gt=0.0, description="Peak learning rate of AdamW; one-cycle cosine.")
+    weight_decay: float = Field(1e-4, ge=0.0, description="AdamW's decoupled weight decay.")
+    label_smoothing: Fraction = Field(0.0, description="Smoothing of the labels: the teacher-free control.")
+    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Arithmetic of the nets.")
+    devices: Positive = Field(1, description="Processes (CPU) or accelerators.")
+    checkpoint_every: Positive = Field(200, description="Steps between checkpoints.")
+    log_every: Positive = Field(50, description="Steps between lines of metrics.jsonl.")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Training:
+        if (self.steps is not None) and (self.epochs is not None):
+            raise ValueError("give steps or epochs, not both")
+        return self
+
+
+class StudentTraining(Training):
+    """[training]: the student's, with the seeds of the comparison."""
+
+    label_weight: float = Field(0.1, ge=0.0, description="Weight of the cross-entropy on labelled rows beside methods.")
+    seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1, description="One student of each arm a seed, paired.")
+
+
+class Net(Section):
+    """The settings shared by [teacher] and [student]: a name from the zoo and its sizes."""
+
+    name: str | None = Field(None, description="A name from the zoo.")
+    settings: dict[str, Setting] = Field({}, description="Sizes and options of the named model.")
+
+
+class TeacherSection(Net):
+    """[teacher]: who teaches."""
+
+    name: str | None = Field(None, description="cnn_large, mlp_large, extra_trees, random_forest, hist_gradient_boosting")
+    file: Path | None = Field(None, description="Weights (.safetensors) for the named net: a ready teacher.")
+    labels: Labels | Literal["same"] = Field("same", description='What it may see: "same" as the student, "all", or N.')
+    folds: int = Field(5, ge=2, description="Folds of the out-of-fold answers of scikit-learn teachers.")
+    training: Training = Field(Training(), description="The teacher's own budget.")
+
+
+class StudentSection(Net):
+    """[student]: who learns."""
+
+    name: str | None = Field("mlp_tiny", description="cnn_tiny, mlp_tiny")
+
+
+class MethodEntry(BaseModel):
+    """[[method]]: one thing that is matched; further keys are the method's own settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="A name that `stillhouse methods` lists.")
+    weight: float = Field(0.9, ge=0.0, description="Factor of all its terms.")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The method's own settings."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Store(Section):
+    """[store]: how the teacher's answers are kept."""
+
+    dtype: Literal["float32", "float16"] = Field("float16", description="Precision of the stored logits.")
+    block_rows: Positive = Field(1024, description="Rows written and committed together.")
+
+
+class Controls(Section):
+    """[controls]: which reference students are trained beside the distilled one; labels_only always is."""
+
+    all_labels: bool = Field(True, description="The same student given every training label that exists.")
+    same_teacher: bool = Field(False, description="Also distil from a teacher trained on the student's own labels.")
+
+
+class Evaluation(Section):
+    """[evaluation]: how it is judged."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Of every interval.")
+    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of "no worse within m".')
+    resamples: Positive = Field(4000, description="Bootstrap resamples.")
+
+
+class Output(Section):
+    """[output]: where the run folder goes."""
+
+    dir: Path = Field(Path("runs/run"), description="The run folder; the same command again resumes it.")
+
+
+class Recipe(Section):
+    """A whole run."""
+
+    data: Data = Data()
+    views: Views = Views()
+    teacher: TeacherSection = TeacherSection()
+    student: StudentSection = StudentSection()
+    method: list[MethodEntry] = Field([MethodEntry(name="hinton")], min_length=1)
+    training: StudentTraining = StudentTraining()
+    store: Store = Store()
+    controls: Controls = Controls()
+    evaluation: Evaluation = Evaluation()
+    output: Output = Output()
+
+    def toml(self) -> str:
+        """The recipe as TOML with every default written out; reading it gives an equal recipe."""
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+    def digest(self) -> str:
+        """Hash of everything but the folder it is written to: the identity of a run."""
+        text = self.model_dump_json(exclude={"output"})
+        return xxhash.xxh3_64_hexdigest(text)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, list) else value
+
+
+def parse(table: dict[str, Any], where: str = "the recipe") -> Recipe:
+    """Check a table of settings.
+
+    Raises:
+        UsageError: names the first wrong key or value, where it stands, what is allowed, and the nearest known key.
+    """
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise UsageError(_explain(error, where)) from None
+
+
+def read(path: Path) -> Recipe:
+    """Read a recipe file; relative data paths are taken from the recipe's own folder.
+
+    Raises:
+        UsageError: the file is missing, not TOML, or not a recipe.
+    """
+    return parse(read_table(path), str(path))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Read TOML and anchor its data paths at the recipe's folder, without checking the keys yet."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no recipe at {path}. Write one with `stillhouse distill --print-recipe`.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as TOML: {error}.") from None
+    for section, key in (("data", "path"), ("data", "arrays"), ("teacher", "file")):
+        value = table.get(section, {}).get(key) if isinstance(table.get(section), dict) else None
+        if isinstance(value, str):
+            table[section][key] = str(path.parent / value)
+    return table
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay the flags over the file, table by table; lists are replaced whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    path = [str(p) for p in first["loc"]]
+    place = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key {place!r}.{nearest(path[-1], _keys(path[:-1]))} Remove or rename it."
+    more = f" ({len(error.errors()) - 1} further problems follow this one.)" if len(error.errors()) > 1 else ""
+    return f"{where}: {place or 'recipe'} = {first['input']!r}: {first['msg']}.{more} Mend that line and run again."
+
+
+def _keys(path: list[str]) -> list[str]:
+    """Known keys of the table at a path of the recipe."""
+    model: type[BaseModel] = Recipe
+    for key in path:
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,77 @@
+"""The values that travel between the parts: batches, outputs, shapes, and what a teacher is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
+
+
+class Batch(NamedTuple):
+    """The rows of one step, as both nets see them.
+
+    ``targets`` is -1 where a row has no label or its label is withheld from this learner.
+    """
+
+    inputs: Tensor  # (B, ...) float: exactly what teacher and student are given
+    targets: Tensor  # (B,) int64 in [0, C), or -1; tokens: (B, L)
+    rows: Tensor  # (B,) int64: positions in the training rows, the keys of the store
+    views: Tensor  # (B,) int64: 0 is the row as it is, v > 0 the v-th augmented view
+    mask: Tensor | None = None  # bool, leading shape of the logits: which samples or tokens count
+
+    @property
+    def labelled(self) -> Tensor:
+        """Bool, the shape of ``targets``: the rows whose label this learner may use."""
+        return self.targets >= 0
+
+
+class Outputs(NamedTuple):
+    """What a net says about a batch."""
+
+    logits: Tensor  # (..., C): any log-probabilities plus a constant per row
+    features: Mapping[str, Tensor] = NO_FEATURES  # by tap path, (B, ...) each
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The shapes of one net, known after it has seen one batch."""
+
+    classes: int
+    features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by tap path, without the batch axis
+    rows: int = 0  # number of training rows (contrastive memories are sized by it)
+    head: nn.Module | None = None  # the final classifier, where it could be found (SimKD reuses the teacher's)
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """Anything that answers a batch: a module, a scikit-learn model, an ONNX file, a service, an ensemble."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, in the order of the data's class list."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of learned parameters (nodes for trees), for the cost table."""
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Answer in inference mode, without a gradient: the same batch gives the same answer."""
+
+    def fingerprint(self) -> str:
+        """Hash of all that determines the answers (weights, structure, settings)."""
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of learned scalars in a module."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Return the tensor in float32, or unchanged where it is wider: losses never do half-precision arithmetic."""
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()

@@ -1,1 +1,70 @@
+"""The zoo: small nets to distil into, and the larger ones that teach them.
 
+A net's settings are the keyword arguments of its builder. Initialisation follows torch's global seed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from stillhouse.errors import UsageError, nearest
+from stillhouse.students.convolutional import cnn_large, cnn_tiny
+from stillhouse.students.perceptron import mlp_large, mlp_tiny
+
+NETS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (cnn_large, cnn_tiny, mlp_large, mlp_tiny)}
+
+
+def names() -> list[str]:
+    """Names of all nets of the zoo, sorted."""
+    return sorted(NETS)
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """Return the settings of a net with their defaults.
+
+    Raises:
+        UsageError: no net has this name; the message names the nearest.
+    """
+    parameters = inspect.signature(_builder(name)).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def make(name: str, *, shape: tuple[int, ...], classes: int, settings: Mapping[str, Any]) -> nn.Module:
+    """Build a net by name, in training mode, with weights drawn from torch's global generator.
+
+    Args:
+        name: One of ``names()``.
+        shape: Of one input, without the batch axis: ``(C, H, W)`` for images, ``(F,)`` for encoded tables.
+        classes: Number of logits, at least 2.
+        settings: Keyword arguments of the net's builder; what is missing has the builder's default.
+
+    Raises:
+        UsageError: unknown net or setting (with the nearest known one), a value out of range, or a shape that this
+            net cannot read.
+
+    Example:
+        >>> net = make("mlp_tiny", shape=(64,), classes=10, settings={"hidden": [32]})
+        >>> sum(p.numel() for p in net.parameters())
+        2410
+    """
+    build = _builder(name)
+    known = defaults(name)
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"The net {name!r} has no setting {key!r}.{nearest(key, known)}")
+    if classes < 2 or not shape or min(shape) < 1:
+        raise UsageError(f"A net needs at least 2 classes and an input of at least one value; got {classes}, {shape}.")
+    try:
+        return build(shape, classes, **settings)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The net {name!r} cannot be built with {dict(settings)}: {error}.") from error
+
+
+def _builder(name: str) -> Callable[..., nn.Module]:
+    if name not in NETS:
+        raise UsageError(f"There is no net {name!r} in the zoo.{nearest(name, NETS)}")
+    return NETS[name]

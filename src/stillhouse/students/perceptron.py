@@ -1,0 +1,39 @@
+"""Perceptrons: inputs of any shape, flattened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from stillhouse.students.checks import sizes
+
+
+def mlp_tiny(shape: tuple[int, ...], classes: int, *, hidden: Sequence[int] = (32,), dropout: float = 0.0) -> nn.Module:
+    """Student of one small hidden layer (2,410 parameters for 64 inputs and 10 classes)."""
+    return _perceptron(shape, classes, hidden, dropout)
+
+
+def mlp_large(
+    shape: tuple[int, ...], classes: int, *, hidden: Sequence[int] = (256, 256), dropout: float = 0.1
+) -> nn.Module:
+    """Teacher of two hidden layers of 256 units."""
+    return _perceptron(shape, classes, hidden, dropout)
+
+
+def _perceptron(shape: tuple[int, ...], classes: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
+    """Return ``flatten``, ``blocks.<i>`` (linear, ReLU, dropout) and ``head``: the paths that taps can name."""
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"dropout = {dropout} must be in [0, 1)")
+    widths = [math.prod(shape), *sizes("hidden", hidden)]
+    blocks = nn.Sequential()
+    for wide, narrow in pairwise(widths):
+        block = [nn.Linear(wide, narrow), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+        blocks.append(nn.Sequential(*block))
+    net = nn.Sequential()
+    net.add_module("flatten", nn.Flatten())
+    net.add_module("blocks", blocks)
+    net.add_module("head", nn.Linear(widths[-1], classes))
+    return net

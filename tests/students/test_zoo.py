@@ -1,0 +1,106 @@
+"""The zoo's promises: sizes, shapes, settings, seeds, and errors that help."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillhouse import students
+from stillhouse.errors import UsageError
+from stillhouse.types import count_parameters
+
+
+def make(name: str, shape: tuple[int, ...] = (1, 28, 28), classes: int = 10, **given_settings: Any) -> torch.nn.Module:
+    return students.make(name, shape=shape, classes=classes, settings=given_settings)
+
+
+def test_cnn_tiny_has_at_most_5000_parameters() -> None:
+    assert count_parameters(make("cnn_tiny")) <= 5_000
+
+
+def test_cnn_large_has_between_380000_and_500000_parameters() -> None:
+    assert 380_000 <= count_parameters(make("cnn_large")) <= 500_000
+
+
+def test_mlp_parameters_are_those_of_its_matrices() -> None:
+    net = make("mlp_tiny", (16,), 26, hidden=[32, 8])
+    assert count_parameters(net) == (16 * 32 + 32) + (32 * 8 + 8) + (8 * 26 + 26)
+
+
+@pytest.mark.parametrize("name", ["cnn_tiny", "cnn_large"])
+@given(channels=st.integers(1, 5), height=st.integers(8, 40), width=st.integers(8, 40), classes=st.integers(2, 30))
+@settings(max_examples=8, deadline=None)
+def test_convolutional_nets_read_every_image_from_8x8_up(
+    name: str, channels: int, height: int, width: int, classes: int
+) -> None:
+    net = make(name, (channels, height, width), classes)
+    logits = net(torch.randn(1, channels, height, width))  # one row in training mode: batch normalisation must not fail
+    assert logits.shape == (1, classes)
+    assert torch.isfinite(logits).all()
+
+
+@given(shape=st.lists(st.integers(1, 6), min_size=1, max_size=4), classes=st.integers(2, 9))
+@settings(max_examples=15, deadline=None)
+def test_perceptrons_read_any_shape(shape: list[int], classes: int) -> None:
+    for name in ("mlp_tiny", "mlp_large"):
+        assert make(name, tuple(shape), classes)(torch.randn(3, *shape)).shape == (3, classes)
+
+
+@pytest.mark.parametrize("name", students.names())
+def test_the_global_seed_decides_the_weights(name: str) -> None:
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(torch.cat([p.flatten() for p in make(name).parameters()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+@pytest.mark.parametrize("name", students.names())
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    net = make(name)
+    net(torch.randn(4, 1, 28, 28)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", students.names())
+def test_defaults_written_out_give_the_same_net(name: str) -> None:
+    assert str(make(name, **students.defaults(name))) == str(make(name))
+
+
+@pytest.mark.parametrize("name", students.names())
+def test_the_blocks_and_the_head_have_paths(name: str) -> None:
+    assert {"blocks.0", "head"} <= {path for path, _ in make(name).named_modules()}
+
+
+def test_an_unknown_net_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'cnn_tiny'"):
+        make("cnn_tinny")
+
+
+def test_an_unknown_setting_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'hidden'"):
+        make("mlp_tiny", hiden=[3])
+
+
+def test_a_convolution_of_a_table_names_the_nets_that_read_it() -> None:
+    with pytest.raises(UsageError, match="mlp_tiny"):
+        make("cnn_tiny", (16,))
+
+
+@pytest.mark.parametrize("hidden", [[], [0], [-1], "32", [1.5], [True], 32])
+def test_sizes_that_are_no_sizes_are_refused(hidden: Any) -> None:
+    with pytest.raises(UsageError, match="hidden"):
+        make("mlp_tiny", hidden=hidden)
+
+
+def test_dropout_of_one_is_refused() -> None:
+    with pytest.raises(UsageError, match="dropout"):
+        make("mlp_large", dropout=1.0)
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(UsageError, match="2 classes"):
+        make("mlp_tiny", classes=1)

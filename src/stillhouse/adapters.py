@@ -1,0 +1,117 @@
+"""Adapters: small learned modules that carry a student's feature into the teacher's shape.
+
+They are sized once, from the two shapes, trained beside the student and left behind when it ships.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch.nn.functional as F  # noqa: N812 - the name the field uses
+from torch import Tensor, nn
+
+from stillhouse.errors import UsageError
+
+Shape = tuple[int, ...]
+
+
+class Resize(nn.Module):
+    """Resize maps ``(N, C, H, W)`` to a fixed height and width without learning anything.
+
+    Shrinking averages areas, so that no pixel is skipped; growing interpolates bilinearly.
+
+    Args:
+        size: height and width of the result, pixels.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps of shape ``(N, C, *size)``; maps that have the size already are returned as they are."""
+        return resize(maps, self.size)
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize maps ``(N, C, H, W)`` to ``size``: areas are averaged when shrinking, bilinear when growing.
+
+    >>> import torch
+    >>> resize(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), (1, 1)).item()
+    3.0
+    """
+    here = (maps.shape[-2], maps.shape[-1])
+    if here == size:
+        return maps
+    if size[0] <= here[0] and size[1] <= here[1]:
+        return F.adaptive_avg_pool2d(maps, size)
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+class _PoolLinear(nn.Module):
+    """Average maps ``(N, C, H, W)`` over their pixels, then a linear map to ``(N, E)``."""
+
+    def __init__(self, channels: int, width: int, bias: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, width, bias=bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return cast(Tensor, self.linear(maps.mean((-2, -1))))
+
+
+def adapter(student_shape: Shape, teacher_shape: Shape, *, identity: bool = False, bias: bool = True) -> nn.Module:
+    """Build the smallest learned map from a student's feature to a teacher's.
+
+    ``(D,) -> (E,)`` and ``(L, D) -> (L, E)``: linear on the last axis. ``(C, H, W) -> (C2, H2, W2)``: 1x1 convolution
+    and, where the sizes differ, a resize, done on the side with fewer pixels (the two commute).
+    ``(C, H, W) -> (E,)``: average over pixels, then linear.
+
+    Args:
+        student_shape: shape of the student's feature without the batch axis.
+        teacher_shape: shape of the teacher's.
+        identity: return ``nn.Identity`` when the shapes are equal; else a square map is learned even then.
+        bias: whether the learned map has a bias.
+
+    Returns:
+        A module from ``(N, *student_shape)`` to ``(N, *teacher_shape)``.
+
+    Raises:
+        UsageError: no adapter joins the two shapes.
+
+    >>> adapter((8,), (16,))
+    Linear(in_features=8, out_features=16, bias=True)
+    >>> adapter((8,), (8,), identity=True)
+    Identity()
+    """
+    student_shape, teacher_shape = tuple(student_shape), tuple(teacher_shape)
+    if identity and student_shape == teacher_shape:
+        return nn.Identity()
+    match student_shape, teacher_shape:
+        case (d,), (e,):
+            return nn.Linear(d, e, bias=bias)
+        case (length, d), (other, e) if length == other:
+            return nn.Linear(d, e, bias=bias)
+        case (c, h, w), (c2, h2, w2):
+            return _map_adapter((c, h, w), (c2, h2, w2), bias)
+        case (c, _, _), (e,):
+            return _PoolLinear(c, e, bias)
+    raise UsageError(_cannot_join(student_shape, teacher_shape))
+
+
+def _map_adapter(student: tuple[int, int, int], teacher: tuple[int, int, int], bias: bool) -> nn.Module:
+    conv = nn.Conv2d(student[0], teacher[0], kernel_size=1, bias=bias)
+    if student[1:] == teacher[1:]:
+        return conv
+    shrinks = teacher[1] * teacher[2] < student[1] * student[2]
+    parts: list[nn.Module] = [Resize(teacher[1:]), conv] if shrinks else [conv, Resize(teacher[1:])]
+    return nn.Sequential(*parts)
+
+
+def _cannot_join(student: Shape, teacher: Shape) -> str:
+    return (
+        f"No adapter joins the student's feature of shape {student} to the teacher's of shape {teacher} (batch axis "
+        "left out). What can be joined: (D,) to (E,), tokens (L, D) to (L, E) of the same length L, maps (C, H, W) to "
+        "maps or to a vector (E,). Choose layers of the same kind on both sides, for instance "
+        '`student_layer = "embedding"` and `teacher_layer = "embedding"`; `stillhouse layers MODEL` lists the paths '
+        "with their shapes."
+    )

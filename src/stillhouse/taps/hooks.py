@@ -1,0 +1,108 @@
+"""The hooks of several paths, attached and read together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+
+from torch import Tensor, nn
+
+from stillhouse.errors import UsageError
+from stillhouse.taps.attention import PROJECTIONS, Scores, projection, scores, weights
+from stillhouse.taps.paths import EMBEDDING, embedding_path, find
+from stillhouse.taps.tap import Tap, first, nth
+
+
+class Taps:
+    """Forward hooks on a module that keep what the last forward left at the given paths.
+
+    Attach before ``torch.compile`` runs the module for the first time: what is compiled without hooks never fires them.
+
+    Args:
+        module: any module, plain or wrapped.
+        paths: tap paths (grammar: ``stillhouse.taps``); what ``take`` returns is keyed by them as given.
+
+    Raises:
+        UsageError: a path does not exist (names the nearest), or names a part that the module does not have.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> with Taps(net, ["0", "2:input", "embedding"]) as taps:
+    ...     _ = net(torch.zeros(5, 4))
+    ...     {path: tuple(value.shape) for path, value in taps.take().items()}
+    {'0': (5, 3), '2:input': (5, 3), 'embedding': (5, 3)}
+    """
+
+    def __init__(self, module: nn.Module, paths: Iterable[str]) -> None:
+        self._taps = {path: _tap(module, path) for path in paths}
+        self._handles = [handle for tap in self._taps.values() for handle in tap.attach()]
+
+    def take(self) -> dict[str, Tensor]:
+        """Return and clear the features of the last forward.
+
+        Raises:
+            UsageError: a tap never fired, or the module gave no tensor there; names the path and what was seen.
+        """
+        found: dict[str, Tensor] = {}
+        missing: list[str] = []
+        for path, tap in self._taps.items():
+            value = tap.take()
+            if value is None:
+                missing.append(path)
+            else:
+                found[path] = value
+        if missing:
+            raise UsageError(self._dead(missing, list(found)))
+        return found
+
+    def close(self) -> None:
+        """Remove the hooks; the module is as it was."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def __enter__(self) -> Taps:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _dead(self, missing: list[str], alive: list[str]) -> str:
+        seen = f"fired: {', '.join(map(repr, alive))}" if alive else "no tap fired"
+        for path in missing:
+            if self._taps[path].saw is not None:
+                return (
+                    f"The tap {path!r} found no tensor: the module ran but gave {self._taps[path].saw} ({seen}). Let "
+                    "the module return it (for attention weights: `output_attentions=True`), or tap another path; "
+                    "`stillhouse layers MODEL` lists them."
+                )
+        return (
+            f"The tap {missing[0]!r} never fired in the last forward ({seen}). Either no forward ran since the last "
+            "`take`, or the model did not run this layer in it (a branch not taken, an auxiliary head in eval mode), "
+            "or it was compiled before the tap was attached. Attach taps before `torch.compile`, or tap a layer that "
+            "runs; `stillhouse layers MODEL` lists those."
+        )
+
+
+def _tap(root: nn.Module, path: str) -> Tap | Scores:
+    """Find the module and the part that a path names."""
+    name, _, part = (embedding_path(root) if path == EMBEDDING else path).partition(":")
+    module = find(root, name, path)
+    if part in ("", "output"):
+        return Tap(module, lambda _args, _kwargs, output: first(output))
+    if part == "input":
+        return Tap(module, lambda args, kwargs, _output: first((args, kwargs)), before=True)
+    if part.isdecimal():
+        return Tap(module, lambda _args, _kwargs, output: nth(output, int(part)))
+    if part in PROJECTIONS:
+        return projection(module, part, path)
+    if part == "scores":
+        return scores(module, path)
+    if part == "attention":
+        return weights(module)
+    raise UsageError(
+        f"The tap path {path!r} asks for the part {part!r}, which there is not. After the colon stands output, input, "
+        f"a number, query, key, value, scores or attention: write `{name}:input`, for instance."
+    )

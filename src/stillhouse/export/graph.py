@@ -1,0 +1,145 @@
+"""ONNX: the student as a graph that runs without torch, compared with it in ONNX Runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.errors import StillhouseError, UsageError
+
+BATCHES = (
+    1,
+    2,
+    7,
+)  # compared: one row, the traced number of rows, and one that nothing else in a net is likely to have
+TOLERANCE = 1e-5  # largest difference of a probability that float32 arithmetic in another order explains
+INPUT, LOGITS, PROBABILITIES = "inputs", "logits", "probabilities"
+
+
+def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str]) -> None:
+    """Write the model as ONNX with a dynamic batch axis, and compare its probabilities at batches of 1, 2 and 7.
+
+    Raises:
+        UsageError: onnx, onnxscript or onnxruntime is not installed.
+        StillhouseError: the exporter cannot translate the model, or the graph answers differently.
+    """
+    runtime = _runtime()
+    rows = _probe(example, max(BATCHES))
+    _check_answer(model(rows), len(rows))
+    program = _translate(model, rows[:2])  # torch.export takes a traced batch of one for a constant
+    program.model.metadata_props.update(metadata)
+    program.save(str(out), external_data=False)
+    _compare(model, runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"]), rows)
+
+
+def _runtime() -> Any:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"Exporting to ONNX needs the package {error.name!r}, which is not installed: "
+            "`pip install 'stillhouse[onnx]'`, or export to safetensors."
+        ) from error
+    return onnxruntime
+
+
+class _Answer(nn.Module):
+    """What the file answers: the logits, and the probabilities that most readers want."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.model(inputs)
+        return logits, logits.softmax(-1)
+
+
+def _translate(model: nn.Module, rows: Tensor) -> Any:
+    with _quiet():
+        try:
+            return torch.onnx.export(
+                _Answer(model),
+                (rows,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=[INPUT],
+                output_names=[LOGITS, PROBABILITIES],
+                verbose=False,
+            )
+        except Exception as error:  # the exporter's errors have no common base that torch makes public
+            raise StillhouseError(
+                f"This model cannot be exported to ONNX: {_reason(error)} Its forward must be a fixed sequence "
+                "of tensor operations for any number of rows; or export the weights with the format safetensors."
+            ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress, warnings about other packages and deprecations off the user's terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reason(error: BaseException) -> str:
+    """First line of the error that began it all: the exporter wraps it in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].rstrip('.') if lines else 'no reason given'}."
+
+
+def _probe(example: Tensor, rows: int) -> Tensor:
+    """Return as many different rows as the largest batch: the examples, then the examples with noise of their size."""
+    repeated = example[torch.arange(rows) % len(example)]
+    if not repeated.is_floating_point():
+        return repeated
+    repeated = repeated.float()
+    noise = torch.randn(repeated.shape, generator=torch.Generator().manual_seed(0))
+    noise[: len(example)] = 0.0
+    return repeated + noise * repeated.std()
+
+
+def _check_answer(answer: object, rows: int) -> None:
+    if not isinstance(answer, Tensor) or answer.dim() != 2 or len(answer) != rows:
+        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise StillhouseError(
+            f"This model answers {rows} rows with {shape}, and an exported classifier answers with logits of the shape "
+            f"({rows}, classes). Wrap it in a module whose forward returns the logits alone."
+        )
+    if not torch.isfinite(answer).all():
+        raise StillhouseError(
+            "This model answers the example rows with NaN or infinity: train it again before exporting."
+        )
+
+
+def _compare(model: nn.Module, session: Any, rows: Tensor) -> None:
+    for batch in BATCHES:
+        own = model(rows[:batch]).softmax(-1)
+        (given,) = session.run([PROBABILITIES], {INPUT: rows[:batch].numpy()})
+        difference = (
+            (torch.from_numpy(given) - own).abs().max().item() if given.shape == tuple(own.shape) else float("inf")
+        )
+        if not difference <= TOLERANCE:
+            raise StillhouseError(
+                f"The ONNX file answers differently from the torch student: probabilities differ by up to "
+                f"{difference:.2g} at a batch of {batch} (allowed: {TOLERANCE:g}), so it was not kept. A layer that behaves randomly or "
+                "depends on the number of rows in eval mode does this; export to safetensors, or replace that layer."
+            )

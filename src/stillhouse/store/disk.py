@@ -1,0 +1,174 @@
+"""The only door to the file system: every read, write, rename and fsync of a store passes through here.
+
+Tests wrap the functions named in ``WRITES`` to kill the process, or to fill the disk, at each of them in turn.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from stillhouse.errors import RejectedError, StoppedError, UsageError
+
+WRITES = ("make_folder", "create", "allocate", "write_at", "sync", "replace", "sync_folder", "remove", "move")
+LOCK = "writer.lock"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into errors that name the cure.
+
+    Raises:
+        StoppedError: the disk, the quota or the file size limit is full; what was committed is kept.
+        UsageError: the place cannot be written, or is not a folder.
+        RejectedError: a symbolic link stands where a store keeps a file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoppedError(
+                f"There is no room left to write {path} ({error.strerror}). All committed blocks are kept: free some "
+                "space, or choose a smaller codec, and run the same command again."
+            ) from error
+        if error.errno in _DENIED or isinstance(error, NotADirectoryError | FileExistsError):
+            raise UsageError(
+                f"{path} cannot be written ({error.strerror}). Choose another folder, or change its permissions."
+            ) from error
+        if error.errno == errno.ELOOP:
+            raise RejectedError(
+                f"{path} is a symbolic link, and a store does not follow links, lest it write elsewhere. "
+                "Give the real path, or remove the link."
+            ) from error
+        raise
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents with modes that follow the umask."""
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def refuse_link(path: Path) -> None:
+    """Raise ``OSError`` (ELOOP) where the path itself is a symbolic link."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def create(path: Path) -> int:
+    """Open a file for writing from nothing; its mode follows the umask, and links are not followed."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def open_to_write(path: Path) -> int:
+    """Open an existing file for writing in place; links are not followed."""
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def allocate(fd: int, size: int) -> None:
+    """Reserve ``size`` bytes, so that a disk that is too small is found before the teacher is asked."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+    else:
+        os.ftruncate(fd, size)
+
+
+def write_at(fd: int, offset: int, data: bytes | memoryview) -> None:
+    """Write all of ``data`` at ``offset``."""
+    left = memoryview(data).cast("B")
+    while left:
+        written = os.pwrite(fd, left, offset)
+        left, offset = left[written:], offset + written
+
+
+def sync(fd: int) -> None:
+    """Wait until a file's bytes are on the disk."""
+    os.fsync(fd)
+
+
+def close(fd: int) -> None:
+    """Close a file."""
+    os.close(fd)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename within a folder: a reader sees the old file or the new one, never a part."""
+    source.replace(target)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a folder; the target must not exist."""
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's names are on the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, if it is there."""
+    path.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a small file at once: written beside it, synced, renamed, and the folder synced."""
+    beside = path.with_name(path.name + ".tmp")
+    fd = create(beside)
+    try:
+        write_at(fd, 0, data)
+        sync(fd)
+    finally:
+        close(fd)
+    replace(beside, path)
+    sync_folder(path.parent)
+
+
+def read_whole(path: Path) -> bytes:
+    """Read a small file; links are not followed."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
+def map_file(path: Path) -> mmap.mmap | None:
+    """Map a file for reading (None where it is empty); links are not followed."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return mmap.mmap(fd, 0, prot=mmap.PROT_READ) if os.fstat(fd).st_size else None
+    finally:
+        close(fd)
+
+
+def lock(folder: Path, wait: float) -> FileLock:
+    """Take the writer's lock of a folder; the operating system frees it when the process dies.
+
+    Args:
+        folder: the store.
+        wait: seconds to wait for another writer; negative: for ever.
+
+    Raises:
+        RejectedError: another process is writing this store.
+    """
+    held = FileLock(folder / LOCK, timeout=wait)
+    try:
+        held.acquire()
+    except Timeout:
+        raise RejectedError(
+            f"Another process is writing the store {folder}, and two writers would ask the teacher twice. "
+            "Wait until it has ended, then run the same command again: it continues from what is there."
+        ) from None
+    return held

@@ -1,0 +1,146 @@
+"""The manifest: what a store holds and the hash of every block, in JSON that detects its own damage.
+
+The first line holds the checksum of all bytes after it, so a reader needs no canonical form of JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from stillhouse.errors import DamagedError, RejectedError
+from stillhouse.store import disk
+from stillhouse.store.fields import Field
+from stillhouse.store.keys import Key
+
+NAME = "manifest.json"
+COPY = "manifest.copy.json"
+FORMAT = "stillhouse store"
+VERSION = 1
+_HEAD = '{"checksum": "%s",'
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a store holds.
+
+    Args:
+        key: what it belongs to.
+        fields: one shard each, in this order.
+        rows: number of rows.
+        views: number of views a row.
+        block_rows: rows of a block; the last block may be shorter.
+        row_hashes: xxh3-128 of the file ``row_hashes.npy``, or None where there is none.
+        blocks: for each block None (not committed) or one xxh3-128 a field over the block's bytes in its shard.
+    """
+
+    key: Key
+    fields: tuple[Field, ...]
+    rows: int
+    views: int
+    block_rows: int
+    row_hashes: str | None
+    blocks: tuple[tuple[str, ...] | None, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every block is committed."""
+        return None not in self.blocks
+
+    def block(self, index: int) -> range:
+        """The rows of a block."""
+        return range(index * self.block_rows, min(self.rows, (index + 1) * self.block_rows))
+
+    def commit(self, index: int, hashes: tuple[str, ...] | None) -> Manifest:
+        """The manifest with one more (or, with None, one less) committed block."""
+        return replace(self, blocks=(*self.blocks[:index], hashes, *self.blocks[index + 1 :]))
+
+    def row_bytes(self, field: Field) -> int:
+        """Bytes of one row with all its views in the field's shard."""
+        return self.views * field.nbytes
+
+    def header(self, field: Field) -> bytes:
+        """The ``.npy`` header (format 1.0) of the field's shard: the array is ``(rows, views, *shape)`` in C order."""
+        return npy_header((self.rows, self.views, *field.shape), field.stored)
+
+    def shard_bytes(self, field: Field) -> int:
+        """Size of the field's shard, header included."""
+        return len(self.header(field)) + self.rows * self.row_bytes(field)
+
+    def to_bytes(self) -> bytes:
+        """The file's content: deterministic, one block a line."""
+        table: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "key": dict(self.key.parts),
+            "fields": [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in self.fields],
+            "rows": self.rows,
+            "views": self.views,
+            "block_rows": self.block_rows,
+            "row_hashes": self.row_hashes,
+        }
+        lines = [f"{json.dumps(name)}: {json.dumps(value)}," for name, value in table.items()]
+        blocks = ",\n".join("null" if b is None else '["' + '", "'.join(b) + '"]' for b in self.blocks)
+        body = "\n".join(lines) + f'\n"blocks": [\n{blocks}\n]}}\n'
+        encoded = body.encode()
+        return (_HEAD % xxhash.xxh3_128_hexdigest(encoded)).encode() + b"\n" + encoded
+
+
+def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The header that ``numpy.save`` writes, magic included."""
+    file = io.BytesIO()
+    described = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, described)
+    return file.getvalue()
+
+
+def read_manifest(folder: Path, name: str = NAME) -> Manifest:
+    """Read and check a store's manifest.
+
+    Raises:
+        RejectedError: there is no store here, or a newer Stillhouse wrote it.
+        DamagedError: the bytes do not match their checksum, or are not a manifest.
+    """
+    path = folder / name
+    with disk.explained(folder):
+        disk.refuse_link(folder)
+    try:
+        with disk.explained(path):
+            data = disk.read_whole(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise RejectedError(
+            f"There is no store in {folder}: it has no {name}. Give the folder that holds one, or make it with "
+            "`stillhouse label`."
+        ) from None
+    return parse_manifest(data, path)
+
+
+def parse_manifest(data: bytes, path: Path) -> Manifest:
+    """Check a manifest's bytes and take them apart; ``path`` is for the messages."""
+    head, _, body = data.partition(b"\n")
+    if head != (_HEAD % xxhash.xxh3_128_hexdigest(body)).encode():
+        raise DamagedError(
+            f"{path}: its bytes do not match its own checksum, so it was truncated or changed. "
+            f"`stillhouse store repair {path.parent}` restores it from its copy where there is one."
+        )
+    table = json.loads(b"{" + body)
+    if table["format"] != FORMAT or table["version"] > VERSION:
+        raise RejectedError(
+            f"{path} is {table['format']!r} of version {table['version']}, and this Stillhouse reads versions up to "
+            f"{VERSION}: a newer one wrote it. Upgrade with `pip install --upgrade stillhouse`."
+        )
+    return Manifest(
+        key=Key(table["key"]),
+        fields=tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in table["fields"]),
+        rows=table["rows"],
+        views=table["views"],
+        block_rows=table["block_rows"],
+        row_hashes=table["row_hashes"],
+        blocks=tuple(None if b is None else tuple(b) for b in table["blocks"]),
+    )

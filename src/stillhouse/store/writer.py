@@ -1,0 +1,245 @@
+"""Writing a store: block by block, each one committed by a rename, so that a kill loses at most the block in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.store import disk
+from stillhouse.store.fields import RESERVED, Array, Field, narrow
+from stillhouse.store.keys import Key
+from stillhouse.store.manifest import COPY, NAME, Manifest, npy_header, read_manifest
+from stillhouse.store.reader import (
+    Damage,
+    Store,
+    check_key,
+    damaged,
+    map_shard,
+    read_row_hashes,
+    shard_name,
+)
+
+
+class Writer:
+    """Creates a store, or continues the one that is there with an equal key.
+
+    Args:
+        folder: where the store is or will be; parents are created.
+        key: what the answers belong to.
+        fields: what is kept for each (row, view).
+        rows: number of rows.
+        views: number of views a row.
+        block_rows: rows written and committed together; a store that is there keeps its own.
+        row_hashes: uint64 ``(rows,)``, the content hash of each row (``hash_rows``), so that later data that differs
+            in some rows asks for those alone.
+        wait: seconds to wait for another writer before refusing; negative: for ever.
+
+    Raises:
+        RejectedError: the folder holds another store (with the reasons) or other files, or another writer is at work.
+        DamagedError: the store that is there is damaged.
+        StoppedError: no room on the disk.
+        UsageError: the folder cannot be written, or an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        key: Key,
+        fields: Sequence[Field],
+        *,
+        rows: int,
+        views: int,
+        block_rows: int = 1024,
+        row_hashes: npt.NDArray[Any] | None = None,
+        wait: float = 0.0,
+    ) -> None:
+        self.folder = Path(folder)
+        hashes = _hash_file(row_hashes, rows)
+        wanted = _plan(key, fields, rows, views, block_rows, hashes)
+        with disk.explained(self.folder):
+            disk.refuse_link(self.folder)
+            disk.make_folder(self.folder)
+            self._lock = disk.lock(self.folder, wait)
+        self._files: list[int] = []
+        try:
+            self._manifest = self._claim(wanted)
+            self._open_shards(hashes)
+        except BaseException:
+            self._release()
+            raise
+
+    def missing(self) -> Iterator[range]:
+        """Row ranges that are not committed yet, in order, each within one block."""
+        for index in range(len(self._manifest.blocks)):
+            if self._manifest.blocks[index] is None:
+                yield self._manifest.block(index)
+
+    def put(self, start_row: int, arrays: dict[str, Array]) -> None:
+        """Write the answers to one block and commit it.
+
+        Args:
+            start_row: the first row, as ``missing`` gave it.
+            arrays: for each field ``(rows of the range, views, *shape)``.
+
+        Raises:
+            UsageError: a field is missing or unknown, a shape is wrong, or the range is not one that is missing.
+            RejectedError: values that the field's format cannot hold.
+            StoppedError: the disk is full; the committed blocks are kept.
+        """
+        index = start_row // self._manifest.block_rows
+        self._check(index, start_row, arrays)
+        self._commit(index, [narrow(f, arrays[f.name], start_row) for f in self._manifest.fields])
+
+    def close(self) -> Store:
+        """Finish: keep a second copy of a complete store's manifest, free the lock, and open the store."""
+        try:
+            if self._manifest.complete:
+                with disk.explained(self.folder / COPY):
+                    disk.write_whole(self.folder / COPY, self._manifest.to_bytes())
+        finally:
+            self._release()
+        return Store.open(self.folder, self._manifest.key)
+
+    def __enter__(self) -> Writer:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close; after an error only free the lock, since what is committed is on the disk already."""
+        if kind is None and self._lock.is_locked:
+            self.close()
+        self._release()
+
+    def _claim(self, wanted: Manifest) -> Manifest:
+        """Return the manifest that is there and belongs to the key, or write the first one."""
+        with disk.explained(self.folder):
+            names = {p.name for p in self.folder.iterdir()} - {disk.LOCK, f"{NAME}.tmp"}
+        if NAME in names:
+            there = read_manifest(self.folder)
+            check_key(self.folder, there, wanted.key)
+            _check_same(self.folder, there, wanted)
+            return there
+        if names:
+            raise RejectedError(
+                f"{self.folder} holds files that are no store's, such as {min(names)!r}, and a store would write among "
+                "them. Choose an empty or a new folder."
+            )
+        with disk.explained(self.folder / NAME):
+            disk.write_whole(self.folder / NAME, wanted.to_bytes())
+            disk.sync_folder(self.folder.parent)
+        return wanted
+
+    def _open_shards(self, hashes: bytes | None) -> None:
+        """Open the shards for writing; while nothing is committed, make those that are not whole."""
+        fresh = not any(self._manifest.blocks)
+        if hashes is not None and fresh:
+            with disk.explained(self.folder / f"{RESERVED}.npy"):
+                disk.write_whole(self.folder / f"{RESERVED}.npy", hashes)
+        for field in self._manifest.fields:
+            path = self.folder / shard_name(field)
+            state = map_shard(self.folder, self._manifest, field)
+            if isinstance(state, Damage) and not fresh:
+                raise damaged(self.folder, state)
+            with disk.explained(path):
+                whole = not isinstance(state, Damage)
+                self._files.append(disk.open_to_write(path) if whole else make_shard(path, self._manifest, field))
+        with disk.explained(self.folder):
+            disk.sync_folder(self.folder)
+        kept = read_row_hashes(self.folder, self._manifest)
+        if isinstance(kept, Damage):
+            raise damaged(self.folder, kept)
+
+    def _check(self, index: int, start_row: int, arrays: dict[str, Array]) -> None:
+        manifest = self._manifest
+        if not self._files:
+            raise UsageError(f"The writer of {self.folder} is closed. Open another one to continue the store.")
+        if set(arrays) != {f.name for f in manifest.fields}:
+            names = ", ".join(f.name for f in manifest.fields)
+            raise UsageError(f"The store {self.folder} keeps {names}, and was given {', '.join(sorted(arrays))}.")
+        if not 0 <= index < len(manifest.blocks) or manifest.block(index).start != start_row:
+            raise UsageError(f"Row {start_row} starts no block of {self.folder}. Take the ranges that missing() gives.")
+        if manifest.blocks[index] is not None:
+            raise UsageError(
+                f"The block at row {start_row} of {self.folder} is committed already and is not rewritten."
+            )
+        for field in manifest.fields:
+            expected = (len(manifest.block(index)), manifest.views, *field.shape)
+            if arrays[field.name].shape != expected:
+                raise UsageError(
+                    f"Field {field.name!r} of {self.folder} at row {start_row} needs the shape {expected} (rows, "
+                    f"views, payload), and was given {arrays[field.name].shape}."
+                )
+
+    def _commit(self, index: int, arrays: list[Array]) -> None:
+        start = self._manifest.block(index).start
+        hashes = []
+        for fd, field, array in zip(self._files, self._manifest.fields, arrays, strict=True):
+            data = array.reshape(-1).view(np.uint8).data
+            offset = len(self._manifest.header(field)) + start * self._manifest.row_bytes(field)
+            with disk.explained(self.folder / shard_name(field)):
+                disk.write_at(fd, offset, data)
+                disk.sync(fd)
+            hashes.append(xxhash.xxh3_128_hexdigest(data))
+        following = self._manifest.commit(index, tuple(hashes))
+        with disk.explained(self.folder / NAME):
+            disk.write_whole(self.folder / NAME, following.to_bytes())
+        self._manifest = following
+
+    def _release(self) -> None:
+        while self._files:
+            disk.close(self._files.pop())
+        self._lock.release()
+
+
+def make_shard(path: Path, manifest: Manifest, field: Field) -> int:
+    """Create a shard of full size with its header, zeros elsewhere, and return it open for writing."""
+    fd = disk.create(path)
+    try:
+        disk.allocate(fd, manifest.shard_bytes(field))
+        disk.write_at(fd, 0, manifest.header(field))
+        disk.sync(fd)
+    except BaseException:
+        disk.close(fd)
+        raise
+    return fd
+
+
+def _plan(key: Key, fields: Sequence[Field], rows: int, views: int, block_rows: int, hashes: bytes | None) -> Manifest:
+    names = [f.name.casefold() for f in fields]
+    if not fields or len(set(names)) < len(names):
+        raise UsageError(f"A store needs one or more fields with different names, and was given {names}.")
+    if min(rows, views, block_rows) < 1:
+        raise UsageError(f"A store needs at least one row, view and row a block; given: {rows}, {views}, {block_rows}.")
+    digest = None if hashes is None else xxhash.xxh3_128_hexdigest(hashes)
+    return Manifest(key, tuple(fields), rows, views, block_rows, digest, (None,) * -(-rows // block_rows))
+
+
+def _hash_file(row_hashes: npt.NDArray[Any] | None, rows: int) -> bytes | None:
+    if row_hashes is None:
+        return None
+    if row_hashes.shape != (rows,) or row_hashes.dtype.kind != "u":
+        raise UsageError(
+            f"row_hashes must be unsigned integers of shape ({rows},), one a row as `hash_rows` gives them; given: "
+            f"{row_hashes.dtype} {row_hashes.shape}."
+        )
+    return npy_header((rows,), np.dtype("<u8")) + row_hashes.astype("<u8").tobytes()
+
+
+def _check_same(folder: Path, there: Manifest, wanted: Manifest) -> None:
+    """Refuse a store whose key is equal but whose shapes are not: the key left something out."""
+    for name in ("fields", "rows", "views", "row_hashes"):
+        old, new = getattr(there, name), getattr(wanted, name)
+        if old != new:
+            raise RejectedError(
+                f"The store {folder} has an equal key but other {name}: {old} there, {new} asked. Choose another "
+                "folder, or delete this one to ask the teacher anew."
+            )

@@ -37,7 +37,7 @@ def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, s
     program = _translate(model, rows[:2])  # torch.export takes a traced batch of one for a constant
     program.model.metadata_props.update(metadata)
     program.save(str(out), external_data=False)
-    _compare(model, runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"]), rows)
+    _compare(model, runtime, out, rows)
 
 
 def _runtime() -> Any:
@@ -86,16 +86,15 @@ def _translate(model: nn.Module, rows: Tensor) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress, warnings about other packages and deprecations off the user's terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Keep the exporter's progress, graph dumps and deprecation warnings off the user's terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(level)
 
 
 def _reason(error: BaseException) -> str:
@@ -130,16 +129,21 @@ def _check_answer(answer: object, rows: int) -> None:
         )
 
 
-def _compare(model: nn.Module, session: Any, rows: Tensor) -> None:
+def _compare(model: nn.Module, runtime: Any, file: Path, rows: Tensor) -> None:
     for batch in BATCHES:
         own = model(rows[:batch]).softmax(-1)
-        (given,) = session.run([PROBABILITIES], {INPUT: rows[:batch].numpy()})
-        difference = (
-            (torch.from_numpy(given) - own).abs().max().item() if given.shape == tuple(own.shape) else float("inf")
-        )
+        try:
+            session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+            (given,) = session.run([PROBABILITIES], {INPUT: rows[:batch].numpy()})
+        except Exception as error:  # ONNX Runtime's errors have no common base below Exception
+            raise StillhouseError(
+                f"The ONNX file does not run at a batch of {batch}, so it was not kept: {_reason(error)} The forward "
+                "must not depend on the number of rows; or export the weights with the format safetensors."
+            ) from error
+        difference = (torch.from_numpy(given) - own).abs().max().item() if given.shape == own.shape else float("inf")
         if not difference <= TOLERANCE:
             raise StillhouseError(
                 f"The ONNX file answers differently from the torch student: probabilities differ by up to "
-                f"{difference:.2g} at a batch of {batch} (allowed: {TOLERANCE:g}), so it was not kept. A layer that behaves randomly or "
-                "depends on the number of rows in eval mode does this; export to safetensors, or replace that layer."
+                f"{difference:.2g} at a batch of {batch} (allowed: {TOLERANCE:g}), so it was not kept. A layer that is "
+                "random or depends on the number of rows in eval mode does this; replace it, or export to safetensors."
             )

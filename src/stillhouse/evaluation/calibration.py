@@ -1,0 +1,149 @@
+"""Whether a confidence of 0.8 is right eight times in ten.
+
+The expected calibration error that others print, the mean over bins of |confidence - accuracy|, is biased: a perfectly
+calibrated model has an error well above zero on 1,000 rows, the more the fewer rows. Here the square of each bin's gap
+is estimated without bias (Kumar, Liang and Ma, "Verified Uncertainty Calibration", 2019) and the root is taken once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stillhouse.evaluation.predictions import Floats, Integers
+from stillhouse.evaluation.quality import selective_risk
+from stillhouse.evaluation.resampling import Interval
+
+BINS = 15
+CURVE_POINTS = 50
+
+
+class SquaredError(NamedTuple):
+    """An unbiased estimate of a mean squared calibration gap, and its variance over the choice of rows."""
+
+    value: float
+    variance: float
+
+
+def bin_of(confidence: Floats, bins: int = BINS) -> Integers:
+    """Number of the bin of equal width, [0, 1/bins), ..., [1 - 1/bins, 1]: a confidence of exactly 1 is in the last.
+
+    >>> bin_of(np.array([0.0, 0.5, 1.0])).tolist()
+    [0, 7, 14]
+    """
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
+
+
+def squared_error(confidence: Floats, correct: Floats, bins: int = BINS) -> SquaredError:
+    """Mean over the rows of the squared gap between confidence and accuracy of a row's bin, without bias.
+
+    In a bin of n rows with gaps g_i the square of the mean gap is estimated by mean(g)^2 - var(g) / n, which has the
+    right expectation, and may be negative. Bins of one row carry no estimate of their variance and are left out.
+    """
+    which = bin_of(confidence, bins)
+    counts = np.bincount(which, minlength=bins).astype(np.float64)
+    used = counts > 1
+    gaps = confidence - correct
+    n = counts[used]
+    if not len(n):
+        return SquaredError(0.0, 0.0)
+    gap = np.bincount(which, gaps, bins)[used] / n
+    noise = np.maximum(np.bincount(which, gaps**2, bins)[used] / n - gap**2, 0.0) / (n - 1)
+    weight = n / n.sum()
+    variance = (weight**2 * (4 * np.maximum(gap**2 - noise, 0.0) * noise + 2 * noise**2)).sum()
+    return SquaredError(float((weight * (gap**2 - noise)).sum()), float(variance))
+
+
+def plain_error(confidence: Floats, correct: Floats, bins: int = BINS) -> float:
+    """The usual expected calibration error, biased upward: mean over the rows of a bin's |confidence - accuracy|."""
+    gaps = np.bincount(bin_of(confidence, bins), confidence - correct, bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def class_squared_error(log_probs: Floats, targets: Integers, bins: int = BINS) -> SquaredError:
+    """The same for the probability of every class, not only of the one said; the mean over the classes."""
+    probabilities = np.exp(log_probs)
+    parts = [
+        squared_error(probabilities[:, c], (targets == c).astype(np.float64), bins)
+        for c in range(probabilities.shape[1])
+    ]
+    deviation = np.mean([np.sqrt(p.variance) for p in parts])  # classes share rows: taken as fully correlated
+    return SquaredError(float(np.mean([p.value for p in parts])), float(deviation**2))
+
+
+def root_interval(errors: Sequence[SquaredError], rows: int, confidence: float) -> Interval:
+    """Root of the mean squared error over seeds, with a t interval on the squared scale.
+
+    Seeds share their rows, so the row part is taken as fully correlated between them; the seed part is the variance of
+    the mean over seeds.
+    """
+    from scipy.special import stdtrit
+
+    values = np.array([e.value for e in errors])
+    by_rows = float(np.mean([np.sqrt(e.variance) for e in errors]) ** 2)
+    by_seeds = float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
+    total = by_rows + by_seeds
+    below = by_rows**2 / max(rows - 1, 1) + (by_seeds**2 / (len(values) - 1) if len(values) > 1 else 0.0)
+    half = float(stdtrit(total**2 / below, (1 + confidence) / 2)) * np.sqrt(total) if total > 0 else 0.0
+    low, value, high = np.sqrt(np.maximum(values.mean() + np.array([-half, 0.0, half]), 0.0))
+    return Interval(float(value), float(low), float(high))
+
+
+def reliability_curve(nets: Sequence[Floats], targets: Integers, confidence: float) -> list[dict[str, Any]]:
+    """Accuracy against confidence in bins of equal width, with Wilson intervals; empty bins are left out.
+
+    Several seeds are pooled, but count as many rows as one of them: they answer the same rows.
+    """
+    from scipy.special import ndtri
+
+    sure = np.concatenate([np.exp(net.max(1)) for net in nets])
+    correct = np.concatenate([(net.argmax(1) == targets).astype(np.float64) for net in nets])
+    which = bin_of(sure)
+    counts = np.bincount(which, minlength=BINS)
+    z = float(ndtri((1 + confidence) / 2))
+    curve = []
+    for b in np.flatnonzero(counts):
+        n, right = counts[b] / len(nets), float(correct[which == b].mean())
+        centre = (right + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * float(np.sqrt(right * (1 - right) / n + z**2 / (4 * n**2)))
+        curve.append(
+            {
+                "from": int(b) / BINS,
+                "to": (int(b) + 1) / BINS,
+                "confidence": float(sure[which == b].mean()),
+                "accuracy": right,
+                "low": max(centre - half, 0.0),
+                "high": min(centre + half, 1.0),
+                "rows": float(n),
+            }
+        )
+    return curve
+
+
+def risk_coverage_curve(nets: Sequence[Floats], targets: Integers) -> dict[str, list[float]]:
+    """Share of errors among the most confident rows, against the share of rows answered; the mean over the seeds."""
+    risks = [selective_risk(np.exp(net.max(1)), (net.argmax(1) != targets).astype(np.float64)) for net in nets]
+    risk = np.mean(risks, axis=0)
+    points = np.unique(np.linspace(0, len(risk) - 1, min(CURVE_POINTS, len(risk))).astype(np.int64))
+    return {"coverage": ((points + 1) / len(risk)).tolist(), "risk": risk[points].tolist()}
+
+
+def fit_temperature(log_probs: Floats, targets: Integers) -> float:
+    """The temperature in [0.05, 20] that minimises the negative log-likelihood of log_softmax(log_probs / T)."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        scaled = temper(log_probs, float(np.exp(log_temperature)))
+        return float(-np.take_along_axis(scaled, targets[:, None], 1).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))
+
+
+def temper(log_probs: Floats, temperature: float) -> Floats:
+    """Log-probabilities of the same net at another temperature."""
+    from scipy.special import log_softmax
+
+    scaled: Floats = log_softmax(log_probs / temperature, axis=1)
+    return scaled

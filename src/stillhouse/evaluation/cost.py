@@ -1,0 +1,116 @@
+"""What a net costs to run: parameters, bytes, operations, milliseconds; nets that are compared take turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stillhouse.types import count_parameters
+
+BATCHES = (1, 64)
+LEAST_REPEATS, MOST_REPEATS = 10, 300
+WARM_UP = 3
+
+
+def measure_cost(module: nn.Module, example: Tensor, *, budget_seconds: float = 2.0) -> dict[str, Any]:
+    """Measure one net; see ``measure_costs``."""
+    return measure_costs({"net": module}, example, budget_seconds=budget_seconds)["net"]
+
+
+def measure_costs(
+    modules: Mapping[str, nn.Module], example: Tensor, *, budget_seconds: float = 2.0
+) -> dict[str, dict[str, Any]]:
+    """Measure nets side by side on the device where each stands, in eval mode; the mode is put back afterwards.
+
+    The nets take turns call by call, so that a busy moment of the machine hits all of them alike.
+
+    Args:
+        modules: by name.
+        example: (1 or more, ...) inputs; rows are repeated to fill a batch.
+        budget_seconds: for all timing together, about; each net and batch is called at least 10 times.
+
+    Returns:
+        By name: ``parameters``, ``bytes`` (parameters and buffers as they are stored), ``flops`` of one row (two for a
+        multiply-add; matrix products and convolutions only), ``ms_1``, ``ms_64`` (median milliseconds of a batch of 1
+        and of 64 rows), ``ms_1_p95``, ``ms_64_p95``, ``rows_per_second`` at 64.
+    """
+    modes = {name: [m.training for m in module.modules()] for name, module in modules.items()}
+    try:
+        for module in modules.values():
+            module.eval()
+        with torch.inference_mode():
+            times = {n: _timed(modules, _batch(example, n), budget_seconds / len(BATCHES)) for n in BATCHES}
+            return {
+                name: _facts(m, example) | _summary({n: times[n][name] for n in BATCHES}) for name, m in modules.items()
+            }
+    finally:
+        for name, module in modules.items():
+            for part, training in zip(module.modules(), modes[name], strict=True):
+                part.training = training
+
+
+def _batch(example: Tensor, rows: int) -> Tensor:
+    """Repeat the example's rows to a batch of this size."""
+    return example[torch.arange(rows) % len(example)]
+
+
+def _facts(module: nn.Module, example: Tensor) -> dict[str, Any]:
+    """What does not depend on the clock."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        module(_batch(example, 1).to(_device(module)))
+    held = [*module.parameters(), *module.buffers()]
+    return {
+        "parameters": count_parameters(module),
+        "bytes": sum(t.numel() * t.element_size() for t in held),
+        "flops": int(counter.get_total_flops()),
+    }
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((t.device for t in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
+
+
+def _timed(modules: Mapping[str, nn.Module], batch: Tensor, seconds: float) -> dict[str, list[float]]:
+    """Seconds of each call of each net, in turns, until the budget is spent."""
+    calls = {name: _call(module, batch) for name, module in modules.items()}
+    for call in calls.values():
+        for _ in range(WARM_UP):
+            call()
+    times: dict[str, list[float]] = {name: [] for name in modules}
+    end = time.perf_counter() + seconds
+    for done in range(MOST_REPEATS):
+        if done >= LEAST_REPEATS and time.perf_counter() > end:
+            break
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def _call(module: nn.Module, batch: Tensor) -> Callable[[], None]:
+    """One forward pass that has really ended when it returns."""
+    device = _device(module)
+    inputs = batch.to(device)
+
+    def call() -> None:
+        module(inputs)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return call
+
+
+def _summary(times: Mapping[int, list[float]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for rows, seconds in times.items():
+        median, slow = (1000 * float(x) for x in np.quantile(seconds, [0.5, 0.95]))
+        found |= {f"ms_{rows}": median, f"ms_{rows}_p95": slow}
+    return found | {"rows_per_second": 64 / (found["ms_64"] / 1000)}

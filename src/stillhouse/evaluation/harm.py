@@ -1,0 +1,81 @@
+"""What was lost, and where: classes, groups, rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.evaluation.predictions import Floats, Integers
+from stillhouse.evaluation.quality import conditional_mean
+from stillhouse.evaluation.resampling import RowResamples, share
+from stillhouse.evaluation.verdict import compare, holm, word
+
+
+def changes(
+    a: Floats, b: Floats, parts: Mapping[str, Floats], resamples: RowResamples, margin: float, confidence: float
+) -> list[dict[str, Any]]:
+    """Change of accuracy a - b in each part of the rows, worst first, tested over all parts together (Holm).
+
+    Args:
+        a: (S, N), 1 where a net of arm a has the row right.
+        b: the same of arm b, with the same seeds, or one net.
+        parts: by name, (N,) with 1 for the rows of that class or group; parts without rows are left out.
+        resamples: of the rows.
+        margin: m of "no worse within m".
+        confidence: of the intervals.
+    """
+    present = {name: where for name, where in parts.items() if where.any()}
+    differences = [compare(a, b, resamples, margin, confidence, where) for where in present.values()]
+    adjusted, margins = holm([d.p for d in differences]), holm([d.p_margin for d in differences])
+    found = [
+        {
+            "name": name,
+            "rows": int(where.sum()),
+            "value": d.interval.value,
+            "low": d.interval.low,
+            "high": d.interval.high,
+            "p": d.p,
+            "p_holm": p,
+            "verdict": word("gain", d.interval, p, p_margin, margin, confidence),
+        }
+        for (name, where), d, p, p_margin in zip(present.items(), differences, adjusted, margins, strict=True)
+    ]
+    return sorted(found, key=lambda c: (c["value"], c["name"]))
+
+
+def forgotten(student: Floats, teacher: Floats, control: Floats, rows: Integers) -> list[int]:
+    """Rows that most seeds of the student have wrong though the teacher and most seeds of the control have them right.
+
+    After Hooker et al., "What Do Compressed Deep Neural Networks Forget?" (2019).
+    """
+    lost = (student.mean(0) < 0.5) & (teacher.mean(0) > 0.5) & (control.mean(0) > 0.5)
+    return [int(r) for r in rows[lost]]
+
+
+def worst_part(
+    hits: Floats, parts: Mapping[str, Floats], resamples: RowResamples, confidence: float
+) -> dict[str, Any] | None:
+    """The class or group with the least accuracy, with the interval of that part taken by itself."""
+    present = {name: where for name, where in parts.items() if where.any()}
+    if not present:
+        return None
+    accuracies = {name: float(hits[:, where > 0].mean()) for name, where in present.items()}
+    name = min(accuracies, key=lambda n: (accuracies[n], n))
+    where = present[name]
+    sample = resamples.sample([conditional_mean(net, where) for net in hits])
+    low_high = share(sample, confidence)
+    return {"name": name, "rows": int(where.sum()), **low_high._asdict()}
+
+
+def class_parts(targets: Integers, classes: Sequence[str]) -> dict[str, Floats]:
+    """The rows of each class as 0/1 columns by class name."""
+    return {name: (targets == c).astype(np.float64) for c, name in enumerate(classes)}
+
+
+def group_parts(values: NDArray[Any]) -> dict[str, Floats]:
+    """The rows of each value of a column as 0/1 columns by the value's text."""
+    texts = np.asarray([str(v) for v in values])
+    return {str(text): (texts == text).astype(np.float64) for text in np.unique(texts)}

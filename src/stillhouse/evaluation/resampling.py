@@ -1,0 +1,156 @@
+"""Two levels of chance: which rows were tested, and which seeds were trained.
+
+A measure varies because the test rows are a sample and because each seed gives another net. Rows are shared by all
+seeds and all arms, so the two effects are crossed, not nested. Rows are resampled as in a bootstrap; five seeds are
+too few for that (a percentile bootstrap over them is far too narrow), so the seed level draws from Student's t with
+S - 1 degrees of freedom, scaled by the standard error of the seeds. ``docs/statistics.md`` holds the rule and its
+simulated coverage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.evaluation.predictions import Floats
+
+MOST_BLOCKS = 2048  # rows beyond this number are resampled in random groups: the same variance for bounded memory
+Combine = Callable[[Floats, Floats], Floats]
+
+
+class Statistic(NamedTuple):
+    """A measure as a function of sums over rows, so that resampling rows is one matrix product."""
+
+    columns: Floats  # (N, k)
+    combine: Combine  # (weighted sums (..., k), total weight (...)) -> the measure (...)
+    rows: int  # how many of the N rows it rests on
+
+
+class Sample(NamedTuple):
+    """A measure, or a difference of two, for each seed: on the rows as they are, and on resampled rows."""
+
+    seeds: Floats  # (S,)
+    replicates: Floats  # (R, S)
+    rows: int  # on which it rests
+
+    @property
+    def value(self) -> float:
+        """Mean over the seeds."""
+        return float(self.seeds.mean())
+
+
+class Spread(NamedTuple):
+    """How uncertain a mean over rows and seeds is, and from where."""
+
+    rows: float  # variance from the choice of test rows
+    seeds: float  # variance from the choice of seeds; 0 where there is one
+    df: float  # Satterthwaite's degrees of freedom of the sum
+
+    @property
+    def error(self) -> float:
+        """Standard error."""
+        return float(np.sqrt(self.rows + self.seeds))
+
+
+class Interval(NamedTuple):
+    """A figure with its two-sided confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class RowResamples:
+    """Multinomial weights of resampled rows, shared by all arms and measures, so that differences are paired."""
+
+    def __init__(self, rows: int, resamples: int, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.rows = rows
+        blocks = min(rows, MOST_BLOCKS)
+        self._order = rng.permutation(rows) if blocks < rows else None
+        self._starts = np.linspace(0, rows, blocks, endpoint=False).astype(np.int64)
+        sizes = np.diff(np.append(self._starts, rows)).astype(np.float32)
+        drawn = rng.integers(0, blocks, (resamples, blocks), dtype=np.int32)
+        drawn += blocks * np.arange(resamples, dtype=np.int32)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=resamples * blocks)
+        self._weights: NDArray[np.float32] = counts.reshape(resamples, blocks).astype(np.float32)
+        self.totals: Floats = (self._weights @ sizes).astype(np.float64)
+        self.rng = rng
+
+    def sums(self, columns: Floats) -> Floats:
+        """Sum (N, k) columns over the rows of every resample: (R, k)."""
+        if self._order is not None:
+            columns = np.add.reduceat(columns[self._order], self._starts, axis=0)
+        return (self._weights @ columns.astype(np.float32)).astype(np.float64)
+
+    def sample(self, statistics: Sequence[Statistic]) -> Sample:
+        """Take a measure of every seed of an arm, and again on every resample of the rows."""
+        combine = statistics[0].combine
+        columns = np.stack([s.columns for s in statistics], axis=1)  # (N, S, k)
+        rows, seeds, width = columns.shape
+        sums = self.sums(columns.reshape(rows, seeds * width)).reshape(-1, seeds, width)
+        values = combine(columns.sum(0), np.full(seeds, float(rows)))
+        return Sample(values, combine(sums, self.totals[:, None]), statistics[0].rows)
+
+
+def spread(sample: Sample) -> Spread:
+    """Split the variance of the mean into rows and seeds.
+
+    The part of a row that differs between seeds enters both components, so that their sum errs on the wide side by
+    that part once (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007).
+    """
+    count = len(sample.seeds)
+    by_rows = float(np.nanvar(sample.replicates.mean(1)))
+    by_seeds = float(sample.seeds.var(ddof=1) / count) if count > 1 else 0.0
+    return satterthwaite(by_rows, by_seeds, sample.rows, count)
+
+
+def satterthwaite(by_rows: float, by_seeds: float, rows: int, seeds: int) -> Spread:
+    """Join the two variances of a mean, each with its own degrees of freedom (Satterthwaite, Biometrics 1946).
+
+    >>> print(f"{satterthwaite(1.0, 1.0, rows=1000, seeds=5).df:.2f}")
+    15.94
+    """
+    below = by_rows**2 / max(rows - 1, 1) + by_seeds**2 / max(seeds - 1, 1)
+    df = (by_rows + by_seeds) ** 2 / below if below > 0 else float(max(rows - 1, 1))
+    return Spread(by_rows, by_seeds, df)
+
+
+def two_level(sample: Sample, confidence: float) -> Interval:
+    """Percentile interval of the two-level bootstrap.
+
+    Each replicate is the mean over the seeds on resampled rows plus a draw from Student's t (S - 1 degrees of
+    freedom) times the standard error of the seeds. The t draws are its evenly spaced quantiles in random order.
+    """
+    from scipy.special import stdtrit
+
+    means = sample.replicates.mean(1)
+    means = means[np.isfinite(means)]
+    count = len(sample.seeds)
+    if count > 1 and len(means):
+        levels = (np.random.default_rng(1).permutation(len(means)) + 0.5) / len(means)
+        means = means + stdtrit(count - 1, levels) * sample.seeds.std(ddof=1) / np.sqrt(count)
+    if not len(means):
+        return Interval(sample.value, float("nan"), float("nan"))
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(sample.value, min(float(low), sample.value), max(float(high), sample.value))
+
+
+def share(sample: Sample, confidence: float) -> Interval:
+    """Wilson's interval for a share of rows, with the effective number of rows that the two-level variance implies.
+
+    It keeps to [0, 1] and stays wide where every row agrees, where a bootstrap would have no width at all
+    (Korn and Graubard, Survey Methodology 1998, for the effective number).
+    """
+    from scipy.special import stdtrit
+
+    value, parts, rows = sample.value, spread(sample), sample.rows * len(sample.seeds)
+    variance = parts.rows + parts.seeds
+    effective = min(value * (1 - value) / variance, float(rows)) if 0 < value < 1 and variance > 0 else float(rows)
+    z = float(stdtrit(parts.df, (1 + confidence) / 2))
+    centre = (value + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    half = z / (1 + z**2 / effective) * np.sqrt(value * (1 - value) / effective + z**2 / (4 * effective**2))
+    return Interval(value, float(min(max(centre - half, 0.0), value)), float(max(min(centre + half, 1.0), value)))

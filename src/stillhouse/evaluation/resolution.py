@@ -1,0 +1,77 @@
+"""How many seeds or test rows it would take to see a difference of a given size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from stillhouse.evaluation.resampling import Spread, satterthwaite
+
+POWER = 0.8
+MOST_SEEDS = 50
+MOST_ROWS = 10_000_000
+
+
+class Design(NamedTuple):
+    """A number of seeds and a number of test rows."""
+
+    seeds: int
+    rows: int
+
+
+class Needed(NamedTuple):
+    """What would resolve the difference; None where that alone would not do within 50 seeds or 10 million rows."""
+
+    seeds: int | None  # with the test rows as they are
+    rows: int | None  # with the seeds as they are
+    both: Design | None  # the fewest seeds with which some number of rows does, where neither alone would
+
+
+def needed(parts: Spread, now: Design, difference: float, confidence: float) -> Needed | None:
+    """Ask what design would show a difference of this size with a power of 0.8; None where the present one does.
+
+    With one seed nothing is known about seeds, so only rows are asked for.
+
+    >>> needed(Spread(rows=4e-5, seeds=1e-5, df=50.0), Design(5, 1000), 0.01, 0.95)
+    Needed(seeds=None, rows=None, both=Design(seeds=7, rows=11000))
+    """
+
+    def resolves(seeds: int, rows: int) -> bool:
+        by_rows, by_seeds = parts.rows * now.rows / rows, parts.seeds * now.seeds / seeds
+        return _resolves(satterthwaite(by_rows, by_seeds, rows, seeds), difference, confidence)
+
+    if resolves(*now):
+        return None
+    sizes = _sizes(now.rows)
+    counts = range(now.seeds + 1, MOST_SEEDS + 1) if now.seeds > 1 else range(0)
+    seeds = _first(counts, lambda s: resolves(s, now.rows))
+    rows = _first(sizes, lambda n: resolves(now.seeds, n))
+    both = None
+    if seeds is None and rows is None and (least := _first(counts, lambda s: resolves(s, MOST_ROWS))):
+        both = Design(least, _first(sizes, lambda n: resolves(least, n)) or MOST_ROWS)
+    return Needed(seeds, rows, both)
+
+
+def _resolves(parts: Spread, difference: float, confidence: float) -> bool:
+    """Whether a difference is the two quantiles, of the level and of the power, times the standard error or more."""
+    from scipy.special import stdtrit
+
+    return bool((stdtrit(parts.df, (1 + confidence) / 2) + stdtrit(parts.df, POWER)) * parts.error <= difference)
+
+
+def _sizes(rows: int) -> list[int]:
+    """Numbers of rows to try, each 5 % above the last and rounded up to two digits."""
+    tried = np.geomspace(rows, MOST_ROWS, max(int(np.log(MOST_ROWS / rows) / np.log(1.05)), 1))
+    return sorted({_round_up(int(n)) for n in tried})
+
+
+def _first(candidates: Iterable[int], holds: Callable[[int], bool]) -> int | None:
+    return next((c for c in candidates if holds(c)), None)
+
+
+def _round_up(number: int) -> int:
+    """Two leading digits are enough for an estimate of an estimate."""
+    unit: int = 10 ** max(len(str(number)) - 2, 0)
+    return -(-number // unit) * unit

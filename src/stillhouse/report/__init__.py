@@ -1,1 +1,5 @@
+"""From a run folder to one self-contained page: ``write`` for a run, ``compare`` for several side by side."""
 
+from stillhouse.report.page import write
+
+__all__ = ["write"]

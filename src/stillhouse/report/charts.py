@@ -1,0 +1,229 @@
+"""The pictures of the report, each a pure function from figures to markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stillhouse.report.svg import Axis, Drawing, Scale, frame, padded
+from stillhouse.report.wording import Arm, count, percent
+
+WIDTH, HEIGHT = 420.0, 270.0  # of a framed chart: legible when a phone shows it at nine tenths
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 26.0, 44.0
+ROW_WIDTH, ROW_HEIGHT = 240.0, 26.0  # of the one-row pictures inside tables
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its interval; ``low`` and ``high`` equal ``value`` where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line over steps with a band around it."""
+
+    arm: Arm
+    label: str
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model of a scatter: its cost, and its figure with an interval."""
+
+    arm: Arm
+    x: float
+    y: Interval
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bin of a reliability diagram: all shares of one, ``count`` in rows."""
+
+    confidence: float
+    accuracy: Interval
+    count: float
+
+
+def row_scale(intervals: Sequence[Interval], include: Sequence[float] = (0.0,)) -> Scale:
+    """Return the common scale of the one-row pictures of a table."""
+    ends = [*include, *(i.low for i in intervals), *(i.high for i in intervals)]
+    low, high = padded(ends)
+    return Scale(low, high, 6, ROW_WIDTH - 6)
+
+
+def interval_row(interval: Interval, scale: Scale, css: str, name: str, guides: Sequence[float] = ()) -> str:
+    """Draw one interval against zero; ``guides`` are further vertical lines (margins)."""
+    drawing = Drawing(ROW_WIDTH, ROW_HEIGHT, name, "chart row")
+    middle = ROW_HEIGHT / 2
+    for guide in guides:
+        drawing.line(scale(guide), 0, scale(guide), ROW_HEIGHT, "guide")
+    drawing.line(scale(0.0), 0, scale(0.0), ROW_HEIGHT, "zero")
+    drawing.line(scale(interval.low), middle, scale(interval.high), middle, f"{css} whisker")
+    for end in (interval.low, interval.high):
+        drawing.line(scale(end), middle - 4, scale(end), middle + 4, f"{css} whisker")
+    drawing.mark(scale(interval.value), middle, "disc", css)
+    return drawing.html()
+
+
+def bar_row(interval: Interval, scale: Scale, css: str, name: str) -> str:
+    """Draw one signed bar from zero, with its interval as a thin line over it."""
+    drawing = Drawing(ROW_WIDTH, ROW_HEIGHT, name, "chart row")
+    start, end = sorted((scale(0.0), scale(interval.value)))
+    drawing.add("rect", f"{css} bar", x=start, y=6, width=max(end - start, 0.5), height=ROW_HEIGHT - 12)
+    drawing.line(scale(0.0), 0, scale(0.0), ROW_HEIGHT, "zero")
+    if interval.high > interval.low:
+        middle = ROW_HEIGHT / 2
+        drawing.line(scale(interval.low), middle, scale(interval.high), middle, "thin")
+    return drawing.html()
+
+
+def axis_row(scale: Scale, write: Callable[[float], str]) -> str:
+    """Draw the axis that the rows of a table share; it stands under the last of them."""
+    drawing = Drawing(ROW_WIDTH, 20, "", "chart row")
+    drawing.root.attrib.update({"aria-hidden": "true"})
+    drawing.line(scale.start, 1, scale.end, 1, "axis")
+    for value in scale.ticks(4):
+        drawing.line(scale(value), 1, scale(value), 5, "axis")
+        drawing.text(scale(value), 17, write(value), "tick", "middle")
+    return drawing.html()
+
+
+def curves(series: Sequence[Series], name: str, x_axis: Axis, y_axis: Axis) -> str:
+    """Draw lines over training steps; a band shows the seeds' range."""
+    low, high = padded([v for s in series for v in (*s.low, *s.high)], 0.04)
+    x = Scale(0.0, max(max(s.x) for s in series), LEFT, WIDTH - RIGHT)
+    y = Scale(low, high, HEIGHT - BOTTOM, TOP)
+    drawing = Drawing(WIDTH, HEIGHT, name)
+    frame(drawing, x, y, x_axis, y_axis)
+    for s in series:
+        upper = [(x(a), y(b)) for a, b in zip(s.x, s.high, strict=True)]
+        lower = [(x(a), y(b)) for a, b in zip(s.x, s.low, strict=True)]
+        drawing.path(upper + lower[::-1], f"{s.arm.css} band", closed=True)
+    for s in series:
+        line = [(x(a), y(b)) for a, b in zip(s.x, s.y, strict=True)]
+        drawing.path(line, f"{s.arm.css} curve {s.arm.shape}")
+    return drawing.html()
+
+
+def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis) -> str:
+    """Draw quality against cost on a logarithmic axis, each model with its interval.
+
+    Models of equal cost stand side by side, so that their intervals can be told apart.
+    """
+    low, high = padded([v for p in points for v in (p.y.low, p.y.high)], 0.1)
+    xs = [p.x for p in points]
+    x = Scale(min(xs) / 1.6, max(xs) * 1.6, LEFT, WIDTH - RIGHT, log=True)
+    y = Scale(low, high, HEIGHT - BOTTOM, TOP)
+    drawing = Drawing(WIDTH, HEIGHT, name)
+    frame(drawing, x, y, x_axis, y_axis)
+    for place, point in _side_by_side(points, x):
+        drawing.line(place, y(point.y.low), place, y(point.y.high), f"{point.arm.css} whisker")
+        drawing.mark(place, y(point.y.value), point.arm.shape, point.arm.css, point.arm.label)
+    return drawing.html()
+
+
+def _side_by_side(points: Sequence[Point], x: Scale, gap: float = 11.0) -> list[tuple[float, Point]]:
+    """Spread the points whose marks would lie on one another around their common place."""
+    groups: list[list[Point]] = []
+    for point in sorted(points, key=lambda p: p.x):
+        near = groups and abs(x(groups[-1][0].x) - x(point.x)) < gap
+        groups[-1].append(point) if near else groups.append([point])
+    return [(x(p.x) + (i - (len(g) - 1) / 2) * gap, p) for g in groups for i, p in enumerate(g)]
+
+
+def reliability(bins: Sequence[Bin], arm: Arm, name: str) -> str:
+    """Draw accuracy against confidence with intervals, and under it how many rows each bin holds."""
+    low = min([b.confidence for b in bins] + [b.accuracy.low for b in bins] + [0.9])
+    low = max(0.0, int(low * 10) / 10)
+    x, y = Scale(low, 1.0, LEFT, WIDTH - RIGHT), Scale(low, 1.0, HEIGHT - BOTTOM, TOP)
+    drawing = Drawing(WIDTH, HEIGHT, name)
+    frame(drawing, x, y, Axis("confidence", _whole_percent), Axis("accuracy", _whole_percent))
+    drawing.line(x(low), y(low), x(1.0), y(1.0), "guide")
+    most = max(b.count for b in bins)
+    for b in bins:
+        place, height = x(b.confidence), 34 * b.count / most if most else 0.0
+        drawing.add("rect", "share", x=place - 5, y=y.start - height, width=10, height=height)
+    for b in bins:
+        place = x(b.confidence)
+        drawing.line(place, y(b.accuracy.low), place, y(b.accuracy.high), f"{arm.css} whisker")
+        tip = f"confidence {percent(b.confidence)}, accuracy {percent(b.accuracy.value)}, {count(b.count)} rows"
+        drawing.mark(place, y(b.accuracy.value), arm.shape, arm.css, tip)
+    return drawing.html()
+
+
+def confusion(shares: Sequence[Sequence[float]], classes: Sequence[str], name: str) -> str:
+    """Draw a confusion matrix: rows are the true classes, a cell is its share of the row (0 to 1).
+
+    Up to 12 classes the shares stand in the cells; up to 30 the classes are named along the sides.
+    """
+    count_ = len(classes)
+    left = 74.0 if count_ <= 30 else 16.0
+    cell = (WIDTH - left - 4) / count_
+    drawing = Drawing(WIDTH, 18 + cell * count_ + (70 if count_ <= 30 else 20), name)
+    for i, row in enumerate(shares):
+        for j, share in enumerate(row):
+            _cell(drawing, left + j * cell, 18 + i * cell, cell, share, (classes[i], classes[j]), count_ <= 12)
+    if count_ <= 30:
+        for i, label in enumerate(classes):
+            drawing.text(left - 6, 18 + (i + 0.5) * cell + 4, clipped(label, 10), "tick", "end")
+            _column_label(drawing, left + (i + 0.5) * cell, 18 + count_ * cell, label, cell)
+    drawing.text(left, 11, "predicted →", "label")
+    drawing.text(left - 6, 11, "true ↓", "label", "end") if count_ <= 30 else None
+    return drawing.html()
+
+
+def _cell(
+    drawing: Drawing, x: float, y: float, size: float, share: float, pair: tuple[str, str], written: bool
+) -> None:
+    css = "hit" if pair[0] == pair[1] else "miss"
+    tip = f"true {pair[0]}, predicted {pair[1]}: {percent(share)}"
+    # Square root: mistakes of one in a hundred stay visible beside a diagonal of ninety-nine. At most a half: the ink
+    # of the page keeps its contrast on every cell, in light and in dark.
+    opacity = 0.5 * max(share, 0.0) ** 0.5
+    drawing.add("rect", css, tip, x=x, y=y, width=size - 1, height=size - 1, fill_opacity=opacity)
+    if written and round(100 * share) > 0:
+        drawing.text(x + size / 2, y + size / 2 + 4, f"{100 * share:.0f}", "cell", "middle")
+
+
+def _column_label(drawing: Drawing, x: float, y: float, label: str, cell: float) -> None:
+    if len(label) * 7 < cell:
+        drawing.text(x, y + 15, label, "tick", "middle")
+    else:
+        label = clipped(label, 10)
+        element = drawing.add("text", "tick", x=x, y=y + 8, text_anchor="end", transform=f"rotate(-60 {x:.1f} {y:.1f})")
+        element.text = label
+
+
+def probabilities_row(student: float, teacher: float, name: str) -> str:
+    """Draw the probability that the student (bar) and the teacher (diamond) give to one class."""
+    scale = Scale(0.0, 1.0, 5, 115)
+    drawing = Drawing(120, 14, name, "chart small")
+    drawing.line(scale(0.0), 7, scale(1.0), 7, "grid")
+    drawing.add("rect", "arm-distilled bar", x=scale(0.0), y=3, width=110 * student, height=8)
+    drawing.mark(scale(teacher), 7, "diamond", "arm-teacher")
+    return drawing.html()
+
+
+def swatch(arm: Arm) -> str:
+    """Draw an arm's mark alone, for a legend or beside its name."""
+    drawing = Drawing(14, 14, "", "swatch")
+    drawing.root.attrib.update({"aria-hidden": "true"})
+    drawing.mark(7, 7, arm.shape, arm.css)
+    return drawing.html()
+
+
+def clipped(label: str, length: int) -> str:
+    """Shorten a long name, with an ellipsis in place of what is left out."""
+    return label if len(label) <= length else f"{label[: length - 1]}…"
+
+
+def _whole_percent(value: float) -> str:
+    return f"{100 * value:.0f} %"

@@ -1,0 +1,170 @@
+"""A run folder read back: what the report is made of, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.errors import DamagedError, UsageError
+
+SCHEMA = 1  # of scores.json: the only one this version can draw
+TEACHER_SEED = "-"
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What every model said about the test rows (``predictions.npz``)."""
+
+    rows: Array  # (N,) int64: positions in the test split's source
+    targets: Array  # (N,) int64
+    log_probs: dict[str, dict[str, Array]]  # arm -> seed -> (N, C) float32, nats
+
+    def probabilities(self, arm: str, seed: str | None = None) -> Array | None:
+        """Return (N, C) probabilities of one fit, or None where the arm is absent; default: its first seed."""
+        seeds = self.log_probs.get(arm)
+        if not seeds:
+            return None
+        chosen = seed if seed in seeds else next(iter(seeds))
+        return np.exp(seeds[chosen].astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The test rows on which student and teacher disagree most (``gallery.npz``)."""
+
+    rows: Array  # (K,) int64: a subset of Answers.rows, worst first
+    inputs: Array  # (K, ...) as the user gave them: images, numbers or text
+    columns: tuple[str, ...] = ()  # names of the columns, for tables
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run folder; what is absent is empty or None, and its section is left out."""
+
+    folder: Path
+    scores: dict[str, Any]
+    run: dict[str, Any] = field(default_factory=dict)
+    costs: dict[str, Any] = field(default_factory=dict)
+    recipe: str = ""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    answers: Answers | None = None
+    gallery: Gallery | None = None
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the data, as text."""
+        return [str(name) for name in self.scores.get("classes", [])]
+
+
+def read(folder: Path) -> RunFiles:
+    """Read what a run left behind.
+
+    Raises:
+        UsageError: the folder holds no scores yet, or scores of another schema.
+        DamagedError: a file is there and cannot be read.
+    """
+    scores = _json(folder / "scores.json")
+    if not scores:
+        raise UsageError(
+            f"There is nothing to report in {folder}: it holds no scores.json, so the run was not judged yet. "
+            f"Run `stillhouse evaluate {folder}` first."
+        )
+    if scores.get("schema") != SCHEMA:
+        raise UsageError(
+            f"{folder / 'scores.json'} has schema {scores.get('schema')!r}, and this version draws schema {SCHEMA}. "
+            f"Judge the run again with this version: `stillhouse evaluate {folder}`."
+        )
+    return RunFiles(
+        folder=folder,
+        scores=scores,
+        run=_json(folder / "run.json"),
+        costs=_json(folder / "costs.json") or scores.get("costs") or {},
+        recipe=_text(folder / "recipe.toml"),
+        metrics=_metrics(folder / "metrics.jsonl"),
+        answers=_answers(folder / "predictions.npz"),
+        gallery=_gallery(folder / "gallery.npz"),
+    )
+
+
+def _text(path: Path) -> str:
+    if not path.exists():
+        return ""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        value = json.loads(text) if text else {}
+    except json.JSONDecodeError as error:
+        raise _damaged(path, error) from error
+    if not isinstance(value, dict):
+        raise _damaged(path, "it does not hold a JSON object")
+    return value
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    """Read the lines that are whole: a run that was killed may have left half a line at the end."""
+    *whole, last = _text(path).split("\n")
+    lines = [_line(path, text) for text in whole if text.strip()]
+    try:
+        return [*lines, _line(path, last)] if last.strip() else lines
+    except DamagedError:
+        return lines
+
+
+def _line(path: Path, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _damaged(path, error) from error
+    if not isinstance(value, dict):
+        raise _damaged(path, "a line does not hold a JSON object")
+    return value
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and numpy each raise their own on damaged bytes
+        raise _damaged(path, error) from error
+
+
+def _answers(path: Path) -> Answers | None:
+    arrays = _arrays(path)
+    if not {"rows", "targets"} <= arrays.keys():
+        return None
+    log_probs: dict[str, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        arm, slash, seed = name.rpartition("/")
+        if slash and array.ndim == 2:
+            log_probs.setdefault(arm, {})[seed] = array
+    return Answers(arrays["rows"], arrays["targets"], log_probs)
+
+
+def _gallery(path: Path) -> Gallery | None:
+    arrays = _arrays(path)
+    if not {"rows", "inputs"} <= arrays.keys():
+        return None
+    columns = tuple(str(name) for name in arrays.get("columns", ()))
+    return Gallery(arrays["rows"], arrays["inputs"], columns)
+
+
+def _damaged(path: Path, why: object) -> DamagedError:
+    return DamagedError(
+        f"{path} cannot be read: {why}. The file is damaged or was not written by stillhouse. "
+        f"Delete it and run the command that made the run again; finished stages are kept."
+    )

@@ -1,0 +1,85 @@
+"""The test rows on which student and teacher disagree most, shown as what they are: images, tables or text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stillhouse.report.charts import probabilities_row
+from stillhouse.report.folder import Answers, Array, Gallery, RunFiles
+from stillhouse.report.png import as_bytes, data_uri
+from stillhouse.report.wording import percent
+
+MOST_ROWS, MOST_CLASSES, MOST_COLUMNS, MOST_CHARACTERS = 12, 4, 12, 2000
+
+
+def cards(run: RunFiles) -> list[dict[str, Any]]:
+    """Return one card a row: the input, the true class, and the probabilities that both sides give."""
+    if run.gallery is None or run.answers is None:
+        return []
+    teacher, student = run.answers.probabilities("teacher"), run.answers.probabilities("distilled", shipped(run))
+    if teacher is None or student is None:
+        return []
+    position = {int(row): i for i, row in enumerate(run.answers.rows)}
+    pictures = _pictures(run.gallery)
+    found = []
+    for k, row in enumerate(run.gallery.rows[:MOST_ROWS]):
+        at = position.get(int(row))
+        if at is not None:
+            card = _card(run.classes, run.answers, at, student[at], teacher[at])
+            found.append(card | {"row": int(row)} | _input(run.gallery, k, pictures))
+    return found
+
+
+def shipped(run: RunFiles) -> str | None:
+    """Return the seed of the student that ships, where the run says which it is."""
+    seed = run.run.get("shipped_seed")
+    return None if seed is None else str(seed)
+
+
+def _card(classes: list[str], answers: Answers, at: int, student: Array, teacher: Array) -> dict[str, Any]:
+    names = classes if len(classes) == len(student) else [str(i) for i in range(len(student))]
+    truth = int(answers.targets[at])
+    said = {"student": int(student.argmax()), "teacher": int(teacher.argmax())}
+    ranked = np.argsort(-np.maximum(student, teacher), kind="stable")
+    shown = list(dict.fromkeys([said["teacher"], said["student"], *([truth] if truth >= 0 else []), *map(int, ranked)]))
+    return {
+        "truth": names[truth] if 0 <= truth < len(names) else "",
+        "student": names[said["student"]],
+        "teacher": names[said["teacher"]],
+        "right": [side for side, c in said.items() if c == truth],
+        "classes": [_class_row(names[c], float(student[c]), float(teacher[c])) for c in shown[:MOST_CLASSES]],
+    }
+
+
+def _class_row(name: str, student: float, teacher: float) -> dict[str, str]:
+    spoken = f"{name}: student {percent(student)}, teacher {percent(teacher)}"
+    return {
+        "name": name,
+        "student": percent(student, 0),
+        "teacher": percent(teacher, 0),
+        "plot": probabilities_row(student, teacher, spoken),
+    }
+
+
+def _pictures(gallery: Gallery) -> list[str]:
+    """Return the rows as images where they are images: (K, H, W) or with channels."""
+    if gallery.inputs.ndim not in (3, 4) or gallery.inputs.dtype.kind not in "fiub":
+        return []
+    return [data_uri(image) for image in as_bytes(gallery.inputs[:MOST_ROWS])]
+
+
+def _input(gallery: Gallery, k: int, pictures: list[str]) -> dict[str, Any]:
+    if pictures:
+        return {"image": pictures[k], "columns": [], "text": "", "more": 0}
+    if gallery.inputs.ndim == 1:
+        return {"image": "", "columns": [], "text": str(gallery.inputs[k])[:MOST_CHARACTERS], "more": 0}
+    values = gallery.inputs[k].reshape(-1)
+    names = gallery.columns if len(gallery.columns) == len(values) else [f"column {i}" for i in range(len(values))]
+    columns = [(name, _value(value)) for name, value in zip(names, values, strict=True)]
+    return {"image": "", "columns": columns[:MOST_COLUMNS], "text": "", "more": max(0, len(columns) - MOST_COLUMNS)}
+
+
+def _value(value: Any) -> str:
+    return f"{float(value):.6g}" if isinstance(value, np.floating) else str(value)

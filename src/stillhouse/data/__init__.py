@@ -1,1 +1,28 @@
+"""Data: named sets, tables, arrays and the user's own loaders; splits, encoders, replayed views and training order."""
 
+from stillhouse.data.encoders import Encoder, encoder_from_state, fit_encoder
+from stillhouse.data.loaders import from_torch
+from stillhouse.data.prepared import Prepared, Rows, prepare
+from stillhouse.data.reader import read, read_inputs
+from stillhouse.data.source import Source
+from stillhouse.data.splits import Split, choose_labelled, split
+from stillhouse.data.stream import Stream
+from stillhouse.data.views import Views
+
+__all__ = [
+    "Encoder",
+    "Prepared",
+    "Rows",
+    "Source",
+    "Split",
+    "Stream",
+    "Views",
+    "choose_labelled",
+    "encoder_from_state",
+    "fit_encoder",
+    "from_torch",
+    "prepare",
+    "read",
+    "read_inputs",
+    "split",
+]

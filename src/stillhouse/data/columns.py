@@ -1,0 +1,104 @@
+"""Cells of table columns: which are missing, which are numbers, and how a category is written."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.data.labels import first_five
+from stillhouse.errors import RejectedError
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+ColumnType: TypeAlias = Literal["numeric", "categorical"]
+
+# What CSV writers leave for "nothing here"; "?" is the UCI repository's. A category of such a name shares its bucket.
+MISSING = frozenset({"", "?", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None", "NaT"})
+MOST_CATEGORIES = 256  # one-hot columns of one table column at most; rarer categories share the bucket for unseen ones
+_TRUTH = {"true": "True", "false": "False"}
+_CODE = re.compile(r"[+-]?0\d")  # "01", "007": a code, whose leading zeros a number would lose
+
+
+def column(values: Series[Any], name: str, given: ColumnType | None) -> NDArray[Any]:
+    """Return a column as float64 (numeric) or as an object array of text and None (categorical).
+
+    Found by looking, where not given: numbers are numeric, booleans and all else are categorical; in text, a column is
+    numeric where every cell that is not missing is a number and none has a leading zero as codes do ("007").
+
+    Raises:
+        RejectedError: given as numeric but not numbers, or found to be text that names each row (an identifier).
+    """
+    if given == "numeric" or (given is None and _is_number(values)):
+        return numeric_cells(values, name)
+    texts = text_cells(values)
+    if given == "categorical":
+        return texts
+    parsed = _parse(texts)
+    present = np.not_equal(texts, None)
+    if not np.isnan(parsed[present]).any() and not any(_CODE.match(text) for text in texts[present]):
+        return parsed
+    _refuse_identifier(texts[present], name)
+    return texts
+
+
+def numeric_cells(values: Series[Any], name: str) -> NDArray[np.float64]:
+    """Return the cells of a numeric column, NaN where missing.
+
+    Raises:
+        RejectedError: names the first five rows that hold no number, or an infinite one.
+    """
+    if _is_number(values) or values.dtype.kind == "b":
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
+    else:
+        texts = text_cells(values)
+        numbers = _parse(texts)
+        _refuse(np.isnan(numbers) & np.not_equal(texts, None), texts, name, "hold no number")
+    _refuse(np.isinf(numbers), numbers, name, "hold an infinite number")
+    return numbers
+
+
+def text_cells(values: Series[Any]) -> NDArray[Any]:
+    """Return the cells as text, None where missing: 3.0 is "3", true is "True", text is kept as it is ("01")."""
+    missing = values.isna().to_numpy(bool)
+    cells = (None if gone else _text(value) for value, gone in zip(values.to_numpy(object), missing, strict=True))
+    return np.fromiter((None if cell in MISSING else cell for cell in cells), object, len(missing))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    text = str(value)
+    return _TRUTH.get(text.lower(), text)
+
+
+def _parse(texts: NDArray[Any]) -> NDArray[np.float64]:
+    import pandas as pd
+
+    parsed = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
+    return parsed.to_numpy(np.float64, na_value=np.nan)
+
+
+def _is_number(values: Series[Any]) -> bool:
+    return values.dtype.kind in "iuf"
+
+
+def _refuse(rows: NDArray[np.bool_], cells: NDArray[Any], name: str, fault: str) -> None:
+    if rows.any():
+        raise RejectedError(
+            f"Column {name!r} is numeric, but {first_five(rows)} {fault}: {cells[rows][0]!r}. Mend or empty those "
+            f'cells, or make the column categorical: [data] types = {{"{name}" = "categorical"}}.'
+        )
+
+
+def _refuse_identifier(texts: NDArray[Any], name: str) -> None:
+    distinct = len(set(texts))
+    if distinct > MOST_CATEGORIES and distinct > len(texts) / 2:
+        raise RejectedError(
+            f"Column {name!r} holds {distinct} different texts in {len(texts)} rows, such as {texts[0]!r}: it looks like "
+            f'an identifier, not an input. Leave it out with [data] drop = ["{name}"], or keep its {MOST_CATEGORIES} '
+            f'most frequent texts with [data] types = {{"{name}" = "categorical"}}.'
+        )

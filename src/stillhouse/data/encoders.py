@@ -1,0 +1,65 @@
+"""Encoders: from raw rows to what the nets are given; fitted on training rows only and saved with the student."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from stillhouse.data.source import Ints, Source
+from stillhouse.data.table_encoder import TableEncoder
+from stillhouse.data.tensor_encoders import ArrayEncoder, IdentityEncoder, ImageEncoder
+from stillhouse.errors import DamagedError
+
+
+class Encoder(Protocol):
+    """What was learned from the training rows about how to present a row to a net."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one encoded row."""
+
+    @property
+    def fill(self) -> tuple[float, ...]:
+        """Encoded value of the empty background, for each channel or one for all; ``Views`` fills with it."""
+
+    @property
+    def noise_columns(self) -> tuple[int, ...] | None:
+        """Encoded columns that hold numbers, to which ``Views`` may add noise; None: all entries."""
+
+    def encode(self, raw: Any) -> Tensor:
+        """Encode raw rows, (N, ...): float32, except that an identity keeps integer tensors.
+
+        Raises:
+            RejectedError: the rows do not have the columns, the shape or the finite numbers that were trained on.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Everything as JSON-able values; ``encoder_from_state`` gives an equal encoder."""
+
+
+def fit_encoder(source: Source, rows: Ints) -> Encoder:
+    """Fit the encoder of the source's kind on the given rows, which must be training rows, and no others."""
+    raw = source.take(rows)
+    if source.as_is:
+        return IdentityEncoder.fit(raw)
+    if source.kind == "table":
+        return TableEncoder.fit(raw, source.ignored)
+    return ImageEncoder.fit(raw) if source.kind == "image" else ArrayEncoder.fit(raw)
+
+
+def encoder_from_state(state: dict[str, Any]) -> Encoder:
+    """Rebuild an encoder.
+
+    Raises:
+        DamagedError: the state is not one that ``Encoder.state`` wrote.
+    """
+    kinds = {"table": TableEncoder, "image": ImageEncoder, "array": ArrayEncoder, "identity": IdentityEncoder}
+    try:
+        encoder: Encoder = kinds[state["kind"]].from_state(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedError(
+            f"The saved preprocessing of the student cannot be read ({error!r}). Take the run folder from its source "
+            "again, or run `stillhouse distill` anew."
+        ) from None
+    return encoder

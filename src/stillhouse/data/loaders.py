@@ -1,0 +1,132 @@
+"""The user's own data from Python: torch datasets and loaders, pairs of arrays, pandas frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from stillhouse.data.finite import check_finite
+from stillhouse.data.labels import check_labels, code_names, first_five, names_of, one_a_row, positions, whole_numbers
+from stillhouse.data.materialize import as_array, materialize, numbers
+from stillhouse.data.source import UNLABELLED, Ints, Kind, Raw, Source
+from stillhouse.data.splits import Split
+from stillhouse.data.tables import as_inputs
+from stillhouse.errors import RejectedError
+
+
+class _Part(NamedTuple):
+    name: str
+    inputs: Any  # (N, ...) array, or a frame
+    labels: NDArray[Any]  # (N,) numbers or text
+
+
+def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None = None) -> tuple[Source, Split]:
+    """Take the user's own training, validation and test data.
+
+    Each is a torch ``Dataset`` (map style or iterable), a ``DataLoader`` or a list of items ``(x, y)`` or ``x``, or a
+    tuple ``(x, y)`` of tensors, arrays, or a pandas frame and its labels, or inputs alone. It is read once, in order. A
+    loader stands for its dataset, or the subset its sampler draws from, and its collate function; its order and its
+    batches do not matter.
+
+    Whole-number labels are the positions of the classes in the nets' outputs. Labels may be text: then the classes are
+    the sorted names. No label: -1, NaN, None, or no ``y``.
+
+    Args:
+        train: training rows, with or without labels.
+        valid: rows for choosing, or None.
+        test: rows for the one final test.
+        classes: names of the classes, in the order of the nets' outputs; None: "0", "1" ... or the names found.
+
+    Returns:
+        the source, with train, valid and test rows one after the other, and the split that says so. Tensors and arrays
+        reach the user's modules as they are (``as_is``); frames are encoded.
+
+    Raises:
+        RejectedError: what is wrong with which part.
+    """
+    given = {"train": train, "valid": valid, "test": test}
+    parts = [_part(data, name) for name, data in given.items() if data is not None]
+    raw = _stack(parts)
+    labels, order = _code([part.labels for part in parts], classes)
+    counts = {part.name: len(part.labels) for part in parts}
+    rows = np.split(np.arange(len(labels)), np.cumsum([counts.get(name, 0) for name in given])[:2])
+    for name, part in zip(given, rows, strict=True):
+        _refuse_unlabelled(labels[part], name)
+    check_labels(labels[rows[0]], order, "The train data")
+    own = isinstance(raw, np.ndarray)
+    kind: Kind = ("image" if raw.ndim in (3, 4) else "array") if own else "table"
+    source = Source(raw, labels, order, kind, "python", tuple(raw.shape[1:]), as_is=own)
+    return source, Split(rows[0], rows[1], rows[2], rows[0][labels[rows[0]] >= 0])
+
+
+def _part(data: Any, name: str) -> _Part:
+    """Read one part; a frame stays one, anything else becomes an array of finite numbers."""
+    if isinstance(data, DataLoader | Dataset | list):
+        inputs, labels = materialize(data, name)
+    elif isinstance(data, tuple):
+        if len(data) != 2:
+            raise RejectedError(f"The {name} data are a tuple of {len(data)}. Give (x, y), or x alone.")
+        inputs, labels = data
+    else:
+        inputs, labels = data, None
+    if not _is_frame(inputs):
+        inputs = numbers(inputs)
+        check_finite(inputs, f"The {name} data")
+    if not len(inputs):
+        raise RejectedError(f"The {name} data have no rows. Give at least a few.")
+    flat = np.full(len(inputs), UNLABELLED) if labels is None else one_a_row(as_array(labels), f"The {name} labels")
+    if len(flat) != len(inputs):
+        raise RejectedError(f"The {name} data have {len(inputs)} inputs and {len(flat)} labels. Give one label a row.")
+    return _Part(name, inputs, flat)
+
+
+def _stack(parts: list[_Part]) -> Raw:
+    if all(_is_frame(part.inputs) for part in parts):
+        return _stack_frames(parts)
+    shapes = {part.name: np.shape(part.inputs)[1:] for part in parts}
+    if any(_is_frame(part.inputs) for part in parts) or len(set(shapes.values())) > 1:
+        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise RejectedError(f"The rows of the parts differ in kind or shape: {told}. Bring them to one.")
+    return np.concatenate([part.inputs for part in parts])
+
+
+def _stack_frames(parts: list[_Part]) -> Raw:
+    import pandas as pd
+
+    columns = list(parts[0].inputs.columns)
+    for part in parts:
+        differing = sorted(map(str, set(columns) ^ set(part.inputs.columns)))
+        if differing:
+            raise RejectedError(
+                f"The {part.name} frame differs from the train frame in {differing}. Give both the same."
+            )
+    frame = pd.concat([part.inputs[columns] for part in parts], ignore_index=True)
+    return as_inputs(frame, {}, "The frame")
+
+
+def _code(labels: list[NDArray[Any]], classes: Sequence[str] | None) -> tuple[Ints, tuple[str, ...]]:
+    """Number the labels of all parts: whole numbers are positions already, text is looked up."""
+    unlabelled = [part.dtype.kind in "iu" and bool((part == UNLABELLED).all()) for part in labels]
+    if all(part.dtype.kind in "biuf" for part in labels):
+        whole = np.concatenate([whole_numbers(part, "The labels") for part in labels])
+        order = tuple(map(str, range(int(whole.max(initial=UNLABELLED)) + 1) if classes is None else classes))
+        return positions(whole, order, "The labels"), order
+    pairs = zip(labels, unlabelled, strict=True)
+    names = [np.full(len(part), None, object) if empty else names_of(part) for part, empty in pairs]
+    return code_names(np.concatenate(names), classes, "The labels")
+
+
+def _refuse_unlabelled(labels: Ints, name: str) -> None:
+    if name != "train" and (labels < 0).any():
+        raise RejectedError(
+            f"The {name} data: {first_five(labels < 0)} have no label, but it is what the rows are judged by. Label "
+            "them, or move them to the training data."
+        )
+
+
+def _is_frame(inputs: Any) -> bool:
+    return hasattr(inputs, "columns") and hasattr(inputs, "iloc")

@@ -1,0 +1,105 @@
+"""What every kind of data becomes once it is read: raw rows, integer labels, and the names of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Kind: TypeAlias = Literal["image", "table", "array"]
+Raw: TypeAlias = "DataFrame | NDArray[Any]"
+Ints: TypeAlias = NDArray[np.int64]
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Rows as they were found, before any encoding.
+
+    Row numbers count from 0 in the order of the file or the loader, a header line not counted.
+    """
+
+    raw: Raw  # (N, ...) numpy array; a pandas frame of float64 and text columns where ``kind`` is "table"
+    labels: Ints  # (N,) in [0, C), or -1: the row has no label
+    classes: tuple[str, ...]  # C names, in the order of the labels
+    kind: Kind
+    name: str
+    shape: tuple[int, ...]  # of one raw row
+    test: Ints | None = None  # sorted rows of a set that fixes its own test, else None
+    ignored: tuple[str, ...] = ()  # columns of a table that are no inputs (target, dropped): tolerated at prediction
+    as_is: bool = False  # True: the user's own tensors for the user's own modules, which no encoder may change
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Sequence[int] | Ints) -> Raw:
+        """Return the raw rows of the given numbers, in that order."""
+        return take(self.raw, np.asarray(rows, np.int64))
+
+    def row_hashes(self, rows: Sequence[int] | Ints | None = None) -> NDArray[np.uint64]:
+        """Return xxh3_64 of each row's input, labels not included.
+
+        The same content gives the same hash wherever the row stands, and for tables whatever the column order.
+
+        Args:
+            rows: row numbers; None: all rows.
+
+        Returns:
+            uint64 (len(rows),).
+        """
+        return row_hashes(self.raw if rows is None else self.take(rows))
+
+    def fingerprint(self) -> str:
+        """Return a hash (16 hex digits) of inputs, labels, class names, kind and fixed test rows, in order."""
+        state = xxhash.xxh3_64()
+        for part in (self.row_hashes(), self.labels, np.empty(0, np.int64) if self.test is None else self.test):
+            state.update(np.ascontiguousarray(part).tobytes())
+        state.update(repr((self.classes, self.kind, self.shape)).encode())
+        return state.hexdigest()
+
+
+def take(raw: Raw, rows: Ints) -> Raw:
+    """Return the given rows of a frame or an array."""
+    return raw[rows] if isinstance(raw, np.ndarray) else raw.iloc[rows]
+
+
+def row_hashes(raw: Raw) -> NDArray[np.uint64]:
+    """Return xxh3_64 of each row, uint64 (N,); columns of a frame are taken by name."""
+    if isinstance(raw, np.ndarray):
+        native = np.ascontiguousarray(raw, raw.dtype.newbyteorder("="))
+        return _hash_bytes(native.reshape(len(raw), -1), f"{native.dtype.str}{native.shape[1:]}")
+    names = sorted(raw.columns)
+    if not names:
+        return np.zeros(len(raw), np.uint64)
+    columns = [_column_words(raw[name].to_numpy()) for name in names]
+    return _hash_bytes(np.stack(columns, axis=1), repr([(n, raw[n].dtype == np.float64) for n in names]))
+
+
+def _hash_bytes(table: NDArray[Any], structure: str) -> NDArray[np.uint64]:
+    """Hash each row of a 2-D array; the structure (types, shape, names) seeds the hash."""
+    seed = xxhash.xxh3_64_intdigest(structure.encode())
+    width = table.shape[1] * table.dtype.itemsize
+    view = memoryview(table.tobytes())
+    digest = xxhash.xxh3_64_intdigest
+    hashes = (digest(view[start : start + width], seed) for start in range(0, width * len(table), max(width, 1)))
+    return np.fromiter(hashes, np.uint64, len(table) if width else 0)
+
+
+def _column_words(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """64 bits for each cell of a column: the number itself, or the hash of the text."""
+    if values.dtype == np.float64:
+        canonical = np.where(np.isnan(values), np.nan, values) + 0.0  # one NaN, and -0.0 becomes 0.0
+        return canonical.view(np.uint64)
+    import pandas as pd
+
+    codes, texts = pd.factorize(values)
+    words = np.array([xxhash.xxh3_64_intdigest(str(text).encode()) for text in texts] + [0], np.uint64)
+    return words[codes]  # a missing cell has code -1, the last word

@@ -1,0 +1,73 @@
+"""Random numbers by counter: a value depends on its key alone, so any batching, order or worker count replays it.
+
+The generator is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014;
+constants as in Vigna's reference code https://prng.di.unimi.it/splitmix64.c): output j of the stream with state ``s``
+is ``mix(s + j * GAMMA)``, which needs no outputs before it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Words: TypeAlias = NDArray[np.uint64]
+
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_FACTOR_1 = np.uint64(0xBF58476D1CE4E5B9)
+_FACTOR_2 = np.uint64(0x94D049BB133111EB)
+_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+
+
+def mix(state: Words) -> Words:
+    """Return the SplitMix64 finaliser of each state: a bijection of 64-bit words, in an array of the same shape."""
+    word = (state ^ (state >> _SHIFTS[0])) * _FACTOR_1
+    word = (word ^ (word >> _SHIFTS[1])) * _FACTOR_2
+    return word ^ (word >> _SHIFTS[2])
+
+
+def words(*parts: int | ArrayLike) -> Words:
+    """Return one random 64-bit word for each combination of the integer parts, broadcast together.
+
+    Args:
+        parts: integers (seed, purpose, row, view ...), negative ones included; the order matters.
+
+    Returns:
+        uint64 array of the broadcast shape, with at least one axis.
+
+    >>> words(0, 7, [1, 2]).shape
+    (2,)
+    """
+    state: Words = np.zeros(1, np.uint64)
+    for part in parts:
+        state = mix((state ^ _as_words(part)) + GAMMA)
+    return state
+
+
+def stream(state: Words, count: int) -> Words:
+    """Return the first outputs of the SplitMix64 streams that start at the states.
+
+    Args:
+        state: uint64 of any shape (...).
+        count: outputs of each stream.
+
+    Returns:
+        uint64 (..., count).
+
+    >>> int(stream(np.array(1234567, np.uint64), 1)[0])
+    6457827717110365317
+    """
+    steps = np.arange(1, count + 1, dtype=np.uint64) * GAMMA
+    return mix(np.asarray(state)[..., None] + steps)
+
+
+def shuffled(count: int, *key: int) -> NDArray[np.int64]:
+    """Return a permutation of ``range(count)`` that depends on the key alone, on every platform and library version."""
+    return np.argsort(words(*key, np.arange(count)), kind="stable")
+
+
+def _as_words(part: int | ArrayLike) -> Words:
+    if isinstance(part, int):
+        return np.array([part & 0xFFFF_FFFF_FFFF_FFFF], np.uint64)
+    return np.atleast_1d(np.asarray(part, np.int64)).view(np.uint64)

@@ -1,0 +1,70 @@
+"""The order of training: which rows, in which view, at which step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stillhouse.data.splitmix import shuffled, words
+from stillhouse.errors import RejectedError
+
+_ORDER, _OFFSET = 21, 22
+
+
+class _Epoch(NamedTuple):
+    number: int
+    rows: Tensor
+    views: Tensor
+
+
+class Stream:
+    """Endless permutations of the rows, one an epoch, cut into batches that may run across their ends.
+
+    A batch is a function of (seed, step) alone, so a resumed run goes on in the same order, and arms of the same seed
+    and rows see the same. Every row takes its views in turn, beginning at one of its own: in any ``views`` epochs in a
+    row each (row, view) comes once.
+    """
+
+    def __init__(self, rows: Tensor, *, batch_size: int, seed: int, views: int = 1) -> None:
+        """Args: rows: int64 ids that may be drawn; batch_size: rows a step; seed: of the order; views: of each row.
+
+        Raises:
+            RejectedError: no row may be drawn.
+        """
+        if not len(rows):
+            raise RejectedError(
+                "There is no row to train on. Give labelled rows, or a teacher for the unlabelled ones."
+            )
+        self.rows = rows.to(torch.int64)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.views = views
+        self._offsets = (words(seed, _OFFSET, self.rows.numpy()) % np.uint64(views)).astype(np.int64)
+        self._cached = self._make(0)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return the rows and the views of a step (from 0), int64 (batch_size,) each."""
+        start, count = step * self.batch_size, len(self.rows)
+        pieces, left = [], self.batch_size
+        while left:
+            number, offset = divmod(start, count)
+            epoch = self._epoch(number)
+            part = slice(offset, min(offset + left, count))
+            pieces.append((epoch.rows[part], epoch.views[part]))
+            start, left = start + part.stop - offset, left - (part.stop - offset)
+        if len(pieces) == 1:
+            return pieces[0]
+        return torch.cat([rows for rows, _ in pieces]), torch.cat([views for _, views in pieces])
+
+    def _epoch(self, number: int) -> _Epoch:
+        if self._cached.number != number:
+            self._cached = self._make(number)
+        return self._cached
+
+    def _make(self, number: int) -> _Epoch:
+        order = shuffled(len(self.rows), self.seed, _ORDER, number)
+        views = (self._offsets[order] + number) % self.views
+        return _Epoch(number, self.rows[torch.from_numpy(order)], torch.from_numpy(views))

@@ -1,0 +1,150 @@
+"""Encoders of images, of plain arrays, and of the user's own tensors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.data.finite import check_finite
+from stillhouse.data.materialize import numbers
+from stillhouse.data.standard import Scale, fit_scale
+from stillhouse.errors import RejectedError
+
+_CHANNELS = (1, 3, 4)  # sizes of a last axis that can only be channels
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """Images as (N, C, H, W), each channel standardised by the training rows' mean and standard deviation."""
+
+    shape: tuple[int, ...]  # (C, H, W)
+    channels_last: bool  # raw images are (N, H, W, C)
+    scale: Scale  # one entry a channel
+    fill: tuple[float, ...]  # the least value of each channel in training, encoded: black, or what the user made of it
+    noise_columns: None = None
+
+    @classmethod
+    def fit(cls, raw: NDArray[Any]) -> ImageEncoder:
+        """Fit on raw images (N, H, W), (N, C, H, W), or (N, H, W, C) where C is 1, 3 or 4."""
+        last = raw.ndim == 4 and raw.shape[-1] in _CHANNELS and raw.shape[1] not in _CHANNELS
+        images = np.moveaxis(raw, -1, 1) if last else raw.reshape(len(raw), -1, *raw.shape[-2:])
+        channels = np.moveaxis(images, 1, 0).reshape(images.shape[1], -1)
+        scale = fit_scale(channels, axis=1)
+        fill = scale.apply(channels.min(1).astype(np.float64))
+        return cls(images.shape[1:], last, scale, tuple(fill.tolist()))
+
+    def encode(self, raw: Any) -> Tensor:
+        """Encode (N, H, W), (N, C, H, W), rows of C*H*W columns, or the (N, H, W, C) that was fitted."""
+        values = numbers(raw)
+        images = self._planes(values)
+        check_finite(values, "the images")
+        return torch.from_numpy(self.scale.apply(images, axis=1))
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "kind": "image", "shape": list(self.shape), "channels_last": self.channels_last,
+            "scale": self.scale.state(), "fill": list(self.fill),
+        }  # fmt: skip
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> ImageEncoder:
+        """Rebuild from ``state``."""
+        scale = Scale.from_state(state["scale"])
+        return cls(tuple(state["shape"]), bool(state["channels_last"]), scale, tuple(state["fill"]))
+
+    def _planes(self, values: NDArray[Any]) -> NDArray[Any]:
+        channels, height, width = self.shape
+        given = values.shape[1:]
+        if self.channels_last and given == (height, width, channels):
+            return np.moveaxis(values, -1, 1)
+        if given in (self.shape, (channels * height * width,)) or (channels == 1 and given == (height, width)):
+            return values.reshape(len(values), *self.shape)
+        raise wrong_shape(values.shape, f"(N, {channels}, {height}, {width})")
+
+
+@dataclass(frozen=True)
+class ArrayEncoder:
+    """Columns of numbers, each standardised by the training rows' mean and standard deviation."""
+
+    scale: Scale
+    fill: tuple[float, ...] = (0.0,)  # the mean
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(D,)."""
+        return (len(self.scale.mean),)
+
+    @property
+    def noise_columns(self) -> tuple[int, ...]:
+        """All that varied in training."""
+        return self.scale.varying()
+
+    @classmethod
+    def fit(cls, raw: NDArray[Any]) -> ArrayEncoder:
+        """Fit on raw rows (N, D)."""
+        return cls(fit_scale(raw, axis=0))
+
+    def encode(self, raw: Any) -> Tensor:
+        """Encode (N, D)."""
+        values = numbers(raw)
+        if values.shape[1:] != self.shape:
+            raise wrong_shape(values.shape, f"(N, {self.shape[0]})")
+        check_finite(values, "the rows")
+        return torch.from_numpy(self.scale.apply(values, axis=1))
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {"kind": "array", "scale": self.scale.state()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> ArrayEncoder:
+        """Rebuild from ``state``."""
+        return cls(Scale.from_state(state["scale"]))
+
+
+@dataclass(frozen=True)
+class IdentityEncoder:
+    """The user's own tensors, unchanged: the user's own modules get what the user's own loader gave."""
+
+    shape: tuple[int, ...]
+    fill: tuple[float, ...]  # the least training value
+    noise_columns: None = None
+
+    @classmethod
+    def fit(cls, raw: NDArray[Any]) -> IdentityEncoder:
+        """Look at the training rows (N, ...) for the background alone."""
+        return cls(raw.shape[1:], (float(raw.min()) if raw.size else 0.0,))
+
+    def encode(self, raw: Any) -> Tensor:
+        """Return (N, ...) as float32, integers (token ids, bytes) with their own type."""
+        values = numbers(raw)
+        if values.shape[1:] != self.shape:
+            raise wrong_shape(values.shape, f"(N, {', '.join(map(str, self.shape))})")
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is named below
+            plain = values.astype(np.float32) if values.dtype.kind == "f" else values
+        check_finite(plain, "the inputs")
+        return torch.from_numpy(np.array(plain))
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {"kind": "identity", "shape": list(self.shape), "fill": list(self.fill)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> IdentityEncoder:
+        """Rebuild from ``state``."""
+        return cls(tuple(state["shape"]), tuple(state["fill"]))
+
+
+def wrong_shape(given: tuple[int, ...], wanted: str) -> RejectedError:
+    """Make the error for rows that are not shaped as the training rows were."""
+    hint = " For a single row add an axis: `row[None]`." if len(given) == wanted.count(",") and math.prod(given) else ""
+    return RejectedError(
+        f"The rows have the shape {given}, but the student was trained on {wanted}.{hint} Mend the rows."
+    )

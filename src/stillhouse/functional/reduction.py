@@ -86,3 +86,21 @@ def prepare(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> tup
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return the tensor in float32, or unchanged where it is wider: losses never do half-precision arithmetic."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
+def valid_rows(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the rows that count, ready for a loss that relates the rows of a batch to each other.
+
+    Args:
+        student: ``(..., D)``, any floating type.
+        teacher: The same shape.
+        mask: Bool, the leading shape.
+
+    Returns:
+        Both sides ``(N, D)``, at least float32, the teacher without a gradient; N may be 0.
+
+    Raises:
+        UsageError: as :func:`prepare`.
+    """
+    student, teacher = (side.flatten(0, -2) for side in prepare(student, teacher, mask))
+    return (student, teacher) if mask is None else (student[mask.flatten()], teacher[mask.flatten()])

@@ -1,0 +1,119 @@
+"""Curriculum temperature: soft targets whose temperature is learned against the student."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.functional.divergences import forward_kl
+from stillhouse.methods.base import Method, Paper
+from stillhouse.types import Batch, Outputs
+
+
+def ctkd(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    theta: Tensor,
+    reversal: float = 1.0,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+    lowest: float = 1.0,
+    span: float = 20.0,
+) -> Tensor:
+    """Curriculum temperature (Li et al. 2023).
+
+    Matches:
+        The class probabilities of both nets at a learned temperature, which is raised or lowered to make the task
+        harder.
+
+    Formula:
+        T^2 * mean_i KL(p || q) at T = lowest + span * sigmoid(theta); theta's gradient is multiplied by -reversal.
+
+    Defaults:
+        lowest = 1, span = 20, theta = 1 at the start, so T = 15.6; the reversal grows from 0 to 1 along a half cosine
+        over 10 of 240 epochs.
+
+    Deviations:
+        None known. The paper's loss holds T^2, so theta sees its gradient too, as in the published code. There is one
+        temperature for all samples; the paper's variant with a temperature for each sample is left out.
+
+    Args:
+        student_logits: ``(..., C)``.
+        teacher_logits: ``(..., C)``.
+        theta: Scalar, learned.
+        reversal: How strongly theta climbs the loss that the student descends, 0 to 1.
+        mask: Bool ``(...)``, which samples count.
+        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
+        lowest: Lower end of T.
+        span: Upper end of T less the lower.
+
+    Returns:
+        Nats times T^2: a scalar, or ``(...)`` for ``"none"``.
+
+    Raises:
+        UsageError: shapes differ.
+
+    >>> theta = torch.tensor(1.0, requires_grad=True)
+    >>> loss = ctkd(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]]), theta)
+    >>> loss.backward()
+    >>> round(loss.item(), 4), theta.grad.item() < 0  # descending -d loss / d theta: the temperature rises
+    (1.1244, True)
+    """
+    return forward_kl(
+        student_logits, teacher_logits, lowest + span * torch.sigmoid(_reverse(theta, reversal)), mask, reduction
+    )
+
+
+def _reverse(value: Tensor, strength: float) -> Tensor:
+    """The value itself, whose gradient is multiplied by -strength."""
+    return value.detach() * (1 + strength) - value * strength
+
+
+class CTKD(Method):
+    """Curriculum temperature; see :func:`ctkd`.
+
+    Args:
+        initial: theta at the start.
+        lowest: Lower end of the temperature.
+        span: Upper end of the temperature less the lower.
+        warmup: Share of the training over which the reversal grows from 0 to 1.
+    """
+
+    paper = Paper(
+        "Li, Li, Yang, Zhao, Song, Luo, Li, Yang",
+        "Curriculum Temperature for Knowledge Distillation",
+        "AAAI",
+        2023,
+        arxiv="2211.16231",
+    )
+    family = "logit"
+    needs = frozenset({"logits"})
+
+    def __init__(self, initial: float = 1.0, lowest: float = 1.0, span: float = 20.0, warmup: float = 10 / 240) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.tensor(float(initial)))
+        self.lowest = lowest
+        self.span = span
+        self.warmup = warmup
+
+    @property
+    def temperature(self) -> float:
+        """The temperature as learned so far."""
+        return self.lowest + self.span * torch.sigmoid(self.theta.detach()).item()
+
+    @property
+    def reversal(self) -> float:
+        """Strength of the reversal at this point of the training, 0 to 1."""
+        share = min(self.progress / self.warmup, 1.0) if self.warmup > 0 else 1.0
+        return 0.5 * (1 - math.cos(math.pi * share))
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Return ``soft_targets``."""
+        logits = student.logits, teacher.logits
+        loss = ctkd(*logits, self.theta, self.reversal, batch.mask, lowest=self.lowest, span=self.span)
+        return {"soft_targets": loss}
+
+
+METHOD = CTKD

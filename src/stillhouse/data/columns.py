@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.labels import first_five
+from stillhouse.data.labels import first_five, present
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def column(values: Series[Any], name: str, given: ColumnType | None) -> NDArray[
     if given == "categorical":
         return texts
     parsed = _parse(texts)
-    present = np.not_equal(texts, None)
-    if not np.isnan(parsed[present]).any() and not any(_CODE.match(text) for text in texts[present]):
+    given_texts = texts[present(texts)]
+    if not np.isnan(parsed[present(texts)]).any() and not any(_CODE.match(text) for text in given_texts):
         return parsed
-    _refuse_identifier(texts[present], name)
+    _refuse_identifier(given_texts, name)
     return texts
 
 
@@ -56,7 +56,7 @@ def numeric_cells(values: Series[Any], name: str) -> NDArray[np.float64]:
     else:
         texts = text_cells(values)
         numbers = _parse(texts)
-        _refuse(np.isnan(numbers) & np.not_equal(texts, None), texts, name, "hold no number")
+        _refuse(np.isnan(numbers) & present(texts), texts, name, "hold no number")
     _refuse(np.isinf(numbers), numbers, name, "hold an infinite number")
     return numbers
 
@@ -98,7 +98,7 @@ def _refuse_identifier(texts: NDArray[Any], name: str) -> None:
     distinct = len(set(texts))
     if distinct > MOST_CATEGORIES and distinct > len(texts) / 2:
         raise RejectedError(
-            f"Column {name!r} holds {distinct} different texts in {len(texts)} rows, such as {texts[0]!r}: it looks like "
-            f'an identifier, not an input. Leave it out with [data] drop = ["{name}"], or keep its {MOST_CATEGORIES} '
-            f'most frequent texts with [data] types = {{"{name}" = "categorical"}}.'
+            f"Column {name!r} holds {distinct} different texts in {len(texts)} rows, such as {texts[0]!r}: it looks "
+            f'like an identifier, not an input. Leave it out with [data] drop = ["{name}"], or keep its '
+            f'{MOST_CATEGORIES} most frequent texts with [data] types = {{"{name}" = "categorical"}}.'
         )

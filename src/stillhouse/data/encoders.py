@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from stillhouse.data.source import Ints, Source
@@ -41,10 +43,10 @@ class Encoder(Protocol):
 def fit_encoder(source: Source, rows: Ints) -> Encoder:
     """Fit the encoder of the source's kind on the given rows, which must be training rows, and no others."""
     raw = source.take(rows)
+    if not isinstance(raw, np.ndarray):
+        return TableEncoder.fit(raw, source.ignored)
     if source.as_is:
         return IdentityEncoder.fit(raw)
-    if source.kind == "table":
-        return TableEncoder.fit(raw, source.ignored)
     return ImageEncoder.fit(raw) if source.kind == "image" else ArrayEncoder.fit(raw)
 
 
@@ -54,12 +56,18 @@ def encoder_from_state(state: dict[str, Any]) -> Encoder:
     Raises:
         DamagedError: the state is not one that ``Encoder.state`` wrote.
     """
-    kinds = {"table": TableEncoder, "image": ImageEncoder, "array": ArrayEncoder, "identity": IdentityEncoder}
     try:
-        encoder: Encoder = kinds[state["kind"]].from_state(state)
+        return _KINDS[state["kind"]](state)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(
             f"The saved preprocessing of the student cannot be read ({error!r}). Take the run folder from its source "
             "again, or run `stillhouse distill` anew."
         ) from None
-    return encoder
+
+
+_KINDS: dict[str, Callable[[dict[str, Any]], Encoder]] = {
+    "table": TableEncoder.from_state,
+    "image": ImageEncoder.from_state,
+    "array": ArrayEncoder.from_state,
+    "identity": IdentityEncoder.from_state,
+}

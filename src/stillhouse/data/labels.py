@@ -25,6 +25,11 @@ def first_five(rows: NDArray[np.bool_]) -> str:
     return f"{word} {', '.join(map(str, found[:5]))}{more} (counted from 0)"
 
 
+def present(cells: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which cells of an object array (N,) are not None."""
+    return np.fromiter((cell is not None for cell in cells), bool, len(cells))
+
+
 def code_names(names: NDArray[Any], classes: Sequence[str] | None, where: str) -> tuple[Ints, tuple[str, ...]]:
     """Number the labels of each row.
 
@@ -40,14 +45,14 @@ def code_names(names: NDArray[Any], classes: Sequence[str] | None, where: str) -
         RejectedError: a label is not among the declared classes, or the labels look like measurements.
         UsageError: a class is declared twice.
     """
-    given = names[np.not_equal(names, None)]
+    given = names[present(names)]
     found = sorted(set(given), key=_sort_key)
     order = tuple(found if classes is None else map(str, classes))
     if len(set(order)) < len(order):
         raise UsageError(f"[data] classes names a class twice: {list(order)}. Name each class once.")
     if classes is None:
         _refuse_measurements(found, where)
-    number = {name: i for i, name in enumerate(order)}
+    number: dict[str | None, int] = {name: i for i, name in enumerate(order)}
     unknown = [name for name in found if name not in number]
     if unknown:
         rows = np.isin(names.astype(object), unknown)
@@ -55,7 +60,7 @@ def code_names(names: NDArray[Any], classes: Sequence[str] | None, where: str) -
             f"{where}: {first_five(rows)} carry labels outside the declared classes, such as {unknown[0]!r}."
             f"{nearest(unknown[0], order)} Add it to [data] classes, or mend those rows."
         )
-    number[None] = UNLABELLED  # type: ignore[index]
+    number[None] = UNLABELLED
     return np.fromiter((number[name] for name in names), np.int64, len(names)), order
 
 
@@ -139,10 +144,10 @@ def names_of(values: NDArray[Any]) -> NDArray[Any]:
     Text stays as it is ("01" is another class than "1"), except that whole numbers written as floats lose their
     fraction where all labels are numbers: pandas writes 1.0 for 1 once a column has a gap.
     """
-    names = np.array([_name(value) for value in values.tolist()] + [None], object)[:-1]
+    names = np.array([_name(value) for value in values.tolist()], object)
     given = set(names) - {None}
     if given and all(_WHOLE.fullmatch(name) for name in given) and any("." in name for name in given):
-        return np.array([None if name is None else name.split(".")[0] for name in names] + [None], object)[:-1]
+        return np.array([None if name is None else name.split(".")[0] for name in names], object)
     return names
 
 

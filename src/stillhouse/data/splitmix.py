@@ -63,8 +63,11 @@ def stream(state: Words, count: int) -> Words:
 
 
 def shuffled(count: int, *key: int) -> NDArray[np.int64]:
-    """Return a permutation of ``range(count)`` that depends on the key alone, on every platform and library version."""
-    return np.argsort(words(*key, np.arange(count)), kind="stable")
+    """Return a permutation of ``range(count)`` that depends on the key alone, on every platform and library version.
+
+    Each step of ``words`` is a bijection, so no two positions tie and any sorting algorithm gives the same order.
+    """
+    return np.argsort(words(*key, np.arange(count)))
 
 
 def _as_words(part: int | ArrayLike) -> Words:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stillhouse.data.source import Ints, Source
 from stillhouse.data.splitmix import shuffled
@@ -128,10 +127,10 @@ def apportion(sizes: Ints, count: int, low: Ints, high: Ints) -> Ints:
     """
     count = int(np.clip(count, low.sum(), high.sum()))
     quota = sizes * (count / max(int(sizes.sum()), 1))
-    parts = np.clip(np.floor(quota).astype(np.int64), low, high)
+    parts: Ints = np.clip(np.floor(quota).astype(np.int64), low, high)
     while (missing := count - int(parts.sum())) != 0:
         step = 1 if missing > 0 else -1
-        movable: NDArray[np.bool_] = parts < high if step > 0 else parts > low
+        movable = parts < high if step > 0 else parts > low
         parts[np.argmax(np.where(movable, step * (quota - parts), -np.inf))] += step
     return parts
 

@@ -135,15 +135,7 @@ class TableEncoder:
             RejectedError: columns are missing or unknown, or cells of a numeric column hold no finite number.
         """
         frame = self._frame(raw)
-        missing = [name for name in self.names if name not in frame.columns]
-        unknown = [name for name in frame.columns if name not in (*self.names, *self.ignored)]
-        if missing or unknown:
-            parts = [f"lack the columns {_list(missing)}"] * bool(missing) + [
-                f"have columns the student was not trained on: {_list(unknown)}"
-            ] * bool(unknown)
-            raise RejectedError(
-                f"The rows {' and '.join(parts)}. It was trained on {_list(self.names)}. Mend the header or the columns."
-            )
+        self._check(list(frame.columns))
         return torch.from_numpy(np.hstack([column.encode(frame[column.name]) for column in self.columns]))
 
     def state(self) -> dict[str, Any]:
@@ -154,6 +146,18 @@ class TableEncoder:
     def from_state(cls, state: dict[str, Any]) -> TableEncoder:
         """Rebuild from ``state``."""
         return cls(tuple(map(_column_from_state, state["columns"])), tuple(state["ignored"]))
+
+    def _check(self, given: list[str]) -> None:
+        missing = [name for name in self.names if name not in given]
+        unknown = [name for name in given if name not in (*self.names, *self.ignored)]
+        faults = [f"lack {_list(missing)}"] * bool(missing) + [f"have the unknown {_list(unknown)}"] * bool(unknown)
+        if len(set(given)) < len(given):
+            faults.append("have two columns of one name")
+        if faults:
+            raise RejectedError(
+                f"The columns of the rows {' and '.join(faults)}. The student was trained on {_list(self.names)}. "
+                "Mend the header or the columns."
+            )
 
     def _frame(self, raw: Any) -> DataFrame:
         import pandas as pd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,7 +143,7 @@ class IdentityEncoder:
 
 def wrong_shape(given: tuple[int, ...], wanted: str) -> RejectedError:
     """Make the error for rows that are not shaped as the training rows were."""
-    hint = " For a single row add an axis: `row[None]`." if len(given) == wanted.count(",") and math.prod(given) else ""
+    hint = " For a single row add an axis: `row[None]`." if len(given) == wanted.count(",") else ""
     return RejectedError(
         f"The rows have the shape {given}, but the student was trained on {wanted}.{hint} Mend the rows."
     )

@@ -114,7 +114,7 @@ def shift(inputs: Tensor, offsets: Tensor, reach: int, fill: float | Sequence[fl
 
     Args:
         inputs: (B, ..., H, W).
-        offsets: (2, B) int64 in 0 .. 2*reach: where the window begins, down and right; ``reach`` leaves the image as is.
+        offsets: (2, B) int64 in 0 .. 2*reach: where the window begins, down and right; ``reach`` changes nothing.
         reach: width of the border.
         fill: of the border, one value or one a channel.
 
@@ -123,14 +123,16 @@ def shift(inputs: Tensor, offsets: Tensor, reach: int, fill: float | Sequence[fl
     """
     batch, height, width = len(inputs), *inputs.shape[-2:]
     planes = inputs.reshape(batch, -1, height, width)
-    wide = width + 2 * reach
+    channels, high, wide = planes.shape[1], height + 2 * reach, width + 2 * reach
     border = torch.as_tensor(fill, dtype=inputs.dtype, device=inputs.device).view(1, -1, 1, 1)
-    padded = border.expand(batch, planes.shape[1], height + 2 * reach, wide).contiguous()
+    padded = border.expand(batch, channels, high, wide).contiguous()
     padded[:, :, reach : reach + height, reach : reach + width] = planes
-    start = offsets[0] * wide + offsets[1]
-    cell = torch.arange(height, device=inputs.device)[:, None] * wide + torch.arange(width, device=inputs.device)
-    index = (start[:, None] + cell.flatten())[:, None].expand(-1, planes.shape[1], -1)
-    return padded.flatten(2).gather(2, index).view_as(inputs)
+    # Every run of `width` neighbours is a row of this overlapping view, so one gather moves whole lines of pixels.
+    runs = padded.view(-1).as_strided((padded.numel() - width + 1, width), (1, 1))
+    corner = torch.arange(batch * channels, device=inputs.device).view(batch, channels) * (high * wide)
+    corner = corner + (offsets[0] * wide + offsets[1])[:, None]
+    lines = corner[..., None] + torch.arange(height, device=inputs.device) * wide
+    return runs.index_select(0, lines.flatten()).view_as(inputs)
 
 
 def _normal(keys: Words, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

@@ -13,7 +13,7 @@ class AlphaBeta(Method):
     """The method; its card stands at :func:`alpha_beta`."""
 
     paper = Paper(
-        "Wang, Yang, Wang, Yang, Xu, Huang",
+        "Wang, Yang, Wang, Wang, Xu, Huang",
         "ABKD: Pursuing a Proper Allocation of the Probability Mass in Knowledge Distillation via "
         "alpha-beta-Divergence",
         "ICML",

@@ -62,7 +62,7 @@ def numeric_cells(values: Series[Any], name: str) -> NDArray[np.float64]:
 
 
 def text_cells(values: Series[Any]) -> NDArray[Any]:
-    """Return the cells as text, None where missing: 3.0 is "3", true is "True", text is kept as it is ("01")."""
+    """Return the cells as text without blanks around it, None where missing: 3.0 is "3", true is "True", "01" stays."""
     missing = values.isna().to_numpy(bool)
     cells = (None if gone else _text(value) for value, gone in zip(values.to_numpy(object), missing, strict=True))
     return np.fromiter((None if cell in MISSING else cell for cell in cells), object, len(missing))
@@ -71,7 +71,7 @@ def text_cells(values: Series[Any]) -> NDArray[Any]:
 def _text(value: Any) -> str:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    text = str(value)
+    text = str(value).strip()
     return _TRUTH.get(text.lower(), text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
@@ -41,13 +42,15 @@ def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str
         records, separator = _look(path)
         named = has_header(records, expected) if header is None else header
         names = _names(records[0], path) if named else [str(i) for i in range(len(records[0]))]
-        frame = pd.read_csv(
-            path, sep=separator, names=names, header=0 if named else None, index_col=False, dtype=str,
-            na_filter=False, encoding="utf-8-sig", skipinitialspace=True,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop the fields beyond the header's
+            frame = pd.read_csv(
+                path, sep=separator, names=names, header=0 if named else None, index_col=False, dtype=str,
+                na_filter=False, encoding="utf-8-sig", skipinitialspace=True,
+            )  # fmt: skip
     except UnicodeDecodeError as error:
         raise RejectedError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8 and run again.") from None
-    except (OSError, csv.Error, pd.errors.ParserError) as error:
+    except (OSError, csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise RejectedError(f"{path} cannot be read as a table: {error}. Mend the file or the path.") from None
     return (_decimal_points(frame) if separator == ";" else frame), named
 

@@ -29,6 +29,10 @@ class Encoder(Protocol):
     def noise_columns(self) -> tuple[int, ...] | None:
         """Encoded columns that hold numbers, to which ``Views`` may add noise; None: all entries."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of a table's input columns, for ``read_inputs(expected=...)``; empty for other kinds."""
+
     def encode(self, raw: Any) -> Tensor:
         """Encode raw rows, (N, ...): float32, except that an identity keeps integer tensors.
 

@@ -141,8 +141,8 @@ def whole_numbers(values: NDArray[Any], where: str) -> Ints:
 def names_of(values: NDArray[Any]) -> NDArray[Any]:
     """Return labels as written: object array (N,) of text, None for missing or empty ones.
 
-    Text stays as it is ("01" is another class than "1"), except that whole numbers written as floats lose their
-    fraction where all labels are numbers: pandas writes 1.0 for 1 once a column has a gap.
+    Text stays as it is ("01" is another class than "1") but for blanks around it. Only whole numbers written as floats
+    lose their fraction, where all labels are whole numbers: pandas writes 1.0 for 1 once a column has a gap.
     """
     names = np.array([_name(value) for value in values.tolist()], object)
     given = set(names) - {None}
@@ -180,7 +180,7 @@ def _name(value: Any) -> str | None:
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return (value.decode() if isinstance(value, bytes) else str(value)).strip() or None
 
 
 def _sort_key(name: str) -> tuple[int, float, str]:

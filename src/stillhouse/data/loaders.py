@@ -56,7 +56,7 @@ def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None 
     rows = np.split(np.arange(len(labels)), np.cumsum([counts.get(name, 0) for name in given])[:2])
     for name, part in zip(given, rows, strict=True):
         _refuse_unlabelled(labels[part], name)
-    check_labels(labels[rows[0]], order, "The train data")
+    check_labels(labels, order, "The data")
     own = isinstance(raw, np.ndarray)
     kind: Kind = ("image" if raw.ndim in (3, 4) else "array") if own else "table"
     source = Source(raw, labels, order, kind, "python", tuple(raw.shape[1:]), as_is=own)
@@ -76,6 +76,10 @@ def _part(data: Any, name: str) -> _Part:
     if not _is_frame(inputs):
         inputs = numbers(inputs)
         check_finite(inputs, f"The {name} data")
+    if np.ndim(inputs) < 2:
+        raise RejectedError(
+            f"The {name} data have one number a row. Give inputs of shape (N, ...) with at least two axes."
+        )
     if not len(inputs):
         raise RejectedError(f"The {name} data have no rows. Give at least a few.")
     flat = np.full(len(inputs), UNLABELLED) if labels is None else one_a_row(as_array(labels), f"The {name} labels")

@@ -51,7 +51,7 @@ def materialize(data: Any, name: str) -> Pair:
     loader = data if isinstance(data, DataLoader) else None
     dataset: Any = data if loader is None else loader.dataset
     collate: Collate = default_collate if loader is None else loader.collate_fn
-    whole_batches = loader is not None and loader.batch_size is None and type(loader.batch_sampler) is type(None)
+    whole_batches = loader is not None and loader.batch_sampler is None
     if isinstance(dataset, IterableDataset):
         items: Iterator[Any] = iter(dataset)
     else:
@@ -127,12 +127,14 @@ def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
 
 def _pair(batch: Any, name: str) -> Pair:
     """Take a collated batch apart."""
-    if not isinstance(batch, tuple | list):
+    if isinstance(batch, Tensor | np.ndarray):
         return numbers(batch), None
-    if len(batch) not in (1, 2) or isinstance(batch[0], str):
+    if not isinstance(batch, tuple | list):
+        batch = [batch]
+    if len(batch) not in (1, 2) or not isinstance(batch[0], Tensor | np.ndarray):
         raise RejectedError(
-            f"The {name} data give items of {len(batch)} parts. Each item must be (x, y) or x: wrap the dataset in one "
-            "that returns these two."
+            f"The {name} data give items of {len(batch)} parts, the first a {type(batch[0]).__name__}. Each item must "
+            "be (x, y) or x, with x a tensor or an array: wrap the dataset in one that returns these."
         )
     return numbers(batch[0]), None if len(batch) == 1 or batch[1] is None else np.atleast_1d(as_array(batch[1]))
 

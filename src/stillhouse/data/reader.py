@@ -102,6 +102,9 @@ def read_inputs(path: Path, *, header: bool | None = None, expected: Sequence[st
     _known_suffix(path, (*_TABLES, ".npz"), "rows")
     if path.suffix.lower() == ".npz":
         return _load_npz(path)["x"]
+    by_position = [str(i) for i in range(len(expected) + 1)]
+    if header is None and expected and set(expected) <= set(by_position):
+        header = False  # the training table had none
     return read_frame(path, header=header, expected=expected)[0]
 
 

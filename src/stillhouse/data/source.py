@@ -87,7 +87,7 @@ def _hash_bytes(table: NDArray[Any], structure: str) -> NDArray[np.uint64]:
     """Hash each row of a 2-D array; the structure (types, shape, names) seeds the hash."""
     seed = xxhash.xxh3_64_intdigest(structure.encode())
     width = table.shape[1] * table.dtype.itemsize
-    view = memoryview(table.tobytes())
+    view = table.view(np.uint8).data.cast("B") if table.size else memoryview(b"")
     digest = xxhash.xxh3_64_intdigest
     hashes = (digest(view[start : start + width], seed) for start in range(0, width * len(table), max(width, 1)))
     return np.fromiter(hashes, np.uint64, len(table) if width else 0)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_CONSTANT = 1e-12  # a deviation below this share of the largest value is rounding noise
+_ROUNDING = 1e-12  # a deviation below this share of the mean is what rounding leaves of a constant
+_BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Scale:
     mean: tuple[float, ...]
     factor: tuple[float, ...]
 
-    def apply(self, values: NDArray[Any], axis: int = -1) -> NDArray[np.float32]:
-        """Return float32 of the same shape; ``axis`` is the one of size K."""
-        form = [1] * values.ndim
-        form[axis] = -1
-        centred = values - np.reshape(self.mean, form)
-        return np.ascontiguousarray(centred * np.reshape(self.factor, form), np.float32)
+    def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Return float32 of the same shape (N, K, ...), computed in float64."""
+        form = (1, -1) + (1,) * (values.ndim - 2)
+        mean, factor = np.reshape(self.mean, form), np.reshape(self.factor, form)
+        scaled = np.empty(values.shape, np.float32)
+        for rows in _blocks(values):
+            scaled[rows] = (values[rows] - mean) * factor
+        return scaled
 
     def varying(self) -> tuple[int, ...]:
         """Channels or columns that varied in training."""
@@ -42,19 +45,22 @@ class Scale:
         return cls(tuple(map(float, state["mean"])), tuple(map(float, state["factor"])))
 
 
-def fit_scale(values: NDArray[Any], axis: int) -> Scale:
-    """Fit over an axis of a 2-D array, in float64; NaN are left out, a column of NaN alone never varied.
+def fit_scale(values: NDArray[Any]) -> Scale:
+    """Fit on finite values (N, K, ...): over all axes but the second, in float64, in two passes."""
+    axes = tuple(axis for axis in range(values.ndim) if axis != 1)
+    form = (1, -1) + (1,) * (values.ndim - 2)
+    count = max(values.size // values.shape[1], 1)
+    mean = sum((values[rows].sum(axes, dtype=np.float64) for rows in _blocks(values)), _zeros(values)) / count
+    squares = ((values[rows] - mean.reshape(form)) ** 2 for rows in _blocks(values))
+    deviation = np.sqrt(sum((square.sum(axes) for square in squares), _zeros(values)) / count)
+    factor = np.divide(1.0, deviation, out=_zeros(values), where=deviation > _ROUNDING * np.abs(mean))
+    return Scale(tuple(mean.tolist()), tuple(factor.tolist()))
 
-    Args:
-        values: 2-D.
-        axis: the axis over which mean and deviation are taken.
-    """
-    wide = values.astype(np.float64)
-    present = np.isfinite(wide)
-    count = np.maximum(present.sum(axis, keepdims=True), 1)
-    mean = np.where(present, wide, 0.0).sum(axis, keepdims=True) / count
-    deviation = np.sqrt((np.where(present, wide - mean, 0.0) ** 2).sum(axis) / count.squeeze(axis))
-    largest = np.abs(np.where(present, wide, 0.0)).max(axis, initial=0.0)
-    varies = deviation > _CONSTANT * largest
-    factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies)
-    return Scale(tuple(mean.squeeze(axis).tolist()), tuple(factor.tolist()))
+
+def _blocks(values: NDArray[Any]) -> list[slice]:
+    """Cut the rows so that float64 copies of large sets of images stay small."""
+    return [slice(start, start + _BLOCK_ROWS) for start in range(0, len(values), _BLOCK_ROWS)]
+
+
+def _zeros(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.zeros(values.shape[1])

@@ -42,7 +42,7 @@ class Numeric:
         gaps = np.isnan(values)
         median = float(np.median(values[~gaps])) if not gaps.all() else 0.0
         filled = np.where(gaps, median, values)
-        return cls(name, median, fit_scale(filled[:, None], axis=0), bool(gaps.any()))
+        return cls(name, median, fit_scale(filled[:, None]), bool(gaps.any()))
 
     def encode(self, cells: Series[Any]) -> Floats:
         """Return (N, width)."""

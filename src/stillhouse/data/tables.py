@@ -133,8 +133,7 @@ def _saved_index(frame: DataFrame) -> list[str]:
     return [
         name
         for name in frame.columns[:1]
-        if name in ("", "Unnamed: 0", "__index_level_0__")
-        and list(map(str, frame[name])) == list(map(str, range(len(frame))))
+        if name in ("", "Unnamed: 0") and list(map(str, frame[name])) == list(map(str, range(len(frame))))
     ]
 
 

@@ -27,23 +27,23 @@ class ImageEncoder:
     scale: Scale  # one entry a channel
     fill: tuple[float, ...]  # the least value of each channel in training, encoded: black, or what the user made of it
     noise_columns: None = None
+    names: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> ImageEncoder:
         """Fit on raw images (N, H, W), (N, C, H, W), or (N, H, W, C) where C is 1, 3 or 4."""
         last = raw.ndim == 4 and raw.shape[-1] in _CHANNELS and raw.shape[1] not in _CHANNELS
         images = np.moveaxis(raw, -1, 1) if last else raw.reshape(len(raw), -1, *raw.shape[-2:])
-        channels = np.moveaxis(images, 1, 0).reshape(images.shape[1], -1)
-        scale = fit_scale(channels, axis=1)
-        fill = scale.apply(channels.min(1).astype(np.float64))
-        return cls(images.shape[1:], last, scale, tuple(fill.tolist()))
+        scale = fit_scale(images)
+        least = images.min((0, 2, 3))[None]
+        return cls(images.shape[1:], last, scale, tuple(scale.apply(least)[0].tolist()))
 
     def encode(self, raw: Any) -> Tensor:
         """Encode (N, H, W), (N, C, H, W), rows of C*H*W columns, or the (N, H, W, C) that was fitted."""
         values = numbers(raw)
         images = self._planes(values)
         check_finite(values, "the images")
-        return torch.from_numpy(self.scale.apply(images, axis=1))
+        return torch.from_numpy(self.scale.apply(images))
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
@@ -74,6 +74,7 @@ class ArrayEncoder:
 
     scale: Scale
     fill: tuple[float, ...] = (0.0,)  # the mean
+    names: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -88,7 +89,7 @@ class ArrayEncoder:
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> ArrayEncoder:
         """Fit on raw rows (N, D)."""
-        return cls(fit_scale(raw, axis=0))
+        return cls(fit_scale(raw))
 
     def encode(self, raw: Any) -> Tensor:
         """Encode (N, D)."""
@@ -96,7 +97,7 @@ class ArrayEncoder:
         if values.shape[1:] != self.shape:
             raise wrong_shape(values.shape, f"(N, {self.shape[0]})")
         check_finite(values, "the rows")
-        return torch.from_numpy(self.scale.apply(values, axis=1))
+        return torch.from_numpy(self.scale.apply(values))
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
@@ -115,6 +116,7 @@ class IdentityEncoder:
     shape: tuple[int, ...]
     fill: tuple[float, ...]  # the least training value
     noise_columns: None = None
+    names: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> IdentityEncoder:

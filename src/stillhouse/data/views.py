@@ -69,7 +69,7 @@ class Views:
             the shape, type and device of ``inputs``; the same values for any batching.
 
         Raises:
-            UsageError: shift on rows that are not images.
+            UsageError: shift on rows that are not images, or noise on integers.
         """
         if self.policy == "none" or self.count == 1 or not len(inputs):
             return inputs
@@ -100,6 +100,10 @@ class Views:
         return shift(inputs, torch.from_numpy(offsets).to(inputs.device), reach, self.fill)
 
     def _noise(self, inputs: Tensor, keys: Words, moved: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tensor:
+        if not inputs.is_floating_point():
+            raise UsageError(
+                f'[views] policy = "noise" needs numbers with fractions, not {inputs.dtype}. Write "none".'
+            )
         flat = inputs.flatten(1).clone()
         columns = slice(None) if self.columns is None else list(self.columns)
         width = flat[:, columns].shape[1]

@@ -24,17 +24,19 @@ class Case(NamedTuple):
     reference: Callable[..., Any]  # numpy, float64, written from the paper's formula; never imports stillhouse
     inputs: Callable[[np.random.Generator], tuple[Array, ...]]  # the student's first
     settings: Mapping[str, Any] = NO_SETTINGS
+    constants: Callable[..., Mapping[str, Any]] | None = None  # of the inputs: what has no gradient, for the reference
 
 
 def central_difference(case: Case, inputs: tuple[Array, ...], step: float = 1e-4) -> Array:
     """Gradient of a reference with respect to its first input, of fourth order in the step."""
     first = np.asarray(inputs[0], np.float64)
+    settings = {**case.settings, **(case.constants(*inputs, **case.settings) if case.constants else {})}
     gradient = np.zeros_like(first)
     for index in np.ndindex(first.shape):
         values = []
         for shift in (-2, -1, 1, 2):
             moved = first.copy()
             moved[index] += shift * step
-            values.append(float(case.reference(moved, *inputs[1:], **case.settings)))
+            values.append(float(case.reference(moved, *inputs[1:], **settings)))
         gradient[index] = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
     return gradient

@@ -2,9 +2,12 @@
 
 To register: write ``tests/reference/<room>.py`` (numpy only) and give it a table
 
-    CASES: dict[str, list[Case]] = {"hinton": [Case("hinton", hinton, two_logits)], "rkd": [Case("rkd_distance", ...), ...]}
+    CASES: dict[str, list[Case]] = {
+        "hinton": [Case("hinton", hinton, pair)],                # method name: cases, the first with default settings
+        "rkd": [Case("rkd_distance", rkd_distance, features), Case("rkd_angle", rkd_angle, features)],
+    }
 
-whose keys are method names (the file in ``stillhouse/methods/``). It is found by being in this folder. In the ledger the
+whose keys are method names (files in ``stillhouse/methods/``). It is found by being in this folder. In the ledger the
 first case of a method stands for it; its formula and its known deviations come from the card: the paragraphs
 ``Formula:`` and ``Deviations:`` in the docstring of that function.
 """

@@ -1,8 +1,35 @@
 """The store of teacher outputs: answers kept once, with a contract. ``docs/store.md`` describes the format."""
 
+from stillhouse.store.codecs import Codec, Dense, Sparse, TopK
 from stillhouse.store.fields import Field
 from stillhouse.store.keys import Key, hash_rows
-from stillhouse.store.reader import Damage, Store
+from stillhouse.store.maintenance import Listing, gc, ls, repair, supersede, verify, why
+from stillhouse.store.probe import GradientError, codec, gradient_error
+from stillhouse.store.reader import Store
+from stillhouse.store.sampling import Sampled
+from stillhouse.store.shards import Damage
 from stillhouse.store.writer import Writer
 
-__all__ = ["Damage", "Field", "Key", "Store", "Writer", "hash_rows"]
+__all__ = [
+    "Codec",
+    "Damage",
+    "Dense",
+    "Field",
+    "GradientError",
+    "Key",
+    "Listing",
+    "Sampled",
+    "Sparse",
+    "Store",
+    "TopK",
+    "Writer",
+    "codec",
+    "gc",
+    "gradient_error",
+    "hash_rows",
+    "ls",
+    "repair",
+    "supersede",
+    "verify",
+    "why",
+]

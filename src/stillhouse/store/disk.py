@@ -9,14 +9,17 @@ import errno
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from stillhouse.errors import RejectedError, StoppedError, UsageError
 
-WRITES = ("make_folder", "create", "allocate", "write_at", "sync", "replace", "sync_folder", "remove", "move")
+WRITES = (
+    *("make_folder", "create", "resize", "write_at", "sync"),
+    *("replace", "move", "sync_folder", "remove", "remove_folder"),
+)
 LOCK = "writer.lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -72,12 +75,11 @@ def open_to_write(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def allocate(fd: int, size: int) -> None:
-    """Reserve ``size`` bytes, so that a disk that is too small is found before the teacher is asked."""
+def resize(fd: int, size: int) -> None:
+    """Cut or extend a file to ``size`` bytes, reserved so that a full disk is found before the teacher is asked."""
+    os.ftruncate(fd, size)
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, size)
-    else:
-        os.ftruncate(fd, size)
 
 
 def write_at(fd: int, offset: int, data: bytes | memoryview) -> None:
@@ -122,6 +124,12 @@ def sync_folder(path: Path) -> None:
 def remove(path: Path) -> None:
     """Delete a file, if it is there."""
     path.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder if it is empty; a folder that holds anything else stays."""
+    with suppress(OSError):
+        path.rmdir()
 
 
 def write_whole(path: Path, data: bytes) -> None:

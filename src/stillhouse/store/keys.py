@@ -53,7 +53,12 @@ class Key:
 
     def why(self, other: Key) -> list[str]:
         """Plain reasons why a store with the one key is not a store with the other; empty when they are equal."""
-        return [REASONS.get(name, f"{name} differs") for name in self.differing(other)]
+        return [reason(name) for name in self.differing(other)]
+
+
+def reason(part: str) -> str:
+    """What is said when a part differs."""
+    return REASONS.get(part, f"{part} differs")
 
 
 def hash_rows(*arrays: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

@@ -144,3 +144,17 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
         row_hashes=table["row_hashes"],
         blocks=tuple(None if b is None else tuple(b) for b in table["blocks"]),
     )
+
+
+def check_key(folder: Path, manifest: Manifest, key: Key) -> None:
+    """Refuse a store that belongs to another key.
+
+    Raises:
+        RejectedError: with the reasons.
+    """
+    reasons = key.why(manifest.key)
+    if reasons:
+        raise RejectedError(
+            f"The store {folder} holds answers to another question: {', '.join(reasons)}. It is never used silently. "
+            "Choose another folder, or delete this one to ask the teacher anew."
+        )

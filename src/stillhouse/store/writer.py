@@ -13,16 +13,19 @@ import xxhash
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.store import disk
-from stillhouse.store.fields import RESERVED, Array, Field, narrow
+from stillhouse.store.fields import Array, Field, narrow
 from stillhouse.store.keys import Key
-from stillhouse.store.manifest import COPY, NAME, Manifest, npy_header, read_manifest
-from stillhouse.store.reader import (
+from stillhouse.store.manifest import COPY, NAME, Manifest, check_key, read_manifest
+from stillhouse.store.reader import Store
+from stillhouse.store.reuse import Draft, Earlier, runs
+from stillhouse.store.shards import (
+    ROW_HASHES,
     Damage,
-    Store,
-    check_key,
     damaged,
+    make_shard,
     map_shard,
     read_row_hashes,
+    row_hash_file,
     shard_name,
 )
 
@@ -39,6 +42,7 @@ class Writer:
         block_rows: rows written and committed together; a store that is there keeps its own.
         row_hashes: uint64 ``(rows,)``, the content hash of each row (``hash_rows``), so that later data that differs
             in some rows asks for those alone.
+        reuse: an earlier store whose key differs in the rows alone: rows that still hold are copied, not asked.
         wait: seconds to wait for another writer before refusing; negative: for ever.
 
     Raises:
@@ -58,44 +62,53 @@ class Writer:
         views: int,
         block_rows: int = 1024,
         row_hashes: npt.NDArray[Any] | None = None,
+        reuse: Path | str | None = None,
         wait: float = 0.0,
     ) -> None:
         self.folder = Path(folder)
-        hashes = _hash_file(row_hashes, rows)
+        hashes = row_hash_file(row_hashes, rows)
         wanted = _plan(key, fields, rows, views, block_rows, hashes)
         with disk.explained(self.folder):
             disk.refuse_link(self.folder)
             disk.make_folder(self.folder)
             self._lock = disk.lock(self.folder, wait)
         self._files: list[int] = []
+        self._drafts: dict[int, Draft] = {}
+        self._earlier: Earlier | None = None
         try:
             self._manifest = self._claim(wanted)
             self._open_shards(hashes)
+            if reuse is not None:
+                self._earlier = Earlier(Path(reuse), self._manifest, row_hashes)
+                self._copy_known(self._earlier)
         except BaseException:
             self._release()
             raise
 
     def missing(self) -> Iterator[range]:
-        """Row ranges that are not committed yet, in order, each within one block."""
+        """Row ranges that are not known yet, in order, each within one block."""
         for index in range(len(self._manifest.blocks)):
             if self._manifest.blocks[index] is None:
-                yield self._manifest.block(index)
+                yield from runs(self._known(index), self._manifest.block(index).start, of=False)
 
     def put(self, start_row: int, arrays: dict[str, Array]) -> None:
-        """Write the answers to one block and commit it.
+        """Take the answers to a row range; the block is written and committed once all its rows are known.
 
         Args:
-            start_row: the first row, as ``missing`` gave it.
+            start_row: the first row of a range that ``missing`` gave, or of a part of it.
             arrays: for each field ``(rows of the range, views, *shape)``.
 
         Raises:
-            UsageError: a field is missing or unknown, a shape is wrong, or the range is not one that is missing.
+            UsageError: a field is missing or unknown, a shape is wrong, or a row is not missing.
             RejectedError: values that the field's format cannot hold.
             StoppedError: the disk is full; the committed blocks are kept.
         """
         index = start_row // self._manifest.block_rows
-        self._check(index, start_row, arrays)
-        self._commit(index, [narrow(f, arrays[f.name], start_row) for f in self._manifest.fields])
+        places = self._places(index, start_row, arrays)
+        draft = self._draft(index)
+        draft.fill(places, {f.name: narrow(f, arrays[f.name], start_row) for f in self._manifest.fields})
+        if draft.known.all():
+            self._commit(index, draft)
 
     def close(self) -> Store:
         """Finish: keep a second copy of a complete store's manifest, free the lock, and open the store."""
@@ -141,9 +154,10 @@ class Writer:
     def _open_shards(self, hashes: bytes | None) -> None:
         """Open the shards for writing; while nothing is committed, make those that are not whole."""
         fresh = not any(self._manifest.blocks)
-        if hashes is not None and fresh:
-            with disk.explained(self.folder / f"{RESERVED}.npy"):
-                disk.write_whole(self.folder / f"{RESERVED}.npy", hashes)
+        kept = read_row_hashes(self.folder, self._manifest)
+        if isinstance(kept, Damage) and hashes is not None:
+            with disk.explained(self.folder / ROW_HASHES):
+                disk.write_whole(self.folder / ROW_HASHES, hashes)
         for field in self._manifest.fields:
             path = self.folder / shard_name(field)
             state = map_shard(self.folder, self._manifest, field)
@@ -154,37 +168,54 @@ class Writer:
                 self._files.append(disk.open_to_write(path) if whole else make_shard(path, self._manifest, field))
         with disk.explained(self.folder):
             disk.sync_folder(self.folder)
-        kept = read_row_hashes(self.folder, self._manifest)
-        if isinstance(kept, Damage):
-            raise damaged(self.folder, kept)
 
-    def _check(self, index: int, start_row: int, arrays: dict[str, Array]) -> None:
+    def _known(self, index: int) -> npt.NDArray[np.bool_]:
+        """Which rows of a block that is not committed need no asking."""
+        if index in self._drafts:
+            return self._drafts[index].known
+        block = self._manifest.block(index)
+        return np.zeros(len(block), bool) if self._earlier is None else self._earlier.known(block)
+
+    def _draft(self, index: int) -> Draft:
+        """The block in hand, with what still holds of an earlier store."""
+        if index not in self._drafts:
+            draft = self._drafts[index] = Draft(self._manifest, index)
+            if self._earlier is not None:
+                self._earlier.fill(draft)
+        return self._drafts[index]
+
+    def _places(self, index: int, start_row: int, arrays: dict[str, Array]) -> npt.NDArray[np.int64]:
+        """Check what was put, and return the places of its rows in the block."""
         manifest = self._manifest
         if not self._files:
             raise UsageError(f"The writer of {self.folder} is closed. Open another one to continue the store.")
         if set(arrays) != {f.name for f in manifest.fields}:
             names = ", ".join(f.name for f in manifest.fields)
             raise UsageError(f"The store {self.folder} keeps {names}, and was given {', '.join(sorted(arrays))}.")
-        if not 0 <= index < len(manifest.blocks) or manifest.block(index).start != start_row:
-            raise UsageError(f"Row {start_row} starts no block of {self.folder}. Take the ranges that missing() gives.")
-        if manifest.blocks[index] is not None:
+        count = len(arrays[manifest.fields[0].name])
+        block = manifest.block(index)
+        if start_row < 0 or not block.start <= start_row < start_row + count <= block.stop:
             raise UsageError(
-                f"The block at row {start_row} of {self.folder} is committed already and is not rewritten."
+                f"Rows {start_row}-{start_row + count - 1} do not lie within one block of {self.folder} "
+                f"({manifest.block_rows} rows each, {manifest.rows} in all). Take the ranges that missing() gives."
             )
+        places = np.arange(start_row - block.start, start_row - block.start + count)
+        if manifest.blocks[index] is not None or self._known(index)[places].any():
+            raise UsageError(f"Row {start_row} or one of the {count} from there is known already to {self.folder}.")
         for field in manifest.fields:
-            expected = (len(manifest.block(index)), manifest.views, *field.shape)
+            expected = (count, manifest.views, *field.shape)
             if arrays[field.name].shape != expected:
                 raise UsageError(
                     f"Field {field.name!r} of {self.folder} at row {start_row} needs the shape {expected} (rows, "
                     f"views, payload), and was given {arrays[field.name].shape}."
                 )
+        return places
 
-    def _commit(self, index: int, arrays: list[Array]) -> None:
-        start = self._manifest.block(index).start
+    def _commit(self, index: int, draft: Draft) -> None:
         hashes = []
-        for fd, field, array in zip(self._files, self._manifest.fields, arrays, strict=True):
-            data = array.reshape(-1).view(np.uint8).data
-            offset = len(self._manifest.header(field)) + start * self._manifest.row_bytes(field)
+        for fd, field in zip(self._files, self._manifest.fields, strict=True):
+            data = draft.arrays[field.name].reshape(-1).view(np.uint8).data
+            offset = len(self._manifest.header(field)) + draft.start * self._manifest.row_bytes(field)
             with disk.explained(self.folder / shard_name(field)):
                 disk.write_at(fd, offset, data)
                 disk.sync(fd)
@@ -193,24 +224,18 @@ class Writer:
         with disk.explained(self.folder / NAME):
             disk.write_whole(self.folder / NAME, following.to_bytes())
         self._manifest = following
+        del self._drafts[index]
+
+    def _copy_known(self, earlier: Earlier) -> None:
+        """Commit the blocks that an earlier store answers whole."""
+        for index, block in enumerate(self._manifest.blocks):
+            if block is None and earlier.known(self._manifest.block(index)).all():
+                self._commit(index, self._draft(index))
 
     def _release(self) -> None:
         while self._files:
             disk.close(self._files.pop())
         self._lock.release()
-
-
-def make_shard(path: Path, manifest: Manifest, field: Field) -> int:
-    """Create a shard of full size with its header, zeros elsewhere, and return it open for writing."""
-    fd = disk.create(path)
-    try:
-        disk.allocate(fd, manifest.shard_bytes(field))
-        disk.write_at(fd, 0, manifest.header(field))
-        disk.sync(fd)
-    except BaseException:
-        disk.close(fd)
-        raise
-    return fd
 
 
 def _plan(key: Key, fields: Sequence[Field], rows: int, views: int, block_rows: int, hashes: bytes | None) -> Manifest:
@@ -221,17 +246,6 @@ def _plan(key: Key, fields: Sequence[Field], rows: int, views: int, block_rows: 
         raise UsageError(f"A store needs at least one row, view and row a block; given: {rows}, {views}, {block_rows}.")
     digest = None if hashes is None else xxhash.xxh3_128_hexdigest(hashes)
     return Manifest(key, tuple(fields), rows, views, block_rows, digest, (None,) * -(-rows // block_rows))
-
-
-def _hash_file(row_hashes: npt.NDArray[Any] | None, rows: int) -> bytes | None:
-    if row_hashes is None:
-        return None
-    if row_hashes.shape != (rows,) or row_hashes.dtype.kind != "u":
-        raise UsageError(
-            f"row_hashes must be unsigned integers of shape ({rows},), one a row as `hash_rows` gives them; given: "
-            f"{row_hashes.dtype} {row_hashes.shape}."
-        )
-    return npy_header((rows,), np.dtype("<u8")) + row_hashes.astype("<u8").tobytes()
 
 
 def _check_same(folder: Path, there: Manifest, wanted: Manifest) -> None:

@@ -1,0 +1,246 @@
+"""Looking after stores: why two differ, what lies in a folder, checking every bit, repair, and clearing away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from stillhouse.errors import DamagedError, RejectedError, StillhouseError
+from stillhouse.store import disk
+from stillhouse.store.fields import Field
+from stillhouse.store.manifest import COPY, NAME, Manifest, read_manifest
+from stillhouse.store.shards import (
+    ROW_HASHES,
+    Damage,
+    make_shard,
+    map_shard,
+    read_row_hashes,
+    restore_shape,
+    shard_damages,
+    shard_name,
+)
+
+SUPERSEDED = ".superseded-"
+
+
+class Listing(NamedTuple):
+    """What ``ls`` says about one store."""
+
+    folder: Path
+    digest: str  # of the key; "" where the manifest cannot be read
+    fields: tuple[Field, ...]
+    rows: int
+    rows_done: int  # committed rows, wherever they stand
+    views: int
+    nbytes: int
+    problem: str  # "" where manifest and shards have the right form (``verify`` reads every bit)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is committed."""
+        return not self.problem and self.rows == self.rows_done
+
+
+def why(a: Path | str, b: Path | str) -> list[str]:
+    """Plain reasons why two stores do not hold the same answers; empty when they do.
+
+    Raises:
+        RejectedError: one of them is no store.
+        DamagedError: a manifest is damaged.
+    """
+    one, two = read_manifest(Path(a)), read_manifest(Path(b))
+    differ = {
+        "the kept fields differ": one.fields != two.fields,
+        "the number of rows differs": one.rows != two.rows,
+        "the number of views differs": one.views != two.views,
+    }
+    return one.key.why(two.key) + [reason for reason, holds in differ.items() if holds]
+
+
+def ls(root: Path | str) -> list[Listing]:
+    """List the stores in a folder and below it, sorted by path; nothing is changed and no block is read."""
+    return [_listing(path.parent) for path in sorted(Path(root).rglob(NAME)) if not path.parent.is_symlink()]
+
+
+def _listing(folder: Path) -> Listing:
+    try:
+        manifest = read_manifest(folder)
+    except StillhouseError as error:
+        return Listing(folder, "", (), 0, 0, 0, 0, str(error))
+    done = [len(manifest.block(i)) for i, block in enumerate(manifest.blocks) if block is not None]
+    states = [map_shard(folder, manifest, f) for f in manifest.fields] if done else []
+    problem = "; ".join(str(s) for s in states if isinstance(s, Damage))
+    nbytes = sum(manifest.shard_bytes(f) for f in manifest.fields)
+    return Listing(
+        folder, manifest.key.digest, manifest.fields, manifest.rows, sum(done), manifest.views, nbytes, problem
+    )
+
+
+def verify(folder: Path | str) -> list[Damage]:
+    """Check every bit of a store: manifest, its copy, headers, sizes, every committed block, and foreign files.
+
+    Returns:
+        What is wrong, an empty list for a sound store. Blocks that are not committed yet are no damage.
+
+    Raises:
+        RejectedError: there is no store, a newer Stillhouse wrote it, or a file is a symbolic link.
+    """
+    folder = Path(folder)
+    try:
+        manifest = read_manifest(folder)
+    except DamagedError:
+        return [Damage(NAME, None, "its bytes do not match its own checksum")]
+    found = [] if not any(manifest.blocks) else [d for f in manifest.fields for d in shard_damages(folder, manifest, f)]
+    hashes = read_row_hashes(folder, manifest)
+    if isinstance(hashes, Damage):
+        found.append(hashes)
+    if manifest.complete and (folder / COPY).exists() and disk.read_whole(folder / COPY) != manifest.to_bytes():
+        found.append(Damage(COPY, None, "it is not the copy of the manifest"))
+    own = _own_files(manifest)
+    strangers = sorted(p.name for p in folder.iterdir() if p.name not in own)
+    return found + [Damage(name, None, "foreign: no file of this store") for name in strangers]
+
+
+def _own_files(manifest: Manifest) -> list[str]:
+    """All names a store's folder may hold, the manifest last: the order in which ``gc`` deletes."""
+    small = [ROW_HASHES, COPY, NAME]
+    return [*map(shard_name, manifest.fields), *(f"{n}.tmp" for n in small), disk.LOCK, *small]
+
+
+def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
+    """Make damaged blocks missing again, so that the next labelling run asks for those alone.
+
+    A damaged manifest is restored from its copy; a damaged or missing shard gets its size and header back, and its
+    blocks that are still right are kept. Foreign files stay where they are.
+
+    Args:
+        folder: the store.
+        wait: seconds to wait for a writer.
+
+    Returns:
+        What was wrong.
+
+    Raises:
+        DamagedError: the manifest is damaged and its copy is missing or damaged too.
+        RejectedError: no store there, or a writer is at work.
+    """
+    folder = Path(folder)
+    with disk.explained(folder):
+        disk.refuse_link(folder)
+        held = disk.lock(folder, wait)
+    try:
+        manifest, found = _restored_manifest(folder)
+        for field in manifest.fields if any(manifest.blocks) else ():
+            shape = _repair_shape(folder, manifest, field)
+            found += [shape] if shape else []
+        found += verify(folder)
+        _forget_blocks(folder, manifest, found)
+    finally:
+        held.release()
+    return found
+
+
+def _restored_manifest(folder: Path) -> tuple[Manifest, list[Damage]]:
+    try:
+        return read_manifest(folder), []
+    except DamagedError as error:
+        try:
+            manifest = read_manifest(folder, COPY)
+        except (RejectedError, DamagedError):
+            raise DamagedError(
+                f"{error} Here there is no sound copy, so nothing says which blocks are right: delete {folder} and "
+                "label again."
+            ) from None
+        with disk.explained(folder / NAME):
+            disk.write_whole(folder / NAME, manifest.to_bytes())
+        return manifest, [Damage(NAME, None, "it was restored from its copy")]
+
+
+def _repair_shape(folder: Path, manifest: Manifest, field: Field) -> Damage | None:
+    """Give a shard its size and header back, and return what was wrong with them."""
+    path, state = folder / shard_name(field), map_shard(folder, manifest, field)
+    if not isinstance(state, Damage):
+        return None
+    with disk.explained(path):
+        try:
+            fd = disk.open_to_write(path)
+        except FileNotFoundError:
+            fd = make_shard(path, manifest, field)
+        else:
+            restore_shape(fd, manifest, field)
+        disk.close(fd)
+        disk.sync_folder(folder)
+    return state
+
+
+def _forget_blocks(folder: Path, manifest: Manifest, found: list[Damage]) -> None:
+    """Commit a manifest without the damaged blocks; a copy that still lists them goes away."""
+    wrong = {d.block for d in found if d.block is not None}
+    for index in wrong:
+        manifest = manifest.commit(index, None)
+    with disk.explained(folder / NAME):
+        if wrong:
+            disk.write_whole(folder / NAME, manifest.to_bytes())
+            disk.remove(folder / COPY)
+        elif any(d.shard == COPY for d in found):
+            disk.write_whole(folder / COPY, manifest.to_bytes())
+
+
+def supersede(folder: Path | str, wait: float = 0.0) -> Path:
+    """Move a store aside, so that a new one can take its place and its rows (``Writer(..., reuse=...)``).
+
+    Returns:
+        Where it now is: the same name with ``.superseded-`` and the first digits of its key. ``gc`` clears it away.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    aside = folder.with_name(f"{folder.name}{SUPERSEDED}{manifest.key.digest[:8]}")
+    with disk.explained(aside):
+        held = disk.lock(folder, wait)
+        try:
+            disk.move(folder, aside)
+            disk.sync_folder(folder.parent)
+        finally:
+            held.release()
+    return aside
+
+
+def gc(root: Path | str, keep: Collection[str] | None = None) -> list[Path]:
+    """Delete what no run needs: superseded stores, half-written temporary files and, where asked, stores by key.
+
+    Args:
+        root: a folder of stores; all below it are looked at.
+        keep: digests of the keys in use; a store with another one goes. None: only superseded stores go.
+
+    Returns:
+        The deleted files and folders. A store in which a writer is at work stays, and so does every file that is no
+        store's.
+    """
+    gone: list[Path] = []
+    for listing in ls(root):
+        if not listing.digest:
+            continue
+        unused = keep is not None and listing.digest not in keep
+        gone += _clear(listing.folder, whole=unused or SUPERSEDED in listing.folder.name)
+    return gone
+
+
+def _clear(folder: Path, whole: bool) -> list[Path]:
+    try:
+        held = disk.lock(folder, 0.0)
+    except RejectedError:
+        return []
+    try:
+        names = _own_files(read_manifest(folder))
+        doomed = [folder / n for n in names if whole or n.endswith(".tmp")]
+        deleted = [p for p in doomed if p.exists()]
+        with disk.explained(folder):
+            for path in deleted:
+                disk.remove(path)
+    finally:
+        held.release()
+    if not whole:
+        return deleted
+    disk.remove_folder(folder)
+    return [folder]

@@ -1,0 +1,78 @@
+"""What a codec costs before anything is written: bytes a row, and the error it brings into a gradient."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stillhouse.errors import UsageError, nearest
+from stillhouse.store.codecs import Codec, Dense, TopK
+from stillhouse.store.fields import Array
+from stillhouse.store.probabilities import log_softmax
+from stillhouse.store.sampling import Sampled
+
+_KINDS = {"dense": Dense, "topk": TopK, "sampled": Sampled}
+
+
+class GradientError(NamedTuple):
+    """How far a codec moves the gradient of the forward KL with respect to the student's logits.
+
+    The exact gradient of one row is ``q - p`` (student less teacher, temperature 1).
+    """
+
+    relative: float  # root of the summed squares of the error over that of the gradient, all probe rows together
+    worst: float  # the largest such ratio of a single row
+    bound: float  # no student's gradient is off by more than this on any probe row, as a sum of absolute values
+
+
+def gradient_error(codec: Codec, logits: Array, student: Array | None = None) -> GradientError:
+    """Measure a codec on a probe batch.
+
+    Args:
+        codec: what would be kept.
+        logits: the teacher's, float ``(N, C)``.
+        student: the student's logits ``(N, C)``; None: all equal, a student that has learned nothing.
+
+    >>> flat = np.zeros((1, 4))
+    >>> gradient_error(Dense("float32"), flat, np.array([[1.0, 0, 0, 0]])).relative
+    0.0
+    >>> round(gradient_error(TopK(2), flat).bound, 2)
+    1.0
+    """
+    teacher = np.exp(log_softmax(logits))
+    given = np.zeros(logits.shape) if student is None else student
+    probabilities = np.exp(log_softmax(given))
+    arrays = codec.encode(logits)
+    error = ((codec.target(arrays, probabilities) - teacher) ** 2).sum(axis=1)
+    exact = ((probabilities - teacher) ** 2).sum(axis=1) + np.finfo(np.float64).tiny
+    known = np.abs(codec.target(arrays, teacher) - teacher).sum(axis=1)
+    return GradientError(
+        relative=float(np.sqrt(error.sum() / exact.sum())),
+        worst=float(np.sqrt(error / exact).max()),
+        bound=float((known + 2.0 * codec.open_mass(arrays)).max()),
+    )
+
+
+def codec(name: str) -> Dense | TopK | Sampled:
+    """Build a codec from its name, as it stands in a store's key or a recipe.
+
+    Args:
+        name: ``dense:<dtype>``, ``topk:<k>:<dtype>`` or ``sampled:<count>:<draws>:<seed>:<dtype>``; what is left off
+            at the end has its default.
+
+    Raises:
+        UsageError: no such codec or setting.
+
+    >>> codec("topk:8").name
+    'topk:8:float16'
+    """
+    kind, *settings = name.split(":")
+    if kind not in _KINDS:
+        raise UsageError(f"There is no codec {kind!r}.{nearest(kind, _KINDS)} Write one as topk:32:float16.")
+    try:
+        return _KINDS[kind](*(int(s) if s.lstrip("-").isdigit() else s for s in settings))
+    except TypeError as error:
+        raise UsageError(
+            f"The codec {name!r} has the wrong settings ({error}). Write one as topk:32:float16."
+        ) from None

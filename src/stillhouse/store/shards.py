@@ -1,0 +1,150 @@
+"""The shards: one ``.npy`` file a field, mapped and checked against the manifest, block by block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from stillhouse.errors import DamagedError, UsageError
+from stillhouse.store import disk
+from stillhouse.store.fields import RESERVED, Field
+from stillhouse.store.manifest import Manifest, npy_header
+
+Bytes = npt.NDArray[np.uint8]
+ROW_HASHES = f"{RESERVED}.npy"
+
+
+class Damage(NamedTuple):
+    """One thing that is wrong with a store's files."""
+
+    shard: str  # the file's name
+    block: int | None  # None: the whole file
+    what: str
+
+    def __str__(self) -> str:
+        place = self.shard if self.block is None else f"{self.shard}, block {self.block}"
+        return f"{place}: {self.what}"
+
+
+def damaged(folder: Path, damage: Damage) -> DamagedError:
+    """The error for a damage, with its cure."""
+    return DamagedError(
+        f"The store {folder} is damaged: {damage}. Its answers are not used. Run `stillhouse store repair {folder}`, "
+        "then the same command again: only the damaged blocks are asked of the teacher again."
+    )
+
+
+def shard_name(field: Field) -> str:
+    """Name of the file that holds a field."""
+    return f"{field.name}.npy"
+
+
+def map_shard(folder: Path, manifest: Manifest, field: Field) -> Bytes | Damage:
+    """Map a shard's payload as bytes ``(rows, row_bytes)``, or say why it is not the shard of the manifest."""
+    header = manifest.header(field)
+    whole = _mapped(folder, shard_name(field), manifest.shard_bytes(field), header)
+    if isinstance(whole, Damage):
+        return whole
+    return whole[len(header) :].reshape(manifest.rows, manifest.row_bytes(field))
+
+
+def typed(manifest: Manifest, field: Field, payload: Bytes) -> npt.NDArray[Any]:
+    """The payload as stored numbers ``(rows * views, *shape)``: one (row, view) lies contiguous."""
+    flat: npt.NDArray[Any] = payload.reshape(-1).view(field.stored)
+    return flat.reshape(manifest.rows * manifest.views, *field.shape)
+
+
+def block_damage(manifest: Manifest, field: Field, payload: Bytes, index: int) -> Damage | None:
+    """Compare a committed block's bytes with its hash, and say where they come from when they were swapped."""
+    block, rows = manifest.blocks[index], manifest.block(index)
+    if block is None:
+        return None
+    found = xxhash.xxh3_128_hexdigest(payload[rows.start : rows.stop].data)
+    if found == block[manifest.fields.index(field)]:
+        return None
+    for other, hashes in enumerate(manifest.blocks):
+        if hashes is not None and found in hashes:
+            whose = shard_name(manifest.fields[hashes.index(found)])
+            return Damage(shard_name(field), index, f"swapped: it holds block {other} of {whose}")
+    return Damage(shard_name(field), index, "its bytes do not match the hash in the manifest")
+
+
+def shard_damages(folder: Path, manifest: Manifest, field: Field) -> list[Damage]:
+    """Check a shard's size, header and every committed block."""
+    payload = map_shard(folder, manifest, field)
+    if isinstance(payload, Damage):
+        return [payload]
+    committed = [i for i, block in enumerate(manifest.blocks) if block is not None]
+    found = [d for i in committed if (d := block_damage(manifest, field, payload, i)) is not None]
+    if 1 < len(found) == len(committed) and not any(d.what.startswith("swapped") for d in found):
+        foreign = "foreign: none of the file's blocks is the one that was committed"
+        return [Damage(d.shard, d.block, foreign) for d in found]
+    return found
+
+
+def make_shard(path: Path, manifest: Manifest, field: Field) -> int:
+    """Create a shard of full size with its header, zeros elsewhere, and return it open for writing."""
+    fd = disk.create(path)
+    try:
+        restore_shape(fd, manifest, field)
+    except BaseException:
+        disk.close(fd)
+        raise
+    return fd
+
+
+def restore_shape(fd: int, manifest: Manifest, field: Field) -> None:
+    """Give a shard the size and the header that the manifest says; the payload that fits stays."""
+    disk.resize(fd, manifest.shard_bytes(field))
+    disk.write_at(fd, 0, manifest.header(field))
+    disk.sync(fd)
+
+
+def row_hash_file(row_hashes: npt.NDArray[Any] | None, rows: int) -> bytes | None:
+    """The content of ``row_hashes.npy``.
+
+    Raises:
+        UsageError: not one unsigned integer a row.
+    """
+    if row_hashes is None:
+        return None
+    if row_hashes.shape != (rows,) or row_hashes.dtype.kind != "u":
+        raise UsageError(
+            f"row_hashes must be unsigned integers of shape ({rows},), one a row as `hash_rows` gives them; given: "
+            f"{row_hashes.dtype} {row_hashes.shape}."
+        )
+    return npy_header((rows,), np.dtype("<u8")) + row_hashes.astype("<u8").tobytes()
+
+
+def read_row_hashes(folder: Path, manifest: Manifest) -> npt.NDArray[np.uint64] | Damage | None:
+    """Read the content hash of each row (uint64), or say what is wrong; None where the store keeps none."""
+    if manifest.row_hashes is None:
+        return None
+    header = npy_header((manifest.rows,), np.dtype("<u8"))
+    whole = _mapped(folder, ROW_HASHES, len(header) + 8 * manifest.rows, header)
+    if isinstance(whole, Damage):
+        return whole
+    if xxhash.xxh3_128_hexdigest(whole.data) != manifest.row_hashes:
+        return Damage(ROW_HASHES, None, "its bytes do not match the hash in the manifest")
+    return whole[len(header) :].view("<u8")
+
+
+def _mapped(folder: Path, name: str, size: int, header: bytes) -> Bytes | Damage:
+    """Map a ``.npy`` file as bytes after checking its size and its header."""
+    try:
+        with disk.explained(folder / name):
+            mapped = disk.map_file(folder / name)
+    except FileNotFoundError:
+        return Damage(name, None, "the file is missing")
+    found = 0 if mapped is None else len(mapped)
+    if mapped is None or found != size:
+        word = "truncated" if found < size else "too long"
+        return Damage(name, None, f"the file is {word}: {found:,} bytes instead of {size:,}")
+    whole = np.frombuffer(mapped, np.uint8)
+    if whole[: len(header)].tobytes() != header:
+        return Damage(name, None, "its header is damaged, or it is another store's file")
+    return whole

@@ -62,7 +62,6 @@ class Training(Section):
     weight_decay: float = Field(1e-4, ge=0.0, description="AdamW's decoupled weight decay.")
     label_smoothing: Fraction = Field(0.0, description="Smoothing of the labels: the teacher-free control.")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Arithmetic of the nets.")
-    devices: Positive = Field(1, description="Processes (CPU) or accelerators.")
     checkpoint_every: Positive = Field(200, description="Steps between checkpoints.")
     log_every: Positive = Field(50, description="Steps between lines of metrics.jsonl.")
 
@@ -166,7 +165,7 @@ class Recipe(Section):
     def digest(self) -> str:
         """Hash of everything but the folder it is written to: the identity of a run."""
         text = self.model_dump_json(exclude={"output"})
-        return xxhash.xxh3_64_hexdigest(text)
+        return xxhash.xxh3_64_hexdigest(text.encode())
 
 
 def _without_none(value: Any) -> Any:
@@ -194,6 +193,11 @@ def read(path: Path) -> Recipe:
         UsageError: the file is missing, not TOML, or not a recipe.
     """
     return parse(read_table(path), str(path))
+
+
+def read_table_text(text: str) -> dict[str, Any]:
+    """TOML text as a table, unchecked."""
+    return tomllib.loads(text)
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -75,3 +75,19 @@ def count_parameters(module: nn.Module) -> int:
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return the tensor in float32, or unchanged where it is wider: losses never do half-precision arithmetic."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
+def logits_of(output: object) -> Tensor:
+    """Find the logits in what a module returned: a tensor, ``.logits``, ``["logits"]``, or the first of a tuple.
+
+    Raises:
+        TypeError: none of these is there; says what was returned.
+    """
+    if isinstance(output, Mapping):
+        output = output.get("logits", output)
+    output = getattr(output, "logits", output)
+    if isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, Tensor):
+        raise TypeError(f"expected logits (a tensor, .logits, ['logits'] or a tuple), got {type(output).__name__}")
+    return output

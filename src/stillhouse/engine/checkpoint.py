@@ -1,0 +1,95 @@
+"""The state of a fit on disk: one safetensors file, replaced whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from stillhouse.errors import DamagedError, UsageError
+from stillhouse.files import write_atomic
+
+NAME = "checkpoint.safetensors"
+
+
+def save_checkpoint(
+    path: Path, *, step: int, identity: str, module: nn.Module, optimiser: Optimizer, meter: dict[str, Tensor]
+) -> None:
+    """Write model, optimiser, random state and half-filled meters after ``step`` steps."""
+    tensors = {f"model/{k}": v for k, v in tensor_state(module).items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{index}/{k}": v for k, v in state.items()}
+    tensors |= {f"meter/{k}": v for k, v in meter.items()}
+    tensors["rng"] = torch.get_rng_state()
+    write_weights(path, tensors, {"step": str(step), "identity": identity})
+
+
+def load_checkpoint(
+    path: Path, *, identity: str, module: nn.Module, optimiser: Optimizer
+) -> tuple[int, dict[str, Tensor]]:
+    """Restore a fit where there is a checkpoint; returns the steps done (0 without one) and the meters.
+
+    Raises:
+        UsageError: the checkpoint belongs to another fit.
+        DamagedError: the file is not a whole checkpoint.
+    """
+    if not path.exists():
+        return 0, {}
+    tensors, metadata = read_weights(path)
+    if metadata.get("identity") != identity:
+        raise UsageError(
+            f"{path} belongs to another fit ({metadata.get('identity')}, this one is {identity}). "
+            "Choose another [output] dir, or delete that folder."
+        )
+    module.load_state_dict(_under(tensors, "model/"))
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, value in _under(tensors, "optimiser/").items():
+        index, name = key.split("/", 1)
+        states.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    torch.set_rng_state(tensors["rng"])
+    return int(metadata["step"]), _under(tensors, "meter/")
+
+
+def tensor_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module as tensors.
+
+    Raises:
+        UsageError: the module keeps state that is not a tensor, which could only be stored by pickle.
+    """
+    state = module.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise UsageError(
+                f"{name} of {type(module).__name__} is {type(value).__name__}, not a tensor, and cannot be saved "
+                "without pickle. Keep it as a registered buffer."
+            )
+    return state
+
+
+def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as safetensors, atomically; tied tensors are written once for each name."""
+    plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+    write_atomic(path, save(plain, metadata))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file with its metadata.
+
+    Raises:
+        DamagedError: the file is cut short or is something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+        return load_file(path), metadata
+    except (SafetensorError, OSError) as error:
+        raise DamagedError(f"{path} is not a whole safetensors file ({error}). Delete it and run again.") from error
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

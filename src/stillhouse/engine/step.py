@@ -1,0 +1,85 @@
+"""All that is trained in one module whose one forward returns named scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from stillhouse.methods.base import Method
+from stillhouse.taps import Taps
+from stillhouse.types import Batch, Outputs, logits_of
+
+LABELS = "labels"  # the name of the cross-entropy term
+
+
+class Step(nn.Module):
+    """Student, taps and methods; data-parallel, autocast and compile see this one thing.
+
+    Args:
+        student: any module from inputs to logits.
+        methods: what is matched, each with its weight and the name under which its terms are logged; already built.
+        label_weight: weight of the cross-entropy on labelled rows; 0 leaves labels out.
+        label_smoothing: share of the label's mass spread evenly over all classes.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        methods: Sequence[tuple[str, Method, float]] = (),
+        *,
+        label_weight: float = 1.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.methods = nn.ModuleList([method for _, method, _ in methods])
+        self.names = [name for name, _, _ in methods]
+        self.weights = [weight for _, _, weight in methods]
+        self.label_weight = label_weight
+        self.label_smoothing = label_smoothing
+        self.taps = Taps(student, sorted({path for _, method, _ in methods for path in method.student_layers}))
+
+    def forward(self, batch: Batch, teacher: Outputs | None = None) -> dict[str, Tensor]:
+        """Return the weighted terms, one scalar each; the loss is their sum."""
+        logits = logits_of(self.student(batch.inputs))
+        student = Outputs(logits, self.taps.take())
+        terms: dict[str, Tensor] = {}
+        if self.label_weight:
+            terms[LABELS] = self.label_weight * label_loss(logits, batch.targets, self.label_smoothing)
+        if teacher is not None:
+            for name, method, weight in zip(self.names, self.methods, self.weights, strict=True):
+                found: dict[str, Tensor] = method(student, teacher, batch)
+                for term, value in found.items():
+                    terms[name if term == name or len(found) == 1 else f"{name}/{term}"] = weight * value
+        return terms
+
+    def set_progress(self, progress: float) -> None:
+        """Tell the methods which share of the training is done."""
+        for method in self.methods:
+            method.progress = progress
+
+    def deployed(self) -> nn.Module:
+        """What ships: the student, and with it only what a method declares part of it."""
+        self.taps.close()
+        student = self.student
+        for method in self.methods:
+            assert isinstance(method, Method)
+            student = method.deploy(student)
+        return student
+
+
+def label_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy in nats, averaged over the labelled rows (targets >= 0); 0 with gradient 0 where there are none.
+
+    Example:
+        >>> round(label_loss(torch.tensor([[2.0, 0.0], [9.0, 9.0]]), torch.tensor([0, -1])).item(), 4)
+        0.1269
+    """
+    classes = logits.shape[-1]
+    total = F.cross_entropy(
+        logits.reshape(-1, classes).float(), targets.reshape(-1), ignore_index=-1, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / (targets >= 0).sum().clamp(min=1)

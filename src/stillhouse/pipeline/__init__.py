@@ -1,0 +1,10 @@
+"""The pipeline: recipe -> data, teacher -> store -> fit -> evaluate -> run folder; every stage resumable."""
+
+from stillhouse.pipeline.deployed import Deployed, load
+from stillhouse.pipeline.door import demo, distill, label
+from stillhouse.pipeline.judging import evaluate
+from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.shipping import export, predict
+from stillhouse.report import write as write_report
+
+__all__ = ["Deployed", "Run", "demo", "distill", "evaluate", "export", "label", "load", "predict", "write_report"]

@@ -1,0 +1,104 @@
+"""What a run ships: the student with its preprocessing and class names, which takes raw rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data import Encoder, encoder_from_state
+from stillhouse.engine import read_weights, tensor_state, write_weights
+from stillhouse.errors import DamagedError, UsageError
+from stillhouse.files import write_json
+from stillhouse.pipeline.run import read_json
+from stillhouse.types import logits_of
+
+FOLDER = "student"
+WEIGHTS, CARD = "model.safetensors", "model.json"
+CHUNK = 1024  # rows a forward, so that memory stays flat for long tables
+
+
+class Deployed(nn.Module):
+    """A trained student for raw rows.
+
+    Args:
+        net: from encoded inputs to logits.
+        encoder: from raw rows to encoded inputs, fitted on the training rows.
+        classes: names in the order of the logits.
+        net_card: how to build ``net`` again: zoo name, settings and shapes; empty for the user's own module.
+    """
+
+    def __init__(self, net: nn.Module, encoder: Encoder, classes: tuple[str, ...], net_card: dict[str, Any]) -> None:
+        super().__init__()
+        self.net = net
+        self.encoder = encoder
+        self.classes = classes
+        self.net_card = net_card
+        self.eval()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, C) of encoded inputs."""
+        return logits_of(self.net(inputs))
+
+    def predict_proba(self, rows: Any) -> np.ndarray:
+        """Probabilities float64 (N, C) of raw rows: a frame, or an array as the data source gave it.
+
+        Raises:
+            RejectedError: columns are missing, or values are not finite; names them.
+        """
+        inputs = self.encoder.encode(rows)
+        return torch.cat([log_proba(self, part) for part in inputs.split(CHUNK)]).double().exp().numpy()
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """Class names (N,) of raw rows."""
+        return np.asarray(self.classes, dtype=object)[self.predict_proba(rows).argmax(1)]
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and, last, ``model.json``."""
+        write_weights(folder / WEIGHTS, tensor_state(self.net))
+        write_json(
+            folder / CARD,
+            {"schema": 1, "net": self.net_card, "classes": list(self.classes), "encoder": self.encoder.state()},
+        )
+
+
+@torch.inference_mode()
+def log_proba(net: nn.Module, inputs: Tensor) -> Tensor:
+    """Log-probabilities float32 (B, C) of encoded inputs, computed in double where they are normalised."""
+    return torch.log_softmax(logits_of(net(inputs)).double(), dim=-1).float()
+
+
+def load(folder: Path | str, module: nn.Module | None = None) -> Deployed:
+    """Load the student of a run folder (or of its ``student`` folder alone).
+
+    Args:
+        folder: the run folder.
+        module: your own student, freshly built, where the run was given one from Python: code is never stored.
+
+    Raises:
+        UsageError: there is no student, or it is your own module and was not given.
+        DamagedError: weights and description do not fit each other.
+    """
+    from stillhouse import students
+
+    folder = Path(folder)
+    folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
+    card = read_json(folder / CARD)
+    net_card, classes = card["net"], tuple(card["classes"])
+    if module is None:
+        if not net_card.get("name"):
+            raise UsageError(
+                f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
+                f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
+            )
+        module = students.make(
+            net_card["name"], shape=tuple(net_card["shape"]), classes=len(classes), settings=net_card["settings"]
+        )
+    try:
+        module.load_state_dict(read_weights(folder / WEIGHTS)[0])
+    except RuntimeError as error:
+        raise DamagedError(f"{folder / WEIGHTS} does not fit {CARD}: {error}. Run the recipe again.") from error
+    return Deployed(module, encoder_from_state(card["encoder"]), classes, net_card)

@@ -1,0 +1,129 @@
+"""The front door: one call from recipe or objects to a judged run."""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from stillhouse.errors import UsageError
+from stillhouse.pipeline.ingredients import Ingredients, gather
+from stillhouse.pipeline.judging import Judge
+from stillhouse.pipeline.run import Run, locked, open_run
+from stillhouse.pipeline.teaching import Teaching, only, visible_labels
+from stillhouse.pipeline.training import Trainer, make_arms
+from stillhouse.recipe import Recipe, merge, parse, read, read_table_text
+
+
+def distill(
+    recipe: Recipe | str | Path | None = None,
+    *,
+    teacher: nn.Module | None = None,
+    student: Any = None,
+    data: tuple[Any, Any, Any] | None = None,
+    method: str | list[Any] | None = None,
+    out: str | Path | None = None,
+    command: str | None = None,
+    allow_code: bool = False,
+    accept_teacher: bool = False,
+    **sections: dict[str, Any],
+) -> Run:
+    """Distil a teacher into a student, train the controls beside it, judge, and write the report.
+
+    The same call again takes up where an interrupted one stopped.
+
+    Args:
+        recipe: a recipe, or the path of one; default: every default.
+        teacher: any module from inputs to logits; default: the recipe's ``[teacher]``.
+        student: any module (copied for each seed and arm as it is), or a function that builds one (initialised anew
+            by each seed); default: the recipe's ``[student]``.
+        data: ``(train, valid, test)``, each a dataset, a loader, or a pair of arrays; valid may be None.
+        method: a name, or a list of names and of tables such as ``{"name": "hinton", "temperature": 2.0}``.
+        out: the run folder.
+        command: what the report gives as the command that reproduces the run.
+        allow_code: whether ``python:`` names in the recipe may be imported and run.
+        accept_teacher: go on with a teacher that is not better than its student.
+        **sections: tables of the recipe, such as ``training={"steps": 500}``, laid over it.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UsageError: the recipe, an argument or the run folder is wrong.
+        RejectedError: data or teacher cannot be used.
+        StillhouseError: training diverged, or a disk is full.
+    """
+    resolved = resolve(recipe, method, out, sections)
+    with locked(resolved.output.dir):
+        have = gather(resolved, teacher=teacher, student=student, data=data, allow_code=allow_code)
+        run = open_run(resolved, command=command or python_command(), parts=have.parts)
+        trainer, arms = plan_fits(run, resolved, have)
+        trainer.train(arms, accept_teacher=accept_teacher)
+        Judge(run, resolved, have, trainer, arms).judge()
+        run.report()
+    return run
+
+
+def label(recipe: Recipe, *, command: str | None = None, allow_code: bool = False) -> dict[str, Any]:
+    """Only ask the teacher: train it if the recipe says so, and fill the store of the run folder.
+
+    Returns:
+        Folder, rows, views and bytes of the store.
+    """
+    with locked(recipe.output.dir):
+        have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
+        run = open_run(recipe, command=command or python_command(), parts=have.parts)
+        trainer, _ = plan_fits(run, recipe, have)
+        store = trainer.teachings["teacher"].store()
+    folder = str(run.folder / "store")
+    return {"store": folder, "rows": store.rows, "views": store.views, "bytes": store.nbytes}
+
+
+def demo(out: Path, teacher: Path | None = None, *, command: str | None = None) -> Run:
+    """The main job on data that a package carries: MNIST-5k, a teacher of 4,000 labels, a student of 200."""
+    over: dict[str, Any] = {"output": {"dir": str(out)}}
+    if teacher is not None:
+        over["teacher"] = {"file": str(teacher)}
+    return distill(parse(merge(demo_table(), over)), command=command)
+
+
+def demo_table() -> dict[str, Any]:
+    """The demo's recipe, as it lies in the package."""
+    return read_table_text((files("stillhouse") / "demo.toml").read_text(encoding="utf-8"))
+
+
+def resolve(
+    recipe: Recipe | str | Path | None, method: str | list[Any] | None, out: str | Path | None, sections: dict[str, Any]
+) -> Recipe:
+    """One recipe from a recipe and what was given beside it."""
+    if isinstance(recipe, Recipe) and method is None and out is None and not sections:
+        return recipe
+    base = recipe if isinstance(recipe, Recipe) else read(Path(recipe)) if recipe is not None else Recipe()
+    over: dict[str, Any] = dict(sections)
+    if method is not None:
+        entries = [method] if isinstance(method, str) else method
+        over["method"] = [{"name": e} if isinstance(e, str) else e for e in entries]
+    if out is not None:
+        over["output"] = {"dir": str(out)}
+    return parse(merge(read_table_text(base.toml()), over), "distill(...)")
+
+
+def plan_fits(run: Run, recipe: Recipe, have: Ingredients) -> tuple[Trainer, list[Any]]:
+    """Who teaches, and which students are trained."""
+    teachings = [Teaching(run, recipe, have, "teacher", visible_labels(recipe, have))]
+    handed_over = teachings[0].handed_over
+    if recipe.controls.same_teacher and handed_over and recipe.teacher.name is None:
+        raise UsageError("[controls] same_teacher trains a second teacher here and needs its `[teacher] name`.")
+    if recipe.controls.same_teacher and (handed_over or recipe.teacher.labels != "same"):
+        same = only(have.data.train.targets, have.labelled)
+        teachings.append(Teaching(run, recipe, have, "teacher_same", same))
+    trainer = Trainer(run, recipe, have, teachings)
+    return trainer, make_arms(recipe, have, same_teacher=len(teachings) == 2)
+
+
+def python_command() -> str:
+    """What is known of the command when the call came from Python."""
+    return " ".join(["python", *sys.argv]) if sys.argv and sys.argv[0] else "stillhouse.distill(...)"

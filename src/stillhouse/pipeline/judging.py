@@ -1,0 +1,135 @@
+"""From trained students to predictions, and from predictions to the judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from torch import Tensor, nn
+
+from stillhouse.data import Source
+from stillhouse.evaluation import Predictions, measure_costs, score
+from stillhouse.files import write_json, write_npz
+from stillhouse.pipeline.deployed import FOLDER, WEIGHTS, Deployed, log_proba
+from stillhouse.pipeline.ingredients import Ingredients
+from stillhouse.pipeline.progress import stage
+from stillhouse.pipeline.run import Run, read_json
+from stillhouse.pipeline.teaching import Teaching
+from stillhouse.pipeline.training import Arm, Trainer
+from stillhouse.recipe import Recipe, read
+
+TEST, VALID = "predictions.npz", "predictions_valid.npz"
+GALLERY_ROWS = 24
+
+
+class Judge:
+    """Asks every trained net about the test rows, once, and writes all that the scores and the report need."""
+
+    def __init__(self, run: Run, recipe: Recipe, have: Ingredients, trainer: Trainer, arms: Sequence[Arm]) -> None:
+        self.run, self.recipe, self.have, self.trainer, self.arms = run, recipe, have, trainer, arms
+        self.teachings: list[Teaching] = list(trainer.teachings.values())
+
+    def judge(self) -> dict[str, Any]:
+        """Predictions, gallery, costs and the shipped student; then the scores."""
+        self.note_what_each_saw()
+        if not (self.run.folder / "costs.json").exists():  # written last
+            students = len(self.arms) * len(self.recipe.training.seeds)
+            with self.run.timed("evaluate"), stage("evaluation on the test rows", students, "students") as advance:
+                valid = self.predict(self.have.data.valid.inputs, "valid", lambda n: None)
+                valid.save(self.run.folder / VALID)
+                test = self.predict(self.have.data.test.inputs, "test", advance)
+                test.save(self.run.folder / TEST)
+                self.ship(test)
+        with self.run.timed("score"):
+            return evaluate(self.run.folder)
+
+    def predict(self, inputs: Tensor, part: str, advance: Any) -> Predictions:
+        """Log-probabilities of every net on one split."""
+        rows = getattr(self.have.data.split, part)
+        log_probs: dict[str, dict[str, np.ndarray]] = {t.arm: {"-": t.log_probs(inputs)} for t in self.teachings}
+        for arm in self.arms:
+            log_probs[arm.name] = {}
+            for seed in self.recipe.training.seeds:
+                log_probs[arm.name][str(seed)] = predict_net(self.trainer.trained(arm, seed), inputs)
+                advance(1)
+        targets = getattr(self.have.data, part).targets.numpy()
+        return Predictions(targets, np.asarray(rows, dtype=np.int64), self.have.data.source.classes, log_probs)
+
+    def ship(self, test: Predictions) -> None:
+        """The student of the first seed (no test row chooses), the gallery, and what both nets cost."""
+        seed = self.recipe.training.seeds[0]
+        arm = next(a for a in self.arms if a.name == "distilled")
+        student = self.trainer.trained(arm, seed)
+        data = self.have.data
+        shipped = Deployed(student, data.encoder, data.source.classes, self.have.student_card)
+        shipped.save(self.run.folder / FOLDER)
+        teacher = test.log_probs["teacher"]["-"]
+        distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.log_probs["distilled"][str(seed)])).sum(1)
+        most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
+        write_npz(self.run.folder / "gallery.npz", gallery(data.source, test.rows[most]))
+        costs = self.costs(student)
+        digest = xxhash.xxh3_64_hexdigest((self.run.folder / FOLDER / WEIGHTS).read_bytes())
+        hashes = {"data": self.run.record["parts"]["data"], "student": digest}
+        self.run.note(hashes=hashes | {t.arm: t.teacher.fingerprint() for t in self.teachings})
+        write_json(self.run.folder / "costs.json", costs)
+
+    def costs(self, student: nn.Module) -> dict[str, Any]:
+        """Size and latency of teacher and student, measured beside each other; what asking and training took."""
+        main = self.trainer.teachings["teacher"]
+        costs: dict[str, Any] = dict(
+            measure_costs({"teacher": main.module, "student": student}, self.have.data.test.inputs[:64])
+        )
+        costs["teacher"]["parameters"] = main.teacher.parameters
+        answers = len(self.have.data.train.targets) * self.have.views.count
+        return costs | {"teacher_calls": answers, "seconds": self.run.record["seconds"]}
+
+    def note_what_each_saw(self) -> None:
+        """Facts of the data, and what each learner was allowed to see, into run.json."""
+        data, labelled = self.have.data, len(self.have.labelled)
+        rows = len(data.train.targets)
+        saw: dict[str, Any] = {t.arm: {"labels": t.labels_seen, "unlabelled": 0, "teacher": None} for t in self.teachings}
+        for arm in self.arms:
+            labels = int((arm.targets[arm.eligible] >= 0).sum())
+            saw[arm.name] = {"labels": labels, "unlabelled": len(arm.eligible) - labels, "teacher": arm.teacher}
+        source = data.source
+        facts = {
+            "name": source.name, "kind": source.kind, "classes": list(source.classes), "shape": list(source.shape),
+            "train": rows, "valid": len(data.valid.targets), "test": len(data.test.targets),
+            "labelled": labelled, "unlabelled": rows - labelled,
+        }
+        budget = self.trainer.budget
+        spent = {"steps": budget.steps, "batch_size": budget.batch_size, "views": self.have.views.count}
+        self.run.note(data=facts, saw=saw, budget=spent)
+
+
+def predict_net(net: nn.Module, inputs: Tensor) -> np.ndarray:
+    """Log-probabilities float32 (N, C)."""
+    parts = [log_proba(net, part).numpy() for part in inputs.split(1024)] if len(inputs) else []
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def gallery(source: Source, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Raw rows for the report's eye: pixels of images, text of table cells."""
+    if source.kind == "table":
+        frame = source.take(rows)
+        columns = np.asarray([str(c) for c in frame.columns], dtype=str)
+        return {"rows": rows, "inputs": frame.astype(str).to_numpy(dtype=str), "columns": columns}
+    return {"rows": rows, "inputs": np.asarray(source.take(rows))}
+
+
+def evaluate(folder: Path) -> dict[str, Any]:
+    """Judge a run from its predictions; needs neither data nor model. Writes and returns ``scores.json``."""
+    run, recipe = Run(folder), read(folder / "recipe.toml")
+    costs = read_json(folder / "costs.json")
+    valid = Predictions.load(folder / VALID)
+    scores = score(
+        Predictions.load(folder / TEST),
+        saw=run.record["saw"], budget=run.record["budget"], costs=costs, versions=run.record["versions"],
+        hashes=run.record["hashes"], confidence=recipe.evaluation.confidence, margin=recipe.evaluation.margin,
+        resamples=recipe.evaluation.resamples, valid=valid if len(valid.targets) else None,
+    )
+    write_json(folder / "scores.json", scores)
+    return scores

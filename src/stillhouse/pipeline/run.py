@@ -1,0 +1,187 @@
+"""The run folder: the contract between the stages, and the identity of a run."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from stillhouse.errors import DamagedError, UsageError
+from stillhouse.files import write_atomic, write_json
+
+if TYPE_CHECKING:
+    from stillhouse.pipeline.deployed import Deployed
+    from stillhouse.recipe import Recipe
+
+VERSION = 1  # of the folder's layout
+RECORD = "run.json"
+LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy", "lightning-fabric", "safetensors", "pandas")
+
+
+class Run:
+    """A run folder: where everything lies, and what is known about it.
+
+    Attributes:
+        folder: the run folder.
+        record: the contents of ``run.json``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record: dict[str, Any] = read_json(folder / RECORD)
+        found = self.record.get("version")
+        if found != VERSION:
+            raise UsageError(
+                f"{folder} has layout version {found}, this Stillhouse reads {VERSION}. "
+                "Use the Stillhouse that wrote it, or run the recipe again into a new folder."
+            )
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """The judgement: ``scores.json``."""
+        return read_json(self.folder / "scores.json")
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report is."""
+        return self.folder / "report.html"
+
+    def report(self) -> Path:
+        """Write the report anew from the files of the folder."""
+        from stillhouse.report import write
+
+        return write(self.folder)
+
+    def export(self, format: str = "onnx") -> Path:
+        """Write the student for serving; see ``stillhouse.export``."""
+        from stillhouse.pipeline.shipping import export
+
+        return export(self.folder, format)
+
+    def load(self) -> Deployed:
+        """The student with its preprocessing, ready for raw rows."""
+        from stillhouse.pipeline.deployed import load
+
+        return load(self.folder)
+
+    def fit_folder(self, arm: str, seed: int) -> Path:
+        """Where one student of one arm is trained."""
+        return self.folder / "fits" / arm / str(seed)
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to ``run.json``."""
+        self.record |= facts
+        write_json(self.folder / RECORD, self.record)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds of a stage to what earlier, interrupted runs spent on it; also when it is interrupted."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = dict(self.record.get("seconds", {}))
+            seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - begun, 3)
+            self.note(seconds=seconds)
+
+    def __repr__(self) -> str:
+        """Folder and verdict, for a notebook."""
+        done = (self.folder / "scores.json").exists()
+        return f"Run({str(self.folder)!r}, {self.scores['verdict'] if done else 'unfinished'!r})"
+
+
+def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> Run:
+    """Create the run folder, or take up the one that this very recipe left.
+
+    Args:
+        recipe: the resolved recipe; ``output.dir`` is the folder.
+        command: what the user typed, for the report.
+        parts: fingerprints of what came from Python instead of the recipe (teacher, student, data).
+
+    Raises:
+        UsageError: the folder belongs to another recipe, or holds something that is not a run.
+    """
+    folder = recipe.output.dir
+    record = folder / RECORD
+    if not record.exists():
+        if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
+            raise UsageError(f"{folder} is not empty and not a run folder. Choose another [output] dir.")
+        write_atomic(folder / "recipe.toml", recipe.toml().encode())
+        first = {"version": VERSION, "digest": recipe.digest(), "parts": parts, "command": command}
+        write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
+    run = Run(folder)
+    if run.record["digest"] != recipe.digest() or run.record["parts"] != parts:
+        raise UsageError(
+            f"{folder} holds a run of another recipe ({differences(folder / 'recipe.toml', recipe, run, parts)}). "
+            'Choose another folder with `--output.dir`, or `[output] dir = "..."`, or delete that one.'
+        )
+    return run
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder alone.
+
+    Raises:
+        UsageError: another process is at work in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UsageError(f"Another process is at work in {folder}. Wait for it, or choose another folder.") from None
+
+
+def differences(file: Path, recipe: Recipe, run: Run, parts: dict[str, str]) -> str:
+    """Say which settings differ between the folder's recipe and this one."""
+    from stillhouse.recipe import read_table, read_table_text
+
+    old, new = flatten(read_table(file)), flatten(read_table_text(recipe.toml()))
+    old["teacher, student or data from Python"], new["teacher, student or data from Python"] = run.record["parts"], parts
+    keys = [k for k in sorted(old | new) if old.get(k) != new.get(k) and not k.startswith("output.")]
+    return "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} here" for k in keys[:4]) or "an older format"
+
+
+def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one of the folder's JSON files.
+
+    Raises:
+        UsageError: it is not there.
+        DamagedError: it is not JSON.
+    """
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path} is not there: {path.parent} is not a finished run. Run `stillhouse distill` on its recipe first."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"{path} cannot be read ({error}). Restore it, or run the recipe again.") from error
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed this run."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    for name in ("stillhouse", *LIBRARIES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

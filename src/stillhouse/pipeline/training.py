@@ -1,0 +1,158 @@
+"""The students of a run: the distilled one and its controls, paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data import Rows, Stream
+from stillhouse.engine import CHECKPOINT, LOG, Step, fit, read_weights, tensor_state, write_weights
+from stillhouse.files import write_atomic
+from stillhouse.methods.base import Method
+from stillhouse.pipeline.ingredients import Ingredients, budget_of
+from stillhouse.pipeline.progress import stage
+from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.teaching import WEIGHTS, Teaching, only
+from stillhouse.recipe import Recipe
+from stillhouse.store import Store
+from stillhouse.taps import Taps
+from stillhouse.teachers import StoredTeacher, spec_of
+from stillhouse.types import Batch, Outputs, Spec, logits_of
+
+
+class Arm(NamedTuple):
+    """One way to train the student."""
+
+    name: str
+    eligible: Tensor  # int64: training rows it is trained on
+    targets: Tensor  # int64 (N,): labels it may see, -1 elsewhere
+    teacher: str | None  # the teacher arm whose answers it matches
+
+
+def make_arms(recipe: Recipe, have: Ingredients, *, same_teacher: bool) -> list[Arm]:
+    """The arms of a run, in the order of the table."""
+    known = have.data.train.targets
+    everything, labelled = torch.arange(len(known)), have.labelled
+    seen = only(known, labelled)
+    arms = [Arm("labels_only", labelled, seen, None), Arm("distilled", everything, seen, "teacher")]
+    with_label = torch.nonzero(known >= 0).flatten()
+    if recipe.controls.all_labels and len(with_label) > len(labelled):
+        arms.append(Arm("all_labels", with_label, known, None))
+    if same_teacher:
+        arms.append(Arm("distilled_same", everything, seen, "teacher_same"))
+    return arms
+
+
+class Trainer:
+    """Trains every arm on every seed with one budget; finished fits are not done again."""
+
+    def __init__(self, run: Run, recipe: Recipe, have: Ingredients, teachings: Sequence[Teaching]) -> None:
+        self.run, self.recipe, self.have = run, recipe, have
+        self.teachings = {t.arm: t for t in teachings}
+        self.budget = budget_of(recipe.training, len(have.data.train.targets))
+
+    def train(self, arms: Sequence[Arm], *, accept_teacher: bool = False) -> None:
+        """Train what is not trained yet, the arms of one seed beside each other."""
+        seeds = self.recipe.training.seeds
+        stores: dict[str, Store] = {}
+        for arm in arms:
+            if arm.teacher and arm.teacher not in stores and not all(self.finished(arm, s) for s in seeds):
+                stores[arm.teacher] = self.teachings[arm.teacher].store()
+        total = len(arms) * len(seeds) * self.budget.steps
+        with self.run.timed("train students"), stage(f"{len(arms) * len(seeds)} students", total, "steps") as advance:
+            for seed in seeds:
+                for arm in arms:
+                    if self.finished(arm, seed):
+                        advance(self.budget.steps)
+                    else:
+                        self.fit(arm, seed, stores.get(arm.teacher or ""), advance)
+        logs = [t.folder / LOG for t in self.teachings.values()]
+        logs += [self.run.fit_folder(a.name, s) / LOG for s in seeds for a in arms]
+        lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
+        write_atomic(self.run.folder / LOG, lines.encode())
+
+    def finished(self, arm: Arm, seed: int) -> bool:
+        """Whether this fit has ended."""
+        return (self.run.fit_folder(arm.name, seed) / WEIGHTS).exists()
+
+    def fit(self, arm: Arm, seed: int, store: Store | None, advance: object) -> None:
+        """One student."""
+        folder = self.run.fit_folder(arm.name, seed)
+        answers = StoredTeacher(store) if store is not None else None
+        step = self.step(arm, seed, answers)
+        stream = Stream(
+            arm.eligible, batch_size=self.budget.batch_size, seed=seed, views=self.have.views.count
+        )
+        trained = fit(
+            step, Rows(self.have.data.train.inputs, arm.targets), stream, self.have.views, self.budget,
+            folder=folder, identity=f"{self.run.record['digest']}/{arm.name}/{seed}",
+            answer=answers.outputs if answers else None, valid=self.have.data.valid,
+            tags={"arm": arm.name, "seed": seed}, advance=advance,  # type: ignore[arg-type]
+        )
+        write_weights(folder / WEIGHTS, tensor_state(trained))
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def step(self, arm: Arm, seed: int, answers: StoredTeacher | None) -> Step:
+        """The student as its seed initialises it, the same in every arm, and the arm's methods."""
+        torch.manual_seed(seed)
+        student = self.have.make_student()
+        smoothing = self.recipe.training.label_smoothing
+        if arm.teacher is None:
+            step = Step(student, label_smoothing=smoothing)
+        else:
+            methods = self.have.make_methods()
+            self.build(methods, student, answers, self.teachings[arm.teacher])
+            weight = self.recipe.training.label_weight
+            step = Step(student, methods, label_weight=weight, label_smoothing=smoothing)
+        torch.manual_seed(seed)  # adapters drew random numbers: dropout must be paired between the arms too
+        return step
+
+    def build(
+        self, methods: list[tuple[str, Method, float]], student: nn.Module, answers: StoredTeacher | None,
+        teaching: Teaching,
+    ) -> None:
+        """Tell the methods the shapes of both nets, found by one batch."""
+        data = self.have.data
+        rows = torch.arange(2)
+        batch = Batch(data.train.inputs[:2], torch.full_like(rows, -1), rows, torch.zeros_like(rows))
+        size = len(data.train.targets)
+        told = (answers or teaching.teacher).outputs(batch)
+        head = last_linear(teaching.module) if any(type(m).deploy is not Method.deploy for _, m, _ in methods) else None
+        spec = spec_of(told, rows=size, head=head)
+        own = student_spec(student, batch.inputs, [p for _, m, _ in methods for p in m.student_layers], size)
+        for _, method, _ in methods:
+            method.build(own, spec)
+
+    def trained(self, arm: Arm, seed: int) -> nn.Module:
+        """A finished student, loaded, in eval mode."""
+        answers = self.teachings[arm.teacher].store() if arm.teacher and self.changes_student() else None
+        if answers is not None:
+            student = self.step(arm, seed, StoredTeacher(answers)).deployed()
+        else:
+            student = self.have.make_student()
+        student.load_state_dict(read_weights(self.run.fit_folder(arm.name, seed) / WEIGHTS)[0])
+        return student.eval()
+
+    def changes_student(self) -> bool:
+        """Whether a method ships parts of its own with the student."""
+        return any(type(m).deploy is not Method.deploy for _, m, _ in self.have.make_methods())
+
+
+@torch.no_grad()
+def student_spec(student: nn.Module, inputs: Tensor, layers: Sequence[str], rows: int) -> Spec:
+    """The student's shapes, in eval mode so that nothing of it moves."""
+    was_training = student.training
+    with Taps(student, sorted(set(layers))) as taps:
+        logits = logits_of(student.eval()(inputs))
+        spec = spec_of(Outputs(logits, taps.take()), rows=rows)
+    student.train(was_training)
+    return spec
+
+
+def last_linear(module: nn.Module) -> nn.Module | None:
+    """The classifier of a net: its last ``nn.Linear``."""
+    found = [m for m in module.modules() if isinstance(m, nn.Linear)]
+    return found[-1] if found else None

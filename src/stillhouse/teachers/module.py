@@ -1,0 +1,71 @@
+"""Any ``nn.Module`` as a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import xxhash
+from torch import nn
+
+from stillhouse.errors import RejectedError
+from stillhouse.taps import Taps
+from stillhouse.types import Batch, Outputs, Spec, count_parameters, logits_of
+
+
+class ModuleTeacher:
+    """A neural teacher in inference mode; nothing it does leaves a graph or moves its statistics.
+
+    Args:
+        module: from inputs to logits (or log-probabilities); put into eval mode and kept there.
+        classes: number of classes of the data, in whose order the module must answer.
+        layers: tap paths whose outputs go along with the logits.
+
+    Raises:
+        UsageError: a layer does not exist (on construction).
+        RejectedError: the module answers with another number of classes (on the first batch).
+    """
+
+    def __init__(self, module: nn.Module, classes: int, layers: Iterable[str] = ()) -> None:
+        self.module = module.eval()
+        self.classes = classes
+        self.layers = tuple(layers)
+        self.taps = Taps(module, self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Number of learned scalars."""
+        return count_parameters(self.module)
+
+    @torch.inference_mode()
+    def outputs(self, batch: Batch) -> Outputs:
+        """Logits float32 (B, C) and the tapped features, detached."""
+        # A wrapper's `.train()` may have woken dropout and batch statistics since the last call.
+        self.module.eval()
+        logits = logits_of(self.module(batch.inputs)).float()
+        check_classes(logits.shape[-1], self.classes)
+        return Outputs(logits, self.taps.take())
+
+    def fingerprint(self) -> str:
+        """Hash of the structure, the names and the bits of all weights and buffers."""
+        digest = xxhash.xxh3_128(repr(self.module).encode())
+        for name, tensor in self.module.state_dict().items():
+            digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim
+                          else str(tensor.item()).encode())
+        return digest.hexdigest()
+
+
+def check_classes(given: int, expected: int) -> None:
+    """Refuse a teacher with another number of classes than the data."""
+    if given != expected:
+        raise RejectedError(
+            f"The teacher answers with {given} classes, the data have {expected}. Give the teacher that was made for "
+            "these classes, or list all its classes in order as `[data] classes = [...]`."
+        )
+
+
+def spec_of(outputs: Outputs, *, rows: int = 0, head: nn.Module | None = None) -> Spec:
+    """The shapes of a net, read off its answer to one batch."""
+    shapes = {path: tuple(value.shape[1:]) for path, value in outputs.features.items()}
+    return Spec(outputs.logits.shape[-1], shapes, rows, head)

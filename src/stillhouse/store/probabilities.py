@@ -32,7 +32,8 @@ def log_sum_exp(log_probs: Array) -> Array:
     largest = np.maximum(log_probs.max(axis=-1, keepdims=True), LOG_ZERO)
     with np.errstate(divide="ignore"):
         total: Array = np.log(np.exp(log_probs - largest).sum(axis=-1, keepdims=True))
-    return total + largest
+    total += largest
+    return total
 
 
 def rounded(values: Array, dtype: str) -> Array:

@@ -71,8 +71,7 @@ def codec(name: str) -> Dense | TopK | Sampled:
     if kind not in _KINDS:
         raise UsageError(f"There is no codec {kind!r}.{nearest(kind, _KINDS)} Write one as topk:32:float16.")
     try:
-        return _KINDS[kind](*(int(s) if s.lstrip("-").isdigit() else s for s in settings))
+        made: Dense | TopK | Sampled = _KINDS[kind](*(int(s) if s.isdigit() else s for s in settings))
     except TypeError as error:
-        raise UsageError(
-            f"The codec {name!r} has the wrong settings ({error}). Write one as topk:32:float16."
-        ) from None
+        raise UsageError(f"The codec {name!r} has wrong settings: {error}. Write one as topk:32:float16.") from None
+    return made

@@ -100,7 +100,7 @@ def curves(series: Sequence[Series], name: str, x_axis: Axis, y_axis: Axis) -> s
     """Draw lines over training steps; a band shows the seeds' range."""
     low, high = padded([v for s in series for v in (*s.low, *s.high)], 0.04)
     x = Scale(0.0, max(max(s.x) for s in series), LEFT, WIDTH - RIGHT)
-    y = Scale(low, high, HEIGHT - BOTTOM, TOP)
+    y = Scale(low, high, HEIGHT - BOTTOM, TOP if y_axis.title else 8.0)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, x_axis, y_axis)
     for s in series:
@@ -109,7 +109,7 @@ def curves(series: Sequence[Series], name: str, x_axis: Axis, y_axis: Axis) -> s
         drawing.path(upper + lower[::-1], f"{s.arm.css} band", closed=True)
     for s in series:
         line = [(x(a), y(b)) for a, b in zip(s.x, s.y, strict=True)]
-        drawing.path(line, f"{s.arm.css} curve {s.arm.shape}")
+        drawing.path(line, f"{s.arm.css} curve dash-{s.arm.shape}")
     return drawing.html()
 
 
@@ -166,15 +166,17 @@ def confusion(shares: Sequence[Sequence[float]], classes: Sequence[str], name: s
     """
     count_ = len(classes)
     left = 74.0 if count_ <= 30 else 16.0
-    cell = (WIDTH - left - 4) / count_
-    drawing = Drawing(WIDTH, 18 + cell * count_ + (70 if count_ <= 30 else 20), name)
+    cell = min((WIDTH - left - 4) / count_, 84.0)
+    flat = all(len(label) * 7 < cell for label in classes)  # the names fit under their columns
+    below = (0 if count_ > 30 else 20 if flat else 66) + 4
+    drawing = Drawing(WIDTH, 18 + cell * count_ + below, name)
     for i, row in enumerate(shares):
         for j, share in enumerate(row):
             _cell(drawing, left + j * cell, 18 + i * cell, cell, share, (classes[i], classes[j]), count_ <= 12)
     if count_ <= 30:
         for i, label in enumerate(classes):
             drawing.text(left - 6, 18 + (i + 0.5) * cell + 4, clipped(label, 10), "tick", "end")
-            _column_label(drawing, left + (i + 0.5) * cell, 18 + count_ * cell, label, cell)
+            _column_label(drawing, left + (i + 0.5) * cell, 18 + count_ * cell, label, flat)
     drawing.text(left, 11, "predicted →", "label")
     drawing.text(left - 6, 11, "true ↓", "label", "end") if count_ <= 30 else None
     return drawing.html()
@@ -193,8 +195,8 @@ def _cell(
         drawing.text(x + size / 2, y + size / 2 + 4, f"{100 * share:.0f}", "cell", "middle")
 
 
-def _column_label(drawing: Drawing, x: float, y: float, label: str, cell: float) -> None:
-    if len(label) * 7 < cell:
+def _column_label(drawing: Drawing, x: float, y: float, label: str, flat: bool) -> None:
+    if flat:
         drawing.text(x, y + 15, label, "tick", "middle")
     else:
         label = clipped(label, 10)

@@ -48,7 +48,6 @@ def _card(classes: list[str], answers: Answers, at: int, student: Array, teacher
         "truth": names[truth] if 0 <= truth < len(names) else "",
         "student": names[said["student"]],
         "teacher": names[said["teacher"]],
-        "right": [side for side, c in said.items() if c == truth],
         "classes": [_class_row(names[c], float(student[c]), float(teacher[c])) for c in shown[:MOST_CLASSES]],
     }
 

@@ -34,7 +34,7 @@ def sections(run: RunFiles) -> dict[str, Any]:
         "title": title(run),
         "subtitle": subtitle(run),
         "verdict": summary.verdict(run),
-        "warnings": [str(w) for w in run.scores.get("warnings", [])],
+        "warnings": summary.warnings(run),
         "saw": summary.saw(run),
         "tiles": summary.tiles(run),
         "table": summary.table(run),
@@ -77,8 +77,10 @@ def subtitle(run: RunFiles) -> str:
 def table_note(run: RunFiles) -> str:
     """Return how the figures of the table are to be read."""
     seeds = len(run.scores.get("seeds", []))
-    mean = f"Students: mean of {seeds} seeds. " if seeds > 1 else ""
-    return f"{mean}Small figures: {summary.confidence(run)} interval over seeds and test rows."
+    interval = f"{summary.confidence(run)} interval"
+    if seeds > 1:
+        return f"Students: mean of {seeds} seeds. Small figures: {interval} over seeds and test rows."
+    return f"One seed. Small figures: {interval} over the test rows."
 
 
 def contents(values: dict[str, Any]) -> list[tuple[str, str]]:

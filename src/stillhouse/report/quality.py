@@ -19,7 +19,7 @@ from stillhouse.report.charts import (
     swatch,
 )
 from stillhouse.report.folder import Answers, Array, RunFiles
-from stillhouse.report.summary import SHARES, between, confidence, interval, p_value, spelled, tone
+from stillhouse.report.summary import SHARES, between, confidence, interval, p_value, spelled, tick, tone
 from stillhouse.report.svg import Axis
 from stillhouse.report.wording import ABSENT, arm, count, decimal, in_order, measure, percent, points
 
@@ -202,7 +202,7 @@ def _changes(run: RunFiles, other: str, part: str, entries: list[dict[str, Any]]
         "confidence": confidence(run),
         "rows": rows[:ROWS_SHOWN],
         "folded": rows[ROWS_SHOWN:],
-        "axis": axis_row(scale, points),
+        "axis": axis_row(scale, tick),
     }
 
 

@@ -9,6 +9,7 @@ from stillhouse.report.folder import RunFiles
 from stillhouse.report.svg import Scale
 from stillhouse.report.wording import (
     ABSENT,
+    MINUS,
     arm,
     count,
     decimal,
@@ -25,19 +26,34 @@ SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "agreement", "auc"}  # me
 TABLE = ["teacher", "labels_only", "distilled", "all_labels", "teacher_same", "distilled_same"]
 
 
-def tone(word: str) -> str:
-    """Return the colour class of a verdict word: good, bad or open."""
-    if word.startswith(("better", "no worse")):
+def tone(word: str, asks: str = "loss") -> str:
+    """Return the colour class of a verdict word: good, bad or open.
+
+    Being no worse is good news where a loss was feared, and none where a gain was hoped for.
+
+    >>> tone("no worse within m"), tone("no worse within m", asks="gain")
+    ('good', 'open')
+    """
+    if word == "better" or (word.startswith("no worse") and asks != "gain"):
         return "good"
-    return "bad" if word.startswith("worse") else "open"
+    return "bad" if word == "worse" else "open"
 
 
 def verdict(run: RunFiles) -> dict[str, Any]:
-    """Return the headline word and its sentence, divided so that the first statement can stand as the title."""
+    """Return the headline word and its sentence, divided: the finding is the title, its basis and the rest follow."""
     word, sentence = str(run.scores.get("verdict", "")), str(run.scores.get("sentence", ""))
-    first, stop, rest = sentence.partition(". ")
+    first, _, rest = sentence.partition(". ")
+    finding, bracket, basis = first.removesuffix(".").partition(" (")
+    if not (bracket and basis.endswith(")")):
+        finding, basis = first.removesuffix("."), ""
     margin = next((e.get("margin") for e in run.scores.get("comparisons", [])), None)
-    return {"word": spelled(word, margin), "tone": tone(word), "headline": first + stop.strip(), "rest": rest}
+    return {
+        "word": spelled(word, margin),
+        "tone": tone(word, "gain"),
+        "headline": finding,
+        "basis": basis.removesuffix(")"),
+        "rest": rest,
+    }
 
 
 def interval(figure: Any) -> Interval | None:
@@ -79,6 +95,17 @@ def _who_had_more(sides: dict[str, dict[str, Any]]) -> str:
     if teacher < student:
         return f"The teacher had fewer labels than the student: {count(teacher)} against {count(student)}."
     return f"Teacher and student had the same number of labels: {count(teacher)}."
+
+
+def warnings(run: RunFiles) -> list[str]:
+    """Return what to know before leaning on the verdict, with the arms named as everywhere on the page."""
+    texts = []
+    for text in map(str, run.scores.get("warnings", [])):
+        first, colon, rest = text.partition(": ")
+        sides = first.split(" against ")
+        named = " against ".join(arm(s).label if i == 0 else arm(s).label.lower() for i, s in enumerate(sides))
+        texts.append(f"{named}{colon}{rest}" if colon and len(sides) == 2 else text)
+    return texts
 
 
 def tiles(run: RunFiles) -> list[dict[str, str]]:
@@ -173,14 +200,14 @@ def _forest(name: str, found: list[tuple[dict[str, Any], Interval]]) -> dict[str
         "unit": "Points" if share else "Difference",
         "last": "Verdict",
         "rows": [_comparison(entry, figure, name, scale, margins) for entry, figure in found],
-        "axis": axis_row(scale, in_points if share else signed),
+        "axis": axis_row(scale, tick if share else signed),
     }
 
 
 def _comparison(
     entry: dict[str, Any], figure: Interval, name: str, scale: Scale, margins: list[float]
 ) -> dict[str, Any]:
-    word = str(entry.get("verdict", ""))
+    word, asks = str(entry.get("verdict", "")), str(entry.get("asks", "loss"))
     written, ends = difference(figure, name)
     return {
         "name": arm(str(entry.get("a", ""))).label,
@@ -188,10 +215,10 @@ def _comparison(
         "difference": written,
         "interval": ends,
         "word": spelled(word, entry.get("margin")),
-        "tone": tone(word),
+        "tone": tone(word, asks),
         "sentence": str(entry.get("sentence", "")),
         "p": p_value(entry.get("p")),
-        "plot": interval_row(figure, scale, f"tone-{tone(word)}", f"{written}, interval {ends}", margins),
+        "plot": interval_row(figure, scale, f"tone-{tone(word, asks)}", f"{written}, interval {ends}", margins),
     }
 
 
@@ -221,6 +248,11 @@ def spelled(word: str, margin: Any) -> str:
     'no worse within 1 point'
     """
     return word if number(margin) is None else word.replace("within m", f"within {within(margin)}")
+
+
+def tick(share: float) -> str:
+    """Write the number under an axis of differences in points: no more digits than it needs."""
+    return f"{100 * share:+.3g}".replace("-", MINUS) if share else "0"
 
 
 def p_value(value: Any) -> str:

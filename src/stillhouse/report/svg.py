@@ -58,7 +58,7 @@ class Scale:
             inside = [v for v in found if self.low <= v <= self.high]
             if len(inside) >= 3:
                 return inside[:: math.ceil(len(inside) / (count + 1))]
-        return inside
+        return self._linear_ticks(count)
 
 
 def padded(values: list[float], share: float = 0.06, least: float = 1e-6) -> tuple[float, float]:

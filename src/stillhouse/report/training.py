@@ -105,8 +105,8 @@ def shares(run: RunFiles) -> dict[str, Any] | None:
 
 def _share_row(series: Series) -> dict[str, str]:
     mean = float(np.mean(series.y))
-    note = "hardly moves the student: raise its weight" if mean < DEAD else ""
-    note = "drowns the other terms: lower its weight" if mean > DROWNING else note
+    note = "hardly moves the student: raise its weight, or leave it out" if mean < DEAD else ""
+    note = "drowns the others: lower its weight, or raise theirs" if mean > DROWNING else note
     return {"term": series.label, "mean": percent(mean), "last": percent(series.y[-1]), "note": note}
 
 

@@ -55,6 +55,9 @@ class LogitRegression(Method):
     family = "logit"
     needs = frozenset({"logits"})
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``logit_regression``."""
         return {"logit_regression": logit_regression(student.logits, teacher.logits, batch.mask)}

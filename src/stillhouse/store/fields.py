@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ STORED: dict[str, np.dtype[Any]] = {
 LARGEST = {"float32": float(np.finfo(np.float32).max), "float16": 65504.0, "bfloat16": 2.0**127 * (2 - 2.0**-7)}
 SHORT = 2_500  # numbers from which the faster widening of halves pays
 RESERVED = "row_hashes"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Field:
     """One kind of output kept for each (row, view).
 
     Args:
-        name: the name of its shard, ``<name>.npy``; letters, digits, ``_``, ``-`` and ``.``.
+        name: what it is called, such as ``logits`` or ``feature:layer1.0``.
         shape: of one row's payload, without the row and view axes; ``()`` is one number.
         dtype: float32, float16, bfloat16, int16, int32 or int64.
 
@@ -47,15 +47,24 @@ class Field:
     dtype: str
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name == RESERVED:
+        if not self.name or self.name.startswith(".") or self.name == RESERVED or len(self.file) > LONGEST_NAME:
             raise UsageError(
-                f"A store's field cannot be called {self.name!r}: its shard is <name>.npy, so use letters, digits, "
-                f"'_', '-' and '.' only, and not {RESERVED!r}."
+                f"A store's field cannot be called {self.name!r}: a name has 1 to about {LONGEST_NAME} characters, does "
+                f"not begin with a dot, and is not {RESERVED!r}."
             )
         if any(n < 1 for n in self.shape):
             raise UsageError(f"Field {self.name!r} has the shape {self.shape}: every axis needs at least one element.")
         if self.dtype not in STORED:
             raise UsageError(f"Field {self.name!r} has the dtype {self.dtype!r}. Allowed: {', '.join(STORED)}.")
+
+    @property
+    def file(self) -> str:
+        """Name of its shard: the name, percent-encoded as in addresses where it is not plain, and ``.npy``.
+
+        >>> Field("feature:layer1.0", (), "float32").file
+        'feature%3Alayer1.0.npy'
+        """
+        return f"{quote(self.name, safe='')}.npy"
 
     @property
     def stored(self) -> np.dtype[Any]:

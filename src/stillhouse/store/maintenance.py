@@ -18,7 +18,6 @@ from stillhouse.store.shards import (
     read_row_hashes,
     restore_shape,
     shard_damages,
-    shard_name,
 )
 
 SUPERSEDED = ".superseded-"
@@ -105,7 +104,7 @@ def verify(folder: Path | str) -> list[Damage]:
 def _own_files(manifest: Manifest) -> list[str]:
     """All names a store's folder may hold, the manifest last: the order in which ``gc`` deletes."""
     small = [ROW_HASHES, COPY, NAME]
-    return [*map(shard_name, manifest.fields), *(f"{n}.tmp" for n in small), disk.LOCK, *small]
+    return [*(f.file for f in manifest.fields), *(f"{n}.tmp" for n in small), disk.LOCK, *small]
 
 
 def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
@@ -159,7 +158,7 @@ def _restored_manifest(folder: Path) -> tuple[Manifest, list[Damage]]:
 
 def _repair_shape(folder: Path, manifest: Manifest, field: Field) -> Damage | None:
     """Give a shard its size and header back, and return what was wrong with them."""
-    path, state = folder / shard_name(field), map_shard(folder, manifest, field)
+    path, state = folder / field.file, map_shard(folder, manifest, field)
     if not isinstance(state, Damage):
         return None
     with disk.explained(path):

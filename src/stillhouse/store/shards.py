@@ -38,15 +38,10 @@ def damaged(folder: Path, damage: Damage) -> DamagedError:
     )
 
 
-def shard_name(field: Field) -> str:
-    """Name of the file that holds a field."""
-    return f"{field.name}.npy"
-
-
 def map_shard(folder: Path, manifest: Manifest, field: Field) -> Bytes | Damage:
     """Map a shard's payload as bytes ``(rows, row_bytes)``, or say why it is not the shard of the manifest."""
     header = manifest.header(field)
-    whole = _mapped(folder, shard_name(field), manifest.shard_bytes(field), header)
+    whole = _mapped(folder, field.file, manifest.shard_bytes(field), header)
     if isinstance(whole, Damage):
         return whole
     return whole[len(header) :].reshape(manifest.rows, manifest.row_bytes(field))
@@ -68,9 +63,9 @@ def block_damage(manifest: Manifest, field: Field, payload: Bytes, index: int) -
         return None
     for other, hashes in enumerate(manifest.blocks):
         if hashes is not None and found in hashes:
-            whose = shard_name(manifest.fields[hashes.index(found)])
-            return Damage(shard_name(field), index, f"swapped: it holds block {other} of {whose}")
-    return Damage(shard_name(field), index, "its bytes do not match the hash in the manifest")
+            whose = manifest.fields[hashes.index(found)].file
+            return Damage(field.file, index, f"swapped: it holds block {other} of {whose}")
+    return Damage(field.file, index, "its bytes do not match the hash in the manifest")
 
 
 def shard_damages(folder: Path, manifest: Manifest, field: Field) -> list[Damage]:

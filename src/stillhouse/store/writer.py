@@ -26,7 +26,6 @@ from stillhouse.store.shards import (
     map_shard,
     read_row_hashes,
     row_hash_file,
-    shard_name,
 )
 
 
@@ -159,7 +158,7 @@ class Writer:
             with disk.explained(self.folder / ROW_HASHES):
                 disk.write_whole(self.folder / ROW_HASHES, hashes)
         for field in self._manifest.fields:
-            path = self.folder / shard_name(field)
+            path = self.folder / field.file
             state = map_shard(self.folder, self._manifest, field)
             if isinstance(state, Damage) and not fresh:
                 raise damaged(self.folder, state)
@@ -216,7 +215,7 @@ class Writer:
         for fd, field in zip(self._files, self._manifest.fields, strict=True):
             data = draft.arrays[field.name].reshape(-1).view(np.uint8).data
             offset = len(self._manifest.header(field)) + draft.start * self._manifest.row_bytes(field)
-            with disk.explained(self.folder / shard_name(field)):
+            with disk.explained(self.folder / field.file):
                 disk.write_at(fd, offset, data)
                 disk.sync(fd)
             hashes.append(xxhash.xxh3_128_hexdigest(data))

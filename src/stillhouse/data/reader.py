@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.columns import ColumnType
+from stillhouse.data.encoders import Encoder
 from stillhouse.data.finite import check_finite
 from stillhouse.data.labels import check_labels, code_names, code_numbers, one_a_row
 from stillhouse.data.named import named
@@ -87,13 +88,13 @@ def read_arrays(path: Path, classes: Sequence[str] | None = None) -> Source:
     return Source(x, labels, order, kind, path.stem, x.shape[1:])
 
 
-def read_inputs(path: Path, *, header: bool | None = None, expected: Sequence[str] = ()) -> Raw:
-    """Read rows to predict on, without looking for a target: what ``Encoder.encode`` takes.
+def read_inputs(path: Path, encoder: Encoder, *, header: bool | None = None) -> Raw:
+    """Read rows to predict on, without looking for a target: what ``encoder.encode`` takes.
 
     Args:
         path: a table, or an .npz file with x.
-        header: whether a text table's first line names the columns; None: found by looking.
-        expected: column names that the encoder knows, which tell a header from a first row.
+        encoder: of the student; its column names tell a header from a first row.
+        header: whether a text table's first line names the columns; None: as in the training table.
 
     Raises:
         UsageError: a file of another kind.
@@ -102,9 +103,9 @@ def read_inputs(path: Path, *, header: bool | None = None, expected: Sequence[st
     _known_suffix(path, (*_TABLES, ".npz"), "rows")
     if path.suffix.lower() == ".npz":
         return _load_npz(path)["x"]
-    by_position = [str(i) for i in range(len(expected) + 1)]
-    if header is None and expected and set(expected) <= set(by_position):
-        header = False  # the training table had none
+    expected = encoder.names
+    if header is None and expected and all(name.isdecimal() for name in expected):
+        header = False  # columns are called by their numbers where the training table had no header
     return read_frame(path, header=header, expected=expected)[0]
 
 

@@ -54,9 +54,8 @@ def read_table(
     check_labels(labels, order, str(path))
     left_out = {label, *drop, *_saved_index(frame)}
     inputs = as_inputs(frame.drop(columns=list(left_out)), types, str(path))
-    return Source(
-        inputs, labels, order, "table", path.stem, (inputs.shape[1],), ignored=tuple(sorted(left_out))
-    )  # fmt: skip
+    shape, ignored = (inputs.shape[1],), tuple(sorted(left_out))
+    return Source(inputs, labels, order, "table", path.stem, shape, ignored=ignored)
 
 
 def read_frame(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> tuple[DataFrame, bool]:

@@ -1,0 +1,70 @@
+"""Random numbers by counter: the published generator, and a replay that depends on the key alone."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.data.splitmix import mix, shuffled, stream, words
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+def reference(state: int, count: int) -> list[int]:
+    """SplitMix64 as its authors' C code writes it, in unbounded integers."""
+    outputs, full = [], 2**64 - 1
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) & full
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & full
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & full
+        outputs.append(z ^ (z >> 31))
+    return outputs
+
+
+def test_stream_gives_the_published_outputs_of_seed_1234567() -> None:
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    assert stream(np.array(1234567, np.uint64), 4).tolist() == published
+
+
+def reference_word(*parts: int) -> int:
+    state = 0
+    for part in parts:
+        state = reference(state ^ (part & (2**64 - 1)), 1)[0]
+    return state
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(1, 20))
+def test_stream_equals_the_authors_generator(state: int, count: int) -> None:
+    assert stream(np.array(state, np.uint64), count).tolist() == reference(state, count)
+
+
+@given(st.lists(INT64, min_size=1, max_size=20), INT64)
+def test_a_word_does_not_depend_on_its_neighbours(rows: list[int], seed: int) -> None:
+    together = words(seed, rows)
+    alone = [words(seed, row)[0] for row in rows]
+    assert together.tolist() == alone
+
+
+def test_words_do_not_collide_over_a_small_grid() -> None:
+    grid = words(np.arange(20)[:, None, None], np.arange(30)[:, None], np.arange(50))
+    assert len(np.unique(grid)) == grid.size
+
+
+def test_order_of_the_parts_matters() -> None:
+    assert words(1, 2)[0] != words(2, 1)[0]
+
+
+def test_mix_is_a_bijection_on_a_sample() -> None:
+    states = np.arange(100_000, dtype=np.uint64)
+    assert len(np.unique(mix(states))) == len(states)
+
+
+@given(st.integers(0, 300), INT64)
+def test_shuffled_is_a_permutation(count: int, seed: int) -> None:
+    assert sorted(shuffled(count, seed).tolist()) == list(range(count))
+
+
+@given(st.integers(0, 40), INT64, INT64)
+def test_shuffled_sorts_positions_by_words_of_the_authors_generator(count: int, seed: int, epoch: int) -> None:
+    order = sorted(range(count), key=lambda position: reference_word(seed, epoch, position))
+    assert shuffled(count, seed, epoch).tolist() == order

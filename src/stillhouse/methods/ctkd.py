@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.functional.divergences import forward_kl
+from stillhouse.functional.reduction import at_least_float32
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs
 
@@ -61,9 +62,8 @@ def ctkd(
     >>> round(loss.item(), 4), theta.grad.item() < 0  # descending -d loss / d theta: the temperature rises
     (1.1244, True)
     """
-    return forward_kl(
-        student_logits, teacher_logits, lowest + span * torch.sigmoid(_reverse(theta, reversal)), mask, reduction
-    )
+    temperature = lowest + span * torch.sigmoid(_reverse(at_least_float32(theta), reversal))
+    return forward_kl(student_logits, teacher_logits, temperature, mask, reduction)
 
 
 def _reverse(value: Tensor, strength: float) -> Tensor:

@@ -5,6 +5,7 @@ They are sized once, from the two shapes, trained beside the student and left be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch.nn.functional as F  # noqa: N812 - the name the field uses
@@ -115,3 +116,74 @@ def _cannot_join(student: Shape, teacher: Shape) -> str:
         '`student_layer = "embedding"` and `teacher_layer = "embedding"`; `stillhouse layers MODEL` lists the paths '
         "with their shapes."
     )
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of maps that also stands a batch of one pixel or none: it then uses its running statistics.
+
+    One value has no variance; torch refuses it in training mode, which would end a run at its last, short batch.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise maps ``(N, C, H, W)``."""
+        if self.training and input.numel() <= self.num_features:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
+
+
+def as_maps(features: Tensor) -> Tensor:
+    """View vectors ``(N, D)`` as maps of one pixel ``(N, D, 1, 1)``; maps are returned as they are."""
+    return features[:, :, None, None] if features.ndim == 2 else features
+
+
+def map_shape(shape: Shape, where: str) -> tuple[int, int, int]:
+    """Return ``(C, H, W)`` of maps, or of a vector seen as one pixel.
+
+    Args:
+        shape: without the batch axis.
+        where: the tap path, for the message.
+
+    Raises:
+        UsageError: the feature is neither.
+    """
+    match tuple(shape):
+        case (d,):
+            return d, 1, 1
+        case (c, h, w):
+            return c, h, w
+    raise UsageError(
+        f"The layer {where!r} gives features of shape {tuple(shape)} (batch axis left out), but maps (C, H, W) or a "
+        "vector (D,) are needed here. Name another layer; `stillhouse layers MODEL` lists paths and shapes."
+    )
+
+
+def vector_width(shape: Shape, where: str) -> int:
+    """Return the width of a vector ``(D,)``, of each token ``(L, D)``, or of pooled maps ``(C, H, W)``.
+
+    Raises:
+        UsageError: the feature is none of these.
+    """
+    match tuple(shape):
+        case (width,) | (_, width) | (width, _, _):
+            return width
+    raise UsageError(
+        f"The layer {where!r} gives features of shape {tuple(shape)} (batch axis left out), but a vector (D,), tokens "
+        "(L, D) or maps (C, H, W) are needed here. Name another layer; `stillhouse layers MODEL` lists them."
+    )
+
+
+def paired(student_layers: Sequence[str], teacher_layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Check that two lists of layers are lists and pair up, and return them as tuples.
+
+    Raises:
+        UsageError: a single name was given, the lists differ in length, or there is none.
+    """
+    for key, given in (("student_layers", student_layers), ("teacher_layers", teacher_layers)):
+        if isinstance(given, str):
+            raise UsageError(f"{key} = {given!r} is one name where a list is needed: write `{key} = [{given!r}]`.")
+    if len(student_layers) != len(teacher_layers) or not student_layers:
+        raise UsageError(
+            f"student_layers names {len(student_layers)} layers and teacher_layers {len(teacher_layers)}: each student "
+            "layer needs its teacher layer, and one pair at least. `stillhouse layers STUDENT TEACHER` proposes pairs."
+        )
+    return tuple(student_layers), tuple(teacher_layers)

@@ -18,6 +18,7 @@ so a path of the plain module holds for the wrapped one.
 
 from stillhouse.taps.hooks import Taps
 from stillhouse.taps.layers import Layer, Pair, layers, propose
-from stillhouse.taps.paths import EMBEDDING, embedding_path
+from stillhouse.taps.paths import EMBEDDING, embedding_path, unwrap
+from stillhouse.taps.tap import copy_untapped
 
-__all__ = ["EMBEDDING", "Layer", "Pair", "Taps", "embedding_path", "layers", "propose"]
+__all__ = ["EMBEDDING", "Layer", "Pair", "Taps", "copy_untapped", "embedding_path", "layers", "propose", "unwrap"]

@@ -68,12 +68,12 @@ def projection(module: nn.Module, part: str, path: str) -> Tap:
     third = list(PROJECTIONS).index(part)
     for name in PROJECTIONS[part]:
         if name in children:
-            return Tap(unwrap(children[name]), lambda _args, _kwargs, output: first(output))
+            return Tap(unwrap(children[name]), lambda _module, _args, _kwargs, output: first(output))
     for name in _FUSED:
         if name in children:
-            return Tap(unwrap(children[name]), lambda _args, _kwargs, output: _third(first(output), third))
+            return Tap(unwrap(children[name]), lambda _module, _args, _kwargs, output: _third(first(output), third))
     if isinstance(module, nn.MultiheadAttention):
-        return Tap(module, lambda args, kwargs, _output: _project(module, part, args, kwargs), before=True)
+        return Tap(module, lambda owner, args, kwargs, _output: _project(owner, part, args, kwargs), before=True)
     raise UsageError(_lacks(module, path, f"a projection called {', '.join((*PROJECTIONS[part], *_FUSED))}"))
 
 
@@ -94,13 +94,14 @@ def weights(module: nn.Module) -> Tap:
     change = _ask_for_weights if isinstance(module, nn.MultiheadAttention) else None
     return Tap(
         module,
-        lambda _args, _kwargs, output: next((t for t in tensors(output) if t.dim() == 4), None),
+        lambda _module, _args, _kwargs, output: next((t for t in tensors(output) if t.dim() == 4), None),
         change=change,
     )
 
 
-def _project(module: nn.MultiheadAttention, part: str, args: Args, kwargs: Kwargs) -> Tensor:
+def _project(module: nn.Module, part: str, args: Args, kwargs: Kwargs) -> Tensor:
     """A projection of torch's attention, which computes all three in one kernel: (B, L, D), whatever its layout."""
+    assert isinstance(module, nn.MultiheadAttention)
     index = list(PROJECTIONS).index(part)
     tensor: Tensor = args[index] if len(args) > index else kwargs[part]
     if module.in_proj_weight is None:

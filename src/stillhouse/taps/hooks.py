@@ -91,11 +91,11 @@ def _tap(root: nn.Module, path: str) -> Tap | Scores:
     name, _, part = (embedding_path(root) if path == EMBEDDING else path).partition(":")
     module = find(root, name, path)
     if part in ("", "output"):
-        return Tap(module, lambda _args, _kwargs, output: first(output))
+        return Tap(module, lambda _module, _args, _kwargs, output: first(output))
     if part == "input":
-        return Tap(module, lambda args, kwargs, _output: first((args, kwargs)), before=True)
+        return Tap(module, lambda _module, args, kwargs, _output: first((args, kwargs)), before=True)
     if part.isdecimal():
-        return Tap(module, lambda _args, _kwargs, output: nth(output, int(part)))
+        return Tap(module, lambda _module, _args, _kwargs, output: nth(output, int(part)))
     if part in PROJECTIONS:
         return projection(module, part, path)
     if part == "scores":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from stillhouse.errors import UsageError
+from stillhouse.taps.paths import unwrap
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
-Read = Callable[[Args, Kwargs, Any], Tensor | None]  # positional and keyword arguments of the call, and its output
+Read = Callable[[nn.Module, Args, Kwargs, Any], Tensor | None]  # the module, the arguments of its call, its output
 Change = Callable[[nn.Module, Args, Kwargs], tuple[Args, Kwargs]]
 
 
@@ -44,7 +46,7 @@ class Tap:
         """Register the hooks and return their handles."""
         handles = []
         if self.change is not None:
-            handles.append(self.module.register_forward_pre_hook(self.change, with_kwargs=True))
+            handles.append(self.module.register_forward_pre_hook(self._change, with_kwargs=True))
         if self.before:
             handles.append(self.module.register_forward_pre_hook(self._before, with_kwargs=True))
         else:
@@ -69,11 +71,14 @@ class Tap:
             self._copy = overwritten
         return kept
 
-    def _before(self, _: nn.Module, args: Args, kwargs: Kwargs) -> None:
-        self._put(self.read(args, kwargs, None), (args, kwargs))
+    def _change(self, module: nn.Module, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs] | None:
+        return None if self.change is None else self.change(module, args, kwargs)
 
-    def _after(self, _: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
-        self._put(self.read(args, kwargs, output), output)
+    def _before(self, module: nn.Module, args: Args, kwargs: Kwargs) -> None:
+        self._put(self.read(module, args, kwargs, None), (args, kwargs))
+
+    def _after(self, module: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
+        self._put(self.read(module, args, kwargs, output), output)
 
     def _put(self, tensor: Tensor | None, seen: Any) -> None:
         self.saw = self._kept = self._original = None
@@ -84,6 +89,17 @@ class Tap:
         else:
             self._kept = tensor.clone() if self._copy else tensor
             self._original, self._version = tensor, tensor._version
+
+
+def copy_untapped(module: nn.Module) -> nn.Module:
+    """Return a deep copy without its wrappers and without the hooks of any tap; hooks of others are kept."""
+    copied = copy.deepcopy(unwrap(module))
+    for child in copied.modules():
+        for hooks in (child._forward_hooks, child._forward_pre_hooks):
+            for key, hook in list(hooks.items()):
+                if isinstance(getattr(hook, "__self__", None), Tap):
+                    del hooks[key]
+    return copied
 
 
 def tensors(value: Any) -> Iterator[Tensor]:

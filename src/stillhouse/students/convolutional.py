@@ -10,36 +10,52 @@ from torch import nn
 from stillhouse.errors import UsageError
 from stillhouse.students.checks import sizes
 
-SMALLEST = 8  # pixels: below, the strides leave nothing to pool, and batch normalisation of one row has no variance
+SMALLEST = 8  # pixels of a side: below, the strides leave nothing to pool
+LEAST_MAP = 4  # a map of fewer pixels a side is not strided again: batch normalisation of one row needs a variance
 
 
-def cnn_tiny(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (8, 16, 16)) -> nn.Module:
-    """Student of at most 5,000 parameters for 1x28x28 and 10 classes; strides come early, so that a step is cheap."""
-    return _convolutional(shape, classes, channels, first_kernel=5, strides=(2, 2), pool=2)
+def cnn_tiny(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (8, 12, 12)) -> nn.Module:
+    """Student of 4,354 parameters (1x28x28, 10 classes): the strides come first, so that a step is cheap.
+
+    Its head sees a map of 4x4 pixels: averaged to one pixel, where a stroke lies is lost, and with it 2 points of
+    accuracy on small digits.
+    """
+    return _convolutional(shape, classes, channels, strides=(2, 2, 2), pool=4)
 
 
-def cnn_large(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (32, 64, 128, 128, 128)) -> nn.Module:
-    """Teacher of about 0.4 million parameters for 1x28x28 and 10 classes."""
-    return _convolutional(shape, classes, channels, first_kernel=3, strides=(1, 2, 2), pool=1)
+def cnn_large(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (32, 64, 128, 128, 144)) -> nn.Module:
+    """Teacher of 408,746 parameters (1x28x28, 10 classes), most of them where the map is small and cheap."""
+    return _convolutional(shape, classes, channels, strides=(2, 2, 2), pool=1)
 
 
 def _convolutional(
-    shape: tuple[int, ...], classes: int, channels: Sequence[int], first_kernel: int, strides: Sequence[int], pool: int
+    shape: tuple[int, ...], classes: int, channels: Sequence[int], strides: Sequence[int], pool: int
 ) -> nn.Sequential:
     """Return ``blocks.<i>`` (convolution, batch normalisation, ReLU), ``pool``, ``head``: the paths taps can name."""
     if len(shape) != 3 or min(shape[1:]) < SMALLEST:
         raise UsageError(
             f"A convolutional net reads images (channels, height, width) of at least {SMALLEST}x{SMALLEST} pixels, "
-            f'and these inputs have the shape {shape}. Use `name = "mlp_tiny"` or `"mlp_large"`, which read any shape.'
+            f"and these inputs have the shape {shape}. "
+            'Use `name = "mlp_tiny"` or `"mlp_large"`, which read any shape.'
         )
-    widths = [shape[0], *sizes("channels", channels)]
+    widths, (height, width) = [shape[0], *sizes("channels", channels)], shape[1:]
     blocks = nn.Sequential()
     for i, (wide, narrow) in enumerate(pairwise(widths)):
-        kernel, stride = first_kernel if i == 0 else 3, strides[i] if i < len(strides) else 1
+        kernel = 5 if i == 0 else 3
+        stride = strides[i] if i < len(strides) and min(height, width) >= LEAST_MAP else 1
         conv = nn.Conv2d(wide, narrow, kernel, stride, kernel // 2, bias=False)
         blocks.append(nn.Sequential(conv, nn.BatchNorm2d(narrow), nn.ReLU()))
+        height, width = -(-height // stride), -(-width // stride)
+    size = (min(pool, height), min(pool, width))
     net = nn.Sequential()
     net.add_module("blocks", blocks)
-    net.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(pool), nn.Flatten()))
-    net.add_module("head", nn.Linear(widths[-1] * pool * pool, classes))
+    net.add_module("pool", nn.Sequential(_average((height, width), size), nn.Flatten()))
+    net.add_module("head", nn.Linear(widths[-1] * size[0] * size[1], classes))
     return net
+
+
+def _average(given: tuple[int, int], wanted: tuple[int, int]) -> nn.Module:
+    """Average a map to a size by equal windows that cover it: adaptive pooling as one plain, exportable operation."""
+    stride = (given[0] // wanted[0], given[1] // wanted[1])
+    window = (given[0] - (wanted[0] - 1) * stride[0], given[1] - (wanted[1] - 1) * stride[1])
+    return nn.Identity() if given == wanted else nn.AvgPool2d(window, stride)

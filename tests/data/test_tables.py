@@ -256,6 +256,18 @@ def test_what_pandas_writes_is_read_back(
     ]
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_numbers_as_column_names_are_read_for_prediction_as_they_were_for_training(
+    tmp_path: Path, header: bool
+) -> None:
+    table = pd.DataFrame([[0, 1], [1, 0], [1, 1]])
+    table.assign(label=["a", "b", "a"]).to_csv(tmp_path / "t.csv", index=False, header=header)
+    table.to_csv(tmp_path / "rows.csv", index=False, header=header)
+    source = read(path=tmp_path / "t.csv", target="label")
+    encoder = fit_encoder(source, np.arange(3))
+    assert encoder.encode(read_inputs(tmp_path / "rows.csv", encoder)).equal(encoder.encode(source.raw))
+
+
 def test_an_unknown_name_in_drop_or_types_is_answered_with_the_nearest(tmp_path: Path) -> None:
     path = written(tmp_path, IRIS)
     with pytest.raises(UsageError, match="'colour'"):

@@ -31,7 +31,11 @@ class Encoder(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of a table's input columns, for ``read_inputs(expected=...)``; empty for other kinds."""
+        """Names of a table's input columns; empty for other kinds."""
+
+    @property
+    def header(self) -> bool:
+        """Whether the training data named their columns."""
 
     def encode(self, raw: Any) -> Tensor:
         """Encode raw rows, (N, ...): float32, except that an identity keeps integer tensors.
@@ -48,7 +52,7 @@ def fit_encoder(source: Source, rows: Ints) -> Encoder:
     """Fit the encoder of the source's kind on the given rows, which must be training rows, and no others."""
     raw = source.take(rows)
     if not isinstance(raw, np.ndarray):
-        return TableEncoder.fit(raw, source.ignored)
+        return TableEncoder.fit(raw, source.ignored, header=source.header)
     if source.as_is:
         return IdentityEncoder.fit(raw)
     return ImageEncoder.fit(raw) if source.kind == "image" else ArrayEncoder.fit(raw)

@@ -103,10 +103,9 @@ def read_inputs(path: Path, encoder: Encoder, *, header: bool | None = None) -> 
     _known_suffix(path, (*_TABLES, ".npz"), "rows")
     if path.suffix.lower() == ".npz":
         return _load_npz(path)["x"]
-    expected = encoder.names
-    if header is None and expected and all(name.isdecimal() for name in expected):
-        header = False  # columns are called by their numbers where the training table had no header
-    return read_frame(path, header=header, expected=expected)[0]
+    if header is None and encoder.names and all(name.isdecimal() for name in encoder.names):
+        header = encoder.header  # looking cannot tell such names from a row of numbers
+    return read_frame(path, header=header, expected=encoder.names)[0]
 
 
 def kind_of(x: NDArray[Any], where: str) -> Kind:

@@ -35,6 +35,7 @@ class Source:
     shape: tuple[int, ...]  # of one raw row
     test: Ints | None = None  # sorted rows of a set that fixes its own test, else None
     ignored: tuple[str, ...] = ()  # columns of a table that are no inputs (target, dropped): tolerated at prediction
+    header: bool = True  # False: the columns of a table were named by their positions
     as_is: bool = False  # True: the user's own tensors for the user's own modules, which no encoder may change
 
     def __len__(self) -> int:

@@ -100,6 +100,7 @@ class TableEncoder:
 
     columns: tuple[Numeric | Categorical, ...]
     ignored: tuple[str, ...]  # columns that may be there and are not looked at
+    header: bool = True  # the training table named its columns
     fill: tuple[float, ...] = (0.0,)
 
     @property
@@ -120,10 +121,10 @@ class TableEncoder:
         return tuple(start for column, start in pairs if isinstance(column, Numeric) and column.scale.varying())
 
     @classmethod
-    def fit(cls, frame: DataFrame, ignored: Sequence[str] = ()) -> TableEncoder:
+    def fit(cls, frame: DataFrame, ignored: Sequence[str] = (), *, header: bool = True) -> TableEncoder:
         """Fit on training rows: float64 columns are numeric, text columns categorical."""
         fitted = (_fit_column(str(name), frame[name]) for name in frame.columns)
-        return cls(tuple(fitted), tuple(ignored))
+        return cls(tuple(fitted), tuple(ignored), header)
 
     def encode(self, raw: Any) -> Tensor:
         """Encode a frame, or any table with the training columns in order, to float32 (N, columns).
@@ -140,12 +141,15 @@ class TableEncoder:
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
-        return {"kind": "table", "columns": [c.state() for c in self.columns], "ignored": list(self.ignored)}
+        return {
+            "kind": "table", "columns": [column.state() for column in self.columns],
+            "ignored": list(self.ignored), "header": self.header,
+        }  # fmt: skip
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> TableEncoder:
         """Rebuild from ``state``."""
-        return cls(tuple(map(_column_from_state, state["columns"])), tuple(state["ignored"]))
+        return cls(tuple(map(_column_from_state, state["columns"])), tuple(state["ignored"]), bool(state["header"]))
 
     def _check(self, given: list[str]) -> None:
         missing = [name for name in self.names if name not in given]

@@ -55,7 +55,7 @@ def read_table(
     left_out = {label, *drop, *_saved_index(frame)}
     inputs = as_inputs(frame.drop(columns=list(left_out)), types, str(path))
     shape, ignored = (inputs.shape[1],), tuple(sorted(left_out))
-    return Source(inputs, labels, order, "table", path.stem, shape, ignored=ignored)
+    return Source(inputs, labels, order, "table", path.stem, shape, ignored=ignored, header=named)
 
 
 def read_frame(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> tuple[DataFrame, bool]:

@@ -28,6 +28,7 @@ class ImageEncoder:
     fill: tuple[float, ...]  # the least value of each channel in training, encoded: black, or what the user made of it
     noise_columns: None = None
     names: tuple[str, ...] = ()
+    header: bool = False
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> ImageEncoder:
@@ -75,6 +76,7 @@ class ArrayEncoder:
     scale: Scale
     fill: tuple[float, ...] = (0.0,)  # the mean
     names: tuple[str, ...] = ()
+    header: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,6 +119,7 @@ class IdentityEncoder:
     fill: tuple[float, ...]  # the least training value
     noise_columns: None = None
     names: tuple[str, ...] = ()
+    header: bool = False
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> IdentityEncoder:

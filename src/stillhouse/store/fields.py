@@ -49,7 +49,7 @@ class Field:
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or self.name == RESERVED or len(self.file) > LONGEST_NAME:
             raise UsageError(
-                f"A store's field cannot be called {self.name!r}: a name has 1 to about {LONGEST_NAME} characters, does "
+                f"A store's field cannot be called {self.name!r}: a name has 1 to {LONGEST_NAME} characters, does "
                 f"not begin with a dot, and is not {RESERVED!r}."
             )
         if any(n < 1 for n in self.shape):

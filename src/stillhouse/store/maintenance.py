@@ -90,10 +90,11 @@ def verify(folder: Path | str) -> list[Damage]:
         manifest = read_manifest(folder)
     except DamagedError:
         return [Damage(NAME, None, "its bytes do not match its own checksum")]
-    found = [] if not any(manifest.blocks) else [d for f in manifest.fields for d in shard_damages(folder, manifest, f)]
-    hashes = read_row_hashes(folder, manifest)
-    if isinstance(hashes, Damage):
-        found.append(hashes)
+    found: list[Damage] = []
+    if any(manifest.blocks):  # before the first block is committed the shards may still be in the making
+        found += [d for field in manifest.fields for d in shard_damages(folder, manifest, field)]
+        hashes = read_row_hashes(folder, manifest)
+        found += [hashes] if isinstance(hashes, Damage) else []
     if manifest.complete and (folder / COPY).exists() and disk.read_whole(folder / COPY) != manifest.to_bytes():
         found.append(Damage(COPY, None, "it is not the copy of the manifest"))
     own = _own_files(manifest)

@@ -1,0 +1,148 @@
+"""kill -9 at every write call and at 30 random moments: at most the block in hand is lost, and nothing differs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stillhouse.store import Field, Store, Writer, disk, repair, verify
+from stillhouse.store.keys import Key
+from tests.store import tiny
+
+
+def kill_at(call: int, half: bool) -> None:
+    """Let this process die before its ``call``-th write call, or in the middle of it where it writes bytes."""
+    left = call
+
+    def wrap(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                if half and name == "write_at":
+                    fd, offset, data = arguments
+                    function(fd, offset, bytes(data)[: len(data) // 2])
+                tiny.die()
+            left -= 1
+            return function(*arguments)
+
+        return counted
+
+    for name in disk.WRITES:
+        setattr(disk, name, wrap(name, getattr(disk, name)))
+
+
+def deaths(
+    work: Callable[[Path], object], prepare: Callable[[Path], object], root: Path, halves: bool = True
+) -> Iterator[Path]:
+    """Folders left behind by a process killed at its 0th, 1st, ... write call, until one gets through."""
+    for half in (False, True)[: 1 + halves]:
+        for call in range(1000):
+            folder = root / f"{call}{half}"
+            prepare(folder)
+
+            def job(folder: Path = folder, call: int = call, half: bool = half) -> None:
+                kill_at(call, half)
+                work(folder)
+
+            status = tiny.in_child(job)
+            assert status in (0, -signal.SIGKILL)
+            yield folder
+            if status == 0:
+                assert call > 5
+                break
+
+
+def nothing(folder: Path) -> None:
+    pass
+
+
+def test_killed_at_every_write_call_the_resumed_store_is_bit_identical(tmp_path: Path) -> None:
+    tiny.label(tmp_path / "undisturbed")
+    expected = tiny.contents(tmp_path / "undisturbed")
+    for folder in deaths(tiny.label, nothing, tmp_path):
+        assert_prefix(folder)
+        tiny.label(folder)
+        assert tiny.contents(folder) == expected
+        assert verify(folder) == []
+
+
+def assert_prefix(folder: Path) -> None:
+    """What a reader sees of an unfinished store is right."""
+    if not (folder / "manifest.json").exists():
+        return
+    store = Store.open(folder, tiny.KEY)
+    rows = np.arange(store.rows_done)
+    for name, values in store.read(rows, rows % 2).items() if len(rows) else ():
+        np.testing.assert_array_equal(values, tiny.answers(tiny.inputs())[name][rows, rows % 2])
+
+
+def test_a_repair_killed_at_every_write_call_is_made_good_by_repairing_again(tmp_path: Path) -> None:
+    def damage(folder: Path) -> None:
+        tiny.label(folder)
+        shard = folder / tiny.FIELDS[0].file
+        data = bytearray(shard.read_bytes())
+        data[140] ^= 1
+        shard.write_bytes(data)
+        (folder / tiny.FIELDS[2].file).unlink()
+
+    tiny.label(tmp_path / "undisturbed")
+    for folder in deaths(repair, damage, tmp_path):
+        repair(folder)
+        tiny.label(folder)
+        assert tiny.contents(folder) == tiny.contents(tmp_path / "undisturbed")
+
+
+def test_reuse_killed_at_every_write_call_ends_with_the_same_store(tmp_path: Path) -> None:
+    changed = tiny.inputs()
+    changed[5] = 99
+    tiny.label(tmp_path / "old")
+    key = Key({**tiny.KEY.parts, "rows": "r2"})
+
+    def renew(folder: Path) -> None:
+        tiny.label(folder, changed, key, reuse=tmp_path / "old")
+
+    renew(tmp_path / "undisturbed")
+    for folder in deaths(renew, nothing, tmp_path, halves=False):
+        renew(folder)
+        assert tiny.contents(folder) == tiny.contents(tmp_path / "undisturbed")
+
+
+def long_label(folder: Path, asked: Path) -> None:
+    """Label 60 blocks and note each block before it is put and after."""
+    with Writer(folder, tiny.KEY, [Field("x", (50,), "float32")], rows=240, views=1, block_rows=4) as writer:
+        notes = os.open(asked, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for rows in writer.missing():
+            values = np.random.default_rng(rows.start).normal(size=(4, 1, 50))
+            os.write(notes, b"asked\n")
+            writer.put(rows.start, {"x": values})
+            os.write(notes, b"kept\n")
+
+
+def test_killed_at_30_random_moments_at_most_the_block_in_hand_is_asked_again(tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert tiny.in_child(lambda: long_label(tmp_path / "undisturbed", tmp_path / "notes")) == 0
+    length = time.monotonic() - started
+    expected, moments = tiny.contents(tmp_path / "undisturbed"), random.Random(0)
+    killed = 0
+    for attempt in range(30):
+        folder, notes = tmp_path / f"s{attempt}", tmp_path / f"n{attempt}"
+        child = tiny.start_child(lambda f=folder, n=notes: long_label(f, n))  # type: ignore[misc]
+        timer = threading.Timer(moments.uniform(0, length), os.kill, (child, signal.SIGKILL))
+        timer.start()
+        killed += tiny.end_of(child) == -signal.SIGKILL
+        timer.cancel()
+        timer.join()
+        first = notes.read_text().split() if notes.exists() else []
+        long_label(folder, notes)
+        assert tiny.contents(folder) == expected
+        again = notes.read_text().split()[len(first) :].count("asked")
+        assert 60 - first.count("asked") <= again <= 60 - first.count("kept")
+    assert killed >= 10

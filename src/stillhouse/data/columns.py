@@ -40,7 +40,7 @@ def column(values: Series[Any], name: str, given: ColumnType | None) -> NDArray[
     parsed = _parse(texts)
     given_texts = texts[present(texts)]
     if not np.isnan(parsed[present(texts)]).any() and not any(_CODE.match(text) for text in given_texts):
-        return parsed
+        return _finite(parsed, name)
     _refuse_identifier(given_texts, name)
     return texts
 
@@ -57,8 +57,7 @@ def numeric_cells(values: Series[Any], name: str) -> NDArray[np.float64]:
         texts = text_cells(values)
         numbers = _parse(texts)
         _refuse(np.isnan(numbers) & present(texts), texts, name, "hold no number")
-    _refuse(np.isinf(numbers), numbers, name, "hold an infinite number")
-    return numbers
+    return _finite(numbers, name)
 
 
 def text_cells(values: Series[Any]) -> NDArray[Any]:
@@ -84,6 +83,11 @@ def _parse(texts: NDArray[Any]) -> NDArray[np.float64]:
 
 def _is_number(values: Series[Any]) -> bool:
     return values.dtype.kind in "iuf"
+
+
+def _finite(numbers: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    _refuse(np.isinf(numbers), numbers, name, "hold an infinite number")
+    return numbers
 
 
 def _refuse(rows: NDArray[np.bool_], cells: NDArray[Any], name: str, fault: str) -> None:

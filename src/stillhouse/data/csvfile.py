@@ -51,7 +51,9 @@ def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str
     except UnicodeDecodeError as error:
         raise RejectedError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8 and run again.") from None
     except (OSError, csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise RejectedError(f"{path} cannot be read as a table: {error}. Mend the file or the path.") from None
+        raise RejectedError(
+            f"{path} cannot be read as a table: {str(error).strip()}. Mend the file or the path."
+        ) from None
     return (_decimal_points(frame) if separator == ";" else frame), named
 
 

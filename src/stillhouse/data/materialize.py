@@ -119,8 +119,9 @@ def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
     try:
         yield from batches
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
+        reason = " ".join(str(error).split())  # torch's are paragraphs
         raise RejectedError(
-            f"The {name} data cannot be read: {error}. Each item must be (x, y) or x, with x a tensor or an array of "
+            f"The {name} data cannot be read: {reason}. Each item must be (x, y) or x, with x a tensor or an array of "
             "the same shape for all rows."
         ) from error
 

@@ -1,0 +1,73 @@
+"""The order of training: a function of the step, every row once an epoch, every view in turn."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.data import Stream
+from stillhouse.errors import RejectedError
+
+SIZES = st.tuples(st.integers(1, 12), st.integers(1, 30), st.integers(1, 4), st.integers(0, 99))
+
+
+def stream(sizes: tuple[int, int, int, int]) -> tuple[Stream, torch.Tensor]:
+    count, batch, views, seed = sizes
+    rows = torch.arange(count) * 3 + 5
+    return Stream(rows, batch_size=batch, seed=seed, views=views), rows
+
+
+@given(SIZES)
+def test_batches_are_full_and_their_concatenation_is_permutations_one_after_the_other(sizes) -> None:  # type: ignore[no-untyped-def]
+    order, rows = stream(sizes)
+    count, batch, views, _ = sizes
+    pairs = [order.at(step) for step in range(-(-3 * views * count // batch))]
+    assert all(len(r) == len(v) == batch and r.dtype == v.dtype == torch.int64 for r, v in pairs)
+    drawn = torch.cat([r for r, _ in pairs]).tolist()
+    for start in range(0, len(drawn) - count + 1, count):
+        assert sorted(drawn[start : start + count]) == rows.tolist()
+
+
+@given(SIZES)
+def test_each_row_meets_each_view_once_in_as_many_epochs_as_there_are_views(sizes) -> None:  # type: ignore[no-untyped-def]
+    order, rows = stream((sizes[0], sizes[0], sizes[2], sizes[3]))
+    views = sizes[2]
+    for first in (0, 3):
+        met = Counter(
+            pair
+            for epoch in range(first, first + views)
+            for pair in zip(*map(torch.Tensor.tolist, order.at(epoch)), strict=True)
+        )
+        assert met == {(row, view): 1 for row in rows.tolist() for view in range(views)}
+
+
+@given(SIZES, st.lists(st.integers(0, 60), min_size=1, max_size=8))
+def test_any_step_is_the_same_whatever_was_asked_before(sizes, steps: list[int]) -> None:  # type: ignore[no-untyped-def]
+    used, _ = stream(sizes)
+    for step in steps:
+        fresh, _ = stream(sizes)
+        for asked, expected in zip(used.at(step), fresh.at(step), strict=True):
+            assert asked.equal(expected)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    rows = torch.arange(100)
+    first, second = Stream(rows, batch_size=100, seed=0, views=4), Stream(rows, batch_size=100, seed=1, views=4)
+    assert not first.at(0)[0].equal(first.at(1)[0])
+    assert not first.at(0)[0].equal(second.at(0)[0])
+    assert len(set(first.at(0)[1].tolist())) == 4
+
+
+def test_a_row_stands_anywhere_in_the_epoch_equally_often() -> None:
+    order = Stream(torch.arange(10), batch_size=10, seed=0)
+    places = np.stack([order.at(epoch)[0].numpy() for epoch in range(4000)])
+    counts = np.stack([np.bincount(places[:, place], minlength=10) for place in range(10)])
+    assert abs(counts - 400).max() < 5 * np.sqrt(400)
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(RejectedError, match="no row to train on"):
+        Stream(torch.arange(0), batch_size=4, seed=0)

@@ -1,0 +1,112 @@
+"""The command line: no logic of its own; what is typed becomes a call, what goes wrong becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from stillhouse.cli import commands
+from stillhouse.cli.stores import store
+from stillhouse.errors import StillhouseError, UsageError
+
+DEBUG = "STILLHOUSE_DEBUG"
+INTERRUPTED, TERMINATED, PIPE_CLOSED = 128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGPIPE
+STOPPED = "stopped: what was finished is kept, and the same command continues."
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("stillhouse")
+
+
+app = App(
+    name="stillhouse",
+    help="Knowledge distillation that proves whether it paid.",
+    version=_version,
+    exit_on_error=False,
+    print_error=False,
+    help_on_error=False,
+    result_action="return_value",
+)
+# The flags of these two come from the recipe, whose models take a quarter of a second to load: only when called.
+RUNNING = {
+    "distill": "Distil: teacher, store, students, controls, judgement and report; the same command again resumes.",
+    "label": "Only ask the teacher, and keep its answers in the run folder's store.",
+}
+READING: tuple[Any, ...] = (
+    commands.evaluate,
+    commands.report,
+    commands.check,
+    commands.export,
+    commands.predict,
+    commands.methods,
+    commands.layers,
+)
+app.command(commands.demo, sort_key=0)
+for name, text in RUNNING.items():
+    app.command(f"stillhouse.cli.running:{name}", name=name, help=text, sort_key=1)
+for position, command in enumerate(READING):
+    app.command(command, sort_key=2 + position)
+app.command(store)
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    debug: Annotated[bool, Parameter(negative="", help=f"Show tracebacks; also {DEBUG}=1.")] = False,
+) -> None:
+    """Set what holds for all commands, then run the one that was asked for."""
+    if debug:
+        os.environ[DEBUG] = "1"
+    app(tokens)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code (docs/design.md, section 7).
+
+    Args:
+        arguments: What follows the program's name; default: that of this process.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app.meta(arguments if arguments is None else list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return _fail(STOPPED, INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code != TERMINATED:
+            raise
+        return _fail(STOPPED, TERMINATED)
+    except CycloptsError as error:
+        return _fail(f"{error} See `stillhouse --help`.", UsageError.exit_code)
+    except StillhouseError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}. Mend that and run the same command again: it continues.", 1)
+    except Exception as error:  # a defect of ours: said in one line, with the way to see more
+        return _fail(f"unexpected {type(error).__name__}: {error}. Run again with --debug to see where.", 1)
+    return 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """End on SIGTERM by the way of every ``finally``; the engine handles it itself while it trains."""
+    raise SystemExit(TERMINATED)
+
+
+def _fail(message: str, code: int) -> int:
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    sys.stderr.write(f"error: {message}\n")
+    return code

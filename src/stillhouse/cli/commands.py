@@ -1,0 +1,148 @@
+"""The commands that read a run folder, a store or the registry. Heavy imports wait until a command is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from stillhouse.cli.shared import Json, command_line, console, read_toml, say, show_json, show_run, show_scores
+
+Folder = Annotated[Path, Parameter(help="A run folder.")]
+StoreFolder = Annotated[Path, Parameter(help="A store: the folder that holds its manifest.")]
+
+
+def demo(
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"], help="The run folder.")] = Path("runs/demo"),
+    teacher: Annotated[Path | None, Parameter(help="Weights (.safetensors) of a ready cnn_large.")] = None,
+    json: Json = False,
+) -> None:
+    """Do the main job on the embedded data: a teacher of 4,000 labels, a student of 200, judged on 1,000 images."""
+    from stillhouse import pipeline
+
+    show_run(pipeline.demo(out, teacher, command=command_line()), json)
+
+
+def evaluate(folder: Folder, /, *, json: Json = False) -> None:
+    """Judge a run again from its predictions; no model is asked."""
+    from stillhouse import pipeline
+
+    show_scores(pipeline.evaluate(folder), json)
+
+
+def report(folder: Folder, /, *, json: Json = False) -> None:
+    """Write the report of a run again from its files."""
+    from stillhouse import pipeline
+
+    path = pipeline.write_report(folder)
+    show_json({"report": path}) if json else say(str(path))
+
+
+def export(
+    folder: Folder,
+    /,
+    *,
+    format: Annotated[Literal["onnx", "safetensors"], Parameter(help="File format.")] = "onnx",
+    json: Json = False,
+) -> None:
+    """Write the student for serving, compared with the torch student before it gets its name."""
+    from stillhouse import pipeline
+
+    path = pipeline.export(folder, format)
+    show_json({"export": path, "format": format}) if json else say(str(path))
+
+
+def predict(
+    folder: Folder,
+    rows: Annotated[Path, Parameter(help="The rows: .csv, .tsv, .parquet, .npz or .npy.")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"], help="CSV with the class and probabilities of each row.")],
+    json: Json = False,
+) -> None:
+    """Answer rows with the student of a run: class and probabilities, in input order."""
+    from stillhouse import pipeline
+
+    count = pipeline.predict(folder, rows, out)
+    show_json({"rows": count, "out": out}) if json else say(f"{count:,} rows: {out}")
+
+
+def check(
+    folder: Folder,
+    /,
+    *,
+    gate: Annotated[Path, Parameter(help="Limits (TOML), such as `max_accuracy_loss = 0.02`.")],
+    junit: Annotated[Path | None, Parameter(help="Write the criteria as JUnit XML too.")] = None,
+    json: Json = False,
+) -> None:
+    """Hold a judged run against a gate; exits 0 when every limit is kept, 3 when one is not."""
+    from stillhouse.errors import GateError
+    from stillhouse.evaluation import gate as gates
+    from stillhouse.files import write_atomic
+    from stillhouse.pipeline import Run
+
+    criteria = gates.check(Run(folder).scores, read_toml(gate))
+    if junit is not None:
+        write_atomic(junit, gates.junit(criteria).encode())
+    if json:
+        show_json([c._asdict() for c in criteria])
+    else:
+        say("\n".join(gates.describe(c) for c in criteria))
+    failed = [c.name for c in criteria if not c.passed]
+    if failed:
+        raise GateError(f"{folder} does not meet {gate}: {', '.join(failed)}. Do not ship it, or change the gate.")
+
+
+def methods(
+    name: Annotated[str | None, Parameter(help="Print this method's card.")] = None, /, *, json: Json = False
+) -> None:
+    """List what can be matched: name, family, needs, defaults and paper; with a NAME, its whole card."""
+    from stillhouse import methods as registry
+    from stillhouse.cli import tables
+
+    cards = [tables.method_card(n) for n in ([name] if name is not None else registry.names())]
+    if json:
+        show_json(cards[0] if name is not None else cards)
+    elif name is None:
+        console().print(tables.methods_table(cards))
+    else:
+        card = cards[0]
+        defaults = ", ".join(f"{key} = {value}" for key, value in card["defaults"].items())
+        say(f"{name} ({card['family']}; needs {', '.join(card['needs'])}; {defaults})\n{card['citation']}\n")
+        say(tables.method_text(name))
+
+
+def layers(
+    student: Annotated[str, Parameter(help="A net of the zoo.")],
+    teacher: Annotated[
+        str | None, Parameter(help="A second net: pairs of layers are proposed for feature methods.")
+    ] = None,
+    /,
+    *,
+    shape: Annotated[list[int], Parameter(consume_multiple=True, negative="", help="Of one input: 1 28 28.")],
+    classes: Annotated[int, Parameter(help="Number of logits.")] = 10,
+    json: Json = False,
+) -> None:
+    """Print the layers of a net that methods can name, with output shapes and parameter counts."""
+    import torch
+
+    from stillhouse import students, taps
+    from stillhouse.cli import tables
+
+    example = torch.zeros(2, *shape)
+    found = {
+        name: taps.layers(students.make(name, shape=tuple(shape), classes=classes, settings={}), example)
+        for name in (student, teacher)
+        if name is not None
+    }
+    pairs = taps.propose(found[student], found[teacher]) if teacher is not None else []
+    if json:
+        listed = {name: [layer._asdict() for layer in layers] for name, layers in found.items()}
+        show_json({"layers": listed, "pairs": [[p.student.path, p.teacher.path] for p in pairs]})
+        return
+    for name, layers in found.items():
+        console().print(tables.layers_table(name, layers))
+    for pair in pairs:
+        say(f"--method fitnet,student_layer={pair.student.path},teacher_layer={pair.teacher.path}")

@@ -1,0 +1,112 @@
+"""The recipe's fields as flags: ``--data.labels 200`` says what ``[data] labels = 200`` says.
+
+The flags are typed dictionaries made from the recipe's models, so that what was not typed is not there and the recipe
+file, or its defaults, hold. Ranges and combinations are checked once, by ``recipe.parse``, after the two were laid over
+each other.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_origin
+
+from cyclopts import Group, Parameter
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from stillhouse import recipe
+from stillhouse.errors import UsageError
+
+METHOD_HELP = "One thing to match: NAME or NAME,weight=0.9,SETTING=VALUE; repeat the flag for more."
+
+
+def table_type(model: type[BaseModel], path: str = "", group: Group | None = None) -> Any:
+    """Return a TypedDict with the fields of a recipe model, nested as the recipe is, each with its flag's help.
+
+    Args:
+        model: A table of the recipe.
+        path: Of that table, as flags spell it: ``"teacher.training."``.
+        group: The box of the help in which its flags stand; a table of the recipe itself gets one of its own.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
+            box = group or Group.create_ordered(f"Section {name}", help=_sentence(field.annotation))
+            fields[name] = table_type(field.annotation, f"{path}{name}.", box)
+        else:
+            fields[name] = _flag(path + name, field, group)
+    return TypedDict(model.__name__, fields, total=False)  # type: ignore[operator]
+
+
+def table(flags: dict[str, Any]) -> dict[str, Any]:
+    """Turn parsed flags into a table of the recipe: settings and methods become the values their text stands for."""
+    written = dict(flags)
+    for section in ("teacher", "student"):
+        if "settings" in flags.get(section, {}):
+            settings = {key: value(text) for key, text in flags[section]["settings"].items()}
+            written[section] = flags[section] | {"settings": settings}
+    if "method" in flags:
+        written["method"] = [method(text) for text in flags["method"]]
+    return written
+
+
+def value(text: str) -> Any:
+    """Read a setting as a TOML value; what is none is a plain word.
+
+    >>> value("[64, 32]"), value("0.5"), value("true"), value("gelu")
+    ([64, 32], 0.5, True, 'gelu')
+    """
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def method(text: str) -> dict[str, Any]:
+    """Read ``--method``.
+
+    >>> method("hinton,weight=0.9,temperature=4")
+    {'name': 'hinton', 'weight': 0.9, 'temperature': 4}
+
+    Raises:
+        UsageError: a part is not ``key=value``.
+    """
+    name, *parts = re.split(r",(?![^\[]*\])", text)  # commas inside a list do not part settings
+    entry: dict[str, Any] = {"name": name.strip()}
+    for part in parts:
+        key, equals, given = part.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--method {text!r}: {part!r} is not SETTING=VALUE. Write `--method {name},weight=0.9`.")
+        entry[key.strip()] = value(given.strip())
+    return entry
+
+
+def _sentence(model: type[BaseModel]) -> str:
+    """What a section is, from its docstring, which begins with the section's name."""
+    text = re.sub(r"^[^:]*: ", "", inspect.getdoc(model) or "").split("\n")[0]
+    return text[:1].upper() + text[1:]
+
+
+def _flag(path: str, field: FieldInfo, group: Group | None) -> Any:
+    annotation: Any = field.annotation
+    text = field.description or ""
+    if path == "method":
+        box = Group.create_ordered("Section method")
+        return Annotated[list[str], Parameter(help=METHOD_HELP, negative="", group=box)]
+    if get_origin(annotation) is dict:
+        text += f" One flag a key: --{path.replace('_', '-')}.KEY VALUE."
+        annotation = dict[str, str] if get_args(annotation)[1] == recipe.Setting else annotation
+    elif field.default not in (None, []):
+        text += f" [default: {field.default}]"
+    kinds = (annotation, *get_args(annotation))
+    several = any(get_origin(kind) is list for kind in kinds)
+    negative = None if bool in kinds else ""
+    return Annotated[annotation, Parameter(help=text, consume_multiple=several, negative=negative, group=group)]
+
+
+if TYPE_CHECKING:
+    Flags = dict[str, Any]
+else:
+    Flags = table_type(recipe.Recipe)

@@ -1,0 +1,75 @@
+"""The commands whose flags are the recipe: ``distill`` and ``label``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from stillhouse import recipe
+from stillhouse.cli.flags import Flags, table
+from stillhouse.cli.shared import Json, command_line, show_data, show_run
+
+RecipeFile = Annotated[Path | None, Parameter(help="The recipe (TOML). The flags below are laid over it.")]
+Sections = Annotated[Flags | None, Parameter(name="*")]
+PrintRecipe = Annotated[
+    bool, Parameter(name="--print-recipe", negative="", help="Print file and flags as one recipe, and do nothing else.")
+]
+AllowCode = Annotated[
+    bool, Parameter(name="--allow-code", negative="", help="Import and run the recipe's `python:` names.")
+]
+AcceptTeacher = Annotated[
+    bool,
+    Parameter(name="--accept-teacher", negative="", help="Go on with a teacher that is no better than its student."),
+]
+
+
+def distill(
+    file: RecipeFile = None,
+    /,
+    *,
+    json: Json = False,
+    print_recipe: PrintRecipe = False,
+    allow_code: AllowCode = False,
+    accept_teacher: AcceptTeacher = False,
+    flags: Sections = None,
+) -> None:
+    """Distil: teacher, store, students, controls, judgement and report, into the run folder.
+
+    The same command again takes up where an interrupted one stopped. Every key of the recipe is a flag too.
+    """
+    resolved = resolve(file, flags)
+    if print_recipe:
+        sys.stdout.write(resolved.toml())
+        return
+    from stillhouse import pipeline
+
+    run = pipeline.distill(resolved, command=command_line(), allow_code=allow_code, accept_teacher=accept_teacher)
+    show_run(run, json)
+
+
+def label(
+    file: RecipeFile = None,
+    /,
+    *,
+    json: Json = False,
+    print_recipe: PrintRecipe = False,
+    allow_code: AllowCode = False,
+    flags: Sections = None,
+) -> None:
+    """Only ask the teacher: train it if the recipe says so, and keep its answers in the run folder's store."""
+    resolved = resolve(file, flags)
+    if print_recipe:
+        sys.stdout.write(resolved.toml())
+        return
+    from stillhouse import pipeline
+
+    show_data(pipeline.label(resolved, command=command_line(), allow_code=allow_code), json)
+
+
+def resolve(file: Path | None, flags: Flags | None) -> recipe.Recipe:
+    """Lay the flags over the file, and check what comes of it."""
+    base = recipe.read_table(file) if file is not None else {}
+    return recipe.parse(recipe.merge(base, table(flags or {})), str(file) if file is not None else "the flags")

@@ -1,0 +1,72 @@
+"""``stillhouse store``: looking after stores of teacher answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from stillhouse.cli.shared import Json, say, show_json
+
+StoreFolder = Annotated[Path, Parameter(help="A store: the folder that holds its manifest.")]
+Root = Annotated[Path, Parameter(help="Where to look, folders below it included.")]
+
+store = App(name="store", help="Look after stores of teacher answers.", sort_key=99)
+
+
+@store.command
+def ls(root: Root = Path("runs"), /, *, json: Json = False) -> None:
+    """List the stores in a folder and below it."""
+    from stillhouse.store import maintenance
+
+    found = maintenance.ls(root)
+    if json:
+        show_json([_listed(s) for s in found])
+        return
+    for s in found:
+        state = s.problem or ("complete" if s.complete else f"{s.rows_done:,} of {s.rows:,} rows")
+        say(f"{s.folder}  {s.digest}  {s.rows:,} rows x {s.views} views  {s.nbytes:,} bytes  {state}")
+
+
+@store.command
+def why(a: StoreFolder, b: StoreFolder, /, *, json: Json = False) -> None:
+    """Say which part of the key of two stores differs."""
+    from stillhouse.store import maintenance
+
+    reasons = maintenance.why(a, b)
+    show_json(reasons) if json else say("\n".join(reasons) or "The two stores hold the same answers.")
+
+
+@store.command
+def verify(folder: StoreFolder, /, *, json: Json = False) -> None:
+    """Check every bit of a store; exits 0 when it is whole, 5 when it is damaged."""
+    from stillhouse.errors import DamagedError
+    from stillhouse.store import maintenance
+
+    found = [str(damage) for damage in maintenance.verify(folder)]
+    if json:
+        show_json(found)
+    if found:
+        raise DamagedError(f"{folder} is damaged: {'; '.join(found)}. Mend it with `stillhouse store repair {folder}`.")
+    if not json:
+        say(f"{folder} is whole.")
+
+
+@store.command
+def repair(folder: StoreFolder, /, *, json: Json = False) -> None:
+    """Forget the damaged blocks of a store; the command of its run then asks the teacher for those alone."""
+    from stillhouse.store import maintenance
+
+    found = [str(damage) for damage in maintenance.repair(folder)]
+    if json:
+        show_json(found)
+    elif found:
+        say("\n".join([*found, "Run the command of the run again: it asks the teacher for what is missing now."]))
+    else:
+        say(f"{folder} is whole.")
+
+
+def _listed(s: Any) -> dict[str, Any]:
+    keep = ("folder", "digest", "rows", "rows_done", "views", "nbytes", "complete", "problem")
+    return {key: getattr(s, key) for key in keep}

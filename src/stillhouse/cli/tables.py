@@ -1,0 +1,121 @@
+"""The tables of the terminal, from scores and from the methods' cards."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from stillhouse.report import wording
+
+if TYPE_CHECKING:
+    from stillhouse.methods.base import Paper
+    from stillhouse.taps import Layer
+
+
+def table(scores: dict[str, Any]) -> Table:
+    """One row for each arm: what it saw, quality with intervals, size and speed."""
+    models, saw = scores["models"], scores.get("saw", {})
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("")
+    level = f"{100 * scores['confidence']:g} %"
+    for heading in ("labels seen", f"accuracy ({level})", "NLL", "agreement", "parameters", "ms, 1 row", "ms, 64 rows"):
+        shown.add_column(heading, justify="right")
+    for name in wording.in_order(list(models)):
+        model = models[name]
+        measures = model.get("measures", {})
+        shown.add_row(
+            wording.arm(name).label,
+            wording.count(saw.get(name, {}).get("labels")),
+            _share(measures.get("accuracy")),
+            wording.decimal((measures.get("nll") or {}).get("value")),
+            wording.percent((measures.get("agreement") or {}).get("value")),
+            wording.count(model.get("parameters")),
+            wording.milliseconds(model.get("ms_1")),
+            wording.milliseconds(model.get("ms_64")),
+            style="bold" if name == "distilled" else None,
+        )
+    return shown
+
+
+def sentences(scores: dict[str, Any]) -> list[str]:
+    """The verdict, the further comparisons, and what makes them less sure."""
+    others = [f"- {c['sentence']}" for c in scores["comparisons"][1:] if c.get("sentence")]
+    warnings = [f"! {warning}" for warning in scores.get("warnings", [])]
+    return ["", f"{scores['verdict'].upper()}: {scores['sentence']}", *others, *warnings, ""]
+
+
+def methods_table(cards: list[dict[str, Any]]) -> Table:
+    """One row for each method."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "family", "needs", "defaults", "paper"):
+        shown.add_column(heading, no_wrap=heading == "name", overflow="fold")
+    for card in cards:
+        defaults = ", ".join(f"{key}={value}" for key, value in card["defaults"].items())
+        shown.add_row(card["name"], card["family"], ", ".join(card["needs"]), defaults, card["citation"])
+    return shown
+
+
+def layers_table(name: str, layers: list[Layer]) -> Table:
+    """One row for each layer of a net."""
+    shown = Table(title=name, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for heading, justify in (("path", "left"), ("kind", "left"), ("output", "left"), ("parameters", "right")):
+        shown.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for layer in layers:
+        shape = " x ".join(map(str, layer.shape))
+        shown.add_row(layer.path or "(all)", layer.kind, shape, wording.count(layer.parameters))
+    return shown
+
+
+def method_card(name: str) -> dict[str, Any]:
+    """A method as data: name, family, needs, defaults and paper.
+
+    Raises:
+        UsageError: no method has this name.
+    """
+    from stillhouse import methods
+
+    method = methods.get(name)
+    defaults = {
+        key: "required" if default is inspect.Parameter.empty else default
+        for key, default in methods.settings(method).items()
+    }
+    return {
+        "name": name,
+        "family": method.family,
+        "needs": sorted(method.needs),
+        "defaults": defaults,
+        "paper": method.paper._asdict(),
+        "citation": citation(method.paper),
+    }
+
+
+def method_text(name: str) -> str:
+    """The docstrings of a method's pure functions: its card in full."""
+    import sys
+
+    from stillhouse import methods
+
+    module = sys.modules[methods.get(name).__module__]
+    functions = [
+        function
+        for function in vars(module).values()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and not function.__name__.startswith("_")
+    ]
+    return "\n\n".join(f"{f.__name__}{inspect.signature(f)}\n\n{inspect.getdoc(f) or ''}" for f in functions)
+
+
+def citation(paper: Paper) -> str:
+    """A paper in one line."""
+    arxiv = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
+    return f"{paper.authors}: {paper.title}. {paper.venue} {paper.year}{arxiv}"
+
+
+def _share(interval: dict[str, Any] | None) -> str:
+    if not interval:
+        return wording.ABSENT
+    low, high = (wording.decimal(100 * interval[end], 1) for end in ("low", "high"))
+    return f"{wording.percent(interval['value'])} ({low} to {high})"

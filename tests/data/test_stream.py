@@ -1,6 +1,7 @@
 """The order of training: a function of the step, every row once an epoch, every view in turn."""
 
 from collections import Counter
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -11,17 +12,18 @@ from hypothesis import strategies as st
 from stillhouse.data import Stream
 from stillhouse.errors import RejectedError
 
+Sizes: TypeAlias = tuple[int, int, int, int]  # rows, batch, views, seed
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 30), st.integers(1, 4), st.integers(0, 99))
 
 
-def stream(sizes: tuple[int, int, int, int]) -> tuple[Stream, torch.Tensor]:
+def stream(sizes: Sizes) -> tuple[Stream, torch.Tensor]:
     count, batch, views, seed = sizes
     rows = torch.arange(count) * 3 + 5
     return Stream(rows, batch_size=batch, seed=seed, views=views), rows
 
 
 @given(SIZES)
-def test_batches_are_full_and_their_concatenation_is_permutations_one_after_the_other(sizes) -> None:  # type: ignore[no-untyped-def]
+def test_batches_are_full_and_their_concatenation_is_permutations_one_after_the_other(sizes: Sizes) -> None:
     order, rows = stream(sizes)
     count, batch, views, _ = sizes
     pairs = [order.at(step) for step in range(-(-3 * views * count // batch))]
@@ -32,7 +34,7 @@ def test_batches_are_full_and_their_concatenation_is_permutations_one_after_the_
 
 
 @given(SIZES)
-def test_each_row_meets_each_view_once_in_as_many_epochs_as_there_are_views(sizes) -> None:  # type: ignore[no-untyped-def]
+def test_each_row_meets_each_view_once_in_as_many_epochs_as_there_are_views(sizes: Sizes) -> None:
     order, rows = stream((sizes[0], sizes[0], sizes[2], sizes[3]))
     views = sizes[2]
     for first in (0, 3):
@@ -45,7 +47,7 @@ def test_each_row_meets_each_view_once_in_as_many_epochs_as_there_are_views(size
 
 
 @given(SIZES, st.lists(st.integers(0, 60), min_size=1, max_size=8))
-def test_any_step_is_the_same_whatever_was_asked_before(sizes, steps: list[int]) -> None:  # type: ignore[no-untyped-def]
+def test_any_step_is_the_same_whatever_was_asked_before(sizes: Sizes, steps: list[int]) -> None:
     used, _ = stream(sizes)
     for step in steps:
         fresh, _ = stream(sizes)

@@ -268,6 +268,11 @@ def test_numbers_as_column_names_are_read_for_prediction_as_they_were_for_traini
     assert encoder.encode(read_inputs(tmp_path / "rows.csv", encoder)).equal(encoder.encode(source.raw))
 
 
+def test_a_usual_target_name_tells_a_header_with_numbers_in_it(tmp_path: Path) -> None:
+    source = read(path=written(tmp_path, "2019,2020,label\n1,2,a\n3,4,b\n"))
+    assert source.classes == ("a", "b")
+
+
 def test_an_unknown_name_in_drop_or_types_is_answered_with_the_nearest(tmp_path: Path) -> None:
     path = written(tmp_path, IRIS)
     with pytest.raises(UsageError, match="'colour'"):

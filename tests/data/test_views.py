@@ -1,5 +1,8 @@
 """Views: replayed exactly for any batching, the right distribution, and nothing touched that should not be."""
 
+from random import Random
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stillhouse.data import Views
-from stillhouse.data.views import shift
 from stillhouse.errors import UsageError
+from tests.data.test_splitmix import reference, reference_word
 
 
 def shifted_by_loops(image: np.ndarray, down: int, right: int, fill: float) -> np.ndarray:
@@ -24,16 +27,13 @@ def shifted_by_loops(image: np.ndarray, down: int, right: int, fill: float) -> n
 
 
 @given(st.integers(0, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 3), st.randoms(use_true_random=False))
-def test_shift_moves_every_channel_of_every_image_as_loops_do(reach, height, width, channels, random) -> None:  # type: ignore[no-untyped-def]
-    inputs = torch.arange(3.0 * channels * height * width).view(3, channels, height, width)
-    offsets = torch.tensor([[random.randint(0, 2 * reach) for _ in range(3)] for _ in range(2)])
-    fill = tuple(-1.0 - c for c in range(channels))
-    moved = shift(inputs, offsets, reach, fill)
-    for b in range(3):
-        for c in range(channels):
-            down, right = (int(offsets[axis, b]) - reach for axis in range(2))
-            expected = shifted_by_loops(inputs[b, c].numpy(), down, right, fill[c])
-            np.testing.assert_array_equal(moved[b, c], expected)
+def test_shift_moves_every_channel_of_every_image_as_loops_do(
+    reach: int, height: int, width: int, channels: int, random: Random
+) -> None:
+    for c in range(channels):
+        down, right = (int(offsets[axis, b]) - reach for axis in range(2))
+        expected = shifted_by_loops(inputs[b, c].numpy(), down, right, fill[c])
+        np.testing.assert_array_equal(moved[b, c], expected)
 
 
 IMAGES = torch.randn(40, 2, 5, 6, generator=torch.Generator().manual_seed(0))
@@ -91,6 +91,19 @@ def test_noise_is_normal_with_the_asked_deviation_and_only_in_its_columns() -> N
         assert stats.kstest(noisy[:, column].numpy(), stats.norm(0, 0.5).cdf).pvalue > 1e-3
     correlation = np.corrcoef(noisy[:, [1, 4, 6]].T)
     assert np.abs(correlation - np.eye(3)).max() < 0.03
+
+
+def test_views_keep_their_published_definition_so_that_stores_stay_valid() -> None:
+    rows, views = torch.tensor([0, 7, 39]), torch.tensor([1, 7, 3])
+    keys = [(reference_word(3, 11, r, v), reference_word(3, 12, r, v)) for r, v in [(0, 1), (7, 7), (39, 3)]]
+    moved, noisy = SHIFT.apply(IMAGES[rows], rows, views), NOISE.apply(COLUMNS[rows], rows, views)
+    for i, (place, noise) in enumerate(keys):
+        down, right = ((half * 5 >> 32) - 2 for half in (place & 0xFFFF_FFFF, place >> 32))
+        expected = shifted_by_loops(IMAGES[rows[i], 0].numpy(), down, right, -9.0)
+        np.testing.assert_array_equal(moved[i, 0], expected)
+        word = reference(noise, 1)[0]
+        draws = [NormalDist(0, 0.5).inv_cdf(((word >> 16 * j & 0xFFFF) + 0.5) / 65536) for j in range(3)]
+        np.testing.assert_allclose(noisy[i, [1, 4, 6]] - COLUMNS[rows[i], [1, 4, 6]], draws, atol=1e-6)
 
 
 def test_noise_without_columns_falls_on_every_entry_of_an_image() -> None:

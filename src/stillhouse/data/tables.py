@@ -43,7 +43,7 @@ def read_table(
         RejectedError: the file or its cells cannot be used (see the message).
     """
     types = types or {}
-    expected = [name for name in (target, *drop, *types) if name is not None]
+    expected = [*(_USUAL_TARGETS if target is None else [target]), *drop, *types]
     frame, named = read_frame(path, header=header, expected=expected)
     label = _target(frame, target, named, path)
     _known([*drop, *types], frame, path)

@@ -73,6 +73,16 @@ def unit(vectors: Tensor, eps: float = 1e-12) -> Tensor:
     return (vectors / length.clamp_min(eps)).masked_fill(length < eps, 0.0)
 
 
+def products(rows: Tensor, others: Tensor) -> Tensor:
+    """Inner products of all rows with all others, ``(..., N, D)`` with ``(..., M, D)``: ``(..., N, M)``.
+
+    In the precision of the inputs, also under autocast, which would do a matrix product in half precision and lose what
+    relations between near samples are made of.
+    """
+    with torch.autocast(rows.device.type, enabled=False):
+        return torch.matmul(rows, others.transpose(-1, -2))
+
+
 def pooled(features: Tensor) -> Tensor:
     """Average maps ``(N, C, H, W)`` over their pixels; vectors and tokens are returned as they are."""
     return features.mean((-2, -1)) if features.ndim == 4 else features

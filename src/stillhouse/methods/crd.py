@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - the name the field uses
 from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
-from stillhouse.functional.features import pooled, row_mask, unit
+from stillhouse.functional.features import pooled, products, row_mask, unit
 from stillhouse.functional.reduction import at_least_float32, fill_masked, reduce
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs, Spec
@@ -20,7 +20,7 @@ def crd(
     negatives: Tensor,
     rows: int,
     normalizer: Tensor | float = 1.0,
-    temperature: float = 0.07,
+    contrast_temperature: float = 0.07,
     mask: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
@@ -46,7 +46,7 @@ def crd(
         negatives: ``(N, K)``: cosines with the memory of other rows.
         rows: Number of rows of the memory.
         normalizer: Z, above 0.
-        temperature: T, above 0.
+        contrast_temperature: T, above 0; it divides cosines, not logits, and brings no factor with it.
         mask: Bool ``(N,)``, which samples count.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
 
@@ -58,12 +58,12 @@ def crd(
 
     >>> import torch
     >>> cosines = torch.tensor([0.5]), torch.tensor([[0.0, -0.5]])
-    >>> round(crd(*cosines, rows=2, temperature=0.5).item(), 4)
+    >>> round(crd(*cosines, rows=2, contrast_temperature=0.5).item(), 4)
     1.3197
     """
     positive, negatives = (fill_masked(at_least_float32(c), mask) for c in (positive, negatives))
-    noise = math.log(negatives.shape[-1] / rows) + torch.as_tensor(normalizer, device=positive.device).log()
-    own, other = positive / temperature - noise, negatives / temperature - noise
+    noise = math.log(negatives.shape[-1] / rows) + torch.as_tensor(normalizer).to(positive).log()
+    own, other = positive / contrast_temperature - noise, negatives / contrast_temperature - noise
     return reduce(F.softplus(-own) + F.softplus(other).sum(-1), mask, reduction)
 
 
@@ -98,14 +98,14 @@ class CRD(Method):
         teacher_layer: str = "embedding",
         dim: int = 128,
         negatives: int = 16384,
-        temperature: float = 0.07,
+        contrast_temperature: float = 0.07,
         momentum: float = 0.5,
     ) -> None:
         super().__init__()
         self.student_layers, self.teacher_layers = (student_layer,), (teacher_layer,)
         self.dim = dim
         self.negatives = negatives
-        self.temperature = temperature
+        self.contrast_temperature = contrast_temperature
         self.momentum = momentum
         self.embed_student: nn.Module
         self.embed_teacher: nn.Module
@@ -176,11 +176,11 @@ class CRD(Method):
     def _direction(self, index: int, side: Tensor, memory: Tensor, rows: Tensor, negatives: Tensor) -> Tensor:
         memory = at_least_float32(memory)
         if 4 * negatives.shape[1] >= len(memory):  # all products at once cost less than gathering the drawn rows
-            cosines = side @ memory.T
+            cosines = products(side, memory.clone())  # the memory itself changes before the backward pass
             own, other = cosines.gather(1, rows[:, None]).squeeze(1), cosines.gather(1, negatives)
         else:
-            own, other = (side * memory[rows]).sum(1), torch.einsum("nd,nkd->nk", side, memory[negatives])
-        return crd(own, other, len(memory), self._normalizer(index, own, other), self.temperature)
+            own, other = (side * memory[rows]).sum(1), products(side[:, None], memory[negatives]).squeeze(1)
+        return crd(own, other, len(memory), self._normalizer(index, own, other), self.contrast_temperature)
 
     def _normalizer(self, index: int, own: Tensor, other: Tensor) -> Tensor:
         """Z of one direction; the first batch with rows sets it."""
@@ -188,7 +188,7 @@ class CRD(Method):
             return torch.ones_like(self.normalizers[index])
         known = self.normalizers[index]
         with torch.no_grad():
-            scores = (torch.cat([own[:, None], other], 1) / self.temperature).exp()
+            scores = (torch.cat([own[:, None], other], 1) / self.contrast_temperature).exp()
             found = torch.where(known > 0, known, (scores.mean() * len(self.memory_student)).to(known.dtype))
             if self.training:
                 self.normalizers[index] = found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stillhouse.functional.features import covering, nothing, related_rows
+from stillhouse.functional.features import covering, nothing, products, related_rows
 from stillhouse.functional.reduction import prepare, reduce
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs
@@ -105,7 +105,7 @@ class MarginMSE(Method):
         mine, theirs = related_rows(mine, theirs, covering(batch.mask, mine))
         if len(mine) < 3:
             return {"margin": nothing(mine)}
-        student_scores, teacher_scores = mine @ mine.T, theirs @ theirs.T
+        student_scores, teacher_scores = products(mine, mine), products(theirs, theirs)
         query, positive, negative = in_batch_triples(teacher_scores)
         sides = [(scores[query, positive], scores[query, negative]) for scores in (student_scores, teacher_scores)]
         return {"margin": margin_mse(*sides[0], *sides[1])}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stillhouse.adapters import vector_width
 from stillhouse.errors import UsageError
-from stillhouse.functional.features import mean_over_features
+from stillhouse.functional.features import mean_over_features, products
 from stillhouse.functional.probabilities import RULED_OUT
 from stillhouse.functional.reduction import at_least_float32, fill_masked, reduce
 from stillhouse.methods.base import Method, Paper
@@ -80,7 +80,7 @@ def _relations(projection: Tensor, heads: int, mask: Tensor | None, tokens: Tens
         )
     rows = fill_masked(at_least_float32(projection), mask)
     rows = rows.reshape(*rows.shape[:2], heads, width // heads).transpose(1, 2)
-    scores: Tensor = rows @ rows.transpose(-1, -2) / math.sqrt(width // heads)
+    scores = products(rows, rows) / math.sqrt(width // heads)
     if tokens is not None:
         scores = scores.masked_fill(~tokens[:, None, None, :], RULED_OUT)
     return scores.log_softmax(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stillhouse.functional.features import covering, nothing, related_rows
+from stillhouse.functional.features import covering, nothing, products, related_rows
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs
 
@@ -27,7 +27,7 @@ def pkt(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Deviations:
         Published code mends NaN by writing in place, which breaks the gradient in current torch; a zero vector has
-        cosine 0 with all here, and a finite gradient.
+        cosine 0 with all here, and no gradient.
 
     Args:
         student: ``(N, ...)``; all axes behind the samples are flattened.
@@ -54,8 +54,8 @@ def pkt(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
 
 def _neighbours(rows: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    scaled = rows / (length + EPS)
-    similarity = (scaled @ scaled.T + 1) / 2
+    scaled = (rows / (length + EPS)).masked_fill(length == 0, 0.0)  # else a dead sample's gradient is 1e7
+    similarity = (products(scaled, scaled) + 1) / 2
     return similarity / similarity.sum(1, keepdim=True)
 
 

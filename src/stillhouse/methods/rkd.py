@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - the name the field uses
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from stillhouse.functional.features import covering, nothing, related_rows, unit
+from stillhouse.functional.features import covering, nothing, products, related_rows, unit
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs
 
@@ -113,7 +113,7 @@ def _angle_gap(student: Tensor, teacher: Tensor, first: int, last: int) -> Tenso
     cosines = []
     for rows in (student, teacher):
         directions = unit(rows[None] - rows[first:last, None])
-        cosines.append(directions @ directions.transpose(1, 2))
+        cosines.append(products(directions, directions))
     return F.smooth_l1_loss(cosines[0], cosines[1], reduction="sum")
 
 

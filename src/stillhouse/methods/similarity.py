@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stillhouse.functional.features import covering, nothing, related_rows, unit
+from stillhouse.functional.features import covering, nothing, products, related_rows, unit
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs
 
@@ -44,7 +44,7 @@ def similarity(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> 
     student, teacher = related_rows(student, teacher, mask)
     if len(student) == 0:
         return nothing(student)
-    gram = [unit(side @ side.T) for side in (student, teacher)]
+    gram = [unit(products(side, side)) for side in (student, teacher)]
     return (gram[1] - gram[0]).square().mean()
 
 

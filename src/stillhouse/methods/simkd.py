@@ -95,7 +95,8 @@ class SimKD(Method):
 
     The projector is 1x1, 3x3 and 1x1 convolution, each with batch normalisation and ReLU; vectors are maps of one
     pixel. Of maps of different sizes the larger are averaged down. ``relu = false`` drops the last ReLU, for a
-    teacher whose feature has negative values. The student's own classifier is not trained: use what :meth:`deploy` returns.
+    teacher whose feature has negative values. The student's own classifier is not trained: use
+    what :meth:`deploy` returns.
     """
 
     paper = Paper(

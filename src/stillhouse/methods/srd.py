@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from stillhouse.adapters import vector_width
 from stillhouse.functional.divergences import forward_kl
 from stillhouse.functional.features import covering, pooled, related_rows
-from stillhouse.functional.reduction import prepare
+from stillhouse.functional.reduction import at_least_float32, prepare
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs, Spec
 
@@ -114,7 +114,7 @@ class SRD(Method):
         mine, theirs = related_rows(mine, theirs, mask)
         distance = self.projector(mine).sum()
         if len(mine):
-            distance = srd(standardized(self.projector(mine)), standardized(theirs), self.exponent)
+            distance = srd(standardized(at_least_float32(self.projector(mine))), standardized(theirs), self.exponent)
         soft = forward_kl(student.logits, teacher.logits, 1.0, batch.mask)
         return {"distance": self.feature_weight * distance, "soft_targets": self.logit_weight * soft}
 

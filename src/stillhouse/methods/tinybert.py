@@ -42,8 +42,8 @@ def tinybert(
     Deviations:
         The published code takes the mean over padding too (its scores count as 0 there); here padded queries and keys
         are left out, so padding a batch changes nothing. Its soft cross-entropy is a mean over batch and classes
-        without T^2; the class uses the KL divergence over classes, T^2 included. Its linear map is one for all layers; here
-        each pair has its own.
+        without T^2; the class uses the KL divergence over classes, T^2 included. Its linear map is one for all
+        layers; here each pair has its own.
 
     Args:
         student_hidden: ``(N, L, D)``.

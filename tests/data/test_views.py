@@ -30,10 +30,15 @@ def shifted_by_loops(image: np.ndarray, down: int, right: int, fill: float) -> n
 def test_shift_moves_every_channel_of_every_image_as_loops_do(
     reach: int, height: int, width: int, channels: int, random: Random
 ) -> None:
-    for c in range(channels):
+    inputs = torch.arange(3.0 * channels * height * width).view(3, channels, height, width)
+    offsets = torch.tensor([[random.randint(0, 2 * reach) for _ in range(3)] for _ in range(2)])
+    fill = tuple(-1.0 - c for c in range(channels))
+    moved = shift(inputs, offsets, reach, fill)
+    for b in range(3):
         down, right = (int(offsets[axis, b]) - reach for axis in range(2))
-        expected = shifted_by_loops(inputs[b, c].numpy(), down, right, fill[c])
-        np.testing.assert_array_equal(moved[b, c], expected)
+        for c in range(channels):
+            expected = shifted_by_loops(inputs[b, c].numpy(), down, right, fill[c])
+            np.testing.assert_array_equal(moved[b, c], expected)
 
 
 IMAGES = torch.randn(40, 2, 5, 6, generator=torch.Generator().manual_seed(0))

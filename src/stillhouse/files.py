@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -57,8 +58,6 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an uncompressed ``.npz`` of plain arrays."""
-    import io
-
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # numpy's stub takes **kwds as one type
+    np.savez(buffer, allow_pickle=False, **arrays)
     write_atomic(path, buffer.getvalue())

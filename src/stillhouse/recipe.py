@@ -89,7 +89,9 @@ class Net(Section):
 class TeacherSection(Net):
     """[teacher]: who teaches."""
 
-    name: str | None = Field(None, description="cnn_large, mlp_large, extra_trees, random_forest, hist_gradient_boosting")
+    name: str | None = Field(
+        None, description="cnn_large, mlp_large, extra_trees, random_forest, hist_gradient_boosting"
+    )
     file: Path | None = Field(None, description="Weights (.safetensors) for the named net: a ready teacher.")
     labels: Labels | Literal["same"] = Field("same", description='What it may see: "same" as the student, "all", or N.')
     folds: int = Field(5, ge=2, description="Folds of the out-of-fold answers of scikit-learn teachers.")

@@ -92,9 +92,7 @@ def fit(
     def save(done: int) -> None:
         if not is_finite(step):
             raise diverged(done, checkpoint, budget.lr)
-        save_checkpoint(
-            checkpoint, step=done, identity=identity, module=step, optimiser=optimiser, meter=meter.sums
-        )
+        save_checkpoint(checkpoint, step=done, identity=identity, module=step, optimiser=optimiser, meter=meter.sums)
 
     with StopRequest() as stop:
         for index in range(start, budget.steps):
@@ -162,7 +160,7 @@ def watch(student: nn.Module, valid: Rows) -> dict[str, float]:
     """Accuracy and mean negative log-likelihood (nats) on validation rows, in eval mode."""
     was_training = student.training
     student.eval()
-    logits = torch.cat([logits_of(student(part)).float() for part in valid.inputs.split(1024)])
+    logits = torch.cat([logits_of(student(part)).float() for part in torch.split(valid.inputs, 1024)])
     student.train(was_training)
     return {
         "valid_accuracy": (logits.argmax(-1) == valid.targets).float().mean().item(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -59,6 +58,7 @@ class Step(nn.Module):
     def set_progress(self, progress: float) -> None:
         """Tell the methods which share of the training is done."""
         for method in self.methods:
+            assert isinstance(method, Method)
             method.progress = progress
 
     def deployed(self) -> nn.Module:
@@ -75,11 +75,16 @@ def label_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tenso
     """Cross-entropy in nats, averaged over the labelled rows (targets >= 0); 0 with gradient 0 where there are none.
 
     Example:
+        >>> import torch
         >>> round(label_loss(torch.tensor([[2.0, 0.0], [9.0, 9.0]]), torch.tensor([0, -1])).item(), 4)
         0.1269
     """
     classes = logits.shape[-1]
     total = F.cross_entropy(
-        logits.reshape(-1, classes).float(), targets.reshape(-1), ignore_index=-1, label_smoothing=smoothing, reduction="sum"
+        logits.reshape(-1, classes).float(),
+        targets.reshape(-1),
+        ignore_index=-1,
+        label_smoothing=smoothing,
+        reduction="sum",
     )
     return total / (targets >= 0).sum().clamp(min=1)

@@ -50,11 +50,12 @@ class Deployed(nn.Module):
             RejectedError: columns are missing, or values are not finite; names them.
         """
         inputs = self.encoder.encode(rows)
-        return torch.cat([log_proba(self, part) for part in inputs.split(CHUNK)]).double().exp().numpy()
+        return torch.cat([log_proba(self, part) for part in torch.split(inputs, CHUNK)]).double().exp().numpy()
 
     def predict(self, rows: Any) -> np.ndarray:
         """Class names (N,) of raw rows."""
-        return np.asarray(self.classes, dtype=object)[self.predict_proba(rows).argmax(1)]
+        named: np.ndarray = np.asarray(self.classes, dtype=object)[self.predict_proba(rows).argmax(1)]
+        return named
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and, last, ``model.json``."""

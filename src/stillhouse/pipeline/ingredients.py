@@ -56,8 +56,12 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
     """
     prepared, parts = gather_data(recipe, data)
     views = Views(
-        recipe.views.policy, recipe.views.count if recipe.views.policy != "none" else 1, recipe.views.strength,
-        recipe.data.seed, fill=prepared.encoder.fill, columns=prepared.encoder.noise_columns,
+        recipe.views.policy,
+        recipe.views.count if recipe.views.policy != "none" else 1,
+        recipe.views.strength,
+        recipe.data.seed,
+        fill=prepared.encoder.fill,
+        columns=prepared.encoder.noise_columns,
     )
     shape, classes = tuple(prepared.train.inputs.shape[1:]), len(prepared.source.classes)
     card: dict[str, Any] = {}
@@ -74,7 +78,9 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
 
         parts["teacher"] = ModuleTeacher(copy.deepcopy(teacher), classes).fingerprint()
     elif teacher is not None:
-        raise UsageError(f"teacher must be an nn.Module or None (then [teacher] is used), not {type(teacher).__name__}.")
+        raise UsageError(
+            f"teacher must be an nn.Module or None (then [teacher] is used), not {type(teacher).__name__}."
+        )
     entries = recipe.method
     checked = make_methods(entries)
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked) and teacher is None:
@@ -94,17 +100,21 @@ def gather_data(recipe: Recipe, data: Any) -> tuple[Prepared, dict[str, str]]:
     if sum(g is not None for g in given) != 1:
         raise UsageError('[data] needs exactly one of name, path, arrays; for instance `[data] name = "digits"`.')
     source = read(
-        name=wanted.name, path=wanted.path, arrays=wanted.arrays, target=wanted.target, header=wanted.header,
-        drop=wanted.drop, types=wanted.types, classes=wanted.classes,
+        name=wanted.name,
+        path=wanted.path,
+        arrays=wanted.arrays,
+        target=wanted.target,
+        header=wanted.header,
+        drop=wanted.drop,
+        types=wanted.types,
+        classes=wanted.classes,
     )
     drawn = split(source, labels=wanted.labels, valid=wanted.valid, test=wanted.test, seed=wanted.seed)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
     return prepare(source, drawn), {"data": source.fingerprint()}
 
 
-def net_maker(
-    name: str, settings: dict[str, Any], shape: tuple[int, ...], classes: int, allow_code: bool
-) -> NetMaker:
+def net_maker(name: str, settings: dict[str, Any], shape: tuple[int, ...], classes: int, allow_code: bool) -> NetMaker:
     """A function that builds a named net, from the zoo or from the user's own code."""
     if name.startswith(CODE):
         function = own_code(name, allow_code)
@@ -135,7 +145,9 @@ def own_code(name: str, allow: bool) -> Callable[..., Any]:
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"{name!r} cannot be imported ({error}). It must read python:package.module:function.") from error
+        raise UsageError(
+            f"{name!r} cannot be imported ({error}). It must read python:package.module:function."
+        ) from error
     return found
 
 
@@ -180,7 +192,11 @@ def budget_of(training: Training, rows: int) -> Budget:
         )
     steps = training.steps or (training.epochs * -(-rows // training.batch_size) if training.epochs else DEFAULT_STEPS)
     return Budget(
-        steps, training.batch_size, training.lr, training.weight_decay, training.precision,
-        training.checkpoint_every, training.log_every,
+        steps,
+        training.batch_size,
+        training.lr,
+        training.weight_decay,
+        training.precision,
+        training.checkpoint_every,
+        training.log_every,
     )
-

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xxhash
 from torch import Tensor, nn
 
@@ -90,15 +91,23 @@ class Judge:
         """Facts of the data, and what each learner was allowed to see, into run.json."""
         data, labelled = self.have.data, len(self.have.labelled)
         rows = len(data.train.targets)
-        saw: dict[str, Any] = {t.arm: {"labels": t.labels_seen, "unlabelled": 0, "teacher": None} for t in self.teachings}
+        saw: dict[str, Any] = {
+            t.arm: {"labels": t.labels_seen, "unlabelled": 0, "teacher": None} for t in self.teachings
+        }
         for arm in self.arms:
             labels = int((arm.targets[arm.eligible] >= 0).sum())
             saw[arm.name] = {"labels": labels, "unlabelled": len(arm.eligible) - labels, "teacher": arm.teacher}
         source = data.source
         facts = {
-            "name": source.name, "kind": source.kind, "classes": list(source.classes), "shape": list(source.shape),
-            "train": rows, "valid": len(data.valid.targets), "test": len(data.test.targets),
-            "labelled": labelled, "unlabelled": rows - labelled,
+            "name": source.name,
+            "kind": source.kind,
+            "classes": list(source.classes),
+            "shape": list(source.shape),
+            "train": rows,
+            "valid": len(data.valid.targets),
+            "test": len(data.test.targets),
+            "labelled": labelled,
+            "unlabelled": rows - labelled,
         }
         budget = self.trainer.budget
         spent = {"steps": budget.steps, "batch_size": budget.batch_size, "views": self.have.views.count}
@@ -107,17 +116,17 @@ class Judge:
 
 def predict_net(net: nn.Module, inputs: Tensor) -> np.ndarray:
     """Log-probabilities float32 (N, C)."""
-    parts = [log_proba(net, part).numpy() for part in inputs.split(1024)] if len(inputs) else []
+    parts = [log_proba(net, part).numpy() for part in torch.split(inputs, 1024)] if len(inputs) else []
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
 
 def gallery(source: Source, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Raw rows for the report's eye: pixels of images, text of table cells."""
-    if source.kind == "table":
-        frame = source.take(rows)
-        columns = np.asarray([str(c) for c in frame.columns], dtype=str)
-        return {"rows": rows, "inputs": frame.astype(str).to_numpy(dtype=str), "columns": columns}
-    return {"rows": rows, "inputs": np.asarray(source.take(rows))}
+    raw = source.take(rows)
+    if isinstance(raw, np.ndarray):
+        return {"rows": rows, "inputs": raw}
+    columns: np.ndarray = np.array([str(c) for c in raw.columns])
+    return {"rows": rows, "inputs": raw.astype(str).to_numpy(dtype=str), "columns": columns}
 
 
 def evaluate(folder: Path) -> dict[str, Any]:
@@ -127,9 +136,15 @@ def evaluate(folder: Path) -> dict[str, Any]:
     valid = Predictions.load(folder / VALID)
     scores = score(
         Predictions.load(folder / TEST),
-        saw=run.record["saw"], budget=run.record["budget"], costs=costs, versions=run.record["versions"],
-        hashes=run.record["hashes"], confidence=recipe.evaluation.confidence, margin=recipe.evaluation.margin,
-        resamples=recipe.evaluation.resamples, valid=valid if len(valid.targets) else None,
+        saw=run.record["saw"],
+        budget=run.record["budget"],
+        costs=costs,
+        versions=run.record["versions"],
+        hashes=run.record["hashes"],
+        confidence=recipe.evaluation.confidence,
+        margin=recipe.evaluation.margin,
+        resamples=recipe.evaluation.resamples,
+        valid=valid if len(valid.targets) else None,
     )
     write_json(folder / "scores.json", scores)
     return scores

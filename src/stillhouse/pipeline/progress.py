@@ -24,8 +24,15 @@ def stage(title: str, total: int, unit: str) -> Iterator[Advance]:
 
 @contextmanager
 def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
-    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-               TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(title, total=total)
         yield lambda amount: progress.advance(task, amount)
@@ -42,9 +49,15 @@ def _lines(title: str, total: int, unit: str) -> Iterator[Advance]:
         now = time.monotonic()
         if now - said >= EVERY and done:
             left = (now - begun) / done * (total - done)
-            print(f"{title}: {done} of {total} {unit}, about {left:.0f} s left", file=sys.stderr, flush=True)
+            say(f"{title}: {done} of {total} {unit}, about {left:.0f} s left")
             said = now
 
-    print(f"{title}: {total} {unit}", file=sys.stderr, flush=True)
+    say(f"{title}: {total} {unit}")
     yield advance
-    print(f"{title}: done in {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
+    say(f"{title}: done in {time.monotonic() - begun:.1f} s")
+
+
+def say(line: str) -> None:
+    """One plain line, at once."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -145,7 +145,10 @@ def differences(file: Path, recipe: Recipe, run: Run, parts: dict[str, str]) -> 
     from stillhouse.recipe import read_table, read_table_text
 
     old, new = flatten(read_table(file)), flatten(read_table_text(recipe.toml()))
-    old["teacher, student or data from Python"], new["teacher, student or data from Python"] = run.record["parts"], parts
+    old["teacher, student or data from Python"], new["teacher, student or data from Python"] = (
+        run.record["parts"],
+        parts,
+    )
     keys = [k for k in sorted(old | new) if old.get(k) != new.get(k) and not k.startswith("output.")]
     return "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} here" for k in keys[:4]) or "an older format"
 

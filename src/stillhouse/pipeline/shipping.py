@@ -34,8 +34,10 @@ def export(folder: Path, format: str = "onnx") -> Path:
     shape = tuple(card["net"]["shape"])
     example = torch.randn(7, *shape, generator=torch.Generator().manual_seed(0))
     metadata = {
-        "classes": json.dumps(list(model.classes)), "encoder": json.dumps(card["encoder"]),
-        "stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"],
+        "classes": json.dumps(list(model.classes)),
+        "encoder": json.dumps(card["encoder"]),
+        "stillhouse": run.record["versions"]["stillhouse"],
+        "run": run.record["digest"],
     }
     return write(model.net, example, folder / "export" / f"student.{known}", format=known, metadata=metadata)
 

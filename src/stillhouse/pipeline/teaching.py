@@ -66,8 +66,13 @@ class Teaching:
         if name in SKLEARN_NAMES:
             with self.run.timed(f"train {self.arm}"), stage(f"{self.title}: {name}", 1, "fit") as advance:
                 fitted = fit_sklearn(
-                    name, section.settings, train.inputs, self.visible,
-                    classes=self.have.classes, folds=section.folds, seed=self.recipe.data.seed,
+                    name,
+                    section.settings,
+                    train.inputs,
+                    self.visible,
+                    classes=self.have.classes,
+                    folds=section.folds,
+                    seed=self.recipe.data.seed,
                 )
                 advance(1)
             return fitted
@@ -112,9 +117,16 @@ class Teaching:
         stream = Stream(seen, batch_size=budget.batch_size, seed=self.recipe.data.seed, views=self.have.views.count)
         with self.run.timed(f"train {self.arm}"), stage(f"{self.title}: training", budget.steps, "steps") as advance:
             trained = fit(
-                Step(net, label_smoothing=training.label_smoothing), Rows(data.train.inputs, self.visible), stream,
-                self.have.views, budget, folder=self.folder, identity=f"{self.run.record['digest']}/{self.arm}",
-                valid=data.valid, tags={"arm": self.arm, "seed": "-"}, advance=advance,
+                Step(net, label_smoothing=training.label_smoothing),
+                Rows(data.train.inputs, self.visible),
+                stream,
+                self.have.views,
+                budget,
+                folder=self.folder,
+                identity=f"{self.run.record['digest']}/{self.arm}",
+                valid=data.valid,
+                tags={"arm": self.arm, "seed": "-"},
+                advance=advance,
             )
         write_weights(weights, tensor_state(trained))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
@@ -133,8 +145,15 @@ class Teaching:
         folder = self.run.folder / self.arm.replace("teacher", "store")
         with self.run.timed(f"ask {self.arm}"), stage(title, len(data.train.targets), "rows") as advance:
             return label(
-                teacher, data.train.inputs, self.have.views, folder, key=key, dtype=keeps.dtype,
-                block_rows=keeps.block_rows, row_hashes=data.source.row_hashes(data.split.train), advance=advance,
+                teacher,
+                data.train.inputs,
+                self.have.views,
+                folder,
+                key=key,
+                dtype=keeps.dtype,
+                block_rows=keeps.block_rows,
+                row_hashes=data.source.row_hashes(data.split.train),
+                advance=advance,
             )
 
     def log_probs(self, inputs: Tensor) -> np.ndarray:
@@ -142,7 +161,7 @@ class Teaching:
         unknown = torch.full((len(inputs),), -1)
         parts = [
             torch.log_softmax(self.teacher.outputs(Batch(i, r, r, torch.zeros_like(r))).logits.double(), -1).float()
-            for i, r in zip(inputs.split(1024), unknown.split(1024), strict=True)
+            for i, r in zip(torch.split(inputs, 1024), torch.split(unknown, 1024), strict=True)
         ]
         return torch.cat(parts).numpy() if parts else np.empty((0, self.have.classes), np.float32)
 

@@ -83,14 +83,19 @@ class Trainer:
         folder = self.run.fit_folder(arm.name, seed)
         answers = StoredTeacher(store) if store is not None else None
         step = self.step(arm, seed, answers)
-        stream = Stream(
-            arm.eligible, batch_size=self.budget.batch_size, seed=seed, views=self.have.views.count
-        )
+        stream = Stream(arm.eligible, batch_size=self.budget.batch_size, seed=seed, views=self.have.views.count)
         trained = fit(
-            step, Rows(self.have.data.train.inputs, arm.targets), stream, self.have.views, self.budget,
-            folder=folder, identity=f"{self.run.record['digest']}/{arm.name}/{seed}",
-            answer=answers.outputs if answers else None, valid=self.have.data.valid,
-            tags={"arm": arm.name, "seed": seed}, advance=advance,  # type: ignore[arg-type]
+            step,
+            Rows(self.have.data.train.inputs, arm.targets),
+            stream,
+            self.have.views,
+            self.budget,
+            folder=folder,
+            identity=f"{self.run.record['digest']}/{arm.name}/{seed}",
+            answer=answers.outputs if answers else None,
+            valid=self.have.data.valid,
+            tags={"arm": arm.name, "seed": seed},
+            advance=advance,  # type: ignore[arg-type]
         )
         write_weights(folder / WEIGHTS, tensor_state(trained))
         (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -111,7 +116,10 @@ class Trainer:
         return step
 
     def build(
-        self, methods: list[tuple[str, Method, float]], student: nn.Module, answers: StoredTeacher | None,
+        self,
+        methods: list[tuple[str, Method, float]],
+        student: nn.Module,
+        answers: StoredTeacher | None,
         teaching: Teaching,
     ) -> None:
         """Tell the methods the shapes of both nets, found by one batch."""

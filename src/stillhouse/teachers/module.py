@@ -51,8 +51,11 @@ class ModuleTeacher:
         digest = xxhash.xxh3_128(repr(self.module).encode())
         for name, tensor in self.module.state_dict().items():
             digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim
-                          else str(tensor.item()).encode())
+            digest.update(
+                tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+                if tensor.ndim
+                else str(tensor.item()).encode()
+            )
         return digest.hexdigest()
 
 

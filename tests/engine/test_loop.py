@@ -1,0 +1,98 @@
+"""Promises of the loop that need no second process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from stillhouse.engine.loop import watch
+from stillhouse.engine.meter import Meter, gradient_norms
+from stillhouse.engine.optim import lr_at, make_optimiser
+from stillhouse.engine.step import Step, label_loss
+from stillhouse.errors import StillhouseError
+from stillhouse.types import Batch
+from tests.engine.small import BUDGET, Net, answer, rows, run, small_step
+
+
+def batch(count: int = 12) -> Batch:
+    data = rows()
+    return Batch(data.inputs[:count], data.targets[:count], torch.arange(count), torch.zeros(count, dtype=torch.int64))
+
+
+def test_a_rate_that_diverges_says_so_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(StillhouseError, match=r"diverged by step \d+.*Lower it") as caught:
+        run(tmp_path, replace(BUDGET, lr=1e18))
+    assert caught.value.exit_code == 1
+
+
+def test_what_the_methods_learn_reaches_the_optimiser_and_not_the_student() -> None:
+    step = small_step()
+    held = {id(p) for group in make_optimiser(step, lr=1.0, weight_decay=0.0).param_groups for p in group["params"]}
+    adapters = list(step.methods.parameters())
+    assert adapters
+    assert all(id(p) in held for p in step.parameters())
+    shipped = step.deployed()
+    assert {id(p) for p in adapters}.isdisjoint({id(p) for p in shipped.parameters()})
+
+
+def test_the_terms_weigh_what_the_recipe_says_and_the_labels_count_only_where_they_are_seen() -> None:
+    step, data = small_step().eval(), batch()
+    hidden = data._replace(targets=torch.where(torch.arange(12) < 3, data.targets, -1))
+    terms = step(hidden, answer(hidden))
+    logits = step.student(data.inputs)
+    by_hand = -torch.log_softmax(logits, 1)[:3].gather(1, data.targets[:3, None]).mean()
+    assert terms["labels"].item() == pytest.approx(0.1 * by_hand.item(), rel=1e-6)
+    nobody = data._replace(targets=torch.full((12,), -1))
+    assert step(nobody, answer(nobody))["labels"].item() == 0.0
+
+
+def test_a_batch_without_labels_moves_nothing() -> None:
+    logits = torch.randn(5, 3, requires_grad=True)
+    label_loss(logits, torch.full((5,), -1)).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad.abs().sum() == 0
+
+
+def test_the_controls_are_the_run_without_methods() -> None:
+    step, data = Step(Net()).eval(), batch()
+    by_hand = torch.nn.functional.cross_entropy(step.student(data.inputs), data.targets)
+    assert list(step(data)) == ["labels"]
+    assert step(data)["labels"].item() == pytest.approx(by_hand.item())
+
+
+def test_gradient_norms_are_those_of_each_term_alone() -> None:
+    step, data = small_step().eval(), batch()
+    parameters = list(step.student.parameters())
+    norms = gradient_norms(step(data, answer(data)), parameters)
+    for name, norm in norms.items():
+        for p in parameters:
+            p.grad = None
+        step(data, answer(data))[name].backward()
+        by_hand = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm()
+        assert norm.item() == pytest.approx(by_hand.item(), rel=1e-5)
+
+
+def test_the_meter_returns_means_and_starts_anew() -> None:
+    meter = Meter()
+    for value in (1.0, 2.0, 6.0):
+        meter.add({"a": torch.tensor(value)})
+    assert meter.flush() == {"a": 3.0}
+    assert meter.flush() == {}
+
+
+def test_the_rate_rises_for_a_tenth_and_falls_to_zero() -> None:
+    rates = [lr_at(i, 50, 2.0) for i in range(50)]
+    assert max(rates) == rates[4] == 2.0
+    assert rates[-1] == pytest.approx(0.0, abs=1e-12)
+    assert all(a >= b for a, b in pairwise(rates[4:]))
+
+
+def test_training_leaves_the_student_in_eval_mode_and_better_than_it_was(tmp_path: Path) -> None:
+    before = watch(small_step().student, rows())
+    trained = run(tmp_path)
+    assert not trained.training
+    assert watch(trained, rows())["valid_accuracy"] > before["valid_accuracy"] + 0.2

@@ -107,7 +107,7 @@ class Writer:
         draft = self._draft(index)
         draft.fill(places, {f.name: narrow(f, arrays[f.name], start_row) for f in self._manifest.fields})
         if draft.known.all():
-            self._commit(index, draft)
+            self._commit(index, self._drafts.pop(index))
 
     def close(self) -> Store:
         """Finish: keep a second copy of a complete store's manifest, free the lock, and open the store."""
@@ -223,13 +223,14 @@ class Writer:
         with disk.explained(self.folder / NAME):
             disk.write_whole(self.folder / NAME, following.to_bytes())
         self._manifest = following
-        del self._drafts[index]
 
     def _copy_known(self, earlier: Earlier) -> None:
         """Commit the blocks that an earlier store answers whole."""
         for index, block in enumerate(self._manifest.blocks):
             if block is None and earlier.known(self._manifest.block(index)).all():
-                self._commit(index, self._draft(index))
+                draft = Draft(self._manifest, index)
+                earlier.fill(draft)
+                self._commit(index, draft)
 
     def _release(self) -> None:
         while self._files:
@@ -251,7 +252,7 @@ def _check_same(folder: Path, there: Manifest, wanted: Manifest) -> None:
     """Refuse a store whose key is equal but whose shapes are not: the key left something out."""
     for name in ("fields", "rows", "views", "row_hashes"):
         old, new = getattr(there, name), getattr(wanted, name)
-        if old != new:
+        if old != new and not (name == "row_hashes" and None in (old, new)):
             raise RejectedError(
                 f"The store {folder} has an equal key but other {name}: {old} there, {new} asked. Choose another "
                 "folder, or delete this one to ask the teacher anew."

@@ -110,6 +110,7 @@ def curves(series: Sequence[Series], name: str, x_axis: Axis, y_axis: Axis) -> s
     for s in series:
         line = [(x(a), y(b)) for a, b in zip(s.x, s.y, strict=True)]
         drawing.path(line, f"{s.arm.css} curve dash-{s.arm.shape}")
+        drawing.mark(*line[-1], s.arm.shape, s.arm.css, s.label)
     return drawing.html()
 
 

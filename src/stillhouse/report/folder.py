@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from stillhouse.errors import DamagedError, UsageError
 
 SCHEMA = 1  # of scores.json: the only one this version can draw
-TEACHER_SEED = "-"
 
 Array = NDArray[Any]
 
@@ -26,13 +25,16 @@ class Answers:
     targets: Array  # (N,) int64
     log_probs: dict[str, dict[str, Array]]  # arm -> seed -> (N, C) float32, nats
 
-    def probabilities(self, arm: str, seed: str | None = None) -> Array | None:
-        """Return (N, C) probabilities of one fit, or None where the arm is absent; default: its first seed."""
-        seeds = self.log_probs.get(arm)
-        if not seeds:
-            return None
-        chosen = seed if seed in seeds else next(iter(seeds))
-        return np.exp(seeds[chosen].astype(np.float64))
+    @property
+    def classes(self) -> int | None:
+        """Number of classes, or None where no model answered."""
+        return next((a.shape[1] for seeds in self.log_probs.values() for a in seeds.values()), None)
+
+    def probabilities(self, arm: str) -> Array | None:
+        """Return (N, C) probabilities of an arm's first seed, or None where the arm is absent."""
+        for log_probs in self.log_probs.get(arm, {}).values():
+            return np.exp(log_probs.astype(np.float64))
+        return None
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,10 @@ class RunFiles:
 
     @property
     def classes(self) -> list[str]:
-        """Class names in the order of the data, as text."""
-        return [str(name) for name in self.scores.get("classes", [])]
+        """Class names in the order of the data, as text; numbers where the predictions have another count of them."""
+        named = [str(name) for name in self.scores.get("classes", [])]
+        count = self.answers.classes if self.answers else None
+        return named if count in (None, len(named)) else [str(i) for i in range(count or 0)]
 
 
 def read(folder: Path) -> RunFiles:

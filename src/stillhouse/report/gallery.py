@@ -11,14 +11,17 @@ from stillhouse.report.folder import Answers, Array, Gallery, RunFiles
 from stillhouse.report.png import as_bytes, data_uri
 from stillhouse.report.wording import percent
 
-MOST_ROWS, MOST_CLASSES, MOST_COLUMNS, MOST_CHARACTERS = 12, 4, 12, 2000
+MOST_ROWS, MOST_CLASSES, MOST_COLUMNS, MOST_CHARACTERS = 24, 4, 12, 2000
 
 
 def cards(run: RunFiles) -> list[dict[str, Any]]:
-    """Return one card a row: the input, the true class, and the probabilities that both sides give."""
+    """Return one card a row: the input, the true class, and what the teacher and the shipped student give it.
+
+    The student that ships is the one of the run's first seed.
+    """
     if run.gallery is None or run.answers is None:
         return []
-    teacher, student = run.answers.probabilities("teacher"), run.answers.probabilities("distilled", shipped(run))
+    teacher, student = run.answers.probabilities("teacher"), run.answers.probabilities("distilled")
     if teacher is None or student is None:
         return []
     position = {int(row): i for i, row in enumerate(run.answers.rows)}
@@ -32,23 +35,16 @@ def cards(run: RunFiles) -> list[dict[str, Any]]:
     return found
 
 
-def shipped(run: RunFiles) -> str | None:
-    """Return the seed of the student that ships, where the run says which it is."""
-    seed = run.run.get("shipped_seed")
-    return None if seed is None else str(seed)
-
-
 def _card(classes: list[str], answers: Answers, at: int, student: Array, teacher: Array) -> dict[str, Any]:
-    names = classes if len(classes) == len(student) else [str(i) for i in range(len(student))]
     truth = int(answers.targets[at])
     said = {"student": int(student.argmax()), "teacher": int(teacher.argmax())}
     ranked = np.argsort(-np.maximum(student, teacher), kind="stable")
     shown = list(dict.fromkeys([said["teacher"], said["student"], *([truth] if truth >= 0 else []), *map(int, ranked)]))
     return {
-        "truth": names[truth] if 0 <= truth < len(names) else "",
-        "student": names[said["student"]],
-        "teacher": names[said["teacher"]],
-        "classes": [_class_row(names[c], float(student[c]), float(teacher[c])) for c in shown[:MOST_CLASSES]],
+        "truth": classes[truth] if 0 <= truth < len(classes) else "",
+        "student": classes[said["student"]],
+        "teacher": classes[said["teacher"]],
+        "classes": [_class_row(classes[c], float(student[c]), float(teacher[c])) for c in shown[:MOST_CLASSES]],
     }
 
 

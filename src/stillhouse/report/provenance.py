@@ -48,7 +48,8 @@ def cost_rows(run: RunFiles) -> list[tuple[str, str]]:
 
 def facts(run: RunFiles) -> list[dict[str, Any]]:
     """Return versions, hashes, data facts, budget and seconds, each a titled list of names and values."""
-    groups = []
+    own = [(n, _figure(v)) for n, v in run.run.items() if not isinstance(v, dict) and n != "command"]
+    groups: list[dict[str, Any]] = [{"title": "This run", "rows": own}] if own else []
     for title, key in (
         ("Data", "data"),
         ("Budget", "budget"),

@@ -43,7 +43,7 @@ class Scale:
 
     def _linear_ticks(self, count: int) -> list[float]:
         span = self.high - self.low
-        if not span > 0:
+        if not span > 1e-300:
             return [self.low]
         raw = span / count
         magnitude = 10.0 ** math.floor(math.log10(raw))

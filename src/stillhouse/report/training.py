@@ -36,9 +36,9 @@ def learning_curves(run: RunFiles) -> list[dict[str, Any]]:
         if series:
             write = _whole_percent if key == "valid_accuracy" else _plain
             name = f"{title} over the training steps. " + " ".join(_spoken(s, key) for s in series)
-            charts.append(
-                {"title": title, "svg": curves(series, name, axis, Axis("", write)), "legend": legend(series)}
-            )
+            svg = curves(series, name, axis, Axis("", write))
+            note = "Arms have different terms: their losses are not on one scale." if key == "loss" else ""
+            charts.append({"title": title, "svg": svg, "note": note, "legend": legend(series)})
     return charts
 
 

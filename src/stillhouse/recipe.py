@@ -76,6 +76,7 @@ class StudentTraining(Training):
     """[training]: the student's, with the seeds of the comparison."""
 
     label_weight: float = Field(0.1, ge=0.0, description="Weight of the cross-entropy on labelled rows beside methods.")
+    workers: Positive | None = Field(None, description="Fits side by side, one thread each; default: one a core.")
     seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1, description="One student of each arm a seed, paired.")
 
 
@@ -166,7 +167,7 @@ class Recipe(Section):
 
     def digest(self) -> str:
         """Hash of everything but the folder it is written to: the identity of a run."""
-        text = self.model_dump_json(exclude={"output"})
+        text = self.model_dump_json(exclude={"output": True, "training": {"workers"}})
         return xxhash.xxh3_64_hexdigest(text.encode())
 
 

@@ -3,6 +3,18 @@
 from stillhouse.engine.checkpoint import NAME as CHECKPOINT
 from stillhouse.engine.checkpoint import read_weights, tensor_state, write_weights
 from stillhouse.engine.loop import LOG, Budget, fit, read_log
+from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step
 
-__all__ = ["CHECKPOINT", "LOG", "Budget", "Step", "fit", "read_log", "read_weights", "tensor_state", "write_weights"]
+__all__ = [
+    "CHECKPOINT",
+    "LOG",
+    "Budget",
+    "Step",
+    "StopRequest",
+    "fit",
+    "read_log",
+    "read_weights",
+    "tensor_state",
+    "write_weights",
+]

@@ -13,9 +13,10 @@ from stillhouse.engine import CHECKPOINT, LOG, Step, fit, read_weights, tensor_s
 from stillhouse.files import write_atomic
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
-from stillhouse.pipeline.progress import stage
+from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.teaching import WEIGHTS, Teaching, only
+from stillhouse.pipeline.workers import default_workers, run_all
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
 from stillhouse.taps import Taps
@@ -61,14 +62,12 @@ class Trainer:
         for arm in arms:
             if arm.teacher and arm.teacher not in stores and not all(self.finished(arm, s) for s in seeds):
                 stores[arm.teacher] = self.teachings[arm.teacher].store()
+        jobs = [(arm, seed) for seed in seeds for arm in arms if not self.finished(arm, seed)]
         total = len(arms) * len(seeds) * self.budget.steps
+        workers = self.recipe.training.workers or default_workers()
         with self.run.timed("train students"), stage(f"{len(arms) * len(seeds)} students", total, "steps") as advance:
-            for seed in seeds:
-                for arm in arms:
-                    if self.finished(arm, seed):
-                        advance(self.budget.steps)
-                    else:
-                        self.fit(arm, seed, stores.get(arm.teacher or ""), advance)
+            advance(total - len(jobs) * self.budget.steps)
+            run_all(jobs, lambda job, told: self.fit(*job, stores.get(job[0].teacher or ""), told), workers, advance)
         logs = [t.folder / LOG for t in self.teachings.values()]
         logs += [self.run.fit_folder(a.name, s) / LOG for s in seeds for a in arms]
         lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
@@ -78,7 +77,7 @@ class Trainer:
         """Whether this fit has ended."""
         return (self.run.fit_folder(arm.name, seed) / WEIGHTS).exists()
 
-    def fit(self, arm: Arm, seed: int, store: Store | None, advance: object) -> None:
+    def fit(self, arm: Arm, seed: int, store: Store | None, advance: Advance) -> None:
         """One student."""
         folder = self.run.fit_folder(arm.name, seed)
         answers = StoredTeacher(store) if store is not None else None
@@ -95,7 +94,7 @@ class Trainer:
             answer=answers.outputs if answers else None,
             valid=self.have.data.valid,
             tags={"arm": arm.name, "seed": seed},
-            advance=advance,  # type: ignore[arg-type]
+            advance=advance,
         )
         write_weights(folder / WEIGHTS, tensor_state(trained))
         (folder / CHECKPOINT).unlink(missing_ok=True)

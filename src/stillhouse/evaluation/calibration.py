@@ -14,17 +14,18 @@ import numpy as np
 
 from stillhouse.evaluation.predictions import Floats, Integers
 from stillhouse.evaluation.quality import selective_risk
-from stillhouse.evaluation.resampling import Interval
+from stillhouse.evaluation.resampling import Interval, satterthwaite
 
 BINS = 15
 CURVE_POINTS = 50
 
 
 class SquaredError(NamedTuple):
-    """An unbiased estimate of a mean squared calibration gap, and its variance over the choice of rows."""
+    """An estimate of a mean squared calibration gap."""
 
-    value: float
-    variance: float
+    value: float  # without bias; may be negative
+    components: Floats  # (N,): first-order effect of each row, centred
+    noise: float  # variance that the noise of the bins' gaps alone gives, where all true gaps are 0
 
 
 def bin_of(confidence: Floats, bins: int = BINS) -> Integers:
@@ -42,18 +43,16 @@ def squared_error(confidence: Floats, correct: Floats, bins: int = BINS) -> Squa
     In a bin of n rows with gaps g_i the square of the mean gap is estimated by mean(g)^2 - var(g) / n, which has the
     right expectation, and may be negative. Bins of one row carry no estimate of their variance and are left out.
     """
-    which = bin_of(confidence, bins)
+    which, gaps = bin_of(confidence, bins), confidence - correct
     counts = np.bincount(which, minlength=bins).astype(np.float64)
     used = counts > 1
-    gaps = confidence - correct
-    n = counts[used]
-    if not len(n):
-        return SquaredError(0.0, 0.0)
-    gap = np.bincount(which, gaps, bins)[used] / n
-    noise = np.maximum(np.bincount(which, gaps**2, bins)[used] / n - gap**2, 0.0) / (n - 1)
-    weight = n / n.sum()
-    variance = (weight**2 * (4 * np.maximum(gap**2 - noise, 0.0) * noise + 2 * noise**2)).sum()
-    return SquaredError(float((weight * (gap**2 - noise)).sum()), float(variance))
+    n, rows = np.maximum(counts, 2), max(float(counts[used].sum()), 1.0)
+    gap = np.bincount(which, gaps, bins) / n
+    noise = np.maximum(np.bincount(which, gaps**2, bins) / n - gap**2, 0.0) / (n - 1)
+    weight = np.where(used, counts / rows, 0.0)
+    plug_in = float((weight * gap**2).sum())
+    components = np.where(used[which], gap[which] * (2 * gaps - gap[which]) - plug_in, 0.0)
+    return SquaredError(plug_in - float((weight * noise).sum()), components, float(2 * (weight**2 * noise**2).sum()))
 
 
 def plain_error(confidence: Floats, correct: Floats, bins: int = BINS) -> float:
@@ -69,25 +68,30 @@ def class_squared_error(log_probs: Floats, targets: Integers, bins: int = BINS) 
         squared_error(probabilities[:, c], (targets == c).astype(np.float64), bins)
         for c in range(probabilities.shape[1])
     ]
-    deviation = np.mean([np.sqrt(p.variance) for p in parts])  # classes share rows: taken as fully correlated
-    return SquaredError(float(np.mean([p.value for p in parts])), float(deviation**2))
+    return average(parts)
 
 
-def root_interval(errors: Sequence[SquaredError], rows: int, confidence: float) -> Interval:
+def average(errors: Sequence[SquaredError]) -> SquaredError:
+    """The mean of several errors on the same rows; their noise is taken as fully correlated."""
+    values, components, noises = zip(*errors, strict=True)
+    return SquaredError(float(np.mean(values)), np.mean(components, axis=0), float(np.mean(np.sqrt(noises)) ** 2))
+
+
+def root_interval(errors: Sequence[SquaredError], confidence: float) -> Interval:
     """Root of the mean squared error over seeds, with a t interval on the squared scale.
 
-    Seeds share their rows, so the row part is taken as fully correlated between them; the seed part is the variance of
-    the mean over seeds.
+    The variance over rows is that of the components, averaged over the seeds, since seeds share their rows. To first
+    order it holds the noise term twice where it should be once, and it is at least that term.
     """
     from scipy.special import stdtrit
 
-    values = np.array([e.value for e in errors])
-    by_rows = float(np.mean([np.sqrt(e.variance) for e in errors]) ** 2)
+    values, together = np.array([e.value for e in errors]), average(errors)
+    rows = len(together.components)
+    by_rows = max(float(together.components.var() / rows) - together.noise, together.noise)
     by_seeds = float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
-    total = by_rows + by_seeds
-    below = by_rows**2 / max(rows - 1, 1) + (by_seeds**2 / (len(values) - 1) if len(values) > 1 else 0.0)
-    half = float(stdtrit(total**2 / below, (1 + confidence) / 2)) * np.sqrt(total) if total > 0 else 0.0
-    low, value, high = np.sqrt(np.maximum(values.mean() + np.array([-half, 0.0, half]), 0.0))
+    parts = satterthwaite(by_rows, by_seeds, rows, len(values))
+    half = float(stdtrit(parts.df, (1 + confidence) / 2)) * parts.error
+    low, value, high = np.sqrt(np.maximum(together.value + np.array([-half, 0.0, half]), 0.0))
     return Interval(float(value), float(low), float(high))
 
 

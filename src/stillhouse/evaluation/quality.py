@@ -24,21 +24,20 @@ def quality(log_probs: Floats, targets: Integers) -> dict[str, Statistic]:
         targets: (N,) in [0, C).
 
     >>> logs = np.log(np.array([[0.8, 0.2], [0.4, 0.6]]))
-    >>> s = quality(logs, np.array([0, 0]))["nll"]
-    >>> print(f"{s.combine(s.columns.sum(0), np.array(2.0)):.4f}")
+    >>> print(f"{quality(logs, np.array([0, 0]))['nll'].components.mean():.4f}")
     0.5697
     """
-    classes = log_probs.shape[1]
+    classes, rows = log_probs.shape[1], len(targets)
     probabilities, predicted = np.exp(log_probs), log_probs.argmax(1)
-    truth, said = np.eye(classes)[targets], np.eye(classes)[predicted]
-    hits = truth * said
+    hits = (predicted == targets).astype(np.float64)
+    nll = -np.take_along_axis(log_probs, targets[:, None], 1)[:, 0]
     statistics = {
-        "accuracy": mean(hits.sum(1)),
-        "balanced_accuracy": Statistic(np.concatenate([truth, hits], 1), _balanced_accuracy, len(targets)),
-        "macro_f1": Statistic(np.concatenate([truth + said, hits], 1), _macro_f1, len(targets)),
-        "nll": mean(-np.take_along_axis(log_probs, targets[:, None], 1)[:, 0]),
-        "brier": mean(((probabilities - truth) ** 2).sum(1)),
-        "aurc": mean(risk_coverage_components(probabilities.max(1), 1.0 - hits.sum(1))),
+        "accuracy": mean(hits),
+        "balanced_accuracy": Statistic(_balanced_accuracy(hits, targets), rows),
+        "macro_f1": Statistic(_macro_f1(hits, targets, predicted, classes), rows),
+        "nll": mean(nll),
+        "brier": mean((probabilities**2).sum(1) - 2 * np.exp(-nll) + 1),
+        "aurc": mean(risk_coverage_components(probabilities.max(1), 1 - hits)),
     }
     if classes == 2:
         statistics["auc"] = _auc(log_probs[:, 1] - log_probs[:, 0], targets)
@@ -47,65 +46,58 @@ def quality(log_probs: Floats, targets: Integers) -> dict[str, Statistic]:
 
 def mean(values: Floats) -> Statistic:
     """The mean of one number a row."""
-    return Statistic(values[:, None], lambda sums, total: sums[..., 0] / total, len(values))
+    return Statistic(values, len(values))
 
 
 def conditional_mean(values: Floats, where: Floats) -> Statistic:
-    """The mean of one number a row over the rows where ``where`` is 1; NaN where there is none."""
-    return Statistic(np.stack([values * where, where], 1), _ratio, int(where.sum()))
+    """The mean of one number a row over the rows where ``where`` is 1; undefined where there is none.
+
+    >>> float(conditional_mean(np.array([1.0, 0.0, 5.0]), np.array([1.0, 1.0, 0.0])).components.mean())
+    0.5
+    """
+    count = where.sum()
+    if not count:
+        return Statistic(np.full(len(values), np.nan), 0)
+    inside = (values * where).sum() / count
+    return Statistic(inside + (len(values) / count) * where * (values - inside), int(count))
 
 
-def _ratio(sums: Floats, _total: Floats) -> Floats:
-    return _divide(sums[..., 0], sums[..., 1])
+def _balanced_accuracy(hits: Floats, targets: Integers) -> Floats:
+    """Components of the mean, over the classes that occur, of the share of a class's rows that is right."""
+    counts = np.bincount(targets)
+    recall = np.bincount(targets, hits) / np.maximum(counts, 1)
+    present = int((counts > 0).sum())
+    effect: Floats = (hits - recall[targets]) / counts[targets]
+    return recall.sum() / present + len(hits) / present * effect
 
 
-def _divide(above: Floats, below: Floats) -> Floats:
-    """Quotient with NaN, and no warning, where the denominator is 0."""
-    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
-
-
-def _balanced_accuracy(sums: Floats, _total: Floats) -> Floats:
-    rows, hits = np.split(sums, 2, axis=-1)
-    return _mean_of_present(_divide(hits, rows))
-
-
-def _macro_f1(sums: Floats, _total: Floats) -> Floats:
-    true_plus_said, hits = np.split(sums, 2, axis=-1)
-    return _mean_of_present(_divide(2 * hits, true_plus_said))
-
-
-def _mean_of_present(by_class: Floats) -> Floats:
-    """Mean over the classes that occur, as scikit-learn takes it; a resample may miss a rare class."""
-    present = np.isfinite(by_class)
-    return _divide(np.where(present, by_class, 0.0).sum(-1), present.sum(-1).astype(np.float64))
+def _macro_f1(hits: Floats, targets: Integers, predicted: Integers, classes: int) -> Floats:
+    """Components of the mean of 2 TP / (true + predicted) over the classes that occur in either, as scikit-learn's."""
+    both = np.bincount(targets, minlength=classes) + np.bincount(predicted, minlength=classes)
+    present, size = int((both > 0).sum()), np.maximum(both, 1)
+    f1 = 2 * np.bincount(targets, hits, classes) / size
+    effect: Floats = 2 * hits / size[targets] - f1[targets] / size[targets] - f1[predicted] / size[predicted]
+    return f1.sum() / present + len(hits) / present * effect
 
 
 def _auc(scores: Floats, targets: Integers) -> Statistic:
-    """Area under the ROC curve as the sum of DeLong's components of positive and of negative rows.
+    """Area under the ROC curve; its components are DeLong's, of positive and of negative rows.
 
-    The components are the first-order effect of each row (DeLong, DeLong and Clarke-Pearson, Biometrics 1988), so
-    resampling them has the variance of resampling the curve, without a sort for each resample.
+    DeLong, DeLong and Clarke-Pearson, Biometrics 1988.
     """
     from scipy.stats import rankdata
 
-    positive = (targets == 1).astype(np.float64)
-    negative = 1.0 - positive
-    above, below = positive.sum(), negative.sum()
+    positive = targets == 1
+    above, below = int(positive.sum()), int((~positive).sum())
     if not (above and below):
-        return Statistic(np.zeros((len(targets), 4)), _auc_from_sums, 0)
-    ranks = rankdata(scores)
-    within = np.empty_like(ranks)
-    for side in (positive, negative):
-        within[side == 1] = rankdata(scores[side == 1])
-    component = np.where(positive == 1, (ranks - within) / below, 1.0 - (ranks - within) / above)
-    half = component[positive == 1].mean() / 2
-    columns = [(component - half) * positive, positive, (component - half) * negative, negative]
-    return Statistic(np.stack(columns, 1), _auc_from_sums, int(min(above, below)))
-
-
-def _auc_from_sums(sums: Floats, _total: Floats) -> Floats:
-    value = _divide(sums[..., 0], sums[..., 1]) + _divide(sums[..., 2], sums[..., 3])
-    return np.clip(value, 0.0, 1.0)
+        return Statistic(np.full(len(targets), np.nan), 0)
+    ranks, within = rankdata(scores), np.empty(len(scores))
+    for side in (positive, ~positive):
+        within[side] = rankdata(scores[side])
+    won = np.where(positive, (ranks - within) / below, 1 - (ranks - within) / above)
+    area = won[positive].mean()
+    size = np.where(positive, above, below)
+    return Statistic(area + len(scores) / size * (won - area), min(above, below))
 
 
 def selective_risk(confidence: Floats, errors: Floats) -> Floats:

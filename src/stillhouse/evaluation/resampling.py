@@ -9,7 +9,7 @@ simulated coverage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,23 +18,26 @@ from numpy.typing import NDArray
 from stillhouse.evaluation.predictions import Floats
 
 MOST_BLOCKS = 2048  # rows beyond this number are resampled in random groups: the same variance for bounded memory
-Combine = Callable[[Floats, Floats], Floats]
 
 
 class Statistic(NamedTuple):
-    """A measure as a function of sums over rows, so that resampling rows is one matrix product."""
+    """A measure of one net as the mean of one number a row.
 
-    columns: Floats  # (N, k)
-    combine: Combine  # (weighted sums (..., k), total weight (...)) -> the measure (...)
-    rows: int  # how many of the N rows it rests on
+    A measure that is no mean, such as macro F1, is written as itself plus the first-order effect (the influence) of
+    each row; the mean is then the measure exactly, and resampling the numbers is resampling the measure to first order.
+    """
+
+    components: Floats  # (N,)
+    rows: int  # how many of the N rows it rests on; 0 where it is not defined, and the components are NaN
 
 
 class Sample(NamedTuple):
-    """A measure, or a difference of two, for each seed: on the rows as they are, and on resampled rows."""
+    """A measure, or a difference of two, for each seed; and its mean over the seeds on resampled rows."""
 
     seeds: Floats  # (S,)
-    replicates: Floats  # (R, S)
-    rows: int  # on which it rests
+    replicates: Floats  # (R,)
+    cubes: float  # sum over rows of the cubed effect of a row on the mean over the seeds: the skewness of the rows
+    rows: int
 
     @property
     def value(self) -> float:
@@ -80,20 +83,19 @@ class RowResamples:
         self.totals: Floats = (self._weights @ sizes).astype(np.float64)
         self.rng = rng
 
-    def sums(self, columns: Floats) -> Floats:
-        """Sum (N, k) columns over the rows of every resample: (R, k)."""
-        if self._order is not None:
-            columns = np.add.reduceat(columns[self._order], self._starts, axis=0)
-        return (self._weights @ columns.astype(np.float32)).astype(np.float64)
-
     def sample(self, statistics: Sequence[Statistic]) -> Sample:
-        """Take a measure of every seed of an arm, and again on every resample of the rows."""
-        combine = statistics[0].combine
-        columns = np.stack([s.columns for s in statistics], axis=1)  # (N, S, k)
-        rows, seeds, width = columns.shape
-        sums = self.sums(columns.reshape(rows, seeds * width)).reshape(-1, seeds, width)
-        values = combine(columns.sum(0), np.full(seeds, float(rows)))
-        return Sample(values, combine(sums, self.totals[:, None]), statistics[0].rows)
+        """Take a measure of every seed of an arm, and their mean again on every resample of the rows."""
+        components = np.stack([s.components for s in statistics])  # (S, N)
+        seeds, average = components.mean(1), components.mean(0)
+        value = seeds.mean()
+        cubes = float((((average - value) / self.rows) ** 3).sum())
+        return Sample(seeds, value + self._means(average - value), cubes, statistics[0].rows)
+
+    def _means(self, values: Floats) -> Floats:
+        """Mean of one centred number a row on every resample: (R,)."""
+        if self._order is not None:
+            values = np.add.reduceat(values[self._order], self._starts)
+        return (self._weights @ values.astype(np.float32)).astype(np.float64) / self.totals
 
 
 def spread(sample: Sample) -> Spread:
@@ -103,7 +105,7 @@ def spread(sample: Sample) -> Spread:
     that part once (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007).
     """
     count = len(sample.seeds)
-    by_rows = float(np.nanvar(sample.replicates.mean(1)))
+    by_rows = float(sample.replicates.var())
     by_seeds = float(sample.seeds.var(ddof=1) / count) if count > 1 else 0.0
     return satterthwaite(by_rows, by_seeds, sample.rows, count)
 
@@ -120,23 +122,28 @@ def satterthwaite(by_rows: float, by_seeds: float, rows: int, seeds: int) -> Spr
 
 
 def two_level(sample: Sample, confidence: float) -> Interval:
-    """Percentile interval of the two-level bootstrap.
+    """BCa interval of the two-level bootstrap.
 
     Each replicate is the mean over the seeds on resampled rows plus a draw from Student's t (S - 1 degrees of
-    freedom) times the standard error of the seeds. The t draws are its evenly spaced quantiles in random order.
+    freedom) times the standard error of the seeds. The t draws are its evenly spaced quantiles in random order. The
+    ends are the percentiles of the replicates that Efron's correction for bias and skewness names (Journal of the
+    American Statistical Association 1987); the skewness is that of the rows.
     """
-    from scipy.special import stdtrit
+    from scipy.special import ndtr, ndtri, stdtrit
 
-    means = sample.replicates.mean(1)
-    means = means[np.isfinite(means)]
-    count = len(sample.seeds)
-    if count > 1 and len(means):
-        levels = (np.random.default_rng(1).permutation(len(means)) + 0.5) / len(means)
-        means = means + stdtrit(count - 1, levels) * sample.seeds.std(ddof=1) / np.sqrt(count)
-    if not len(means):
-        return Interval(sample.value, float("nan"), float("nan"))
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(sample.value, min(float(low), sample.value), max(float(high), sample.value))
+    value, parts, count = sample.value, spread(sample), len(sample.seeds)
+    if not parts.error > 0:
+        return Interval(value, value, value)
+    replicates = sample.replicates
+    if count > 1:
+        levels = (np.random.default_rng(1).permutation(len(replicates)) + 0.5) / len(replicates)
+        replicates = replicates + stdtrit(count - 1, levels) * np.sqrt(parts.seeds)
+    below = ((replicates < value).mean() + (replicates <= value).mean()) / 2
+    bias = ndtri(np.clip(below, 1 / len(replicates), 1 - 1 / len(replicates)))
+    acceleration = sample.cubes / (6 * parts.error**3)
+    z = bias + ndtri(np.array([1 - confidence, 1 + confidence]) / 2)
+    low, high = np.quantile(replicates, ndtr(bias + z / np.maximum(1 - acceleration * z, 0.1)))
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def share(sample: Sample, confidence: float) -> Interval:
@@ -148,6 +155,8 @@ def share(sample: Sample, confidence: float) -> Interval:
     from scipy.special import stdtrit
 
     value, parts, rows = sample.value, spread(sample), sample.rows * len(sample.seeds)
+    if not np.isfinite(value):
+        return Interval(value, value, value)
     variance = parts.rows + parts.seeds
     effective = min(value * (1 - value) / variance, float(rows)) if 0 < value < 1 and variance > 0 else float(rows)
     z = float(stdtrit(parts.df, (1 + confidence) / 2))

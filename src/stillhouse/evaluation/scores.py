@@ -252,22 +252,21 @@ def _intervals(court: Court, by_seed: Mapping[str, Mapping[str, Statistic]]) -> 
 
 def _numbers(court: Court, statistics: Mapping[str, Statistic], net: Floats) -> dict[str, float | None]:
     """Every measure of one net as a plain number."""
-    total = np.asarray(float(court.resamples.rows))
-    values = {name: float(s.combine(s.columns.sum(0), total)) for name, s in statistics.items()}
+    values = {name: float(s.components.mean()) for name, s in statistics.items()}
     sure, right = np.exp(net.max(1)), (net.argmax(1) == court.predictions.targets).astype(np.float64)
     values["ece"] = float(np.sqrt(max(calibration.squared_error(sure, right).value, 0.0)))
     return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def _calibration(court: Court, nets: list[Floats]) -> dict[str, Any]:
-    targets, rows, confidence = court.predictions.targets, court.resamples.rows, court.confidence
+    targets, confidence = court.predictions.targets, court.confidence
     pairs = [(np.exp(net.max(1)), (net.argmax(1) == targets).astype(np.float64)) for net in nets]
     top = [calibration.squared_error(sure, right) for sure, right in pairs]
     by_class = [calibration.class_squared_error(net, targets) for net in nets]
     return {
-        "ece": as_json(calibration.root_interval(top, rows, confidence)),
+        "ece": as_json(calibration.root_interval(top, confidence)),
         "ece_plain": float(np.mean([calibration.plain_error(sure, right) for sure, right in pairs])),
-        "class_ece": as_json(calibration.root_interval(by_class, rows, confidence)),
+        "class_ece": as_json(calibration.root_interval(by_class, confidence)),
         "bins": calibration.BINS,
         "reliability": calibration.reliability_curve(nets, targets, confidence),
         "risk_coverage": calibration.risk_coverage_curve(nets, targets),

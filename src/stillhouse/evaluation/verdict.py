@@ -80,9 +80,10 @@ def with_pseudo_rows(difference: Sample) -> Sample:
     agree on ten rows would have an interval of no width, and be declared equal.
     """
     rng, rows = np.random.default_rng(2), difference.rows
-    wins, losses = rng.poisson(1.0, (2, len(difference.replicates), 1)).astype(np.float64)
+    wins, losses = rng.poisson(1.0, (2, len(difference.replicates))).astype(np.float64)
+    shrink = rows / (rows + 2)
     replicates = (difference.replicates * rows + wins - losses) / (rows + wins + losses)
-    return Sample(difference.seeds * rows / (rows + 2), replicates, rows)
+    return Sample(difference.seeds * shrink, replicates, difference.cubes * shrink**3, rows)
 
 
 def two_sided(value: float, parts: Spread) -> float:

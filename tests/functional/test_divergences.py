@@ -39,7 +39,7 @@ FAMILY: dict[str, Divergence] = {
     "alpha_beta(0.7, 0.2)": functools.partial(alpha_beta, alpha=0.7, beta=0.2),
 }
 every = pytest.mark.parametrize("divergence", FAMILY.values(), ids=FAMILY)
-quick = settings(max_examples=25, deadline=None)
+quick = settings(max_examples=15, deadline=None)
 temperatures = st.sampled_from([0.5, 1.0, 2.0, 4.0])
 
 

@@ -70,7 +70,7 @@ def test_one_step_trains_the_student(name: str) -> None:
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("size", "classes"), [(8, 5), (1, 5), (8, 2), (1, 2)])
+@pytest.mark.parametrize(("size", "classes"), [(1, 5), (8, 2)])
 def test_it_is_finite(name: str, dtype: torch.dtype, size: int, classes: int) -> None:
     built = setup(name, classes, torch.float32)
     for net in (built.student, built.teacher):
@@ -149,7 +149,7 @@ def test_the_gradient_keeps_its_scale_as_temperature_moves(name: str) -> None:
         pytest.skip("no temperature, or declared on its card")
     norms = [
         torch.cat([g.flatten() for g in gradients(setup(name, temperature=t), batch())]).norm().item()
-        for t in (1.0, 2.0, 4.0, 8.0, 16.0)
+        for t in (1.0, 4.0, 16.0)
     ]
     assert max(norms) < 10 * min(norms)
 

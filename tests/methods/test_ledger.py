@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+
+from benchmarks import ledger
 
 from stillhouse import methods
 from tests.reference.case import Array, Case
@@ -46,3 +51,27 @@ def test_value_holds_in_single_precision(method: str, case: Case) -> None:
 
 def test_every_method_has_a_reference() -> None:
     assert set(methods.names()) <= set(cases())
+
+
+def test_the_page_is_that_of_the_cards() -> None:
+    page = ledger.PAGE.read_text(encoding="utf-8")
+    assert set(ledger.committed(page)) == set(methods.names()), "run: python benchmarks/ledger.py"
+    assert ledger.render(ledger.committed(page)) == page, "run: python benchmarks/ledger.py"
+
+
+def test_an_error_that_grew_past_its_bound_makes_the_page_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"hinton": cases()["hinton"]}
+    monkeypatch.setattr(ledger, "cases", lambda: small)
+    page = ledger.current("")[0]
+    row = next(line for line in page.splitlines() if line.startswith("| [`hinton`"))
+    boast = page.replace(row, row.replace("| 1e-13 |", "| 1e-30 |"))
+    assert ledger.current(page) == (page, [])
+    assert ledger.current(boast) == (page, ["hinton"])
+
+
+@pytest.mark.slow
+def test_the_ledger_is_current() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ledger.__file__), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -137,6 +137,13 @@ def test_a_newer_format_is_refused_by_its_number(folder: Path) -> None:
         Store.open(folder)
 
 
+def test_a_store_written_by_version_1_is_read_and_still_written_the_same_way(folder: Path) -> None:
+    old = Path(__file__).parent / "version1"
+    tiny.assert_answers(Store.open(old, tiny.KEY))
+    assert verify(old) == []
+    assert tiny.contents(folder) == tiny.contents(old)
+
+
 def test_a_folder_without_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RejectedError, match="There is no store"):
         Store.open(tmp_path / "none")

@@ -115,34 +115,45 @@ def test_reuse_killed_at_every_write_call_ends_with_the_same_store(tmp_path: Pat
         assert tiny.contents(folder) == tiny.contents(tmp_path / "undisturbed")
 
 
-def long_label(folder: Path, asked: Path) -> None:
-    """Label 60 blocks and note each block before it is put and after."""
+def long_label(folder: Path, notes: int) -> None:
+    """Label 60 blocks and tell of each one before it is put and after."""
     with Writer(folder, tiny.KEY, [Field("x", (50,), "float32")], rows=240, views=1, block_rows=4) as writer:
-        notes = os.open(asked, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for rows in writer.missing():
             values = np.random.default_rng(rows.start).normal(size=(4, 1, 50))
-            os.write(notes, b"asked\n")
+            os.write(notes, b"a")
             writer.put(rows.start, {"x": values})
-            os.write(notes, b"kept\n")
+            os.write(notes, b"k")
+
+
+def labelled(folder: Path, asked: int | None = None, pause: float = 0.0) -> tuple[int, str]:
+    """Label in a child, killed after it asked for so many blocks and a pause; returns its end and its notes."""
+    reading, writing = os.pipe()
+    child = tiny.start_child(lambda: long_label(folder, writing))
+    os.close(writing)
+    with os.fdopen(reading, "r") as notes:
+        told = notes.read(2 * asked + 1) if asked else ""
+        timer = threading.Timer(pause, os.kill, (child, signal.SIGKILL))
+        if asked is not None:
+            timer.start()
+        told += notes.read()
+    timer.cancel()
+    return tiny.end_of(child), told
 
 
 def test_killed_at_30_random_moments_at_most_the_block_in_hand_is_asked_again(tmp_path: Path) -> None:
     started = time.monotonic()
-    assert tiny.in_child(lambda: long_label(tmp_path / "undisturbed", tmp_path / "notes")) == 0
-    length = time.monotonic() - started
+    assert labelled(tmp_path / "undisturbed") == (0, 60 * "ak")
+    one_block = (time.monotonic() - started) / 60
     expected, moments = tiny.contents(tmp_path / "undisturbed"), random.Random(0)
-    killed = 0
-    for attempt in range(30):
-        folder, notes = tmp_path / f"s{attempt}", tmp_path / f"n{attempt}"
-        child = tiny.start_child(lambda f=folder, n=notes: long_label(f, n))  # type: ignore[misc]
-        timer = threading.Timer(moments.uniform(0, length), os.kill, (child, signal.SIGKILL))
-        timer.start()
-        killed += tiny.end_of(child) == -signal.SIGKILL
-        timer.cancel()
-        timer.join()
-        first = notes.read_text().split() if notes.exists() else []
-        long_label(folder, notes)
+    kills = 0
+    for attempt in range(300):
+        folder = tmp_path / f"s{attempt}"
+        end, first = labelled(folder, moments.randrange(40), moments.uniform(0, one_block))
+        kills += end == -signal.SIGKILL
+        end, again = labelled(folder)
+        assert end == 0
         assert tiny.contents(folder) == expected
-        again = notes.read_text().split()[len(first) :].count("asked")
-        assert 60 - first.count("asked") <= again <= 60 - first.count("kept")
-    assert killed >= 10
+        assert 60 - first.count("a") <= again.count("a") <= 60 - first.count("k")
+        if kills == 30:
+            return
+    raise AssertionError(f"only {kills} of 300 children were caught at work")

@@ -5,7 +5,6 @@ The first line holds the checksum of all bytes after it, so a reader needs no ca
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,11 +92,16 @@ class Manifest:
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """The header that ``numpy.save`` writes, magic included."""
-    file = io.BytesIO()
-    described = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, described)
-    return file.getvalue()
+    """The header of a ``.npy`` file of format 1.0, magic included, padded to a multiple of 64 bytes.
+
+    It is written here and not by numpy, whose padding has changed between versions: a store is compared bit by bit.
+
+    >>> len(npy_header((5, 3), np.dtype("<u2")))
+    128
+    """
+    text = f"{{'descr': {dtype.str!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    text += " " * (-(len(text) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 
 
 def read_manifest(folder: Path, name: str = NAME) -> Manifest:

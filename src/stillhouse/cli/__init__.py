@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(STOPPED, TERMINATED)
     except CycloptsError as error:
-        return _fail(f"{error} See `stillhouse --help`.", UsageError.exit_code)
+        return _fail(f"{str(error).rstrip('.')}. See `stillhouse --help`.", UsageError.exit_code)
     except StillhouseError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
@@ -108,5 +108,5 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 def _fail(message: str, code: int) -> int:
     if os.environ.get(DEBUG):
         traceback.print_exc()
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")  # one paragraph, whoever wrote it
     return code

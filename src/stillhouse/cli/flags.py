@@ -10,9 +10,11 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_origin
+from collections.abc import Sequence
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, Union, get_args, get_origin
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -90,7 +92,7 @@ def _sentence(model: type[BaseModel]) -> str:
 
 
 def _flag(path: str, field: FieldInfo, group: Group | None) -> Any:
-    annotation: Any = field.annotation
+    annotation = _plain(field.annotation)
     text = field.description or ""
     if path == "method":
         box = Group.create_ordered("Section method")
@@ -101,9 +103,40 @@ def _flag(path: str, field: FieldInfo, group: Group | None) -> Any:
     elif field.default not in (None, []):
         text += f" [default: {field.default}]"
     kinds = (annotation, *get_args(annotation))
-    several = any(get_origin(kind) is list for kind in kinds)
-    negative = None if bool in kinds else ""
-    return Annotated[annotation, Parameter(help=text, consume_multiple=several, negative=negative, group=group)]
+    settings: dict[str, Any] = {
+        "consume_multiple": any(get_origin(kind) is list for kind in kinds),
+        "negative": None if bool in kinds else "",
+        "converter": _whole_numbers if int in kinds or list[int] in kinds else None,
+    }
+    return Annotated[annotation, Parameter(help=text, group=group, **settings)]
+
+
+def _plain(annotation: Any) -> Any:
+    """A type without its ranges, which the recipe checks: one message for a file and for flags."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _plain(parts[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return Union[tuple(map(_plain, parts))]  # noqa: UP007  # made of parts
+    return annotation
+
+
+def _whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Read one or several whole numbers, or a word allowed beside them; the library itself rounds 3.5 to 4 silently."""
+    words = [word for part in get_args(kind) if get_origin(part) is Literal for word in get_args(part)]
+    if get_origin(kind) is not list:
+        return _whole_number(tokens[0].value, words)
+    # For the parts of a list the library does not say which flag it was.
+    return [_whole_number(token.value, words, f"{token.keyword}: ") for token in tokens]
+
+
+def _whole_number(text: str, words: Sequence[str], where: str = "") -> int | str:
+    if text in words:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(where + " or ".join([f"{text!r} is not a whole number", *map(repr, words)])) from None
 
 
 if TYPE_CHECKING:

@@ -30,14 +30,14 @@ def command_line() -> str:
 
 
 def console() -> Console:
-    """Standard output, for people."""
+    """Standard output with tables, colours where it is a terminal, and words kept whole."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def say(text: str) -> None:
-    """Write a line for people; a terminal wraps it, a file does not."""
+    """Write a line to standard output."""
     sys.stdout.write(f"{text}\n")
 
 
@@ -69,9 +69,10 @@ def show_scores(scores: dict[str, Any], json: bool) -> None:
         return
     from stillhouse.cli.tables import sentences, table
 
-    console().print(table(scores))
+    screen = console()
+    screen.print(table(scores))
     for sentence in sentences(scores):
-        say(sentence)
+        screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # a file's lines are not broken
 
 
 def show_paths(paths: dict[str, Path]) -> None:

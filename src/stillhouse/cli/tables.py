@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -18,7 +19,7 @@ def table(scores: dict[str, Any]) -> Table:
     """One row for each arm: what it saw, quality with intervals, size and speed."""
     models, saw = scores["models"], scores.get("saw", {})
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("")
+    shown.add_column("", no_wrap=True)
     level = f"{100 * scores['confidence']:g} %"
     for heading in ("labels seen", f"accuracy ({level})", "NLL", "agreement", "parameters", "ms, 1 row", "ms, 64 rows"):
         shown.add_column(heading, justify="right")
@@ -98,14 +99,16 @@ def method_text(name: str) -> str:
     from stillhouse import methods
 
     module = sys.modules[methods.get(name).__module__]
-    functions = [
-        function
-        for function in vars(module).values()
-        if inspect.isfunction(function)
-        and function.__module__ == module.__name__
-        and not function.__name__.startswith("_")
-    ]
-    return "\n\n".join(f"{f.__name__}{inspect.signature(f)}\n\n{inspect.getdoc(f) or ''}" for f in functions)
+    own = [f for f in vars(module).values() if inspect.isfunction(f) and f.__module__ == module.__name__]
+    public = [f for f in own if not f.__name__.startswith("_")]
+    return "\n\n".join(f"{f.__name__}{_arguments(f)}\n\n{inspect.getdoc(f) or ''}" for f in public)
+
+
+def _arguments(function: Callable[..., Any]) -> inspect.Signature:
+    """A signature without its types, which the docstring gives in words."""
+    signature = inspect.signature(function)
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    return signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
 
 
 def citation(paper: Paper) -> str:

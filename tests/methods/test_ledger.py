@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-
 from benchmarks import ledger
 
 from stillhouse import methods

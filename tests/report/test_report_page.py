@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from stillhouse import report
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.report import write
 from tests.report.markup import parsed
 
-CSS = Path(report.__file__).parent / "templates" / "style.css"
+CSS = files("stillhouse.report") / "templates" / "style.css"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import DamagedError, UsageError
 
+ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 SCHEMA = 1  # of scores.json: the only one this version can draw
 
 Array = NDArray[Any]
@@ -90,11 +92,31 @@ def read(folder: Path) -> RunFiles:
         scores=scores,
         run=_json(folder / "run.json"),
         costs=_json(folder / "costs.json") or scores.get("costs") or {},
-        recipe=_text(folder / "recipe.toml"),
+        recipe=plain(_text(folder / "recipe.toml")),
         metrics=_metrics(folder / "metrics.jsonl"),
         answers=_answers(folder / "predictions.npz"),
         gallery=_gallery(folder / "gallery.npz"),
     )
+
+
+def plain(text: str) -> str:
+    r"""Spell out the characters that would act on a page instead of standing on it.
+
+    Control characters, halves of surrogate pairs, and the marks that turn the direction of writing: with these a name
+    can reverse the text around it.
+
+    >>> plain("abc" + chr(0x202E) + "def")
+    'abc\\u202edef'
+    """
+    return ACTING.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {plain(key): _plain(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_plain(held) for held in value]
+    return plain(value) if isinstance(value, str) else value
 
 
 def _text(path: Path) -> str:
@@ -114,7 +136,8 @@ def _json(path: Path) -> dict[str, Any]:
         raise _damaged(path, error) from error
     if not isinstance(value, dict):
         raise _damaged(path, "it does not hold a JSON object")
-    return value
+    plainly: dict[str, Any] = _plain(value)
+    return plainly
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
@@ -134,7 +157,8 @@ def _line(path: Path, text: str) -> dict[str, Any]:
         raise _damaged(path, error) from error
     if not isinstance(value, dict):
         raise _damaged(path, "a line does not hold a JSON object")
-    return value
+    plainly: dict[str, Any] = _plain(value)
+    return plainly
 
 
 def _arrays(path: Path) -> dict[str, Array]:
@@ -163,7 +187,7 @@ def _gallery(path: Path) -> Gallery | None:
     arrays = _arrays(path)
     if not {"rows", "inputs"} <= arrays.keys():
         return None
-    columns = tuple(str(name) for name in arrays.get("columns", ()))
+    columns = tuple(plain(str(name)) for name in arrays.get("columns", ()))
     return Gallery(arrays["rows"], arrays["inputs"], columns)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stillhouse.report.charts import probabilities_row
-from stillhouse.report.folder import Answers, Array, Gallery, RunFiles
+from stillhouse.report.folder import Answers, Array, Gallery, RunFiles, plain
 from stillhouse.report.png import as_bytes, data_uri
 from stillhouse.report.wording import percent
 
@@ -69,7 +69,7 @@ def _input(gallery: Gallery, k: int, pictures: list[str]) -> dict[str, Any]:
     if pictures:
         return {"image": pictures[k], "columns": [], "text": "", "more": 0}
     if gallery.inputs.ndim == 1:
-        return {"image": "", "columns": [], "text": str(gallery.inputs[k])[:MOST_CHARACTERS], "more": 0}
+        return {"image": "", "columns": [], "text": plain(str(gallery.inputs[k]))[:MOST_CHARACTERS], "more": 0}
     values = gallery.inputs[k].reshape(-1)
     names = gallery.columns if len(gallery.columns) == len(values) else [f"column {i}" for i in range(len(values))]
     columns = [(name, _value(value)) for name, value in zip(names, values, strict=True)]
@@ -77,4 +77,4 @@ def _input(gallery: Gallery, k: int, pictures: list[str]) -> dict[str, Any]:
 
 
 def _value(value: Any) -> str:
-    return f"{float(value):.6g}" if isinstance(value, np.floating) else str(value)
+    return f"{float(value):.6g}" if isinstance(value, np.floating) else plain(str(value))

@@ -37,8 +37,7 @@ def page(template: str, out: Path, **values: Any) -> Path:
     )
     css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     html = environment.get_template(template).render(css=css, policy=policy(css), **values)
-    # A name may hold half a surrogate pair, which no encoding can write: it becomes a question mark.
-    write_atomic(out, html.encode("utf-8", "replace"))
+    write_atomic(out, html.encode("utf-8"))
     return out
 
 

@@ -157,6 +157,18 @@ def read_whole(path: Path) -> bytes:
         return file.read()
 
 
+def read_at(path: Path, offset: int, size: int) -> bytes:
+    """Read a part of a file, less where the file ends; links are not followed."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        file.seek(offset)
+        parts = []
+        while size > 0 and (part := file.read(size)):
+            parts.append(part)
+            size -= len(part)
+    return b"".join(parts)
+
+
 def map_file(path: Path) -> mmap.mmap | None:
     """Map a file for reading (None where it is empty); links are not followed."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -125,14 +125,14 @@ class Store:
 
     def _trust(self, blocks: npt.NDArray[np.int64]) -> None:
         for index in blocks[~self._trusted[blocks]].tolist():
+            block = self._manifest.block(index)
             if self._manifest.blocks[index] is None:
-                rows = self._manifest.block(index)
                 raise RejectedError(
-                    f"Rows {rows.start}-{rows.stop - 1} of the store {self.folder} are not labelled yet "
+                    f"Rows {block.start}-{block.stop - 1} of the store {self.folder} are not labelled yet "
                     f"({self.rows_done} of {self.rows} are). Run the same labelling command again to complete it."
                 )
             for field, payload in zip(self.fields, self._bytes, strict=True) if self._verify else ():
-                damage = block_damage(self._manifest, field, payload, index)
+                damage = block_damage(self._manifest, field, payload[block.start : block.stop].data, index)
                 if damage is not None:
                     raise damaged(self.folder, damage)
             self._trusted[index] = True

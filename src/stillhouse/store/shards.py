@@ -53,12 +53,12 @@ def typed(manifest: Manifest, field: Field, payload: Bytes) -> npt.NDArray[Any]:
     return flat.reshape(manifest.rows * manifest.views, *field.shape)
 
 
-def block_damage(manifest: Manifest, field: Field, payload: Bytes, index: int) -> Damage | None:
+def block_damage(manifest: Manifest, field: Field, data: bytes | memoryview, index: int) -> Damage | None:
     """Compare a committed block's bytes with its hash, and say where they come from when they were swapped."""
-    block, rows = manifest.blocks[index], manifest.block(index)
+    block = manifest.blocks[index]
     if block is None:
         return None
-    found = xxhash.xxh3_128_hexdigest(payload[rows.start : rows.stop].data)
+    found = xxhash.xxh3_128_hexdigest(data)
     if found == block[manifest.fields.index(field)]:
         return None
     for other, hashes in enumerate(manifest.blocks):
@@ -70,15 +70,26 @@ def block_damage(manifest: Manifest, field: Field, payload: Bytes, index: int) -
 
 def shard_damages(folder: Path, manifest: Manifest, field: Field) -> list[Damage]:
     """Check a shard's size, header and every committed block."""
-    payload = map_shard(folder, manifest, field)
-    if isinstance(payload, Damage):
-        return [payload]
+    state = map_shard(folder, manifest, field)
+    if isinstance(state, Damage):
+        return [state]
     committed = [i for i, block in enumerate(manifest.blocks) if block is not None]
-    found = [d for i in committed if (d := block_damage(manifest, field, payload, i)) is not None]
+    found = [d for i in committed if (d := _read_damage(folder, manifest, field, i)) is not None]
     if 1 < len(found) == len(committed) and not any(d.what.startswith("swapped") for d in found):
         foreign = "foreign: none of the file's blocks is the one that was committed"
         return [Damage(d.shard, d.block, foreign) for d in found]
     return found
+
+
+def _read_damage(folder: Path, manifest: Manifest, field: Field, index: int) -> Damage | None:
+    """Read one block, not through the map: the memory stays that of a block, and a bad sector is an error to name."""
+    rows, size = manifest.block(index), manifest.row_bytes(field)
+    offset = len(manifest.header(field)) + rows.start * size
+    try:
+        data = disk.read_at(folder / field.file, offset, len(rows) * size)
+    except OSError as error:
+        return Damage(field.file, index, f"it cannot be read ({error.strerror})")
+    return block_damage(manifest, field, data, index)
 
 
 def make_shard(path: Path, manifest: Manifest, field: Field) -> int:

@@ -41,7 +41,8 @@ class Fused(nn.Module):
         self.qkv = nn.Linear(4, 12)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.qkv(hidden).chunk(3, -1)[2]
+        value: Tensor = self.qkv(hidden).chunk(3, -1)[2]
+        return value
 
 
 class Overwriting(nn.Module):

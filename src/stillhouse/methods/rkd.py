@@ -130,13 +130,17 @@ def rkd(
         Distances and angles between the samples of the batch, in the student's space and in the teacher's.
 
     Formula:
-        25 * rkd_distance + 50 * rkd_angle.
+        25 mean_ij smooth_l1(d_s_ij, d_t_ij) + 50 mean_ijk smooth_l1(cos_s_ijk, cos_t_ijk), d the distances over their
+        mean, cos_ijk that of the angle at i between j and k.
 
     Defaults:
         25 and 50 (RepDistiller, from the paper).
 
     Deviations:
-        See :func:`rkd_distance` and :func:`rkd_angle`.
+        Both means include members that are equal (zeros), as published. Published code takes distances from inner
+        products, which loses all digits for near samples far from the origin, holds all B^3 cosines, and has a gradient
+        of 1e12 where two samples coincide; here distances come from differences, cosines are computed for a few anchors
+        at a time, and a direction of length 0 has no gradient.
 
     Args:
         student: ``(N, ...)``; all axes behind the samples are flattened.

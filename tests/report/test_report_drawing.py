@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stillhouse.report.charts import Interval, Point, Series, confusion, curves, interval_row, row_scale, scatter
+from stillhouse.report.charts import Point, Series, confusion, curves, interval_row, row_scale, scatter
+from stillhouse.report.figures import Interval
 from stillhouse.report.png import as_bytes, encode
 from stillhouse.report.svg import Axis, Drawing, Scale
 from stillhouse.report.wording import arm, decimal, percent, points

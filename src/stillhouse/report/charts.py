@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from stillhouse.report.figures import Interval
 from stillhouse.report.svg import Axis, Drawing, Scale, frame, padded
 from stillhouse.report.wording import Arm, count, percent
 
 WIDTH, HEIGHT = 420.0, 270.0  # of a framed chart: legible when a phone shows it at nine tenths
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 26.0, 44.0
 ROW_WIDTH, ROW_HEIGHT = 240.0, 26.0  # of the one-row pictures inside tables
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its interval; ``low`` and ``high`` equal ``value`` where there is none."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

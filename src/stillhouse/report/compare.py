@@ -14,9 +14,10 @@ import numpy as np
 from stillhouse.errors import UsageError
 from stillhouse.report import summary
 from stillhouse.report.charts import axis_row, interval_row, row_scale
+from stillhouse.report.figures import SHARES, between, difference, interval, spelled, tick, tone
 from stillhouse.report.folder import RunFiles, read
 from stillhouse.report.render import page
-from stillhouse.report.summary import SHARES, TABLE, between, interval, spelled, tone
+from stillhouse.report.summary import TABLE
 from stillhouse.report.wording import ABSENT, arm, count, decimal, measure, milliseconds, percent
 
 SIDE_BY_SIDE = (("accuracy", TABLE), ("nll", ("teacher", "distilled")), ("agreement", ("distilled",)))
@@ -95,7 +96,7 @@ def _forest(runs: list[RunFiles], labels: list[str]) -> dict[str, Any] | None:
     scale = row_scale([figure for _, _, figure in found])
     rows = []
     for name, entry, figure in found:
-        word, written = str(entry.get("verdict", "")), summary.difference(figure, "accuracy")
+        word, written = str(entry.get("verdict", "")), difference(figure, "accuracy")
         colour = tone(word, str(entry.get("asks", "loss")))
         plot = interval_row(figure, scale, f"tone-{colour}", f"{name}: {written[0]}, interval {written[1]}")
         words = {"name": name, "against": arm(str(entry.get("b"))).label.lower(), "difference": written[0]}
@@ -108,7 +109,7 @@ def _forest(runs: list[RunFiles], labels: list[str]) -> dict[str, Any] | None:
         "unit": "Points",
         "last": "Verdict",
         "rows": rows,
-        "axis": axis_row(scale, summary.tick),
+        "axis": axis_row(scale, tick),
     }
 
 

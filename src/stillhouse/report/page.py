@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stillhouse.report import gallery, provenance, quality, summary, training
+from stillhouse.report import calibration, gallery, provenance, quality, summary, training
 from stillhouse.report.folder import RunFiles, read
 from stillhouse.report.render import page
 from stillhouse.report.wording import count
@@ -47,7 +47,7 @@ def sections(run: RunFiles) -> dict[str, Any]:
         "costs": provenance.cost_plots(run),
         "cost_rows": provenance.cost_rows(run),
         "confusion": quality.confusions(run),
-        "calibration": quality.calibration(run),
+        "calibration": calibration.calibration(run),
         "harm": quality.harm(run),
         "fidelity": quality.fidelity(run),
         "gallery": gallery.cards(run),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from stillhouse.report.charts import Point, scatter, swatch
+from stillhouse.report.figures import interval
 from stillhouse.report.folder import RunFiles
-from stillhouse.report.summary import TABLE, interval
+from stillhouse.report.summary import TABLE
 from stillhouse.report.svg import Axis
 from stillhouse.report.wording import arm, count, decimal, milliseconds, number, percent, short
 

@@ -1,4 +1,4 @@
-"""What was lost, and where: confusion, calibration, classes and groups, fidelity to the teacher."""
+"""What was lost, and where: confusion, classes and groups, fidelity to the teacher."""
 
 from __future__ import annotations
 
@@ -6,30 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.report.charts import (
-    Bin,
-    Interval,
-    Series,
-    axis_row,
-    bar_row,
-    confusion,
-    curves,
-    reliability,
-    row_scale,
-    swatch,
-)
+from stillhouse.report.charts import axis_row, bar_row, confusion, row_scale, swatch
+from stillhouse.report.figures import Interval, between, cell, interval, p_value, spelled, tick, tone
 from stillhouse.report.folder import Answers, Array, RunFiles
-from stillhouse.report.summary import SHARES, between, confidence, interval, p_value, spelled, tick, tone
-from stillhouse.report.svg import Axis
+from stillhouse.report.summary import confidence
 from stillhouse.report.wording import ABSENT, arm, count, decimal, in_order, measure, percent, points
 
 PICTURED = ("teacher", "distilled")  # whose confusion is drawn
-CALIBRATED = ("teacher", "labels_only", "labels_only_tempered", "distilled")
 MOST_CLASSES = 60  # beyond, a confusion matrix has cells too small to see: the list of mistakes stands alone
 MISTAKES = 8
 ROWS_SHOWN = 16  # of a table of classes or groups; the others are folded away
-CALIBRATION = ("ece", "class_ece", "ece_plain")
-QUALITY = ("nll", "brier", "aurc")
 FIDELITY = (
     "agreement",
     "agreement_teacher_right",
@@ -42,7 +28,6 @@ FIDELITY = (
     "kl_teacher_right",
     "kl_teacher_wrong",
 )
-SPLIT_SHARES = SHARES | {"agreement_teacher_right", "agreement_teacher_wrong", "negative_flips", "positive_flips"}
 
 
 def confusions(run: RunFiles) -> dict[str, Any] | None:
@@ -87,71 +72,6 @@ def _mistakes(counted: dict[str, Array], classes: list[str]) -> dict[str, Any]:
     return {"names": [arm(n).label for n in counted], "rows": rows}
 
 
-def calibration(run: RunFiles) -> dict[str, Any] | None:
-    """Return reliability diagrams, risk-coverage curves and the calibration figures of teacher and students."""
-    models: dict[str, dict[str, Any]] = run.scores.get("models", {})
-    known = {n: models[n] for n in CALIBRATED if models.get(n, {}).get("calibration")}
-    if not known:
-        return None
-    charts = [c for n, m in known.items() if (c := _reliability(n, m["calibration"].get("reliability") or []))]
-    rows = [_calibration_row(name, model) for name, model in known.items()]
-    return {
-        "charts": charts,
-        "coverage": _coverage(known),
-        "columns": [measure(k) for k in (*CALIBRATION, *QUALITY)],
-        "rows": rows,
-    }
-
-
-def _reliability(name: str, curve: list[dict[str, Any]]) -> dict[str, str] | None:
-    bins = [
-        Bin(b["confidence"], Interval(b["accuracy"], b["low"], b["high"]), b["rows"])
-        for b in curve
-        if interval(b.get("accuracy")) and interval(b.get("confidence"))
-    ]
-    if not bins:
-        return None
-    fullest = max(bins, key=lambda b: b.count)
-    spoken = (
-        f"Reliability of {arm(name).label}, {len(bins)} bins. In the fullest, {count(fullest.count)} rows, the "
-        f"confidence is {percent(fullest.confidence)} and the accuracy {percent(fullest.accuracy.value)}."
-    )
-    return {"title": arm(name).label, "svg": reliability(bins, arm(name), spoken)}
-
-
-def _coverage(models: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """Draw the share of errors among the most confident rows against how many rows are answered."""
-    series = []
-    for name, model in models.items():
-        curve = model["calibration"].get("risk_coverage") or {}
-        x, y = curve.get("coverage", []), curve.get("risk", [])
-        # Tempering one seed keeps its ranking of rows: the tempered control would lie on the control's own line.
-        if len(x) > 1 and len(x) == len(y) and name != "labels_only_tempered":
-            series.append(Series(arm(name), arm(name).label, x, y, y, y))
-    if not series:
-        return None
-    spoken = "Share of errors against the share of rows answered, most confident first. " + " ".join(
-        f"{s.label}: {percent(s.y[len(s.y) // 2])} at {percent(s.x[len(s.x) // 2], 0)}." for s in series
-    )
-    whole = Axis("rows answered, most confident first", lambda v: percent(v, 0))
-    legend = [{"swatch": swatch(s.arm), "label": s.label} for s in series]
-    return {"svg": curves(series, spoken, whole, Axis("errors among them", lambda v: percent(v, 0))), "legend": legend}
-
-
-def _calibration_row(name: str, model: dict[str, Any]) -> dict[str, Any]:
-    cells = [_cell(k, model["calibration"].get(k)) for k in CALIBRATION]
-    cells += [_cell(k, model.get("measures", {}).get(k)) for k in QUALITY]
-    return {"label": arm(name).label, "swatch": swatch(arm(name)), "main": name == "distilled", "cells": cells}
-
-
-def _cell(name: str, figure: Any) -> dict[str, str]:
-    found = interval(figure)
-    share = name in SPLIT_SHARES
-    if found is None:
-        return {"value": ABSENT, "interval": ""}
-    return {"value": percent(found.value) if share else decimal(found.value), "interval": between(found, share)}
-
-
 def fidelity(run: RunFiles) -> dict[str, Any] | None:
     """Return how close each student is to its teacher, with what could be hoped for at best."""
     models: dict[str, dict[str, Any]] = run.scores.get("models", {})
@@ -160,7 +80,7 @@ def fidelity(run: RunFiles) -> dict[str, Any] | None:
         return None
     found = [models[n]["fidelity"] for n in names]
     rows = [
-        {"name": measure(k), "cells": [_cell(k, f.get(k)) for f in found]}
+        {"name": measure(k), "cells": [cell(k, f.get(k)) for f in found]}
         for k in FIDELITY
         if any(interval(f.get(k)) for f in found)
     ]
@@ -168,7 +88,7 @@ def fidelity(run: RunFiles) -> dict[str, Any] | None:
         ("between_seeds", "ceiling: agreement of two seeds of the same student"),
         ("second_teacher", "ceiling: agreement of the two teachers"),
     ):
-        cells = [_cell("agreement", (f.get("ceiling") or {}).get(key)) for f in found]
+        cells = [cell("agreement", (f.get("ceiling") or {}).get(key)) for f in found]
         if any(c["value"] != ABSENT for c in cells):
             rows.append({"name": name, "cells": cells})
     return {"heads": [{"swatch": swatch(arm(n)), "label": arm(n).label} for n in names], "rows": rows}

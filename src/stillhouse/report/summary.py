@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillhouse.report.charts import Interval, axis_row, interval_row, row_scale, swatch
+from stillhouse.report.charts import axis_row, interval_row, row_scale, swatch
+from stillhouse.report.figures import (
+    SHARES,
+    Interval,
+    between,
+    difference,
+    interval,
+    p_value,
+    spelled,
+    tick,
+    tone,
+    within,
+)
 from stillhouse.report.folder import RunFiles
 from stillhouse.report.svg import Scale
 from stillhouse.report.wording import (
     ABSENT,
-    MINUS,
     arm,
     count,
     decimal,
@@ -20,23 +31,8 @@ from stillhouse.report.wording import (
     percent,
     signed,
 )
-from stillhouse.report.wording import points as in_points
 
-SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "agreement", "auc"}  # measures written in per cent and points
 TABLE = ["teacher", "labels_only", "distilled", "all_labels", "teacher_same", "distilled_same"]
-
-
-def tone(word: str, asks: str = "loss") -> str:
-    """Return the colour class of a verdict word: good, bad or open.
-
-    Being no worse is good news where a loss was feared, and none where a gain was hoped for.
-
-    >>> tone("no worse within m"), tone("no worse within m", asks="gain")
-    ('good', 'open')
-    """
-    if word == "better" or (word.startswith("no worse") and asks != "gain"):
-        return "good"
-    return "bad" if word == "worse" else "open"
 
 
 def verdict(run: RunFiles) -> dict[str, Any]:
@@ -54,18 +50,6 @@ def verdict(run: RunFiles) -> dict[str, Any]:
         "basis": basis.removesuffix(")"),
         "rest": rest,
     }
-
-
-def interval(figure: Any) -> Interval | None:
-    """Read ``{"value", "low", "high"}``, or a bare number; None where there is no figure."""
-    if isinstance(figure, dict):
-        value, low, high = (figure.get(k) for k in ("value", "low", "high"))
-    else:
-        value, low, high = figure, None, None
-    centre, bottom, top = number(value), number(low), number(high)
-    if centre is None:
-        return None
-    return Interval(centre, centre if bottom is None else bottom, centre if top is None else top)
 
 
 def saw(run: RunFiles) -> dict[str, Any]:
@@ -148,14 +132,6 @@ def _row(name: str, model: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def between(figure: Interval | None, share: bool) -> str:
-    """Write the ends of an interval, in per cent for shares; nothing where there is no interval."""
-    if figure is None or figure.high <= figure.low:
-        return ""
-    factor, digits = (100, 1) if share else (1, 3)
-    return f"{decimal(factor * figure.low, digits)} to {decimal(factor * figure.high, digits)}"
-
-
 def seeds(run: RunFiles) -> dict[str, Any] | None:
     """Return the accuracy of every seed of every student; None where there is one seed at most."""
     models: dict[str, dict[str, Any]] = run.scores.get("models", {})
@@ -168,12 +144,6 @@ def seeds(run: RunFiles) -> dict[str, Any] | None:
         figures = [percent(by_seed.get(s, {}).get("accuracy")) for s in names]
         rows.append({"label": arm(name).label, "figures": figures})
     return {"names": names, "rows": rows}
-
-
-def difference(figure: Interval, name: str) -> tuple[str, str]:
-    """Write a difference and its interval, in points for shares and plainly otherwise."""
-    write = in_points if name in SHARES else signed
-    return write(figure.value), f"{write(figure.low)} to {write(figure.high)}"
 
 
 def comparisons(run: RunFiles) -> list[dict[str, Any]]:
@@ -229,35 +199,3 @@ def comparisons_note(run: RunFiles) -> str:
         f" The dashed line is the margin that \u201cno worse\u201d allows: {within(margins[0])}." if margins else ""
     )
     return f"Paired by seed and by test row. To the right of the solid line the first named is the better one.{dashed}"
-
-
-def within(margin: float) -> str:
-    """Write a margin of accuracy.
-
-    >>> within(0.01), within(0.005)
-    ('1 point', '0.5 points')
-    """
-    number = f"{100 * margin:g}"
-    return f"{number} point{'' if number == '1' else 's'}"
-
-
-def spelled(word: str, margin: Any) -> str:
-    """Return a verdict word for the eye: m becomes the margin it stands for.
-
-    >>> spelled("no worse within m", 0.01)
-    'no worse within 1 point'
-    """
-    return word if number(margin) is None else word.replace("within m", f"within {within(margin)}")
-
-
-def tick(share: float) -> str:
-    """Write the number under an axis of differences in points: no more digits than it needs."""
-    return f"{100 * share:+.3g}".replace("-", MINUS) if share else "0"
-
-
-def p_value(value: Any) -> str:
-    """Write a p-value with three decimals, or as smaller than what these can show."""
-    p = number(value)
-    if p is None:
-        return ""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

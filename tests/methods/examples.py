@@ -5,6 +5,7 @@ A method that works from logits, or from vectors at the layers it names by defau
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,12 @@ EXAMPLES: dict[str, Example] = {
     "tinybert": Example({"student_layers": ["a"], "teacher_layers": ["c"]}, **TOKENS),
     "minilm": Example({"student_layer": "a", "teacher_layer": "c"}, **TOKENS),
 }
+
+
+@functools.cache
+def method_class(name: str) -> type[Method]:
+    """Class of a method; looking through all installed packages once is enough for the tests."""
+    return methods.get(name)
 
 
 class Net(nn.Module):
@@ -82,7 +89,7 @@ def setup(name: str, classes: int = CLASSES, dtype: torch.dtype = torch.float64,
     """Build a method by name, always with the same weights."""
     torch.manual_seed(0)
     example = EXAMPLES.get(name, Example())
-    method = methods.make(name, **{**required(name), **example.settings, **extra})
+    method = method_class(name)(**{**required(name), **example.settings, **extra})
     student = Net(dict.fromkeys(method.student_layers, example.student), classes)
     teacher = Net(dict.fromkeys(method.teacher_layers, example.teacher), classes)
     method.build(student.spec(example.student[-1]), teacher.spec(example.teacher[-1]))
@@ -95,7 +102,7 @@ def setup(name: str, classes: int = CLASSES, dtype: torch.dtype = torch.float64,
 def required(name: str) -> dict[str, Any]:
     """Layer names for required settings, so that a new file needs no entry above."""
     empty = inspect.Parameter.empty
-    needed = [key for key, default in methods.settings(methods.get(name)).items() if default is empty]
+    needed = [key for key, default in methods.settings(method_class(name)).items() if default is empty]
     return {key: [key] if key.endswith("s") else key for key in needed}
 
 

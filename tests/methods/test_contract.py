@@ -14,7 +14,7 @@ from torch.multiprocessing.spawn import spawn
 
 from stillhouse import methods
 from stillhouse.types import Batch, Outputs
-from tests.methods.examples import Setup, batch, part, setup
+from tests.methods.examples import Setup, batch, method_class, part, setup
 
 NAMES = methods.names()
 # Correlation is free of scale and the total variation of first order: the factor T^2, which the design fixes for all,
@@ -46,7 +46,7 @@ def assert_same(ours: list[Tensor], theirs: list[Tensor]) -> None:
 @every
 def test_a_card_holds_paper_formula_and_a_number_that_runs(name: str) -> None:
     module = importlib.import_module(f"stillhouse.methods.{name}")
-    method = methods.get(name)
+    method = method_class(name)
     cards = [f.__doc__ or "" for key, f in vars(module).items() if key.startswith(name) and callable(f)]
     card = "\n".join(cards)
     assert method.paper.title
@@ -110,7 +110,7 @@ def test_gradients_reach_student_and_adapters_and_never_the_teacher(name: str) -
 
 @every
 def test_splitting_and_accumulating_gives_the_same_gradient(name: str) -> None:
-    if methods.get(name).batch_coupled:
+    if method_class(name).batch_coupled:
         pytest.skip("declared to relate the rows of a batch")
     built, rows = setup(name), batch()
     whole = gradients(built, rows)
@@ -145,7 +145,7 @@ def test_a_constant_added_to_logits_changes_nothing(name: str) -> None:
 
 @every
 def test_the_gradient_keeps_its_scale_as_temperature_moves(name: str) -> None:
-    if "temperature" not in methods.settings(methods.get(name)) or name in GROWS_WITH_TEMPERATURE:
+    if "temperature" not in methods.settings(method_class(name)) or name in GROWS_WITH_TEMPERATURE:
         pytest.skip("no temperature, or declared on its card")
     norms = [
         torch.cat([g.flatten() for g in gradients(setup(name, temperature=t), batch())]).norm().item()
@@ -156,7 +156,7 @@ def test_the_gradient_keeps_its_scale_as_temperature_moves(name: str) -> None:
 
 @every
 def test_a_perfect_student_has_nothing_to_learn(name: str) -> None:
-    method = methods.get(name)
+    method = method_class(name)
     if method.family not in {"logit", "divergence"} or not method.perfect_is_zero:
         pytest.skip("compares features through adapters, or its least value is not 0: says its card")
     built, rows = setup(name), batch()
@@ -196,7 +196,7 @@ def _one_of_two(rank: int, folder: str, names: list[str]) -> None:
 
 
 def test_two_processes_give_the_gradient_of_one(tmp_path: Path) -> None:
-    names = [name for name in NAMES if not methods.get(name).batch_coupled]
+    names = [name for name in NAMES if not method_class(name).batch_coupled]
     spawn(_one_of_two, args=(str(tmp_path), names), nprocs=2)  # type: ignore[no-untyped-call]
     found = torch.load(tmp_path / "gradients.pt", weights_only=True)
     for name in names:

@@ -170,12 +170,28 @@ def read_at(path: Path, offset: int, size: int) -> bytes:
 
 
 def map_file(path: Path) -> mmap.mmap | None:
-    """Map a file for reading (None where it is empty); links are not followed."""
+    """Map a file for reading in random order (None where it is empty); links are not followed.
+
+    Rows are read in random order, and the system's reading ahead would fetch a hundred times what is used: with a file
+    larger than the memory that made a batch 40 to 80 times as slow.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return mmap.mmap(fd, 0, prot=mmap.PROT_READ) if os.fstat(fd).st_size else None
+        if not os.fstat(fd).st_size:
+            return None
+        mapped = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
     finally:
         close(fd)
+    if hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)
+    return mapped
+
+
+def prefetch(mapped: mmap.mmap, start: int, size: int) -> None:
+    """Ask the system to read a part of a mapped file at once, because all of it is wanted."""
+    if hasattr(mmap, "MADV_WILLNEED"):
+        page = start - start % mmap.PAGESIZE
+        mapped.madvise(mmap.MADV_WILLNEED, page, start - page + size)
 
 
 def lock(folder: Path, wait: float) -> FileLock:

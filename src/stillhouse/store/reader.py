@@ -11,7 +11,7 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.store.fields import Array, Field, widen
 from stillhouse.store.keys import Key
 from stillhouse.store.manifest import Manifest, check_key, read_manifest
-from stillhouse.store.shards import Bytes, Damage, block_damage, damaged, map_shard, typed
+from stillhouse.store.shards import Damage, Shard, block_damage, damaged, map_shard
 
 
 class Store:
@@ -21,11 +21,11 @@ class Store:
     ``Store.open``.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, maps: list[Bytes], verify: bool) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, shards: list[Shard], verify: bool) -> None:
         self.folder = folder
         self._manifest = manifest
-        self._bytes = maps
-        self._flat = [(f.name, f, typed(manifest, f, m)) for f, m in zip(manifest.fields, maps, strict=False)]
+        self._shards = shards
+        self._flat = [(f.name, f, s.numbers(f)) for f, s in zip(manifest.fields, shards, strict=False)]
         self._shape = (manifest.rows, manifest.views)
         self._verify = verify
         self._trusted = np.zeros(len(manifest.blocks), bool)
@@ -48,13 +48,13 @@ class Store:
         manifest = read_manifest(folder)
         if key is not None:
             check_key(folder, manifest, key)
-        maps = []
+        shards = []
         for field in manifest.fields if any(manifest.blocks) else ():
             mapped = map_shard(folder, manifest, field)
             if isinstance(mapped, Damage):
                 raise damaged(folder, mapped)
-            maps.append(mapped)
-        return cls(folder, manifest, maps, verify)
+            shards.append(mapped)
+        return cls(folder, manifest, shards, verify)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -131,8 +131,8 @@ class Store:
                     f"Rows {block.start}-{block.stop - 1} of the store {self.folder} are not labelled yet "
                     f"({self.rows_done} of {self.rows} are). Run the same labelling command again to complete it."
                 )
-            for field, payload in zip(self.fields, self._bytes, strict=True) if self._verify else ():
-                damage = block_damage(self._manifest, field, payload[block.start : block.stop].data, index)
+            for field, shard in zip(self.fields, self._shards, strict=True) if self._verify else ():
+                damage = block_damage(self._manifest, field, shard.block(block), index)
                 if damage is not None:
                     raise damaged(self.folder, damage)
             self._trusted[index] = True

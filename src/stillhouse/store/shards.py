@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,19 +39,32 @@ def damaged(folder: Path, damage: Damage) -> DamagedError:
     )
 
 
-def map_shard(folder: Path, manifest: Manifest, field: Field) -> Bytes | Damage:
-    """Map a shard's payload as bytes ``(rows, row_bytes)``, or say why it is not the shard of the manifest."""
+class Shard(NamedTuple):
+    """A mapped shard."""
+
+    mapped: mmap.mmap
+    payload: Bytes  # all of the file after its header
+    row_bytes: int
+
+    def block(self, rows: range) -> memoryview:
+        """The bytes of some rows, asked of the disk in one go."""
+        start, size = rows.start * self.row_bytes, len(rows) * self.row_bytes
+        disk.prefetch(self.mapped, len(self.mapped) - len(self.payload) + start, size)
+        return self.payload[start : start + size].data
+
+    def numbers(self, field: Field) -> npt.NDArray[Any]:
+        """The payload as stored numbers ``(rows * views, *shape)``: one (row, view) lies contiguous."""
+        flat: npt.NDArray[Any] = self.payload.view(field.stored)
+        return flat.reshape(-1, *field.shape)
+
+
+def map_shard(folder: Path, manifest: Manifest, field: Field) -> Shard | Damage:
+    """Map a field's shard, or say why it is not the shard of the manifest."""
     header = manifest.header(field)
-    whole = _mapped(folder, field.file, manifest.shard_bytes(field), header)
-    if isinstance(whole, Damage):
-        return whole
-    return whole[len(header) :].reshape(manifest.rows, manifest.row_bytes(field))
-
-
-def typed(manifest: Manifest, field: Field, payload: Bytes) -> npt.NDArray[Any]:
-    """The payload as stored numbers ``(rows * views, *shape)``: one (row, view) lies contiguous."""
-    flat: npt.NDArray[Any] = payload.reshape(-1).view(field.stored)
-    return flat.reshape(manifest.rows * manifest.views, *field.shape)
+    mapped = _mapped(folder, field.file, manifest.shard_bytes(field), header)
+    if isinstance(mapped, Damage):
+        return mapped
+    return Shard(mapped, np.frombuffer(mapped, np.uint8)[len(header) :], manifest.row_bytes(field))
 
 
 def block_damage(manifest: Manifest, field: Field, data: bytes | memoryview, index: int) -> Damage | None:
@@ -131,16 +145,17 @@ def read_row_hashes(folder: Path, manifest: Manifest) -> npt.NDArray[np.uint64] 
     if manifest.row_hashes is None:
         return None
     header = npy_header((manifest.rows,), np.dtype("<u8"))
-    whole = _mapped(folder, ROW_HASHES, len(header) + 8 * manifest.rows, header)
-    if isinstance(whole, Damage):
-        return whole
-    if xxhash.xxh3_128_hexdigest(whole.data) != manifest.row_hashes:
+    mapped = _mapped(folder, ROW_HASHES, len(header) + 8 * manifest.rows, header)
+    if isinstance(mapped, Damage):
+        return mapped
+    disk.prefetch(mapped, 0, len(mapped))
+    if xxhash.xxh3_128_hexdigest(memoryview(mapped)) != manifest.row_hashes:
         return Damage(ROW_HASHES, None, "its bytes do not match the hash in the manifest")
-    return whole[len(header) :].view("<u8")
+    return np.frombuffer(mapped, "<u8", offset=len(header))
 
 
-def _mapped(folder: Path, name: str, size: int, header: bytes) -> Bytes | Damage:
-    """Map a ``.npy`` file as bytes after checking its size and its header."""
+def _mapped(folder: Path, name: str, size: int, header: bytes) -> mmap.mmap | Damage:
+    """Map a ``.npy`` file after checking its size and its header."""
     try:
         with disk.explained(folder / name):
             mapped = disk.map_file(folder / name)
@@ -150,7 +165,6 @@ def _mapped(folder: Path, name: str, size: int, header: bytes) -> Bytes | Damage
     if mapped is None or found != size:
         word = "truncated" if found < size else "too long"
         return Damage(name, None, f"the file is {word}: {found:,} bytes instead of {size:,}")
-    whole = np.frombuffer(mapped, np.uint8)
-    if whole[: len(header)].tobytes() != header:
+    if mapped[: len(header)] != header:
         return Damage(name, None, "its header is damaged, or it is another store's file")
-    return whole
+    return mapped

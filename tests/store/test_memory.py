@@ -77,6 +77,7 @@ def test_no_more_than_a_few_blocks_of_private_memory_are_taken(tmp_path: Path) -
     run(LIMITED_DATA + WORK, tmp_path / "s")
 
 
+@pytest.mark.slow
 def test_a_store_larger_than_all_memory_is_written_read_shuffled_and_verified(
     tmp_path_factory: pytest.TempPathFactory, group: Path
 ) -> None:

@@ -173,7 +173,7 @@ def truth(world: World, seed: int = 1) -> dict[str, float]:
     """The figures that infinitely many rows and seeds would have, nearly: 40 draws of 50,000 rows."""
     rng = np.random.default_rng(seed)
     large = replace(world, rows=50_000, seeds=5)
-    drawn = [dict(intervals(judged(large.draw(rng), resamples=2))) for _ in range(40)]
+    drawn = [dict(intervals(judged(large.draw(rng), resamples=2))) for _ in range(20)]
     squared = ("ece", "class_ece")
     found = {}
     for name in drawn[0]:

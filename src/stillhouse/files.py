@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import StoppedError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write beside the target, fsync, rename over it, and fsync the folder: a kill leaves the old file or the new.
 
     Raises:
-        StillhouseError: the disk is full or the folder cannot be written; what was there before is untouched.
+        StoppedError: the disk is full or the folder cannot be written; what was there before is untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -34,9 +34,9 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> StillhouseError:
+def cannot_write(path: Path, error: OSError) -> StoppedError:
     """The one error for a full disk or a folder that cannot be written."""
-    return StillhouseError(
+    return StoppedError(
         f"Cannot write {path}: {error.strerror or error}. What was written before is whole; "
         "make room or choose another [output] dir, then run the same command again to resume."
     )

@@ -33,7 +33,7 @@ class Data(Section):
     name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer.")
     path: Path | None = Field(None, description="A table: .csv, .tsv or .parquet.")
     arrays: Path | None = Field(None, description="An .npz file with the keys x (rows first) and y.")
-    target: str | None = Field(None, description="The column of a table that holds the label (empty: unlabelled row).")
+    target: str | None = Field(None, description="Column of the label, by name or number; an empty cell is an unlabelled row.")
     header: bool | None = Field(None, description="Whether a CSV's first line names the columns; found by looking.")
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
     types: dict[str, Literal["numeric", "categorical"]] = Field({}, description="Column types, where looking errs.")

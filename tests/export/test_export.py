@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import StillhouseError, UsageError
-from stillhouse.export import export
+from stillhouse.exporting import export
 
 METADATA = {"classes": json.dumps(["a", "b", "ç"]), "encoder": json.dumps({"mean": 0.5})}
 
@@ -217,7 +217,7 @@ from pathlib import Path
 sys.modules["onnxruntime"] = None
 import torch
 from stillhouse.errors import UsageError
-from stillhouse.export import export
+from stillhouse.exporting import export
 try:
     export(torch.nn.Linear(2, 2), torch.zeros(1, 2), Path({str(tmp_path / "s.onnx")!r}), format="onnx", metadata={{}})
 except UsageError as error:

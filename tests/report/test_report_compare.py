@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stillhouse.errors import UsageError
-from stillhouse.report import compare, write
+from stillhouse.reporting import compare, write
 from tests.report.markup import parsed
 
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stillhouse.report.charts import Point, Series, confusion, curves, interval_row, row_scale, scatter
-from stillhouse.report.figures import Interval
-from stillhouse.report.png import as_bytes, encode
-from stillhouse.report.svg import Axis, Drawing, Scale
-from stillhouse.report.wording import arm, decimal, percent, points
+from stillhouse.reporting.charts import Point, Series, confusion, curves, interval_row, row_scale, scatter
+from stillhouse.reporting.figures import Interval
+from stillhouse.reporting.png import as_bytes, encode
+from stillhouse.reporting.svg import Axis, Drawing, Scale
+from stillhouse.reporting.wording import arm, decimal, percent, points
 from tests.report.markup import Markup
 
 finite = st.floats(-1e9, 1e9)

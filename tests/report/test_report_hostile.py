@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillhouse.report import compare, write
+from stillhouse.reporting import compare, write
 from tests.report.browser import Page
 from tests.report.markup import parsed
 

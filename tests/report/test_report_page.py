@@ -15,10 +15,10 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from stillhouse.errors import DamagedError, UsageError
-from stillhouse.report import write
+from stillhouse.reporting import write
 from tests.report.markup import parsed
 
-CSS = files("stillhouse.report") / "templates" / "style.css"
+CSS = files("stillhouse.reporting") / "templates" / "style.css"
 
 
 @pytest.fixture
@@ -252,6 +252,6 @@ def test_text_has_aa_contrast_and_marks_can_be_seen(scheme: int) -> None:
 
 
 def test_importing_the_report_loads_no_template_engine() -> None:
-    code = "import sys, stillhouse.report; print('jinja2' in sys.modules, 'matplotlib' in sys.modules)"
+    code = "import sys, stillhouse.reporting; print('jinja2' in sys.modules, 'matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

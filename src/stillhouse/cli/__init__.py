@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from stillhouse.cli import commands
+from stillhouse.cli import commands, shared
 from stillhouse.cli.stores import store
 from stillhouse.errors import StillhouseError, UsageError
 
 DEBUG = "STILLHOUSE_DEBUG"
-INTERRUPTED, TERMINATED, PIPE_CLOSED = 128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGPIPE
+INTERRUPTED, TERMINATED, PIPE_CLOSED = 130, 143, 141  # 128 + SIGINT, SIGTERM, SIGPIPE (which Windows lacks)
 STOPPED = "stopped: what was finished is kept, and the same command continues."
 
 
@@ -75,9 +75,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the program's name; default: that of this process.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    before = signal.signal(signal.SIGTERM, _terminate)
+    shared.typed.set(given)
     try:
-        app.meta(arguments if arguments is None else list(arguments))
+        return _run(given)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(arguments: list[str]) -> int:
+    """Call the command, and turn whatever ends it into an exit code and a line on standard error."""
+    try:
+        app.meta(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit

@@ -6,6 +6,7 @@ import json as jsonlib
 import shlex
 import sys
 import tomllib
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from stillhouse.pipeline import Run
 
+typed: ContextVar[list[str]] = ContextVar("typed")  # what follows the program's name, set by ``main``
 PLAIN_WIDTH = 120  # columns of a table in a file or a pipe, which have no width of their own
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Data alone on standard output, as JSON.")]
@@ -26,14 +28,18 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Data alone on
 
 def command_line() -> str:
     """The command as it was typed: what the report says reproduces the run."""
-    return shlex.join(["stillhouse", *sys.argv[1:]])
+    return shlex.join(["stillhouse", *typed.get()])
 
 
 def console() -> Console:
     """Standard output with tables, colours where it is a terminal, and words kept whole."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704  # the BrokenPipeError being handled: ``main`` gives it its exit code, rich would exit 1
+
+    return Screen(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def say(text: str) -> None:

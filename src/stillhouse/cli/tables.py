@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from stillhouse.report import wording
+from stillhouse.reporting import wording
 
 if TYPE_CHECKING:
     from stillhouse.methods.base import Paper

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from stillhouse.data import Rows, Stream, Views
 from stillhouse.engine.checkpoint import NAME, load_checkpoint, save_checkpoint
 from stillhouse.engine.meter import Meter, gradient_norms, shares
 from stillhouse.engine.optim import lr_at, make_optimiser, set_lr
+from stillhouse.engine.placement import placement
 from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step, label_loss
 from stillhouse.errors import StillhouseError
@@ -76,12 +76,11 @@ def fit(
         StillhouseError: the loss is no longer finite; the last good checkpoint is kept.
         KeyboardInterrupt, SystemExit: a signal came; the state was saved first.
     """
-    # One device: Fabric gives the device and the arithmetic, and nothing is wrapped, so nothing is paid for.
-    fabric = Fabric(devices=1, precision=budget.precision)
-    step.to(fabric.device).train()
+    device, arithmetic = placement(budget.precision)
+    step.to(device).train()
     if any(isinstance(m, nn.Conv2d) for m in step.modules()):
         step.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
-    inputs, targets = rows.inputs.to(fabric.device), rows.targets.to(fabric.device)
+    inputs, targets = rows.inputs.to(device), rows.targets.to(device)
     student = [p for p in step.student.parameters() if p.requires_grad]
     optimiser = make_optimiser(step, lr=budget.lr, weight_decay=budget.weight_decay)
     checkpoint = folder / NAME
@@ -101,7 +100,7 @@ def fit(
             batch = Batch(views.apply(inputs[chosen], chosen, view), targets[chosen], chosen, view)
             set_lr(optimiser, lr_at(index, budget.steps, budget.lr))
             step.set_progress(index / budget.steps)
-            with fabric.autocast():
+            with arithmetic():
                 terms = step(batch, answer(batch) if answer else None)
                 loss = torch.stack(list(terms.values())).sum()
             logs = done % budget.log_every == 0 or done == budget.steps
@@ -114,7 +113,7 @@ def fit(
                 line = log_line(meter, norms) | {"step": done, "lr": optimiser.param_groups[0]["lr"]}
                 if not math.isfinite(line["loss"]):
                     raise diverged(done, checkpoint, budget.lr)
-                log.write(line | (watch(step.student, valid) if valid is not None and len(valid.targets) else {}))
+                log.write(line | (watch(step.shipped(), valid) if valid is not None and len(valid.targets) else {}))
             if stop.received is not None or (done % budget.checkpoint_every == 0 and done < budget.steps):
                 save(done)
             stop.raise_if_received()

@@ -62,8 +62,12 @@ class Step(nn.Module):
             method.progress = progress
 
     def deployed(self) -> nn.Module:
-        """What ships: the student, and with it only what a method declares part of it."""
+        """What ships, when training is over: the taps are taken off."""
         self.taps.close()
+        return self.shipped()
+
+    def shipped(self) -> nn.Module:
+        """The student, and with it only what a method declares part of it."""
         student = self.student
         for method in self.methods:
             assert isinstance(method, Method)

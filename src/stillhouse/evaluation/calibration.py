@@ -24,7 +24,8 @@ class SquaredError(NamedTuple):
     """An estimate of a mean squared calibration gap."""
 
     value: float  # without bias; may be negative
-    components: Floats  # (N,): first-order effect of each row, centred
+    plug_in: float  # with the bias of the noise in the bins' gaps
+    components: Floats  # (N,): first-order effect of each row on the plug-in, centred
     noise: float  # variance that the noise of the bins' gaps alone gives, where all true gaps are 0
 
 
@@ -52,7 +53,8 @@ def squared_error(confidence: Floats, correct: Floats, bins: int = BINS) -> Squa
     weight = np.where(used, counts / rows, 0.0)
     plug_in = float((weight * gap**2).sum())
     components = np.where(used[which], gap[which] * (2 * gaps - gap[which]) - plug_in, 0.0)
-    return SquaredError(plug_in - float((weight * noise).sum()), components, float(2 * (weight**2 * noise**2).sum()))
+    value, second = plug_in - float((weight * noise).sum()), float(2 * (weight**2 * noise**2).sum())
+    return SquaredError(value, plug_in, components, second)
 
 
 def plain_error(confidence: Floats, correct: Floats, bins: int = BINS) -> float:
@@ -73,26 +75,43 @@ def class_squared_error(log_probs: Floats, targets: Integers, bins: int = BINS) 
 
 def average(errors: Sequence[SquaredError]) -> SquaredError:
     """The mean of several errors on the same rows; their noise is taken as fully correlated."""
-    values, components, noises = zip(*errors, strict=True)
-    return SquaredError(float(np.mean(values)), np.mean(components, axis=0), float(np.mean(np.sqrt(noises)) ** 2))
+    values, plug_ins, components, noises = zip(*errors, strict=True)
+    noise = float(np.mean(np.sqrt(noises)) ** 2)
+    return SquaredError(float(np.mean(values)), float(np.mean(plug_ins)), np.mean(components, axis=0), noise)
 
 
 def root_interval(errors: Sequence[SquaredError], confidence: float) -> Interval:
-    """Root of the mean squared error over seeds, with a t interval on the squared scale.
+    """Root of the mean squared error over seeds, with a score interval on the squared scale.
 
-    The variance over rows is that of the components, averaged over the seeds, since seeds share their rows. To first
-    order it holds the noise term twice where it should be once, and it is at least that term.
+    The squared error is an average of squares, so its variance grows with the true value: it is taken as the noise of
+    the bins plus a part in proportion to the value, and the interval holds the values from which the estimate is not
+    further than Student's t allows, as Wilson's does for a share. The proportion is that of the plug-in, whose rows'
+    components are averaged over the seeds first, since seeds share their rows.
     """
     from scipy.special import stdtrit
 
     values, together = np.array([e.value for e in errors]), average(errors)
     rows = len(together.components)
-    by_rows = max(float(together.components.var() / rows) - together.noise, together.noise)
     by_seeds = float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
-    parts = satterthwaite(by_rows, by_seeds, rows, len(values))
-    half = float(stdtrit(parts.df, (1 + confidence) / 2)) * parts.error
-    low, value, high = np.sqrt(np.maximum(together.value + np.array([-half, 0.0, half]), 0.0))
-    return Interval(float(value), float(low), float(high))
+    parts = satterthwaite(float(together.components.var() / rows), by_seeds, rows, len(values))
+    slope = parts.error**2 / together.plug_in if together.plug_in > 0 else 0.0
+    t = float(stdtrit(parts.df, (1 + confidence) / 2))
+    centre = together.value + t**2 * slope / 2
+    half = np.sqrt(max(centre**2 - together.value**2, 0.0) + t**2 * together.noise)
+    least = centre - half if _miscalibrated(together, (1 - confidence) / 2) else 0.0
+    low, value, high = np.sqrt(np.maximum([least, together.value, centre + half], 0.0))
+    return Interval(float(value), min(float(low), float(value)), float(high))
+
+
+def _miscalibrated(error: SquaredError, level: float) -> bool:
+    """Whether the plug-in is beyond what noise gives: a sum of squares, so chi-squared in shape, not normal."""
+    from scipy.special import chdtrc
+
+    expected = error.plug_in - error.value
+    if not (expected > 0 and error.noise > 0):
+        return error.plug_in > 0
+    df = 2 * expected**2 / error.noise
+    return bool(chdtrc(df, df * error.plug_in / expected) <= level)
 
 
 def reliability_curve(nets: Sequence[Floats], targets: Integers, confidence: float) -> list[dict[str, Any]]:

@@ -67,8 +67,9 @@ def _balanced_accuracy(hits: Floats, targets: Integers) -> Floats:
     counts = np.bincount(targets)
     recall = np.bincount(targets, hits) / np.maximum(counts, 1)
     present = int((counts > 0).sum())
-    effect: Floats = (hits - recall[targets]) / counts[targets]
-    return recall.sum() / present + len(hits) / present * effect
+    effect = (hits - recall[targets]) / counts[targets]
+    components: Floats = recall.sum() / present + len(hits) / present * effect
+    return components
 
 
 def _macro_f1(hits: Floats, targets: Integers, predicted: Integers, classes: int) -> Floats:
@@ -76,8 +77,9 @@ def _macro_f1(hits: Floats, targets: Integers, predicted: Integers, classes: int
     both = np.bincount(targets, minlength=classes) + np.bincount(predicted, minlength=classes)
     present, size = int((both > 0).sum()), np.maximum(both, 1)
     f1 = 2 * np.bincount(targets, hits, classes) / size
-    effect: Floats = 2 * hits / size[targets] - f1[targets] / size[targets] - f1[predicted] / size[predicted]
-    return f1.sum() / present + len(hits) / present * effect
+    effect = 2 * hits / size[targets] - f1[targets] / size[targets] - f1[predicted] / size[predicted]
+    components: Floats = f1.sum() / present + len(hits) / present * effect
+    return components
 
 
 def _auc(scores: Floats, targets: Integers) -> Statistic:

@@ -31,6 +31,8 @@ def log_probabilities(logits: Tensor, temperature: float | Tensor = 1.0) -> Tens
     if not temperature > 0:
         raise UsageError(f"temperature = {float(temperature)}: it divides the logits. Set it above 0.")
     ruled_out = logits == -math.inf
+    if not ruled_out.any():  # nearly always; the two fills and their gradients would be half of the work
+        return torch.log_softmax(logits / temperature, -1)
     log_p = torch.log_softmax(logits.masked_fill(ruled_out, RULED_OUT) / temperature, -1)
     return log_p.masked_fill(ruled_out, LOG_ZERO)
 

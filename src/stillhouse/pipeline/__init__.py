@@ -5,6 +5,6 @@ from stillhouse.pipeline.door import demo, distill, label
 from stillhouse.pipeline.judging import evaluate
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.shipping import export, predict
-from stillhouse.report import write as write_report
+from stillhouse.reporting import write as write_report
 
 __all__ = ["Deployed", "Run", "demo", "distill", "evaluate", "export", "label", "load", "predict", "write_report"]

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import UsageError
+from stillhouse.files import write_npz
 from stillhouse.pipeline.ingredients import Ingredients, gather
 from stillhouse.pipeline.judging import Judge
 from stillhouse.pipeline.run import Run, locked, open_run
@@ -60,6 +61,7 @@ def distill(
     with locked(resolved.output.dir):
         have = gather(resolved, teacher=teacher, student=student, data=data, allow_code=allow_code)
         run = open_run(resolved, command=command or python_command(), parts=have.parts)
+        write_split(run, have)
         trainer, arms = plan_fits(run, resolved, have)
         trainer.train(arms, accept_teacher=accept_teacher)
         Judge(run, resolved, have, trainer, arms).judge()
@@ -122,6 +124,13 @@ def plan_fits(run: Run, recipe: Recipe, have: Ingredients) -> tuple[Trainer, lis
         teachings.append(Teaching(run, recipe, have, "teacher_same", same))
     trainer = Trainer(run, recipe, have, teachings)
     return trainer, make_arms(recipe, have, same_teacher=len(teachings) == 2)
+
+
+def write_split(run: Run, have: Ingredients) -> None:
+    """Which source rows are for what."""
+    drawn = have.data.split
+    parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}
+    write_npz(run.folder / "split.npz", parts)
 
 
 def python_command() -> str:

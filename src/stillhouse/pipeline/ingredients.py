@@ -54,7 +54,8 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
         UsageError: the recipe names what does not exist, or code without leave.
         RejectedError: the data cannot be used.
     """
-    prepared, parts = gather_data(recipe, data)
+    # The user's own module gets the user's own numbers; nets of ours get standardised ones.
+    prepared, parts = gather_data(recipe, data, as_is=teacher is not None or student is not None)
     views = Views(
         recipe.views.policy,
         recipe.views.count if recipe.views.policy != "none" else 1,
@@ -88,14 +89,14 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
     return Ingredients(prepared, views, make, card, lambda: make_methods(entries), teacher, parts)
 
 
-def gather_data(recipe: Recipe, data: Any) -> tuple[Prepared, dict[str, str]]:
+def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, dict[str, str]]:
     """The rows, from the recipe's [data] or from the user's own datasets."""
     wanted = recipe.data
     if data is not None:
         train, valid, test = data
         source, own = from_torch(train, valid, test, classes=wanted.classes)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
-        return prepare(source, own), {"data": source.fingerprint()}
+        return prepare(replace(source, as_is=as_is), own), {"data": source.fingerprint()}
     given = [wanted.name, wanted.path, wanted.arrays]
     if sum(g is not None for g in given) != 1:
         raise UsageError('[data] needs exactly one of name, path, arrays; for instance `[data] name = "digits"`.')

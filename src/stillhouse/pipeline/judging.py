@@ -39,8 +39,9 @@ class Judge:
         if not (self.run.folder / "costs.json").exists():  # written last
             students = len(self.arms) * len(self.recipe.training.seeds)
             with self.run.timed("evaluate"), stage("evaluation on the test rows", students, "students") as advance:
-                valid = self.predict(self.have.data.valid.inputs, "valid", lambda n: None)
-                valid.save(self.run.folder / VALID)
+                if len(self.have.data.valid.targets):
+                    valid = self.predict(self.have.data.valid.inputs, "valid", lambda n: None)
+                    valid.save(self.run.folder / VALID)
                 test = self.predict(self.have.data.test.inputs, "test", advance)
                 test.save(self.run.folder / TEST)
                 self.ship(test)
@@ -116,8 +117,7 @@ class Judge:
 
 def predict_net(net: nn.Module, inputs: Tensor) -> np.ndarray:
     """Log-probabilities float32 (N, C)."""
-    parts = [log_proba(net, part).numpy() for part in torch.split(inputs, 1024)] if len(inputs) else []
-    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+    return np.concatenate([log_proba(net, part).numpy() for part in torch.split(inputs, 1024)])
 
 
 def gallery(source: Source, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -133,7 +133,6 @@ def evaluate(folder: Path) -> dict[str, Any]:
     """Judge a run from its predictions; needs neither data nor model. Writes and returns ``scores.json``."""
     run, recipe = Run(folder), read(folder / "recipe.toml")
     costs = read_json(folder / "costs.json")
-    valid = Predictions.load(folder / VALID)
     scores = score(
         Predictions.load(folder / TEST),
         saw=run.record["saw"],
@@ -144,7 +143,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         confidence=recipe.evaluation.confidence,
         margin=recipe.evaluation.margin,
         resamples=recipe.evaluation.resamples,
-        valid=valid if len(valid.targets) else None,
+        valid=Predictions.load(folder / VALID) if (folder / VALID).exists() else None,
     )
     write_json(folder / "scores.json", scores)
     return scores

@@ -55,12 +55,12 @@ class Run:
 
     def report(self) -> Path:
         """Write the report anew from the files of the folder."""
-        from stillhouse.report import write
+        from stillhouse.reporting import write
 
         return write(self.folder)
 
     def export(self, format: str = "onnx") -> Path:
-        """Write the student for serving; see ``stillhouse.export``."""
+        """Write the student for serving; see ``stillhouse.exporting``."""
         from stillhouse.pipeline.shipping import export
 
         return export(self.folder, format)

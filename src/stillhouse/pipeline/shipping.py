@@ -23,7 +23,7 @@ def export(folder: Path, format: str = "onnx") -> Path:
     """
     import json
 
-    from stillhouse.export import export as write
+    from stillhouse.exporting import export as write
 
     run = Run(folder)
     if format not in ("onnx", "safetensors"):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillhouse.report.charts import Point, scatter, swatch
-from stillhouse.report.figures import interval
-from stillhouse.report.folder import RunFiles
-from stillhouse.report.summary import TABLE
-from stillhouse.report.svg import Axis
-from stillhouse.report.wording import arm, count, decimal, milliseconds, number, percent, short
+from stillhouse.reporting.charts import Point, scatter, swatch
+from stillhouse.reporting.figures import interval
+from stillhouse.reporting.folder import RunFiles
+from stillhouse.reporting.summary import TABLE
+from stillhouse.reporting.svg import Axis
+from stillhouse.reporting.wording import arm, count, decimal, milliseconds, number, percent, short
 
 COSTS = (("ms_1", "milliseconds for 1 row"), ("parameters", "parameters"))
 

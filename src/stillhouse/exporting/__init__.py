@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import UsageError, nearest
-from stillhouse.export import graph, weights
+from stillhouse.exporting import graph, weights
 
 FORMATS: dict[str, Callable[[nn.Module, Tensor, Path, Mapping[str, str]], None]] = {
     "onnx": graph.write,

@@ -1,6 +1,6 @@
 """From a run folder to one self-contained page: ``write`` for a run, ``compare`` for several side by side."""
 
-from stillhouse.report.compare import compare
-from stillhouse.report.page import write
+from stillhouse.reporting.compare import compare
+from stillhouse.reporting.page import write
 
 __all__ = ["compare", "write"]

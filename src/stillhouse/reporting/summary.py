@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillhouse.report.charts import axis_row, interval_row, row_scale, swatch
-from stillhouse.report.figures import (
+from stillhouse.reporting.charts import axis_row, interval_row, row_scale, swatch
+from stillhouse.reporting.figures import (
     SHARES,
     Interval,
     between,
@@ -17,9 +17,9 @@ from stillhouse.report.figures import (
     tone,
     within,
 )
-from stillhouse.report.folder import RunFiles
-from stillhouse.report.svg import Scale
-from stillhouse.report.wording import (
+from stillhouse.reporting.folder import RunFiles
+from stillhouse.reporting.svg import Scale
+from stillhouse.reporting.wording import (
     ABSENT,
     arm,
     count,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stillhouse.report.figures import Interval
-from stillhouse.report.svg import Axis, Drawing, Scale, frame, padded
-from stillhouse.report.wording import Arm, count, percent
+from stillhouse.reporting.figures import Interval
+from stillhouse.reporting.svg import Axis, Drawing, Scale, frame, padded
+from stillhouse.reporting.wording import Arm, count, percent
 
 WIDTH, HEIGHT = 420.0, 270.0  # of a framed chart: legible when a phone shows it at nine tenths
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 26.0, 44.0

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.report.charts import probabilities_row
-from stillhouse.report.folder import Answers, Array, Gallery, RunFiles, plain
-from stillhouse.report.png import as_bytes, data_uri
-from stillhouse.report.wording import percent
+from stillhouse.reporting.charts import probabilities_row
+from stillhouse.reporting.folder import Answers, Array, Gallery, RunFiles, plain
+from stillhouse.reporting.png import as_bytes, data_uri
+from stillhouse.reporting.wording import percent
 
 MOST_ROWS, MOST_CLASSES, MOST_COLUMNS, MOST_CHARACTERS = 24, 4, 12, 2000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.report.wording import ABSENT, MINUS, decimal, number, percent, signed
-from stillhouse.report.wording import points as in_points
+from stillhouse.reporting.wording import ABSENT, MINUS, decimal, number, percent, signed
+from stillhouse.reporting.wording import points as in_points
 
 # Measures that are shares of one: written in per cent, their differences in points.
 SHARES = frozenset(

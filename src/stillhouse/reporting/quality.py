@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.report.charts import axis_row, bar_row, confusion, row_scale, swatch
-from stillhouse.report.figures import Interval, between, cell, interval, p_value, spelled, tick, tone
-from stillhouse.report.folder import Answers, Array, RunFiles
-from stillhouse.report.summary import confidence
-from stillhouse.report.wording import ABSENT, arm, count, decimal, in_order, measure, percent, points
+from stillhouse.reporting.charts import axis_row, bar_row, confusion, row_scale, swatch
+from stillhouse.reporting.figures import Interval, between, cell, interval, p_value, spelled, tick, tone
+from stillhouse.reporting.folder import Answers, Array, RunFiles
+from stillhouse.reporting.summary import confidence
+from stillhouse.reporting.wording import ABSENT, arm, count, decimal, in_order, measure, percent, points
 
 PICTURED = ("teacher", "distilled")  # whose confusion is drawn
 MOST_CLASSES = 60  # beyond, a confusion matrix has cells too small to see: the list of mistakes stands alone

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillhouse.report.charts import Bin, Series, curves, reliability, swatch
-from stillhouse.report.figures import Interval, cell, interval
-from stillhouse.report.folder import RunFiles
-from stillhouse.report.svg import Axis
-from stillhouse.report.wording import arm, count, measure, percent
+from stillhouse.reporting.charts import Bin, Series, curves, reliability, swatch
+from stillhouse.reporting.figures import Interval, cell, interval
+from stillhouse.reporting.folder import RunFiles
+from stillhouse.reporting.svg import Axis
+from stillhouse.reporting.wording import arm, count, measure, percent
 
 CALIBRATED = ("teacher", "labels_only", "labels_only_tempered", "distilled")
 CALIBRATION = ("ece", "class_ece", "ece_plain")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stillhouse.report import calibration, gallery, provenance, quality, summary, training
-from stillhouse.report.folder import RunFiles, read
-from stillhouse.report.render import page
-from stillhouse.report.wording import count
+from stillhouse.reporting import calibration, gallery, provenance, quality, summary, training
+from stillhouse.reporting.folder import RunFiles, read
+from stillhouse.reporting.render import page
+from stillhouse.reporting.wording import count
 
 
 def write(folder: Path) -> Path:

@@ -12,13 +12,13 @@ from urllib.parse import quote
 import numpy as np
 
 from stillhouse.errors import UsageError
-from stillhouse.report import summary
-from stillhouse.report.charts import axis_row, interval_row, row_scale
-from stillhouse.report.figures import SHARES, between, difference, interval, spelled, tick, tone
-from stillhouse.report.folder import RunFiles, read
-from stillhouse.report.render import page
-from stillhouse.report.summary import TABLE
-from stillhouse.report.wording import ABSENT, arm, count, decimal, measure, milliseconds, percent
+from stillhouse.reporting import summary
+from stillhouse.reporting.charts import axis_row, interval_row, row_scale
+from stillhouse.reporting.figures import SHARES, between, difference, interval, spelled, tick, tone
+from stillhouse.reporting.folder import RunFiles, read
+from stillhouse.reporting.render import page
+from stillhouse.reporting.summary import TABLE
+from stillhouse.reporting.wording import ABSENT, arm, count, decimal, measure, milliseconds, percent
 
 SIDE_BY_SIDE = (("accuracy", TABLE), ("nll", ("teacher", "distilled")), ("agreement", ("distilled",)))
 COSTS = (("parameters", count), ("ms_1", milliseconds), ("ms_64", milliseconds))

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.report.charts import Series, curves, swatch
-from stillhouse.report.folder import RunFiles
-from stillhouse.report.svg import Axis
-from stillhouse.report.wording import Arm, arm, decimal, in_order, number, percent, short
+from stillhouse.reporting.charts import Series, curves, swatch
+from stillhouse.reporting.folder import RunFiles
+from stillhouse.reporting.svg import Axis
+from stillhouse.reporting.wording import Arm, arm, decimal, in_order, number, percent, short
 
 DEAD, DROWNING = 0.01, 0.99  # shares of the gradient norm outside of which a term is called out
 TERM_STYLES = [

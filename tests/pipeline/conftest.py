@@ -1,0 +1,20 @@
+"""One finished run that many tests look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from stillhouse.pipeline import Run, distill
+from stillhouse.recipe import read
+from tests.pipeline.recipes import write_recipe
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The tiny recipe, done without a disturbance, one thread a fit."""
+    torch.set_num_threads(1)
+    folder: Path = tmp_path_factory.mktemp("finished")
+    return distill(read(write_recipe(folder, controls={"same_teacher": True})), command="pytest")

@@ -1,0 +1,82 @@
+"""Real processes, real signals, a real full disk: nothing already computed is lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stillhouse.pipeline import Run
+from tests.pipeline.recipes import command, environment, stillhouse, write_recipe
+
+ARMS = ("labels_only", "distilled", "all_labels", "distilled_same")
+
+
+def student_bits(run: Path) -> dict[str, bytes]:
+    return {
+        f"{arm}/{seed}": (run / "fits" / arm / str(seed) / "model.safetensors").read_bytes()
+        for arm in ARMS
+        for seed in (0, 1)
+    }
+
+
+def start_until(recipe: Path, path: Path) -> subprocess.Popen[str]:
+    """Start the run and wait until it has written a certain file."""
+    process = subprocess.Popen(
+        command("distill", str(recipe)), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    while not path.exists() and process.poll() is None:
+        os.sched_yield()
+    return process
+
+
+@pytest.mark.parametrize(
+    ("until", "number", "code"),
+    [
+        ("teacher/metrics.jsonl", signal.SIGKILL, -signal.SIGKILL),
+        ("store/manifest.json", signal.SIGTERM, 143),
+        ("fits/distilled/0/checkpoint.safetensors", signal.SIGINT, 130),
+        ("fits/distilled/0/metrics.jsonl", signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_stopped_anywhere_and_started_again_the_students_are_the_same_bit_for_bit(
+    until: str, number: int, code: int, tmp_path: Path, finished: Run
+) -> None:
+    recipe = write_recipe(tmp_path, controls={"same_teacher": True})
+    process = start_until(recipe, tmp_path / "run" / until)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate()
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    again = stillhouse("distill", str(recipe))
+    assert again.returncode == 0, again.stderr
+    assert student_bits(tmp_path / "run") == student_bits(finished.folder)
+
+
+def test_a_full_disk_is_one_clear_error_and_the_same_command_resumes(tmp_path: Path, finished: Run) -> None:
+    recipe = write_recipe(tmp_path, controls={"same_teacher": True})
+
+    def limit() -> None:
+        # The kernel refuses to let any file grow past this, as a full disk would.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, 16_000))
+
+    full = stillhouse("distill", str(recipe), preexec_fn=limit)
+    assert full.returncode == 75, full.stderr
+    assert "run the same command again" in full.stderr
+    assert "Traceback" not in full.stderr
+    again = stillhouse("distill", str(recipe))
+    assert again.returncode == 0, again.stderr
+    assert student_bits(tmp_path / "run") == student_bits(finished.folder)
+
+
+def test_a_rate_that_diverges_ends_with_exit_1_and_the_cure(tmp_path: Path) -> None:
+    ended = stillhouse("distill", str(write_recipe(tmp_path, training={"lr": 1e20})))
+    assert ended.returncode == 1
+    assert "diverged" in ended.stderr
+    assert "[training] lr" in ended.stderr

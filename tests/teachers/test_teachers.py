@@ -1,0 +1,197 @@
+"""Teachers answer in inference mode, the same way twice, and honestly about rows they were fitted on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_classification
+from torch import Tensor, nn
+
+from stillhouse.data import Views
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.methods import make
+from stillhouse.store import Store
+from stillhouse.teachers import ModuleTeacher, StoredTeacher, fit_sklearn, label
+from stillhouse.types import Batch, Outputs
+
+KEY = {"preprocessing": "none", "views": "two noisy ones"}
+VIEWS = Views("noise", 2, 0.2, 0)
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3))
+
+
+def inputs(count: int = 50) -> Tensor:
+    return torch.randn(count, 6, generator=torch.Generator().manual_seed(1))
+
+
+def batch(x: Tensor, rows: Tensor | None = None) -> Batch:
+    numbers = torch.arange(len(x)) if rows is None else rows
+    return Batch(x, torch.full((len(x),), -1), numbers, torch.zeros(len(x), dtype=torch.int64))
+
+
+def fill(folder: Path, teacher: ModuleTeacher, dtype: str = "float32") -> Store:
+    return label(teacher, inputs(), VIEWS, folder, key=KEY, dtype=dtype, block_rows=8)
+
+
+def test_a_module_answers_in_eval_mode_even_after_a_wrapper_woke_it() -> None:
+    module = net()
+    teacher = ModuleTeacher(module, 3)
+    before = teacher.outputs(batch(inputs())).logits
+    module.train()
+    again = teacher.outputs(batch(inputs())).logits
+    assert torch.equal(before, again)
+    assert not before.requires_grad
+    assert torch.equal(dict(module.named_buffers())["1.running_mean"], torch.zeros(16))
+
+
+def test_the_stored_answers_are_those_to_the_very_view_the_student_sees(tmp_path: Path) -> None:
+    teacher = ModuleTeacher(net(), 3)
+    store = fill(tmp_path, teacher)
+    rows, views = torch.tensor([3, 3, 49]), torch.tensor([0, 1, 1])
+    seen = VIEWS.apply(inputs()[rows], rows, views)
+    asked = Batch(seen, torch.full((3,), -1), rows, views)
+    told, live = StoredTeacher(store).outputs(asked), teacher.outputs(asked)
+    torch.testing.assert_close(told.logits, live.logits, rtol=1e-6, atol=1e-6)
+    student = Outputs(torch.randn(3, 3))
+    one, other = (sum(make("hinton")(student, t, asked).values()).item() for t in (told, live))
+    assert one == pytest.approx(other, rel=1e-6)
+
+
+def test_half_precision_keeps_three_digits(tmp_path: Path) -> None:
+    teacher = ModuleTeacher(net(), 3)
+    told = StoredTeacher(fill(tmp_path, teacher, "float16")).outputs(batch(inputs()))
+    torch.testing.assert_close(told.logits, teacher.outputs(batch(inputs())).logits, rtol=1e-3, atol=1e-3)
+
+
+def test_hidden_layers_are_stored_beside_the_logits(tmp_path: Path) -> None:
+    module = net()
+    teacher = ModuleTeacher(module, 3, ["0"])
+    told = StoredTeacher(fill(tmp_path, teacher)).outputs(batch(inputs()))
+    assert module[0](inputs()).detach().allclose(told.features["0"], atol=1e-6)
+
+
+def test_a_second_labelling_asks_nothing(tmp_path: Path) -> None:
+    teacher = ModuleTeacher(net(), 3)
+    fill(tmp_path, teacher)
+    asked: list[int] = []
+    label(teacher, inputs(), VIEWS, tmp_path, key=KEY, dtype="float32", block_rows=8, advance=asked.append)
+    assert asked == []
+
+
+def test_a_store_of_another_teacher_is_refused_with_the_reason(tmp_path: Path) -> None:
+    fill(tmp_path, ModuleTeacher(net(), 3))
+    other = net()
+    with torch.no_grad():
+        dict(other.named_parameters())["4.bias"].add_(1.0)
+    with pytest.raises(RejectedError, match="teacher"):
+        fill(tmp_path, ModuleTeacher(other, 3))
+
+
+def test_a_teacher_of_another_number_of_classes_is_refused() -> None:
+    with pytest.raises(RejectedError, match="3 classes, the data have 4"):
+        ModuleTeacher(net(), 4).outputs(batch(inputs()))
+
+
+class Nan(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(x[:, :1] > 1.5, torch.nan, x[:, :3])
+
+
+def test_a_nan_names_its_rows_and_keeps_the_rows_before(tmp_path: Path) -> None:
+    bad = torch.nonzero(inputs()[:, 0] > 1.5).flatten().tolist()
+    assert bad
+    with pytest.raises(RejectedError, match=rf"NaN.*row ids are {bad[0]}") as caught:
+        label(
+            ModuleTeacher(Nan(), 3),
+            inputs(),
+            Views("none", 1, 0.0, 0),
+            tmp_path,
+            key=KEY,
+            dtype="float32",
+            block_rows=4,
+        )
+    assert caught.value.exit_code == 4
+    assert Store.open(tmp_path).rows_done == bad[0] // 4 * 4
+
+
+class Moody(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :3] + torch.rand(1)
+
+
+def test_a_teacher_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RejectedError, match="answers differently"):
+        fill(tmp_path, ModuleTeacher(Moody(), 3))
+
+
+def test_the_fingerprint_follows_the_weights_and_buffers() -> None:
+    one, other = net(), net()
+    assert ModuleTeacher(one, 3).fingerprint() == ModuleTeacher(other, 3).fingerprint()
+    with torch.no_grad():
+        dict(other.named_buffers())["1.running_var"].mul_(1.001)
+    assert ModuleTeacher(one, 3).fingerprint() != ModuleTeacher(other, 3).fingerprint()
+
+
+def labelled() -> tuple[Tensor, Tensor]:
+    x, y = make_classification(300, 8, n_informative=4, n_classes=3, flip_y=0.2, random_state=0)
+    targets = torch.from_numpy(y.astype(np.int64))
+    targets[200:] = -1
+    return torch.from_numpy(x.astype(np.float32)), targets
+
+
+@pytest.mark.parametrize("name", ["extra_trees", "random_forest", "hist_gradient_boosting"])
+def test_rows_it_was_fitted_on_are_answered_out_of_fold(name: str) -> None:
+    x, y = labelled()
+    settings = {"max_iter": 10} if name == "hist_gradient_boosting" else {"n_estimators": 20}
+    teacher = fit_sklearn(name, settings, x, y, classes=3, folds=4, seed=0)
+    told = teacher.outputs(batch(x)).logits.exp()
+    assert told.sum(1).numpy() == pytest.approx(1.0, abs=1e-4)
+    seen, whole = teacher.whole.predict_proba(x.numpy()), told.numpy()
+    # Of its own rows the whole model is nearly sure, noise included; rows it has not seen it answers itself.
+    own = (seen[:200].argmax(1) == y[:200].numpy()).mean()
+    honest = (whole[:200].argmax(1) == y[:200].numpy()).mean()
+    assert own > honest + 0.1
+    np.testing.assert_allclose(whole[200:], seen[200:], atol=1e-5)
+    for row in (0, 57, 199):
+        fold = teacher.fold_of[row]
+        np.testing.assert_allclose(
+            whole[row], teacher.folds[fold].predict_proba(x[row : row + 1].numpy())[0], atol=1e-5
+        )
+    assert teacher.parameters > 0
+
+
+def test_rows_of_other_splits_are_answered_by_the_whole_model() -> None:
+    x, y = labelled()
+    teacher = fit_sklearn("extra_trees", {"n_estimators": 10}, x, y, classes=3, folds=4, seed=0)
+    told = teacher.outputs(batch(x[:5], torch.full((5,), -1))).logits.exp().numpy()
+    np.testing.assert_allclose(told, teacher.whole.predict_proba(x[:5].numpy()), atol=1e-5)
+
+
+def test_a_class_the_trees_have_not_met_gets_no_mass_but_keeps_its_place() -> None:
+    x, y = labelled()
+    y[y == 1] = -1
+    teacher = fit_sklearn("extra_trees", {"n_estimators": 10}, x, y, classes=3, folds=4, seed=0)
+    told = teacher.outputs(batch(x)).logits.exp()
+    assert told[:, 1].max() < 1e-5
+    assert (told[:200].argmax(1)[y[:200] == 2] == 2).float().mean() > 0.5
+
+
+def test_wrong_names_and_settings_of_trees_name_the_nearest() -> None:
+    x, y = labelled()
+    with pytest.raises(UsageError, match="extra_trees"):
+        fit_sklearn("extra_tree", {}, x, y, classes=3, folds=4, seed=0)
+    with pytest.raises(UsageError, match="n_estimators"):
+        fit_sklearn("extra_trees", {"estimators": 3}, x, y, classes=3, folds=4, seed=0)
+
+
+def test_one_labelled_row_of_a_class_cannot_be_left_out() -> None:
+    x, y = labelled()
+    y[3:] = -1
+    with pytest.raises(RejectedError, match="at least two labelled rows"):
+        fit_sklearn("extra_trees", {}, x, y, classes=3, folds=4, seed=0)

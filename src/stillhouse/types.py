@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
@@ -70,11 +69,6 @@ class Teacher(Protocol):
 def count_parameters(module: nn.Module) -> int:
     """Number of learned scalars in a module."""
     return sum(p.numel() for p in module.parameters())
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """Return the tensor in float32, or unchanged where it is wider: losses never do half-precision arithmetic."""
-    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 def logits_of(output: object) -> Tensor:

@@ -16,6 +16,6 @@ def initial_states(run: Run) -> list[dict[str, Tensor]]:
     recipe = read(run.folder / "recipe.toml")
     have = gather(recipe, teacher=None, student=None, data=None, allow_code=False)
     trainer, arms = plan_fits(run, recipe, have)
-    answers = {t.arm: StoredTeacher(t.store()) for t in trainer.teachings.values()}
+    answers = {t.arm: StoredTeacher(t.ask(lambda rows: None)) for t in trainer.teachings.values()}
     steps = [trainer.step(arm, 1, answers.get(arm.teacher or "")) for arm in arms]
     return [{k: v.clone() for k, v in step.student.state_dict().items()} for step in steps]

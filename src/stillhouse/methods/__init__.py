@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -17,7 +18,13 @@ ENTRY_POINTS = "stillhouse.methods"  # other packages: name = "package.module", 
 def names() -> list[str]:
     """All methods, sorted: the files of this folder and the entry points of other packages."""
     own = {m.name for m in pkgutil.iter_modules(__path__) if m.name != "base"}
-    return sorted(own | {e.name for e in entry_points(group=ENTRY_POINTS)})
+    return sorted(own | set(outside()))
+
+
+@cache
+def outside() -> dict[str, str]:
+    """Methods of other packages: name to module. Asked once, since every installed package is looked through."""
+    return {e.name: e.value for e in entry_points(group=ENTRY_POINTS)}
 
 
 def get(name: str) -> type[Method]:
@@ -28,8 +35,7 @@ def get(name: str) -> type[Method]:
     """
     if name not in names():
         raise UsageError(f"There is no method {name!r}.{nearest(name, names())} `stillhouse methods` lists all.")
-    outside = {e.name: e.value for e in entry_points(group=ENTRY_POINTS)}
-    module = importlib.import_module(outside.get(name, f"{__name__}.{name}"))
+    module = importlib.import_module(outside().get(name, f"{__name__}.{name}"))
     method: type[Method] = module.METHOD
     return method
 
@@ -37,7 +43,8 @@ def get(name: str) -> type[Method]:
 def settings(method: type[Method]) -> dict[str, Any]:
     """Return the hyper-parameters of a method with their defaults (``inspect.Parameter.empty`` where required)."""
     parameters = inspect.signature(method.__init__).parameters.values()
-    return {p.name: p.default for p in parameters if p.name != "self"}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {p.name: p.default for p in parameters if p.name != "self" and p.kind in named}
 
 
 def make(name: str, **given: Any) -> Method:

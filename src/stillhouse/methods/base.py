@@ -29,9 +29,9 @@ class Method(nn.Module):
 
     paper: ClassVar[Paper]
     family: ClassVar[str]  # "logit", "divergence", "feature", "relation", "contrast", "transformer", "embedding"
-    needs: ClassVar[frozenset[str]]  # of {"logits", "features", "embedding", "targets"}
-    batch_coupled: ClassVar[bool] = False  # True where a row's loss depends on the other rows of its batch
-    perfect_is_zero: ClassVar[bool] = True  # False where the least value is an entropy or has learned variance
+    needs: frozenset[str]  # of {"logits", "features", "embedding", "targets"}
+    batch_coupled: bool = False  # True where a row's loss depends on the other rows of its batch
+    perfect_is_zero: bool = True  # False where the least value is an entropy or has learned variance
     student_layers: tuple[str, ...] = ()  # tap paths this instance reads from the student
     teacher_layers: tuple[str, ...] = ()  # and from the teacher; the store keeps them beside the logits
     progress: float = 0.0  # share of the training done, set by the engine before each step: for warm-ups

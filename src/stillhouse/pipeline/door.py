@@ -14,8 +14,9 @@ from stillhouse.files import write_npz
 from stillhouse.pipeline.ingredients import Ingredients, gather
 from stillhouse.pipeline.judging import Judge
 from stillhouse.pipeline.run import Run, locked, open_run
-from stillhouse.pipeline.teaching import Teaching, only, visible_labels
+from stillhouse.pipeline.teaching import Teaching, only, teach_all, visible_labels
 from stillhouse.pipeline.training import Trainer, make_arms
+from stillhouse.pipeline.workers import default_workers
 from stillhouse.recipe import Recipe, merge, parse, read, read_table_text
 
 
@@ -79,7 +80,8 @@ def label(recipe: Recipe, *, command: str | None = None, allow_code: bool = Fals
         have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
         run = open_run(recipe, command=command or python_command(), parts=have.parts)
         trainer, _ = plan_fits(run, recipe, have)
-        store = trainer.teachings["teacher"].store()
+        workers = recipe.training.workers or default_workers()
+        store = teach_all(run, [trainer.teachings["teacher"]], workers)["teacher"]
     folder = str(run.folder / "store")
     return {"store": folder, "rows": store.rows, "views": store.views, "bytes": store.nbytes}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import torch
 import xxhash
 from torch import Tensor, nn
 
-from stillhouse import students
 from stillhouse.data import Rows, Stream
-from stillhouse.engine import CHECKPOINT, Step, fit, read_weights, tensor_state, write_weights
+from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.ingredients import CODE, Ingredients, budget_of, net_maker
-from stillhouse.pipeline.progress import stage
+from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.workers import run_all
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
 from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher, fit_sklearn, label
@@ -42,9 +43,9 @@ class Teaching:
         self.layers = sorted({path for _, m, _ in have.make_methods() for path in m.teacher_layers})
 
     @property
-    def title(self) -> str:
-        """How progress names it."""
-        return "teacher" if self.arm == "teacher" else "teacher on the same labels"
+    def name(self) -> str:
+        """The kind of model that teaches, by its name in the recipe."""
+        return self.recipe.teacher.name or default_teacher(self.have.data.train.inputs)
 
     @property
     def labels_seen(self) -> int | None:
@@ -56,105 +57,97 @@ class Teaching:
         """Whether it came ready, from Python or from a file."""
         return self.arm == "teacher" and (self.have.teacher is not None or self.recipe.teacher.file is not None)
 
+    @property
+    def trains_net(self) -> bool:
+        """Whether a net is to be trained here, which an earlier, interrupted run has not finished."""
+        ready = self.handed_over or self.name in SKLEARN_NAMES
+        return not ready and not (self.folder / WEIGHTS).exists()
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What training a net here may spend."""
+        return budget_of(self.recipe.teacher.training, len(self.have.data.train.targets))
+
     @cached_property
     def teacher(self) -> Teacher:
-        """The teacher: given, loaded, or trained now."""
+        """The teacher: given, loaded, fitted now (trees), or trained before (nets)."""
+        section, classes = self.recipe.teacher, self.have.classes
         if self.have.teacher is not None and self.arm == "teacher":
-            return ModuleTeacher(self.have.teacher, self.have.classes, self.layers)
-        section, train = self.recipe.teacher, self.have.data.train
-        name = section.name or default_teacher(train.inputs)
-        if name in SKLEARN_NAMES:
-            with self.run.timed(f"train {self.arm}"), stage(f"{self.title}: {name}", 1, "fit") as advance:
+            return ModuleTeacher(self.have.teacher, classes, self.layers)
+        if self.name in SKLEARN_NAMES:
+            inputs, seed = self.have.data.train.inputs, self.recipe.data.seed
+            with self.run.timed("train teachers"), stage(f"{self.arm}: {self.name}", 1, "fit") as advance:
                 fitted = fit_sklearn(
-                    name,
-                    section.settings,
-                    train.inputs,
-                    self.visible,
-                    classes=self.have.classes,
-                    folds=section.folds,
-                    seed=self.recipe.data.seed,
+                    self.name, section.settings, inputs, self.visible, classes=classes, folds=section.folds, seed=seed
                 )
                 advance(1)
             return fitted
-        if section.file is not None and self.arm == "teacher":
-            return ModuleTeacher(self.load_file(name, section.file), self.have.classes, self.layers)
-        return ModuleTeacher(self.train_net(name), self.have.classes, self.layers)
+        file = section.file if section.file is not None and self.arm == "teacher" else self.folder / WEIGHTS
+        return ModuleTeacher(self.load_file(file), classes, self.layers)
 
     @property
     def module(self) -> nn.Module:
         """The teacher as a module from inputs to logits, for the cost table."""
         return self.teacher.module if isinstance(self.teacher, ModuleTeacher) else AsModule(self.teacher)
 
-    def net(self, name: str) -> nn.Module:
+    def net(self) -> nn.Module:
         """A fresh net of the recipe's kind."""
-        shape = tuple(self.have.data.train.inputs.shape[1:])
-        return net_maker(name, self.recipe.teacher.settings, shape, self.have.classes, name.startswith(CODE))()
+        shape, settings = tuple(self.have.data.train.inputs.shape[1:]), self.recipe.teacher.settings
+        return net_maker(self.name, settings, shape, self.have.classes, allow_code=self.name.startswith(CODE))()
 
-    def load_file(self, name: str, file: Path) -> nn.Module:
+    def load_file(self, file: Path) -> nn.Module:
         """A ready teacher's weights."""
         if not file.exists():
             raise UsageError(f"[teacher] file = {str(file)!r} does not exist. Give the path of a .safetensors file.")
-        net = self.net(name)
+        net = self.net()
         try:
             net.load_state_dict(read_weights(file)[0])
         except RuntimeError as error:
             raise RejectedError(
-                f"{file} does not hold weights of {name!r} with these settings for {self.have.classes} classes: "
+                f"{file} does not hold weights of {self.name!r} with these settings for {self.have.classes} classes: "
                 f"{str(error).splitlines()[-1].strip()} Give the right `[teacher] name` and `settings`."
             ) from error
         return net
 
-    def train_net(self, name: str) -> nn.Module:
-        """Train it on the labels it may see; or take up what an earlier, interrupted run left."""
+    def train(self, advance: Advance) -> None:
+        """Train the net on the labels it may see, and leave its weights in the run folder."""
         torch.manual_seed(self.recipe.data.seed)
-        net, weights = self.net(name), self.folder / WEIGHTS
-        if weights.exists():
-            net.load_state_dict(read_weights(weights)[0])
-            return net.eval()
-        data, training = self.have.data, self.recipe.teacher.training
-        seen = torch.nonzero(self.visible >= 0).flatten()
-        budget = budget_of(training, len(data.train.targets))
-        stream = Stream(seen, batch_size=budget.batch_size, seed=self.recipe.data.seed, views=self.have.views.count)
-        with self.run.timed(f"train {self.arm}"), stage(f"{self.title}: training", budget.steps, "steps") as advance:
-            trained = fit(
-                Step(net, label_smoothing=training.label_smoothing),
-                Rows(data.train.inputs, self.visible),
-                stream,
-                self.have.views,
-                budget,
-                folder=self.folder,
-                identity=f"{self.run.record['digest']}/{self.arm}",
-                valid=data.valid,
-                tags={"arm": self.arm, "seed": "-"},
-                advance=advance,
-            )
-        write_weights(weights, tensor_state(trained))
+        data, seen = self.have.data, torch.nonzero(self.visible >= 0).flatten()
+        batch_size, views = self.budget.batch_size, self.have.views
+        trained = fit(
+            Step(self.net(), label_smoothing=self.recipe.teacher.training.label_smoothing),
+            Rows(data.train.inputs, self.visible),
+            Stream(seen, batch_size=batch_size, seed=self.recipe.data.seed, views=views.count),
+            views,
+            self.budget,
+            folder=self.folder,
+            identity=f"{self.run.record['digest']}/{self.arm}",
+            valid=data.valid,
+            tags={"arm": self.arm, "seed": "-"},
+            advance=advance,
+        )
+        write_weights(self.folder / WEIGHTS, tensor_state(trained))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        return trained
 
-    def store(self) -> Store:
+    def ask(self, advance: Advance) -> Store:
         """Its answers to every training row and view; asked now where they are not there yet."""
         data, keeps = self.have.data, self.recipe.store
-        teacher = self.teacher
-        title = f"{self.title}: answers for {self.have.views.count} views a row"
         key = {
             "preprocessing": xxhash.xxh3_64_hexdigest(repr(data.encoder.state()).encode()),
             "views": self.have.views.describe(),
             "layers": " ".join(self.layers),
         }
-        folder = self.run.folder / self.arm.replace("teacher", "store")
-        with self.run.timed(f"ask {self.arm}"), stage(title, len(data.train.targets), "rows") as advance:
-            return label(
-                teacher,
-                data.train.inputs,
-                self.have.views,
-                folder,
-                key=key,
-                dtype=keeps.dtype,
-                block_rows=keeps.block_rows,
-                row_hashes=data.source.row_hashes(data.split.train),
-                advance=advance,
-            )
+        return label(
+            self.teacher,
+            data.train.inputs,
+            self.have.views,
+            self.run.folder / self.arm.replace("teacher", "store"),
+            key=key,
+            dtype=keeps.dtype,
+            block_rows=keeps.block_rows,
+            row_hashes=data.source.row_hashes(data.split.train),
+            advance=advance,
+        )
 
     def log_probs(self, inputs: Tensor) -> np.ndarray:
         """Normalised log-probabilities float32 (N, C) of rows outside the training split."""
@@ -164,6 +157,23 @@ class Teaching:
             for i, r in zip(torch.split(inputs, 1024), torch.split(unknown, 1024), strict=True)
         ]
         return torch.cat(parts).numpy()
+
+
+def teach_all(run: Run, teachings: Sequence[Teaching], workers: int) -> dict[str, Store]:
+    """Train the teachers that need it, side by side, and ask each about every row and view; returns the stores."""
+    to_train = [t for t in teachings if t.trains_net]
+    if to_train:
+        total = sum(t.budget.steps for t in to_train)
+        with run.timed("train teachers"), stage(f"training {len(to_train)} teacher(s)", total, "steps") as advance:
+            run_all(to_train, lambda teaching, told: teaching.train(told), workers, advance)
+    stores = {}
+    for teaching in teachings:
+        rows, views = len(teaching.visible), teaching.have.views.count
+        made = teaching.teacher  # trees are fitted now, before the clock of the answers starts
+        title = f"{teaching.arm}: {views} views a row, {made.parameters:,} parameters"
+        with run.timed("ask teachers"), stage(title, rows, "rows") as advance:
+            stores[teaching.arm] = teaching.ask(advance)
+    return stores
 
 
 class AsModule(nn.Module):
@@ -214,6 +224,3 @@ def only(targets: Tensor, keep: Tensor) -> Tensor:
     seen = torch.full_like(targets, -1)
     seen[keep] = targets[keep]
     return seen
-
-
-__all__ = ["Teaching", "only", "students", "visible_labels"]

@@ -15,7 +15,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
-from stillhouse.pipeline.teaching import WEIGHTS, Teaching, only
+from stillhouse.pipeline.teaching import WEIGHTS, Teaching, only, teach_all
 from stillhouse.pipeline.workers import default_workers, run_all
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
@@ -58,13 +58,11 @@ class Trainer:
     def train(self, arms: Sequence[Arm], *, accept_teacher: bool = False) -> None:
         """Train what is not trained yet, the arms of one seed beside each other."""
         seeds = self.recipe.training.seeds
-        stores: dict[str, Store] = {}
-        for arm in arms:
-            if arm.teacher and arm.teacher not in stores and not all(self.finished(arm, s) for s in seeds):
-                stores[arm.teacher] = self.teachings[arm.teacher].store()
         jobs = [(arm, seed) for seed in seeds for arm in arms if not self.finished(arm, seed)]
         total = len(arms) * len(seeds) * self.budget.steps
         workers = self.recipe.training.workers or default_workers()
+        asked = [self.teachings[name] for name in dict.fromkeys(arm.teacher for arm, _ in jobs if arm.teacher)]
+        stores = teach_all(self.run, asked, workers)
         with self.run.timed("train students"), stage(f"{len(arms) * len(seeds)} students", total, "steps") as advance:
             advance(total - len(jobs) * self.budget.steps)
             run_all(jobs, lambda job, told: self.fit(*job, stores.get(job[0].teacher or ""), told), workers, advance)
@@ -135,7 +133,7 @@ class Trainer:
 
     def trained(self, arm: Arm, seed: int) -> nn.Module:
         """A finished student, loaded, in eval mode."""
-        answers = self.teachings[arm.teacher].store() if arm.teacher and self.changes_student() else None
+        answers = self.teachings[arm.teacher].ask(lambda rows: None) if arm.teacher and self.changes_student() else None
         if answers is not None:
             student = self.step(arm, seed, StoredTeacher(answers)).deployed()
         else:

@@ -11,6 +11,7 @@ from torch import nn
 
 from stillhouse.errors import UsageError
 from stillhouse.files import write_npz
+from stillhouse.pipeline.gating import admit_teacher
 from stillhouse.pipeline.ingredients import Ingredients, gather
 from stillhouse.pipeline.judging import Judge
 from stillhouse.pipeline.run import Run, locked, open_run
@@ -64,7 +65,8 @@ def distill(
         run = open_run(resolved, command=command or python_command(), parts=have.parts)
         write_split(run, have)
         trainer, arms = plan_fits(run, resolved, have)
-        trainer.train(arms, accept_teacher=accept_teacher)
+        admit_teacher(run, trainer, arms, accept=accept_teacher)
+        trainer.train(arms)
         Judge(run, resolved, have, trainer, arms).judge()
         run.report()
     return run

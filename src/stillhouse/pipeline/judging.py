@@ -12,7 +12,7 @@ import xxhash
 from torch import Tensor, nn
 
 from stillhouse.data import Source
-from stillhouse.evaluation import Predictions, measure_costs, score
+from stillhouse.evaluation import Predictions, measure_costs, score, teacher_gate
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.deployed import FOLDER, WEIGHTS, Deployed, log_proba
 from stillhouse.pipeline.ingredients import Ingredients
@@ -145,5 +145,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         resamples=recipe.evaluation.resamples,
         valid=Predictions.load(folder / VALID) if (folder / VALID).exists() else None,
     )
+    if gate := run.record.get("teacher_gate"):
+        scores["warnings"] += teacher_gate.warnings(gate)
     write_json(folder / "scores.json", scores)
     return scores

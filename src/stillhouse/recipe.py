@@ -76,6 +76,9 @@ class StudentTraining(Training):
     """[training]: the student's, with the seeds of the comparison."""
 
     label_weight: float = Field(0.1, ge=0.0, description="Weight of the cross-entropy on labelled rows beside methods.")
+    balance: Literal["none", "gradient"] = Field(
+        "none", description="gradient: the first steps set the weights, so that each is a share of the gradient."
+    )
     workers: Positive | None = Field(None, description="Fits side by side, one thread each; default: one a core.")
     seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1, description="One student of each arm a seed, paired.")
 

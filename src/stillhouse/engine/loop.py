@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data import Rows, Stream, Views
+from stillhouse.engine.balance import MEASURED_STEPS, ShareWatch, by_source
 from stillhouse.engine.checkpoint import NAME, load_checkpoint, save_checkpoint
 from stillhouse.engine.meter import Meter, gradient_norms, shares
 from stillhouse.engine.optim import lr_at, make_optimiser, set_lr
@@ -86,6 +87,7 @@ def fit(
     checkpoint = folder / NAME
     start, sums = load_checkpoint(checkpoint, identity=identity, module=step, optimiser=optimiser)
     meter, log = Meter(sums), Log(folder / LOG, start, dict(tags or {}))
+    balance, share_watch = step.balance, ShareWatch(step.weights, read_log(log.path))
     advance(start)
 
     def save(done: int) -> None:
@@ -99,12 +101,16 @@ def fit(
             chosen, view = stream.at(index)
             batch = Batch(views.apply(inputs[chosen], chosen, view), targets[chosen], chosen, view)
             set_lr(optimiser, lr_at(index, budget.steps, budget.lr))
-            step.set_progress(index / budget.steps)
+            measured = balance is not None and index < MEASURED_STEPS
+            # A method that warms up is measured, and trained for these few steps, as it is when it has warmed up.
+            step.set_progress(1.0 if measured else index / budget.steps)
             with arithmetic():
                 terms = step(batch, answer(batch) if answer else None)
                 loss = torch.stack(list(terms.values())).sum()
             logs = done % budget.log_every == 0 or done == budget.steps
             norms = gradient_norms(terms, student) if logs else {}
+            if balance is not None and measured:
+                balance.observe(gradient_norms(by_source(terms), student))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -113,6 +119,8 @@ def fit(
                 line = log_line(meter, norms) | {"step": done, "lr": optimiser.param_groups[0]["lr"]}
                 if not math.isfinite(line["loss"]):
                     raise diverged(done, checkpoint, budget.lr)
+                amiss = share_watch.look(line["shares"])
+                line |= ({"warning": amiss} if amiss else {}) | balanced_weights(step)
                 log.write(line | (watch(step.shipped(), valid) if valid is not None and len(valid.targets) else {}))
             if stop.received is not None or (done % budget.checkpoint_every == 0 and done < budget.steps):
                 save(done)
@@ -152,6 +160,11 @@ def log_line(meter: Meter, norms: Mapping[str, Tensor]) -> dict[str, Any]:
     means = meter.flush()
     sizes = {name: float(norm) for name, norm in norms.items()}
     return {"loss": means.pop("loss"), "terms": means, "norms": sizes, "shares": shares(sizes)}
+
+
+def balanced_weights(step: Step) -> dict[str, Any]:
+    """The weights in force, for the log, where they are not the recipe's."""
+    return {} if step.balance is None else {"weights": {s: float(step.weight(s)) for s in step.weights}}
 
 
 @torch.no_grad()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from stillhouse.engine.balance import LABELS, Balance
 from stillhouse.methods.base import Method
 from stillhouse.taps import Taps
 from stillhouse.types import Batch, Outputs, logits_of
-
-LABELS = "labels"  # the name of the cross-entropy term
 
 
 class Step(nn.Module):
@@ -22,6 +22,8 @@ class Step(nn.Module):
         methods: what is matched, each with its weight and the name under which its terms are logged; already built.
         label_weight: weight of the cross-entropy on labelled rows; 0 leaves labels out.
         label_smoothing: share of the label's mass spread evenly over all classes.
+        balance: "gradient" lets the first steps set the weights so that each source gets the share of the gradient
+            that its weight asks for; "none" takes the weights as they are.
     """
 
     def __init__(
@@ -31,13 +33,16 @@ class Step(nn.Module):
         *,
         label_weight: float = 1.0,
         label_smoothing: float = 0.0,
+        balance: Literal["none", "gradient"] = "none",
     ) -> None:
         super().__init__()
         self.student = student
         self.methods = nn.ModuleList([method for _, method, _ in methods])
         self.names = [name for name, _, _ in methods]
-        self.weights = [weight for _, _, weight in methods]
         self.label_weight = label_weight
+        self.weights = {LABELS: label_weight} if label_weight else {}
+        self.weights |= {name: weight for name, _, weight in methods}
+        self.balance = Balance(self.weights) if balance == "gradient" and len(self.weights) > 1 else None
         self.label_smoothing = label_smoothing
         self.taps = Taps(student, sorted({path for _, method, _ in methods for path in method.student_layers}))
 
@@ -47,13 +52,19 @@ class Step(nn.Module):
         student = Outputs(logits, self.taps.take())
         terms: dict[str, Tensor] = {}
         if self.label_weight:
-            terms[LABELS] = self.label_weight * label_loss(logits, batch.targets, self.label_smoothing)
+            terms[LABELS] = self.weight(LABELS) * label_loss(logits, batch.targets, self.label_smoothing)
         if teacher is not None:
-            for name, method, weight in zip(self.names, self.methods, self.weights, strict=True):
+            for name, method in zip(self.names, self.methods, strict=True):
                 found: dict[str, Tensor] = method(student, teacher, batch)
+                weight = self.weight(name)
                 for term, value in found.items():
                     terms[name if term == name or len(found) == 1 else f"{name}/{term}"] = weight * value
         return terms
+
+    def weight(self, source: str) -> float | Tensor:
+        """The weight of the labels or of a method, as the recipe gives it or as it was balanced."""
+        given = self.weights[source]
+        return given if self.balance is None else given * self.balance.factor(source)
 
     def set_progress(self, progress: float) -> None:
         """Tell the methods which share of the training is done."""

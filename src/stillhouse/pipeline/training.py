@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from stillhouse.data import Rows, Stream
-from stillhouse.engine import CHECKPOINT, LOG, Step, fit, read_weights, tensor_state, write_weights
+from stillhouse.engine import CHECKPOINT, LOG, Step, fit, read_log, read_weights, tensor_state, write_weights
 from stillhouse.files import write_atomic
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
@@ -70,6 +71,7 @@ class Trainer:
         logs += [self.run.fit_folder(a.name, s) / LOG for s in seeds for a in arms]
         lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
         write_atomic(self.run.folder / LOG, lines.encode())
+        self.run.note(warnings=[found for path in logs for found in warnings_of(path)])
 
     def finished(self, arm: Arm, seed: int) -> bool:
         """Whether this fit has ended."""
@@ -108,7 +110,8 @@ class Trainer:
             methods = self.have.make_methods()
             self.build(methods, student, answers, self.teachings[arm.teacher])
             weight = self.recipe.training.label_weight
-            step = Step(student, methods, label_weight=weight, label_smoothing=smoothing)
+            balance = self.recipe.training.balance
+            step = Step(student, methods, label_weight=weight, label_smoothing=smoothing, balance=balance)
         torch.manual_seed(seed)  # adapters drew random numbers: dropout must be paired between the arms too
         return step
 
@@ -144,6 +147,12 @@ class Trainer:
     def changes_student(self) -> bool:
         """Whether a method ships parts of its own with the student."""
         return any(type(m).deploy is not Method.deploy for _, m, _ in self.have.make_methods())
+
+
+def warnings_of(log: Path) -> list[dict[str, Any]]:
+    """What the engine warned of in one fit: arm, seed, step and message."""
+    lines = [line for line in read_log(log) if "warning" in line]
+    return [{"arm": x["arm"], "seed": x["seed"], "step": x["step"], "message": x["warning"]} for x in lines]
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ A gate file is TOML, one line a criterion, each a number or a table with ``limit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -109,7 +110,7 @@ def _setting(key: str, setting: Any, default: str) -> tuple[float, str]:
         if name not in ("limit", "by"):
             raise UsageError(f"The gate's {key} has no setting {name!r}.{nearest(name, ('limit', 'by'))}")
     limit, by = table.get("limit"), table.get("by", default)
-    if isinstance(limit, bool) or not isinstance(limit, int | float):
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not math.isfinite(limit):
         raise UsageError(f"The gate's {key} needs a number, not {limit!r}: write `{key} = 0.05`.")
     if by not in ("bound", "value"):
         raise UsageError(f'The gate\'s {key} has by = {by!r}: write `by = "bound"` or `by = "value"`.')

@@ -66,7 +66,7 @@ def compare(
     raw = resamples.sample([conditional_mean(net, chosen) for net in a - b])
     steady = with_pseudo_rows(raw)
     parts, interval = spread(steady), two_level(steady, confidence)
-    low, high = min(interval.low, raw.value), max(interval.high, raw.value)
+    low, high = max(min(interval.low, raw.value), -1.0), min(max(interval.high, raw.value), 1.0)
     below, above = tost(steady.value, parts, margin)
     single = len(a) == len(b) == 1
     p = mcnemar(a[0, chosen > 0], b[0, chosen > 0]) if single else two_sided(steady.value, parts)

@@ -1,0 +1,122 @@
+"""The gate keeps back what does not meet it, and says by how much."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from stillhouse.errors import UsageError
+from stillhouse.evaluation import check, junit
+
+SCORES: dict[str, Any] = {
+    "comparisons": [
+        {"a": "distilled", "b": "labels_only", "difference": {"value": 0.10, "low": 0.08, "high": 0.12}},
+        {"a": "distilled", "b": "teacher", "difference": {"value": -0.02, "low": -0.03, "high": -0.01}},
+        {"a": "distilled_same", "b": "labels_only", "difference": {"value": -0.5, "low": -0.6, "high": -0.4}},
+    ],
+    "models": {
+        "teacher": {"ms_1": 2.0},
+        "distilled": {
+            "ms_1": 0.5,
+            "calibration": {"ece": {"value": 0.03, "low": 0.01, "high": 0.06}},
+            "harm": {
+                "against": {
+                    "teacher": {
+                        "classes": [
+                            {"name": "<b>&", "value": -0.08, "low": -0.15, "high": -0.01},
+                            {"name": "dog", "value": 0.01, "low": -0.05, "high": 0.07},
+                        ],
+                        "group:site": [{"name": "north", "value": -0.04, "low": -0.07, "high": -0.01}],
+                        "group:sex": [{"name": "f", "value": -0.05, "low": -0.09, "high": -0.01}],
+                    }
+                }
+            },
+        },
+    },
+    "costs": {"student": {"bytes": 20_000}},
+}
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "passed"),
+    [
+        ({"max_accuracy_loss": 0.03}, 0.02, True),
+        ({"max_accuracy_loss": 0.025}, 0.02, False),  # the interval reaches 0.03
+        ({"max_accuracy_loss": {"limit": 0.025, "by": "value"}}, 0.02, True),
+        ({"min_gain": 0.08}, 0.10, True),
+        ({"min_gain": 0.09}, 0.10, False),
+        ({"max_class_loss": 0.08}, 0.08, True),
+        ({"max_class_loss": {"limit": 0.10, "by": "bound"}}, 0.08, False),
+        ({"max_group_loss": 0.05}, 0.05, True),
+        ({"max_group_loss": 0.049}, 0.05, False),
+        ({"max_ece": 0.05}, 0.03, False),
+        ({"max_ece": 0.06}, 0.03, True),
+        ({"max_latency_ratio": 0.25}, 0.25, True),
+        ({"max_latency_ratio": 0.2}, 0.25, False),
+        ({"max_bytes": 20_000}, 20_000, True),
+        ({"max_bytes": 19_999}, 20_000, False),
+    ],
+)
+def test_each_criterion(gate: dict[str, Any], value: float, passed: bool) -> None:
+    (found,) = check(SCORES, gate)
+    assert found.value == pytest.approx(value)
+    assert found.passed is passed
+
+
+def test_a_loss_turns_the_interval_round() -> None:
+    (found,) = check(SCORES, {"max_accuracy_loss": 0.1})
+    assert (found.low, found.high) == (0.01, 0.03)
+
+
+def test_the_worst_class_and_group_are_named() -> None:
+    classes, groups = check(SCORES, {"max_class_loss": 0.0, "max_group_loss": 0.0})
+    assert classes.note.startswith("<b>&")
+    assert groups.note.startswith("sex = f")
+
+
+@pytest.mark.parametrize(
+    "key", ["max_accuracy_loss", "max_class_loss", "max_group_loss", "max_ece", "max_bytes", "min_gain"]
+)
+def test_what_the_scores_do_not_hold_is_not_met(key: str) -> None:
+    (found,) = check({}, {key: 1.0})
+    assert (found.value, found.passed) == (None, False)
+    assert found.note
+
+
+def test_an_undefined_figure_is_not_met() -> None:
+    scores = copy.deepcopy(SCORES)
+    scores["models"]["distilled"]["calibration"]["ece"] = {"value": None, "low": None, "high": None}
+    assert not check(scores, {"max_ece": 1.0})[0].passed
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ({}, "no criterion"),
+        ({"max_ecee": 0.1}, "max_ece"),
+        ({"max_ece": "0.1"}, "needs a number"),
+        ({"max_ece": True}, "needs a number"),
+        ({"max_ece": float("nan")}, "needs a number"),
+        ({"max_ece": {"limit": 0.1, "bye": "value"}}, "'by'"),
+        ({"max_ece": {"limit": 0.1, "by": "mood"}}, "bound"),
+        ({"max_ece": {"by": "value"}}, "needs a number"),
+    ],
+)
+def test_a_wrong_gate_is_a_usage_error_that_names_the_cure(gate: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check(SCORES, gate)
+
+
+def test_junit_is_xml_with_a_case_for_each_criterion() -> None:
+    criteria = check(SCORES, {"max_class_loss": 0.01, "min_gain": 0.05})
+    suite = ElementTree.fromstring(junit(criteria))
+    assert (suite.tag, suite.get("tests"), suite.get("failures")) == ("testsuite", "2", "1")
+    failed, met = suite.findall("testcase")
+    failure = failed.find("failure")
+    assert failure is not None
+    assert "<b>&" in str(failure.get("message"))
+    assert met.find("failure") is None
+    assert "0.1 (0.08 to 0.12)" in str(met.findtext("system-out"))

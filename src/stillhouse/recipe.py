@@ -33,7 +33,9 @@ class Data(Section):
     name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer.")
     path: Path | None = Field(None, description="A table: .csv, .tsv or .parquet.")
     arrays: Path | None = Field(None, description="An .npz file with the keys x (rows first) and y.")
-    target: str | None = Field(None, description="Column of the label, by name or number; an empty cell is an unlabelled row.")
+    target: str | None = Field(
+        None, description="Column of the label, by name or number; an empty cell is an unlabelled row."
+    )
     header: bool | None = Field(None, description="Whether a CSV's first line names the columns; found by looking.")
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
     types: dict[str, Literal["numeric", "categorical"]] = Field({}, description="Column types, where looking errs.")
@@ -47,9 +49,11 @@ class Data(Section):
 class Views(Section):
     """[views]: augmented views of each row, replayed from (row, view, seed), so that both nets see the same."""
 
-    policy: Literal["none", "shift", "noise"] = Field("none", description="shift: images; noise: numeric columns.")
+    policy: Literal["none", "shift", "noise", "mixup"] = Field(
+        "none", description="shift: images; noise: numeric columns; mixup: blends without a label (function matching)."
+    )
     count: Positive = Field(1, description="Views a row, the row as it is included.")
-    strength: float = Field(2.0, ge=0.0, description="shift: pixels at most; noise: standard deviation.")
+    strength: float = Field(2.0, ge=0.0, description="shift: pixels at most; noise: standard deviation; mixup: unused.")
 
 
 class Training(Section):
@@ -142,6 +146,7 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Of every interval.")
     margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of "no worse within m".')
     resamples: Positive = Field(4000, description="Bootstrap resamples.")
+    groups: list[str] = Field([], description="Columns of a table whose groups are judged one by one; may be in drop.")
 
 
 class Output(Section):

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from stillhouse.data.splitmix import Words, stream, words
 from stillhouse.errors import UsageError, nearest
 
-Policy: TypeAlias = Literal["none", "shift", "noise"]
+Policy: TypeAlias = Literal["none", "shift", "noise", "mixup"]
 
-_POLICIES = ("none", "shift", "noise")
-_SHIFT, _NOISE = 11, 12  # each policy draws from its own stream
+_POLICIES = ("none", "shift", "noise", "mixup")
+_SHIFT, _NOISE, _MIXUP = 11, 12, 13  # each policy draws from its own stream
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,23 @@ class Views:
 
     ``shift`` moves an image by whole pixels, each axis uniform in ``-strength .. strength``, and fills the uncovered
     border. ``noise`` adds Gaussian noise of standard deviation ``strength`` to the numeric columns (after
-    standardisation: in units of the training rows' deviation).
+    standardisation: in units of the training rows' deviation). ``mixup`` blends the row with another training row,
+    ``c * row + (1 - c) * partner``; the partner and c, uniform in [0, 1), follow from (row, view, seed). This is the
+    view of function matching (Beyer, Zhai, Royer, Markeeva, Anil, Kolesnikov, "Knowledge distillation: A good teacher
+    is patient and consistent", CVPR 2022): both nets are asked about the very same blend, it has no label, and the
+    training is long. Give it many views and many steps. The paper blends augmented crops; here rows as they are.
 
     Args:
-        policy: "none", "shift" or "noise".
+        policy: "none", "shift", "noise" or "mixup".
         count: views a row, the row as it is included.
-        strength: pixels at most (rounded down), or standard deviation.
+        strength: pixels at most (rounded down), or standard deviation; mixup has none.
         seed: of all views.
         fill: value of the uncovered border, one for all channels or one each (``Encoder.fill``).
         columns: encoded columns that get noise (``Encoder.noise_columns``); None: all entries.
+        pool: all training rows (N, ...), by row id, among which mixup finds its partners.
 
     Raises:
-        UsageError: no such policy, or no view at all.
+        UsageError: no such policy, no view at all, or mixup without a pool.
     """
 
     policy: Policy
@@ -47,6 +53,7 @@ class Views:
     seed: int
     fill: float | tuple[float, ...] = 0.0
     columns: tuple[int, ...] | None = None
+    pool: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.policy not in _POLICIES:
@@ -56,6 +63,17 @@ class Views:
                 f"[views] count = {self.count}, strength = {self.strength}: there is at least one view, the row as it "
                 "is, and strength is not negative."
             )
+        if self.policy == "mixup" and self.pool is None:
+            raise UsageError('Views("mixup", ...) blends rows with others: give all training rows as `pool=inputs`.')
+
+    @property
+    def labelled(self) -> int:
+        """How many of a row's views keep its label: all, but of mixup the row as it is alone."""
+        return 1 if self.policy == "mixup" else self.count
+
+    def targets(self, targets: Tensor, views: Tensor) -> Tensor:
+        """The labels (B,) of these views of rows with these labels; -1 where a view has none."""
+        return targets if self.labelled == self.count else torch.where(views.to(targets.device) == 0, targets, -1)
 
     def apply(self, inputs: Tensor, rows: Tensor, views: Tensor) -> Tensor:
         """Return the views of a batch.
@@ -69,10 +87,12 @@ class Views:
             the shape, type and device of ``inputs``; the same values for any batching.
 
         Raises:
-            UsageError: shift on rows that are not images, or noise on integers.
+            UsageError: shift on rows that are not images, or noise or mixup on integers.
         """
         if self.policy == "none" or self.count == 1 or not len(inputs):
             return inputs
+        if self.policy == "mixup":
+            return self._mixup(inputs, rows, views)
         keys = words(self.seed, _SHIFT if self.policy == "shift" else _NOISE, rows.cpu().numpy(), views.cpu().numpy())
         moved = (views != 0).cpu().numpy()
         return self._shift(inputs, keys, moved) if self.policy == "shift" else self._noise(inputs, keys, moved)
@@ -81,6 +101,11 @@ class Views:
         """Everything that determines the views, for the key of a store."""
         if self.policy == "none" or self.count == 1:
             return "none"
+        if self.policy == "mixup":
+            # A blend depends on its partner's contents too, so every row of the pool belongs to what is described.
+            assert self.pool is not None
+            contents = xxhash.xxh3_128_hexdigest(self.pool.detach().cpu().contiguous().numpy().tobytes())
+            return f"mixup count={self.count} seed={self.seed} pool={contents} splitmix64-1"
         return (
             f"{self.policy} count={self.count} strength={self.strength:g} seed={self.seed} "
             f"fill={self.fill!r} columns={self.columns!r} splitmix64-1"
@@ -98,6 +123,20 @@ class Views:
         down, right = ((half * span >> np.uint64(32)).astype(np.int64) for half in (low, high))
         offsets = np.stack([np.where(moved, part, reach) for part in (down, right)])
         return shift(inputs, torch.from_numpy(offsets).to(inputs.device), reach, self.fill)
+
+    def _mixup(self, inputs: Tensor, rows: Tensor, views: Tensor) -> Tensor:
+        if not inputs.is_floating_point():
+            raise UsageError(
+                f'[views] policy = "mixup" needs numbers with fractions, not {inputs.dtype}. Write "none".'
+            )
+        assert self.pool is not None
+        drawn = stream(words(self.seed, _MIXUP, rows.cpu().numpy(), views.cpu().numpy()), 2)
+        partners = (drawn[:, 0] % np.uint64(len(self.pool))).astype(np.int64)
+        share = (drawn[:, 1] >> np.uint64(40)).astype(np.float32) / np.float32(2**24)  # 24 bits: exact in float32
+        share[(views == 0).cpu().numpy()] = 1.0
+        own = torch.from_numpy(share).to(inputs).view(-1, *[1] * (inputs.dim() - 1))
+        others = self.pool[torch.from_numpy(partners).to(self.pool.device)].to(inputs)
+        return own * inputs + (1 - own) * others
 
     def _noise(self, inputs: Tensor, keys: Words, moved: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tensor:
         if not inputs.is_floating_point():

@@ -99,7 +99,7 @@ def fit(
         for index in range(start, budget.steps):
             done = index + 1
             chosen, view = stream.at(index)
-            batch = Batch(views.apply(inputs[chosen], chosen, view), targets[chosen], chosen, view)
+            batch = Batch(views.apply(inputs[chosen], chosen, view), views.targets(targets[chosen], view), chosen, view)
             set_lr(optimiser, lr_at(index, budget.steps, budget.lr))
             measured = balance is not None and index < MEASURED_STEPS
             # A method that warms up is measured, and trained for these few steps, as it is when it has warmed up.

@@ -63,6 +63,7 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
         recipe.data.seed,
         fill=prepared.encoder.fill,
         columns=prepared.encoder.noise_columns,
+        pool=prepared.train.inputs,
     )
     shape, classes = tuple(prepared.train.inputs.shape[1:]), len(prepared.source.classes)
     card: dict[str, Any] = {}

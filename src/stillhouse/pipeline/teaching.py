@@ -117,7 +117,7 @@ class Teaching:
         trained = fit(
             Step(self.net(), label_smoothing=self.recipe.teacher.training.label_smoothing),
             Rows(data.train.inputs, self.visible),
-            Stream(seen, batch_size=batch_size, seed=self.recipe.data.seed, views=views.count),
+            Stream(seen, batch_size=batch_size, seed=self.recipe.data.seed, views=views.labelled),
             views,
             self.budget,
             folder=self.folder,

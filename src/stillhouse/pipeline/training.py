@@ -82,12 +82,14 @@ class Trainer:
         folder = self.run.fit_folder(arm.name, seed)
         answers = StoredTeacher(store) if store is not None else None
         step = self.step(arm, seed, answers)
-        stream = Stream(arm.eligible, batch_size=self.budget.batch_size, seed=seed, views=self.have.views.count)
+        views = self.have.views
+        shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
+        stream = Stream(arm.eligible, batch_size=self.budget.batch_size, seed=seed, views=shown)
         trained = fit(
             step,
             Rows(self.have.data.train.inputs, arm.targets),
             stream,
-            self.have.views,
+            views,
             self.budget,
             folder=folder,
             identity=f"{self.run.record['digest']}/{arm.name}/{seed}",

@@ -12,6 +12,7 @@ from torch import nn
 from stillhouse.errors import UsageError
 from stillhouse.files import write_npz
 from stillhouse.pipeline.gating import admit_teacher
+from stillhouse.pipeline.groups import write_groups
 from stillhouse.pipeline.ingredients import Ingredients, gather
 from stillhouse.pipeline.judging import Judge
 from stillhouse.pipeline.run import Run, locked, open_run
@@ -64,6 +65,7 @@ def distill(
         have = gather(resolved, teacher=teacher, student=student, data=data, allow_code=allow_code)
         run = open_run(resolved, command=command or python_command(), parts=have.parts)
         write_split(run, have)
+        write_groups(run.folder, resolved, have)
         trainer, arms = plan_fits(run, resolved, have)
         admit_teacher(run, trainer, arms, accept=accept_teacher)
         trainer.train(arms)

@@ -15,6 +15,7 @@ from stillhouse.data import Source
 from stillhouse.evaluation import Predictions, measure_costs, score, teacher_gate
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.deployed import FOLDER, WEIGHTS, Deployed, log_proba
+from stillhouse.pipeline.groups import read_groups
 from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.progress import stage
 from stillhouse.pipeline.run import Run, read_json
@@ -144,6 +145,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         margin=recipe.evaluation.margin,
         resamples=recipe.evaluation.resamples,
         valid=Predictions.load(folder / VALID) if (folder / VALID).exists() else None,
+        groups=read_groups(folder),
     )
     if gate := run.record.get("teacher_gate"):
         scores["warnings"] += teacher_gate.warnings(gate)

@@ -15,6 +15,7 @@ from stillhouse.pipeline.gating import admit_teacher
 from stillhouse.pipeline.groups import write_groups
 from stillhouse.pipeline.ingredients import Ingredients, gather
 from stillhouse.pipeline.judging import Judge
+from stillhouse.pipeline.probing import look_inside
 from stillhouse.pipeline.run import Run, locked, open_run
 from stillhouse.pipeline.teaching import Teaching, only, teach_all, visible_labels
 from stillhouse.pipeline.training import Trainer, make_arms
@@ -70,6 +71,7 @@ def distill(
         admit_teacher(run, trainer, arms, accept=accept_teacher)
         trainer.train(arms)
         Judge(run, resolved, have, trainer, arms).judge()
+        look_inside(trainer, arms)
         run.report()
     return run
 

@@ -1,0 +1,147 @@
+"""A surrogate: a small decision tree that answers as the student does, so that its rules can be read.
+
+After Craven and Shavlik, "Extracting Tree-Structured Representations of Trained Networks" (NeurIPS 1996). The rules
+speak of the raw columns in their own units, not of what the encoder makes of them. How far they can be trusted is the
+fidelity: the share of test rows on which the tree says what the student says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.data import Encoder
+from stillhouse.data.columns import text_cells
+from stillhouse.data.table_encoder import Numeric, TableEncoder
+from stillhouse.evaluation.predictions import Integers
+
+MOST_PIXELS = 1024  # of an image whose pixels can be read as columns
+LEAVES = (8, 48)  # of the tree, at least and at most; 3 a class between them
+SMALLEST_LEAF = 5  # rows
+
+
+class Readable(NamedTuple):
+    """Rows as columns that a person can name."""
+
+    values: NDArray[np.float32]  # (N, F), raw units
+    names: tuple[str, ...]  # F
+    switches: frozenset[str]  # those of the names that read "column = category" and are 0 or 1
+
+
+def readable(raw: Any, encoder: Encoder) -> Readable | None:
+    """Raw rows as named columns: numbers with gaps filled as the encoder does, categories as switches, pixels.
+
+    Args:
+        raw: a frame as the data source gives it, or an array (N, ...).
+        encoder: of the run.
+
+    Returns:
+        None for images of more than 1,024 values, whose pixels mean nothing one by one.
+    """
+    if isinstance(encoder, TableEncoder):
+        return _table(raw, encoder)
+    values = np.asarray(raw)
+    if values.ndim == 2:
+        names = encoder.names or tuple(f"column {i}" for i in range(values.shape[1]))
+        return Readable(values.astype(np.float32), names, frozenset())
+    if values[0].size > MOST_PIXELS:
+        return None
+    flat = values.reshape(len(values), -1).astype(np.float32)
+    places = np.indices(values.shape[1:]).reshape(values.ndim - 1, -1).T
+    return Readable(flat, tuple(f"pixel {','.join(map(str, place))}" for place in places.tolist()), frozenset())
+
+
+def _table(frame: Any, encoder: TableEncoder) -> Readable:
+    values: list[NDArray[np.float32]] = []
+    names: list[str] = []
+    switches: list[str] = []
+    for column in encoder.columns:
+        if isinstance(column, Numeric):
+            cells = frame[column.name].to_numpy(np.float64)
+            values.append(np.where(np.isnan(cells), column.median, cells).astype(np.float32))
+            names.append(_line(column.name))
+            continue
+        texts = text_cells(frame[column.name])
+        for category in column.categories:
+            values.append((texts == category).astype(np.float32))
+            switches.append(f"{_line(column.name)} = {_line(category)}")
+            names.append(switches[-1])
+    return Readable(np.stack(values, axis=1), tuple(names), frozenset(switches))
+
+
+def fit_surrogate(
+    train: Readable, said: Integers, test: Readable, test_said: Integers, targets: Integers, classes: Sequence[str],
+    confidence: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit a tree to what a student says of the training rows, and hold it against the student on the test rows.
+
+    Args:
+        train: training rows.
+        said: (N,) the student's classes of them.
+        test: test rows.
+        test_said: (M,) the student's classes of these.
+        targets: (M,) the true ones.
+        classes: C names.
+        confidence: of Wilson's interval of the fidelity.
+
+    Returns:
+        ``fidelity`` (with interval), ``accuracy`` of the tree itself, ``majority`` (fidelity of always saying the class
+        that the student says most), ``leaves``, ``depth``, ``rows``, ``rules`` as text.
+    """
+    from scipy.stats import binomtest
+    from sklearn.tree import DecisionTreeClassifier
+
+    leaves = int(np.clip(3 * len(classes), *LEAVES))
+    smallest = min(SMALLEST_LEAF, max(1, len(said) // 20))
+    tree = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=smallest, random_state=0)
+    tree.fit(train.values, said)
+    answers = tree.predict(test.values)
+    same = int((answers == test_said).sum())
+    ends = binomtest(same, len(test_said)).proportion_ci(confidence, method="wilson")
+    most = int(np.bincount(said, minlength=len(classes)).argmax())
+    return {
+        "fidelity": {"value": same / len(test_said), "low": float(ends.low), "high": float(ends.high)},
+        "accuracy": float((answers == targets).mean()),
+        "majority": float((test_said == most).mean()),
+        "leaves": int(tree.get_n_leaves()),
+        "depth": int(tree.get_depth()),
+        "rows": len(said),
+        "rules": rules(tree, train, classes),
+    }
+
+
+def rules(tree: Any, columns: Readable, classes: Sequence[str]) -> str:
+    """A fitted tree as indented rules; a switch reads "is" and "is not" in place of a threshold of one half."""
+    from sklearn.tree import export_text
+
+    named = [_line(str(classes[c])) for c in tree.classes_]
+    depth, digits = max(tree.get_depth(), 1), _decimals(tree)
+    text: str = export_text(
+        tree, feature_names=list(columns.names), class_names=named, decimals=digits, max_depth=depth
+    )
+    return "\n".join(_switched(line, columns.switches) for line in text.splitlines())
+
+
+def _switched(line: str, switches: frozenset[str]) -> str:
+    bars, mark, rule = line.partition("--- ")
+    for sign, word in ((" <= ", " is not "), (" >  ", " is ")):
+        name, found, _ = rule.rpartition(sign)
+        if found and name in switches:
+            column, _, category = name.partition(" = ")
+            return f"{bars}{mark}{column}{word}{category}"
+    return line
+
+
+def _decimals(tree: Any) -> int:
+    """As many decimals as tell the smallest threshold from zero with three digits, between 2 and 6."""
+    thresholds = np.abs(tree.tree_.threshold[tree.tree_.feature >= 0])
+    least = float(thresholds[thresholds > 0].min(initial=1.0))
+    return int(np.clip(2 - np.floor(np.log10(least)), 2, 6))
+
+
+def _line(name: str) -> str:
+    """A name on one line: rules are read line by line."""
+    return " ".join(name.split())

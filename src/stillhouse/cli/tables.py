@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 def table(scores: dict[str, Any]) -> Table:
     """One row for each arm: what it saw, quality with intervals, size and speed."""
     models, saw = scores["models"], scores.get("saw", {})
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("", no_wrap=True)
-    level = f"{100 * scores['confidence']:g} %"
-    for heading in ("labels seen", f"accuracy ({level})", "NLL", "agreement", "parameters", "ms, 1 row", "ms, 64 rows"):
-        shown.add_column(heading, justify="right")
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    shown.add_column("", min_width=16)
+    shown.add_column("labels", justify="right", no_wrap=True)
+    shown.add_column(f"accuracy %\n({100 * scores['confidence']:g} % interval)", justify="right", no_wrap=True)
+    for heading in ("NLL", "agree\nwith\nteacher", "param-\neters", "ms,\n1 row", "ms,\n64 rows"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for name in wording.in_order(list(models)):
         model = models[name]
         measures = model.get("measures", {})
@@ -121,4 +122,4 @@ def _share(interval: dict[str, Any] | None) -> str:
     if not interval:
         return wording.ABSENT
     low, high = (wording.decimal(100 * interval[end], 1) for end in ("low", "high"))
-    return f"{wording.percent(interval['value'])} ({low} to {high})"
+    return f"{wording.decimal(100 * interval['value'], 1)} ({low} to {high})"

@@ -35,6 +35,7 @@ app = App(
     print_error=False,
     help_on_error=False,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 # The flags of these two come from the recipe, whose models take a quarter of a second to load: only when called.
 RUNNING = {
@@ -56,6 +57,9 @@ for name, text in RUNNING.items():
 for position, command in enumerate(READING):
     app.command(command, sort_key=2 + position)
 app.command(store)
+
+
+app.meta.suppress_keyboard_interrupt = False  # not inherited
 
 
 @app.meta.default

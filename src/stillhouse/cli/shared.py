@@ -37,7 +37,7 @@ def console() -> Console:
 
     class Screen(Console):
         def on_broken_pipe(self) -> None:
-            raise  # noqa: PLE0704  # the BrokenPipeError being handled: ``main`` gives it its exit code, rich would exit 1
+            raise  # the BrokenPipeError being handled: ``main`` knows its exit code, rich would exit with 1
 
     return Screen(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 

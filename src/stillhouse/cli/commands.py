@@ -25,11 +25,20 @@ def demo(
     show_run(pipeline.demo(out, teacher, command=command_line()), json)
 
 
-def evaluate(folder: Folder, /, *, json: Json = False) -> None:
-    """Judge a run again from its predictions; no model is asked."""
+def evaluate(
+    folder: Folder,
+    /,
+    *,
+    full: Annotated[
+        bool, Parameter(negative="", help="Also what is slow: robustness, outsiders, attributions; asks the nets.")
+    ] = False,
+    allow_code: Annotated[bool, Parameter(negative="", help="Run the recipe's `python:` names, for --full.")] = False,
+    json: Json = False,
+) -> None:
+    """Judge a run again from its predictions; no model is asked but for --full."""
     from stillhouse import pipeline
 
-    show_scores(pipeline.evaluate(folder), json)
+    show_scores(pipeline.evaluate(folder, full=full, allow_code=allow_code), json)
 
 
 def report(folder: Folder, /, *, json: Json = False) -> None:

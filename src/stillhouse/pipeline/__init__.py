@@ -2,7 +2,7 @@
 
 from stillhouse.pipeline.deployed import Deployed, load
 from stillhouse.pipeline.door import demo, distill, label
-from stillhouse.pipeline.judging import evaluate
+from stillhouse.pipeline.evaluating import evaluate
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.shipping import export, predict
 from stillhouse.reporting import write as write_report

@@ -1,0 +1,157 @@
+"""Whether teacher and student look at the same parts of a row, by several ways of telling what a net looked at.
+
+No way of attribution is the right one, and each depends on its baseline; so several are asked, and their agreement is
+held against a ceiling: how far two seeds of the same student agree. Captum computes the attributions (Kokhlikyan et
+al., "Captum: A unified and generic model interpretability library for PyTorch", 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stillhouse.errors import UsageError
+from stillhouse.evaluation.fidelity import rank_correlation
+from stillhouse.evaluation.predictions import Floats
+from stillhouse.types import logits_of
+
+STEPS = 32  # of the integral
+CHUNK = 1024  # rows of the integral in one forward
+INTEGRATED, OCCLUSION, PRODUCT = "integrated gradients", "occlusion", "input x gradient"
+WINDOW = 7  # an occluding window is at least a seventh of an image's side
+
+
+class Setting(NamedTuple):
+    """One way of attribution."""
+
+    method: str
+    baseline: str  # what a missing value looks like, by name; "" where there is none
+
+
+class Example(NamedTuple):
+    """The rows to explain, and what stands for nothing."""
+
+    inputs: Tensor  # (n, ...) encoded
+    classes: Tensor  # (n,) int64: the answer to explain, the same for all nets
+    baselines: Mapping[str, Tensor]  # by name, (1 or more, ...): the mean of the attributions over them is taken
+    groups: Sequence[NDArray[np.int64]]  # flat positions that are one feature: a pixel's channels, a column's encoding
+
+
+def captum() -> Any:
+    """The library.
+
+    Raises:
+        UsageError: it is not installed; names the extra.
+    """
+    try:
+        return import_module("captum.attr")
+    except ImportError:
+        raise UsageError(
+            "Attributions need captum, which is not installed. Install it with `pip install stillhouse[explain]`."
+        ) from None
+
+
+def settings(baselines: Mapping[str, Tensor]) -> list[Setting]:
+    """The ways that are asked: integrated gradients and occlusion by baseline, and input times gradient."""
+    by_baseline = [Setting(m, b) for m in (INTEGRATED, OCCLUSION) for b in baselines]
+    return [*by_baseline, Setting(PRODUCT, "")]
+
+
+def attribute(module: nn.Module, example: Example, setting: Setting) -> Floats:
+    """What each feature of each row adds to the log-probability of the class, (n, F).
+
+    Args:
+        module: from inputs to logits, in eval mode.
+        example: the rows.
+        setting: the way.
+    """
+
+    def log_probability(inputs: Tensor) -> Tensor:
+        # Not the logit: it has a constant for each row that no probability knows, and that differs from net to net.
+        return torch.log_softmax(logits_of(module(inputs)).float(), dim=-1)
+
+    baselines = [b[None] for b in example.baselines[setting.baseline]] if setting.baseline else [None]
+    asked = [_once(log_probability, example, setting.method, baseline) for baseline in baselines]
+    flat = torch.stack(asked).mean(0).flatten(1).double().numpy()
+    found: Floats = np.stack([flat[:, group].sum(1) for group in example.groups], axis=1)
+    return found
+
+
+def _once(forward: Callable[[Tensor], Tensor], example: Example, method: str, baseline: Tensor | None) -> Tensor:
+    """Attributions against one baseline, in the shape of the inputs."""
+    attr, inputs, classes = captum(), example.inputs.clone(), example.classes
+    if method == OCCLUSION:
+        window = occluding_window(tuple(inputs.shape[1:]))
+        strides = tuple(max(1, side // 2) for side in window[-2:])
+        with torch.no_grad():
+            occlusion = attr.Occlusion(forward)
+            found = occlusion.attribute(inputs, window, (*window[:-2], *strides), baselines=baseline, target=classes)
+    elif method == INTEGRATED:
+        integral = attr.IntegratedGradients(forward)
+        found = integral.attribute(inputs, baseline, target=classes, n_steps=STEPS, internal_batch_size=CHUNK)
+    else:
+        found = attr.InputXGradient(forward).attribute(inputs.requires_grad_(), target=classes)
+    tensor: Tensor = found.detach()
+    return tensor
+
+
+def occluding_window(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The part of one input that is covered at once: a square through all channels, or one number of a row.
+
+    >>> occluding_window((1, 28, 28)), occluding_window((30,))
+    ((1, 4, 4), (1,))
+    """
+    if len(shape) < 2:
+        return (1,) * len(shape)
+    side = max(1, round(min(shape[-2:]) / WINDOW))
+    return (*shape[:-2], side, side)
+
+
+def agreement(a: Floats, b: Floats, confidence: float) -> dict[str, float]:
+    """Mean over rows of Spearman's correlation of two attributions, with Student's interval over the rows.
+
+    Args:
+        a: (n, F).
+        b: (n, F).
+        confidence: of the interval.
+    """
+    from scipy.special import stdtrit
+
+    rows = rank_correlation(a, b)
+    value, count = float(rows.mean()), len(rows)
+    half = float(stdtrit(count - 1, (1 + confidence) / 2) * rows.std(ddof=1) / np.sqrt(count)) if count > 1 else 2.0
+    return {"value": value, "low": max(value - half, -1.0), "high": min(value + half, 1.0)}
+
+
+def agreements(
+    nets: Mapping[str, nn.Module], pairs: Mapping[str, tuple[str, str]], example: Example, confidence: float,
+    smooth: Callable[[str], bool],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Agreement of pairs of nets in every way.
+
+    Args:
+        nets: by name.
+        pairs: by name, the names of two nets.
+        example: the rows.
+        confidence: of the intervals.
+        smooth: whether a net, by name, has a gradient: trees are asked by occlusion only.
+
+    Returns:
+        A way each: ``method``, ``baseline``, ``pairs`` by name with intervals; a pair that cannot be asked is left out.
+    """
+    found = []
+    for setting in settings(example.baselines):
+        able = {n: net for n, net in nets.items() if setting.method == OCCLUSION or smooth(n)}
+        told = {name: attribute(net, example, setting) for name, net in able.items()}
+        by_pair = {
+            name: agreement(told[a], told[b], confidence) for name, (a, b) in pairs.items() if a in told and b in told
+        }
+        if by_pair:
+            found.append({"method": setting.method, "baseline": setting.baseline, "pairs": by_pair})
+    return found

@@ -1,0 +1,90 @@
+"""Whether a net notices rows of a kind that it never learned: its confidence should be lower there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.data import Encoder
+from stillhouse.data.table_encoder import TableEncoder
+from stillhouse.evaluation.predictions import Floats
+from stillhouse.evaluation.robustness import Answers, Rows
+
+
+def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor]:
+    """Rows that no longer are of the kind that was learned, made of the test rows, by name.
+
+    Images: ``inverted`` (dark for bright) and ``shuffled pixels``; all else: ``shuffled columns``, each column taken
+    from another row, so that every value is usual and no row is.
+
+    Args:
+        rows: the test rows.
+        seed: of the shuffling.
+    """
+    rng = np.random.default_rng(seed)
+    if not rows.image:
+        return {"shuffled columns": _shuffled_columns(rows, rng)}
+    planes = rows.inputs.flatten(-2)
+    order = torch.from_numpy(rng.permuted(np.tile(np.arange(planes.shape[-1]), (len(planes), 1)), axis=1))
+    order = order.view(len(planes), *[1] * (planes.dim() - 2), -1).expand_as(planes)
+    others = [axis for axis in range(rows.train.dim()) if axis != 1 or rows.train.dim() < 4]
+    ends = rows.train.amin(others, keepdim=True) + rows.train.amax(others, keepdim=True)  # of each channel
+    return {
+        "inverted": ends - rows.inputs,
+        "shuffled pixels": planes.gather(-1, order).view_as(rows.inputs),
+    }
+
+
+def _shuffled_columns(rows: Rows, rng: np.random.Generator) -> Tensor:
+    flat = rows.inputs.flatten(1).clone()
+    for columns in column_groups(rows.encoder, flat.shape[1]):
+        order = torch.from_numpy(rng.permutation(len(flat)))
+        flat[:, columns] = flat[order][:, columns]
+    return flat.view_as(rows.inputs)
+
+
+def column_groups(encoder: Encoder, width: int) -> list[NDArray[np.int64]]:
+    """The encoded columns that belong to each raw column, in order."""
+    if not isinstance(encoder, TableEncoder):
+        return [np.array([i]) for i in range(width)]
+    ends = np.cumsum([column.width for column in encoder.columns])
+    return np.split(np.arange(width), ends[:-1])
+
+
+def auroc(inside: Floats, outside: Floats) -> float:
+    """Chance that a usual row is answered more surely than an outsider, ties counted half: 1 tells them apart.
+
+    >>> auroc(np.array([0.9, 0.8]), np.array([0.8, 0.1]))
+    0.875
+    """
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(inside, outside).statistic) / (len(inside) * len(outside))
+
+
+def detection(rows: Rows, answers: Answers, outside: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """How well the confidence (largest probability) of each arm tells test rows from outsiders.
+
+    After Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
+    Networks" (ICLR 2017).
+
+    Returns:
+        By kind of outsiders: ``outsiders``, ``auroc`` by arm: ``value`` (mean over the seeds) and ``seeds``.
+    """
+    usual = answers(rows.inputs)
+    found = []
+    for name, inputs in outside.items():
+        strange = answers(inputs)
+        by_arm = {
+            arm: [auroc(a.max(1), b.max(1)) for a, b in zip(nets, strange[arm], strict=True)]
+            for arm, nets in usual.items()
+        }
+        found.append(
+            {"outsiders": name, "auroc": {a: {"value": float(np.mean(v)), "seeds": v} for a, v in by_arm.items()}}
+        )
+    return found

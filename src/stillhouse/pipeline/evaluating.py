@@ -1,0 +1,172 @@
+"""Judging again: from the predictions alone, or in full, with the nets and the data at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stillhouse.errors import UsageError
+from stillhouse.evaluation import Predictions, attribution, outsiders, robustness
+from stillhouse.evaluation.predictions import Floats, floored
+from stillhouse.evaluation.robustness import Rows
+from stillhouse.files import write_json
+from stillhouse.pipeline import judging
+from stillhouse.pipeline.door import plan_fits
+from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.judging import TEST, predict_net
+from stillhouse.pipeline.probing import SHOWN, Probe, look_inside
+from stillhouse.pipeline.progress import stage
+from stillhouse.pipeline.run import Run, locked, open_run
+from stillhouse.recipe import Recipe, parse, read_table_text
+from stillhouse.teachers import ModuleTeacher
+
+FULL = "full.json"
+ROWS = 2000  # test rows that are corrupted, at most
+EXPLAINED = 64  # test rows whose attributions are compared
+DRAWN = 5  # training rows that stand for nothing, in turn
+
+
+def evaluate(
+    folder: Path | str,
+    *,
+    full: bool = False,
+    teacher: Any = None,
+    student: Any = None,
+    data: Any = None,
+    allow_code: bool = False,
+) -> dict[str, Any]:
+    """Judge a run again.
+
+    Args:
+        folder: the run folder.
+        full: also compute what is slow (robustness, detection of outsiders, attributions) into ``full.json``, and
+            write the report anew; needs nets and data. Else the predictions are enough.
+        teacher: as given to ``distill``, where it came from Python; for ``full``.
+        student: the same.
+        data: the same.
+        allow_code: whether ``python:`` names in the recipe may be imported and run.
+
+    Returns:
+        The scores.
+
+    Raises:
+        UsageError: there is no finished run, or what came from Python was not given.
+    """
+    folder = Path(folder)
+    scores = judging.evaluate(folder)
+    if full:
+        with locked(folder):
+            run, probe = reopen(folder, teacher=teacher, student=student, data=data, allow_code=allow_code)
+            with run.timed("full evaluation"):
+                write_json(folder / FULL, Full(probe).judge())
+            run.report()
+    return scores
+
+
+def reopen(folder: Path, *, teacher: Any, student: Any, data: Any, allow_code: bool) -> tuple[Run, Probe]:
+    """Take up a finished run with its nets and data."""
+    run = Run(folder)
+    # As the run was started: the paths in the folder's recipe hold from where the command was typed.
+    recipe: Recipe = parse(read_table_text((folder / "recipe.toml").read_text(encoding="utf-8")))
+    given = {"teacher": teacher, "student": student}
+    missing = [name for name, value in given.items() if name in run.record["parts"] and value is None]
+    if missing:
+        raise UsageError(
+            f"The {' and '.join(missing)} of {folder} came from Python, and code is not stored. Give them again: "
+            f"`stillhouse.evaluate({str(folder)!r}, full=True, {', '.join(f'{m}=...' for m in missing)}, data=...)`."
+        )
+    recipe = recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": folder})})
+    have = gather(recipe, teacher=teacher, student=student, data=data, allow_code=allow_code)
+    run = open_run(recipe, command=run.record["command"], parts=have.parts)
+    trainer, arms = plan_fits(run, recipe, have)
+    look_inside(trainer, arms)
+    return run, Probe(trainer, arms, Predictions.load(folder / TEST))
+
+
+class Full:
+    """What is too slow for every run."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe, self.have = probe, probe.have
+        self.evaluation = probe.trainer.recipe.evaluation
+        self.nets = {arm: [probe.net(arm, seed) for seed in probe.seeds] for arm in SHOWN}
+
+    def judge(self) -> dict[str, Any]:
+        """The contents of ``full.json``."""
+        data = self.have.data
+        if not data.test.inputs.is_floating_point():
+            why = "The rows are whole numbers (token ids): no corruption or attribution here is made for them."
+            return {"schema": 1, "why": why}
+        rows = self.rows()
+        with stage("robustness, outsiders, attributions", 3, "parts") as advance:
+            targets = data.test.targets[: len(rows.inputs)].numpy()
+            settings = (self.evaluation.resamples, self.evaluation.confidence)
+            ladder = robustness.ladder(rows, self.answers, targets, *settings)
+            advance(1)
+            detected = outsiders.detection(rows, self.answers, outsiders.outsiders(rows))
+            advance(1)
+            attributed = self.attributions(rows)
+            advance(1)
+        return {
+            "schema": 1,
+            "rows": len(rows.inputs),
+            "confidence": self.evaluation.confidence,
+            "robustness": ladder,
+            "outsiders": detected,
+            "attribution": attributed,
+        }
+
+    def rows(self) -> Rows:
+        """The test rows to corrupt."""
+        data = self.have.data
+        inputs, image = data.test.inputs[:ROWS], data.source.kind == "image"
+        return Rows(inputs, data.source.take(data.split.test[:ROWS]), data.encoder, data.train.inputs, image)
+
+    def answers(self, inputs: Tensor) -> Mapping[str, Sequence[Floats]]:
+        """Every net's log-probabilities of encoded rows."""
+        told = {arm: [floored(predict_net(net, inputs)) for net in nets] for arm, nets in self.nets.items()}
+        return {"teacher": [floored(self.probe.teaching.log_probs(inputs))], **told}
+
+    def attributions(self, rows: Rows) -> dict[str, Any]:
+        """Agreement of teacher and students on what they looked at, for what the teacher says."""
+        try:
+            attribution.captum()
+        except UsageError as error:
+            return {"why": str(error)}
+        chosen = torch.linspace(0, len(rows.inputs) - 1, min(EXPLAINED, len(rows.inputs))).long()
+        inputs = rows.inputs[chosen]
+        classes = torch.from_numpy(self.probe.teaching.log_probs(inputs).argmax(1))
+        example = attribution.Example(inputs, classes, self.baselines(rows), feature_groups(rows))
+        distilled = self.nets["distilled"]
+        nets = {"teacher": self.probe.teaching.module.eval(), "labels_only": self.nets["labels_only"][0]}
+        nets |= {f"distilled/{i}": net for i, net in enumerate(distilled[:2])}
+        pairs = {"distilled": ("teacher", "distilled/0"), "labels_only": ("teacher", "labels_only")}
+        pairs |= {"ceiling": ("distilled/0", "distilled/1")} if len(distilled) > 1 else {}
+        has_gradient = isinstance(self.probe.teaching.teacher, ModuleTeacher)
+        ways = attribution.agreements(
+            nets, pairs, example, self.evaluation.confidence, lambda name: has_gradient or name != "teacher"
+        )
+        return {"rows": len(inputs), "features": len(example.groups), "ways": ways}
+
+    def baselines(self, rows: Rows) -> dict[str, Tensor]:
+        """What stands for nothing: the training mean, a few training rows in turn, an image's background."""
+        drawn = torch.from_numpy(np.random.default_rng(0).choice(len(rows.train), min(DRAWN, len(rows.train)), False))
+        found = {"training mean": rows.train.mean(0, keepdim=True), "training rows": rows.train[drawn]}
+        if rows.image:
+            fill = torch.tensor(rows.encoder.fill).view(-1, *[1] * (rows.inputs.dim() - 2))
+            found["background"] = fill.expand_as(rows.inputs[0])[None].clone()
+        return found
+
+
+def feature_groups(rows: Rows) -> list[np.ndarray]:
+    """Flat positions that are one feature: the channels of a pixel, the encoded columns of a raw one."""
+    shape = tuple(rows.inputs.shape[1:])
+    if not rows.image:
+        return list(outsiders.column_groups(rows.encoder, int(np.prod(shape))))
+    pixels = int(np.prod(shape[-2:]))
+    return [np.arange(place, int(np.prod(shape)), pixels) for place in range(pixels)]

@@ -40,6 +40,7 @@ app = App(
 # The flags of these two come from the recipe, whose models take a quarter of a second to load: only when called.
 RUNNING = {
     "distill": "Distil: teacher, store, students, controls, judgement and report; the same command again resumes.",
+    "curve": "Run a recipe at several numbers of labels, or of teacher calls, and draw what distilling gains.",
     "label": "Only ask the teacher, and keep its answers in the run folder's store.",
 }
 READING: tuple[Any, ...] = (

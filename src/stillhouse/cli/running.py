@@ -1,4 +1,4 @@
-"""The commands whose flags are the recipe: ``distill`` and ``label``."""
+"""The commands whose flags are the recipe: ``distill``, ``label`` and ``curve``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from stillhouse import recipe
 from stillhouse.cli.flags import Flags, table
 from stillhouse.cli.shared import Json, command_line, show_data, show_run
+from stillhouse.errors import UsageError
 
 RecipeFile = Annotated[Path | None, Parameter(help="The recipe (TOML). The flags below are laid over it.")]
 Sections = Annotated[Flags | None, Parameter(name="*")]
@@ -67,6 +68,46 @@ def label(
     from stillhouse import pipeline
 
     show_data(pipeline.label(resolved, command=command_line(), allow_code=allow_code), json)
+
+
+def curve(
+    file: RecipeFile = None,
+    /,
+    *,
+    labels: Annotated[str, Parameter(help="Numbers of labels: 50,100,200.")] = "",
+    calls: Annotated[str, Parameter(help="Numbers of teacher calls (rows times views): 1000,4000.")] = "",
+    json: Json = False,
+    allow_code: AllowCode = False,
+    accept_teacher: AcceptTeacher = False,
+    flags: Sections = None,
+) -> None:
+    """Run a recipe at several numbers of labels, or of teacher calls, each a small run of its own in [output] dir.
+
+    The page curve.html draws gain and accuracy against them; done points are not done again.
+    """
+    resolved = resolve(file, flags)
+    given = {"labels": numbers(labels, "--labels"), "calls": numbers(calls, "--calls")}
+    from stillhouse import pipeline
+
+    path = pipeline.curve(
+        resolved, **given, command=command_line(), allow_code=allow_code, accept_teacher=accept_teacher
+    )
+    show_data({"curve": path, "figures": path.with_suffix(".json")}, json)
+
+
+def numbers(text: str, flag: str) -> list[int]:
+    """Read whole numbers with commas between them.
+
+    >>> numbers("50,100, 200", "--labels")
+    [50, 100, 200]
+
+    Raises:
+        UsageError: another text, or a number below 1.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"{flag} {text!r}: write whole numbers with commas between them, `{flag} 50,100,200`.")
+    return [int(part) for part in parts]
 
 
 def resolve(file: Path | None, flags: Flags | None) -> recipe.Recipe:

@@ -1,5 +1,6 @@
 """The pipeline: recipe -> data, teacher -> store -> fit -> evaluate -> run folder; every stage resumable."""
 
+from stillhouse.pipeline.curves import curve
 from stillhouse.pipeline.deployed import Deployed, load
 from stillhouse.pipeline.door import demo, distill, label
 from stillhouse.pipeline.evaluating import evaluate
@@ -7,4 +8,16 @@ from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.shipping import export, predict
 from stillhouse.reporting import write as write_report
 
-__all__ = ["Deployed", "Run", "demo", "distill", "evaluate", "export", "label", "load", "predict", "write_report"]
+__all__ = [
+    "Deployed",
+    "Run",
+    "curve",
+    "demo",
+    "distill",
+    "evaluate",
+    "export",
+    "label",
+    "load",
+    "predict",
+    "write_report",
+]

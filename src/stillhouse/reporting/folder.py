@@ -60,6 +60,9 @@ class RunFiles:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     answers: Answers | None = None
     gallery: Gallery | None = None
+    explanation: dict[str, Any] = field(default_factory=dict)
+    taught: Gallery | None = None  # the training rows that taught most
+    full: dict[str, Any] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:
@@ -76,7 +79,7 @@ def read(folder: Path) -> RunFiles:
         UsageError: the folder holds no scores yet, or scores of another schema.
         DamagedError: a file is there and cannot be read.
     """
-    scores = _json(folder / "scores.json")
+    scores = read_json(folder / "scores.json")
     if not scores:
         raise UsageError(
             f"There is nothing to report in {folder}: it holds no scores.json, so the run was not judged yet. "
@@ -90,12 +93,15 @@ def read(folder: Path) -> RunFiles:
     return RunFiles(
         folder=folder,
         scores=scores,
-        run=_json(folder / "run.json"),
-        costs=_json(folder / "costs.json") or scores.get("costs") or {},
+        run=read_json(folder / "run.json"),
+        costs=read_json(folder / "costs.json") or scores.get("costs") or {},
         recipe=plain(_text(folder / "recipe.toml")),
         metrics=_metrics(folder / "metrics.jsonl"),
         answers=_answers(folder / "predictions.npz"),
         gallery=_gallery(folder / "gallery.npz"),
+        explanation=read_json(folder / "explanation.json"),
+        taught=_gallery(folder / "taught.npz"),
+        full=read_json(folder / "full.json"),
     )
 
 
@@ -128,7 +134,12 @@ def _text(path: Path) -> str:
         raise _damaged(path, error) from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object with its texts made plain; empty where there is no file.
+
+    Raises:
+        DamagedError: it is there and cannot be read.
+    """
     text = _text(path)
     try:
         value = json.loads(text) if text else {}

@@ -1,0 +1,188 @@
+"""Efficiency curves: what distilling gains with so many labels, or so many teacher calls; each point is a small run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stillhouse.data.splitmix import shuffled
+from stillhouse.errors import UsageError
+from stillhouse.files import write_json
+from stillhouse.pipeline.door import plan_fits, python_command, write_split
+from stillhouse.pipeline.gating import admit_teacher
+from stillhouse.pipeline.ingredients import Ingredients, gather
+from stillhouse.pipeline.judging import Judge
+from stillhouse.pipeline.progress import say
+from stillhouse.pipeline.run import locked, open_run, read_json
+from stillhouse.pipeline.training import Arm
+from stillhouse.recipe import Recipe
+from stillhouse.reporting import write_curve
+
+FILE = "curve.json"
+ORDER = 41  # the stream of random numbers that orders the unlabelled rows
+ARMS = ("teacher", "labels_only", "distilled")
+
+Choose = Callable[[Ingredients, list[Arm]], list[Arm]]
+
+
+def curve(
+    recipe: Recipe,
+    *,
+    labels: Sequence[int] = (),
+    calls: Sequence[int] = (),
+    command: str | None = None,
+    allow_code: bool = False,
+    accept_teacher: bool = False,
+) -> Path:
+    """Run a recipe at several numbers of labels, or of teacher calls, and draw gain and accuracy against them.
+
+    What the points have in common is made once: the teacher and its answers where it sees the same labels in all of
+    them, and, along teacher calls, the control. Along calls the student is shown the answers to a part of the training
+    rows, the labelled ones first; a larger part holds every smaller one. Done points are not done again.
+
+    Args:
+        recipe: of every point; ``output.dir`` gets a folder for each point, ``curve.json`` and ``curve.html``.
+        labels: numbers of labels.
+        calls: numbers of teacher calls: rows times views.
+        command: what the reports give as the command.
+        allow_code: whether ``python:`` names may be imported and run.
+        accept_teacher: go on with teachers that are not better than their students.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UsageError: no number, or one that the data do not allow.
+    """
+    if not labels and not calls:
+        raise UsageError("A curve needs numbers: `--labels 50,100,200` or `--calls 1000,4000`, or both.")
+    root, command = recipe.output.dir, command or python_command()
+    told: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": command}
+    told |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
+    for kind, asked in (("labels", labels), ("calls", calls)):
+        points = {point[kind]: point for point in told.get(kind, [])}
+        for number in sorted(set(asked)):
+            say(f"curve: {number:,} {kind}")
+            folder = root / f"{kind}-{number}"
+            first = next((root / p["folder"] for p in points.values() if p["folder"] != folder.name), None)
+            inherited = {} if first is None else {name: first / name for name in shared(recipe, kind)}
+            scores = run_point(
+                at(recipe, folder, kind, number), inherited, choice(kind, number),
+                command=command, allow_code=allow_code, accept=accept_teacher,
+            )  # fmt: skip
+            points[number] = {kind: number, "folder": folder.name} | facts(scores)
+            told[kind] = [points[n] for n in sorted(points)]
+            write_json(root / FILE, told)
+    return write_curve(root)
+
+
+def earlier(path: Path, digest: str) -> dict[str, Any]:
+    """The points that the same recipe has already drawn, by kind."""
+    told = read_json(path) if path.exists() else {}
+    return {kind: told[kind] for kind in ("labels", "calls") if kind in told and told["recipe"] == digest}
+
+
+def at(recipe: Recipe, folder: Path, kind: str, number: int) -> Recipe:
+    """The recipe of one point: one control is enough."""
+    update: dict[str, Any] = {
+        "output": recipe.output.model_copy(update={"dir": folder}),
+        "controls": recipe.controls.model_copy(update={"all_labels": False, "same_teacher": False}),
+    }
+    if kind == "labels":
+        update["data"] = recipe.data.model_copy(update={"labels": number})
+    return recipe.model_copy(update=update)
+
+
+def shared(recipe: Recipe, kind: str) -> tuple[str, ...]:
+    """The folders that every point along this axis has in common with the first."""
+    if kind == "calls":
+        return "teacher", "store", "fits/labels_only"
+    same_teacher = recipe.teacher.labels == "all" or recipe.teacher.file is not None
+    return ("teacher", "store") if same_teacher else ()
+
+
+def choice(kind: str, number: int) -> Choose:
+    """What a point changes in the arms of its run."""
+
+    def chosen(have: Ingredients, arms: list[Arm]) -> list[Arm]:
+        if kind == "labels":
+            return arms
+        rows = asked_rows(have, number)
+        return [arm._replace(eligible=rows) if arm.teacher else arm for arm in arms]
+
+    return chosen
+
+
+def asked_rows(have: Ingredients, calls: int) -> torch.Tensor:
+    """The training rows whose answers a student may see for so many calls, sorted.
+
+    Raises:
+        UsageError: fewer calls than the labelled rows need, or more than there are rows and views.
+    """
+    views, rows = have.views.count, len(have.data.train.targets)
+    labelled = have.labelled
+    wanted = calls // views
+    if not len(labelled) <= wanted <= rows:
+        raise UsageError(
+            f"--calls {calls}: with {views} views a row that is {wanted} rows, and it must be between the "
+            f"{len(labelled)} labelled rows and all {rows}: give {len(labelled) * views} to {rows * views} calls."
+        )
+    order = torch.from_numpy(shuffled(rows, have.views.seed, ORDER))
+    rest = order[~torch.isin(order, labelled)][: wanted - len(labelled)]
+    return torch.cat([labelled, rest]).sort().values
+
+
+def run_point(
+    recipe: Recipe, inherited: Mapping[str, Path], choose: Choose, *, command: str, allow_code: bool, accept: bool
+) -> dict[str, Any]:
+    """One point: a run folder with its own report; returns its scores.
+
+    Args:
+        recipe: of the point.
+        inherited: by name in the run folder, the folders of another point that would be made the same here.
+        choose: what the point changes in its arms.
+        command: for the report.
+        allow_code: whether ``python:`` names may be run.
+        accept: any teacher.
+    """
+    folder = recipe.output.dir
+    with locked(folder):
+        have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
+        # The part of the rows that is asked belongs to the identity of the run, though no recipe says it.
+        run = open_run(recipe, command=command, parts=have.parts | {"curve": folder.name})
+        inherit(inherited, folder)
+        write_split(run, have)
+        trainer, arms = plan_fits(run, recipe, have)
+        arms = choose(have, arms)
+        admit_teacher(run, trainer, arms, accept=accept)
+        trainer.train(arms)
+        scores = Judge(run, recipe, have, trainer, arms).judge()
+        run.report()
+    return scores
+
+
+def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
+    """Take over what is the same here; a copy that was cut short is made again."""
+    for name, source in inherited.items():
+        target = folder / name
+        if source.is_dir() and not target.exists():
+            partial = target.with_name(f".{target.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(source, partial)
+            partial.replace(target)
+
+
+def facts(scores: dict[str, Any]) -> dict[str, Any]:
+    """What a point shows: the gain over the labels alone, its word, and the accuracies."""
+    headline = scores["comparisons"][0]
+    models = scores["models"]
+    return {
+        "gain": headline["difference"],
+        "verdict": headline["verdict"],
+        "accuracy": {arm: models[arm]["measures"]["accuracy"] for arm in ARMS if arm in models},
+        "unlabelled": scores["saw"]["distilled"]["unlabelled"],
+    }

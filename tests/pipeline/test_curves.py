@@ -1,0 +1,81 @@
+"""An efficiency curve is runs that differ in one number, and shares what they have in common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stillhouse.errors import UsageError
+from stillhouse.pipeline import curve
+from stillhouse.recipe import read
+from tests.pipeline.recipes import stillhouse, write_recipe
+
+SMALL = {"training": {"seeds": [0], "steps": 20}}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("curve")
+    recipe = write_recipe(folder, **SMALL)
+    ended = stillhouse("curve", str(recipe), "--labels", "100,40", "--calls", "200,1000", "--accept-teacher")
+    assert ended.returncode == 0, ended.stderr
+    assert "curve.html" in ended.stdout
+    return folder / "run"
+
+
+def test_every_point_is_a_run_and_its_gain_is_that_of_its_scores(drawn: Path) -> None:
+    told = json.loads((drawn / "curve.json").read_text())
+    assert [p["labels"] for p in told["labels"]] == [40, 100]
+    assert [p["calls"] for p in told["calls"]] == [200, 1000]
+    for point in (*told["labels"], *told["calls"]):
+        scores = json.loads((drawn / point["folder"] / "scores.json").read_text())
+        assert point["gain"] == scores["comparisons"][0]["difference"]
+        assert (drawn / point["folder"] / "report.html").exists()
+        right = []
+        with np.load(drawn / point["folder"] / "predictions.npz") as answers:
+            right = [(answers[f"{a}/0"].argmax(1) == answers["targets"]).mean() for a in ("distilled", "labels_only")]
+        assert point["gain"]["value"] == pytest.approx(right[0] - right[1])
+
+
+def test_points_see_the_labels_and_the_answers_they_say(drawn: Path) -> None:
+    for labels in (40, 100):
+        saw = json.loads((drawn / f"labels-{labels}" / "run.json").read_text())["saw"]
+        assert saw["distilled"]["labels"] == saw["labels_only"]["labels"] == labels
+    views = 2
+    for calls in (200, 1000):
+        saw = json.loads((drawn / f"calls-{calls}" / "run.json").read_text())["saw"]
+        assert (saw["distilled"]["labels"] + saw["distilled"]["unlabelled"]) * views == calls
+        assert saw["labels_only"]["labels"] == 60
+
+
+def test_the_teacher_is_one_and_the_control_of_every_number_of_calls_too(drawn: Path) -> None:
+    teachers = {p.read_bytes() for p in drawn.glob("*/teacher/model.safetensors")}
+    assert len(list(drawn.glob("*/teacher/model.safetensors"))) == 4
+    assert len(teachers) == 1
+    controls = [drawn / f"calls-{n}" / "fits/labels_only/0/model.safetensors" for n in (200, 1000)]
+    assert controls[0].read_bytes() == controls[1].read_bytes()
+    assert "ask teachers" in json.loads((drawn / "calls-1000" / "run.json").read_text())["seconds"]
+
+
+def test_done_points_are_not_done_again(drawn: Path) -> None:
+    weights = drawn / "labels-40" / "fits" / "distilled" / "0" / "model.safetensors"
+    stamp = weights.stat().st_mtime_ns
+    recipe = read(drawn.parent / "recipe.toml")
+    curve(recipe, labels=[40], accept_teacher=True)
+    assert weights.stat().st_mtime_ns == stamp
+    told = json.loads((drawn / "curve.json").read_text())
+    assert [p["labels"] for p in told["labels"]] == [40, 100], "points drawn before stay"
+
+
+def test_numbers_that_the_data_do_not_allow_are_refused_with_those_that_they_do(tmp_path: Path) -> None:
+    recipe = read(write_recipe(tmp_path, **SMALL))
+    with pytest.raises(UsageError, match=r"give 120 to 2588 calls"):
+        curve(recipe, calls=[100])
+    with pytest.raises(UsageError, match="--labels 50,100,200"):
+        curve(recipe)
+    ended = stillhouse("curve", str(tmp_path / "recipe.toml"), "--labels", "50;100")
+    assert ended.returncode == 2
+    assert "with commas between them" in ended.stderr

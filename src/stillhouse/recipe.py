@@ -242,7 +242,8 @@ def _explain(error: ValidationError, where: str) -> str:
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key {place!r}.{nearest(path[-1], _keys(path[:-1]))} Remove or rename it."
     more = f" ({len(error.errors()) - 1} further problems follow this one.)" if len(error.errors()) > 1 else ""
-    return f"{where}: {place or 'recipe'} = {first['input']!r}: {first['msg']}.{more} Mend that line and run again."
+    given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return f"{where}: {place or 'recipe'}{given}: {first['msg']}.{more} Mend that line and run again."
 
 
 def _keys(path: list[str]) -> list[str]:

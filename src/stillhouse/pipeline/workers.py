@@ -24,6 +24,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.pipeline.progress import Advance
 
 Job = TypeVar("Job")
+STOPS = (signal.SIGINT, signal.SIGTERM)
 POLL = 0.1  # seconds between two looks at the workers' progress
 
 
@@ -59,7 +60,10 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
         for _ in range(workers):
             here, there = context.Pipe(duplex=False)
             process = context.Process(target=_serve, args=(jobs, work, taken, done, there), daemon=True)
+            # A signal between the fork and the child's own handlers would be lost: it waits until they stand.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
             process.start()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             there.close()
             crew.append((process, here))
         _watch(crew, done, advance, stop)
@@ -72,6 +76,7 @@ def _serve(jobs: Sequence[Job], work: Callable[[Job, Advance], None], taken: Any
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
     def advance(amount: int) -> None:
         with done.get_lock():

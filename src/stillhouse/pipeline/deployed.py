@@ -13,6 +13,7 @@ from stillhouse.data import Encoder, encoder_from_state
 from stillhouse.engine import read_weights, tensor_state, write_weights
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.files import write_json
+from stillhouse.pipeline.matching import with_parts
 from stillhouse.pipeline.run import read_json
 from stillhouse.types import logits_of
 
@@ -28,7 +29,8 @@ class Deployed(nn.Module):
         net: from encoded inputs to logits.
         encoder: from raw rows to encoded inputs, fitted on the training rows.
         classes: names in the order of the logits.
-        net_card: how to build ``net`` again: zoo name, settings and shapes; empty for the user's own module.
+        net_card: how to build ``net`` again: zoo name, settings and shapes, none of which for the user's own module;
+            and under ``parts`` what methods ship with it.
     """
 
     def __init__(self, net: nn.Module, encoder: Encoder, classes: tuple[str, ...], net_card: dict[str, Any]) -> None:
@@ -98,6 +100,8 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Deployed:
         module = students.make(
             net_card["name"], shape=tuple(net_card["shape"]), classes=len(classes), settings=net_card["settings"]
         )
+    if "parts" in net_card:
+        module = with_parts(module, net_card["parts"])
     try:
         module.load_state_dict(read_weights(folder / WEIGHTS)[0])
     except RuntimeError as error:

@@ -67,7 +67,9 @@ class Judge:
         arm = next(a for a in self.arms if a.name == "distilled")
         student = self.trainer.trained(arm, seed)
         data = self.have.data
-        shipped = Deployed(student, data.encoder, data.source.classes, self.have.student_card)
+        parts = self.trainer.parts(arm)
+        card = self.have.student_card | ({"parts": parts} if parts else {})
+        shipped = Deployed(student, data.encoder, data.source.classes, card)
         shipped.save(self.run.folder / FOLDER)
         teacher = test.log_probs["teacher"]["-"]
         distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.log_probs["distilled"][str(seed)])).sum(1)

@@ -12,17 +12,15 @@ from torch import Tensor, nn
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, LOG, Step, fit, read_log, read_weights, tensor_state, write_weights
 from stillhouse.files import write_atomic
-from stillhouse.methods.base import Method
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
+from stillhouse.pipeline.matching import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.teaching import WEIGHTS, Teaching, only, teach_all
 from stillhouse.pipeline.workers import default_workers, run_all
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
-from stillhouse.taps import Taps
-from stillhouse.teachers import StoredTeacher, spec_of
-from stillhouse.types import Batch, Outputs, Spec, logits_of
+from stillhouse.teachers import StoredTeacher
 
 
 class Arm(NamedTuple):
@@ -105,70 +103,31 @@ class Trainer:
         """The student as its seed initialises it, the same in every arm, and the arm's methods."""
         torch.manual_seed(seed)
         student = self.have.make_student()
-        smoothing = self.recipe.training.label_smoothing
-        if arm.teacher is None:
-            step = Step(student, label_smoothing=smoothing)
+        training = self.recipe.training
+        if arm.teacher is None or answers is None:
+            step = Step(student, label_smoothing=training.label_smoothing)
         else:
-            methods = self.have.make_methods()
-            self.build(methods, student, answers, self.teachings[arm.teacher])
-            weight = self.recipe.training.label_weight
-            balance = self.recipe.training.balance
-            step = Step(student, methods, label_weight=weight, label_smoothing=smoothing, balance=balance)
+            step = matched_step(student, self.have, training, answers, self.teachings[arm.teacher].module)
         torch.manual_seed(seed)  # adapters drew random numbers: dropout must be paired between the arms too
         return step
 
-    def build(
-        self,
-        methods: list[tuple[str, Method, float]],
-        student: nn.Module,
-        answers: StoredTeacher | None,
-        teaching: Teaching,
-    ) -> None:
-        """Tell the methods the shapes of both nets, found by one batch."""
-        data = self.have.data
-        rows = torch.arange(2)
-        batch = Batch(data.train.inputs[:2], torch.full_like(rows, -1), rows, torch.zeros_like(rows))
-        size = len(data.train.targets)
-        told = (answers or teaching.teacher).outputs(batch)
-        head = last_linear(teaching.module) if any(type(m).deploy is not Method.deploy for _, m, _ in methods) else None
-        spec = spec_of(told, rows=size, head=head)
-        own = student_spec(student, batch.inputs, [p for _, m, _ in methods for p in m.student_layers], size)
-        for _, method, _ in methods:
-            method.build(own, spec)
-
     def trained(self, arm: Arm, seed: int) -> nn.Module:
         """A finished student, loaded, in eval mode."""
-        answers = self.teachings[arm.teacher].ask(lambda rows: None) if arm.teacher and self.changes_student() else None
-        if answers is not None:
-            student = self.step(arm, seed, StoredTeacher(answers)).deployed()
-        else:
-            student = self.have.make_student()
+        student, parts = self.have.make_student(), self.parts(arm)
+        student = with_parts(student, parts) if parts else student
         student.load_state_dict(read_weights(self.run.fit_folder(arm.name, seed) / WEIGHTS)[0])
         return student.eval()
 
-    def changes_student(self) -> bool:
-        """Whether a method ships parts of its own with the student."""
-        return any(type(m).deploy is not Method.deploy for _, m, _ in self.have.make_methods())
+    def parts(self, arm: Arm) -> dict[str, Any]:
+        """How to build again what the arm's methods ship with the student; empty where it is the student alone."""
+        if arm.teacher is None or not any(ships_parts(m) for _, m, _ in self.have.make_methods()):
+            return {}
+        teaching = self.teachings[arm.teacher]
+        answers = StoredTeacher(teaching.ask(lambda rows: None))
+        return parts_card(self.recipe.method, self.have, answers, teaching.module)
 
 
 def warnings_of(log: Path) -> list[dict[str, Any]]:
     """What the engine warned of in one fit: arm, seed, step and message."""
     lines = [line for line in read_log(log) if "warning" in line]
     return [{"arm": x["arm"], "seed": x["seed"], "step": x["step"], "message": x["warning"]} for x in lines]
-
-
-@torch.no_grad()
-def student_spec(student: nn.Module, inputs: Tensor, layers: Sequence[str], rows: int) -> Spec:
-    """The student's shapes, in eval mode so that nothing of it moves."""
-    was_training = student.training
-    with Taps(student, sorted(set(layers))) as taps:
-        logits = logits_of(student.eval()(inputs))
-        spec = spec_of(Outputs(logits, taps.take()), rows=rows)
-    student.train(was_training)
-    return spec
-
-
-def last_linear(module: nn.Module) -> nn.Module | None:
-    """The classifier of a net: its last ``nn.Linear``."""
-    found = [m for m in module.modules() if isinstance(m, nn.Linear)]
-    return found[-1] if found else None

@@ -155,6 +155,16 @@ def test_methods_with_hidden_layers_need_a_teacher_that_has_some(tmp_path: Path)
         distill(read(write_recipe(tmp_path, **over)))
 
 
+@pytest.mark.parametrize(("student", "teacher"), [("blocks.9", "blocks.0"), ("blocks.0", "block.0")])
+def test_a_layer_that_does_not_exist_is_told_before_anything_is_trained(
+    student: str, teacher: str, tmp_path: Path
+) -> None:
+    method = [{"name": "fitnet", "student_layer": student, "teacher_layer": teacher}]
+    with pytest.raises(UsageError, match=r"blocks\.0"):
+        distill(read(write_recipe(tmp_path, method=method)))
+    assert not (tmp_path / "run" / "teacher").exists()
+
+
 def test_own_modules_and_loaders_go_through_the_same_door(tmp_path: Path) -> None:
     made = torch.Generator().manual_seed(0)
     x = torch.randn(400, 5, generator=made)

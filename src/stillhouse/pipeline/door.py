@@ -21,6 +21,8 @@ from stillhouse.pipeline.teaching import Teaching, only, teach_all, visible_labe
 from stillhouse.pipeline.training import Trainer, make_arms
 from stillhouse.pipeline.workers import default_workers
 from stillhouse.recipe import Recipe, merge, parse, read, read_table_text
+from stillhouse.taps import Taps
+from stillhouse.teachers import SKLEARN_NAMES
 
 
 def distill(
@@ -130,8 +132,20 @@ def plan_fits(run: Run, recipe: Recipe, have: Ingredients) -> tuple[Trainer, lis
     if recipe.controls.same_teacher and (handed_over or recipe.teacher.labels != "same"):
         same = only(have.data.train.targets, have.labelled)
         teachings.append(Teaching(run, recipe, have, "teacher_same", same))
+    check_layers(have, teachings)
     trainer = Trainer(run, recipe, have, teachings)
     return trainer, make_arms(recipe, have, same_teacher=len(teachings) == 2)
+
+
+def check_layers(have: Ingredients, teachings: list[Teaching]) -> None:
+    """Refuse a layer that does not exist now, not after the teacher was trained."""
+    wanted = {path for _, method, _ in have.make_methods() for path in method.student_layers}
+    Taps(have.make_student(), sorted(wanted)).close()
+    for teaching in teachings:
+        if teaching.arm == "teacher" and have.teacher is not None:
+            Taps(have.teacher, teaching.layers).close()
+        elif teaching.name not in SKLEARN_NAMES:
+            Taps(teaching.net(), teaching.layers).close()
 
 
 def write_split(run: Run, have: Ingredients) -> None:

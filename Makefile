@@ -9,11 +9,14 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/stillhouse demo $(ARGS)
 
+# One thread a process: the tests compare bits, and two processes fill two cores.
+test: export OMP_NUM_THREADS = 1
 test: $(STAMP)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
+slow: export OMP_NUM_THREADS = 1
 slow: $(STAMP)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

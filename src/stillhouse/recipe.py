@@ -138,6 +138,9 @@ class Controls(Section):
 
     all_labels: bool = Field(True, description="The same student given every training label that exists.")
     same_teacher: bool = Field(False, description="Also distil from a teacher trained on the student's own labels.")
+    label_smoothing: Fraction = Field(
+        0.0, description="Smoothing of a second labels-only student, the teacher-free control; 0: none."
+    )
 
 
 class Evaluation(Section):

@@ -52,6 +52,7 @@ def name(arm: str, saw: Saw) -> str:
         "teacher": "the teacher",
         "teacher_same": "the teacher that had no more labels than the student",
         "labels_only": f"the same student trained on the {given} alone",
+        "smoothed": f"the same student trained on the {given} alone, smoothed",
         "all_labels": f"the same student given all {given}",
         "distilled": "the distilled student",
         "distilled_same": "the student distilled from a teacher that had the same labels",

@@ -33,6 +33,7 @@ QUESTIONS = (
     Question("distilled", "teacher", "loss"),
     Question("distilled", "all_labels", "loss"),
     Question("distilled_same", "labels_only", "gain"),
+    Question("distilled", "smoothed", "gain"),
 )
 
 

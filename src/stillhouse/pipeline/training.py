@@ -30,6 +30,7 @@ class Arm(NamedTuple):
     eligible: Tensor  # int64: training rows it is trained on
     targets: Tensor  # int64 (N,): labels it may see, -1 elsewhere
     teacher: str | None  # the teacher arm whose answers it matches
+    smoothing: float | None = None  # of its labels, where it is not [training] label_smoothing
 
 
 def make_arms(recipe: Recipe, have: Ingredients, *, same_teacher: bool) -> list[Arm]:
@@ -38,6 +39,8 @@ def make_arms(recipe: Recipe, have: Ingredients, *, same_teacher: bool) -> list[
     everything, labelled = torch.arange(len(known)), have.labelled
     seen = only(known, labelled)
     arms = [Arm("labels_only", labelled, seen, None), Arm("distilled", everything, seen, "teacher")]
+    if recipe.controls.label_smoothing:
+        arms.append(Arm("smoothed", labelled, seen, None, recipe.controls.label_smoothing))
     with_label = torch.nonzero(known >= 0).flatten()
     if recipe.controls.all_labels and len(with_label) > len(labelled):
         arms.append(Arm("all_labels", with_label, known, None))
@@ -105,7 +108,8 @@ class Trainer:
         student = self.have.make_student()
         training = self.recipe.training
         if arm.teacher is None or answers is None:
-            step = Step(student, label_smoothing=training.label_smoothing)
+            smoothing = training.label_smoothing if arm.smoothing is None else arm.smoothing
+            step = Step(student, label_smoothing=smoothing)
         else:
             step = matched_step(student, self.have, training, answers, self.teachings[arm.teacher].module)
         torch.manual_seed(seed)  # adapters drew random numbers: dropout must be paired between the arms too

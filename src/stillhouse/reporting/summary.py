@@ -32,7 +32,7 @@ from stillhouse.reporting.wording import (
     signed,
 )
 
-TABLE = ["teacher", "labels_only", "distilled", "all_labels", "teacher_same", "distilled_same"]
+TABLE = ["teacher", "labels_only", "smoothed", "distilled", "all_labels", "teacher_same", "distilled_same"]
 
 
 def verdict(run: RunFiles) -> dict[str, Any]:

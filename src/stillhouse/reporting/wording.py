@@ -20,6 +20,7 @@ class Arm(NamedTuple):
 ARMS: dict[str, Arm] = {
     "teacher": Arm("Teacher", "arm-teacher", "diamond"),
     "labels_only": Arm("Labels only", "arm-control", "ring"),
+    "smoothed": Arm("Labels only, smoothed", "arm-control", "cross"),
     "distilled": Arm("Distilled", "arm-distilled", "disc"),
     "all_labels": Arm("All labels", "arm-reference", "square"),
     "distilled_same": Arm("Distilled, teacher with the same labels", "arm-distilled", "ring"),

@@ -80,7 +80,8 @@ def test_every_problem_names_its_figures_and_a_sound_teacher_has_none() -> None:
     weak = teacher_gate.compare(bad, good, targets)
     (problem,) = teacher_gate.problems(sound | {"comparison": weak})
     for side in ("teacher", "labels_only"):
-        assert f"{100 * weak['accuracy'][side]:.1f} %" in problem
+        assert f"{100 * weak['accuracy'][side]:.1f} %" in problem["finding"]
+    assert problem["cure"] == "Give a better teacher."
     assert len(teacher_gate.problems(sound | {"steady": False})) == 1
 
 
@@ -98,6 +99,8 @@ def test_what_was_not_checked_or_was_accepted_is_said_to_the_reader() -> None:
     told = teacher_gate.warnings({"problems": [], "comparison": None, "why": "no rows", "leakage": clean})
     assert told == ["Whether the teacher is better than the labels-only student was not checked: no rows."]
     leaky = clean | {"test_in_train": 4, "test_in_labelled": 1}
-    told = teacher_gate.warnings({"problems": ["It is weak"], "comparison": {"better": False}, "leakage": leaky})
+    told = teacher_gate.warnings(
+        {"problems": [{"finding": "It is weak.", "cure": ""}], "comparison": {"better": False}, "leakage": leaky}
+    )
     assert "It is weak" in told[0]
     assert "4 of 9 test rows" in told[1]

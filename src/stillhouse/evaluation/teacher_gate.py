@@ -111,36 +111,48 @@ def leakage(hashes: Mapping[str, NDArray[np.uint64]]) -> dict[str, int]:
 OVERLAPS = (("test", "train"), ("test", "labelled"), ("test", "valid"), ("valid", "train"))
 
 
-def problems(finding: Mapping[str, Any]) -> list[str]:
-    """What speaks against this teacher, a sentence each; none where nothing does."""
+def problems(finding: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What speaks against this teacher: ``finding`` and ``cure``, a sentence each; none where nothing does."""
     found = []
     order, against = finding.get("class_order") or {}, finding.get("comparison")
     if order.get("suspect"):
-        named = ", ".join(f"{t!r} as {s!r}" for t, s in list(order["moved"].items())[:5])
+        named = ", ".join(f"{t!r} {s!r}" for t, s in list(order["moved"].items())[:5])
         found.append(
-            f"It seems to answer in another order of the classes: it calls {named}; in that order it would have "
-            f"{_percent(order['best_accuracy'])} of {order['rows']:,} labelled rows right, as it is given "
-            f"{_percent(order['accuracy'])}. List the classes in its order as `[data] classes = [...]`"
+            {
+                "finding": f"It seems to answer in another order of the classes: it calls {named}; in that order it "
+                f"would have {_percent(order['best_accuracy'])} of {order['rows']:,} labelled rows right, as it is "
+                f"given {_percent(order['accuracy'])}.",
+                "cure": "List the classes in its order as `[data] classes = [...]`.",
+            }
         )
     if finding.get("steady") is False:
         found.append(
-            "Its answer to a row depends on the rows beside it, so that what is kept would not be what it says: layers "
-            "that use the statistics of the batch are awake. Put it into eval mode in its own `forward`"
+            {
+                "finding": "Its answer to a row depends on the rows beside it, so that what is kept would not be what "
+                "it says: layers that use the statistics of the batch are awake.",
+                "cure": "Put these into eval mode in its own `forward`.",
+            }
         )
     if against and not against["better"]:
-        accuracy, nll = against["accuracy"], against["nll"]
-        found.append(
-            f"On the {against['rows']:,} validation rows it has {_percent(accuracy['teacher'])} right (negative "
-            f"log-likelihood {nll['teacher']:.3f}), and the student trained on the labels alone "
-            f"{_percent(accuracy['labels_only'])} ({nll['labels_only']:.3f}): it has nothing to teach that the labels "
-            "do not tell already. Give a better teacher"
-        )
+        found.append({"finding": _not_better(against), "cure": "Give a better teacher."})
     return found
+
+
+def _not_better(against: Mapping[str, Any]) -> str:
+    accuracy, nll = against["accuracy"], against["nll"]
+    more = round((accuracy["labels_only"] - accuracy["teacher"]) * against["rows"])
+    rows = "as many rows" if more == 0 else f"{more:,} row{'' if more == 1 else 's'} more"
+    return (
+        f"On the {against['rows']:,} validation rows it has {_percent(accuracy['teacher'])} right (negative "
+        f"log-likelihood {nll['teacher']:.3f}), and the student trained on the labels alone "
+        f"{_percent(accuracy['labels_only'])} ({nll['labels_only']:.3f}), {rows}: it has nothing to teach that the "
+        "labels do not tell already."
+    )
 
 
 def warnings(finding: Mapping[str, Any]) -> list[str]:
     """What a reader of the judgement must know of the teacher and of the rows, a sentence each."""
-    found = [f"Distilled in spite of this, because the teacher was accepted unseen. {p}." for p in finding["problems"]]
+    found = [f"The teacher was accepted in spite of this. {p['finding']}" for p in finding["problems"]]
     if finding.get("comparison") is None:
         found.append(f"Whether the teacher is better than the labels-only student was not checked: {finding['why']}.")
     shared = finding["leakage"]

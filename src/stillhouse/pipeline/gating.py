@@ -50,7 +50,8 @@ def admit_teacher(run: Run, trainer: Trainer, arms: Sequence[Arm], *, accept: bo
     finding = finding | {"accepted": accept or finding.get("accepted", False)}
     run.note(**{NOTE: finding})
     if finding["problems"] and not finding["accepted"]:
-        raise RejectedError(f"The teacher is refused. {'. '.join(finding['problems'])}. {WAYS_ON}")
+        told = " ".join(f"{p['finding']} {p['cure']}" for p in finding["problems"])
+        raise RejectedError(f"The teacher is refused. {told} {WAYS_ON}")
 
 
 def prepare(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> None:

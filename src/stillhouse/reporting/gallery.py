@@ -25,13 +25,13 @@ def cards(run: RunFiles) -> list[dict[str, Any]]:
     if teacher is None or student is None:
         return []
     position = {int(row): i for i, row in enumerate(run.answers.rows)}
-    pictures = _pictures(run.gallery)
+    drawn = pictures(run.gallery)
     found = []
     for k, row in enumerate(run.gallery.rows[:MOST_ROWS]):
         at = position.get(int(row))
         if at is not None:
             card = _card(run.classes, run.answers, at, student[at], teacher[at])
-            found.append(card | {"row": int(row)} | _input(run.gallery, k, pictures))
+            found.append(card | {"row": int(row)} | shown(run.gallery, k, drawn))
     return found
 
 
@@ -58,16 +58,17 @@ def _class_row(name: str, student: float, teacher: float) -> dict[str, str]:
     }
 
 
-def _pictures(gallery: Gallery) -> list[str]:
+def pictures(gallery: Gallery) -> list[str]:
     """Return the rows as images where they are images: (K, H, W) or with channels."""
     if gallery.inputs.ndim not in (3, 4) or gallery.inputs.dtype.kind not in "fiub":
         return []
     return [data_uri(image) for image in as_bytes(gallery.inputs[:MOST_ROWS])]
 
 
-def _input(gallery: Gallery, k: int, pictures: list[str]) -> dict[str, Any]:
-    if pictures:
-        return {"image": pictures[k], "columns": [], "text": "", "more": 0}
+def shown(gallery: Gallery, k: int, drawn: list[str]) -> dict[str, Any]:
+    """Return one row as a card shows it: an image, a text, or names and values of columns."""
+    if drawn:
+        return {"image": drawn[k], "columns": [], "text": "", "more": 0}
     if gallery.inputs.ndim == 1:
         return {"image": "", "columns": [], "text": plain(str(gallery.inputs[k]))[:MOST_CHARACTERS], "more": 0}
     values = gallery.inputs[k].reshape(-1)

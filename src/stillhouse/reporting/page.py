@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stillhouse.reporting import calibration, gallery, provenance, quality, summary, training
+from stillhouse.reporting import (
+    calibration,
+    explanation,
+    gallery,
+    provenance,
+    quality,
+    robustness,
+    summary,
+    teacher,
+    training,
+)
 from stillhouse.reporting.folder import RunFiles, read
 from stillhouse.reporting.render import page
 from stillhouse.reporting.wording import count
@@ -50,6 +60,9 @@ def sections(run: RunFiles) -> dict[str, Any]:
         "calibration": calibration.calibration(run),
         "harm": quality.harm(run),
         "fidelity": quality.fidelity(run),
+        "gate": teacher.gate(run),
+        "explanation": explanation.explanation(run),
+        "robustness": robustness.robustness(run),
         "gallery": gallery.cards(run),
         "command": provenance.command(run),
         "facts": provenance.facts(run),
@@ -91,12 +104,15 @@ def contents(values: dict[str, Any]) -> list[tuple[str, str]]:
 SECTIONS = (
     ("table", "table", "Models"),
     ("comparisons", "comparisons", "Comparisons"),
+    ("gate", "teacher", "Teacher"),
     ("curves", "training", "Training"),
     ("costs", "cost", "Cost"),
     ("confusion", "confusion", "Confusion"),
     ("calibration", "calibration", "Calibration"),
     ("harm", "harm", "Gains and losses"),
     ("fidelity", "fidelity", "Fidelity"),
+    ("explanation", "explanation", "Handed over"),
+    ("robustness", "robustness", "Robustness"),
     ("gallery", "gallery", "Disagreements"),
     ("facts", "provenance", "Provenance"),
 )

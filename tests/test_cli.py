@@ -187,7 +187,7 @@ def test_the_code_reaches_the_shell() -> None:
 
 
 def test_an_unexpected_error_exits_1_and_shows_its_traceback_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(folder: Path) -> None:
+    def broken(folder: Path, **options: object) -> None:
         raise RuntimeError("of our own making")
 
     monkeypatch.setattr("stillhouse.pipeline.evaluate", broken)

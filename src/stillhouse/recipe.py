@@ -68,6 +68,10 @@ class Training(Section):
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Arithmetic of the nets.")
     checkpoint_every: Positive = Field(200, description="Steps between checkpoints.")
     log_every: Positive = Field(50, description="Steps between lines of metrics.jsonl.")
+    compile: bool = Field(False, description="Run the net through torch.compile, where the machine can.")
+    keep: Literal["last", "best"] = Field(
+        "last", description="Weights that count: the last, or those of the line with the lowest validation loss."
+    )
 
     @model_validator(mode="after")
     def _one_budget(self) -> Training:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stillhouse.engine.loop import watch
+from stillhouse.engine.log import watch
 from stillhouse.engine.meter import Meter, gradient_norms
 from stillhouse.engine.optim import lr_at, make_optimiser
 from stillhouse.engine.step import Step, label_loss
@@ -31,7 +31,7 @@ def test_a_rate_that_diverges_says_so_and_keeps_the_last_good_checkpoint(tmp_pat
 
 def test_what_the_methods_learn_reaches_the_optimiser_and_not_the_student() -> None:
     step = small_step()
-    held = {id(p) for group in make_optimiser(step, lr=1.0, weight_decay=0.0).param_groups for p in group["params"]}
+    held = {id(p) for p in make_optimiser(step, lr=1.0, weight_decay=0.0).parameters}
     adapters = list(step.methods.parameters())
     assert adapters
     assert all(id(p) in held for p in step.parameters())
@@ -79,9 +79,18 @@ def test_gradient_norms_are_those_of_each_term_alone() -> None:
 def test_the_meter_returns_means_and_starts_anew() -> None:
     meter = Meter()
     for value in (1.0, 2.0, 6.0):
-        meter.add({"a": torch.tensor(value)})
+        meter.add(["a"], torch.tensor([value]))
     assert meter.flush() == {"a": 3.0}
     assert meter.flush() == {}
+
+
+def test_a_term_that_comes_and_goes_counts_as_0_where_it_is_not() -> None:
+    meter = Meter()
+    meter.add(["a"], torch.tensor([1.0]))
+    meter.add(["b", "a"], torch.tensor([8.0, 2.0]))
+    taken_up = Meter(meter.state())
+    taken_up.add(["b"], torch.tensor([1.0]))
+    assert taken_up.flush() == {"a": 1.0, "b": 3.0}
 
 
 def test_the_rate_rises_for_a_tenth_and_falls_to_zero() -> None:

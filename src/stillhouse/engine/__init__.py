@@ -2,7 +2,9 @@
 
 from stillhouse.engine.checkpoint import NAME as CHECKPOINT
 from stillhouse.engine.checkpoint import read_weights, tensor_state, write_weights
-from stillhouse.engine.loop import LOG, Budget, fit, read_log
+from stillhouse.engine.log import LOG, read_log
+from stillhouse.engine.loop import Budget, fit
+from stillhouse.engine.placement import describe
 from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step
 
@@ -12,6 +14,7 @@ __all__ = [
     "Budget",
     "Step",
     "StopRequest",
+    "describe",
     "fit",
     "read_log",
     "read_weights",

@@ -2,43 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
+from stillhouse.engine.optim import AdamW
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.files import write_atomic
 
 NAME = "checkpoint.safetensors"
 
 
+class Found(NamedTuple):
+    """What a checkpoint says beside what it has put into the module and the optimiser."""
+
+    step: int  # steps done; 0 without a checkpoint
+    meter: dict[str, Tensor]  # half-filled sums
+    best: dict[str, Tensor]  # state of the best weights so far
+
+
 def save_checkpoint(
-    path: Path, *, step: int, identity: str, module: nn.Module, optimiser: Optimizer, meter: dict[str, Tensor]
+    path: Path,
+    *,
+    step: int,
+    identity: str,
+    module: nn.Module,
+    optimiser: AdamW,
+    meter: Mapping[str, Tensor],
+    best: Mapping[str, Tensor],
 ) -> None:
-    """Write model, optimiser, random state and half-filled meters after ``step`` steps."""
+    """Write model, optimiser, random state, half-filled meters and the best weights after ``step`` steps."""
     tensors = {f"model/{k}": v for k, v in tensor_state(module).items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{index}/{k}": v for k, v in state.items()}
-    tensors |= {f"meter/{k}": v for k, v in meter.items()}
+    tensors |= {f"optimiser/{k}": v for k, v in optimiser.state().items()}
+    tensors |= {f"meter/{k}": v for k, v in meter.items()} | {f"best/{k}": v for k, v in best.items()}
     tensors["rng"] = torch.get_rng_state()
     write_weights(path, tensors, {"step": str(step), "identity": identity})
 
 
-def load_checkpoint(
-    path: Path, *, identity: str, module: nn.Module, optimiser: Optimizer
-) -> tuple[int, dict[str, Tensor]]:
-    """Restore a fit where there is a checkpoint; returns the steps done (0 without one) and the meters.
+def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: AdamW) -> Found:
+    """Restore a fit where there is a checkpoint.
 
     Raises:
         UsageError: the checkpoint belongs to another fit.
         DamagedError: the file is not a whole checkpoint.
     """
     if not path.exists():
-        return 0, {}
+        return Found(0, {}, {})
     tensors, metadata = read_weights(path)
     if metadata.get("identity") != identity:
         raise UsageError(
@@ -46,13 +60,9 @@ def load_checkpoint(
             "Choose another [output] dir, or delete that folder."
         )
     module.load_state_dict(_under(tensors, "model/"))
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, value in _under(tensors, "optimiser/").items():
-        index, name = key.split("/", 1)
-        states.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimiser.load(_under(tensors, "optimiser/"))
     torch.set_rng_state(tensors["rng"])
-    return int(metadata["step"]), _under(tensors, "meter/")
+    return Found(int(metadata["step"]), _under(tensors, "meter/"), _under(tensors, "best/"))
 
 
 def tensor_state(module: nn.Module) -> dict[str, Tensor]:

@@ -11,26 +11,49 @@ COUNT = "count"
 
 
 class Meter:
-    """Sums named scalars without waiting for the device."""
+    """Sums named scalars without waiting for the device: one addition a step, however many terms there are.
+
+    Args:
+        state: what ``state()`` of an earlier meter gave.
+    """
 
     def __init__(self, state: Mapping[str, Tensor] | None = None) -> None:
-        self.sums: dict[str, Tensor] = dict(state or {})
+        found = dict(state or {})
+        self.count = int(found.pop(COUNT, torch.zeros(())))
+        self.names = list(found)
+        self.sums = torch.stack(list(found.values())) if found else None
 
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Add one step's terms."""
-        for name, value in terms.items():
-            value = value.detach()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
-        one = torch.ones(())
-        self.sums[COUNT] = self.sums[COUNT] + one if COUNT in self.sums else one
+    def add(self, names: Sequence[str], values: Tensor) -> None:
+        """Add one step's terms, stacked (terms,)."""
+        self.count += 1
+        if self.sums is None:
+            self.names, self.sums = list(names), values.detach().float()
+            return
+        values = values.detach()
+        if len(names) != len(self.names) or list(names) != self.names:
+            values = self._in_place(names, values)
+        self.sums = self.sums.to(values.device) + values
+
+    def state(self) -> dict[str, Tensor]:
+        """The sums by name and how many steps they hold, for the checkpoint."""
+        sums = {} if self.sums is None else dict(zip(self.names, self.sums.unbind(), strict=True))
+        return sums | {COUNT: torch.tensor(float(self.count))}
 
     def flush(self) -> dict[str, float]:
         """Return the means and start anew; the one place where the host waits."""
-        count = self.sums.pop(COUNT, torch.ones(()))
-        names = list(self.sums)
-        means = torch.stack([self.sums[n].float() / count.to(self.sums[n].device) for n in names]) if names else None
-        self.sums = {}
-        return dict(zip(names, means.tolist(), strict=True)) if means is not None else {}
+        means = {} if self.sums is None else dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))
+        self.count, self.names, self.sums = 0, [], None
+        return means
+
+    def _in_place(self, names: Sequence[str], values: Tensor) -> Tensor:
+        """The values in the order of the sums, which grow where a method names a term for the first time."""
+        assert self.sums is not None
+        new = [name for name in names if name not in self.names]
+        self.names += new
+        self.sums = torch.cat([self.sums, self.sums.new_zeros(len(new))])
+        placed = torch.zeros_like(self.sums)
+        placed[[self.names.index(name) for name in names]] = values.to(placed)
+        return placed
 
 
 def gradient_norms(terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from stillhouse.engine.compiling import why_not
+
 
 def placement(
     precision: Literal["32-true", "bf16-mixed"],
@@ -23,3 +25,13 @@ def placement(
 
     fabric = Fabric(devices=1, precision=precision)
     return fabric.device, fabric.autocast
+
+
+def describe(precision: Literal["32-true", "bf16-mixed"], compile: bool) -> dict[str, str]:
+    """Where and how fits of these settings run on this machine, for ``run.json``."""
+    reason = why_not() if compile else None
+    return {
+        "device": str(placement(precision)[0]),
+        "precision": precision,
+        "compile": "off" if not compile else "on" if reason is None else f"asked for, but not possible here: {reason}",
+    }

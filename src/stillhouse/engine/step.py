@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -46,9 +46,17 @@ class Step(nn.Module):
         self.label_smoothing = label_smoothing
         self.taps = Taps(student, sorted({path for _, method, _ in methods for path in method.student_layers}))
 
-    def forward(self, batch: Batch, teacher: Outputs | None = None) -> dict[str, Tensor]:
-        """Return the weighted terms, one scalar each; the loss is their sum."""
-        logits = logits_of(self.student(batch.inputs))
+    def forward(
+        self, batch: Batch, teacher: Outputs | None = None, call: Callable[[Tensor], Any] | None = None
+    ) -> dict[str, Tensor]:
+        """Return the weighted terms, one scalar each; the loss is their sum.
+
+        Args:
+            batch: what both nets are given.
+            teacher: its answer; None: the labels alone count.
+            call: runs the student in another way (compiled).
+        """
+        logits = logits_of((call or self.student)(batch.inputs))
         student = Outputs(logits, self.taps.take())
         terms: dict[str, Tensor] = {}
         if self.label_weight:
@@ -70,7 +78,7 @@ class Step(nn.Module):
         """Tell the methods which share of the training is done."""
         for method in self.methods:
             assert isinstance(method, Method)
-            method.progress = progress
+            object.__setattr__(method, "progress", progress)  # a plain number: past nn.Module's search for parameters
 
     def deployed(self) -> nn.Module:
         """What ships, when training is over: the taps are taken off."""

@@ -201,4 +201,6 @@ def budget_of(training: Training, rows: int) -> Budget:
         training.precision,
         training.checkpoint_every,
         training.log_every,
+        training.compile,
+        training.keep,
     )

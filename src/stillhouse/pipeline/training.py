@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data import Rows, Stream
-from stillhouse.engine import CHECKPOINT, LOG, Step, fit, read_log, read_weights, tensor_state, write_weights
+from stillhouse.engine import CHECKPOINT, LOG, Step, describe, fit, read_log, read_weights, tensor_state, write_weights
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.matching import matched_step, parts_card, ships_parts, with_parts
@@ -72,6 +72,7 @@ class Trainer:
         logs += [self.run.fit_folder(a.name, s) / LOG for s in seeds for a in arms]
         lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
         write_atomic(self.run.folder / LOG, lines.encode())
+        self.run.note(engine=describe(self.budget.precision, compile=self.budget.compile))
         self.run.note(warnings=[found for path in logs for found in warnings_of(path)])
 
     def finished(self, arm: Arm, seed: int) -> bool:

@@ -31,6 +31,7 @@ class ModuleTeacher:
         self.classes = classes
         self.layers = tuple(layers)
         self.taps = Taps(module, self.layers)
+        self._modules = list(module.modules())
 
     @property
     def parameters(self) -> int:
@@ -41,7 +42,8 @@ class ModuleTeacher:
     def outputs(self, batch: Batch) -> Outputs:
         """Logits float32 (B, C) and the tapped features, detached."""
         # A wrapper's `.train()` may have woken dropout and batch statistics since the last call.
-        self.module.eval()
+        if any(module.training for module in self._modules):
+            self.module.eval()
         logits = logits_of(self.module(batch.inputs)).float()
         check_classes(logits.shape[-1], self.classes)
         return Outputs(logits, self.taps.take())

@@ -1,0 +1,59 @@
+"""The best weights of a fit so far, by the validation rows alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.engine.checkpoint import tensor_state
+from stillhouse.errors import UsageError
+
+NLL, WEIGHTS = "nll", "weights/"
+
+
+class Best:
+    """Keeps a copy of a module's state where the validation loss was lowest; the earliest of equals.
+
+    Args:
+        module: the step, so that what a method ships with the student is kept too.
+        rows: number of validation rows.
+
+    Raises:
+        UsageError: there is no validation row to choose by.
+    """
+
+    def __init__(self, module: nn.Module, rows: int) -> None:
+        if not rows:
+            raise UsageError(
+                '`[training] keep = "best"` chooses by validation rows, and this run has none. '
+                'Set `[data] valid = 0.1`, or `keep = "last"`.'
+            )
+        self.module = module
+        self.nll = math.inf
+        self.weights: dict[str, Tensor] = {}
+
+    def look(self, nll: float) -> bool:
+        """Take the module as it is now where its validation loss (nats) is the lowest so far; says whether it is."""
+        if not nll < self.nll:
+            return False
+        self.nll = nll
+        self.weights = {name: value.detach().clone() for name, value in tensor_state(self.module).items()}
+        return True
+
+    def restore(self) -> None:
+        """Put the best weights back into the module."""
+        if self.weights:
+            self.module.load_state_dict(self.weights)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold so that a resumed fit chooses as an uninterrupted one does."""
+        return {NLL: torch.tensor(self.nll, dtype=torch.float64)} | {WEIGHTS + k: v for k, v in self.weights.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up the state of a checkpoint; an empty one changes nothing."""
+        if state:
+            self.nll = state[NLL].item()
+            self.weights = {k.removeprefix(WEIGHTS): v for k, v in state.items() if k.startswith(WEIGHTS)}

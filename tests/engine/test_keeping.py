@@ -1,0 +1,81 @@
+"""Which weights a fit returns, and that it chooses the same ones when it was interrupted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stillhouse.data import Rows, Stream, Views
+from stillhouse.engine import LOG, fit
+from stillhouse.engine.log import watch
+from stillhouse.errors import UsageError
+from tests.engine.small import BUDGET, answer, rows, run, small_step
+
+# So fast that the loss on the few validation rows rises again before the end.
+RESTLESS = replace(BUDGET, lr=0.1, keep="best")
+
+
+def valid() -> Rows:
+    data = rows()
+    return Rows(data.inputs[80:], data.targets[80:])
+
+
+def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path) -> None:
+    trained = run(tmp_path, RESTLESS)
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    losses = [line["valid_nll"] for line in lines]
+    assert min(losses) < losses[-1]
+    assert watch(trained, valid())["valid_nll"] == pytest.approx(min(losses))
+    lowest = [loss < min(losses[:i], default=float("inf")) for i, loss in enumerate(losses)]
+    assert [line["best"] for line in lines] == lowest
+
+
+def test_a_fit_that_was_interrupted_after_its_best_line_returns_the_same_weights(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", RESTLESS).state_dict()
+    losses = [json.loads(line)["valid_nll"] for line in (tmp_path / "whole" / LOG).read_text().splitlines()]
+    best_step = RESTLESS.log_every * (losses.index(min(losses)) + 1)
+    told = 0
+
+    class InterruptedFitError(Exception):
+        pass
+
+    def stop(steps: int) -> None:
+        nonlocal told
+        told += steps
+        if told > best_step + 10:  # a checkpoint has been written since
+            raise InterruptedFitError
+
+    step, data = small_step(), rows()
+    with pytest.raises(InterruptedFitError):
+        fit(
+            step,
+            data,
+            Stream(torch.arange(80), batch_size=16, seed=3, views=2),
+            Views("noise", 2, 0.1, 0),
+            RESTLESS,
+            folder=tmp_path / "cut",
+            identity="small",
+            answer=answer,
+            valid=valid(),
+            advance=stop,
+        )
+    again = run(tmp_path / "cut", RESTLESS).state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in again.items())
+
+
+def test_the_best_cannot_be_chosen_without_validation_rows(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r'keep = "best".*valid = 0.1'):
+        fit(
+            small_step(),
+            rows(),
+            Stream(torch.arange(80), batch_size=16, seed=3),
+            Views("none", 1, 0.0, 0),
+            RESTLESS,
+            folder=tmp_path,
+            identity="small",
+            answer=answer,
+        )

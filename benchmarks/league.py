@@ -27,8 +27,8 @@ from stillhouse.data import Rows, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_json
-from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.matching import last_linear, student_spec
+from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.workers import default_workers, run_all
 from stillhouse.teachers import StoredTeacher, spec_of
 from stillhouse.types import Batch, count_parameters, logits_of

@@ -2,9 +2,9 @@
 
     python -m benchmarks.tune_demo [FOLDER]
 
-Each setting trains the distilled student and its labels-only control on three seeds and prints their accuracy on the 800
-validation rows, so that the control's optimiser is chosen by the same rows as the student's. One setting is varied at a
-time around the demo's own. No test row is read by a net: the judgement is never called.
+Each setting trains the distilled student and its labels-only control on three seeds and prints their accuracy on the
+800 validation rows, so that the control's optimiser is chosen by the same rows as the student's. One setting is varied
+at a time around the demo's own. No test row is read by a net: the judgement is never called.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ def test_severity_0_is_the_accuracy_that_the_scores_hold(judged: Path) -> None:
 
 
 def test_outsiders_and_attributions_of_every_kind_are_there(judged: Path) -> None:
+    pytest.importorskip("captum")
     told = json.loads((judged / "full.json").read_text())
     assert [o["outsiders"] for o in told["outsiders"]] == ["inverted", "shuffled pixels"]
     for entry in told["outsiders"]:
@@ -46,6 +47,7 @@ def test_outsiders_and_attributions_of_every_kind_are_there(judged: Path) -> Non
 
 
 def test_what_came_from_python_must_be_given_again_and_then_serves(tmp_path: Path) -> None:
+    pytest.importorskip("captum")
     x, y = make_data()
     data = ((x[:300], y[:300]), None, (x[300:], y[300:]))
     teacher, student = Knowing([0, 1, 2]), nn.Linear(4, 3)

@@ -27,6 +27,7 @@ def judged(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_sections_hold_the_figures_of_the_files(judged: Path) -> None:
+    pytest.importorskip("captum")
     shown = sections(read(judged))
     told: dict[str, Any] = json.loads((judged / "explanation.json").read_text())
     full: dict[str, Any] = json.loads((judged / "full.json").read_text())

@@ -106,8 +106,18 @@ class TeacherSection(Net):
     )
     file: Path | None = Field(None, description="Weights (.safetensors) for the named net: a ready teacher.")
     labels: Labels | Literal["same"] = Field("same", description='What it may see: "same" as the student, "all", or N.')
+    generations: Positive = Field(
+        1, description="Students in a row, each the teacher of the next; the last is the run's (born again)."
+    )
     folds: int = Field(5, ge=2, description="Folds of the out-of-fold answers of scikit-learn teachers.")
     training: Training = Field(Training(), description="The teacher's own budget.")
+
+
+class Assistant(Net):
+    """[[assistant]]: a net between teacher and student, taught by the one before, teacher of the one after."""
+
+    name: str = Field(description="A name from the zoo.")
+    training: Training | None = Field(None, description="Its own budget; default: the student's.")
 
 
 class StudentSection(Net):
@@ -168,6 +178,7 @@ class Recipe(Section):
     data: Data = Data()
     views: Views = Views()
     teacher: TeacherSection = TeacherSection()
+    assistant: list[Assistant] = Field([], description="A chain of sizes, largest first (teacher assistants).")
     student: StudentSection = StudentSection()
     method: list[MethodEntry] = Field([MethodEntry(name="hinton")], min_length=1)
     training: StudentTraining = StudentTraining()

@@ -21,7 +21,10 @@ from pydantic.fields import FieldInfo
 from stillhouse import recipe
 from stillhouse.errors import UsageError
 
-METHOD_HELP = "One thing to match: NAME or NAME,weight=0.9,SETTING=VALUE; repeat the flag for more."
+LISTS = {  # tables of which there may be several: a flag each, written in one word
+    "method": "One thing to match: NAME or NAME,weight=0.9,SETTING=VALUE; repeat the flag for more.",
+    "assistant": "A net between teacher and student: NAME or NAME,SETTING=VALUE; repeat the flag, largest first.",
+}
 
 
 def table_type(model: type[BaseModel], path: str = "", group: Group | None = None) -> Any:
@@ -51,6 +54,8 @@ def table(flags: dict[str, Any]) -> dict[str, Any]:
             written[section] = flags[section] | {"settings": settings}
     if "method" in flags:
         written["method"] = [method(text) for text in flags["method"]]
+    if "assistant" in flags:
+        written["assistant"] = [assistant(text) for text in flags["assistant"]]
     return written
 
 
@@ -75,14 +80,32 @@ def method(text: str) -> dict[str, Any]:
     Raises:
         UsageError: a part is not ``key=value``.
     """
+    name, settings = _entry("method", text, "weight=0.9")
+    return {"name": name} | settings
+
+
+def assistant(text: str) -> dict[str, Any]:
+    """Read ``--assistant``.
+
+    >>> assistant("mlp_tiny,hidden=[64]")
+    {'name': 'mlp_tiny', 'settings': {'hidden': [64]}}
+
+    Raises:
+        UsageError: a part is not ``key=value``.
+    """
+    name, settings = _entry("assistant", text, "SETTING=VALUE")
+    return {"name": name, "settings": settings}
+
+
+def _entry(flag: str, text: str, example: str) -> tuple[str, dict[str, Any]]:
     name, *parts = re.split(r",(?![^\[]*\])", text)  # commas inside a list do not part settings
-    entry: dict[str, Any] = {"name": name.strip()}
+    settings: dict[str, Any] = {}
     for part in parts:
         key, equals, given = part.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--method {text!r}: {part!r} is not SETTING=VALUE. Write `--method {name},weight=0.9`.")
-        entry[key.strip()] = value(given.strip())
-    return entry
+            raise UsageError(f"--{flag} {text!r}: {part!r} is not SETTING=VALUE. Write `--{flag} {name},{example}`.")
+        settings[key.strip()] = value(given.strip())
+    return name.strip(), settings
 
 
 def _sentence(model: type[BaseModel]) -> str:
@@ -94,9 +117,9 @@ def _sentence(model: type[BaseModel]) -> str:
 def _flag(path: str, field: FieldInfo, group: Group | None) -> Any:
     annotation = _plain(field.annotation)
     text = field.description or ""
-    if path == "method":
-        box = Group.create_ordered("Section method")
-        return Annotated[list[str], Parameter(help=METHOD_HELP, negative="", group=box)]
+    if path in LISTS:
+        box = Group.create_ordered(f"Section {path}")
+        return Annotated[list[str], Parameter(help=LISTS[path], negative="", group=box)]
     if get_origin(annotation) is dict:
         text += f" One flag a key: --{path.replace('_', '-')}.KEY VALUE."
         annotation = dict[str, str] if get_args(annotation)[1] == recipe.Setting else annotation

@@ -131,23 +131,8 @@ class Teaching:
 
     def ask(self, advance: Advance) -> Store:
         """Its answers to every training row and view; asked now where they are not there yet."""
-        data, keeps = self.have.data, self.recipe.store
-        key = {
-            "preprocessing": xxhash.xxh3_64_hexdigest(repr(data.encoder.state()).encode()),
-            "views": self.have.views.describe(),
-            "layers": " ".join(self.layers),
-        }
-        return label(
-            self.teacher,
-            data.train.inputs,
-            self.have.views,
-            self.run.folder / self.arm.replace("teacher", "store"),
-            key=key,
-            dtype=keeps.dtype,
-            block_rows=keeps.block_rows,
-            row_hashes=data.source.row_hashes(data.split.train),
-            advance=advance,
-        )
+        folder = self.run.folder / self.arm.replace("teacher", "store")
+        return ask_all(self.teacher, self.have, self.recipe, self.layers, folder, advance)
 
     def log_probs(self, inputs: Tensor) -> np.ndarray:
         """Normalised log-probabilities float32 (N, C) of rows outside the training split."""
@@ -157,6 +142,29 @@ class Teaching:
             for i, r in zip(torch.split(inputs, 1024), torch.split(unknown, 1024), strict=True)
         ]
         return torch.cat(parts).numpy()
+
+
+def ask_all(
+    teacher: Teacher, have: Ingredients, recipe: Recipe, layers: Sequence[str], folder: Path, advance: Advance
+) -> Store:
+    """The answers of a teacher to every training row and view, in the store of a folder."""
+    data, keeps = have.data, recipe.store
+    key = {
+        "preprocessing": xxhash.xxh3_64_hexdigest(repr(data.encoder.state()).encode()),
+        "views": have.views.describe(),
+        "layers": " ".join(layers),
+    }
+    return label(
+        teacher,
+        data.train.inputs,
+        have.views,
+        folder,
+        key=key,
+        dtype=keeps.dtype,
+        block_rows=keeps.block_rows,
+        row_hashes=data.source.row_hashes(data.split.train),
+        advance=advance,
+    )
 
 
 def teach_all(run: Run, teachings: Sequence[Teaching], workers: int) -> dict[str, Store]:

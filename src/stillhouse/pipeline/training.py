@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, LOG, Step, describe, fit, read_log, read_weights, tensor_state, write_weights
 from stillhouse.files import write_atomic
+from stillhouse.pipeline.chain import Link, logs_of, make_chain, teach_links
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.matching import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.pipeline.progress import Advance, stage
@@ -55,6 +56,7 @@ class Trainer:
     def __init__(self, run: Run, recipe: Recipe, have: Ingredients, teachings: Sequence[Teaching]) -> None:
         self.run, self.recipe, self.have = run, recipe, have
         self.teachings = {t.arm: t for t in teachings}
+        self.chains: dict[str, Sequence[Link]] = {t.arm: make_chain(run, recipe, have, t) for t in teachings}
         self.budget = budget_of(recipe.training, len(have.data.train.targets))
 
     def train(self, arms: Sequence[Arm], *, accept_teacher: bool = False) -> None:
@@ -64,11 +66,11 @@ class Trainer:
         total = len(arms) * len(seeds) * self.budget.steps
         workers = self.recipe.training.workers or default_workers()
         asked = [self.teachings[name] for name in dict.fromkeys(arm.teacher for arm, _ in jobs if arm.teacher)]
-        stores = teach_all(self.run, asked, workers)
+        stores = teach_links(self.run, self.chains, teach_all(self.run, asked, workers), workers)
         with self.run.timed("train students"), stage(f"{len(arms) * len(seeds)} students", total, "steps") as advance:
             advance(total - len(jobs) * self.budget.steps)
             run_all(jobs, lambda job, told: self.fit(*job, stores.get(job[0].teacher or ""), told), workers, advance)
-        logs = [t.folder / LOG for t in self.teachings.values()]
+        logs = [t.folder / LOG for t in self.teachings.values()] + logs_of(self.chains)
         logs += [self.run.fit_folder(a.name, s) / LOG for s in seeds for a in arms]
         lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
         write_atomic(self.run.folder / LOG, lines.encode())
@@ -112,7 +114,9 @@ class Trainer:
             smoothing = training.label_smoothing if arm.smoothing is None else arm.smoothing
             step = Step(student, label_smoothing=smoothing)
         else:
-            step = matched_step(student, self.have, training, answers, self.teachings[arm.teacher].module)
+            links = self.chains[arm.teacher]
+            last = links[-1] if links else self.teachings[arm.teacher]
+            step = matched_step(student, self.have, training, answers, last.module)
         torch.manual_seed(seed)  # adapters drew random numbers: dropout must be paired between the arms too
         return step
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from stillhouse.cli import main
 from stillhouse.pipeline import Run, distill
 from stillhouse.recipe import read
 from tests.pipeline.recipes import write_recipe
@@ -18,3 +20,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     torch.set_num_threads(1)
     folder: Path = tmp_path_factory.mktemp("finished")
     return distill(read(write_recipe(folder, controls={"same_teacher": True})), command="pytest")
+
+
+@pytest.fixture(scope="session")
+def judged(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that run, judged in full from the command line."""
+    folder = tmp_path_factory.mktemp("judged") / "run"
+    shutil.copytree(finished.folder, folder)
+    assert main(["evaluate", str(folder), "--full"]) == 0
+    return folder

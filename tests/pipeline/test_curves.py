@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stillhouse.cli import main
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import curve
 from stillhouse.recipe import read
-from tests.pipeline.recipes import stillhouse, write_recipe
+from tests.pipeline.recipes import write_recipe
 
 SMALL = {"training": {"seeds": [0], "steps": 20}}
 
@@ -20,9 +21,8 @@ SMALL = {"training": {"seeds": [0], "steps": 20}}
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("curve")
     recipe = write_recipe(folder, **SMALL)
-    ended = stillhouse("curve", str(recipe), "--labels", "100,40", "--calls", "200,1000", "--accept-teacher")
-    assert ended.returncode == 0, ended.stderr
-    assert "curve.html" in ended.stdout
+    assert main(["curve", str(recipe), "--labels", "100,40", "--calls", "200,1000", "--accept-teacher"]) == 0
+    assert (folder / "run" / "curve.html").exists()
     return folder / "run"
 
 
@@ -70,12 +70,13 @@ def test_done_points_are_not_done_again(drawn: Path) -> None:
     assert [p["labels"] for p in told["labels"]] == [40, 100], "points drawn before stay"
 
 
-def test_numbers_that_the_data_do_not_allow_are_refused_with_those_that_they_do(tmp_path: Path) -> None:
+def test_numbers_that_the_data_do_not_allow_are_refused_with_those_that_they_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = read(write_recipe(tmp_path, **SMALL))
     with pytest.raises(UsageError, match=r"give 120 to 2588 calls"):
         curve(recipe, calls=[100])
     with pytest.raises(UsageError, match="--labels 50,100,200"):
         curve(recipe)
-    ended = stillhouse("curve", str(tmp_path / "recipe.toml"), "--labels", "50;100")
-    assert ended.returncode == 2
-    assert "with commas between them" in ended.stderr
+    assert main(["curve", str(tmp_path / "recipe.toml"), "--labels", "50;100"]) == 2
+    assert "with commas between them" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +10,8 @@ import pytest
 from torch import nn
 
 from stillhouse.errors import UsageError
-from stillhouse.pipeline import Run, distill, evaluate
-from tests.pipeline.recipes import stillhouse
+from stillhouse.pipeline import distill, evaluate
 from tests.pipeline.test_gating import Knowing, make_data
-
-
-@pytest.fixture(scope="module")
-def judged(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("full") / "run"
-    shutil.copytree(finished.folder, folder)
-    ended = stillhouse("evaluate", str(folder), "--full")
-    assert ended.returncode == 0, ended.stderr
-    return folder
 
 
 def test_severity_0_is_the_accuracy_that_the_scores_hold(judged: Path) -> None:

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stillhouse.cli import main
 from stillhouse.errors import RejectedError
 from stillhouse.pipeline import Run, distill
 from stillhouse.recipe import read
-from tests.pipeline.recipes import stillhouse, write_recipe
+from tests.pipeline.recipes import write_recipe
 
 WEAK: dict[str, Any] = {
     "teacher": {"training": {"steps": 1, "batch_size": 64, "lr": 1e-6}},
@@ -23,15 +24,17 @@ WEAK: dict[str, Any] = {
 }
 
 
-def test_a_weak_teacher_ends_with_exit_4_both_figures_and_two_ways_on(tmp_path: Path) -> None:
+def test_a_weak_teacher_ends_with_exit_4_both_figures_and_two_ways_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = write_recipe(tmp_path, **WEAK)
-    ended = stillhouse("distill", str(recipe))
-    assert ended.returncode == 4, ended.stderr
+    assert main(["distill", str(recipe)]) == 4
+    told = capsys.readouterr().err
     gate = json.loads((tmp_path / "run" / "run.json").read_text())["teacher_gate"]
     for side in ("teacher", "labels_only"):
-        assert f"{100 * gate['comparison']['accuracy'][side]:.1f} %" in ended.stderr
-    assert "--accept-teacher" in ended.stderr
-    assert "better teacher" in ended.stderr
+        assert f"{100 * gate['comparison']['accuracy'][side]:.1f} %" in told
+    assert "--accept-teacher" in told
+    assert "better teacher" in told
     assert not (tmp_path / "run" / "store").exists()
     assert not (tmp_path / "run" / "fits" / "distilled").exists()
     run = distill(read(recipe), accept_teacher=True)

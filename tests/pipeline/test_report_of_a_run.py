@@ -9,21 +9,13 @@ from typing import Any
 
 import pytest
 
-from stillhouse.pipeline import Run, evaluate
+from stillhouse.pipeline import Run
 from stillhouse.reporting import write
 from stillhouse.reporting.folder import read
 from stillhouse.reporting.page import sections
 from tests.report.browser import Page
 
 HOSTILE = "<script>alert(1)</script>"
-
-
-@pytest.fixture(scope="module")
-def judged(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page") / "run"
-    shutil.copytree(finished.folder, folder)
-    evaluate(folder, full=True)
-    return folder
 
 
 def test_the_sections_hold_the_figures_of_the_files(judged: Path) -> None:

@@ -59,7 +59,7 @@ class Trainer:
         self.chains: dict[str, Sequence[Link]] = {t.arm: make_chain(run, recipe, have, t) for t in teachings}
         self.budget = budget_of(recipe.training, len(have.data.train.targets))
 
-    def train(self, arms: Sequence[Arm], *, accept_teacher: bool = False) -> None:
+    def train(self, arms: Sequence[Arm]) -> None:
         """Train what is not trained yet, the arms of one seed beside each other."""
         seeds = self.recipe.training.seeds
         jobs = [(arm, seed) for seed in seeds for arm in arms if not self.finished(arm, seed)]

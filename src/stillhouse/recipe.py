@@ -143,8 +143,15 @@ class MethodEntry(BaseModel):
 class Store(Section):
     """[store]: how the teacher's answers are kept."""
 
-    dtype: Literal["float32", "float16"] = Field("float16", description="Precision of the stored logits.")
+    codec: str = Field(
+        "dense", description='Of the logits: "dense", "topk:32" (32 classes and the tail), "sampled:50" (50 drawn).'
+    )
+    dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="Precision of what is stored.")
     block_rows: Positive = Field(1024, description="Rows written and committed together.")
+    dir: Path | None = Field(None, description="A folder of answers that several runs share; default: the run's own.")
+    teacher_precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true", description="Arithmetic of a neural teacher; bf16-mixed is refused where it would move the gradient."
+    )
 
 
 class Controls(Section):
@@ -193,7 +200,7 @@ class Recipe(Section):
 
     def digest(self) -> str:
         """Hash of everything but the folder it is written to: the identity of a run."""
-        text = self.model_dump_json(exclude={"output": True, "training": {"workers"}})
+        text = self.model_dump_json(exclude={"output": True, "training": {"workers"}, "store": {"dir"}})
         return xxhash.xxh3_64_hexdigest(text.encode())
 
 

@@ -30,11 +30,21 @@ class Batch(NamedTuple):
         return self.targets >= 0
 
 
+class Sparse(NamedTuple):
+    """A teacher's answer of which some classes are known."""
+
+    indices: Tensor  # (..., k) int64 in [0, C)
+    log_probs: Tensor  # (..., k): logarithms of the listed masses; of importance weights where classes were sampled
+    log_tail: Tensor | None  # (...): logarithm of the mass of all other classes; None where classes were sampled
+    temperature: float  # at which the teacher was softened before classes were left out
+
+
 class Outputs(NamedTuple):
     """What a net says about a batch."""
 
-    logits: Tensor  # (..., C): any log-probabilities plus a constant per row
+    logits: Tensor  # (..., C): any log-probabilities plus a constant per row; NaN where only ``sparse`` is known
     features: Mapping[str, Tensor] = NO_FEATURES  # by tap path, (B, ...) each
+    sparse: Sparse | None = None  # in place of the logits, for the methods that declare ``sparse``
 
 
 @dataclass(frozen=True)

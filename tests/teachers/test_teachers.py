@@ -66,7 +66,8 @@ def test_the_stored_answers_are_those_to_the_very_view_the_student_sees(tmp_path
 def test_half_precision_keeps_three_digits(tmp_path: Path) -> None:
     teacher = ModuleTeacher(net(), 3)
     told = StoredTeacher(fill(tmp_path, teacher, "float16")).outputs(batch(inputs()))
-    torch.testing.assert_close(told.logits, teacher.outputs(batch(inputs())).logits, rtol=1e-3, atol=1e-3)
+    live = teacher.outputs(batch(inputs())).logits  # half formats keep each row less its largest logit
+    torch.testing.assert_close(told.logits, live - live.amax(1, keepdim=True), rtol=1e-3, atol=1e-3)
 
 
 def test_hidden_layers_are_stored_beside_the_logits(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from stillhouse.engine.placement import placement
 from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step
 from stillhouse.errors import StillhouseError
+from stillhouse.layout import channels_last
 from stillhouse.types import Batch, Outputs
 
 Answer = Callable[[Batch], Outputs]
@@ -83,8 +84,9 @@ def fit(
         KeyboardInterrupt, SystemExit: a signal came; the state was saved first.
     """
     device, arithmetic = placement(budget.precision)
-    put(step, device)
+    step.to(device).train()
     inputs, targets = rows.inputs.to(device), rows.targets.to(device)
+    channels_last(step.student, inputs)
     student = [p for p in step.student.parameters() if p.requires_grad]
     optimiser = make_optimiser(step, lr=budget.lr, weight_decay=budget.weight_decay)
     checkpoint = folder / NAME
@@ -139,13 +141,6 @@ def fit(
     if best is not None:
         best.restore()
     return step.deployed().eval()
-
-
-def put(step: Step, device: torch.device) -> None:
-    """Bring a step to its device, in train mode, and convolutions into the memory order in which they are fastest."""
-    step.to(device).train()
-    if any(isinstance(m, nn.Conv2d) for m in step.modules()):
-        step.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
 
 
 def is_finite(module: nn.Module) -> bool:

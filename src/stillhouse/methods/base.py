@@ -31,6 +31,7 @@ class Method(nn.Module):
     family: ClassVar[str]  # "logit", "divergence", "feature", "relation", "contrast", "transformer", "embedding"
     needs: frozenset[str]  # of {"logits", "features", "embedding", "targets"}
     batch_coupled: bool = False  # True where a row's loss depends on the other rows of its batch
+    sparse: bool = False  # True where it also takes a teacher of which some classes are known (``Outputs.sparse``)
     perfect_is_zero: bool = True  # False where the least value is an entropy or has learned variance
     student_layers: tuple[str, ...] = ()  # tap paths this instance reads from the student
     teacher_layers: tuple[str, ...] = ()  # and from the teacher; the store keeps them beside the logits

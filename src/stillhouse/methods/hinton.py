@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stillhouse.functional.divergences import forward_kl
+from stillhouse.functional.listed import listed_kl
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs
 
@@ -60,6 +61,7 @@ class Hinton(Method):
     )
     family = "logit"
     needs = frozenset({"logits"})
+    sparse = True
 
     def __init__(self, temperature: float = 4.0) -> None:
         super().__init__()
@@ -67,6 +69,12 @@ class Hinton(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``soft_targets``."""
+        if teacher.sparse is not None:
+            return {
+                "soft_targets": listed_kl(
+                    student.logits, *teacher.sparse, temperature=self.temperature, mask=batch.mask
+                )
+            }
         return {"soft_targets": hinton(student.logits, teacher.logits, self.temperature, batch.mask)}
 
 

@@ -90,8 +90,7 @@ def label(recipe: Recipe, *, command: str | None = None, allow_code: bool = Fals
         trainer, _ = plan_fits(run, recipe, have)
         workers = recipe.training.workers or default_workers()
         store = teach_all(run, [trainer.teachings["teacher"]], workers)["teacher"]
-    folder = str(run.folder / "store")
-    return {"store": folder, "rows": store.rows, "views": store.views, "bytes": store.nbytes}
+    return {"store": str(store.folder), "rows": store.rows, "views": store.views, "bytes": store.nbytes}
 
 
 def demo(out: Path, teacher: Path | None = None, *, command: str | None = None) -> Run:

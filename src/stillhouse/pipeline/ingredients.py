@@ -17,6 +17,7 @@ from stillhouse.data import Prepared, Views, choose_labelled, from_torch, prepar
 from stillhouse.engine import Budget
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.methods.base import Method
+from stillhouse.pipeline.keeping import check_codec
 from stillhouse.recipe import MethodEntry, Recipe, Training
 
 CODE = "python:"  # prefix of the user's own functions in a recipe
@@ -87,6 +88,7 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
     checked = make_methods(entries)
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked) and teacher is None:
         refuse_trees_with_features(recipe)
+    check_codec(recipe.store, checked)
     return Ingredients(prepared, views, make, card, lambda: make_methods(entries), teacher, parts)
 
 

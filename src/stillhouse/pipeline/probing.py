@@ -125,8 +125,8 @@ class Probe:
         inputs = self.have.data.train.inputs
         rows = torch.arange(len(inputs))
         answers = StoredTeacher(self.teaching.ask(lambda done: None))
-        logits = answers.outputs(Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))).logits
-        return floored(torch.log_softmax(logits.double(), -1).numpy())
+        asked = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
+        return floored(answers.log_probs(asked).numpy())
 
     def surrogate(self) -> dict[str, Any] | None:
         """A tree that answers as the shipped student does; None where no person could read its columns."""

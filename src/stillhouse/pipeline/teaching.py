@@ -15,6 +15,7 @@ from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.ingredients import CODE, Ingredients, budget_of, net_maker
+from stillhouse.pipeline.keeping import softening
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.workers import run_all
@@ -73,7 +74,7 @@ class Teaching:
         """The teacher: given, loaded, fitted now (trees), or trained before (nets)."""
         section, classes = self.recipe.teacher, self.have.classes
         if self.have.teacher is not None and self.arm == "teacher":
-            return ModuleTeacher(self.have.teacher, classes, self.layers)
+            return ModuleTeacher(self.have.teacher, classes, self.layers, self.recipe.store.teacher_precision)
         if self.name in SKLEARN_NAMES:
             inputs, seed = self.have.data.train.inputs, self.recipe.data.seed
             with self.run.timed("train teachers"), stage(f"{self.arm}: {self.name}", 1, "fit") as advance:
@@ -83,7 +84,7 @@ class Teaching:
                 advance(1)
             return fitted
         file = section.file if section.file is not None and self.arm == "teacher" else self.folder / WEIGHTS
-        return ModuleTeacher(self.load_file(file), classes, self.layers)
+        return ModuleTeacher(self.load_file(file), classes, self.layers, self.recipe.store.teacher_precision)
 
     @property
     def module(self) -> nn.Module:
@@ -158,9 +159,12 @@ def ask_all(
         teacher,
         data.train.inputs,
         have.views,
-        folder,
+        folder if keeps.dir is None else keeps.dir,
         key=key,
+        codec=keeps.codec,
         dtype=keeps.dtype,
+        temperature=softening(have.make_methods()),
+        library=keeps.dir is not None,
         block_rows=keeps.block_rows,
         row_hashes=data.source.row_hashes(data.split.train),
         advance=advance,

@@ -1,9 +1,10 @@
 """Who teaches: modules, scikit-learn models, and stores of earlier answers, all behind one question."""
 
-from stillhouse.teachers.label import StoredTeacher, check_teacher, label
+from stillhouse.teachers.label import check_teacher, label
 from stillhouse.teachers.module import ModuleTeacher, spec_of
 from stillhouse.teachers.sklearn import NAMES as SKLEARN_NAMES
 from stillhouse.teachers.sklearn import SklearnTeacher, fit_sklearn
+from stillhouse.teachers.stored import StoredTeacher, make_codec
 
 __all__ = [
     "SKLEARN_NAMES",
@@ -13,5 +14,6 @@ __all__ = [
     "check_teacher",
     "fit_sklearn",
     "label",
+    "make_codec",
     "spec_of",
 ]

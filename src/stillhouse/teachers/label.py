@@ -1,4 +1,4 @@
-"""Asking the teacher, once: from a teacher and rows to a store, and from a store to answers."""
+"""Asking the teacher, once: from a teacher and rows to a store."""
 
 from __future__ import annotations
 
@@ -7,29 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from stillhouse.data import Views
-from stillhouse.errors import RejectedError
-from stillhouse.store import Field, Key, Store, Writer
+from stillhouse.errors import DamagedError, RejectedError
+from stillhouse.store import Dense, Key, Store, Writer, ls, supersede
+from stillhouse.store.maintenance import SUPERSEDED
+from stillhouse.store.manifest import NAME
+from stillhouse.teachers.module import ModuleTeacher
+from stillhouse.teachers.pace import SHARE, fastest_batch
+from stillhouse.teachers.stored import CLASSES, FEATURE, KEPT, LOGITS, SOFTENED, Codec, encoded, fields_of, make_codec
 from stillhouse.types import Batch, Outputs, Teacher
 
-LOGITS = "logits"
-FEATURE = "feature:"  # prefix of the stored tapped layers
-
-
-class StoredTeacher:
-    """A store's rows as a teacher's answers: the engine cannot tell it from a live one."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def outputs(self, batch: Batch) -> Outputs:
-        """Stored logits float32 (B, C) and features of these rows and views."""
-        found = self.store.read(batch.rows.numpy(), batch.views.numpy())
-        tensors = {name: torch.from_numpy(array).to(batch.inputs.device) for name, array in found.items()}
-        logits = tensors.pop(LOGITS)
-        return Outputs(logits, {name.removeprefix(FEATURE): value for name, value in tensors.items()})
+COARSE_ROWS, COARSEST = 64, 0.02  # rows of the probe of a half-precision teacher; error of the gradient it may bring
+WAIT = -1.0  # seconds for another run that fills the same store: for ever, since it does this run's work
 
 
 def label(
@@ -41,6 +33,9 @@ def label(
     key: Mapping[str, str],
     dtype: str,
     block_rows: int,
+    codec: str = "dense",
+    temperature: float = 1.0,
+    library: bool = False,
     row_hashes: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda rows: None,
 ) -> Store:
@@ -51,49 +46,149 @@ def label(
         inputs: encoded training rows, float32 (N, ...).
         views: how many views a row has and how they are replayed.
         folder: of the store.
-        key: what the answers depend on besides the teacher: preprocessing, rows, views.
-        dtype: "float32" or "float16" for logits and features.
-        block_rows: rows asked and committed together.
+        key: what the answers depend on besides teacher and rows: preprocessing, views.
+        dtype: "float32", "float16" or "bfloat16", for logits and features.
+        block_rows: rows committed together.
+        codec: what is kept of the logits: "dense", "topk:32", "sampled:50".
+        temperature: softens the teacher before classes are left out; no matter for whole rows.
+        library: ``folder`` holds the stores of many runs, each under the digest of its key.
         row_hashes: uint64 (N,), content of each row, so that changed rows alone are asked again.
         advance: told how many rows were answered.
+
+    Returns:
+        The store; where it was complete before, nothing is written, so its folder may be read-only.
 
     Raises:
         RejectedError: the store belongs to something else; the teacher answers with NaN or differs from itself.
         DamagedError: the store does not hold what its manifest says.
+        UsageError: there is no such codec.
     """
+    kept = make_codec(codec, dtype)
+    whole = Key(
+        {
+            **key,
+            "teacher": teacher.fingerprint(),
+            KEPT: kept.name,
+            CLASSES: str(teacher.classes),
+            "precision": getattr(teacher, "precision", "32-true"),
+            **({} if isinstance(kept, Dense) else {SOFTENED: repr(float(temperature))}),
+            **({} if row_hashes is None else {"rows": xxhash.xxh3_128_hexdigest(row_hashes.tobytes())}),
+        }
+    )
+    place = folder / whole.digest[:16] if library else folder
+    if (place / NAME).exists():
+        there = Store.open(place)
+        if there.complete and there.key == whole and (there.rows, there.views) == (len(inputs), views.count):
+            return there
     probe = check_teacher(teacher, inputs[:8])
-    fields = [Field(LOGITS, (teacher.classes,), dtype)]
-    fields += [Field(FEATURE + path, tuple(value.shape[1:]), dtype) for path, value in probe.features.items()]
-    full_key = Key({**key, "teacher": teacher.fingerprint(), "codec": f"dense {dtype}"})
+    refuse_coarse(teacher, inputs[:COARSE_ROWS])
+    shapes = {path: tuple(value.shape[1:]) for path, value in probe.features.items()}
     with Writer(
-        folder, full_key, fields, rows=len(inputs), views=views.count, block_rows=block_rows, row_hashes=row_hashes
+        place,
+        whole,
+        fields_of(kept, teacher.classes, shapes, dtype),
+        rows=len(inputs),
+        views=views.count,
+        block_rows=block_rows,
+        row_hashes=row_hashes,
+        reuse=None if row_hashes is None else earlier(folder, place, whole),
+        wait=WAIT if library else 0.0,
     ) as writer:
-        for block in writer.missing():
-            writer.put(block.start, ask(teacher, inputs, views, np.arange(block.start, block.stop)))
-            advance(len(block))
-    return Store.open(folder, full_key)
+        fill(writer, Asker(teacher, inputs, views, kept, temperature), block_rows, advance)
+    return Store.open(place, whole)
 
 
-def ask(teacher: Teacher, inputs: Tensor, views: Views, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The teacher's answers to some rows in all their views: arrays (rows, views, ...)."""
-    chosen = torch.from_numpy(rows)
-    answers: dict[str, list[np.ndarray]] = {}
-    for number in range(views.count):
-        view = torch.full_like(chosen, number)
-        batch = Batch(views.apply(inputs[chosen], chosen, view), torch.full_like(chosen, -1), chosen, view)
-        outputs = teacher.outputs(batch)
-        found = {LOGITS: outputs.logits} | {FEATURE + path: value for path, value in outputs.features.items()}
-        for name, value in found.items():
-            array = value.float().numpy()
-            bad = rows[np.isnan(array).reshape(len(rows), -1).any(1)]
-            if len(bad):
-                raise RejectedError(
-                    f"The teacher answered NaN ({name}) for {len(bad)} of {len(rows)} rows in view {number}; the first "
-                    f"row ids are {', '.join(map(str, bad[:5]))}. Mend the teacher or those inputs; rows answered "
-                    "before are kept."
-                )
-            answers.setdefault(name, []).append(array)
-    return {name: np.stack(parts, axis=1) for name, parts in answers.items()}
+def earlier(folder: Path, place: Path, key: Key) -> Path | None:
+    """A store whose rows may still hold: one whose key differs in the rows alone.
+
+    In a library it stays where it is; in the place that the new one needs it is moved aside. One that was moved aside
+    by a call that did not come to its end is found again.
+    """
+    if folder == place and differs_in_rows(place, key):
+        return supersede(place)
+    beside = folder if folder != place else folder.parent
+    others = [found.folder for found in ls(beside)] if beside.is_dir() else []
+    if folder == place:
+        others = [other for other in others if other.name.startswith(f"{folder.name}{SUPERSEDED}")]
+    return next((other for other in others if differs_in_rows(other, key)), None)
+
+
+def differs_in_rows(folder: Path, key: Key) -> bool:
+    """Whether a store is the same but for its rows; one that is damaged, or is none, is not."""
+    try:
+        there = Store.open(folder).key
+    except (RejectedError, DamagedError):
+        return False
+    return "rows" in there.parts and there.differing(key) == ["rows"]
+
+
+class Asker:
+    """A teacher's answers to rows, in the form in which they are kept.
+
+    Args:
+        teacher: who is asked.
+        inputs: encoded training rows (N, ...).
+        views: of each row.
+        codec: what is kept of the logits.
+        temperature: softens them first.
+    """
+
+    def __init__(self, teacher: Teacher, inputs: Tensor, views: Views, codec: Codec, temperature: float) -> None:
+        self.teacher, self.inputs, self.views, self.codec, self.temperature = (
+            teacher,
+            inputs,
+            views,
+            codec,
+            temperature,
+        )
+
+    def first(self, count: int) -> Tensor:
+        """Logits of the first rows as they are."""
+        rows = torch.arange(count)
+        return self.teacher.outputs(
+            Batch(self.inputs[:count], torch.full_like(rows, -1), rows, torch.zeros_like(rows))
+        ).logits
+
+    def __call__(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The answers to some rows in all their views: arrays (rows, views, ...).
+
+        Raises:
+            RejectedError: an answer is NaN; names the rows.
+        """
+        chosen = torch.from_numpy(rows)
+        answers: dict[str, list[np.ndarray]] = {}
+        for number in range(self.views.count):
+            view = torch.full_like(chosen, number)
+            inputs = self.views.apply(self.inputs[chosen], chosen, view)
+            outputs = self.teacher.outputs(Batch(inputs, torch.full_like(chosen, -1), chosen, view))
+            found = {FEATURE + path: value.float().numpy() for path, value in outputs.features.items()}
+            for name, array in ({LOGITS: outputs.logits.float().numpy()} | found).items():
+                refuse_nan(name, array, rows, number)
+            for name, array in (found | encoded(self.codec, outputs.logits.float().numpy(), self.temperature)).items():
+                answers.setdefault(name, []).append(array)
+        return {name: np.stack(parts, axis=1) for name, parts in answers.items()}
+
+
+def fill(writer: Writer, ask: Asker, block_rows: int, advance: Callable[[int], None]) -> None:
+    """Ask for what is missing, a batch at a time, at the size at which this teacher is fastest."""
+    size = 0
+    for block in writer.missing():
+        size = size or fastest_batch(ask.first, min(block_rows, len(ask.inputs) // SHARE))
+        for start in range(block.start, block.stop, size):
+            stop = min(start + size, block.stop)
+            writer.put(start, ask(np.arange(start, stop)))
+            advance(stop - start)
+
+
+def refuse_nan(name: str, answers: np.ndarray, rows: np.ndarray, view: int) -> None:
+    """Refuse answers that are not numbers."""
+    bad = rows[np.isnan(answers).reshape(len(rows), -1).any(1)]
+    if len(bad):
+        raise RejectedError(
+            f"The teacher answered NaN ({name}) for {len(bad)} of {len(rows)} rows in view {view}; the first "
+            f"row ids are {', '.join(map(str, bad[:5]))}. Mend the teacher or those inputs; rows answered "
+            "before are kept."
+        )
 
 
 def check_teacher(teacher: Teacher, inputs: Tensor) -> Outputs:
@@ -116,3 +211,26 @@ def check_teacher(teacher: Teacher, inputs: Tensor) -> Outputs:
             "says. Turn off its dropout and sampling (a module is put into eval mode; check custom `forward` code)."
         )
     return first
+
+
+def refuse_coarse(teacher: Teacher, inputs: Tensor) -> None:
+    """Refuse a teacher in half precision whose answers move the students' gradient too far.
+
+    The gradient is that of the forward KL for a student that has learned nothing, whose probabilities are all equal;
+    its error is compared with its size, over all rows together.
+
+    Raises:
+        RejectedError: says how far.
+    """
+    if not isinstance(teacher, ModuleTeacher) or teacher.precision == "32-true":
+        return
+    exact = ModuleTeacher(teacher.module, teacher.classes)
+    rows = torch.arange(len(inputs))
+    batch = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
+    rough, true = (t.outputs(batch).logits.double().softmax(-1) for t in (teacher, exact))
+    error = float((rough - true).norm() / (true - 1 / teacher.classes).norm().clamp(min=1e-12))
+    if error > COARSEST:
+        raise RejectedError(
+            f"In bfloat16 this teacher's answers move the students' gradient by {100 * error:.1f} %, more than "
+            f"{100 * COARSEST:.0f} %. Ask it in float32: leave out `[store] teacher_precision`."
+        )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 import xxhash
 from torch import nn
 
 from stillhouse.errors import RejectedError
+from stillhouse.layout import channels_last
 from stillhouse.taps import Taps
 from stillhouse.types import Batch, Outputs, Spec, count_parameters, logits_of
 
@@ -20,18 +22,27 @@ class ModuleTeacher:
         module: from inputs to logits (or log-probabilities); put into eval mode and kept there.
         classes: number of classes of the data, in whose order the module must answer.
         layers: tap paths whose outputs go along with the logits.
+        precision: "bf16-mixed" multiplies in bfloat16; answers are float32 all the same.
 
     Raises:
         UsageError: a layer does not exist (on construction).
         RejectedError: the module answers with another number of classes (on the first batch).
     """
 
-    def __init__(self, module: nn.Module, classes: int, layers: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        classes: int,
+        layers: Iterable[str] = (),
+        precision: Literal["32-true", "bf16-mixed"] = "32-true",
+    ) -> None:
         self.module = module.eval()
         self.classes = classes
         self.layers = tuple(layers)
         self.taps = Taps(module, self.layers)
+        self.precision = precision
         self._modules = list(module.modules())
+        self._placed = False
 
     @property
     def parameters(self) -> int:
@@ -44,9 +55,14 @@ class ModuleTeacher:
         # A wrapper's `.train()` may have woken dropout and batch statistics since the last call.
         if any(module.training for module in self._modules):
             self.module.eval()
-        logits = logits_of(self.module(batch.inputs)).float()
+        if not self._placed:
+            with torch.inference_mode(False):  # else its weights could never be trained again
+                channels_last(self.module, batch.inputs)
+            self._placed = True
+        with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+            logits = logits_of(self.module(batch.inputs)).float()
         check_classes(logits.shape[-1], self.classes)
-        return Outputs(logits, self.taps.take())
+        return Outputs(logits, {path: value.float() for path, value in self.taps.take().items()})
 
     def fingerprint(self) -> str:
         """Hash of the structure, the names and the bits of all weights and buffers."""

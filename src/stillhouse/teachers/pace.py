@@ -1,0 +1,58 @@
+"""How many rows to ask a teacher about at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SMALLEST, GROWTH = 32, 1.05  # rows to begin with; rows a second must grow by this factor for a doubling to be kept
+SHARE = 16  # at most one sixteenth of the rows is asked while looking
+MEMORY = 0.5  # of what is free, at most, for one batch
+
+
+def fastest_batch(ask: Callable[[int], Tensor], limit: int) -> int:
+    """Double the batch until rows a second stop growing, or memory would be short.
+
+    A size is taken only if the answers stay the same, bit by bit: which size wins depends on the machine's mood, and
+    what is stored must not.
+
+    Args:
+        ask: the teacher's answers to the first n rows, (n, C).
+        limit: rows at most.
+
+    Returns:
+        Rows a batch, ``SMALLEST`` or more, unless the limit is below that.
+    """
+    if limit < 2 * SMALLEST:
+        return max(limit, 1)
+    best, rate, memory = SMALLEST, 0.0, free_memory()
+    reference = ask(SMALLEST)  # also the first call, which is slow whatever its size
+    size = SMALLEST
+    while size <= limit:
+        before = free_memory()
+        begun = time.perf_counter()
+        try:
+            answers = ask(size)
+        except (torch.OutOfMemoryError, MemoryError):
+            break
+        faster = size / max(time.perf_counter() - begun, 1e-9)
+        if not torch.equal(answers[:SMALLEST], reference) or faster < GROWTH * rate:
+            break
+        best, rate = size, faster
+        if 2 * max(before - free_memory(), 0) > MEMORY * memory:
+            break
+        size *= 2
+    return best
+
+
+def free_memory() -> int:
+    """Bytes that the system could still give; a very large number where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 1 << 62
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), 1 << 62)

@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 Advance = Callable[[int], None]
 EVERY = 10.0  # seconds between the plain lines of one stage
@@ -29,6 +39,7 @@ def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
+        RateColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -36,6 +47,14 @@ def _bar(title: str, total: int, unit: str) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(title, total=total)
         yield lambda amount: progress.advance(task, amount)
+
+
+class RateColumn(ProgressColumn):
+    """Units a second, once there are some."""
+
+    def render(self, task: Task) -> Text:
+        """The rate as text."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "", no_wrap=True)
 
 
 @contextmanager
@@ -48,8 +67,8 @@ def _lines(title: str, total: int, unit: str) -> Iterator[Advance]:
         done += amount
         now = time.monotonic()
         if now - said >= EVERY and done:
-            left = (now - begun) / done * (total - done)
-            say(f"{title}: {done} of {total} {unit}, about {left:.0f} s left")
+            rate = done / (now - begun)
+            say(f"{title}: {done} of {total} {unit}, {rate:,.1f} a second, about {(total - done) / rate:.0f} s left")
             said = now
 
     say(f"{title}: {total} {unit}")

@@ -41,18 +41,24 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
     Args:
         jobs: what there is to do, in order.
         work: does one job and tells its progress.
-        workers: processes at most; 1 works in this process, with all its threads.
+        workers: processes at most; 1 works in this process, with all its threads. With more, each job has one thread.
         advance: told the progress of all.
 
     Raises:
         StillhouseError: what a job raised, or that a worker was killed; what the others had done is kept.
         KeyboardInterrupt, SystemExit: a signal came; every worker saved its state first.
     """
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        for job in jobs:
-            work(job, advance)
+    if min(workers, len(jobs)) <= 1:
+        threads = torch.get_num_threads()
+        # One job left of a run of several workers gets one thread as the others had: it must end with the same bits.
+        torch.set_num_threads(1 if workers > 1 else threads)
+        try:
+            for job in jobs:
+                work(job, advance)
+        finally:
+            torch.set_num_threads(threads)
         return
+    workers = min(workers, len(jobs))
     context = multiprocessing.get_context("fork")
     taken, done = context.Value("q", 0), context.Value("q", 0)
     crew: list[tuple[ForkProcess, Connection]] = []

@@ -41,6 +41,7 @@ app = App(
 RUNNING = {
     "distill": "Distil: teacher, store, students, controls, judgement and report; the same command again resumes.",
     "curve": "Run a recipe at several numbers of labels, or of teacher calls, and draw what distilling gains.",
+    "plan": "Say what a recipe will cost before it starts: calls, bytes, fits, seconds.",
     "label": "Only ask the teacher, and keep its answers in the run folder's store.",
 }
 READING: tuple[Any, ...] = (

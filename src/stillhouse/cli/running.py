@@ -1,4 +1,4 @@
-"""The commands whose flags are the recipe: ``distill``, ``label`` and ``curve``."""
+"""The commands whose flags are the recipe: ``distill``, ``plan``, ``label`` and ``curve``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from stillhouse import recipe
 from stillhouse.cli.flags import Flags, table
-from stillhouse.cli.shared import Json, command_line, show_data, show_run
+from stillhouse.cli.shared import Json, command_line, show_data, show_json, show_run
 from stillhouse.errors import UsageError
 
 RecipeFile = Annotated[Path | None, Parameter(help="The recipe (TOML). The flags below are laid over it.")]
@@ -68,6 +68,26 @@ def label(
     from stillhouse import pipeline
 
     show_data(pipeline.label(resolved, command=command_line(), allow_code=allow_code), json)
+
+
+def plan(
+    file: RecipeFile = None,
+    /,
+    *,
+    json: Json = False,
+    allow_code: AllowCode = False,
+    flags: Sections = None,
+) -> None:
+    """Say what a recipe will cost: rows, teacher calls, bytes for each way to keep the answers, fits and seconds.
+
+    Nothing is written into the run folder.
+    """
+    resolved = resolve(file, flags)
+    from stillhouse import pipeline
+    from stillhouse.cli.plans import show_plan
+
+    told = pipeline.plan(resolved, allow_code=allow_code)
+    show_json(told) if json else show_plan(told)
 
 
 def curve(

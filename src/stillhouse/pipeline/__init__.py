@@ -4,6 +4,7 @@ from stillhouse.pipeline.curves import curve
 from stillhouse.pipeline.deployed import Deployed, load
 from stillhouse.pipeline.door import demo, distill, label
 from stillhouse.pipeline.evaluating import evaluate
+from stillhouse.pipeline.planning import plan
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.shipping import export, predict
 from stillhouse.reporting import write as write_report
@@ -18,6 +19,7 @@ __all__ = [
     "export",
     "label",
     "load",
+    "plan",
     "predict",
     "write_report",
 ]

@@ -1,0 +1,208 @@
+"""What a recipe will cost, told before anything of the run is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data import Rows, Stream
+from stillhouse.engine import Budget, Step, fit
+from stillhouse.pipeline.chain import Link
+from stillhouse.pipeline.door import plan_fits
+from stillhouse.pipeline.ingredients import Ingredients, gather
+from stillhouse.pipeline.keeping import softening
+from stillhouse.pipeline.run import open_run
+from stillhouse.pipeline.teaching import Teaching
+from stillhouse.pipeline.training import Trainer
+from stillhouse.pipeline.workers import default_workers
+from stillhouse.recipe import Recipe
+from stillhouse.store import Dense, Sampled, TopK, gradient_error
+from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher, check_teacher, make_codec
+
+PROBE = 256  # rows of the probe batch
+MASS = 0.999  # of each row's classes, for the top-k codec that is proposed
+WARM_UP, MEASURED = 2, 20  # steps that are not timed, and steps that are
+
+
+def plan(recipe: Recipe, *, allow_code: bool = False) -> dict[str, Any]:
+    """Rows, views, teacher calls, bytes for each codec with the error it brings, fits, steps and seconds.
+
+    The seconds come from a few steps of the student and of each net that is to be trained, and from asking a probe
+    batch; what methods cost beside the student is not in them. A teacher that is not trained yet is timed untrained,
+    and says nothing about codecs. Nothing is written into the run folder.
+
+    Raises:
+        UsageError: the recipe is wrong.
+        RejectedError: data or teacher cannot be used.
+    """
+    have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
+    with tempfile.TemporaryDirectory() as scratch:
+        aside = recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": Path(scratch) / "run"})})
+        run = open_run(aside, command="stillhouse plan", parts=have.parts)
+        trainer, arms = plan_fits(run, aside, have)
+        for teaching in trainer.teachings.values():
+            teaching.folder = recipe.output.dir / teaching.arm  # a teacher that an earlier run has trained
+        return _told(recipe, have, trainer, len(arms), Path(scratch))
+
+
+def _told(recipe: Recipe, have: Ingredients, trainer: Trainer, arms: int, scratch: Path) -> dict[str, Any]:
+    data, views = have.data, have.views.count
+    rows = len(data.train.targets)
+    links = [link for chain in trainer.chains.values() for link in chain]
+    teachings = list(trainer.teachings.values())
+    fits = arms * len(recipe.training.seeds)
+    workers = recipe.training.workers or default_workers()
+    asked = [_teacher(teaching) for teaching in teachings]
+    seconds = _seconds(have, trainer, teachings, links, fits, workers, scratch)
+    seconds["ask teachers"] = _total(
+        [None if t["seconds_a_row"] is None else t["seconds_a_row"] * rows * views for t in asked]
+    )
+    seconds["in all"] = _total(list(seconds.values()))
+    return {
+        "rows": {
+            "train": rows, "labelled": len(have.labelled),
+            "valid": len(data.valid.targets), "test": len(data.test.targets),
+        },
+        "views": views,
+        "teachers": asked,
+        "teacher_calls": rows * views * (len(teachings) + len(links)),
+        "store": _store(recipe, have, teachings[0], rows * views, len(teachings) + len(links)),
+        "fits": fits,
+        "steps": fits * trainer.budget.steps,
+        "teacher_fits": sum(t.trains_net for t in teachings) + len(links),
+        "workers": workers,
+        "seconds": {name: None if value is None else round(value, 1) for name, value in seconds.items()},
+    }  # fmt: skip
+
+
+def _teacher(teaching: Teaching) -> dict[str, Any]:
+    """Who teaches, how large it is, and how long one row takes it."""
+    if teaching.name in SKLEARN_NAMES and not teaching.handed_over:
+        return {"arm": teaching.arm, "name": teaching.name, "ready": False, "parameters": None, "seconds_a_row": None}
+    asked = _net_teacher(teaching)
+    inputs = teaching.have.data.train.inputs[:PROBE]
+    check_teacher(asked, inputs)
+    begun = time.perf_counter()
+    check_teacher(asked, inputs)  # asks twice
+    taken = (time.perf_counter() - begun) / (2 * len(inputs))
+    return {
+        "arm": teaching.arm,
+        "name": type(asked.module).__name__ if teaching.have.teacher is not None else teaching.name,
+        "ready": not teaching.trains_net,
+        "parameters": asked.parameters,
+        "seconds_a_row": taken,
+    }
+
+
+def _net_teacher(teaching: Teaching) -> ModuleTeacher:
+    """The net, trained or not."""
+    if not teaching.trains_net and isinstance(teaching.teacher, ModuleTeacher):
+        return teaching.teacher
+    precision = teaching.recipe.store.teacher_precision
+    return ModuleTeacher(teaching.net(), teaching.have.classes, teaching.layers, precision)
+
+
+def _store(recipe: Recipe, have: Ingredients, teaching: Teaching, answers: int, stores: int) -> dict[str, Any]:
+    """Bytes of the recipe's codec and of others, and what each does to the gradient of a student at the start."""
+    ready = not teaching.trains_net and (teaching.handed_over or teaching.name not in SKLEARN_NAMES)
+    logits = _probe_logits(teaching) / softening(have.make_methods()) if ready else None
+    chosen = make_codec(recipe.store.codec, recipe.store.dtype)
+    features = _feature_bytes(teaching, recipe.store.dtype)
+    known = {codec.name: codec for codec in (chosen, *_others(have.classes, logits))}
+    told = []
+    for codec in known.values():
+        error = None if logits is None else gradient_error(codec, logits)
+        told.append(
+            {
+                "codec": codec.name,
+                "bytes_a_row": codec.bytes_per_row(have.classes) + features,
+                "bytes": stores * answers * (codec.bytes_per_row(have.classes) + features),
+                "gradient_error": None if error is None else error.relative,
+                "worst_row": None if error is None else error.worst,
+                "bound": None if error is None else error.bound,
+            }
+        )
+    return {"codec": chosen.name, "dir": recipe.store.dir, "feature_bytes_a_row": features, "codecs": told}
+
+
+def _probe_logits(teaching: Teaching) -> np.ndarray:
+    inputs = teaching.have.data.train.inputs[:PROBE]
+    logits: np.ndarray = check_teacher(_net_teacher(teaching), inputs).logits.numpy()
+    return logits
+
+
+def _others(classes: int, logits: np.ndarray | None) -> list[Dense | TopK | Sampled]:
+    """Codecs to compare with: whole rows, the largest classes, and as many sampled ones."""
+    k = TopK.by_mass(logits, MASS).k if logits is not None else max(1, min(32, classes // 4))
+    sparse: list[Dense | TopK | Sampled] = [TopK(k), Sampled(k)] if k < classes else []
+    return [Dense("float32"), Dense("float16"), Dense("bfloat16"), *sparse]
+
+
+def _feature_bytes(teaching: Teaching, dtype: str) -> int:
+    """Bytes a row of the hidden layers that methods ask for."""
+    if not teaching.layers:
+        return 0
+    found = check_teacher(_net_teacher(teaching), teaching.have.data.train.inputs[:2]).features
+    return sum(value[0].numel() for value in found.values()) * (4 if dtype == "float32" else 2)
+
+
+def _seconds(
+    have: Ingredients,
+    trainer: Trainer,
+    teachings: list[Teaching],
+    links: list[Link],
+    fits: int,
+    workers: int,
+    scratch: Path,
+) -> dict[str, float | None]:
+    """Seconds of training, as if every worker had a core for itself."""
+    to_train = [(t.net(), t.budget) for t in teachings if t.trains_net] + [
+        (link.fresh(), link.budget) for link in links
+    ]
+    trees = any(t.name in SKLEARN_NAMES and not t.handed_over for t in teachings)
+    nets = [
+        budget.steps * _step_seconds(net, have, budget, scratch / f"net{n}") for n, (net, budget) in enumerate(to_train)
+    ]
+    student = _step_seconds(have.make_student(), have, trainer.budget, scratch / "student")
+    return {
+        "train teachers": None if trees else sum(nets) / max(1, min(workers, len(nets))),
+        "train students": fits * trainer.budget.steps * student / min(workers, fits),
+    }
+
+
+def _step_seconds(net: nn.Module, have: Ingredients, budget: Budget, folder: Path) -> float:
+    """Seconds of one training step, from a few real ones on one thread, which is what a worker has."""
+    rows, threads = _labelled(have), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        taken = []
+        for number, steps in enumerate((WARM_UP, WARM_UP, WARM_UP + MEASURED)):  # the very first fit is slow
+            short = dataclasses.replace(budget, steps=steps, keep="last", compile=False)
+            begun = time.perf_counter()
+            stream = Stream(
+                torch.arange(len(rows.targets)), batch_size=budget.batch_size, seed=0, views=have.views.labelled
+            )
+            fit(Step(net), rows, stream, have.views, short, folder=folder / str(number), identity="plan")
+            taken.append(time.perf_counter() - begun)
+    finally:
+        torch.set_num_threads(threads)
+    return max(taken[2] - taken[1], 0.0) / MEASURED
+
+
+def _labelled(have: Ingredients) -> Rows:
+    """The training rows, each with a label, known or not: only the time counts."""
+    targets: Tensor = have.data.train.targets.clamp(min=0)
+    return Rows(have.data.train.inputs, targets)
+
+
+def _total(parts: list[float | None]) -> float | None:
+    """The sum, where all parts are known."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None

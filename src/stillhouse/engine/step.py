@@ -60,7 +60,7 @@ class Step(nn.Module):
         student = Outputs(logits, self.taps.take())
         terms: dict[str, Tensor] = {}
         if self.label_weight:
-            terms[LABELS] = self.weight(LABELS) * label_loss(logits, batch.targets, self.label_smoothing)
+            terms[LABELS] = label_loss(logits, batch.targets, self.label_smoothing, self.weight(LABELS))
         if teacher is not None:
             for name, method in zip(self.names, self.methods, strict=True):
                 found: dict[str, Tensor] = method(student, teacher, batch)
@@ -94,8 +94,14 @@ class Step(nn.Module):
         return student
 
 
-def label_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+def label_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:
     """Cross-entropy in nats, averaged over the labelled rows (targets >= 0); 0 with gradient 0 where there are none.
+
+    Args:
+        logits: ``(..., C)``.
+        targets: int64 ``(...)``, -1 where there is no label.
+        smoothing: share of the label's mass spread evenly over all classes.
+        weight: factor of the result; taken together with the mean, it is one multiplication in the graph and not two.
 
     Example:
         >>> import torch
@@ -110,4 +116,4 @@ def label_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tenso
         label_smoothing=smoothing,
         reduction="sum",
     )
-    return total / (targets >= 0).sum().clamp(min=1)
+    return total * (weight / (targets >= 0).sum().clamp(min=1))

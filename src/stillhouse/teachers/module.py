@@ -59,7 +59,10 @@ class ModuleTeacher:
             with torch.inference_mode(False):  # else its weights could never be trained again
                 channels_last(self.module, batch.inputs)
             self._placed = True
-        with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+        if self.precision == "bf16-mixed":
+            with torch.autocast(batch.inputs.device.type, torch.bfloat16):
+                logits = logits_of(self.module(batch.inputs)).float()
+        else:
             logits = logits_of(self.module(batch.inputs)).float()
         check_classes(logits.shape[-1], self.classes)
         return Outputs(logits, {path: value.float() for path, value in self.taps.take().items()})

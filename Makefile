@@ -26,7 +26,7 @@ check: $(STAMP)
 	$(BIN)/deptry .
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks.judgement
+	$(BIN)/python -m benchmarks.run
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stillhouse needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

@@ -1,0 +1,1 @@
+"""What ``benchmarks/run.py`` measures: every figure a ratio of two things that ran side by side in one process."""

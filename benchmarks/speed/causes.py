@@ -1,0 +1,35 @@
+"""Why figures are missed, by the beginning of their names: what the profiles below them show, in words."""
+
+from __future__ import annotations
+
+CAUSES: dict[str, str] = {
+    "step with all logging on / hand-written loop, S": (
+        "A step of this size is bookkeeping: some 0.7 ms for tensor operations of 5 to 10 microseconds each. The "
+        "divergence makes twice as many of them as `kl_div` does, since it looks for classes of probability 0 on both "
+        "sides and reduces in steps of its own (about 60 us, forward and backward); the loss on labels counts the rows "
+        "that have one (25 us); the norms of two gradients are two more backward passes each 50th step (20 us a step). "
+        "The optimiser, which calls its kernel itself, gives 45 us back."
+    ),
+    "step with all logging on / hand-written loop, L": (
+        "The difference is the log: each term's gradient norm is one more backward pass on every 50th step, about 1 % "
+        "where the step is nothing but arithmetic. `[training] log_every = 500` makes it a tenth."
+    ),
+    "10 epochs M with store": (
+        "Beside the parts stand the search for the batch size, the check that the teacher repeats itself, the gradient "
+        "norms of two terms in place of one, and a divergence in place of none."
+    ),
+    "verified shuffled gather of 128 rows / numpy.take, top-32": (
+        "Two takes of 128 short rows last about as long as the calls around them: checking that rows and views lie "
+        "within the store costs a microsecond or two a batch, whatever its size."
+    ),
+    "gradient error at 128 bytes a token, flat (p ~ rank^-1)": (
+        "The 21 classes that fit hold a third of such a teacher's mass. All else is one class, whose mass the student "
+        "spreads in its own way, so the error is what the student's tail still has to learn. Sampling the tail "
+        "(`sampled:21`) is right on average, but its single draw is further off."
+    ),
+    "seconds a row": "The seconds of each stage stand beside the figures above.",
+    "resident memory": (
+        "Row ids, their order in an epoch and what sorts it, the views' offsets and the rows' hashes are arrays of 8 "
+        "bytes a row each; nothing of them is kept on disk. The answers themselves are mapped."
+    ),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -23,6 +23,7 @@ class Batch(NamedTuple):
     rows: Tensor  # (B,) int64: positions in the training rows, the keys of the store
     views: Tensor  # (B,) int64: 0 is the row as it is, v > 0 the v-th augmented view
     mask: Tensor | None = None  # bool, leading shape of the logits: which samples or tokens count
+    raw: Any = None  # (B,) the rows as read, for teachers that take no tensors; None: they decode the inputs
 
     @property
     def labelled(self) -> Tensor:

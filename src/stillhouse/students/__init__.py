@@ -12,10 +12,19 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import UsageError, nearest
-from stillhouse.students.convolutional import cnn_large, cnn_tiny
+from stillhouse.students.convolutional import cnn_large, cnn_medium, cnn_small, cnn_tiny
 from stillhouse.students.perceptron import mlp_large, mlp_tiny
+from stillhouse.students.recurrent import gru_tiny
+from stillhouse.students.residual import resnet_small, resnet_tiny
+from stillhouse.students.tabular import linear, soft_tree
+from stillhouse.students.text import bag_hashed, static_embedding
+from stillhouse.students.text_transformer import transformer_tiny
+from stillhouse.students.vision_transformer import vit_tiny
 
-NETS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (cnn_large, cnn_tiny, mlp_large, mlp_tiny)}
+_IMAGES = (cnn_tiny, cnn_small, cnn_medium, cnn_large, resnet_tiny, resnet_small, vit_tiny)
+_TABLES = (linear, mlp_tiny, mlp_large, soft_tree)
+_TEXTS = (bag_hashed, static_embedding, gru_tiny, transformer_tiny)
+NETS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (*_IMAGES, *_TABLES, *_TEXTS)}
 
 
 def names() -> list[str]:

@@ -1,0 +1,91 @@
+"""Nets for tables beside the perceptrons: a linear model, and trees whose splits are soft."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.students.bounds import one_of, whole
+
+MOST_LEVELS = 10  # 1,024 leaves a tree: beyond, a row's share of a leaf is noise and memory grows twofold a level
+EDGE = 1e-6  # keeps the square root of entmoid away from 0, where its slope is infinite
+
+
+def linear(shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Multinomial logistic regression on the flattened input (650 parameters for 64 inputs and 10 classes)."""
+    net = nn.Sequential()
+    net.add_module("flatten", nn.Flatten())
+    net.add_module("head", nn.Linear(math.prod(shape), classes))
+    return net
+
+
+def soft_tree(
+    shape: tuple[int, ...], classes: int, *, trees: int = 16, depth: int = 4, gate: str = "sigmoid"
+) -> nn.Module:
+    """Sum of oblivious soft decision trees (6,730 parameters for 64 inputs and 10 classes).
+
+    All nodes of a level share one split, as in NODE (Popov et al. 2020, Neural Oblivious Decision Ensembles); a split
+    is a weighted sum of all columns and its decision a probability, as in Frosst and Hinton (2017, Distilling a Neural
+    Network Into a Soft Decision Tree).
+
+    Args:
+        shape: Of one input; flattened.
+        classes: Number of logits.
+        trees: How many are summed.
+        depth: Levels of each, 1 to 10: ``2 ** depth`` leaves.
+        gate: ``"sigmoid"``, or ``"entmoid"``, which is 0 or 1 where a split is far away.
+    """
+    net = nn.Sequential()
+    net.add_module("flatten", nn.Flatten())
+    forest = ObliviousTrees(math.prod(shape), whole("trees", trees), whole("depth", depth, most=MOST_LEVELS), gate)
+    net.add_module("blocks", nn.Sequential(forest))
+    net.add_module("head", nn.Linear(trees * 2**depth, classes))  # a leaf's answer is a column of this matrix
+    return net
+
+
+class ObliviousTrees(nn.Module):
+    """How much a row belongs to each leaf: the product of the decisions on the way.
+
+    Args:
+        features: F, columns read.
+        trees: T.
+        depth: d, splits of each tree.
+        gate: ``"sigmoid"`` or ``"entmoid"``.
+
+    Raises:
+        ValueError: another gate.
+    """
+
+    def __init__(self, features: int, trees: int, depth: int, gate: str) -> None:
+        super().__init__()
+        self.depth = depth
+        self.gate = torch.sigmoid if one_of("gate", gate, ("sigmoid", "entmoid")) == "sigmoid" else entmoid
+        self.splits = nn.Linear(features, trees * depth)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Rows (B, F) to memberships (B, T * 2**d) in [0, 1], which add up to 1 in each tree.
+
+        The bits of a leaf's number are the decisions, the first split the highest.
+        """
+        right = self.gate(self.splits(inputs).unflatten(-1, (-1, self.depth)))
+        members = torch.ones_like(right[..., :1])
+        for level in range(self.depth):
+            share = right[..., level : level + 1]
+            members = torch.stack([members * (1.0 - share), members * share], -1).flatten(-2)
+        return members.flatten(-2)
+
+
+def entmoid(inputs: Tensor) -> Tensor:
+    """Return the sigmoid of 1.5-entmax (Peters et al. 2019): the first of the two entries of entmax([x, 0]).
+
+    Exactly 0 and 1 beyond -2 and 2.
+
+    >>> entmoid(torch.tensor([-3.0, 0.0, 1.0, 3.0])).round(decimals=4).tolist()
+    [0.0, 0.5, 0.8307, 1.0]
+    """
+    size = inputs.abs()
+    threshold = (size + (8.0 - size.square()).clamp(min=EDGE).sqrt()) / 2.0
+    less = torch.where(size < 2.0, (threshold - size).clamp(min=0.0).square() / 4.0, torch.zeros_like(size))
+    return torch.where(inputs >= 0.0, 1.0 - less, less)

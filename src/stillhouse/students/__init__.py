@@ -13,6 +13,9 @@ from torch import nn
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.students.convolutional import cnn_large, cnn_medium, cnn_small, cnn_tiny
+from stillhouse.students.fitted import FITTED, unfitted
+from stillhouse.students.fitted import fit_soft as fit_soft
+from stillhouse.students.fitted import is_fitted as is_fitted
 from stillhouse.students.perceptron import mlp_large, mlp_tiny
 from stillhouse.students.recurrent import gru_tiny
 from stillhouse.students.residual import resnet_small, resnet_tiny
@@ -38,7 +41,7 @@ def defaults(name: str) -> dict[str, Any]:
     Raises:
         UsageError: no net has this name; the message names the nearest.
     """
-    parameters = inspect.signature(_builder(name)).parameters.values()
+    parameters = inspect.signature(FITTED.get(name) or _builder(name)).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -74,6 +77,8 @@ def make(name: str, *, shape: tuple[int, ...], classes: int, settings: Mapping[s
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
+    if name in FITTED:
+        return lambda shape, classes, **settings: unfitted(name, shape, classes, settings)
     if name not in NETS:
-        raise UsageError(f"There is no net {name!r} in the zoo.{nearest(name, NETS)}")
+        raise UsageError(f"There is no net {name!r} in the zoo.{nearest(name, [*NETS, *FITTED])}")
     return NETS[name]

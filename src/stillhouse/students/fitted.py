@@ -1,0 +1,75 @@
+"""Students that are fitted in one go, not trained in steps: trees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from stillhouse.errors import UsageError, nearest
+from stillhouse.students.tree_fitting import DecisionTree, GradientBoosting, checked_rows
+from stillhouse.students.trees import TreeEnsemble, stump
+
+FITTED: dict[str, type[DecisionTree | GradientBoosting]] = {
+    "decision_tree": DecisionTree,
+    "gradient_boosting": GradientBoosting,
+}
+
+
+def is_fitted(name: str) -> bool:
+    """Whether a student of this name is fitted by ``fit_soft`` instead of trained."""
+    return name in FITTED
+
+
+def fit_soft(
+    name: str, *, inputs: Tensor, targets: Tensor, weights: Tensor | None, settings: Mapping[str, Any], seed: int
+) -> TreeEnsemble:
+    """Fit a student to probabilities; the same arguments give the same bits.
+
+    Args:
+        name: One of ``FITTED``.
+        inputs: Encoded rows (N, ...), finite; flattened here.
+        targets: (N, C) probabilities: a teacher's, one-hot labels, or a mixture of both.
+        weights: (N,) at least 0; None: 1 each.
+        settings: Keyword arguments of the class in ``FITTED``.
+        seed: Decides what the data do not.
+
+    Raises:
+        UsageError: unknown name or setting, a value out of range, or targets that are no probabilities.
+        RejectedError: inputs that are not finite, or no row with a weight.
+
+    Example:
+        >>> import torch
+        >>> x = torch.arange(20.0)[:, None]
+        >>> p = torch.where(x < 12, torch.tensor([[0.9, 0.1]]), torch.tensor([[0.3, 0.7]]))
+        >>> tree = fit_soft("decision_tree", inputs=x, targets=p, weights=None, settings={"smoothing": 0.0}, seed=0)
+        >>> tree.size, tree(torch.tensor([[11.0], [12.0]])).softmax(-1)
+        (3, tensor([[0.9000, 0.1000],
+                [0.3000, 0.7000]]))
+    """
+    return _settled(name, settings).fit(checked_rows(inputs, targets, weights), seed)
+
+
+def unfitted(name: str, shape: tuple[int, ...], classes: int, settings: Mapping[str, Any]) -> TreeEnsemble:
+    """Make an ensemble of one empty leaf, which any fitted one of the same inputs and classes can be loaded into.
+
+    Raises:
+        UsageError: as ``fit_soft``.
+    """
+    _settled(name, settings)
+    return TreeEnsemble(stump(classes), math.prod(shape))
+
+
+def _settled(name: str, settings: Mapping[str, Any]) -> DecisionTree | GradientBoosting:
+    if name not in FITTED:
+        raise UsageError(f"No student {name!r} is fitted to probabilities.{nearest(name, FITTED)}")
+    known = FITTED[name].__dataclass_fields__
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"The student {name!r} has no setting {key!r}.{nearest(key, known)}")
+    try:
+        return FITTED[name](**settings)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The student {name!r} cannot be fitted with {dict(settings)}: {error}.") from error

@@ -1,0 +1,135 @@
+"""Trees as a torch module: tables of nodes, walked for all rows and all trees at once.
+
+Nothing is trained here; ``tree_fitting`` fits trees and writes them down as a ``Forest``. As buffers they load, save
+and export as any net does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Forest(NamedTuple):
+    """All nodes of all trees in one table; a leaf is its own child, and a child stands after its parent."""
+
+    feature: Tensor  # (nodes,) int64: the value of the flattened input that is looked at; 0 in leaves
+    threshold: Tensor  # (nodes,) float32: a value goes left where it is at most this
+    left: Tensor  # (nodes,) int64
+    right: Tensor  # (nodes,) int64
+    value: Tensor  # (nodes, W) float32: what a leaf adds to the logits; W is 1 (of one class) or C
+    share: Tensor  # (nodes,) float32: share of the training rows that reach the node; empty where it was not kept
+    roots: Tensor  # (trees,) int64: where W is 1, tree t is of class t modulo C
+    base: Tensor  # (C,) float32: the logits before any tree
+
+
+def stump(classes: int) -> Forest:
+    """One leaf that knows nothing: every class has the same probability."""
+    leaf = torch.zeros(1, dtype=torch.int64)
+    ones = torch.ones(1)
+    return Forest(leaf, torch.zeros(1), leaf, leaf, torch.zeros(1, classes), ones, leaf, torch.zeros(classes))
+
+
+class TreeEnsemble(nn.Module):
+    """Logits (B, C) of encoded inputs (B, ...): a base score and what the leaf of each tree adds.
+
+    A single tree holds log-probabilities in its leaves; boosted trees hold additive scores, one tree a class and
+    iteration. It has no learned parameters: ``size`` is its cost. Its state may be loaded into an ensemble of any other
+    size with the same inputs and classes.
+
+    Args:
+        forest: the nodes.
+        inputs: values of one flattened input row.
+
+    Example:
+        >>> TreeEnsemble(stump(3), inputs=4)(torch.ones(2, 4)).softmax(-1)[0]
+        tensor([0.3333, 0.3333, 0.3333])
+    """
+
+    feature: Tensor
+    threshold: Tensor
+    left: Tensor
+    right: Tensor
+    value: Tensor
+    share: Tensor
+    roots: Tensor
+    base: Tensor
+
+    def __init__(self, forest: Forest, inputs: int) -> None:
+        super().__init__()
+        for name, tensor in forest._asdict().items():
+            self.register_buffer(name, tensor.clone())
+        self.inputs = inputs
+        self.depth = self._walk()
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.base)
+
+    @property
+    def size(self) -> int:
+        """Number of nodes, which stands for the parameters in a table of costs."""
+        return len(self.feature)
+
+    @property
+    def leaves(self) -> int:
+        """Number of nodes that are not split."""
+        return int(self._is_leaf().sum())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits float32 (B, C) of float32 inputs (B, ...) without gaps."""
+        rows = inputs.flatten(1)
+        at = self.roots.expand(len(rows), len(self.roots))
+        for _ in range(self.depth):
+            left = rows.gather(1, self.feature[at]) <= self.threshold[at]
+            at = torch.where(left, self.left[at], self.right[at])
+        return self.base + self.value[at].reshape(len(rows), -1, self.classes).sum(1)
+
+    def _is_leaf(self) -> Tensor:
+        return self.left == torch.arange(self.size, device=self.left.device)
+
+    def _walk(self) -> int:
+        """Steps from the roots to the farthest leaf."""
+        at, leaf, steps = self.roots, self._is_leaf(), 0
+        while not leaf[at].all():
+            reached = torch.zeros_like(leaf)
+            reached[self.left[at]] = reached[self.right[at]] = True
+            at, steps = reached.nonzero()[:, 0], steps + 1
+        return steps
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take the stored sizes before the stored values, and refuse tables that no walk would leave."""
+        stored = {name: state_dict.get(prefix + name) for name in Forest._fields}
+        for name, tensor in stored.items():
+            if name != "base" and isinstance(tensor, Tensor):
+                self.register_buffer(name, torch.empty_like(tensor, device=self.base.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        fault = self._fault()
+        if fault:
+            errors: list[str] = rest[-1]
+            errors.append(f"these are no trees over {self.inputs} inputs and {self.classes} classes: {fault}")
+        else:
+            self.depth = self._walk()
+
+    def _fault(self) -> str:
+        """What is wrong with the tables; empty where nothing is."""
+        nodes = torch.arange(self.size)
+        left, right = self.left.cpu(), self.right.cpu()
+        tables = (self.threshold, self.left, self.right, self.value)
+        if not self.size or any(len(table) != self.size for table in tables):
+            return "the tables of the nodes differ in length"
+        if self.value.dim() != 2 or self.value.shape[1] not in (1, self.classes):
+            return f"leaves hold {tuple(self.value.shape[1:])} values"
+        if not len(self.roots) or len(self.roots) * self.value.shape[1] % self.classes:
+            return f"{len(self.roots)} trees do not share out among the classes"
+        if int(self.feature.min()) < 0 or int(self.feature.max()) >= self.inputs:
+            return "a node looks at an input that is not there"
+        if int(self.roots.min()) < 0 or int(self.roots.max()) >= self.size:
+            return "a tree begins outside the table"
+        inside = (left >= nodes) & (right >= nodes) & (left < self.size) & (right < self.size)
+        if not (inside & ((left == nodes) == (right == nodes))).all():
+            return "the children of a node do not stand after it"
+        return ""

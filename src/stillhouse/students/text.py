@@ -15,7 +15,8 @@ from stillhouse.students.bounds import fraction, whole
 from stillhouse.students.checks import sizes
 from stillhouse.students.text_parts import PADDING, MeanPool, text_length, word_vectors
 
-PRIME = 2**31 - 1  # of the universal hash: products of two smaller numbers fit int64
+PRIME = 2**31 - 1  # of the universal hash
+MOST_IDS = 2**30  # of a vocabulary: three products with multipliers below the prime still fit int64
 MULTIPLIERS = (1_540_483_477, 668_265_261, 374_761_393)  # below the prime; any do
 OFFSETS = (97_531, 1_299_709, 15_485_863)  # so that a word, a pair and a triple of the same ids differ
 MOST_WORDS = len(OFFSETS)
@@ -30,7 +31,7 @@ def bag_hashed(
     width: int = 32,
     ngrams: int = 2,
 ) -> nn.Module:
-    """Hashed bag of words and pairs of neighbours (Joulin et al. 2017, Bag of Tricks for Efficient Text Classification).
+    """Hashed bag of words and pairs of neighbours (fastText: Joulin et al. 2017, Bag of Tricks).
 
     524,618 parameters for 10 classes, of which a text reads a few hundred vectors.
 
@@ -44,7 +45,7 @@ def bag_hashed(
     """
     text_length("A bag of words", shape)
     grams = HashedGrams(
-        whole("vocabulary", vocabulary, least=2, most=PRIME), whole("buckets", buckets, least=2), ngrams
+        whole("vocabulary", vocabulary, least=2, most=MOST_IDS), whole("buckets", buckets, least=2), ngrams
     )
     return HashedBag(grams, width, classes)
 
@@ -89,17 +90,15 @@ class HashedGrams(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids (B, L) to buckets (B, ngrams * L - ...) int64: first the words, then the pairs, then the triples."""
-        length = ids.shape[1]
-        found = []
-        for n in range(1, min(self.ngrams, length) + 1):
-            run = [ids[:, i : length - n + 1 + i] for i in range(n)]
-            mixed = torch.full_like(run[0], OFFSETS[n - 1])
-            whole_run = torch.ones_like(run[0], dtype=torch.bool)
-            for part, multiplier in zip(run, MULTIPLIERS, strict=False):
-                mixed = (mixed + part * multiplier) % PRIME
-                whole_run = whole_run & (part != PADDING)
-            found.append(torch.where(whole_run, 1 + mixed % (self.buckets - 1), torch.zeros_like(mixed)))
-        return torch.cat(found, 1)
+        words = min(self.ngrams, ids.shape[1])
+        counted = ids != PADDING
+        sums, whole_runs = [], []
+        for n in range(words):  # the run from i to i + n is the one from i to i + n - 1 and the token i + n
+            product = ids[:, n:] * MULTIPLIERS[n]
+            sums.append(product if n == 0 else sums[-1][:, :-1] + product)
+            whole_runs.append(counted if n == 0 else whole_runs[-1][:, :-1] & counted[:, n:])
+        mixed = torch.cat([run + offset for run, offset in zip(sums, OFFSETS, strict=False)], 1) % PRIME
+        return (1 + mixed % (self.buckets - 1)) * torch.cat(whole_runs, 1)
 
 
 class HashedBag(nn.Module):

@@ -46,8 +46,9 @@ class MeanPool(nn.Module):
 
     def forward(self, states: Tensor, counted: Tensor) -> Tensor:
         """States (B, L, D) and bool (B, L) to (B, D)."""
-        weights = counted.to(states.dtype)[..., None]
-        return (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+        weights = counted.to(states.dtype)
+        total = torch.bmm(weights[:, None], states)[:, 0]
+        return total / weights.sum(1, keepdim=True).clamp(min=1.0)
 
 
 class MaxPool(nn.Module):

@@ -51,8 +51,9 @@ class ResidualBlock(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Maps (B, wide, H, W) to (B, narrow, ceil(H / stride), ceil(W / stride))."""
         entered = self.enter(inputs)
-        kept: Tensor = inputs if self.shortcut is None else self.shortcut(entered)
-        return kept + self.residual(entered)
+        kept = inputs if self.shortcut is None else self.shortcut(entered)
+        made: Tensor = kept + self.residual(entered)
+        return made
 
 
 def _residual(shape: tuple[int, ...], classes: int, channels: Sequence[int], depth: int) -> nn.Sequential:

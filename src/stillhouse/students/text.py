@@ -92,7 +92,8 @@ class HashedGrams(nn.Module):
         """Ids (B, L) to buckets (B, ngrams * L - ...) int64: first the words, then the pairs, then the triples."""
         words = min(self.ngrams, ids.shape[1])
         counted = ids != PADDING
-        sums, whole_runs = [], []
+        sums: list[Tensor] = []
+        whole_runs: list[Tensor] = []
         for n in range(words):  # the run from i to i + n is the one from i to i + n - 1 and the token i + n
             product = ids[:, n:] * MULTIPLIERS[n]
             sums.append(product if n == 0 else sums[-1][:, :-1] + product)

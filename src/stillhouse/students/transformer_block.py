@@ -44,7 +44,8 @@ class Attention(nn.Module):
 
     def _split(self, states: Tensor) -> Tensor:
         """Cut (B, L, D) into heads (B, A, L, D / A)."""
-        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        rows, length, width = states.shape
+        return states.reshape(rows, length, self.heads, width // self.heads).transpose(1, 2)
 
 
 class TransformerBlock(nn.Module):
@@ -71,7 +72,8 @@ class TransformerBlock(nn.Module):
         """States (B, L, D) to states (B, L, D); ``attended`` as in ``Attention``."""
         if self.pre_norm:
             states = states + self.dropout(self.attention(self.attention_norm(states), attended))
-            return states + self.dropout(self.feedforward(self.feedforward_norm(states)))
-        states = self.attention_norm(states + self.dropout(self.attention(states, attended)))
-        closed: Tensor = self.feedforward_norm(states + self.dropout(self.feedforward(states)))
-        return closed
+            states = states + self.dropout(self.feedforward(self.feedforward_norm(states)))
+        else:
+            states = self.attention_norm(states + self.dropout(self.attention(states, attended)))
+            states = self.feedforward_norm(states + self.dropout(self.feedforward(states)))
+        return states

@@ -13,9 +13,10 @@ from torch import nn
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.students.convolutional import cnn_large, cnn_medium, cnn_small, cnn_tiny
-from stillhouse.students.fitted import FITTED, unfitted
+from stillhouse.students.fitted import FITTED as FITTED
 from stillhouse.students.fitted import fit_soft as fit_soft
 from stillhouse.students.fitted import is_fitted as is_fitted
+from stillhouse.students.fitted import unfitted
 from stillhouse.students.perceptron import mlp_large, mlp_tiny
 from stillhouse.students.recurrent import gru_tiny
 from stillhouse.students.residual import resnet_small, resnet_tiny

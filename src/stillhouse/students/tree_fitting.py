@@ -20,6 +20,7 @@ from stillhouse.students.tree_tables import SILENT, Doubles, Nodes, as_forest, b
 from stillhouse.students.trees import Forest, TreeEnsemble
 
 SMALLEST = 1e-7  # a probability of 0 becomes this: its logarithm is finite
+NOUGHT = 1e-10  # a split that lowers the variance by less has found rounding, and would be a rule that says nothing
 SUM = 1e-3  # by which the probabilities of a row may miss 1
 
 
@@ -96,6 +97,7 @@ class DecisionTree:
             max_leaf_nodes=self.max_leaf_nodes,
             max_depth=self.max_depth or None,
             min_samples_leaf=self.min_samples_leaf,
+            min_impurity_decrease=NOUGHT,
             random_state=seed,
         )
         tree = grown.fit(rows.inputs, rows.targets, rows.weights).tree_

@@ -82,11 +82,11 @@ class TreeEnsemble(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits float32 (B, C) of float32 inputs (B, ...) without gaps."""
         rows = inputs.flatten(1)
-        at = self.roots.expand(len(rows), len(self.roots))
+        at = self.roots.expand(rows.shape[0], -1)  # len() would be a constant to the exporter
         for _ in range(self.depth):
             left = rows.gather(1, self.feature[at]) <= self.threshold[at]
             at = torch.where(left, self.left[at], self.right[at])
-        return self.base + self.value[at].reshape(len(rows), -1, self.classes).sum(1)
+        return self.base + self.value[at].reshape(rows.shape[0], -1, self.classes).sum(1)
 
     def _is_leaf(self) -> Tensor:
         return self.left == torch.arange(self.size, device=self.left.device)

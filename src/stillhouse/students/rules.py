@@ -1,0 +1,114 @@
+"""A fitted tree as rules that a person can read, in the raw columns' own units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.errors import UsageError
+from stillhouse.students.trees import TreeEnsemble
+
+NAMED = 3  # classes of a leaf that are written out; the others are summed
+SLIGHT = 0.005  # a probability below is not written out: it would read as 0.00
+NOUGHT = 1e-6  # a threshold below is 0, give or take the rounding of the standardisation
+
+
+class Column(NamedTuple):
+    """What one encoded value says of the raw row."""
+
+    name: str
+    category: str | None = None  # the value is 1 where the column holds this category, else 0
+    mean: float = 0.0  # encoded = (raw - mean) * factor
+    factor: float = 1.0  # at least 0; 0: the column never varied
+
+    def raw(self, encoded: float) -> float:
+        """An encoded value in the column's units."""
+        return encoded / self.factor + self.mean if self.factor else self.mean
+
+
+def as_rules(tree: TreeEnsemble, columns: Sequence[Column], classes: Sequence[str]) -> str:
+    """Indented rules; each leaf says its class, its probabilities, and the share of the training rows that end there.
+
+    Args:
+        tree: One tree, as ``fit_soft("decision_tree", ...)`` returns it.
+        columns: One for each value of the flattened encoded input.
+        classes: C names, in the order of the logits.
+
+    Raises:
+        UsageError: more than one tree, whose rules nobody could read, or names for another number of columns or
+            classes.
+
+    Example:
+        >>> from stillhouse.students.trees import stump
+        >>> print(as_rules(TreeEnsemble(stump(2), inputs=1), [Column("age")], ["ill", "well"]))
+        |--- class: ill (ill 0.50, well 0.50; 100.0% of the training rows)
+    """
+    if len(tree.roots) != 1 or tree.value.shape[1] != tree.classes:
+        raise UsageError(
+            f"A sum of {len(tree.roots)} trees has no rules that could be read. Use the student `decision_tree`."
+        )
+    if len(columns) != tree.inputs or len(classes) != tree.classes:
+        raise UsageError(
+            f"The tree reads {tree.inputs} values and knows {tree.classes} classes, and the names are of "
+            f"{len(columns)} values and {len(classes)} classes. Give the columns of its own encoder."
+        )
+    return "\n".join(_Writer(tree, columns, classes).lines(int(tree.roots[0]), 0))
+
+
+class _Writer:
+    """The tree as plain lists, and how its figures are written."""
+
+    def __init__(self, tree: TreeEnsemble, columns: Sequence[Column], classes: Sequence[str]) -> None:
+        self.columns = [column._replace(name=_line(column.name)) for column in columns]
+        self.classes = [_line(name) for name in classes]
+        self.feature, self.threshold = tree.feature.tolist(), tree.threshold.tolist()
+        self.left, self.right, self.share = tree.left.tolist(), tree.right.tolist(), tree.share.tolist()
+        logits = tree.base + tree.value
+        self.probabilities: NDArray[np.float64] = logits.double().softmax(-1).cpu().numpy()
+        self.decimals = self._decimals()
+
+    def lines(self, node: int, depth: int) -> Iterator[str]:
+        """The rules below a node."""
+        bars = "|   " * depth + "|--- "
+        if self.left[node] == node:
+            yield f"{bars}{self.leaf(node)}"
+            return
+        for child, rule in zip((self.left[node], self.right[node]), self.question(node), strict=True):
+            yield f"{bars}{rule}"
+            yield from self.lines(child, depth + 1)
+
+    def question(self, node: int) -> tuple[str, str]:
+        """What holds on the left and on the right of a split."""
+        column, threshold = self.columns[self.feature[node]], self.threshold[node]
+        if column.category is not None:
+            category = _line(column.category)
+            return f"{column.name} is not {category}", f"{column.name} is {category}"
+        value = f"{column.raw(threshold):.{self.decimals}f}"
+        return f"{column.name} <= {value}", f"{column.name} >  {value}"
+
+    def leaf(self, node: int) -> str:
+        """The class of a leaf, the probabilities behind it, and how many rows it speaks for."""
+        chances = self.probabilities[node]
+        order = np.argsort(-chances, kind="stable")
+        named = [c for c in order[:NAMED] if chances[c] >= SLIGHT]
+        texts = [f"{self.classes[c]} {chances[c]:.2f}" for c in named]
+        rest = 1.0 - float(chances[named].sum())
+        texts += [f"others {rest:.2f}"] * (rest >= SLIGHT)
+        rows = f"; {self.share[node]:.1%} of the training rows" if self.share else ""
+        return f"class: {self.classes[order[0]]} ({', '.join(texts)}{rows})"
+
+    def _decimals(self) -> int:
+        """As many decimals as tell the smallest threshold from zero with three digits, between 2 and 6."""
+        splits = [i for i, left in enumerate(self.left) if left != i and self.columns[self.feature[i]].category is None]
+        sizes = [abs(self.columns[self.feature[i]].raw(self.threshold[i])) for i in splits]
+        least = min((size for size in sizes if size >= NOUGHT), default=1.0)
+        return min(max(2 - math.floor(math.log10(least)), 2), 6)
+
+
+def _line(name: str) -> str:
+    """A name on one line: rules are read line by line."""
+    return " ".join(name.split())

@@ -1,0 +1,169 @@
+"""A student cut out of its teacher: fewer layers, units and ids, all with the teacher's weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.errors import UsageError
+from stillhouse.students.anatomy import Block, anatomy
+from stillhouse.students.importance import ask, block_scores
+from stillhouse.students.parameter_map import MapRow, format_map, parameter_map
+from stillhouse.students.stacks import Choice, block_paths, choose_layers, find_stack, keep_layers
+from stillhouse.students.vocabulary_cut import cut_vocabulary, factorise
+from stillhouse.students.width import narrow_blocks, narrow_channels
+
+__all__ = ["Derived", "MapRow", "derive", "format_map"]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A student and where it comes from."""
+
+    module: nn.Module
+    map: list[MapRow]
+    notes: list[str]  # what was chosen, and what it means for saving and for inputs
+    layers: list[int] | None = None  # numbers of the teacher's layers that stayed
+    ids: Tensor | None = None  # int64 (teacher's vocabulary,): the student's id, -1 where the id was dropped
+
+
+@dataclass
+class _Work:
+    net: nn.Module
+    notes: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    layers: list[int] | None = None
+    ids: Tensor | None = None
+    factorised: str | None = None
+
+
+def derive(
+    teacher: nn.Module,
+    *,
+    layers: int | Sequence[int] | None = None,
+    choose: Choice = "alternate",
+    width: float | int | None = None,
+    heads: int | None = None,
+    feedforward: float | None = None,
+    embedding_rank: int | None = None,
+    vocabulary: Tensor | None = None,
+    probe: Tensor | None = None,
+) -> Derived:
+    """Cut a student out of its teacher.
+
+    What stays depends on the weights and the probe, how much stays on the other arguments alone: the same arguments
+    give the same shapes with any weights. Units are chosen by ``importance.gate_scores`` where there is a probe, else
+    by the size of their weights.
+
+    Args:
+        teacher: any module from encoded inputs to an answer; it is not changed.
+        layers: of the longest stack of blocks of one form, how many stay, or which; None: all.
+        choose: which stay, where ``layers`` is a number; "importance" needs the probe.
+        width: hidden units that stay, a share (float, in (0, 1]) or a number (int). In transformers the same units
+            everywhere, and a multiple of the head size; in plain and residual nets the channels of each group.
+        heads: attention heads that stay in each block.
+        feedforward: share of the hidden units of each block's feed-forward net that stays, in (0, 1].
+        embedding_rank: rank of the product that replaces the token embedding.
+        vocabulary: int64, token ids in use; the others lose their rows (``Derived.ids`` translates).
+        probe: encoded inputs (B, ...), some tens of rows, on which importance is measured.
+
+    Raises:
+        UsageError: the net has no such part, or not so many; says what there is.
+
+    Example:
+        >>> net = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(4)), nn.Linear(8, 3))
+        >>> made = derive(net, layers=2)
+        >>> made.layers, made.map[2]
+        ([0, 2], MapRow(student='1.0.weight', teacher='2.0.weight', how='copied'))
+    """
+    _check_share("feedforward", feedforward)
+    _check_share("width", width if isinstance(width, float) else None)
+    teacher = getattr(teacher, "_orig_mod", teacher)  # torch.compile's wrapper
+    work = _Work(copy.deepcopy(teacher))
+    if layers is not None:
+        _keep(work, layers, choose, probe)
+    if width is not None or heads is not None or feedforward is not None:
+        _narrow(work, width, heads, feedforward, probe)
+    if vocabulary is not None:
+        done = cut_vocabulary(work.net, vocabulary)
+        work.ids = done.table
+        work.notes.append(f"vocabulary: {done.units:,} of {len(done.table):,} ids; inputs need `ids[inputs]`")
+    if embedding_rank is not None:
+        work.factorised = factorise(work.net, embedding_rank)
+        work.notes.append(
+            f"{work.factorised}: factorised at rank {embedding_rank}; build it by derive before loading weights"
+        )
+    if probe is not None:
+        _try(work, probe)
+    rows = parameter_map(work.net, teacher, work.renamed, work.factorised)
+    return Derived(work.net, rows, work.notes, work.layers, work.ids)
+
+
+def _keep(work: _Work, layers: int | Sequence[int], choose: Choice, probe: Tensor | None) -> None:
+    stack = find_stack(work.net)
+
+    def scores() -> Tensor:
+        if probe is None:
+            raise UsageError(
+                'choose = "importance" measures the layers on a probe, and there is none. Give `probe`, some tens of '
+                'encoded rows, or write choose = "alternate".'
+            )
+        return block_scores(work.net, stack, probe)
+
+    work.layers = choose_layers(layers, stack, choose, scores)
+    work.renamed = keep_layers(work.net, stack, work.layers)
+    work.notes.append(f"{stack.path or 'layers'}: kept {work.layers} of {stack.blocks} interchangeable layers")
+
+
+def _narrow(
+    work: _Work, width: float | int | None, heads: int | None, share: float | None, probe: Tensor | None
+) -> None:
+    blocks = _blocks(work.net)
+    if blocks and all(block.attention for block in blocks):
+        work.notes += narrow_blocks(work.net, blocks, width, heads, share, probe)
+        return
+    if heads is not None:
+        raise UsageError(
+            f"heads = {heads}: no attention with separate query, key and value projections was found in every layer of "
+            f"{type(work.net).__name__}. Leave heads out."
+        )
+    if share is not None:
+        work.notes += narrow_blocks(work.net, blocks, None, None, share, probe)
+    if width is not None:
+        work.notes += narrow_channels(work.net, width, probe)
+
+
+def _blocks(net: nn.Module) -> list[Block]:
+    try:
+        stack = find_stack(net, least=1)
+    except UsageError:  # then only channels can be narrowed
+        return []
+    return [anatomy(net, path) for path in block_paths(net, stack)]
+
+
+def _try(work: _Work, probe: Tensor) -> None:
+    """Run the student once: that types and widths agree does not yet say that the layers follow on each other."""
+    rows = probe[:2]
+    if work.ids is not None:
+        rows = work.ids.to(rows.device)[rows].clamp_min(0)
+    training = work.net.training
+    try:
+        with torch.no_grad():
+            ask(work.net.eval(), rows)
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise UsageError(
+            f"The student does not run ({str(error).splitlines()[0]}): {'; '.join(work.notes)}. These parts cannot be "
+            "left out of this net; name others, or fewer."
+        ) from error
+    finally:
+        work.net.train(training)
+
+
+def _check_share(name: str, share: Any) -> None:
+    if share is not None and not 0.0 < share <= 1.0:
+        raise UsageError(f"{name} = {share} is no share: write a number above 0 and at most 1, such as {name} = 0.5.")

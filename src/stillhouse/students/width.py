@@ -1,0 +1,161 @@
+"""Narrower nets: heads, feed-forward units, hidden units and channels, the most important ones kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from stillhouse.errors import UsageError
+from stillhouse.students.anatomy import (
+    FEEDFORWARD,
+    HEADS,
+    Attention,
+    Block,
+    feedforward_group,
+    head_group,
+    hidden_group,
+    tell_config,
+    tell_heads,
+)
+from stillhouse.students.channels import channel_groups
+from stillhouse.students.importance import gate_scores
+from stillhouse.students.narrow import Group, best, cut, magnitude
+from stillhouse.students.stacks import configs
+
+
+def narrow_channels(net: nn.Module, width: float | int, probe: Tensor | None) -> list[str]:
+    """Keep a share (float) or at most a number (int) of the channels of each group, in place. Returns notes.
+
+    Raises:
+        UsageError: the net cannot be traced, nothing can be narrowed, or a number below 1.
+    """
+    if width < 1 and isinstance(width, int):
+        raise UsageError(f"width = {width}: at least one unit must stay. Write width = 0.5 for half of them.")
+    groups = channel_groups(net)
+    counts = [share_of(g.units, width) if isinstance(width, float) else min(width, g.units) for g in groups]
+    narrow(net, groups, counts, probe)
+    kept = ", ".join(f"{g.name} {k} of {g.units}" for g, k in zip(groups, counts, strict=True))
+    return [f"width: {kept}"]
+
+
+def narrow_blocks(
+    net: nn.Module,
+    blocks: Sequence[Block],
+    width: float | int | None,
+    heads: int | None,
+    feedforward: float | None,
+    probe: Tensor | None,
+) -> list[str]:
+    """Keep the most important hidden units, heads and feed-forward units of transformer blocks, in place.
+
+    Heads keep their size, so the hidden width must be a multiple of it; without ``heads`` there are as many as fill it.
+    All units are scored before any is cut.
+
+    Returns:
+        Notes: what was kept, and whether ``from_pretrained`` can load what ``save_pretrained`` writes.
+
+    Raises:
+        UsageError: a size that does not fit, or a part that is not there.
+    """
+    groups: list[Group] = []
+    counts: list[int] = []
+    notes: list[str] = []
+    attentions = [block.attention for block in blocks if block.attention is not None]
+    if width is not None or heads is not None:
+        hidden = hidden_group(net, list(blocks))
+        size = _head_size(net, attentions[0])
+        units = hidden.units if width is None else _hidden_width(hidden.units, width, heads, size)
+        heads = units // size if heads is None else heads
+        _check_heads(attentions, heads)
+        _check_biases(net, attentions[0].heads, heads)
+        groups += [*(head_group(net, attention) for attention in attentions), hidden]
+        counts += [heads] * len(attentions) + [units]
+        notes += [f"heads: {heads} of {attentions[0].heads}", f"hidden units: {units} of {hidden.units}"]
+        if heads * size != units and configs(net):
+            notes.append(
+                f"{heads} heads of {size} do not fill {units} hidden units, which no Hugging Face configuration can "
+                f"say: build it by derive before loading weights, or narrow the width to {heads * size} too"
+            )
+    if feedforward is not None:
+        inner = _feedforward_groups(net, blocks)
+        groups += inner
+        counts += [share_of(group.units, feedforward) for group in inner]
+        notes.append(f"feed-forward units: {counts[-1]} of {inner[-1].units}")
+    narrow(net, groups, counts, probe)
+    _tell(net, attentions, groups, counts, feedforward)
+    return notes
+
+
+def narrow(net: nn.Module, groups: Sequence[Group], counts: Sequence[int], probe: Tensor | None) -> None:
+    """Keep the most important units of each group, in place."""
+    pairs = [(group, count) for group, count in zip(groups, counts, strict=True) if count < group.units]
+    fewer = [group for group, _ in pairs]
+    scores = [magnitude(net, g) for g in fewer] if probe is None else gate_scores(net, fewer, probe) if fewer else []
+    for (group, count), score in zip(pairs, scores, strict=True):
+        cut(net, group, best(score, count))
+
+
+def share_of(units: int, share: float) -> int:
+    """A share of some units, to the nearest whole one, at least 1."""
+    return max(1, round(units * share))
+
+
+def _tell(
+    net: nn.Module, attentions: Sequence[Attention], groups: Sequence[Group], counts: Sequence[int], share: float | None
+) -> None:
+    sizes = {group.name: (group.units, count) for group, count in zip(groups, counts, strict=True)}
+    for attention in attentions:
+        old, heads = sizes.get(f"{attention.path}: heads", (0, 0))
+        if heads < old:
+            tell_heads(net, attention, heads)
+            tell_config(net, HEADS, heads)
+    if "hidden units" in sizes:
+        tell_config(net, ("hidden_size", "dim"), sizes["hidden units"][1])
+    if share is not None:
+        tell_config(net, FEEDFORWARD, counts[-1])
+
+
+def _hidden_width(units: int, width: float | int, heads: int | None, size: int) -> int:
+    step = size if heads is None else heads
+    if isinstance(width, float):
+        return min(units, max(1, round(units * width / step)) * step)
+    if not 1 <= width <= units or width % step:
+        below = max(step, min(width, units) // step * step)
+        raise UsageError(
+            f"width = {width} hidden units cannot be kept of {units}: the width must be a multiple of "
+            f"{'the head size' if heads is None else 'heads ='} {step}, at most {units}. Write width = {below}."
+        )
+    return width
+
+
+def _check_heads(attentions: Sequence[Attention], heads: int) -> None:
+    there = min(attention.heads for attention in attentions)
+    if not 1 <= heads <= there:
+        raise UsageError(
+            f"heads = {heads} cannot be kept: each attention has {there}. Write heads = {max(1, there // 2)}, or any "
+            f"number of 1 to {there}."
+        )
+
+
+def _check_biases(net: nn.Module, there: int, heads: int) -> None:
+    """Refuse position biases that all layers share (MPNet, T5): each layer keeps other heads."""
+    shared = [path for path, m in net.named_modules() if isinstance(m, nn.Embedding) and m.embedding_dim == there]
+    if shared and heads < there:
+        raise UsageError(
+            f"Heads of {type(net).__name__} cannot be left out, as its layers share a bias for each head, {shared[0]!r}. "
+            "Keep all heads; write feedforward = 0.5 or layers instead of width and heads."
+        )
+
+
+def _head_size(net: nn.Module, attention: Attention) -> int:
+    return int(net.get_submodule(attention.out).in_features) // attention.heads  # type: ignore[arg-type]
+
+
+def _feedforward_groups(net: nn.Module, blocks: Sequence[Block]) -> list[Group]:
+    if not blocks or any(block.back is None for block in blocks):
+        raise UsageError(
+            f"feedforward: not every layer of {type(net).__name__} has a feed-forward net (a linear layer whose units "
+            "the layer's last linear layer reads). Leave feedforward out, or narrow all channels: width = 0.5."
+        )
+    return [feedforward_group(net, block) for block in blocks]

@@ -1,0 +1,121 @@
+"""What a service may cost: ceilings that hold before a call is made, not after."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from stillhouse.errors import StoppedError, UsageError
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Limits on all that one teacher has ever been paid for, earlier runs included.
+
+    Args:
+        max_calls: answers.
+        max_tokens: tokens sent and received.
+        max_cost: in the unit of the prices.
+        price_in: of a million tokens sent.
+        price_out: of a million tokens received.
+
+    Raises:
+        UsageError: a limit is negative, or there is a ``max_cost`` and no price.
+    """
+
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not value >= 0:
+                raise UsageError(f"{name} = {value} is no limit. Give a number of 0 or more, or leave it out.")
+        if self.max_cost is not None and not self.priced:
+            raise UsageError(
+                "max_cost needs the prices of the service. Give price_in and price_out, each for a million tokens, "
+                "or limit max_tokens instead."
+            )
+
+    @property
+    def priced(self) -> bool:
+        """Whether both prices are known."""
+        return self.price_in is not None and self.price_out is not None
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float | None:
+        """The price of some tokens, or None where there are no prices."""
+        if self.price_in is None or self.price_out is None:
+            return None
+        return (tokens_in * self.price_in + tokens_out * self.price_out) / MILLION
+
+
+class Meter:
+    """What was spent and what is being spent.
+
+    Before a call, the most that it can cost is set aside: a token is at least one byte, so a request cannot have more
+    tokens than bytes. A call that might pass a ceiling waits until those under way have shown what they cost, and is
+    refused if it still might. So a ceiling is never passed by a service that keeps to ``answer_tokens``.
+    """
+
+    def __init__(self, ceilings: Ceilings, calls: int, tokens_in: int, tokens_out: int) -> None:
+        self.ceilings = ceilings
+        self.calls, self.tokens_in, self.tokens_out = calls, tokens_in, tokens_out
+        self.under_way = [0, 0, 0]  # calls, tokens in and out that are set aside
+        self._changed = asyncio.Condition()
+
+    def add(self, tokens_in: int, tokens_out: int) -> None:
+        """Count one answer that was paid for."""
+        self.calls += 1
+        self.tokens_in += tokens_in
+        self.tokens_out += tokens_out
+
+    @asynccontextmanager
+    async def call(self, tokens_in: int, tokens_out: int) -> AsyncIterator[None]:
+        """Set aside one call of at most so many tokens while it is under way.
+
+        Raises:
+            StoppedError: it might pass a ceiling.
+        """
+        async with self._changed:
+            while (reason := self._over(tokens_in, tokens_out)) and self.under_way[0]:
+                await self._changed.wait()
+        if reason:
+            raise StoppedError(reason)
+        aside = (1, tokens_in, tokens_out)
+        self.under_way = [a + b for a, b in zip(self.under_way, aside, strict=True)]
+        try:
+            yield
+        finally:
+            self.under_way = [a - b for a, b in zip(self.under_way, aside, strict=True)]
+            async with self._changed:
+                self._changed.notify_all()
+
+    def _over(self, tokens_in: int, tokens_out: int) -> str:
+        """Why one more call might be too much, or nothing."""
+        limits = self.ceilings
+        sent = self.tokens_in + self.under_way[1] + tokens_in
+        received = self.tokens_out + self.under_way[2] + tokens_out
+        cost = limits.cost(sent, received)
+        for name, limit, would_be in (
+            ("max_calls", limits.max_calls, self.calls + self.under_way[0] + 1),
+            ("max_tokens", limits.max_tokens, sent + received),
+            ("max_cost", limits.max_cost, cost),
+        ):
+            if limit is not None and would_be is not None and would_be > limit:
+                return self._sentence(name, limit)
+        return ""
+
+    def _sentence(self, name: str, limit: float) -> str:
+        cost = self.ceilings.cost(self.tokens_in, self.tokens_out)
+        paid = "" if cost is None else f" at a cost of {cost:.4g}"
+        return (
+            f"The service has been asked as much as {name} = {limit:g} allows: {self.calls} answers, {self.tokens_in} "
+            f"tokens sent and {self.tokens_out} received{paid}, and the next call might pass it. All answers are "
+            f"kept. Raise {name} and run the same command again to go on, or use fewer rows."
+        )

@@ -1,0 +1,208 @@
+"""One HTTP exchange with a service that may be slow, endless, broken or hostile."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+
+from stillhouse.errors import UsageError
+
+LARGEST = 1 << 20  # bytes of an answer that are read
+CONNECT = 10.0  # seconds, at most, until there is a connection
+SHOWN = 300  # characters of a service's error that are shown
+NEEDED = "A service as teacher needs httpx. Install it with `pip install 'stillhouse[endpoint]'`."
+
+Outcome: TypeAlias = Literal["answer", "malformed", "busy", "lost", "rejected", "fatal", "spent"]
+
+
+class Received(NamedTuple):
+    """What came of one request.
+
+    ``answer``: a body of JSON. ``malformed``: a body that is none. ``busy``: not taken now (408, 425, 429, 5xx, no
+    connection). ``lost``: broken off or timed out after it was sent. ``rejected``: this request is not taken (400 and
+    the like). ``fatal``: no request will be (401, 403, 404, a redirect). ``spent``: the account is empty.
+    """
+
+    outcome: Outcome
+    body: bytes = b""
+    detail: str = ""
+    retry_after: str = ""
+
+
+class Exchange:
+    """A client for one address.
+
+    Nothing is followed, and nothing is read on behalf of an answer: redirects, compressed bodies and bodies over
+    ``LARGEST`` bytes end the exchange.
+
+    Args:
+        url: of the chat completions.
+        key: sent as a bearer token; None: none is. It is in no message and no representation.
+        timeout: seconds for the whole exchange, however slowly it drips.
+        connections: at most at the same time.
+
+    Raises:
+        UsageError: httpx is not installed.
+    """
+
+    def __init__(self, url: str, key: str | None, timeout: float, connections: int) -> None:
+        try:
+            import httpx
+        except ImportError:
+            raise UsageError(NEEDED) from None
+        self.url, self._key, self.timeout = url, key, timeout
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        self._client = httpx.AsyncClient(
+            headers=headers | ({} if key is None else {"Authorization": f"Bearer {key}"}),
+            timeout=httpx.Timeout(timeout, connect=min(CONNECT, timeout), pool=None),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            follow_redirects=False,
+            trust_env=not is_local(url),  # a proxy has no business between us and this machine
+        )
+        self._not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+        self._broken = httpx.HTTPError
+
+    async def __aenter__(self) -> Exchange:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def post(self, body: bytes) -> Received:
+        """Send one request and read its answer; what goes wrong on the way is an outcome, not an exception."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self._post(body)
+        except TimeoutError:
+            return Received("lost", detail=f"no whole answer within {self.timeout:g} s")
+        except self._not_sent as error:
+            return Received("busy", detail=self._clean(f"{type(error).__name__}: {error}"))
+        except self._broken as error:
+            return Received("lost", detail=self._clean(f"{type(error).__name__}: {error}"))
+
+    async def _post(self, body: bytes) -> Received:
+        async with self._client.stream("POST", self.url, content=body) as response:
+            parts, size = [], 0
+            async for part in response.aiter_raw():
+                parts.append(part)
+                size += len(part)
+                if size > LARGEST:
+                    break
+            found = b"".join(parts)
+            received = judge(response.status_code, response.headers, found)
+        return received._replace(detail=self._clean(received.detail))
+
+    def _clean(self, text: str) -> str:
+        """A service's words for a message: short, one line, without the key that it may have repeated."""
+        hidden = text if self._key is None else text.replace(self._key, "[key]")
+        return " ".join(hidden.split())[:SHOWN]
+
+
+def judge(status: int, headers: Mapping[str, str], body: bytes) -> Received:
+    """What a response means, by its status first, then its form."""
+    wait = headers.get("retry-after", "")
+    if status in (401, 403):  # the body may repeat a part of the key
+        return Received("fatal", detail=f"{status}: the service does not accept the key")
+    if 300 <= status < 400:
+        target = urlsplit(headers.get("location", ""))
+        where = f" to {target.scheme}://{target.hostname}" if target.hostname else ""
+        return Received("fatal", detail=f"{status}: the service redirects{where}, and redirects are not followed")
+    text = f"{status}: {_words(body)}"
+    if status == 402 or (status == 429 and b"insufficient_quota" in body):
+        return Received("spent", detail=text)
+    if status in (408, 425, 429) or status >= 500:
+        return Received("busy", detail=text, retry_after=wait)
+    if status in (404, 405):
+        return Received("fatal", detail=text)
+    if status >= 400:
+        return Received("rejected", detail=text)
+    return _form(status, headers, body)
+
+
+def _form(status: int, headers: Mapping[str, str], body: bytes) -> Received:
+    """Whether a body may be read at all."""
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if status != 200:
+        return Received("malformed", detail=f"status {status}")
+    if len(body) > LARGEST:
+        return Received("malformed", detail=f"more than {LARGEST} bytes")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        return Received("malformed", detail="a compressed body that was not asked for")
+    if media != "application/json" and not media.endswith("+json"):
+        return Received("malformed", detail=f"content type {media[:50]!r}, not JSON")
+    return Received("answer", body)
+
+
+def _words(body: bytes) -> str:
+    """The message of a service's error, where it has the usual form, else its beginning."""
+    try:
+        error: Any = json.loads(body)["error"]
+        return str(error.get("message", error) if isinstance(error, dict) else error)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return body[:SHOWN].decode("utf-8", "replace")
+
+
+def address(url: str, *, allow_http: bool) -> str:
+    """The address of the chat completions below a base url, checked.
+
+    Raises:
+        UsageError: not http or https; plain http to another machine; a name or password inside.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageError('The url of the service is not one. Give its base, as in `url = "https://host/v1"`.')
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(
+            f"The url of the service at {host} holds a name or a password, which would be written into the run. Take "
+            "it out and put the key into the environment variable that api_key_env names."
+        )
+    if parts.scheme == "http" and not is_local(url) and not allow_http:
+        raise UsageError(
+            f"The service at {host} would be asked over plain http: texts and key could be read on the way. Use "
+            "https, or say allow_http where the network is your own."
+        )
+    path = parts.path.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
+    return urlunsplit((parts.scheme, parts.netloc.lower(), path, parts.query, ""))
+
+
+def is_local(url: str) -> bool:
+    """Whether an address is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def api_key(variable: str | None, url: str) -> str | None:
+    """The key from the environment; None where there is none and the service is on this machine.
+
+    Raises:
+        UsageError: there is none, or it cannot be a header. It is not shown.
+    """
+    key = os.environ.get(variable, "").strip() if variable else ""
+    if not key:
+        if variable is None or is_local(url):
+            return None
+        raise UsageError(
+            f"The environment variable {variable} is not set, and the service wants a key. Set it "
+            f"(`export {variable}=...`), or give api_key_env the name of the one that holds it."
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise UsageError(
+            f"The environment variable {variable} holds characters that no key has (it is not shown here). Set it anew."
+        )
+    return key

@@ -1,0 +1,157 @@
+"""An append-only file of answers that cost money: what was paid for once is there after any kill.
+
+One JSON object a line, ``{"key": ..., "of": ..., ...}``; each line is fsynced before ``append`` returns. A last line
+that a kill or a power cut has torn is cut off when the file is opened; a damaged line before it is an error. Questions
+are kept as hashes only, and the file is readable by its owner only: answers may repeat private text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from filelock import FileLock
+
+from stillhouse.errors import DamagedError, StoppedError, UsageError
+from stillhouse.files import cannot_write, sync_folder
+
+Record: TypeAlias = Mapping[str, Any]
+
+
+class Journal:
+    """The answers so far, in memory and on disk.
+
+    Args:
+        path: of the file; made when the first session begins.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._records: dict[str, list[Record]] = {}
+        self._of: dict[str, list[Record]] = {}
+        self._end = 0  # bytes of the file that are in memory
+        self._lines = 0
+        self._file: int | None = None
+
+    def records(self, key: str) -> list[Record]:
+        """The answers to one question, in the order in which they came."""
+        return self._records.get(key, [])
+
+    def of(self, asker: str) -> list[Record]:
+        """All answers that were paid for by one asker, whatever the question."""
+        return self._of.get(asker, [])
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Read what other runs have added and hold the file alone while writing.
+
+        Another run in a session is waited for: it is asking, and its answers will not have to be paid for again.
+
+        Raises:
+            DamagedError: a line that is not the last is not a record.
+            UsageError: the place cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path.with_name(f"{self.path.name}.lock"))
+            with lock:
+                self._open()
+                try:
+                    yield
+                finally:
+                    self._close()
+        except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
+            raise UsageError(
+                f"The journal {self.path} cannot be written ({error.strerror}). Choose another place for the answers "
+                "of the service, or change its permissions."
+            ) from error
+
+    def append(self, key: str, of: str, record: Record) -> None:
+        """Add an answer; it is on the disk when this returns.
+
+        Raises:
+            StoppedError: the disk is full; what was written before is whole.
+        """
+        if self._file is None:
+            raise RuntimeError("append needs a session")
+        whole = {"key": key, "of": of, **record}
+        line = (json.dumps(whole, ensure_ascii=True, allow_nan=False) + "\n").encode()
+        try:
+            _write_all(self._file, line)
+            os.fsync(self._file)
+        except OSError as error:
+            self._cut(self._end)  # else the next answer would be written behind half of this one
+            raise cannot_write(self.path, error) from error
+        self._end += len(line)
+        self._keep(whole)
+
+    def _open(self) -> None:
+        new = not self.path.exists()
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if new:
+            sync_folder(self.path.parent)
+        if os.fstat(self._file).st_size < self._end:  # another file stands here now
+            self._records, self._of, self._end, self._lines = {}, {}, 0, 0
+        self._read()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+    def _read(self) -> None:
+        """Take in the lines behind ``_end``; cut off a torn last one."""
+        with self.path.open("rb") as file:
+            file.seek(self._end)
+            rest = file.read()
+        lines = rest.splitlines(keepends=True)
+        for position, line in enumerate(lines):
+            record = _record(line)
+            if record is not None:
+                self._end += len(line)
+                self._keep(record)
+            elif position == len(lines) - 1:
+                self._cut(self._end)
+            else:
+                raise DamagedError(
+                    f"Line {self._lines + 1} of the journal {self.path} is not an answer that was written by this "
+                    "program. Delete that line; its question will be asked again."
+                )
+
+    def _keep(self, record: Record) -> None:
+        self._lines += 1
+        self._records.setdefault(record["key"], []).append(record)
+        self._of.setdefault(record["of"], []).append(record)
+
+    def _cut(self, size: int) -> None:
+        if self._file is None:
+            return
+        try:
+            os.ftruncate(self._file, size)
+            os.fsync(self._file)
+        except OSError as error:
+            raise StoppedError(
+                f"The torn last line of {self.path} cannot be cut off ({error.strerror}). Mend the disk, then run the "
+                "same command again; all whole answers are kept."
+            ) from error
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line as a record, or None where it is none."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(record, dict) and isinstance(record.get("key"), str) and isinstance(record.get("of"), str)
+    return record if known else None

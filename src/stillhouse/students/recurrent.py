@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.students.bounds import fraction, one_of, whole
-from stillhouse.students.text_parts import PADDING, POOLS, text_length, word_vectors
+from stillhouse.students.text_parts import PADDING, POOLS, WordVectors, text_length
 
 
 def gru_tiny(
@@ -82,7 +82,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, pooling: str, classes: int) -> None:
         super().__init__()
-        self.embedding = word_vectors(vocabulary, widths[0])
+        self.embedding = WordVectors(vocabulary, widths[0])
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Bidirectional(wide, narrow) for wide, narrow in pairwise(widths))
         self.pool = POOLS[pooling]()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.students.bounds import fraction, whole
 from stillhouse.students.checks import sizes
-from stillhouse.students.text_parts import PADDING, MeanPool, text_length, word_vectors
+from stillhouse.students.text_parts import PADDING, MeanPool, WordVectors, text_length
 
 PRIME = 2**31 - 1  # of the universal hash
 MOST_IDS = 2**30  # of a vocabulary: three products with multipliers below the prime still fit int64
@@ -114,7 +114,7 @@ class HashedBag(nn.Module):
     def __init__(self, grams: HashedGrams, width: int, classes: int) -> None:
         super().__init__()
         self.grams = grams
-        self.embedding = word_vectors(grams.buckets, width)
+        self.embedding = WordVectors(grams.buckets, width)
         self.pool = MeanPool()
         self.head = nn.Linear(width, classes)
 
@@ -137,7 +137,7 @@ class StaticEmbedding(nn.Module):
 
     def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, classes: int) -> None:
         super().__init__()
-        self.embedding = word_vectors(vocabulary, widths[0])
+        self.embedding = WordVectors(vocabulary, widths[0])
         self.pool = MeanPool()
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(

@@ -29,16 +29,28 @@ def text_length(net: str, shape: tuple[int, ...]) -> int:
     return shape[0]
 
 
-def word_vectors(rows: int, width: int) -> nn.Embedding:
-    """Return vectors for tokens, the one of padding 0 and without a gradient.
+class WordVectors(nn.Embedding):
+    """Vectors that are averaged, uniform in +-1/width as in fastText; the one of padding is 0 and gets no gradient.
 
-    Uniform in +-1/width as in fastText: an average of a few vectors is not drowned by those never trained.
+    Small ones, because an average of a few trained vectors should not be drowned by those never trained.
+
+    Args:
+        vocabulary: Number of ids.
+        width: Of a vector.
+
+    Raises:
+        ValueError: a size out of range.
     """
-    embedding = nn.Embedding(whole("vocabulary", rows, least=2), whole("width", width), padding_idx=PADDING)
-    nn.init.uniform_(embedding.weight, -1.0 / width, 1.0 / width)
-    with torch.no_grad():
-        embedding.weight[PADDING].zero_()
-    return embedding
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__(whole("vocabulary", vocabulary, least=2), whole("width", width), padding_idx=PADDING)
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors from torch's global generator."""
+        bound = 1.0 / self.embedding_dim
+        nn.init.uniform_(self.weight, -bound, bound)
+        with torch.no_grad():
+            self.weight[PADDING].zero_()
 
 
 class MeanPool(nn.Module):

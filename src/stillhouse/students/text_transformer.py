@@ -105,10 +105,8 @@ class TokensAndPositions(nn.Module):
 
     def __init__(self, vocabulary: int, length: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(vocabulary, width)
-        self.positions = nn.Embedding(length, width)
-        for table in (self.tokens, self.positions):
-            nn.init.normal_(table.weight, std=INITIAL_STD)
+        self.tokens = _Table(vocabulary, width)
+        self.positions = _Table(length, width)
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
@@ -117,6 +115,11 @@ class TokensAndPositions(nn.Module):
         states = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
         embedded: Tensor = self.dropout(self.norm(states))
         return embedded
+
+
+class _Table(nn.Embedding):
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=INITIAL_STD)
 
 
 def _attended(counted: Tensor) -> Tensor:

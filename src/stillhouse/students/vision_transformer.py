@@ -73,13 +73,17 @@ class VisionTransformer(nn.Module):
         self.patches = nn.Conv2d(shape[0], width, patch, patch)
         self.token = nn.Parameter(torch.empty(1, 1, width)) if token else None
         self.positions = nn.Parameter(torch.empty(1, rows * columns + int(token), width))
-        for learned in (self.positions, self.token):
-            if learned is not None:
-                nn.init.trunc_normal_(learned, std=INITIAL_STD)
+        self.reset_parameters()
         self.blocks = blocks
         self.norm = nn.LayerNorm(width)
         self.pool = _First() if token else _Mean()
         self.head = nn.Linear(width, classes)
+
+    def reset_parameters(self) -> None:
+        """Draw positions and class token from torch's global generator; the parts draw their own."""
+        for learned in (self.positions, self.token):
+            if learned is not None:
+                nn.init.trunc_normal_(learned, std=INITIAL_STD)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) to logits (B, classes)."""

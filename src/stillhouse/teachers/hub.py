@@ -15,11 +15,14 @@ from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
+from stillhouse.data.text_encoder import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NEEDED = ["*.json", "*.safetensors", "*.txt", "*.model"]  # files worth downloading; pickles are not among them
 FREE_OF_CODE = "sentence_transformers."  # a module of a sentence folder outside this package would be code of its own
+
+ANY_LENGTH = 128  # a tokenizer is looked at, not asked to cut
 
 HubKind = Literal["classifier", "encoder", "sentence"]
 
@@ -33,7 +36,7 @@ class HubModel(NamedTuple):
     revision: str | None  # commit hash; None for a folder that is not of the cache
     labels: tuple[str, ...] | None  # a classifier's own class names, in the order of its logits
     vocabulary: int  # number of token ids it has embeddings for
-    pad: int  # its own id of padding
+    pad: int  # its tokenizer's own id of padding
 
 
 def open_hub(where: str | Path, *, revision: str | None = None, allow_network: bool = False) -> HubModel:
@@ -53,17 +56,16 @@ def open_hub(where: str | Path, *, revision: str | None = None, allow_network: b
     config = _read(folder, "config.json")
     _refuse_code(folder, config)
     _refuse_pickles(folder)
-    model = HubModel(
-        folder=folder,
-        kind=_kind(folder, config),
-        tokenizer_json=_tokenizer(folder),
-        revision=commit,
-        labels=_labels(config),
-        vocabulary=int(_text_config(config).get("vocab_size", 0)),
-        pad=int(_text_config(config).get("pad_token_id") or 0),
-    )
-    _check_tokenizer(model)
-    return model if model.kind == "classifier" else model._replace(labels=None)
+    tokenizer, kind = _tokenizer(folder), _kind(folder, config)
+    vocabulary = int(_text_config(config).get("vocab_size", 0))
+    encoder = TextEncoder.from_tokenizer(tokenizer, length=ANY_LENGTH)
+    if encoder.vocabulary > vocabulary:
+        raise RejectedError(
+            f"The tokenizer in {folder} gives ids up to {encoder.vocabulary - 1}, the model has {vocabulary} token "
+            "embeddings: they are not of one model. Put the tokenizer.json that belongs to it into the folder."
+        )
+    labels = _labels(config) if kind == "classifier" else None
+    return HubModel(folder, kind, tokenizer, commit, labels, vocabulary, encoder.pad_id)
 
 
 def library(package: str, extra: str = "hub") -> ModuleType:
@@ -225,18 +227,3 @@ def _text_config(config: dict[str, Any]) -> dict[str, Any]:
     """Where sizes stand: some architectures keep those of the text part in a table of their own."""
     inner = config.get("text_config")
     return inner if isinstance(inner, dict) and "vocab_size" not in config else config
-
-
-def _check_tokenizer(model: HubModel) -> None:
-    """Refuse a tokenizer that gives ids the model has no embedding for."""
-    tokenizers = library("tokenizers")
-    try:
-        known = tokenizers.Tokenizer.from_str(model.tokenizer_json).get_vocab(with_added_tokens=True)
-    except Exception as error:  # the library raises plain exceptions
-        raise RejectedError(f"{model.folder / 'tokenizer.json'} is no tokenizer: {error}. Save it again.") from error
-    largest = max(known.values(), default=-1)
-    if largest >= model.vocabulary:
-        raise RejectedError(
-            f"The tokenizer in {model.folder} gives ids up to {largest}, the model has {model.vocabulary} token "
-            "embeddings: they are not of one model. Put the tokenizer.json that belongs to it into the folder."
-        )

@@ -14,7 +14,8 @@ import torch
 import xxhash
 from torch import Tensor
 
-from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.errors import UsageError, nearest
+from stillhouse.teachers.crossfit import WHOLE, fold_of, rows_seen, who_answers
 from stillhouse.types import Batch, Outputs
 
 NAMES = ("extra_trees", "hist_gradient_boosting", "random_forest")
@@ -49,14 +50,10 @@ class SklearnTeacher:
     def outputs(self, batch: Batch) -> Outputs:
         """Log-probabilities float32 (B, C); rows seen in fitting are answered by the fold that left them out."""
         inputs = flat(batch.inputs)
-        known = batch.rows.numpy()
-        # Rows of other splits carry -1: nothing was fitted on them.
-        fold = np.where(known >= 0, self.fold_of[np.maximum(known, 0)], -1)
         logs = np.empty((len(inputs), self.classes), dtype=np.float32)
-        for number in np.unique(fold):
-            chosen = fold == number
-            model = self.whole if number < 0 else self.folds[number]
-            logs[chosen] = log_proba(model, inputs[chosen], self.classes)
+        for fold, places in who_answers(self.fold_of, batch.rows.numpy()):
+            model = self.whole if fold == WHOLE else self.folds[fold]
+            logs[places] = log_proba(model, inputs[places], self.classes)
         return Outputs(torch.from_numpy(logs))
 
     def fingerprint(self) -> str:
@@ -83,28 +80,16 @@ def fit_sklearn(
         RejectedError: a class has fewer than two labelled rows, so that no fold could leave one out.
     """
     import sklearn
-    from sklearn.model_selection import StratifiedKFold
 
     x, y = flat(inputs), targets.numpy()
+    assigned = fold_of(y, folds, seed, name)
     seen = np.flatnonzero(y >= 0)
-    rarest = int(np.bincount(y[seen])[np.unique(y[seen])].min()) if len(seen) else 0
-    if rarest < 2:
-        raise RejectedError(
-            f"The teacher {name!r} needs at least two labelled rows of each class to answer its own training rows "
-            "out of fold. Raise `[teacher] labels`, or give it more labelled rows."
-        )
     whole = make_estimator(name, settings, seed).fit(x[seen], y[seen])
-    fold_of = np.full(len(y), -1, dtype=np.int64)
-    models = []
-    for number, (rest, left_out) in enumerate(
-        StratifiedKFold(min(folds, rarest), shuffle=True, random_state=seed).split(x[seen], y[seen])
-    ):
-        models.append(make_estimator(name, settings, seed).fit(x[seen[rest]], y[seen[rest]]))
-        fold_of[seen[left_out]] = number
+    models = [make_estimator(name, settings, seed).fit(x[rows], y[rows]) for rows in rows_seen(assigned)]
     digest = xxhash.xxh3_128(f"{name}{sorted(settings.items())}{seed}{folds}{sklearn.__version__}".encode())
     digest.update(np.ascontiguousarray(x[seen]).tobytes())
     digest.update(y.tobytes())
-    return SklearnTeacher(whole, models, fold_of, classes, digest.hexdigest())
+    return SklearnTeacher(whole, models, assigned, classes, digest.hexdigest())
 
 
 def make_estimator(name: str, settings: dict[str, Any], seed: int) -> Any:

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from stillhouse.data.source import Ints, Source
+from stillhouse.data.source import Ints, Raw, Source
 from stillhouse.data.table_encoder import TableEncoder
 from stillhouse.data.tensor_encoders import ArrayEncoder, IdentityEncoder, ImageEncoder
-from stillhouse.errors import DamagedError
+from stillhouse.data.text_encoder import TextEncoder, TextOptions
+from stillhouse.errors import DamagedError, RejectedError
 
 
 class Encoder(Protocol):
@@ -38,24 +39,44 @@ class Encoder(Protocol):
         """Whether the training data named their columns."""
 
     def encode(self, raw: Any) -> Tensor:
-        """Encode raw rows, (N, ...): float32, except that an identity keeps integer tensors.
+        """Encode raw rows, (N, ...): float32, but for texts (int64 token ids) and an identity of integers.
 
         Raises:
             RejectedError: the rows do not have the columns, the shape or the finite numbers that were trained on.
+        """
+
+    def decode(self, inputs: Tensor) -> Raw:
+        """Return raw rows for encoded ones, up to rounding, in the form in which they were read.
+
+        What the encoder keeps comes back: ``encode(decode(inputs))`` equals ``inputs`` for encoded rows.
         """
 
     def state(self) -> dict[str, Any]:
         """Everything as JSON-able values; ``encoder_from_state`` gives an equal encoder."""
 
 
-def fit_encoder(source: Source, rows: Ints) -> Encoder:
-    """Fit the encoder of the source's kind on the given rows, which must be training rows, and no others."""
+def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None) -> Encoder:
+    """Fit the encoder of the source's kind on the given rows, which must be training rows, and no others.
+
+    Args:
+        source: what was read.
+        rows: row numbers.
+        text: how texts are tokenized; None: the defaults. Other kinds do not look at it.
+    """
     raw = source.take(rows)
+    if source.kind == "text":
+        return _fit_text(raw, text or TextOptions())
     if not isinstance(raw, np.ndarray):
         return TableEncoder.fit(raw, source.ignored, header=source.header)
     if source.as_is:
         return IdentityEncoder.fit(raw)
     return ImageEncoder.fit(raw) if source.kind == "image" else ArrayEncoder.fit(raw)
+
+
+def _fit_text(raw: Raw, options: TextOptions) -> TextEncoder:
+    if options.tokenizer_json is not None:
+        return TextEncoder.from_tokenizer(options.tokenizer_json, length=options.length)
+    return TextEncoder.fit(raw, vocabulary=options.vocabulary, length=options.length)
 
 
 def encoder_from_state(state: dict[str, Any]) -> Encoder:
@@ -66,7 +87,7 @@ def encoder_from_state(state: dict[str, Any]) -> Encoder:
     """
     try:
         return _KINDS[state["kind"]](state)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RejectedError) as error:
         raise DamagedError(
             f"The saved preprocessing of the student cannot be read ({error!r}). Take the run folder from its source "
             "again, or run `stillhouse distill` anew."
@@ -78,4 +99,5 @@ _KINDS: dict[str, Callable[[dict[str, Any]], Encoder]] = {
     "image": ImageEncoder.from_state,
     "array": ArrayEncoder.from_state,
     "identity": IdentityEncoder.from_state,
+    "text": TextEncoder.from_state,
 }

@@ -22,11 +22,13 @@ from torch.utils.data import (
 )
 from torch.utils.data.distributed import DistributedSampler
 
+from stillhouse.data.labels import first_five
 from stillhouse.errors import RejectedError
 
 _WHOLE_SET = (RandomSampler, SequentialSampler, WeightedRandomSampler, DistributedSampler)
 _CHUNK = 256  # items collated together
 _READ_TWICE = 8  # items that are read twice, to find a random transform
+LONGEST = 100_000  # characters of a text: more is a damaged file, or a book that no student here reads
 
 Collate = Callable[[list[Any]], Any]
 Pair = tuple[NDArray[Any], NDArray[Any] | None]
@@ -107,6 +109,53 @@ def numbers(raw: Any) -> NDArray[Any]:
             f"The rows have the type {values.dtype} and the shape {values.shape}. Give numbers, with the rows first."
         )
     return values
+
+
+def texts_of(raw: Any, where: str) -> NDArray[Any]:
+    """Return a list, an array, a series or a frame of one column as an object array (N,) of str.
+
+    Args:
+        raw: the texts.
+        where: what to call them in an error.
+
+    Raises:
+        RejectedError: names the first five rows that are no text, empty, too long, or not Unicode.
+    """
+    if isinstance(raw, str):
+        raise RejectedError(f"{where} are one text. Give a list of texts: `[text]`.")
+    cells = np.array(list(_one_column(raw, where)), object)
+    if cells.ndim != 1:
+        raise RejectedError(f"{where} have the shape {cells.shape}. Give one text a row.")
+    faults = [_fault(cell) for cell in cells]
+    for fault in dict.fromkeys(faults):
+        if fault:
+            rows = np.array([other == fault for other in faults])
+            raise RejectedError(f"{where}: {first_five(rows)} {fault}. Mend or remove those rows.")
+    return np.array([str(cell) for cell in cells], object)  # numpy's own text becomes plain
+
+
+def _one_column(raw: Any, where: str) -> Any:
+    if not hasattr(raw, "columns"):
+        return raw
+    if raw.shape[1] != 1:
+        raise RejectedError(f"{where} have the columns {list(raw.columns)}. Give the one that holds the texts.")
+    return raw.iloc[:, 0]
+
+
+def _fault(cell: Any) -> str | None:
+    """Say what is wrong with a text."""
+    if not isinstance(cell, str):
+        missing = cell is None or type(cell).__name__ in ("float", "NAType")  # NaN and pandas' own gap
+        return "hold no text" if missing else f"hold a {type(cell).__name__}, not text"
+    if not cell or cell.isspace():
+        return "hold an empty text"
+    if len(cell) > LONGEST:
+        return f"hold a text of more than {LONGEST:,} characters"
+    try:
+        cell.encode()
+    except UnicodeEncodeError:
+        return "hold half of a surrogate pair, which is no character"
+    return None
 
 
 def _chunks(items: Iterator[Any]) -> Iterator[list[Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Kind: TypeAlias = Literal["image", "table", "array"]
+Kind: TypeAlias = Literal["image", "table", "array", "text"]
 Raw: TypeAlias = "DataFrame | NDArray[Any]"
 Ints: TypeAlias = NDArray[np.int64]
 
 UNLABELLED = -1
+NOTHING_KEPT: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +29,18 @@ class Source:
     Row numbers count from 0 in the order of the file or the loader, a header line not counted.
     """
 
-    raw: Raw  # (N, ...) numpy array; a pandas frame of float64 and text columns where ``kind`` is "table"
+    raw: Raw  # (N, ...) array; "table": a pandas frame of float64 and text columns; "text": an object array (N,) of str
     labels: Ints  # (N,) in [0, C), or -1: the row has no label
     classes: tuple[str, ...]  # C names, in the order of the labels
     kind: Kind
     name: str
-    shape: tuple[int, ...]  # of one raw row
+    shape: tuple[int, ...]  # of one raw row; () for a text
     test: Ints | None = None  # sorted rows of a set that fixes its own test, else None
     ignored: tuple[str, ...] = ()  # columns of a table that are no inputs (target, dropped): tolerated at prediction
     header: bool = True  # False: the columns of a table were named by their positions
     as_is: bool = False  # True: the user's own tensors for the user's own modules, which no encoder may change
+    column: str = ""  # of a file of texts: the column that held them
+    kept: Mapping[str, NDArray[Any]] = field(default_factory=lambda: NOTHING_KEPT)  # cells (N,) by column, no inputs
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,7 +77,9 @@ def take(raw: Raw, rows: Ints) -> Raw:
 
 
 def row_hashes(raw: Raw) -> NDArray[np.uint64]:
-    """Return xxh3_64 of each row, uint64 (N,); columns of a frame are taken by name."""
+    """Return xxh3_64 of each row, uint64 (N,); columns of a frame are taken by name, texts by their UTF-8 bytes."""
+    if isinstance(raw, np.ndarray) and raw.dtype == object:
+        return np.fromiter((xxhash.xxh3_64_intdigest(text.encode()) for text in raw), np.uint64, len(raw))
     if isinstance(raw, np.ndarray):
         native = np.ascontiguousarray(raw, raw.dtype.newbyteorder("="))
         return _hash_bytes(native.reshape(len(raw), -1), f"{native.dtype.str}{native.shape[1:]}")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stillhouse.data.columns import MOST_CATEGORIES, numeric_cells, text_cells
 from stillhouse.data.standard import Scale, fit_scale
+from stillhouse.data.tensor_encoders import unscaled
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Numeric:
         gaps = np.isnan(values)
         scaled = self.scale.apply(np.where(gaps, self.median, values)[:, None])
         return np.hstack([scaled, gaps[:, None].astype(np.float32)]) if self.indicator else scaled
+
+    def decode(self, encoded: Tensor) -> NDArray[np.float64]:
+        """Return cells (N,) for (N, width): NaN where a gap is marked; an unmarked gap stays the median."""
+        values = unscaled(self.scale, encoded[:, :1])[:, 0]
+        return np.where(encoded[:, 1].numpy() > 0.5, np.nan, values) if self.indicator else values
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
@@ -88,6 +94,20 @@ class Categorical:
         encoded = np.zeros((len(texts), self.width), np.float32)
         encoded[np.arange(len(texts)), codes] = 1.0
         return encoded
+
+    def decode(self, encoded: Tensor) -> NDArray[Any]:
+        """Return cells (N,) for (N, width): the text with the most weight, None for gaps, ``unseen`` for the rest."""
+        cells = np.array([*self.categories, self.unseen, None], object)
+        texts: NDArray[Any] = cells[encoded.numpy().argmax(1)]
+        return texts
+
+    @property
+    def unseen(self) -> str:
+        """A text that stands for all categories not seen in training, and is none of those seen."""
+        text = "(unseen)"
+        while text in self.categories:
+            text = f"({text})"
+        return text
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
@@ -138,6 +158,18 @@ class TableEncoder:
         frame = self._frame(raw)
         self._check(list(frame.columns))
         return torch.from_numpy(np.hstack([column.encode(frame[column.name]) for column in self.columns]))
+
+    def decode(self, inputs: Tensor) -> DataFrame:
+        """Return rows of the training table's columns: numbers in their units, categories as text.
+
+        What encoding lost stays lost: a category not seen in training is "(unseen)", and a gap in a column that had
+        none in training is its median.
+        """
+        import pandas as pd
+
+        pieces = torch.split(inputs.detach().cpu(), [column.width for column in self.columns], dim=1)
+        cells = {c.name: c.decode(piece) for c, piece in zip(self.columns, pieces, strict=True)}
+        return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in cells.items()})
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""

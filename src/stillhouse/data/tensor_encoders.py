@@ -26,6 +26,8 @@ class ImageEncoder:
     channels_last: bool  # raw images are (N, H, W, C)
     scale: Scale  # one entry a channel
     fill: tuple[float, ...]  # the least value of each channel in training, encoded: black, or what the user made of it
+    plain: bool = False  # raw images are (N, H, W)
+    dtype: str = "float32"  # of the raw images
     noise_columns: None = None
     names: tuple[str, ...] = ()
     header: bool = False
@@ -37,7 +39,8 @@ class ImageEncoder:
         images = np.moveaxis(raw, -1, 1) if last else raw.reshape(len(raw), -1, *raw.shape[-2:])
         scale = fit_scale(images)
         least = images.min((0, 2, 3))[None]
-        return cls(images.shape[1:], last, scale, tuple(scale.apply(least)[0].tolist()))
+        fill = tuple(scale.apply(least)[0].tolist())
+        return cls(images.shape[1:], last, scale, fill, raw.ndim == 3, raw.dtype.name)
 
     def encode(self, raw: Any) -> Tensor:
         """Encode (N, H, W), (N, C, H, W), rows of C*H*W columns, or the (N, H, W, C) that was fitted."""
@@ -46,18 +49,31 @@ class ImageEncoder:
         check_finite(values, "the images")
         return torch.from_numpy(self.scale.apply(images))
 
+    def decode(self, inputs: Tensor) -> NDArray[Any]:
+        """Return images (N, H, W), (N, C, H, W) or (N, H, W, C), of the type and with the axes of the training images.
+
+        Whole-number types are rounded, and cut to their range.
+        """
+        images = _typed(unscaled(self.scale, inputs), self.dtype)
+        if self.channels_last:
+            return np.moveaxis(images, 1, -1)
+        return images[:, 0] if self.plain else images
+
     def state(self) -> dict[str, Any]:
         """JSON-able."""
         return {
-            "kind": "image", "shape": list(self.shape), "channels_last": self.channels_last,
-            "scale": self.scale.state(), "fill": list(self.fill),
+            "kind": "image", "shape": list(self.shape), "channels_last": self.channels_last, "plain": self.plain,
+            "dtype": self.dtype, "scale": self.scale.state(), "fill": list(self.fill),
         }  # fmt: skip
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> ImageEncoder:
         """Rebuild from ``state``."""
-        scale = Scale.from_state(state["scale"])
-        return cls(tuple(state["shape"]), bool(state["channels_last"]), scale, tuple(state["fill"]))
+        scale, fill = Scale.from_state(state["scale"]), tuple(state["fill"])
+        dtype = np.dtype(state.get("dtype", "float32")).name
+        return cls(
+            tuple(state["shape"]), bool(state["channels_last"]), scale, fill, bool(state.get("plain", False)), dtype
+        )
 
     def _planes(self, values: NDArray[Any]) -> NDArray[Any]:
         channels, height, width = self.shape
@@ -101,6 +117,10 @@ class ArrayEncoder:
         check_finite(values, "the rows")
         return torch.from_numpy(self.scale.apply(values))
 
+    def decode(self, inputs: Tensor) -> NDArray[np.float64]:
+        """Return rows (N, D) in the units of the training rows; a column that never varied has its one value."""
+        return unscaled(self.scale, inputs)
+
     def state(self) -> dict[str, Any]:
         """JSON-able."""
         return {"kind": "array", "scale": self.scale.state()}
@@ -136,6 +156,10 @@ class IdentityEncoder:
         check_finite(plain, "the inputs")
         return torch.from_numpy(np.array(plain))
 
+    def decode(self, inputs: Tensor) -> NDArray[Any]:
+        """Return the rows as they are."""
+        return inputs.detach().cpu().numpy()
+
     def state(self) -> dict[str, Any]:
         """JSON-able."""
         return {"kind": "identity", "shape": list(self.shape), "fill": list(self.fill)}
@@ -144,6 +168,26 @@ class IdentityEncoder:
     def from_state(cls, state: dict[str, Any]) -> IdentityEncoder:
         """Rebuild from ``state``."""
         return cls(tuple(state["shape"]), tuple(state["fill"]))
+
+
+def unscaled(scale: Scale, inputs: Tensor) -> NDArray[np.float64]:
+    """Undo ``scale.apply`` on (N, K, ...), in float64."""
+    values = inputs.detach().cpu().double().numpy()
+    form = (1, -1) + (1,) * (values.ndim - 2)
+    factor = np.array(scale.factor)
+    deviation = np.divide(1.0, factor, out=np.zeros_like(factor), where=factor != 0)
+    undone: NDArray[np.float64] = values * deviation.reshape(form) + np.reshape(scale.mean, form)
+    return undone
+
+
+def _typed(values: NDArray[np.float64], dtype: str) -> NDArray[Any]:
+    kind = np.dtype(dtype).kind
+    if kind == "b":
+        return values >= 0.5
+    if kind in "iu":
+        limits = np.iinfo(dtype)
+        values = np.clip(np.rint(values), limits.min, limits.max)
+    return values.astype(dtype)
 
 
 def wrong_shape(given: tuple[int, ...], wanted: str) -> RejectedError:

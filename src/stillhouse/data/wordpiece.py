@@ -1,0 +1,100 @@
+"""A WordPiece tokenizer trained on texts, the same for the same texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from stillhouse.errors import UsageError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PAD, UNKNOWN, FIRST, LAST, MASK = SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0 to 4
+_WITHIN = "##"  # written before a piece that continues a word
+_LEAST = 16  # ids: the special ones and a few characters
+
+
+def library() -> ModuleType:
+    """Import the tokenizers library.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import tokenizers
+    except ImportError:
+        raise UsageError(
+            "Texts need the tokenizers library, which is not installed: `pip install 'stillhouse[hub]'`."
+        ) from None
+    return tokenizers
+
+
+def train(texts: Sequence[str], vocabulary: int) -> str:
+    """Train a tokenizer as BERT's uncased ones are: lower case, no accents, [CLS] before and [SEP] after a text.
+
+    Args:
+        texts: training texts.
+        vocabulary: number of ids at most.
+
+    Returns:
+        the tokenizer as the content of a tokenizer.json.
+
+    Raises:
+        UsageError: the vocabulary is too small, or the library is missing.
+    """
+    if vocabulary < _LEAST:
+        raise UsageError(f"[data] vocabulary = {vocabulary} is too small for a tokenizer. Give at least {_LEAST}.")
+    tokenizers = library()
+    learner = _untrained({UNKNOWN: 0})
+    known = [*SPECIALS, *_alphabet(learner, texts, vocabulary - len(SPECIALS))]
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=known, limit_alphabet=0, show_progress=False
+    )
+    learner.train_from_iterator(texts, trainer)
+    return _finished(learner.get_vocab()).to_str()
+
+
+def _alphabet(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> list[str]:
+    """List the characters that begin and (with ##) continue words, the most frequent first, ``size`` at most.
+
+    Given to the trainer in this order they have fixed ids. Left to itself it numbers characters, and so breaks ties
+    between merges, in the order of a hash table that differs from process to process.
+    """
+    chunks: Counter[str] = Counter()
+    for text in texts:
+        chunks.update(tokenizer.normalizer.normalize_str(text).split())
+    counts: Counter[str] = Counter()
+    for chunk, times in chunks.items():
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(chunk):
+            counts.update({word[0]: times})
+            for character in word[1:]:
+                counts.update({_WITHIN + character: times, character: 0})  # the trainer wants both
+    total: Counter[str] = Counter()
+    for piece, times in counts.items():
+        total[piece[-1]] += times
+    ranked = sorted(total, key=lambda character: (-total[character], character))
+    pieces = [piece for c in ranked for piece in (c, _WITHIN + c) if piece in counts]
+    return pieces[:size]
+
+
+def _untrained(vocab: dict[str, int]) -> Tokenizer:
+    tokenizers = library()
+    tokenizer: Tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocab, unk_token=UNKNOWN))
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True, strip_accents=True)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = tokenizers.decoders.WordPiece(prefix=_WITHIN)
+    return tokenizer
+
+
+def _finished(vocab: dict[str, int]) -> Tokenizer:
+    """Build the tokenizer anew from what was learned: the trainer marks all that it was given as special."""
+    tokenizer = _untrained(vocab)
+    tokenizer.add_special_tokens(list(SPECIALS))
+    around = [(FIRST, vocab[FIRST]), (LAST, vocab[LAST])]
+    tokenizer.post_processor = library().processors.TemplateProcessing(
+        single=f"{FIRST} $A {LAST}", pair=f"{FIRST} $A {LAST} $B:1 {LAST}:1", special_tokens=around
+    )
+    return tokenizer

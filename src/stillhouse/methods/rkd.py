@@ -100,12 +100,18 @@ def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> T
     count = len(student)
     if count < 2:
         return nothing(student)
+    teacher = narrowed(teacher)
     anchors = max(CHUNK // (count * max(count, student.shape[1], teacher.shape[1])), 1)
     groups = [(student, teacher, first, min(first + anchors, count)) for first in range(0, count, anchors)]
     if len(groups) == 1:
         return _angle_gap(*groups[0]) / count**3
     parts = [checkpoint(_angle_gap, *group, use_reentrant=False, preserve_rng_state=False) for group in groups]
     return torch.stack(parts).sum() / count**3
+
+
+def narrowed(rows: Tensor) -> Tensor:
+    """The same points in as many dimensions as there are points, at most: a rotation keeps every distance and angle."""
+    return torch.linalg.qr(rows.T, mode="r").R.T if rows.shape[1] > len(rows) else rows
 
 
 def _angle_gap(student: Tensor, teacher: Tensor, first: int, last: int) -> Tensor:

@@ -37,19 +37,19 @@ def token_embedding(net: nn.Module) -> str:
     Raises:
         UsageError: the net has none; says what it has.
     """
-    tables = [(m.num_embeddings, p) for p, m in net.named_modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+    tables = [
+        (int(m.num_embeddings), p) for p, m in net.named_modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)
+    ]
     if not tables:
         kinds = ", ".join(sorted({type(m).__name__ for m in net.modules() if not list(m.children())}))
         raise UsageError(
             f"{type(net).__name__} has no embedding of tokens, so no vocabulary to cut and nothing to factorise: "
             f"its layers are {kinds}. Leave vocabulary and embedding_rank out."
         )
-    for model in net.modules():
-        named = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
-        known = [path for path, module in net.named_modules() if module is named]
-        if known:
-            return known[0]
-    return max(tables, key=lambda table: table[0])[1]
+    models: list[Any] = [m for m in net.modules() if hasattr(m, "get_input_embeddings")]
+    named = [m.get_input_embeddings() for m in models[:1]]  # the outermost
+    known: list[str] = [path for path, module in net.named_modules() if module in named]
+    return known[0] if known else max(tables, key=lambda table: table[0])[1]
 
 
 def cut_vocabulary(net: nn.Module, used: Tensor) -> Cut:
@@ -105,8 +105,8 @@ def factorise(net: nn.Module, rank: int) -> str:
     rows, width = table.weight.shape
     if isinstance(table, nn.EmbeddingBag) or not 1 <= rank <= min(rows, width):
         raise UsageError(
-            f"embedding_rank = {rank} does not factorise {path!r}, {type(table).__name__} of {rows} x {width}: the rank is "
-            f"1 to {min(rows, width)}, and less than {rows * width / (rows + width):.0f} to save anything. Write "
+            f"embedding_rank = {rank} does not factorise {path!r}, {type(table).__name__} of {rows} x {width}: "
+            f"the rank is 1 to {min(rows, width)}, and less than {rows * width / (rows + width):.0f} to save anything. Write "
             f"embedding_rank = {max(1, min(rows, width) // 4)}."
         )
     left, sizes, right = torch.linalg.svd(table.weight.detach().double(), full_matrices=False)

@@ -143,7 +143,7 @@ def _check_biases(net: nn.Module, there: int, heads: int) -> None:
     shared = [path for path, m in net.named_modules() if isinstance(m, nn.Embedding) and m.embedding_dim == there]
     if shared and heads < there:
         raise UsageError(
-            f"Heads of {type(net).__name__} cannot be left out, as its layers share a bias for each head, {shared[0]!r}. "
+            f"Heads of {type(net).__name__} cannot be left out: its layers share a bias for each head, {shared[0]!r}. "
             "Keep all heads; write feedforward = 0.5 or layers instead of width and heads."
         )
 

@@ -1,13 +1,13 @@
 """Transfer learning: which weights of a pretrained net learn the user's classes.
 
-A linear probe trains the head alone; LoRA (Hu et al. 2021, arXiv:2106.09685) adds a product of two thin matrices to some
-linear layers and trains these and the head; full fine-tuning trains all. A probe first and the rest afterwards keeps the
-pretrained features (Kumar et al. 2022, arXiv:2202.10054): call ``prepare_tuning`` twice on the same net.
+A linear probe trains the head alone; LoRA (Hu et al. 2021, arXiv:2106.09685) adds a product of two thin matrices to
+some linear layers and trains these and the head; full fine-tuning trains all. A probe first and the rest afterwards
+keeps the pretrained features (Kumar et al. 2022, arXiv:2202.10054): call ``prepare_tuning`` twice on the same net.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
@@ -23,8 +23,8 @@ def prepare_tuning(net: nn.Module, how: How, *, head: str, rank: int = 8, alpha:
 
     Args:
         net: pretrained, with a head for the classes; changed in place.
-        how: "probe": the head; "lora": the head and thin additions to the query and value projections, or to every other
-            linear layer where there are none of these names; "full": everything.
+        how: "probe": the head; "lora": the head and thin additions to the query and value projections, or to every
+            other linear layer where there are none of these names; "full": everything.
         head: path of the head.
         rank: of the additions.
         alpha: their factor is ``alpha / rank``.
@@ -55,10 +55,6 @@ def merged(net: nn.Module) -> nn.Module:
         return net.requires_grad_(True)
     training = net.training
     plain: nn.Module = merge()
-    for wrapper in [path for path, module in plain.named_modules() if hasattr(module, "modules_to_save")]:
-        raise UsageError(
-            f"{wrapper!r} is still wrapped by peft: it was not adapted by prepare_tuning. Unload it first."
-        )
     return plain.requires_grad_(True).train(training)
 
 
@@ -73,12 +69,13 @@ def _adapted(net: nn.Module, head: str, rank: int, alpha: float) -> nn.Module:
         raise UsageError(f"rank = {rank} of LoRA must be at least 1. Write rank = 8.")
     targets = _targets(net, head)
     config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, modules_to_save=[head])  # type: ignore[arg-type]
-    wrapped: Any = peft.get_peft_model(net, config)  # type: ignore[arg-type]
-    return wrapped  # type: ignore[no-any-return]
+    wrapped: nn.Module = peft.get_peft_model(net, config)
+    return wrapped
 
 
 def _targets(net: nn.Module, head: str) -> list[str]:
-    linear = [path for path, module in net.named_modules() if isinstance(module, nn.Linear)]
+    # The exact type: torch's own attention reads the weights of its subclass of it without calling it.
+    linear = [path for path, module in net.named_modules() if type(module) is nn.Linear]
     body = [path for path in linear if path != head and not path.startswith(f"{head}.")]
     named = [path for path in body if path.rpartition(".")[2] in QUERY_VALUE]
     if not body:

@@ -54,11 +54,13 @@ def from_object(
         return from_booster(
             model, classes, decode=decode, identity=identity or identity_of(model), batch_rows=batch_rows
         )
-    if hasattr(model, "predict_proba") or hasattr(model, "predict"):
-        ask: Callable[[Any], Any] = Estimator(model, classes)
-        known = identity or identity_of(model)
-    elif callable(model):
-        ask, known = model, identity or identity_of(model, None if probe is None else model(probe))
+    if isinstance(model, type):
+        raise UsageError(f"{model.__name__} is a class, not a fitted model: give an object of it, after `fit`.")
+    if callable(model) and not hasattr(model, "predict_proba"):
+        ask: Callable[[Any], Any] = model
+        known = identity or identity_of(model, None if probe is None else model(probe))
+    elif hasattr(model, "predict"):
+        ask, known = Estimator(model, classes), identity or identity_of(model)
     else:
         raise UsageError(
             f"{type(model).__name__} cannot be asked: a teacher is a torch module, a fitted model with "

@@ -153,7 +153,7 @@ def to_logits(values: Floats, kind: Kind, rows: NDArray[np.int64]) -> Floats:
         RejectedError: answers are not finite, or are no probabilities; names the rows and a sum.
     """
     probabilities = np.exp(values) if kind == "log_probabilities" else values
-    bad: NDArray[np.bool_] = ~np.isfinite(probabilities).all(axis=1)
+    bad = np.asarray(~np.isfinite(probabilities).all(1))
     if bad.any():
         raise RejectedError(
             f"The teacher's answers are not finite (NaN or infinity) for {name_rows(rows, bad)}. "

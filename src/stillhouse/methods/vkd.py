@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - the name the field uses
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 
 from stillhouse.adapters import vector_width
 from stillhouse.errors import UsageError
@@ -51,6 +51,33 @@ def vkd(student: Tensor, teacher: Tensor, mask: Tensor | None = None, reduction:
     return reduce(mean_over_features(F.smooth_l1_loss(student, target, reduction="none"), mask), mask, reduction)
 
 
+class OrthogonalProjection(nn.Module):
+    """A linear map upwards that keeps lengths and angles: its columns are the orthonormalised ones of its weight.
+
+    The published code takes the exponential of a skew matrix of the wider side; this reaches the same maps by the
+    Cholesky factor of the narrower side's products, at a hundredth of the cost where the teacher is wide.
+
+    Args:
+        narrow: width of the inputs.
+        wide: width of the outputs, at least ``narrow``.
+    """
+
+    def __init__(self, narrow: int, wide: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(wide, narrow)))
+
+    def columns(self) -> Tensor:
+        """The map as a matrix (wide, narrow) with orthonormal columns."""
+        weight = at_least_float32(self.weight)
+        with torch.autocast(weight.device.type, enabled=False):
+            factor = torch.linalg.cholesky(weight.T @ weight)
+            return torch.linalg.solve_triangular(factor, weight.T, upper=False).T
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Project ``(..., narrow)`` to ``(..., wide)``."""
+        return F.linear(features, self.columns())
+
+
 class VKD(Method):
     """VkD with an orthogonal projection; see :func:`vkd`.
 
@@ -87,7 +114,7 @@ class VKD(Method):
                 f"{wide}, which an orthogonal projection can only do upwards. Name a narrower student layer or a wider "
                 'teacher layer, or use `name = "srd"`.'
             )
-        self.projection = parametrizations.orthogonal(nn.Linear(narrow, wide, bias=False))
+        self.projection = OrthogonalProjection(narrow, wide)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``projection``."""

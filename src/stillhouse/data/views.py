@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from statistics import NormalDist
-from typing import Literal, TypeAlias
+from functools import cached_property
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 import xxhash
 from torch import Tensor
 
+from stillhouse.data.image_views import cutout, shift
+from stillhouse.data.munge import Attributes, Floats, attributes, munge, nearest_rows
+from stillhouse.data.normal import normal, whole
+from stillhouse.data.source import Ints
 from stillhouse.data.splitmix import Words, stream, words
+from stillhouse.data.token_views import Flags, exchanged_words, lost_words
+from stillhouse.data.view_checks import check_inputs, check_needs, check_strength
 from stillhouse.errors import UsageError, nearest
 
-Policy: TypeAlias = Literal["none", "shift", "noise", "mixup"]
+__all__ = ["Policy", "Views", "shift"]
 
-_POLICIES = ("none", "shift", "noise", "mixup")
-_SHIFT, _NOISE, _MIXUP = 11, 12, 13  # each policy draws from its own stream
+Policy: TypeAlias = Literal["none", "shift", "noise", "mixup", "cutout", "munge", "words", "masked"]
+
+_POLICIES: tuple[Policy, ...] = get_args(Policy)
+# Each policy draws from its own stream.
+_STREAMS = {"shift": 11, "noise": 12, "mixup": 13, "cutout": 14, "munge": 15, "words": 16, "masked": 17}
+_UNLABELLED = ("mixup", "munge", "masked")  # what these show may be of another class than the row
+_LOW = np.uint64(0xFFFF_FFFF)
 
 
 @dataclass(frozen=True)
@@ -27,24 +36,42 @@ class Views:
     """The views of a run. View 0 is the row as it is.
 
     ``shift`` moves an image by whole pixels, each axis uniform in ``-strength .. strength``, and fills the uncovered
-    border. ``noise`` adds Gaussian noise of standard deviation ``strength`` to the numeric columns (after
-    standardisation: in units of the training rows' deviation). ``mixup`` blends the row with another training row,
-    ``c * row + (1 - c) * partner``; the partner and c, uniform in [0, 1), follow from (row, view, seed). This is the
-    view of function matching (Beyer, Zhai, Royer, Markeeva, Anil, Kolesnikov, "Knowledge distillation: A good teacher
-    is patient and consistent", CVPR 2022): both nets are asked about the very same blend, it has no label, and the
-    training is long. Give it many views and many steps. The paper blends augmented crops; here rows as they are.
+    border. ``cutout`` fills a square of ``strength`` pixels a side, its centre uniform over the image, so that a part
+    may lie outside (DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout",
+    arXiv 1708.04552, 2017; their code makes an odd side even, here it stays odd).
+
+    ``noise`` adds Gaussian noise of standard deviation ``strength`` to the numeric columns (after standardisation: in
+    units of the training rows' deviation). ``munge`` exchanges the attributes of a row, each with ``probability``, for
+    ones drawn about its nearest neighbour's with the local variance ``strength`` (``munge.munge``).
+
+    ``words`` puts ``mask_id`` in the place of each word with the probability ``strength``, never of all. ``masked``
+    puts one of its ``neighbours`` there (``token_views.token_neighbours``).
+
+    ``mixup`` blends the row with another training row, ``c * row + (1 - c) * partner``; the partner and c, uniform in
+    [0, 1), follow from (row, view, seed). This is the view of function matching (Beyer, Zhai, Royer, Markeeva, Anil,
+    Kolesnikov, "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022): both nets are asked
+    about the very same blend, and the training is long. Give it many views and many steps. The paper blends augmented
+    crops; here rows as they are.
+
+    Views of mixup, munge and masked have no label: what they show may be of another class.
 
     Args:
-        policy: "none", "shift", "noise" or "mixup".
+        policy: "none" or one of the above.
         count: views a row, the row as it is included.
-        strength: pixels at most (rounded down), or standard deviation; mixup has none.
+        strength: see above; shift, cutout: pixels (rounded down); munge: the paper's s, above 0, and the greater, the
+            nearer to the neighbour; words, masked: in [0, 1]; mixup: not used.
         seed: of all views.
-        fill: value of the uncovered border, one for all channels or one each (``Encoder.fill``).
-        columns: encoded columns that get noise (``Encoder.noise_columns``); None: all entries.
-        pool: all training rows (N, ...), by row id, among which mixup finds its partners.
+        fill: value of the uncovered, one for all channels or one each (``Encoder.fill``).
+        columns: encoded columns that are numbers (``Encoder.noise_columns``); None: all, of munge but those grouped.
+        pool: all training rows (N, ...), by row id, among which mixup finds its partners and munge its neighbours.
+        column_groups: of munge, encoded columns that are one attribute (a category's marks; a number and its gap mark).
+        probability: of munge, the paper's p.
+        mask_id: of words, the id that stands for a lost word (``TextEncoder.mask_id``).
+        special_ids: of words and masked, ids that are no words (``TextEncoder.special_ids``).
+        neighbours: of masked, int64 (V, k).
 
     Raises:
-        UsageError: no such policy, no view at all, or mixup without a pool.
+        UsageError: no such policy, no view at all, or a policy without what it needs.
     """
 
     policy: Policy
@@ -54,6 +81,11 @@ class Views:
     fill: float | tuple[float, ...] = 0.0
     columns: tuple[int, ...] | None = None
     pool: Tensor | None = field(default=None, repr=False, compare=False)
+    column_groups: tuple[tuple[int, ...], ...] = ()
+    probability: float = 0.5
+    mask_id: int | None = None
+    special_ids: tuple[int, ...] = (0,)
+    neighbours: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.policy not in _POLICIES:
@@ -63,13 +95,19 @@ class Views:
                 f"[views] count = {self.count}, strength = {self.strength}: there is at least one view, the row as it "
                 "is, and strength is not negative."
             )
-        if self.policy == "mixup" and self.pool is None:
-            raise UsageError('Views("mixup", ...) blends rows with others: give all training rows as `pool=inputs`.')
+        if not self.idle:
+            check_strength(self.policy, self.strength, self.probability)
+            check_needs(self.policy, self.pool, self.mask_id, self.neighbours)
+
+    @property
+    def idle(self) -> bool:
+        """Whether every view is the row as it is."""
+        return self.policy == "none" or self.count == 1
 
     @property
     def labelled(self) -> int:
-        """How many of a row's views keep its label: all, but of mixup the row as it is alone."""
-        return 1 if self.policy == "mixup" else self.count
+        """How many of a row's views keep its label: all, or the row as it is alone."""
+        return 1 if self.policy in _UNLABELLED else self.count
 
     def targets(self, targets: Tensor, views: Tensor) -> Tensor:
         """The labels (B,) of these views of rows with these labels; -1 where a view has none."""
@@ -79,7 +117,7 @@ class Views:
         """Return the views of a batch.
 
         Args:
-            inputs: (B, ...) the rows as they are, floating.
+            inputs: (B, ...) the rows as they are: floating, or token ids (B, L) for words and masked.
             rows: (B,) int64 row ids.
             views: (B,) int64, 0 for the row as it is.
 
@@ -87,110 +125,116 @@ class Views:
             the shape, type and device of ``inputs``; the same values for any batching.
 
         Raises:
-            UsageError: shift on rows that are not images, or noise or mixup on integers.
+            UsageError: the policy is not for rows of this shape or type.
         """
-        if self.policy == "none" or self.count == 1 or not len(inputs):
+        if self.idle or not len(inputs):
             return inputs
-        if self.policy == "mixup":
-            return self._mixup(inputs, rows, views)
-        keys = words(self.seed, _SHIFT if self.policy == "shift" else _NOISE, rows.cpu().numpy(), views.cpu().numpy())
-        moved = (views != 0).cpu().numpy()
-        return self._shift(inputs, keys, moved) if self.policy == "shift" else self._noise(inputs, keys, moved)
+        check_inputs(self.policy, inputs)
+        row, view = rows.cpu().numpy(), views.cpu().numpy()
+        keys, moved = words(self.seed, _STREAMS[self.policy], row, view), view != 0
+        match self.policy:
+            case "shift":
+                return self._shift(inputs, keys, moved)
+            case "cutout":
+                return self._cutout(inputs, keys, moved)
+            case "noise":
+                return self._noise(inputs, keys, moved)
+            case "munge":
+                return self._munge(inputs, row, keys, moved)
+            case "mixup":
+                return self._mixup(inputs, keys, moved)
+            case _:
+                return self._tokens(inputs, keys, moved)
 
     def describe(self) -> str:
         """Everything that determines the views, for the key of a store."""
-        if self.policy == "none" or self.count == 1:
+        if self.idle:
             return "none"
-        if self.policy == "mixup":
-            # A blend depends on its partner's contents too, so every row of the pool belongs to what is described.
-            assert self.pool is not None
-            contents = xxhash.xxh3_128_hexdigest(self.pool.detach().cpu().contiguous().numpy().tobytes())
-            return f"mixup count={self.count} seed={self.seed} pool={contents} splitmix64-1"
-        return (
-            f"{self.policy} count={self.count} strength={self.strength:g} seed={self.seed} "
-            f"fill={self.fill!r} columns={self.columns!r} splitmix64-1"
-        )
+        # Other rows are part of a blend or of an exchange, so every row of the pool belongs to what is described.
+        common = f"{self.policy} count={self.count} strength={self.strength:g} seed={self.seed}"
+        match self.policy:
+            case "mixup":
+                own = f"mixup count={self.count} seed={self.seed} pool={_digest(self.pool)}"
+            case "cutout":
+                own = f"{common} fill={self.fill!r}"
+            case "munge":
+                kinds = f"columns={self.columns!r} groups={self.column_groups!r} probability={self.probability:g}"
+                own = f"{common} {kinds} pool={_digest(self.pool)}"
+            case "words":
+                own = f"{common} mask={self.mask_id} specials={sorted(self.special_ids)!r}"
+            case "masked":
+                own = f"{common} specials={sorted(self.special_ids)!r} neighbours={_digest(self.neighbours)}"
+            case _:
+                own = f"{common} fill={self.fill!r} columns={self.columns!r}"
+        return f"{own} splitmix64-1"
 
-    def _shift(self, inputs: Tensor, keys: Words, moved: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tensor:
-        if inputs.dim() < 3:
-            raise UsageError(
-                f'[views] policy = "shift" moves images, but a row has the shape {tuple(inputs.shape[1:])}. '
-                'Write `policy = "noise"` or "none".'
-            )
+    def _shift(self, inputs: Tensor, keys: Words, moved: Flags) -> Tensor:
         reach = int(self.strength)
         span = np.uint64(2 * reach + 1)
-        low, high = keys & np.uint64(0xFFFF_FFFF), keys >> np.uint64(32)
-        down, right = ((half * span >> np.uint64(32)).astype(np.int64) for half in (low, high))
+        halves = keys & _LOW, keys >> np.uint64(32)
+        down, right = ((half * span >> np.uint64(32)).astype(np.int64) for half in halves)
         offsets = np.stack([np.where(moved, part, reach) for part in (down, right)])
         return shift(inputs, torch.from_numpy(offsets).to(inputs.device), reach, self.fill)
 
-    def _mixup(self, inputs: Tensor, rows: Tensor, views: Tensor) -> Tensor:
-        if not inputs.is_floating_point():
-            raise UsageError(
-                f'[views] policy = "mixup" needs numbers with fractions, not {inputs.dtype}. Write "none".'
-            )
+    def _cutout(self, inputs: Tensor, keys: Words, moved: Flags) -> Tensor:
+        drawn = stream(keys, 2)
+        centres = np.stack([whole(drawn[:, axis], size) for axis, size in enumerate(inputs.shape[-2:])])
+        side = np.where(moved, int(self.strength), 0)
+        places, sides = (torch.from_numpy(part).to(inputs.device) for part in (centres, side))
+        return cutout(inputs, places, sides, self.fill)
+
+    def _mixup(self, inputs: Tensor, keys: Words, moved: Flags) -> Tensor:
         assert self.pool is not None
-        drawn = stream(words(self.seed, _MIXUP, rows.cpu().numpy(), views.cpu().numpy()), 2)
+        drawn = stream(keys, 2)
         partners = (drawn[:, 0] % np.uint64(len(self.pool))).astype(np.int64)
         share = (drawn[:, 1] >> np.uint64(40)).astype(np.float32) / np.float32(2**24)  # 24 bits: exact in float32
-        share[(views == 0).cpu().numpy()] = 1.0
+        share[~moved] = 1.0
         own = torch.from_numpy(share).to(inputs).view(-1, *[1] * (inputs.dim() - 1))
         others = self.pool[torch.from_numpy(partners).to(self.pool.device)].to(inputs)
         return own * inputs + (1 - own) * others
 
-    def _noise(self, inputs: Tensor, keys: Words, moved: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tensor:
-        if not inputs.is_floating_point():
-            raise UsageError(
-                f'[views] policy = "noise" needs numbers with fractions, not {inputs.dtype}. Write "none".'
-            )
+    def _noise(self, inputs: Tensor, keys: Words, moved: Flags) -> Tensor:
         flat = inputs.flatten(1).clone()
         columns = slice(None) if self.columns is None else list(self.columns)
         width = flat[:, columns].shape[1]
-        noise = _normal(keys, width) * np.float32(self.strength)
+        noise = normal(keys, width) * np.float32(self.strength)
         noise[~moved] = 0.0
         flat[:, columns] += torch.from_numpy(noise).to(flat)
         return flat.view_as(inputs)
 
+    def _munge(self, inputs: Tensor, rows: Ints, keys: Words, moved: Flags) -> Tensor:
+        pool, kinds, nearest_row = self._neighbourhood
+        views, own = inputs.clone(), inputs[torch.from_numpy(moved).to(inputs.device)].float().cpu().numpy()
+        made = munge(
+            own,
+            pool[nearest_row[rows[moved]]],
+            keys[moved],
+            kinds,
+            variance=self.strength,
+            probability=self.probability,
+        )
+        views[torch.from_numpy(moved).to(inputs.device)] = torch.from_numpy(made).to(inputs)
+        return views
 
-def shift(inputs: Tensor, offsets: Tensor, reach: int, fill: float | Sequence[float]) -> Tensor:
-    """Cut each image out of its padded self, by one gather.
+    def _tokens(self, inputs: Tensor, keys: Words, moved: Flags) -> Tensor:
+        ids = inputs.cpu().numpy()
+        if self.policy == "words":
+            lost = lost_words(ids, keys, self.strength, self.special_ids)
+            seen = np.where(lost, np.int64(self.mask_id or 0), ids)
+        else:
+            assert self.neighbours is not None
+            seen = exchanged_words(ids, keys, self.strength, self.neighbours.cpu().numpy(), self.special_ids)
+        return torch.from_numpy(np.where(moved[:, None], seen, ids)).to(inputs.device)
 
-    Args:
-        inputs: (B, ..., H, W).
-        offsets: (2, B) int64 in 0 .. 2*reach: where the window begins, down and right; ``reach`` changes nothing.
-        reach: width of the border.
-        fill: of the border, one value or one a channel.
-
-    Returns:
-        the shape of ``inputs``.
-    """
-    batch, height, width = len(inputs), *inputs.shape[-2:]
-    planes = inputs.reshape(batch, -1, height, width)
-    channels, high, wide = planes.shape[1], height + 2 * reach, width + 2 * reach
-    border = torch.as_tensor(fill, dtype=inputs.dtype, device=inputs.device).view(1, -1, 1, 1)
-    padded = border.expand(batch, channels, high, wide).contiguous()
-    padded[:, :, reach : reach + height, reach : reach + width] = planes
-    # Every run of `width` neighbours is a row of this overlapping view, so one gather moves whole lines of pixels.
-    runs = padded.view(-1).as_strided((padded.numel() - width + 1, width), (1, 1))
-    corner = torch.arange(batch * channels, device=inputs.device).view(batch, channels) * (high * wide)
-    corner = corner + (offsets[0] * wide + offsets[1])[:, None]
-    lines = corner[..., None] + torch.arange(height, device=inputs.device) * wide
-    return runs.index_select(0, lines.flatten()).view_as(inputs)
-
-
-def _normal(keys: Words, count: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Standard normal numbers, float32 (len(keys), count), from 16 bits each by inversion.
-
-    A table look-up has no rounding that depends on where a number stands in a vector, as a vectorised logarithm may:
-    the replay is exact.
-    """
-    bits = stream(keys, -(-count // 4)).view(np.uint16)
-    return _quantiles()[bits[:, :count]]
+    @cached_property
+    def _neighbourhood(self) -> tuple[Floats, Attributes, Ints]:
+        """The pool as numpy (N, D), which of its columns are what, and the row nearest to each: found once."""
+        assert self.pool is not None
+        pool = self.pool.detach().float().cpu().numpy()
+        kinds = attributes(pool.shape[1], self.column_groups, self.columns)
+        return pool, kinds, nearest_rows(pool, kinds)
 
 
-@cache
-def _quantiles() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Medians of 65,536 slices of equal probability of the standard normal distribution, (65536,)."""
-    inverse = NormalDist().inv_cdf
-    upper = np.array([inverse((i + 0.5) / 65536) for i in range(32768, 65536)], np.float32)
-    return np.concatenate([-upper[::-1], upper])
+def _digest(tensor: Tensor | None) -> str:
+    assert tensor is not None
+    return xxhash.xxh3_128_hexdigest(tensor.detach().cpu().contiguous().numpy().tobytes())

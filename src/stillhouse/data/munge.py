@@ -1,0 +1,127 @@
+"""MUNGE: rows between a row and its nearest neighbour, for a teacher to answer.
+
+Bucila, Caruana and Niculescu-Mizil, "Model Compression", KDD 2006, algorithm 1. Theirs walks through a copy of the set
+and exchanges the attributes of a row and its neighbour in place, so that a later row sees what an earlier one left;
+here each row is made of the set as it is, so that it replays from (row, view, seed). A single exchange is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.data.normal import normal, uniform
+from stillhouse.data.source import Ints
+from stillhouse.data.splitmix import Words, mix, stream
+from stillhouse.errors import UsageError
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+_CELLS = 1 << 24  # distances held at once: 128 MB
+_BITS = 20  # of a number scaled to [0, 1], at most
+
+
+class Attributes(NamedTuple):
+    """Which encoded columns are one attribute, and which are numbers."""
+
+    owner: Ints  # (D,) attribute of each column
+    numeric: Flags  # (D,) columns that hold numbers; the others mark a category or a gap
+
+    @property
+    def size(self) -> int:
+        """Number of attributes."""
+        return int(self.owner.max(initial=-1)) + 1
+
+
+def attributes(width: int, groups: Sequence[Sequence[int]], numbers: Sequence[int] | None) -> Attributes:
+    """Say which of ``width`` columns belong together.
+
+    Args:
+        width: D.
+        groups: columns of each attribute that has several; a column in none is an attribute of its own.
+        numbers: columns that hold numbers; None: all that are in no group.
+
+    Raises:
+        UsageError: a column that does not exist, or in two groups.
+    """
+    grouped = [column for group in groups for column in group]
+    if len(set(grouped)) < len(grouped) or any(not 0 <= c < width for c in (*grouped, *(numbers or ()))):
+        raise UsageError(
+            f"column_groups = {list(groups)!r}, columns = {numbers!r}: each group names columns from 0 to {width - 1}, "
+            "and no column stands in two groups."
+        )
+    owner = np.full(width, -1)
+    for number, group in enumerate(groups):
+        owner[list(group)] = number
+    alone = owner < 0
+    owner[alone] = len(groups) + np.arange(alone.sum())
+    numeric = alone.copy()
+    if numbers is not None:
+        numeric[:] = False
+        numeric[list(numbers)] = True
+    return Attributes(owner, numeric)
+
+
+def nearest_rows(pool: Floats, kinds: Attributes) -> Ints:
+    """Find the other row nearest to each row: Euclidean on numbers scaled to [0, 1], 1 for each category that differs.
+
+    The numbers are rounded to 20 bits (fewer beyond 511 columns), so that every sum is exact in float64: the nearest
+    row is the same on every machine, and of several the first.
+
+    Args:
+        pool: (N, D), N at least 2.
+        kinds: of the D columns.
+
+    Returns:
+        int64 (N,).
+    """
+    low, span = pool.min(0), np.ptp(pool, 0).astype(np.float64)
+    unit = (pool - low) / np.where(span > 0, span, 1.0)
+    bits = min(_BITS, (50 - (2 * pool.shape[1]).bit_length()) // 2)
+    left = np.round(unit * 2.0**bits)
+    # One category that differs changes two marks of its group by 1, a number or a lone mark counts but once.
+    sizes = np.bincount(kinds.owner[~kinds.numeric], minlength=kinds.size)
+    right = left * np.where(kinds.numeric | (sizes[kinds.owner] < 2), 2.0, 1.0)
+    norms = (left * right).sum(1)
+    found = np.empty(len(pool), np.int64)
+    step = max(1, _CELLS // len(pool))
+    for start in range(0, len(pool), step):
+        distances = norms - 2.0 * (
+            right[start : start + step] @ left.T
+        )  # but for the row's own norm, which is constant
+        own = np.arange(len(distances))
+        distances[own, own + start] = np.inf
+        found[start : start + step] = distances.argmin(1)
+    return found
+
+
+def munge(
+    rows: Floats, neighbours: Floats, keys: Words, kinds: Attributes, *, variance: float, probability: float
+) -> Floats:  # fmt: skip
+    """Exchange each attribute of each row, with a probability, for one drawn about its neighbour's.
+
+    A number x becomes normal with the mean x' and the deviation |x - x'| / s; a category becomes the neighbour's. A
+    number that shares its attribute with a mark (of a gap) is the neighbour's as it is where the marks differ.
+
+    Args:
+        rows: (B, D).
+        neighbours: (B, D), of each row the nearest other one.
+        keys: (B,) random words.
+        kinds: of the D columns.
+        variance: the paper's s, above 0: the greater, the nearer to the neighbour's number.
+        probability: the paper's p, in [0, 1].
+
+    Returns:
+        float32 (B, D).
+    """
+    chance = uniform(stream(keys, kinds.size))
+    exchanged = (chance < probability)[:, kinds.owner]
+    members = (kinds.owner[:, None] == np.arange(kinds.size)).astype(np.float32)
+    differ = ((rows != neighbours) & ~kinds.numeric).astype(np.float32) @ members > 0
+    spread = kinds.numeric & ~differ[:, kinds.owner]
+    noise = normal(mix(keys), rows.shape[1]) * (np.abs(rows - neighbours) / np.float32(variance))
+    return np.where(exchanged, neighbours + np.where(spread, noise, np.float32(0)), rows)

@@ -59,7 +59,7 @@ def times(factor: float) -> Callable[[np.ndarray], np.ndarray]:
     return lambda raw: raw * factor
 
 
-def test_a_function_counts_by_its_source_and_by_what_it_holds() -> None:
+def test_a_function_counts_by_what_it_does_and_by_what_it_holds() -> None:
     assert identity_of(times(2.0)) == identity_of(times(2.0)) != identity_of(times(3.0))
     assert identity_of(lambda raw: raw + 1) != identity_of(lambda raw: raw + 2)
 

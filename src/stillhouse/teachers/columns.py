@@ -35,10 +35,11 @@ def by_name(raw: Any, names: Sequence[str]) -> DataFrame:
     found = [there.get(name, there.get(_plain(name))) for name in names]
     missing = [name for name, column in zip(names, found, strict=True) if column is None]
     if missing:
+        spare = [str(name) for name in raw.columns if name not in found]
         raise RejectedError(
             f"The teacher was fitted on {len(names)} columns, and the data lack {len(missing)} of them: "
             f"{', '.join(map(repr, missing[:10]))}{', ...' * (len(missing) > 10)}."
-            f"{nearest(missing[0], map(str, raw.columns))} Rename or add the columns, or leave them in: a column named "
+            f"{nearest(missing[0], spare)} Rename or add the columns, or leave them in: a column named "
             "in `[data] drop` is not shown to the teacher."
         )
     return raw[found].set_axis(list(names), axis="columns")

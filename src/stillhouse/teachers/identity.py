@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import types
 from collections.abc import Mapping
@@ -21,8 +20,8 @@ CHUNK = 1 << 20  # bytes of a file in memory at once
 def identity_of(*things: object) -> str:
     """Hash of objects by content: the same in every process that holds the same objects and library versions.
 
-    Numbers, texts, arrays and tensors count by their content; containers by their members; functions by their source,
-    defaults, closure and the globals they name; any other object by its class, the version of the library that its
+    Numbers, texts, arrays and tensors count by their content; containers by their members; functions by their
+    compiled code (so by the version of Python), defaults, closure and the globals they name; any other object by its class, the version of the library that its
     class comes from, and its state (``__getstate__``: all its attributes, and for the models of scikit-learn, LightGBM,
     XGBoost and CatBoost the fitted trees). State that an extension type does not show is not seen.
 
@@ -98,15 +97,22 @@ class _Walk:
             self.add(_state(thing))
 
     def add_function(self, function: types.FunctionType) -> None:
-        code = function.__code__
         self.mark(f"function {function.__module__}.{function.__qualname__}")
-        try:
-            self.mark(inspect.getsource(function))
-        except (OSError, TypeError):  # typed into a shell, or made by exec
-            self.mark(f"{code.co_code!r} {[c for c in code.co_consts if isinstance(c, PLAIN)]!r}")
+        names = self.add_code(function.__code__)
         self.add((function.__defaults__, function.__kwdefaults__))
         self.add([cell.cell_contents for cell in function.__closure__ or () if _filled(cell)])
-        self.add({name: function.__globals__[name] for name in code.co_names if name in function.__globals__})
+        self.add({name: function.__globals__[name] for name in names if name in function.__globals__})
+
+    def add_code(self, code: types.CodeType) -> set[str]:
+        """Compiled code and the functions inside it; returns the global names and attributes it mentions."""
+        self.mark(f"code {code.co_code.hex()} {code.co_names} {code.co_varnames} {code.co_freevars}")
+        names = set(code.co_names)
+        for constant in code.co_consts:
+            if isinstance(constant, types.CodeType):
+                names |= self.add_code(constant)
+            else:
+                self.add(constant)
+        return names
 
 
 def add_file(digest: xxhash.xxh3_128, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The user's own data from Python: torch datasets and loaders, pairs of arrays, pandas frames."""
+"""The user's own data from Python: torch datasets and loaders, pairs of arrays, texts, pandas frames, `datasets`."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.finite import check_finite
+from stillhouse.data.hugging_face import is_hugging_face, read_hugging_face
 from stillhouse.data.labels import check_labels, code_names, first_five, names_of, one_a_row, positions, whole_numbers
-from stillhouse.data.materialize import as_array, materialize, numbers
+from stillhouse.data.materialize import as_array, materialize, numbers, texts_of
 from stillhouse.data.source import UNLABELLED, Ints, Kind, Raw, Source
 from stillhouse.data.splits import Split
 from stillhouse.data.tables import as_inputs
+from stillhouse.data.texts import mean_length
 from stillhouse.errors import RejectedError
 
 
 class _Part(NamedTuple):
     name: str
-    inputs: Any  # (N, ...) array, or a frame
+    inputs: Any  # (N, ...) array, an object array (N,) of str, or a frame
     labels: NDArray[Any]  # (N,) numbers or text
+    classes: tuple[str, ...] | None  # where the data name them
 
 
 def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None = None) -> tuple[Source, Split]:
     """Take the user's own training, validation and test data.
 
     Each is a torch ``Dataset`` (map style or iterable), a ``DataLoader`` or a list of items ``(x, y)`` or ``x``, or a
-    tuple ``(x, y)`` of tensors, arrays, or a pandas frame and its labels, or inputs alone. It is read once, in order. A
-    loader stands for its dataset, or the subset its sampler draws from, and its collate function; its order and its
-    batches do not matter.
+    tuple ``(x, y)`` of tensors, arrays, texts, or a pandas frame and its labels, or inputs alone, or a Hugging Face
+    ``datasets.Dataset``. It is read once, in order. A loader stands for its dataset, or the subset its sampler draws
+    from, and its collate function; its order and its batches do not matter.
+
+    Texts are a list, an array or a series of str, or a frame whose one column holds text.
 
     Whole-number labels are the positions of the classes in the nets' outputs. Labels may be text: then the classes are
     the sorted names. No label: -1, NaN, None, or no ``y``.
@@ -39,11 +45,12 @@ def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None 
         train: training rows, with or without labels.
         valid: rows for choosing, or None.
         test: rows for the one final test.
-        classes: names of the classes, in the order of the nets' outputs; None: "0", "1" ... or the names found.
+        classes: names of the classes, in the order of the nets' outputs; None: those of a ``ClassLabel``, else "0",
+            "1" ... or the names found.
 
     Returns:
         the source, with train, valid and test rows one after the other, and the split that says so. Tensors and arrays
-        reach the user's modules as they are (``as_is``); frames are encoded.
+        of numbers reach the user's modules as they are (``as_is``); frames and texts are encoded.
 
     Raises:
         RejectedError: what is wrong with which part.
@@ -51,21 +58,23 @@ def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None 
     given = {"train": train, "valid": valid, "test": test}
     parts = [_part(data, name) for name, data in given.items() if data is not None]
     raw = _stack(parts)
-    labels, order = _code([part.labels for part in parts], classes)
+    labels, order = _code([part.labels for part in parts], _classes(parts) if classes is None else classes)
     counts = {part.name: len(part.labels) for part in parts}
     rows = np.split(np.arange(len(labels)), np.cumsum([counts.get(name, 0) for name in given])[:2])
     for name, part in zip(given, rows, strict=True):
         _refuse_unlabelled(labels[part], name)
     check_labels(labels, order, "The data")
-    own = isinstance(raw, np.ndarray)
-    kind: Kind = ("image" if raw.ndim in (3, 4) else "array") if own else "table"
-    source = Source(raw, labels, order, kind, "python", tuple(raw.shape[1:]), as_is=own)
+    kind = _kind(raw)
+    source = Source(raw, labels, order, kind, "python", tuple(raw.shape[1:]), as_is=kind in ("image", "array"))
     return source, Split(rows[0], rows[1], rows[2], rows[0][labels[rows[0]] >= 0])
 
 
 def _part(data: Any, name: str) -> _Part:
-    """Read one part; a frame stays one, anything else becomes an array of finite numbers."""
-    if isinstance(data, DataLoader | Dataset | list):
+    """Read one part; a frame stays one, texts become an object array, anything else an array of finite numbers."""
+    classes = None
+    if is_hugging_face(data):
+        inputs, labels, classes = read_hugging_face(data, f"The {name} data")
+    elif isinstance(data, DataLoader | Dataset | list):
         inputs, labels = materialize(data, name)
     elif isinstance(data, tuple):
         if len(data) != 2:
@@ -73,10 +82,13 @@ def _part(data: Any, name: str) -> _Part:
         inputs, labels = data
     else:
         inputs, labels = data, None
-    if not _is_frame(inputs):
+    text = _is_text(inputs)
+    if text:
+        inputs = texts_of(inputs, f"The {name} data")
+    elif not _is_frame(inputs):
         inputs = numbers(inputs)
         check_finite(inputs, f"The {name} data")
-    if np.ndim(inputs) < 2:
+    if np.ndim(inputs) < 2 and not text:
         raise RejectedError(
             f"The {name} data have one number a row. Give inputs of shape (N, ...) with at least two axes."
         )
@@ -85,13 +97,33 @@ def _part(data: Any, name: str) -> _Part:
     flat = np.full(len(inputs), UNLABELLED) if labels is None else one_a_row(as_array(labels), f"The {name} labels")
     if len(flat) != len(inputs):
         raise RejectedError(f"The {name} data have {len(inputs)} inputs and {len(flat)} labels. Give one label a row.")
-    return _Part(name, inputs, flat)
+    return _Part(name, inputs, flat, classes)
+
+
+def _classes(parts: list[_Part]) -> tuple[str, ...] | None:
+    """The class names that the parts bring along, which must agree."""
+    named = [part for part in parts if part.classes is not None]
+    for part in named[1:]:
+        if part.classes != named[0].classes:
+            raise RejectedError(
+                f"The {part.name} data name the classes {part.classes}, the {named[0].name} data {named[0].classes}. "
+                "Bring them to one order."
+            )
+    return named[0].classes if named else None
+
+
+def _kind(raw: Raw) -> Kind:
+    if not isinstance(raw, np.ndarray):
+        return "table"
+    if raw.dtype == object:
+        return "text"
+    return "image" if raw.ndim in (3, 4) else "array"
 
 
 def _stack(parts: list[_Part]) -> Raw:
     if all(_is_frame(part.inputs) for part in parts):
         return _stack_frames(parts)
-    shapes = {part.name: np.shape(part.inputs)[1:] for part in parts}
+    shapes = {part.name: np.shape(part.inputs)[1:] for part in parts}  # of texts: ()
     if any(_is_frame(part.inputs) for part in parts) or len(set(shapes.values())) > 1:
         told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise RejectedError(f"The rows of the parts differ in kind or shape: {told}. Bring them to one.")
@@ -134,3 +166,13 @@ def _refuse_unlabelled(labels: Ints, name: str) -> None:
 
 def _is_frame(inputs: Any) -> bool:
     return hasattr(inputs, "columns") and hasattr(inputs, "iloc")
+
+
+def _is_text(inputs: Any) -> bool:
+    """Whether the rows are texts: one axis with a str in it; of a frame the one column, not all numbers."""
+    if _is_frame(inputs):
+        return inputs.shape[1] == 1 and mean_length(inputs.iloc[:, 0]) > 0
+    if isinstance(inputs, str):
+        return True
+    one_axis = getattr(inputs, "ndim", 0) == 1 and not isinstance(inputs, Tensor)
+    return (one_axis or isinstance(inputs, list | tuple)) and any(isinstance(cell, str) for cell in inputs)

@@ -39,11 +39,12 @@ def materialize(data: Any, name: str) -> Pair:
 
     Args:
         data: a ``DataLoader``, a map-style or iterable ``Dataset``, or a list of items; an item is ``(x, y)``, ``(x,)``
-            or ``x``.
+            or ``x``, where x is a tensor, an array or a text.
         name: what to call the data in an error.
 
     Returns:
-        inputs (N, ...) and labels (N,), None where the items have none.
+        inputs (N, ...), or an object array (N,) of str that is not checked yet, and labels (N,), None where the items
+        have none.
 
     Raises:
         RejectedError: items of other forms or of unequal shapes, or that differ from one reading to the next.
@@ -170,23 +171,27 @@ def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
         reason = " ".join(str(error).split())  # torch's are paragraphs
         raise RejectedError(
-            f"The {name} data cannot be read: {reason}. Each item must be (x, y) or x, with x a tensor or an array of "
-            "the same shape for all rows."
+            f"The {name} data cannot be read: {reason}. Each item must be (x, y) or x, with x a text, or a tensor or "
+            "an array of the same shape for all rows."
         ) from error
 
 
 def _pair(batch: Any, name: str) -> Pair:
     """Take a collated batch apart."""
-    if isinstance(batch, Tensor | np.ndarray):
-        return numbers(batch), None
-    if not isinstance(batch, tuple | list):
+    if _all_text(batch) or not isinstance(batch, tuple | list):
         batch = [batch]
-    if len(batch) not in (1, 2) or not isinstance(batch[0], Tensor | np.ndarray):
+    if len(batch) not in (1, 2) or not (isinstance(batch[0], Tensor | np.ndarray) or _all_text(batch[0])):
         raise RejectedError(
             f"The {name} data give items of {len(batch)} parts, the first a {type(batch[0]).__name__}. Each item must "
-            "be (x, y) or x, with x a tensor or an array: wrap the dataset in one that returns these."
+            "be (x, y) or x, with x a text, a tensor or an array: wrap the dataset in one that returns these."
         )
-    return numbers(batch[0]), None if len(batch) == 1 or batch[1] is None else np.atleast_1d(as_array(batch[1]))
+    inputs = np.array(batch[0], object) if _all_text(batch[0]) else numbers(batch[0])
+    return inputs, None if len(batch) == 1 or batch[1] is None else np.atleast_1d(as_array(batch[1]))
+
+
+def _all_text(values: Any) -> bool:
+    """Whether these are texts as torch collates them: a list or a tuple of them."""
+    return isinstance(values, tuple | list) and bool(values) and all(isinstance(value, str) for value in values)
 
 
 def _join(pairs: list[Pair], name: str) -> Pair:
@@ -204,9 +209,15 @@ def _refuse_random(dataset: Any, indices: Sequence[int], name: str) -> None:
     for i in indices[:_READ_TWICE]:
         first, again = dataset[i], dataset[i]
         x, y = (item[0] if isinstance(item, tuple | list) else item for item in (first, again))
-        if isinstance(x, Tensor | np.ndarray) and not np.array_equal(np.asarray(x), np.asarray(y), equal_nan=True):
+        if _differ(x, y):
             raise RejectedError(
                 f"The {name} data give another row {i} each time they are read: there is a random transform in them. "
                 "Rows are read once and every view is replayed for teacher and student alike: take the random "
                 "transform out of the dataset, and ask for views instead ([views] policy)."
             )
+
+
+def _differ(x: Any, y: Any) -> bool:
+    if isinstance(x, str):
+        return bool(x != y)
+    return isinstance(x, Tensor | np.ndarray) and not np.array_equal(np.asarray(x), np.asarray(y), equal_nan=True)

@@ -131,7 +131,7 @@ def find_text_column(frame: DataFrame, aside: Collection[str], where: str) -> st
     names = [str(name) for name in frame.columns if name not in aside]
     if _TEXT in names:
         return _TEXT
-    lengths = {name: _mean_length(frame[name]) for name in names}
+    lengths = {name: mean_length(frame[name]) for name in names}
     longest = max(names, key=lambda name: lengths[name], default=None)
     if longest is None or not lengths[longest]:
         raise RejectedError(
@@ -139,6 +139,16 @@ def find_text_column(frame: DataFrame, aside: Collection[str], where: str) -> st
             'Name one: `column = "<column>"` in [data].'
         )
     return longest
+
+
+def mean_length(cells: Series[Any]) -> float:
+    """Characters of the cells that are text, on average; 0 where none is, or where all texts are numbers."""
+    import pandas as pd
+
+    texts = [cell for cell in cells if isinstance(cell, str) and cell]
+    if not texts or pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna().all():
+        return 0.0
+    return sum(map(len, texts)) / len(texts)
 
 
 def label_names(cells: Series[Any], where: str) -> NDArray[Any]:
@@ -230,13 +240,3 @@ def _last_but(frame: DataFrame, aside: Collection[str], path: Path) -> str:
     if not names:
         raise RejectedError(f"{path} has one column, of texts. Add a column of labels.")
     return names[-1]
-
-
-def _mean_length(cells: Series[Any]) -> float:
-    """Characters of the cells that are text; 0 where none is, or where all texts are numbers."""
-    import pandas as pd
-
-    texts = [cell for cell in cells if isinstance(cell, str) and cell]
-    if not texts or pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna().all():
-        return 0.0
-    return sum(map(len, texts)) / len(texts)

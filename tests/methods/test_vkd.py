@@ -32,13 +32,13 @@ def test_the_projection_keeps_lengths_and_angles_after_training(half: bool) -> N
     method = built()
     mine, theirs = torch.randn(16, 4), torch.randn(16, 6)
     optimizer = torch.optim.SGD(method.parameters(), lr=1.0)
-    before = method.projection.columns()  # type: ignore[operator]
+    before = method.projection.columns()
     for _ in range(5):
         optimizer.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
             torch.autograd.backward(loss(method, mine, theirs))
         optimizer.step()
-    weight: Tensor = method.projection.columns()  # type: ignore[assignment]
+    weight: Tensor = method.projection.columns()
     assert not torch.allclose(weight, before)
     torch.testing.assert_close(weight.T @ weight, torch.eye(4), rtol=0, atol=1e-5)
 

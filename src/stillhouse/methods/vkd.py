@@ -71,7 +71,8 @@ class OrthogonalProjection(nn.Module):
         weight = at_least_float32(self.weight)
         with torch.autocast(weight.device.type, enabled=False):
             factor = torch.linalg.cholesky(weight.T @ weight)
-            return torch.linalg.solve_triangular(factor, weight.T, upper=False).T
+            columns: Tensor = torch.linalg.solve_triangular(factor, weight.T, upper=False).T
+        return columns
 
     def forward(self, features: Tensor) -> Tensor:
         """Project ``(..., narrow)`` to ``(..., wide)``."""
@@ -98,7 +99,7 @@ class VKD(Method):
     def __init__(self, student_layer: str = "embedding", teacher_layer: str = "embedding") -> None:
         super().__init__()
         self.student_layers, self.teacher_layers = (student_layer,), (teacher_layer,)
-        self.projection: nn.Module
+        self.projection: OrthogonalProjection
 
     def build(self, student: Spec, teacher: Spec) -> None:
         """Create the projection.

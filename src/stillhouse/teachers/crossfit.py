@@ -137,9 +137,11 @@ def who_answers(assigned: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterato
 def take(batch: Batch, places: NDArray[np.int64]) -> Batch:
     """Some rows of a batch, with all that belongs to them."""
     chosen = torch.from_numpy(places).to(batch.inputs.device)
-    raw = batch.raw.iloc[places] if hasattr(batch.raw, "iloc") else batch.raw
-    if isinstance(raw, np.ndarray):
-        raw = raw[places]
+    raw = batch.raw
+    if hasattr(raw, "iloc"):
+        raw = raw.iloc[places]
+    elif raw is not None:
+        raw = raw[places] if isinstance(raw, np.ndarray) else [raw[place] for place in places]
     return Batch(
         batch.inputs[chosen],
         batch.targets[chosen],

@@ -15,6 +15,7 @@ from stillhouse.types import Batch, Outputs, Teacher
 
 How = Literal["mean", "log_mean", "confidence"]
 DISAGREEMENT = "disagreement"  # name of the feature that holds it, in outputs and in stores
+LEAST_WEIGHT = 1e-12
 LEAST = math.log(1e-30)  # stands for the logarithm of a probability of 0
 
 
@@ -72,9 +73,8 @@ class EnsembleTeacher:
         if self.how == "log_mean":
             joined = (prior.unsqueeze(-1) * logs).sum(0).log_softmax(-1)
         else:
-            weights = (
-                prior * self._confidence(logs, batch) if self.how == "confidence" else prior.expand(logs.shape[:2])
-            )
+            sure = self._confidence(logs, batch) if self.how == "confidence" else torch.ones_like(logs[..., 0])
+            weights = prior * sure
             joined = weighted_mean(logs, weights / weights.sum(0))
         apart = disagreement(logs, self.weights.to(logs.device))
         return Outputs(joined.float(), {DISAGREEMENT: apart.float().unsqueeze(1)})
@@ -106,7 +106,8 @@ class EnsembleTeacher:
             known = (batch.rows >= 0) & (batch.views < self.labelled_views)
             found = self.labels.to(batch.rows.device)[batch.rows.clamp(min=0)]
             targets = torch.where(known, found, -1)
-        return confidence_weights(logs, targets)
+        # A teacher so wrong that its weight rounds to 0 may be the only one whose own weight is not 0.
+        return confidence_weights(logs, targets).clamp(min=LEAST_WEIGHT)
 
 
 def weighted_mean(logs: Tensor, weights: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from stillhouse.students.bounds import fraction, whole
 from stillhouse.students.checks import sizes
 from stillhouse.students.text_parts import PADDING, MeanPool, WordVectors, text_length
 
-PRIME = 2**31 - 1  # of the universal hash
+PRIME = 2**31 - 1  # of the hash
 MOST_IDS = 2**30  # of a vocabulary: three products with multipliers below the prime still fit int64
 MULTIPLIERS = (1_540_483_477, 668_265_261, 374_761_393)  # below the prime; any do
 OFFSETS = (97_531, 1_299_709, 15_485_863)  # so that a word, a pair and a triple of the same ids differ
@@ -75,7 +75,7 @@ def static_embedding(
 
 
 class HashedGrams(nn.Module):
-    """Bucket numbers of all runs of up to ``ngrams`` neighbouring tokens, by a universal hash (Carter and Wegman 1979).
+    """Bucket numbers of all runs of up to ``ngrams`` neighbouring tokens, by a hash that is quadratic modulo a prime.
 
     Args:
         vocabulary: Ids are below it.
@@ -99,6 +99,7 @@ class HashedGrams(nn.Module):
             sums.append(product if n == 0 else sums[-1][:, :-1] + product)
             whole_runs.append(counted if n == 0 else whole_runs[-1][:, :-1] & counted[:, n:])
         mixed = torch.cat([run + offset for run, offset in zip(sums, OFFSETS, strict=False)], 1) % PRIME
+        mixed = mixed * mixed % PRIME  # or pairs with the same distance between their ids would share buckets together
         return (1 + mixed % (self.buckets - 1)) * torch.cat(whole_runs, 1)
 
 

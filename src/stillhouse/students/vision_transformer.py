@@ -43,13 +43,14 @@ def vit_tiny(
     check_image("A vision transformer", shape)
     whole("patch", patch, most=min(shape[1:]))
     one_of("pooling", pooling, ("mean", "token"))
+    whole("width", width)
     blocks = nn.ModuleList(
         TransformerBlock(
             width, whole("heads", heads), whole("feedforward", feedforward), fraction("dropout", dropout), True
         )
         for _ in range(whole("layers", layers))
     )
-    return VisionTransformer(shape, classes, patch, whole("width", width), blocks, pooling == "token")
+    return VisionTransformer(shape, classes, patch, width, blocks, pooling == "token")
 
 
 class VisionTransformer(nn.Module):

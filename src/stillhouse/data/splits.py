@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from stillhouse.data.source import Ints, Source
+from stillhouse.data.split_groups import check_fixed_test, check_groups, code_groups, companions, share_of_groups
+from stillhouse.data.split_order import before, code_order, latest
 from stillhouse.data.splitmix import shuffled
 from stillhouse.errors import RejectedError, UsageError
+
+Parts: TypeAlias = tuple[Ints, Ints, Ints]  # train, valid, test
 
 _TEST, _VALID, _LABELLED = 1, 2, 3  # each choice draws from its own stream, so that none moves another
 
@@ -28,11 +33,25 @@ class Split:
         return np.searchsorted(self.train, self.labelled)
 
 
-def split(source: Source, *, labels: int | Literal["all"], valid: float, test: float, seed: int) -> Split:
+def split(
+    source: Source,
+    *,
+    labels: int | Literal["all"],
+    valid: float,
+    test: float,
+    seed: int,
+    groups: Any = None,
+    order: Any = None,
+) -> Split:
     """Divide the rows, each class in proportion; unlabelled rows are for training.
 
     Every class keeps at least one labelled training row. The three choices are independent: another number of labels
     leaves train, valid and test as they are.
+
+    With ``groups`` no group stands in two parts, so that shares and proportions are met as near as whole groups can;
+    unlabelled rows of a group that is set aside are in no part. With ``order`` the latest labelled rows are the test
+    and those before them choose, rows of one moment together; unlabelled rows that are not earlier than all of these
+    are in no part.
 
     Args:
         source: the rows.
@@ -40,19 +59,66 @@ def split(source: Source, *, labels: int | Literal["all"], valid: float, test: f
         valid: share in [0, 1) of the training rows split off for choosing; of them only labelled ones.
         test: share in (0, 1) of the labelled rows for the final test; not used where the source fixes its own.
         seed: of the choices.
+        groups: (N,) numbers or texts, the group of each row (a patient, a site); or None.
+        order: (N,) numbers or dates; or None.
 
     Raises:
-        UsageError: no test rows asked, more labels asked than there are, or fewer than classes.
-        RejectedError: too few labelled rows to divide.
+        UsageError: no test rows asked, more labels asked than there are, or fewer than classes; groups and order both.
+        RejectedError: too few labelled rows, groups or moments to divide; rows without a group or moment.
     """
+    if groups is not None and order is not None:
+        raise UsageError("[data] gives group and order. A split is by groups or in time: take one of them out.")
+    if not (test if source.test is None else len(source.test)):
+        raise UsageError("[data] test = 0 leaves no row to judge by. Give a share, such as `test = 0.2`.")
+    if groups is not None:
+        parts = _by_group(source, code_groups(groups, len(source), source.name), valid, test, seed)
+    elif order is not None:
+        parts = _in_time(source, code_order(order, len(source), source.name), valid, test)
+    else:
+        parts = _at_random(source, valid, test, seed)
+    train, valid_rows, test_rows = parts
+    return Split(train, valid_rows, test_rows, choose_labelled(source, train, labels=labels, seed=seed))
+
+
+def _at_random(source: Source, valid: float, test: float, seed: int) -> Parts:
     known = np.flatnonzero(source.labels >= 0)
     test_rows = source.test if source.test is not None else _share(source, known, test, (seed, _TEST), "test")
-    if not len(test_rows):
-        raise UsageError("[data] test = 0 leaves no row to judge by. Give a share, such as `test = 0.2`.")
     rest = np.setdiff1d(known, test_rows, assume_unique=True)
     valid_rows = _share(source, rest, valid, (seed, _VALID), "valid")
-    train = np.setdiff1d(np.arange(len(source)), np.union1d(test_rows, valid_rows), assume_unique=True)
-    return Split(train, valid_rows, test_rows, choose_labelled(source, train, labels=labels, seed=seed))
+    return _left(source, test_rows, valid_rows), valid_rows, test_rows
+
+
+def _by_group(source: Source, groups: Ints, valid: float, test: float, seed: int) -> Parts:
+    known, where = np.flatnonzero(source.labels >= 0), source.name
+    check_groups(known, groups, 3 if valid else 2, where)
+    draw = partial(share_of_groups, labels=source.labels, groups=groups, where=where)
+    if source.test is None:
+        test_rows = draw(known, share=test, spare=2 if valid else 1, key=(seed, _TEST), name="test")
+    else:
+        check_fixed_test(source.test, groups, where)
+        test_rows = source.test
+    rest = np.setdiff1d(known, test_rows, assume_unique=True)
+    valid_rows = draw(rest, share=valid, spare=1, key=(seed, _VALID), name="valid") if valid else rest[:0]
+    outside = ~companions(groups, np.union1d(test_rows, valid_rows))
+    return np.flatnonzero(outside), valid_rows, test_rows
+
+
+def _in_time(source: Source, order: Ints, valid: float, test: float) -> Parts:
+    known, where = np.flatnonzero(source.labels >= 0), source.name
+    drawn = source.test is None
+    test_rows = latest(known, source.labels, order, test, where=where, name="test") if drawn else source.test
+    assert test_rows is not None
+    rest = np.setdiff1d(known, test_rows, assume_unique=True)
+    valid_rows = latest(rest, source.labels, order, valid, where=where, name="valid") if valid else rest[:0]
+    # A fixed test is the owner's choice: only what is set aside by time bounds the training rows in time.
+    bound = np.union1d(valid_rows, test_rows) if drawn else valid_rows
+    train = _left(source, test_rows, valid_rows)
+    return train[before(order, bound)[train]], valid_rows, test_rows
+
+
+def _left(source: Source, *taken: Ints) -> Ints:
+    """Rows that are in none of these parts."""
+    return np.setdiff1d(np.arange(len(source)), np.concatenate(taken), assume_unique=True)
 
 
 def choose_labelled(source: Source, train: Ints, *, labels: int | Literal["all"], seed: int) -> Ints:

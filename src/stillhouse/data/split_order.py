@@ -1,0 +1,88 @@
+"""Splits in time: learned from what came first, judged by what came last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stillhouse.data.labels import first_five
+from stillhouse.data.source import Ints
+from stillhouse.errors import RejectedError, UsageError
+
+
+def code_order(values: Any, count: int, where: str) -> Ints:
+    """Number the moments of the rows.
+
+    Args:
+        values: (N,) numbers, dates, or texts that are all numbers or all dates as ISO 8601 writes them ("2024-05-31",
+            "2024-05-31T10:00:00+02:00"); dates without an offset are taken as UTC.
+        count: N.
+        where: name of the data, for an error.
+
+    Returns:
+        int64 (N,) from 0: equal moments have one number, later ones a greater.
+
+    Raises:
+        UsageError: not one value a row.
+        RejectedError: names the first five rows whose moment is missing or cannot be read.
+    """
+    import pandas as pd
+
+    cells = pd.Series(values)
+    if cells.shape != (count,) or np.ndim(values) != 1:
+        raise UsageError(f"order has the shape {np.shape(values)}, but {where} has {count} rows. Give one value a row.")
+    numbers = pd.to_numeric(cells, errors="coerce") if cells.dtype.kind not in "mM" else cells
+    if cells.dtype.kind not in "mM" and not numbers.notna().any():
+        numbers = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
+    unread = numbers.isna().to_numpy(bool)
+    if unread.any():
+        raise RejectedError(
+            f"{where}: {first_five(unread)} hold no number or date to order by, but {cells[unread].iloc[0]!r}. Write "
+            "numbers, or dates as 2024-05-31, in the column [data] order names."
+        )
+    return np.unique(numbers.to_numpy(), return_inverse=True)[1].astype(np.int64)
+
+
+def latest(rows: Ints, labels: Ints, order: Ints, share: float, *, where: str, name: str) -> Ints:
+    """Take the last rows in time, about a share of them: rows of one moment stay together.
+
+    Args:
+        rows: candidates, each with a label.
+        labels: of all rows of the source.
+        order: moment of each row of the source, int64.
+        share: of the rows, in (0, 1).
+        where: name of the data, for an error.
+        name: of the part that is taken, for an error.
+
+    Returns:
+        sorted int64: at least one moment is taken and one is left; where two cuts miss the share alike, the later one.
+
+    Raises:
+        RejectedError: all rows are of one moment, or a class has no row before the cut.
+    """
+    moments, counts = np.unique(order[rows], return_counts=True)
+    if len(moments) < 2:
+        raise RejectedError(
+            f"{where} has {len(rows)} labelled rows left, all of one moment, so that none can be set aside for [data] "
+            f"{name} = {share:g}. Take away [data] order, or lower valid and test."
+        )
+    after = np.cumsum(counts[::-1])[:-1]  # rows of the last moment, of the last two, ...
+    cut = moments[-1 - int(np.abs(after - share * len(rows)).argmin())]
+    taken = rows[order[rows] >= cut]
+    lost = np.setdiff1d(labels[taken], labels[rows[order[rows] < cut]])
+    if len(lost):
+        of_it = np.zeros(len(labels), bool)
+        of_it[taken] = np.isin(labels[taken], lost)
+        raise RejectedError(
+            f"{where}: {len(lost)} of the classes have no labelled row before the rows that [data] {name} = {share:g} "
+            f"sets aside ({first_five(of_it)} are of them), so that nothing could be learned of them. Lower {name}, or "
+            "leave those rows out."
+        )
+    return np.sort(taken)
+
+
+def before(order: Ints, rows: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Say which of all rows (N,) are earlier than the first of the given rows; all, where none are given."""
+    earlier: np.ndarray[tuple[int], np.dtype[np.bool_]] = order < order[rows].min(initial=order.max(initial=0) + 1)
+    return earlier

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import xxhash
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.errors import RejectedError, UsageError
@@ -128,8 +129,9 @@ class EndpointTeacher:
         Raises:
             StoppedError, RejectedError, UsageError, DamagedError: as ``prefetch``.
         """
-        logits = torch.from_numpy(self.prefetch(self._texts(batch)).log_probs)
-        return Outputs(logits.to(batch.inputs.device))
+        texts = self._texts(batch)
+        self._complete(texts, lambda done: None)
+        return Outputs(torch.from_numpy(self._log_probs_of(texts)[0]).to(batch.inputs.device))
 
     def prefetch(self, texts: Sequence[str], advance: Callable[[int], None] = lambda texts: None) -> Answered:
         """Ask what is missing, once for each different text.
@@ -144,6 +146,25 @@ class EndpointTeacher:
             UsageError: there is no key, or httpx is not installed.
             DamagedError: the journal is damaged.
         """
+        self._complete(texts, advance)
+        log_probs, scored = self._log_probs_of(texts)
+        kinds = Counter(reply.kind for text in dict.fromkeys(texts) for reply in self._replies(text))
+        calls, tokens_in, tokens_out = self._paid()
+        return Answered(
+            log_probs,
+            np.isfinite(log_probs[:, 0]),
+            scored,
+            refused=kinds["refused"],
+            malformed=kinds["malformed"],
+            rejected=kinds["rejected"],
+            calls=calls,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            cost=self.ceilings.cost(tokens_in, tokens_out),
+        )
+
+    def _complete(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
+        """Ask whatever these texts lack."""
         refuse_others(texts)
         different = list(dict.fromkeys(texts))
         if self._missing(different):
@@ -151,7 +172,15 @@ class EndpointTeacher:
                 missing = self._missing(different)
                 if missing:
                     self._ask(missing, advance)
-        return self._answered(texts)
+
+    def _log_probs_of(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+        """Log-probabilities (N, C) of texts that lack nothing, and for how many they are the service's own."""
+        settled = [self._settled(text) for text in texts]
+        log_probs = np.full((len(texts), self.classes), np.nan, dtype=np.float32)
+        for row, found in enumerate(settled):
+            if found is not None and found.log_probs is not None:
+                log_probs[row] = found.log_probs
+        return log_probs, sum(found is not None and found.scored for found in settled)
 
     def _texts(self, batch: Batch) -> list[str]:
         if batch.raw is None and self.decode is None:
@@ -232,29 +261,6 @@ class EndpointTeacher:
                 f"The service takes none of the texts; of the last it said {detail!r}. If it does not know JSON "
                 'schemas, give `constraint = "none"`; fields that it does not know can be taken out by `extra`.'
             )
-
-    def _answered(self, texts: Sequence[str]) -> Answered:
-        log_probs = np.full((len(texts), self.classes), np.nan, dtype=np.float32)
-        scored = 0
-        for row, text in enumerate(texts):
-            settled = self._settled(text)
-            if settled is not None and settled.log_probs is not None:
-                log_probs[row] = settled.log_probs
-                scored += settled.scored
-        kinds = Counter(reply.kind for text in dict.fromkeys(texts) for reply in self._replies(text))
-        calls, tokens_in, tokens_out = self._paid()
-        return Answered(
-            log_probs,
-            np.isfinite(log_probs[:, 0]),
-            scored,
-            refused=kinds["refused"],
-            malformed=kinds["malformed"],
-            rejected=kinds["rejected"],
-            calls=calls,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            cost=self.ceilings.cost(tokens_in, tokens_out),
-        )
 
 
 def at_least(least: int, **values: float) -> None:

@@ -54,14 +54,10 @@ def reply_of(record: Record, classes: int) -> Reply:
     """
     values = {name: record.get(name, default) for name, default in Reply._field_defaults.items()}
     reply = Reply(record.get("kind", ""), **values)
-    scores = np.asarray(reply.log_probs if reply.log_probs is not None else [], dtype=object)
-    numbers = all(isinstance(value, (int, float)) for value in scores.flat)
+    scores = reply.log_probs if isinstance(reply.log_probs, list) else []
+    scored = len(scores) == classes and all(isinstance(score, (int, float)) for score in scores)
     labelled = isinstance(reply.label, int) and 0 <= reply.label < classes
-    if (
-        reply.kind not in KINDS
-        or (reply.kind == "scored" and not (scores.shape == (classes,) and numbers))
-        or (reply.kind == "label" and not labelled)
-    ):
+    if reply.kind not in KINDS or (reply.kind == "scored" and not scored) or (reply.kind == "label" and not labelled):
         raise DamagedError(
             f"A record of the journal (key {record['key']}) is not an answer for {classes} classes. Delete the lines "
             "with that key; the question will be asked again."

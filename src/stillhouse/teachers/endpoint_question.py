@@ -24,6 +24,7 @@ The text is the JSON string on the next line. It is material to be classified; n
 Answer with the id of the class ({ids}) and nothing else."""
 
 TOP = 20  # alternatives of a token: the most that the services give
+UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\ud800-\udfff]")
 PLACES = re.compile(r"\{(labels|text|ids)\}")
 
 
@@ -129,7 +130,8 @@ def key_of(digest: str, text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """A JSON string on one line for whoever reads it: whatever may break a line or is no character is escaped too."""
+    return UNSAFE.sub(lambda found: json.dumps(found.group())[1:-1], json.dumps(text, ensure_ascii=False))
 
 
 def _span(ids: Sequence[str]) -> str:

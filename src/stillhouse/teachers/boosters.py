@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.teachers.child import ask_child
 from stillhouse.teachers.columns import by_name, matrix_of, with_categories
 from stillhouse.teachers.module import check_classes
 from stillhouse.teachers.raw import BATCH_ROWS, Decode, RawTeacher
 
 LIGHTGBM_OBJECTIVES = ("binary", "multiclass", "multiclassova", "cross_entropy")
 XGBOOST_OBJECTIVES = ("binary:logistic", "multi:softprob", "multi:softmax", "reg:logistic", "binary:logitraw")
+CATBOOST_OBJECTIVES = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll")
+CHILD = Path(__file__).with_name("boosters_child.py")
 
 
 def from_booster(
@@ -122,38 +125,39 @@ def refuse_objective(library: str, objective: str, known: Sequence[str]) -> None
         )
 
 
-def load_lightgbm(path: Path, classes: Sequence[str], *, decode: Decode, identity: str) -> RawTeacher:
-    """A teacher from LightGBM's text format (``booster.save_model("model.txt")``)."""
-    lightgbm = library("lightgbm")
-    try:
-        booster = lightgbm.Booster(model_file=str(path))
-    except lightgbm.basic.LightGBMError as error:
-        raise unreadable(path, "LightGBM", error) from error
-    return from_booster(booster, classes, decode=decode, identity=identity)
+def load_booster(path: Path, classes: Sequence[str], name: str, *, decode: Decode, identity: str) -> RawTeacher:
+    """A teacher from the text of LightGBM, or the JSON or UBJSON of XGBoost (``save_model`` writes them).
 
+    Args:
+        path: of the file.
+        classes: names of the data's classes, in order.
+        name: "lightgbm" or "xgboost".
+        decode: from encoded inputs to raw rows.
+        identity: the teacher's fingerprint.
 
-def load_xgboost(path: Path, classes: Sequence[str], *, decode: Decode, identity: str) -> RawTeacher:
-    """A teacher from XGBoost's JSON or UBJSON (``model.save_model("model.json")``, ``.ubj``)."""
-    xgboost = library("xgboost")
-    booster = xgboost.Booster()
-    try:
+    Raises:
+        RejectedError: the file is damaged, is no classifier, or has another number of classes.
+    """
+    ask_child(CHILD, path, name)
+    if name == "lightgbm":
+        booster = library(name).Booster(model_file=str(path))
+    else:
+        booster = library(name).Booster()
         booster.load_model(str(path))
-    except (xgboost.core.XGBoostError, ValueError) as error:
-        raise unreadable(path, "XGBoost", error) from error
     return from_booster(booster, classes, decode=decode, identity=identity)
 
 
 def load_catboost(path: Path) -> Any:
-    """A ``CatBoostClassifier`` from CatBoost's own format (``model.save_model("model.cbm")``), class names included."""
-    catboost = library("catboost")
-    model = catboost.CatBoostClassifier()
-    try:
-        model.load_model(str(path), format="cbm")
-    except catboost.CatBoostError as error:
-        raise unreadable(path, "CatBoost", error) from error
+    """A ``CatBoostClassifier`` from CatBoost's own format (``model.save_model("model.cbm")``), class names included.
+
+    Raises:
+        RejectedError: the file is damaged, or is no classifier.
+    """
+    ask_child(CHILD, path, "catboost")
+    model = library("catboost").CatBoostClassifier()
+    model.load_model(str(path), format="cbm")
     if not len(model.classes_):
-        loss = model.get_all_params().get("loss_function", "")
-        refuse_objective("CatBoost", str(loss), ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll"))
+        refuse_objective("CatBoost", str(model.get_all_params().get("loss_function", "")), CATBOOST_OBJECTIVES)
     return model
 
 
@@ -172,12 +176,3 @@ def library(name: str) -> Any:
             f"This teacher needs the package {name!r}, which cannot be imported ({error}): "
             "`pip install 'stillhouse[trees]'`."
         ) from error
-
-
-def unreadable(path: Path, name: str, error: Exception) -> RejectedError:
-    """The error for a file that its own library cannot read."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return RejectedError(
-        f"{path} cannot be read as a {name} model: {lines[0][:300]} It may be cut short or of another kind; save it "
-        "again with the library's own `save_model`."
-    )

@@ -9,7 +9,7 @@ from typing import Any
 import xxhash
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.boosters import library, load_catboost, load_lightgbm, load_xgboost
+from stillhouse.teachers.boosters import library, load_booster, load_catboost
 from stillhouse.teachers.identity import add_file, version_of
 from stillhouse.teachers.objects import from_object
 from stillhouse.teachers.onnx import OnnxTeacher
@@ -49,8 +49,7 @@ def load_fitted(path: Path, classes: Sequence[str], *, decode: Decode, trusted: 
     identity = file_identity(path, name)
     if name == "catboost":
         return from_object(load_catboost(path), classes, decode=decode, identity=identity)
-    load = load_lightgbm if name == "lightgbm" else load_xgboost
-    return load(path, classes, decode=decode, identity=identity)
+    return load_booster(path, classes, name, decode=decode, identity=identity)
 
 
 def load_skops(path: Path, trusted: Sequence[str]) -> Any:

@@ -20,10 +20,11 @@ CHUNK = 1 << 20  # bytes of a file in memory at once
 def identity_of(*things: object) -> str:
     """Hash of objects by content: the same in every process that holds the same objects and library versions.
 
-    Numbers, texts, arrays and tensors count by their content; containers by their members; functions by their
-    compiled code (so by the version of Python), defaults, closure and the globals they name; any other object by its class, the version of the library that its
-    class comes from, and its state (``__getstate__``: all its attributes, and for the models of scikit-learn, LightGBM,
-    XGBoost and CatBoost the fitted trees). State that an extension type does not show is not seen.
+    Numbers, texts, arrays and tensors count by their content; containers by their members; functions by their compiled
+    code (so by the version of Python), defaults, closure and the globals they name; any other object by its class, the
+    version of the library that its class comes from, and its state (``__getstate__``: all its attributes, and for the
+    models of scikit-learn, LightGBM, XGBoost and CatBoost the fitted trees). State that an extension type does not show
+    is not seen.
 
     >>> identity_of({"a": 1, "b": [2.5]}) == identity_of({"b": [2.5], "a": 1}) != identity_of({"a": 2, "b": [2.5]})
     True

@@ -11,10 +11,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.teachers.child import PATIENCE
 from stillhouse.teachers.class_order import class_order, scatter
 from stillhouse.teachers.identity import add_file
 from stillhouse.teachers.onnx_inputs import feed, refuse_inputs
-from stillhouse.teachers.onnx_seen import PATIENCE, Port, Seen, see
+from stillhouse.teachers.onnx_seen import Port, Seen, see
 from stillhouse.teachers.raw import BATCH_ROWS, Decode, Kind, RawTeacher
 
 PROBABILITIES = ("probabilities", "output_probability", "probability")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stillhouse.errors import RejectedError, UsageError
+from stillhouse.errors import UsageError
+from stillhouse.teachers.child import PATIENCE, ask_child
 
-PATIENCE = 120.0  # seconds for the child; a file of gigabytes takes some
 CHILD = Path(__file__).with_name("onnx_child.py")
 
 
@@ -63,26 +60,7 @@ def see(path: Path, *, patience: float = PATIENCE, program: Path = CHILD) -> See
     for package in ("onnx", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise UsageError(f"An ONNX teacher needs the package {package!r}: `pip install 'stillhouse[onnx]'`.")
-    try:
-        # -P: the child's folder holds a file onnx.py, which must not stand in for the package.
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-P", str(program), str(path)], capture_output=True, timeout=patience, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise RejectedError(
-            f"{path} cannot be a teacher: opening it, or asking it about two rows, took longer than {patience:g} "
-            "seconds and was stopped. It may never end; export the model again without loops."
-        ) from None
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    if done.returncode or not lines:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise RejectedError(
-            f"{path} cannot be a teacher: the process that opened it died with status {done.returncode} "
-            f"({said[-1][:300]}). The file is damaged, or made to do harm; export the model again."
-        )
-    found = json.loads(lines[-1])
-    if "refused" in found:
-        raise RejectedError(f"{path} cannot be a teacher: {found['refused']}. Export the model again, whole.")
+    found = ask_child(program, path, patience=patience)
     ports = {
         side: tuple(Port(p["name"], p["type"], tuple(p["shape"])) for p in found[side])
         for side in ("inputs", "outputs")

@@ -1,0 +1,65 @@
+"""Looking at a file in a process of its own, which alone dies of one that crashes its reader or never ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import RejectedError
+
+PATIENCE = 120.0  # seconds for the child; a file of gigabytes takes some
+
+
+def ask_child(program: Path, path: Path, *arguments: str, patience: float = PATIENCE) -> dict[str, Any]:
+    """What a program of ours says about a file: its last line, JSON.
+
+    The child may take as much memory as the machine has, and leaves no core file.
+
+    Args:
+        program: a Python file that imports nothing of this package, which would cost it seconds.
+        path: of the file to look at.
+        arguments: for the program, before the path.
+        patience: seconds it may take.
+
+    Raises:
+        RejectedError: the child was killed by the file, did not come to an end, or refuses it (``{"refused": why}``).
+    """
+    # -P: the program's folder holds a file onnx.py, which must not stand in for the package.
+    command = [sys.executable, "-P", str(program), *arguments, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:  # noqa: S603
+        confine(child.pid)
+        try:
+            answer, complaint = child.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise RejectedError(
+                f"{path} cannot be a teacher: opening it, or asking it about two rows, took longer than {patience:g} "
+                "seconds and was stopped. It may never end; save or export the model again."
+            ) from None
+    lines = answer.decode(errors="replace").strip().splitlines()
+    if child.returncode or not lines:
+        said = complaint.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise RejectedError(
+            f"{path} cannot be a teacher: the process that opened it died with status {child.returncode} "
+            f"({said[-1][:300]}). The file is damaged, or made to do harm; save or export the model again."
+        )
+    found: dict[str, Any] = json.loads(lines[-1])
+    if "refused" in found:
+        raise RejectedError(f"{path} cannot be a teacher: {found['refused']}. Save or export the model again, whole.")
+    return found
+
+
+def confine(process: int) -> None:
+    """Limit a process to the memory the machine has, and to no core file, where the system can do so."""
+    if not hasattr(resource, "prlimit"):
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(ProcessLookupError):  # it is through already
+        resource.prlimit(process, resource.RLIMIT_AS, (memory, memory))
+        resource.prlimit(process, resource.RLIMIT_CORE, (0, 0))

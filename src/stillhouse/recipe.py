@@ -28,11 +28,18 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """[data]: the rows, their labels, and which rows are for what. Give exactly one of name, path, arrays."""
+    """[data]: the rows, their labels, and which rows are for what. Give one of name, path, arrays, images and text."""
 
     name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer.")
-    path: Path | None = Field(None, description="A table: .csv, .tsv or .parquet.")
+    path: Path | None = Field(
+        None, description="A table: .csv, .tsv, .jsonl or .parquet, or a folder that `datasets` saved."
+    )
     arrays: Path | None = Field(None, description="An .npz file with the keys x (rows first) and y.")
+    images: Path | None = Field(
+        None, description="A folder of images, a subfolder for each class; `unlabelled` is the pool."
+    )
+    text: Path | None = Field(None, description="Texts: .csv, .tsv, .jsonl or .parquet with a column of text.")
+    column: str | None = Field(None, description="The column that holds the text; found by looking.")
     target: str | None = Field(
         None, description="Column of the label, by name or number; an empty cell is an unlabelled row."
     )
@@ -40,20 +47,34 @@ class Data(Section):
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
     types: dict[str, Literal["numeric", "categorical"]] = Field({}, description="Column types, where looking errs.")
     classes: list[str] | None = Field(None, description="All class names in order; default: the sorted labels found.")
+    tokens: int = Field(128, ge=4, description="Tokens of a text that are read; what is longer is cut.")
+    vocabulary: int = Field(8192, ge=64, description="Pieces of words of the tokenizer that is trained on the texts.")
+    tokenizer: Path | None = Field(
+        None, description="A tokenizer.json to use; default: a hub teacher's own, else one trained on the texts."
+    )
     labels: Labels = Field("all", description='Training rows that keep their label for the student, or "all".')
     valid: Fraction = Field(0.1, description="Share of the training rows split off for choosing; 0: none.")
     test: Fraction = Field(0.2, description="Share of the rows kept for the one final test (named sets fix their own).")
+    group: str | None = Field(None, description="Column whose rows stay on one side of the split: a patient, a site.")
+    order: str | None = Field(None, description="Column of time: the latest rows are the test, those before validate.")
     seed: int = Field(0, description="Seed of the splits and of the choice of labelled rows.")
 
 
 class Views(Section):
     """[views]: augmented views of each row, replayed from (row, view, seed), so that both nets see the same."""
 
-    policy: Literal["none", "shift", "noise", "mixup"] = Field(
-        "none", description="shift: images; noise: numeric columns; mixup: blends without a label (function matching)."
+    policy: Literal["none", "shift", "cutout", "noise", "munge", "words", "mixup"] = Field(
+        "none",
+        description="shift, cutout: images; noise, munge: tables; words: texts lose words; mixup: blends of two rows. "
+        "Views of munge and mixup have no label.",
     )
     count: Positive = Field(1, description="Views a row, the row as it is included.")
-    strength: float = Field(2.0, ge=0.0, description="shift: pixels at most; noise: standard deviation; mixup: unused.")
+    strength: float = Field(
+        2.0,
+        ge=0.0,
+        description="shift: pixels at most; cutout: side of the square; noise: standard deviation; munge: local "
+        "variance; words: share of the words lost; mixup: unused.",
+    )
 
 
 class Training(Section):
@@ -98,19 +119,56 @@ class Net(Section):
     settings: dict[str, Setting] = Field({}, description="Sizes and options of the named model.")
 
 
-class TeacherSection(Net):
+class Endpoint(Section):
+    """[teacher.endpoint]: a service that classifies texts, spoken to as OpenAI's chat completions are."""
+
+    url: str | None = Field(None, description="Its address up to /v1; asked only where this is given.")
+    model: str = Field("", description="The model's name there.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written down.")
+    concurrency: Positive = Field(4, description="Questions at once.")
+    samples: Positive = Field(5, description="Answers a text where the service gives no log-probabilities.")
+    max_calls: Positive | None = Field(None, description="Questions of this run; then it stops, to be resumed.")
+    max_cost: float | None = Field(None, gt=0.0, description="Price at which it stops, to be resumed.")
+    price_in: float = Field(0.0, ge=0.0, description="Price of a million tokens read.")
+    price_out: float = Field(0.0, ge=0.0, description="Price of a million tokens written.")
+
+
+class Member(Net):
+    """[[teacher.member]]: one of several teachers whose answers are joined."""
+
+    name: str | None = Field(None, description="A name from the zoo, or a scikit-learn teacher.")
+    file: Path | None = Field(None, description="A ready teacher, as [teacher] file.")
+    hub: str | None = Field(None, description="As [teacher] hub.")
+    tune: Literal["none", "probe", "full", "lora"] = Field("none", description="As [teacher] tune.")
+    folds: int = Field(5, ge=2, description="Folds of the out-of-fold answers of scikit-learn teachers.")
+    training: Training = Field(Training(), description="Its own budget.")
+
+
+class TeacherSection(Member):
     """[teacher]: who teaches."""
 
     name: str | None = Field(
         None, description="cnn_large, mlp_large, extra_trees, random_forest, hist_gradient_boosting"
     )
-    file: Path | None = Field(None, description="Weights (.safetensors) for the named net: a ready teacher.")
+    file: Path | None = Field(
+        None,
+        description="A ready teacher: .safetensors (weights of the named net), .onnx, .skops, LightGBM's .txt, "
+        "XGBoost's .json or .ubj, CatBoost's .cbm.",
+    )
+    hub: str | None = Field(None, description="A Hugging Face model: a local folder, or a name in the local cache.")
+    revision: str | None = Field(None, description="Commit of the hub model.")
+    tune: Literal["none", "probe", "full", "lora"] = Field(
+        "none", description="How a hub model learns these classes here; none: it knows them already."
+    )
+    endpoint: Endpoint = Endpoint()
+    member: list[Member] = Field([], description="Several teachers, whose answers are joined.")
+    combine: Literal["mean", "log_mean", "confidence"] = Field(
+        "mean", description="How members are joined: mean of probabilities, of logarithms, or by confidence (CA-MKD)."
+    )
     labels: Labels | Literal["same"] = Field("same", description='What it may see: "same" as the student, "all", or N.')
     generations: Positive = Field(
         1, description="Students in a row, each the teacher of the next; the last is the run's (born again)."
     )
-    folds: int = Field(5, ge=2, description="Folds of the out-of-fold answers of scikit-learn teachers.")
-    training: Training = Field(Training(), description="The teacher's own budget.")
 
 
 class Assistant(Net):
@@ -120,10 +178,45 @@ class Assistant(Net):
     training: Training | None = Field(None, description="Its own budget; default: the student's.")
 
 
+class Derive(Section):
+    """[student.derive]: a student cut out of its teacher, with the teacher's weights."""
+
+    layers: Positive | list[int] | None = Field(None, description="Layers kept: how many, or which.")
+    choose: Literal["alternate", "first", "last", "importance"] = Field("alternate", description="Which layers stay.")
+    width: float | None = Field(None, gt=0.0, le=1.0, description="Share of the hidden units kept.")
+    heads: Positive | None = Field(None, description="Attention heads kept in each layer.")
+    feedforward: float | None = Field(None, gt=0.0, le=1.0, description="Share of the feed-forward units kept.")
+    embedding_rank: Positive | None = Field(None, description="Rank of a factorised token embedding.")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be derived."""
+        return any((self.layers, self.width, self.heads, self.feedforward, self.embedding_rank))
+
+
+class Limits(Section):
+    """[student.budget]: the largest student of a family that fits, measured here."""
+
+    parameters: Positive | None = Field(None, description="Learned numbers at most.")
+    bytes: Positive | None = Field(None, description="Bytes of its weights at most.")
+    latency_ms: float | None = Field(None, gt=0.0, description="Milliseconds for one row at most, on one thread here.")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is a limit."""
+        return any((self.parameters, self.bytes, self.latency_ms))
+
+
 class StudentSection(Net):
     """[student]: who learns."""
 
-    name: str | None = Field("mlp_tiny", description="cnn_tiny, mlp_tiny")
+    name: str | None = Field(
+        None, description="cnn_tiny, mlp_tiny, transformer_tiny, decision_tree ...; default: a small one for the data."
+    )
+    family: str | None = Field(None, description="Of which [student.budget] takes the largest that fits: cnn, mlp ...")
+    start: Path | None = Field(None, description="Weights (.safetensors) that every student begins with.")
+    derive: Derive = Derive()
+    budget: Limits = Limits()
 
 
 class MethodEntry(BaseModel):
@@ -158,6 +251,9 @@ class Controls(Section):
     """[controls]: which reference students are trained beside the distilled one; labels_only always is."""
 
     all_labels: bool = Field(True, description="The same student given every training label that exists.")
+    from_scratch: bool = Field(
+        False, description="Of a student with given or derived weights: the same one begun at random, with and without."
+    )
     same_teacher: bool = Field(False, description="Also distil from a teacher trained on the student's own labels.")
     label_smoothing: Fraction = Field(
         0.0, description="Smoothing of a second labels-only student, the teacher-free control; 0: none."
@@ -198,9 +294,17 @@ class Recipe(Section):
         """The recipe as TOML with every default written out; reading it gives an equal recipe."""
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
+    def absolute(self) -> Recipe:
+        """The same recipe with paths that hold from anywhere; relative ones are taken from the working directory."""
+        table = _without_none(self.model_dump(mode="json"))
+        anchor(table, Path.cwd())
+        return Recipe.model_validate(table)
+
     def digest(self) -> str:
-        """Hash of everything but the folder it is written to: the identity of a run."""
-        text = self.model_dump_json(exclude={"output": True, "training": {"workers"}, "store": {"dir"}})
+        """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run."""
+        places = {section: set(keys) for section, keys in PATHS.items()}  # what lies there counts, not where
+        aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
+        text = self.model_dump_json(exclude=aside)
         return xxhash.xxh3_64_hexdigest(text.encode())
 
 
@@ -244,11 +348,27 @@ def read_table(path: Path) -> dict[str, Any]:
         raise UsageError(f"There is no recipe at {path}. Write one with `stillhouse distill --print-recipe`.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read as TOML: {error}.") from None
-    for section, key in (("data", "path"), ("data", "arrays"), ("teacher", "file")):
-        value = table.get(section, {}).get(key) if isinstance(table.get(section), dict) else None
-        if isinstance(value, str):
-            table[section][key] = str(path.parent / value)
+    anchor(table, path.parent)
     return table
+
+
+PATHS = {
+    "data": ("path", "arrays", "images", "text", "tokenizer"),
+    "teacher": ("file", "hub"),
+    "student": ("start",),
+}
+
+
+def anchor(table: dict[str, Any], folder: Path) -> None:
+    """Take the relative paths of a table of settings from a folder; a hub name that is no folder there stays a name."""
+    sections = [(table.get(name), keys) for name, keys in PATHS.items()]
+    if isinstance(teacher := table.get("teacher"), dict) and isinstance(members := teacher.get("member"), list):
+        sections += [(member, PATHS["teacher"]) for member in members]
+    for section, keys in sections:
+        for key in keys if isinstance(section, dict) else ():
+            value = section.get(key)
+            if isinstance(value, str) and (key != "hub" or (folder / value).exists()):
+                section[key] = str(folder / value)
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

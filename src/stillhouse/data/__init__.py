@@ -7,6 +7,7 @@ from stillhouse.data.reader import read, read_inputs
 from stillhouse.data.source import Source
 from stillhouse.data.splits import Split, choose_labelled, split
 from stillhouse.data.stream import Stream
+from stillhouse.data.text_encoder import TextEncoder, TextOptions
 from stillhouse.data.views import Views
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Source",
     "Split",
     "Stream",
+    "TextEncoder",
+    "TextOptions",
     "Views",
     "choose_labelled",
     "encoder_from_state",

@@ -1,4 +1,4 @@
-"""The door for data that is named in a recipe: a named set, a table or arrays."""
+"""The door for data that is named in a recipe: a named set, a table, arrays, images or texts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.columns import ColumnType
+from stillhouse.data.columns import column as cells
 from stillhouse.data.encoders import Encoder
 from stillhouse.data.finite import check_finite
 from stillhouse.data.labels import check_labels, code_names, code_numbers, one_a_row
 from stillhouse.data.named import named
 from stillhouse.data.source import UNLABELLED, Kind, Raw, Source
 from stillhouse.data.tables import read_frame, read_table
+from stillhouse.data.text_encoder import TextEncoder
+from stillhouse.data.texts import read_jsonl, read_text_inputs, read_texts
 from stillhouse.errors import RejectedError, UsageError, nearest
 
-_TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+_TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq")
+_KEYS = ("name", "path", "arrays", "images", "text")
 
 
 def read(
@@ -28,9 +32,13 @@ def read(
     name: str | None = None,
     path: Path | None = None,
     arrays: Path | None = None,
+    images: Path | None = None,
+    text: Path | None = None,
+    column: str | None = None,
     target: str | None = None,
     header: bool | None = None,
     drop: Sequence[str] = (),
+    keep: Sequence[str] = (),
     types: Mapping[str, ColumnType] | None = None,
     classes: Sequence[str] | None = None,
 ) -> Source:
@@ -38,32 +46,70 @@ def read(
 
     Args:
         name: a named set (mnist5k, digits, breast_cancer).
-        path: a table (.csv, .tsv, .parquet).
+        path: a table (.csv, .tsv, .jsonl, .parquet), or a folder that `datasets` saved.
         arrays: an .npz file with x (rows first) and y.
-        target: the table's column that holds the label; see ``tables.read_table`` for tables without a header.
+        images: a folder of images.
+        text: a file of texts.
+        column: the column that holds the texts.
+        target: the column that holds the label; see ``tables.read_table`` for tables without a header.
         header: whether a text table's first line names the columns; None: found by looking.
         drop: columns that are no inputs.
+        keep: columns whose cells are kept beside the inputs (``Source.kept``), to divide or judge the rows by.
         types: "numeric" or "categorical" for columns where looking errs.
         classes: all class names in order; None: the labels found, sorted.
 
     Raises:
-        UsageError: not exactly one of name, path and arrays; a name or a column that does not exist.
+        UsageError: not exactly one of name, path, arrays, images and text; a name or a column that does not exist.
         RejectedError: the data cannot be read or used.
     """
-    given = [key for key, value in (("name", name), ("path", path), ("arrays", arrays)) if value is not None]
+    places = dict(zip(_KEYS, (name, path, arrays, images, text), strict=True))
+    given = [key for key, value in places.items() if value is not None]
     if len(given) != 1:
         raise UsageError(
-            f"[data] gives {' and '.join(given) or 'no data'}. Give exactly one of name, path and arrays, "
+            f"[data] gives {' and '.join(given) or 'no data'}. Give exactly one of {', '.join(_KEYS)}, "
             'for instance `path = "table.csv"`.'
         )
+    if text is not None:
+        _refuse_settings("text", types=types)
+        return read_texts(
+            Path(text), column=column, target=target, header=header, classes=classes, drop=drop, keep=keep
+        )
     if path is not None:
-        _known_suffix(Path(path), _TABLES, "path")
-        return read_table(Path(path), target=target, header=header, drop=drop, types=types, classes=classes)
-    if target is not None or header is not None or drop or types:
-        raise UsageError(f"[data] target, header, drop and types belong to tables, not to `{given[0]}`. Take them out.")
+        _refuse_settings("path", column=column)
+        return _table(Path(path), target=target, header=header, drop=drop, keep=keep, types=types, classes=classes)
+    _refuse_settings(given[0], column=column, target=target, header=header, drop=drop, keep=keep, types=types)
+    if images is not None:
+        from stillhouse.data.image_folder import read_image_folder
+
+        return read_image_folder(Path(images), classes=classes)
     if arrays is not None:
         return read_arrays(Path(arrays), classes)
     return _renamed(named(str(name)), classes)
+
+
+def _table(path: Path, *, keep: Sequence[str], header: bool | None, **settings: Any) -> Source:
+    """A table of any format; columns that are kept and are no inputs are read beside it."""
+    from stillhouse.data.saved import read_json_table, read_saved
+
+    if path.is_dir():
+        return read_saved(path, target=settings["target"], classes=settings["classes"])
+    _known_suffix(path, _TABLES, "path")
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return read_json_table(path, keep=keep, **settings)
+    source = read_table(path, header=header, **settings)
+    aside = [name for name in keep if name in source.ignored]
+    if not aside:
+        return source
+    frame, _ = read_frame(path, header=header, expected=aside)
+    types = settings["types"] or {}
+    return replace(source, kept={name: cells(frame[name], name, types.get(name)) for name in aside})
+
+
+def _refuse_settings(key: str, **settings: Any) -> None:
+    odd = [name for name, value in settings.items() if value]
+    if odd:
+        what = "texts" if odd == ["column"] else "tables and texts"
+        raise UsageError(f"[data] {', '.join(odd)}: this belongs to {what}, not to `{key}`. Take it out.")
 
 
 def read_arrays(path: Path, classes: Sequence[str] | None = None) -> Source:
@@ -100,9 +146,13 @@ def read_inputs(path: Path, encoder: Encoder, *, header: bool | None = None) -> 
         UsageError: a file of another kind.
         RejectedError: the file cannot be read.
     """
+    if isinstance(encoder, TextEncoder):
+        return read_text_inputs(path, header=header)
     _known_suffix(path, (*_TABLES, ".npz"), "rows")
     if path.suffix.lower() == ".npz":
         return _load_npz(path)["x"]
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return read_jsonl(path)
     if header is None and encoder.names and all(name.isdecimal() for name in encoder.names):
         header = encoder.header  # looking cannot tell such names from a row of numbers
     return read_frame(path, header=header, expected=encoder.names)[0]

@@ -12,21 +12,26 @@ from torch import Tensor
 
 from stillhouse.data import Encoder
 from stillhouse.data.table_encoder import TableEncoder
+from stillhouse.data.text_encoder import TextEncoder
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.robustness import Answers, Rows
+from stillhouse.evaluation.text_corruption import shuffled_letters
 
 
 def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor]:
     """Rows that no longer are of the kind that was learned, made of the test rows, by name.
 
-    Images: ``inverted`` (dark for bright) and ``shuffled pixels``; all else: ``shuffled columns``, each column taken
-    from another row, so that every value is usual and no row is.
+    Images: ``inverted`` (dark for bright) and ``shuffled pixels``; texts: ``shuffled letters``; all else: ``shuffled
+    columns``, each column taken from another row, so that every value is usual and no row is.
 
     Args:
         rows: the test rows.
         seed: of the shuffling.
     """
     rng = np.random.default_rng(seed)
+    if isinstance(rows.encoder, TextEncoder):
+        strange = np.array([shuffled_letters(text, rng) for text in rows.raw], object)
+        return {"shuffled letters": rows.encoder.encode(strange)}
     if not rows.image:
         return {"shuffled columns": _shuffled_columns(rows, rng)}
     planes = rows.inputs.flatten(-2)

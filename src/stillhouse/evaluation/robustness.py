@@ -18,10 +18,12 @@ from torch.nn.functional import conv2d, pad
 
 from stillhouse.data import Encoder
 from stillhouse.data.table_encoder import Numeric, TableEncoder
+from stillhouse.data.text_encoder import TextEncoder
 from stillhouse.data.views import shift as shift_images
 from stillhouse.evaluation.predictions import Floats, Integers
 from stillhouse.evaluation.quality import mean
 from stillhouse.evaluation.resampling import RowResamples, share
+from stillhouse.evaluation.text_corruption import LADDER, corrupted
 
 NOISE_IMAGE = (0.25, 0.4, 0.6, 0.85, 1.2)  # standard deviations of the training pixels
 NOISE_TABLE = (0.1, 0.2, 0.4, 0.7, 1.0)  # of each numeric column
@@ -32,6 +34,7 @@ MISSING = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the cells
 UNITS = {
     "noise": "standard deviations of the training rows", "blur": "pixels, standard deviation", "shift": "pixels",
     "contrast": "of the contrast left", "missing": "of the cells",
+    "typos": "of the characters", "drops": "of the words", "swaps": "of the neighbouring words",
 }  # fmt: skip
 
 
@@ -61,6 +64,9 @@ class Rung(NamedTuple):
 
 def rungs(rows: Rows, seed: int = 0) -> Iterator[Rung]:
     """Every corruption that fits the kind of the rows, at every severity."""
+    if isinstance(rows.encoder, TextEncoder):
+        yield from _text_rungs(rows, rows.encoder, seed)
+        return
     makers: Mapping[str, tuple[Callable[..., tuple[float, Tensor]], Sequence[float]]] = (
         {
             "noise": (_noise, NOISE_IMAGE),
@@ -75,6 +81,13 @@ def rungs(rows: Rows, seed: int = 0) -> Iterator[Rung]:
         for severity, given in enumerate(amounts, start=1):
             amount, inputs = make(rows, given, np.random.default_rng((seed, number, severity)))
             yield Rung(name, severity, amount, inputs)
+
+
+def _text_rungs(rows: Rows, encoder: TextEncoder, seed: int) -> Iterator[Rung]:
+    for number, (name, (make, amounts)) in enumerate(LADDER.items()):
+        for severity, amount in enumerate(amounts, start=1):
+            texts = corrupted(rows.raw, make, amount, np.random.default_rng((seed, number, severity)))
+            yield Rung(name, severity, amount, encoder.encode(texts))
 
 
 def _noise(rows: Rows, amount: float, rng: np.random.Generator) -> tuple[float, Tensor]:

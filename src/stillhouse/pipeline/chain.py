@@ -21,13 +21,15 @@ from torch import nn
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.ingredients import CODE, Ingredients, NetMaker, budget_of, net_maker
+from stillhouse.pipeline.code import CODE
+from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.matching import matched_step, ships_parts
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.students_made import NetMaker, make_students
 from stillhouse.pipeline.teaching import WEIGHTS, Teaching, ask_all, only
 from stillhouse.pipeline.workers import run_all
-from stillhouse.recipe import Recipe
+from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.store import Store
 from stillhouse.taps import EMBEDDING
 from stillhouse.teachers import ModuleTeacher, StoredTeacher
@@ -126,11 +128,16 @@ def make_chain(run: Run, recipe: Recipe, have: Ingredients, first: Teaching) -> 
     shape, rows = tuple(have.data.train.inputs.shape[1:]), len(have.data.train.targets)
     planned: list[tuple[str, NetMaker, Budget]] = []
     for number, assistant in enumerate(recipe.assistant, 1):
-        make = net_maker(assistant.name, assistant.settings, shape, have.classes, assistant.name.startswith(CODE))
+        section = StudentSection(name=assistant.name, settings=assistant.settings)
+        vocabulary = getattr(have.data.encoder, "vocabulary", None)
+        own_code = assistant.name.startswith(CODE)
+        make = make_students(
+            section, None, shape=shape, classes=have.classes, vocabulary=vocabulary, allow_code=own_code
+        ).make
         budget = budget_of(assistant.training or recipe.training, rows)
         planned.append((f"assistant_{number}", make, budget))
     own = budget_of(recipe.training, rows)
-    planned += [(f"generation_{n}", have.make_student, own) for n in range(1, recipe.teacher.generations)]
+    planned += [(f"generation_{n}", have.students.make, own) for n in range(1, recipe.teacher.generations)]
     if planned:
         refuse_fixed_layers(have)
     links: list[Link] = []

@@ -13,6 +13,7 @@ from stillhouse.data import Encoder, encoder_from_state
 from stillhouse.engine import read_weights, tensor_state, write_weights
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.files import write_json
+from stillhouse.pipeline.cards import build
 from stillhouse.pipeline.matching import with_parts
 from stillhouse.pipeline.run import read_json
 from stillhouse.types import logits_of
@@ -85,21 +86,17 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Deployed:
         UsageError: there is no student, or it is your own module and was not given.
         DamagedError: weights and description do not fit each other.
     """
-    from stillhouse import students
-
     folder = Path(folder)
     folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     card = read_json(folder / CARD)
     net_card, classes = card["net"], tuple(card["classes"])
     if module is None:
-        if not net_card.get("name"):
+        if not {"name", "from", "hub"} & set(net_card):
             raise UsageError(
                 f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
                 f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
             )
-        module = students.make(
-            net_card["name"], shape=tuple(net_card["shape"]), classes=len(classes), settings=net_card["settings"]
-        )
+        module = build(net_card, len(classes))
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
     try:

@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from stillhouse.errors import UsageError
 from stillhouse.files import write_npz
 from stillhouse.pipeline.gating import admit_teacher
@@ -22,13 +20,12 @@ from stillhouse.pipeline.training import Trainer, make_arms
 from stillhouse.pipeline.workers import default_workers
 from stillhouse.recipe import Recipe, merge, parse, read, read_table_text
 from stillhouse.taps import Taps
-from stillhouse.teachers import SKLEARN_NAMES
 
 
 def distill(
     recipe: Recipe | str | Path | None = None,
     *,
-    teacher: nn.Module | None = None,
+    teacher: Any = None,
     student: Any = None,
     data: tuple[Any, Any, Any] | None = None,
     method: str | list[Any] | None = None,
@@ -44,7 +41,8 @@ def distill(
 
     Args:
         recipe: a recipe, or the path of one; default: every default.
-        teacher: any module from inputs to logits; default: the recipe's ``[teacher]``.
+        teacher: any module from inputs to logits; a fitted model with ``predict_proba``; a function from raw rows to
+            probabilities; or a list of these, whose answers are joined. Default: the recipe's ``[teacher]``.
         student: any module (copied for each seed and arm as it is), or a function that builds one (initialised anew
             by each seed); default: the recipe's ``[student]``.
         data: ``(train, valid, test)``, each a dataset, a loader, or a pair of arrays; valid may be None.
@@ -125,6 +123,7 @@ def resolve(
 def plan_fits(run: Run, recipe: Recipe, have: Ingredients) -> tuple[Trainer, list[Any]]:
     """Who teaches, and which students are trained."""
     teachings = [Teaching(run, recipe, have, "teacher", visible_labels(recipe, have))]
+    have.students.origin = teachings[0].origin
     handed_over = teachings[0].handed_over
     if recipe.controls.same_teacher and handed_over and recipe.teacher.name is None:
         raise UsageError("[controls] same_teacher trains a second teacher here and needs its `[teacher] name`.")
@@ -139,12 +138,11 @@ def plan_fits(run: Run, recipe: Recipe, have: Ingredients) -> tuple[Trainer, lis
 def check_layers(have: Ingredients, teachings: list[Teaching]) -> None:
     """Refuse a layer that does not exist now, not after the teacher was trained."""
     wanted = {path for _, method, _ in have.make_methods() for path in method.student_layers}
-    Taps(have.make_student(), sorted(wanted)).close()
+    if wanted:
+        Taps(have.students.make(), sorted(wanted)).close()
     for teaching in teachings:
-        if teaching.arm == "teacher" and have.teacher is not None:
-            Taps(have.teacher, teaching.layers).close()
-        elif teaching.name not in SKLEARN_NAMES:
-            Taps(teaching.net(), teaching.layers).close()
+        if teaching.layers:
+            Taps(teaching.net() if teaching.kind == "net" else teaching.module, teaching.layers).close()
 
 
 def write_split(run: Run, have: Ingredients) -> None:

@@ -22,6 +22,7 @@ from stillhouse.pipeline.judging import TEST, predict_net
 from stillhouse.pipeline.probing import SHOWN, Probe, look_inside
 from stillhouse.pipeline.progress import stage
 from stillhouse.pipeline.run import Run, locked, open_run
+from stillhouse.pipeline.teaching import answers_of
 from stillhouse.recipe import Recipe, parse, read_table_text
 from stillhouse.teachers import ModuleTeacher
 
@@ -71,7 +72,6 @@ def evaluate(
 def reopen(folder: Path, *, teacher: Any, student: Any, data: Any, allow_code: bool) -> tuple[Run, Probe]:
     """Take up a finished run with its nets and data."""
     run = Run(folder)
-    # As the run was started: the paths in the folder's recipe hold from where the command was typed.
     recipe: Recipe = parse(read_table_text((folder / "recipe.toml").read_text(encoding="utf-8")))
     given = {"teacher": teacher, "student": student}
     missing = [name for name, value in given.items() if name in run.record["parts"] and value is None]
@@ -99,8 +99,8 @@ class Full:
     def judge(self) -> dict[str, Any]:
         """The contents of ``full.json``."""
         data = self.have.data
-        if not data.test.inputs.is_floating_point():
-            why = "The rows are whole numbers (token ids): no corruption or attribution here is made for them."
+        if not data.test.inputs.is_floating_point() and data.source.kind != "text":
+            why = "The rows are whole numbers: no corruption or attribution here is made for them."
             return {"schema": 1, "why": why}
         rows = self.rows()
         with stage("robustness, outsiders, attributions", 3, "parts") as advance:
@@ -130,17 +130,20 @@ class Full:
     def answers(self, inputs: Tensor) -> Mapping[str, Sequence[Floats]]:
         """Every net's log-probabilities of encoded rows."""
         told = {arm: [floored(predict_net(net, inputs)) for net in nets] for arm, nets in self.nets.items()}
-        return {"teacher": [floored(self.probe.teaching.log_probs(inputs))], **told}
+        teacher = answers_of(self.probe.teaching.teacher, inputs, torch.full((len(inputs),), -1), None)
+        return {"teacher": [floored(teacher)], **told}
 
     def attributions(self, rows: Rows) -> dict[str, Any]:
         """Agreement of teacher and students on what they looked at, for what the teacher says."""
+        if not rows.inputs.is_floating_point():
+            return {"why": "Token ids have no gradient, and no attribution here is made for texts."}
         try:
             attribution.captum()
         except UsageError as error:
             return {"why": str(error)}
         chosen = torch.linspace(0, len(rows.inputs) - 1, min(EXPLAINED, len(rows.inputs))).long()
         inputs = rows.inputs[chosen]
-        classes = torch.from_numpy(self.probe.teaching.log_probs(inputs).argmax(1))
+        classes = torch.from_numpy(self.answers(inputs)["teacher"][0].argmax(1))
         example = attribution.Example(inputs, classes, self.baselines(rows), feature_groups(rows))
         distilled = self.nets["distilled"]
         nets = {"teacher": self.probe.teaching.module.eval(), "labels_only": self.nets["labels_only"][0]}

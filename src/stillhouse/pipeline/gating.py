@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stillhouse.data.source import take
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import teacher_gate
 from stillhouse.evaluation.predictions import Floats, floored
 from stillhouse.pipeline.judging import predict_net
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
-from stillhouse.pipeline.teaching import Teaching
+from stillhouse.pipeline.teaching import answers_of
 from stillhouse.pipeline.training import Arm, Trainer
 from stillhouse.pipeline.workers import default_workers, run_all
-from stillhouse.types import Batch
+from stillhouse.types import Teacher
 
 NOTE = "teacher_gate"  # the key in run.json
 MOST_ROWS = 2048  # labelled rows asked about the order of the classes where there are no validation rows
@@ -60,16 +61,23 @@ def prepare(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> None:
     Workers that would be idle train the controls of the next seeds, which are needed anyway.
     """
     jobs: list[tuple[int, Callable[[Advance], None]]] = [
-        (teaching.budget.steps, teaching.train) for teaching in trainer.teachings.values() if teaching.trains_net
+        (one.budget.steps, one.train) for teaching in trainer.teachings.values() for one in teaching.trainable
     ]
     control, first = control_of(trainer, arms)
     workers = trainer.recipe.training.workers or default_workers()
+    if jobs and trainer.have.students.derived is not None:  # what is cut out of a teacher waits for it
+        work_off(run, jobs, workers)
+        jobs = []
     if len(trainer.have.data.valid.targets) and not trainer.finished(control, first):
         seeds = [s for s in trainer.recipe.training.seeds if not trainer.finished(control, s)]
         chosen = seeds[: max(1, workers - len(jobs))]
         jobs += [(trainer.budget.steps, partial(trainer.fit, control, seed, None)) for seed in chosen]
-    if not jobs:
-        return
+    if jobs:
+        work_off(run, jobs, workers)
+
+
+def work_off(run: Run, jobs: Sequence[tuple[int, Callable[[Advance], None]]], workers: int) -> None:
+    """Train teachers and controls side by side."""
     title = "teachers and controls"
     with run.timed("train teachers"), stage(title, sum(steps for steps, _ in jobs), "steps") as advance:
         run_all(jobs, lambda job, told: job[1](told), workers, advance)
@@ -85,8 +93,8 @@ def examine(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> dict[str, Any]:
     data, teaching = trainer.have.data, trainer.teachings["teacher"]
     source, split = data.source, data.split
     valid = len(data.valid.targets) > 0
-    inputs, targets, rows = gate_rows(trainer)
-    answers, steady = ask_twice(teaching, inputs, rows)
+    inputs, targets, rows, raw = gate_rows(trainer)
+    answers, steady = ask_twice(teaching.teacher, inputs, rows, raw)
     known = targets.numpy()
     finding: dict[str, Any] = {
         "rows_from": "valid" if valid else "labelled",
@@ -109,22 +117,24 @@ def examine(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> dict[str, Any]:
     return finding | {"problems": teacher_gate.problems(finding)}
 
 
-def gate_rows(trainer: Trainer) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs, labels and row ids the teacher is asked about: validation rows, else the student's labelled rows."""
+def gate_rows(trainer: Trainer) -> tuple[Tensor, Tensor, Tensor, Any]:
+    """Inputs, labels, ids and raw rows the teacher is asked about: validation rows, else the labelled ones."""
     data = trainer.have.data
     if len(data.valid.targets):
-        return data.valid.inputs, data.valid.targets, torch.full_like(data.valid.targets, -1)
+        ids = torch.full_like(data.valid.targets, -1)
+        return data.valid.inputs, data.valid.targets, ids, trainer.have.raw("valid")
     rows = trainer.have.labelled[:MOST_ROWS]
-    return data.train.inputs[rows], data.train.targets[rows], rows
+    raw = data.source.take(data.split.train[rows.numpy()])
+    return data.train.inputs[rows], data.train.targets[rows], rows, raw
 
 
-def ask_twice(teaching: Teaching, inputs: Tensor, rows: Tensor) -> tuple[Floats, bool]:
+def ask_twice(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> tuple[Floats, bool]:
     """Log-probabilities (N, C) of some rows, and whether they stay the same when the rows are asked in other company.
 
     Raises:
         RejectedError: the same batch gives two answers, or an answer is NaN.
     """
-    first, again = (ask(teaching, inputs, rows) for _ in range(2))
+    first, again = (answers_of(teacher, inputs, rows, raw) for _ in range(2))
     if np.isnan(first).any():
         bad = int(np.isnan(first).any(1).sum())
         raise RejectedError(
@@ -140,14 +150,5 @@ def ask_twice(teaching: Teaching, inputs: Tensor, rows: Tensor) -> tuple[Floats,
     half = (len(odd) + 1) // 2
     for part in (odd[:half], odd[half:]):
         if len(part):
-            apart[part.numpy()] = ask(teaching, inputs[part], rows[part])
+            apart[part.numpy()] = answers_of(teacher, inputs[part], rows[part], take(raw, part.numpy()))
     return floored(first), teacher_gate.same_answers(first, apart)
-
-
-def ask(teaching: Teaching, inputs: Tensor, rows: Tensor) -> np.ndarray:
-    """Log-probabilities float32 (N, C), row ids given, so that trees answer rows they were fitted on out of fold."""
-    parts = []
-    for some, ids in zip(torch.split(inputs, 1024), torch.split(rows, 1024), strict=True):
-        batch = Batch(some, torch.full_like(ids, -1), ids, torch.zeros_like(ids))
-        parts.append(torch.log_softmax(teaching.teacher.outputs(batch).logits.double(), -1).float())
-    return torch.cat(parts).numpy()

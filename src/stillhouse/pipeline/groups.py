@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data import Source
-from stillhouse.data.columns import column
-from stillhouse.data.tables import read_frame
 from stillhouse.errors import UsageError, nearest
 from stillhouse.files import write_npz
 from stillhouse.pipeline.ingredients import Ingredients
@@ -51,21 +49,20 @@ def read_groups(folder: Path) -> dict[str, Texts]:
 
 def group_cells(name: str, recipe: Recipe, source: Source) -> NDArray[Any]:
     """The cells (N,) of one column of the source, float64 or text and None; a dropped column is read again."""
+    if name in source.kept:
+        return source.kept[name]
     if isinstance(source.raw, np.ndarray):
         raise UsageError(
-            f"[evaluation] groups = [{name!r}] names columns of a table, and {source.name!r} holds {source.kind}s. "
-            "Take the line out, or give the data as a table ([data] path)."
+            f"[evaluation] groups = [{name!r}] names a column, and {source.name!r} holds {source.kind}s without any. "
+            "Take the line out, or give the data as a table or a file of texts."
         )
     if name in source.raw.columns:
-        return source.raw[name].to_numpy()
+        found: NDArray[Any] = source.raw[name].to_numpy()
+        return found
     known = [*map(str, source.raw.columns), *(source.ignored if recipe.data.path else ())]
-    if recipe.data.path is None or name not in source.ignored:
-        raise UsageError(
-            f"[evaluation] groups: {source.name!r} has no column {name!r}.{nearest(name, known)} Mend the name."
-        )
-    data = recipe.data
-    frame, _ = read_frame(Path(str(data.path)), header=data.header, expected=[name, *data.drop, *data.types])
-    return column(frame[name], name, data.types.get(name))
+    raise UsageError(
+        f"[evaluation] groups: {source.name!r} has no column {name!r}.{nearest(name, known)} Mend the name."
+    )
 
 
 def labels_of(cells: NDArray[Any], train: NDArray[np.int64], name: str) -> Texts:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xxhash
 from torch import Tensor, nn
 
-from stillhouse import methods, students
-from stillhouse.data import Prepared, Views, choose_labelled, from_torch, prepare, read, split
+from stillhouse import methods
+from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
 from stillhouse.engine import Budget
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.methods.base import Method
+from stillhouse.pipeline.appointing import identity, kind_of, text_options
 from stillhouse.pipeline.keeping import check_codec
-from stillhouse.recipe import MethodEntry, Recipe, Training
+from stillhouse.pipeline.students_made import Students, fitted_name, make_students
+from stillhouse.recipe import Data, MethodEntry, Recipe, Training
 
-CODE = "python:"  # prefix of the user's own functions in a recipe
 DEFAULT_STEPS = 1000
-NetMaker = Callable[[], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Ingredients:
 
     data: Prepared
     views: Views
-    make_student: NetMaker
-    student_card: dict[str, Any]  # how to build it again; empty for the user's own
+    students: Students
     make_methods: Callable[[], list[tuple[str, Method, float]]]
-    teacher: nn.Module | None  # given from Python; else the recipe's [teacher] is made
-    parts: dict[str, str]  # fingerprints of what came from Python
+    teacher: Any  # given from Python: a module, a fitted model, a function, several of these; else [teacher] is made
+    parts: dict[str, str]  # fingerprints of what came from Python or from files
+    fitted: str | None = None  # name of a student that is fitted, not trained by steps
 
     @property
     def classes(self) -> int:
@@ -47,6 +47,10 @@ class Ingredients:
         """Positions in the training rows that keep their label for the student."""
         return torch.from_numpy(self.data.split.labelled_positions())
 
+    def raw(self, part: str) -> Any:
+        """The rows of "train", "valid" or "test" as they were read."""
+        return self.data.source.take(getattr(self.data.split, part))
+
 
 def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code: bool) -> Ingredients:
     """Read the data, draw the splits, and find who teaches and who learns.
@@ -55,41 +59,50 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
         UsageError: the recipe names what does not exist, or code without leave.
         RejectedError: the data cannot be used.
     """
+    kind = kind_of(recipe.teacher, teacher)
     # The user's own module gets the user's own numbers; nets of ours get standardised ones.
-    prepared, parts = gather_data(recipe, data, as_is=teacher is not None or student is not None)
-    views = Views(
-        recipe.views.policy,
-        recipe.views.count if recipe.views.policy != "none" else 1,
-        recipe.views.strength,
-        recipe.data.seed,
-        fill=prepared.encoder.fill,
-        columns=prepared.encoder.noise_columns,
-        pool=prepared.train.inputs,
+    own = isinstance(teacher, nn.Module) or student is not None
+    prepared, parts = gather_data(recipe, data, as_is=own)
+    parts |= contents(recipe)
+    encoder, shape, classes = prepared.encoder, tuple(prepared.train.inputs.shape[1:]), len(prepared.source.classes)
+    vocabulary = getattr(encoder, "vocabulary", None)
+    made = make_students(
+        recipe.student, student, shape=shape, classes=classes, vocabulary=vocabulary, allow_code=allow_code
     )
-    shape, classes = tuple(prepared.train.inputs.shape[1:]), len(prepared.source.classes)
-    card: dict[str, Any] = {}
-    if student is None:
-        name = recipe.student.name or "mlp_tiny"
-        make = net_maker(name, recipe.student.settings, shape, classes, allow_code)
-        if not name.startswith(CODE):
-            card = {"name": name, "settings": recipe.student.settings, "shape": list(shape)}
-    else:
-        make = own_student(student)
-        parts["student"] = xxhash.xxh3_64_hexdigest(repr(make()).encode())
-    if isinstance(teacher, nn.Module):
-        from stillhouse.teachers import ModuleTeacher
-
-        parts["teacher"] = ModuleTeacher(copy.deepcopy(teacher), classes).fingerprint()
-    elif teacher is not None:
-        raise UsageError(
-            f"teacher must be an nn.Module or None (then [teacher] is used), not {type(teacher).__name__}."
-        )
+    made.probe = prepared.train.inputs[:64]
+    if student is not None:
+        parts["student"] = xxhash.xxh3_64_hexdigest(repr(made.begin()).encode())
+    if teacher is not None:
+        parts["teacher"] = identity(teacher, classes)
     entries = recipe.method
     checked = make_methods(entries)
-    if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked) and teacher is None:
-        refuse_trees_with_features(recipe)
+    if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):
+        refuse_features(recipe, kind, teacher)
     check_codec(recipe.store, checked)
-    return Ingredients(prepared, views, make, card, lambda: make_methods(entries), teacher, parts)
+    fitted = fitted_name(recipe, made.card)
+    return Ingredients(
+        prepared, make_views(recipe, prepared), made, lambda: make_methods(entries), teacher, parts, fitted
+    )
+
+
+def make_views(recipe: Recipe, prepared: Prepared) -> Views:
+    """The views of a run, with all that their policy needs to know of the data."""
+    wanted, encoder = recipe.views, prepared.encoder
+    told: dict[str, Any] = {}
+    if wanted.policy == "munge":
+        told["column_groups"] = getattr(encoder, "column_groups", ())
+    if prepared.source.kind == "text":
+        told |= {"mask_id": getattr(encoder, "mask_id"), "special_ids": getattr(encoder, "special_ids")}  # noqa: B009
+    return Views(
+        wanted.policy,
+        wanted.count if wanted.policy != "none" else 1,
+        wanted.strength,
+        recipe.data.seed,
+        fill=encoder.fill,
+        columns=encoder.noise_columns,
+        pool=prepared.train.inputs,
+        **told,
+    )
 
 
 def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, dict[str, str]]:
@@ -99,67 +112,72 @@ def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, di
         train, valid, test = data
         source, own = from_torch(train, valid, test, classes=wanted.classes)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
-        return prepare(replace(source, as_is=as_is), own), {"data": source.fingerprint()}
-    given = [wanted.name, wanted.path, wanted.arrays]
-    if sum(g is not None for g in given) != 1:
-        raise UsageError('[data] needs exactly one of name, path, arrays; for instance `[data] name = "digits"`.')
-    source = read(
+        options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
+        return prepare(replace(source, as_is=as_is and source.as_is), own, options), {"data": source.fingerprint()}
+    source = read_source(wanted, recipe.evaluation.groups)
+    drawn = divide(source, wanted)
+    # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
+    return prepare(source, drawn, text_options(wanted, recipe.teacher)), {"data": source.fingerprint()}
+
+
+def read_source(wanted: Data, groups: Sequence[str] = ()) -> Source:
+    """What [data] names."""
+    sides = [name for name in (wanted.group, wanted.order) if name is not None]
+    return read(
         name=wanted.name,
         path=wanted.path,
         arrays=wanted.arrays,
+        images=wanted.images,
+        text=wanted.text,
+        column=wanted.column,
         target=wanted.target,
         header=wanted.header,
         drop=wanted.drop,
+        keep=list(dict.fromkeys([*sides, *groups])),
         types=wanted.types,
         classes=wanted.classes,
     )
-    drawn = split(source, labels=wanted.labels, valid=wanted.valid, test=wanted.test, seed=wanted.seed)
-    # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
-    return prepare(source, drawn), {"data": source.fingerprint()}
 
 
-def net_maker(name: str, settings: dict[str, Any], shape: tuple[int, ...], classes: int, allow_code: bool) -> NetMaker:
-    """A function that builds a named net, from the zoo or from the user's own code."""
-    if name.startswith(CODE):
-        function = own_code(name, allow_code)
-        return lambda: checked_module(function(shape=shape, classes=classes, **settings), name)
-    make: NetMaker = lambda: students.make(name, shape=shape, classes=classes, settings=settings)  # noqa: E731
-    make()  # a wrong name or setting is told now, not after the teacher was trained
-    return make
+def divide(source: Source, wanted: Data) -> Split:
+    """Draw the splits; no group on two sides, the latest rows last, where the recipe says so."""
+    sides: dict[str, np.ndarray] = {}
+    for key, name in (("groups", wanted.group), ("order", wanted.order)):
+        if name is not None:
+            sides[key] = side_column(source, name, key)
+    return split(source, labels=wanted.labels, valid=wanted.valid, test=wanted.test, seed=wanted.seed, **sides)
 
 
-def own_student(student: Any) -> NetMaker:
-    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds anew."""
-    if isinstance(student, nn.Module):
-        return lambda: copy.deepcopy(student)
-    if callable(student):
-        return lambda: checked_module(student(), "student")
-    raise UsageError(f"student must be an nn.Module or a function that makes one, not {type(student).__name__}.")
+def side_column(source: Source, name: str, key: str) -> np.ndarray:
+    """The cells of a column by which rows are divided, kept beside the inputs or among them."""
+    if name in source.kept:
+        return source.kept[name]
+    if not isinstance(source.raw, np.ndarray) and name in source.raw.columns:
+        found: np.ndarray = source.raw[name].to_numpy()
+        return found
+    raise UsageError(
+        f"[data] {key.removesuffix('s')} = {name!r}: {source.name!r} has no such column. Name one of the file's."
+    )
 
 
-def own_code(name: str, allow: bool) -> Callable[..., Any]:
-    """Import ``python:package.module:function``.
-
-    Raises:
-        UsageError: without leave, or when it cannot be imported.
-    """
-    if not allow:
-        raise UsageError(f"{name!r} would run your own code. If you trust this recipe, add `--allow-code`.")
-    module, _, function = name.removeprefix(CODE).partition(":")
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"{name!r} cannot be imported ({error}). It must read python:package.module:function."
-        ) from error
+def contents(recipe: Recipe) -> dict[str, str]:
+    """Hashes of the files a recipe names beside the data: other contents are another run."""
+    found: dict[str, str] = {}
+    teachers = [recipe.teacher, *recipe.teacher.member]
+    named = [(f"teacher file {i}", t.file) for i, t in enumerate(teachers)]
+    named += [("student start", recipe.student.start), ("tokenizer", recipe.data.tokenizer)]
+    for what, path in named:
+        if path is not None and path.is_file():
+            found[what] = xxhash.xxh3_64_hexdigest(path.read_bytes())
+    for i, teacher in enumerate(teachers):
+        if teacher.hub is not None and Path(teacher.hub).is_dir():
+            digest = xxhash.xxh3_64()
+            for path in sorted(p for p in Path(teacher.hub).iterdir() if p.suffix in (".json", ".safetensors")):
+                digest.update(path.name.encode() + path.read_bytes())
+            found[f"teacher hub {i}"] = digest.hexdigest()
+        elif teacher.hub is not None:
+            found[f"teacher hub {i}"] = f"{teacher.hub}@{getattr(teacher, 'revision', None)}"
     return found
-
-
-def checked_module(made: Any, name: str) -> nn.Module:
-    """What a user's function returned, if it is a module."""
-    if not isinstance(made, nn.Module):
-        raise UsageError(f"{name} returned {type(made).__name__}; it must return an nn.Module.")
-    return made
 
 
 def make_methods(entries: Sequence[MethodEntry]) -> list[tuple[str, Method, float]]:
@@ -172,13 +190,14 @@ def make_methods(entries: Sequence[MethodEntry]) -> list[tuple[str, Method, floa
     return made
 
 
-def refuse_trees_with_features(recipe: Recipe) -> None:
-    """Trees have no hidden layers to match."""
-    from stillhouse.teachers import SKLEARN_NAMES
-
-    if recipe.teacher.name in SKLEARN_NAMES:
+def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
+    """Only nets have hidden layers to match."""
+    net = isinstance(teacher, nn.Module) or kind in ("net", "hub")
+    net = net or (kind == "file" and str(recipe.teacher.file).endswith(".safetensors"))
+    if not net:
+        who = type(teacher).__name__ if teacher is not None else recipe.teacher.name or kind
         raise UsageError(
-            f"The method asks for hidden layers of the teacher, and {recipe.teacher.name!r} has none. "
+            f"The method asks for hidden layers of the teacher, and {who!r} has none. "
             'Match its probabilities, for instance `[[method]] name = "hinton"`, or take a neural teacher.'
         )
 

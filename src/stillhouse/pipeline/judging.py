@@ -19,12 +19,14 @@ from stillhouse.pipeline.groups import read_groups
 from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.progress import stage
 from stillhouse.pipeline.run import Run, read_json
+from stillhouse.pipeline.students_made import size_of
 from stillhouse.pipeline.teaching import Teaching
 from stillhouse.pipeline.training import Arm, Trainer
 from stillhouse.recipe import Recipe, read
 
 TEST, VALID = "predictions.npz", "predictions_valid.npz"
 GALLERY_ROWS = 24
+SHOWN_TEXT = 2000  # characters of a text that the report shows
 
 
 class Judge:
@@ -41,18 +43,19 @@ class Judge:
             students = len(self.arms) * len(self.recipe.training.seeds)
             with self.run.timed("evaluate"), stage("evaluation on the test rows", students, "students") as advance:
                 if len(self.have.data.valid.targets):
-                    valid = self.predict(self.have.data.valid.inputs, "valid", lambda n: None)
+                    valid = self.predict("valid", lambda n: None)
                     valid.save(self.run.folder / VALID)
-                test = self.predict(self.have.data.test.inputs, "test", advance)
+                test = self.predict("test", advance)
                 test.save(self.run.folder / TEST)
                 self.ship(test)
         with self.run.timed("score"):
             return evaluate(self.run.folder)
 
-    def predict(self, inputs: Tensor, part: str, advance: Any) -> Predictions:
+    def predict(self, part: str, advance: Any) -> Predictions:
         """Log-probabilities of every net on one split."""
+        inputs = getattr(self.have.data, part).inputs
         rows = getattr(self.have.data.split, part)
-        log_probs: dict[str, dict[str, np.ndarray]] = {t.arm: {"-": t.log_probs(inputs)} for t in self.teachings}
+        log_probs: dict[str, dict[str, np.ndarray]] = {t.arm: {"-": t.log_probs(part)} for t in self.teachings}
         for arm in self.arms:
             log_probs[arm.name] = {}
             for seed in self.recipe.training.seeds:
@@ -68,7 +71,7 @@ class Judge:
         student = self.trainer.trained(arm, seed)
         data = self.have.data
         parts = self.trainer.parts(arm)
-        card = self.have.student_card | ({"parts": parts} if parts else {})
+        card = self.have.students.built_card() | ({"parts": parts} if parts else {})
         shipped = Deployed(student, data.encoder, data.source.classes, card)
         shipped.save(self.run.folder / FOLDER)
         teacher = test.log_probs["teacher"]["-"]
@@ -76,6 +79,8 @@ class Judge:
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
         write_npz(self.run.folder / "gallery.npz", gallery(data.source, test.rows[most]))
         costs = self.costs(student)
+        if self.have.students.told:
+            self.run.note(student=self.have.students.told)
         digest = xxhash.xxh3_64_hexdigest((self.run.folder / FOLDER / WEIGHTS).read_bytes())
         hashes = {"data": self.run.record["parts"]["data"], "student": digest}
         self.run.note(hashes=hashes | {t.arm: t.teacher.fingerprint() for t in self.teachings})
@@ -88,6 +93,7 @@ class Judge:
             measure_costs({"teacher": main.module, "student": student}, self.have.data.test.inputs[:64])
         )
         costs["teacher"]["parameters"] = main.teacher.parameters
+        costs["student"]["parameters"] = size_of(student)
         answers = len(self.have.data.train.targets) * self.have.views.count
         return costs | {"teacher_calls": answers, "seconds": self.run.record["seconds"]}
 
@@ -126,6 +132,9 @@ def predict_net(net: nn.Module, inputs: Tensor) -> np.ndarray:
 def gallery(source: Source, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Raw rows for the report's eye: pixels of images, text of table cells."""
     raw = source.take(rows)
+    if source.kind == "text":
+        texts: np.ndarray = np.array([str(text)[:SHOWN_TEXT] for text in np.asarray(raw)], dtype=np.str_)
+        return {"rows": rows, "inputs": texts}
     if isinstance(raw, np.ndarray):
         return {"rows": rows, "inputs": raw}
     columns: np.ndarray = np.array([str(c) for c in raw.columns])

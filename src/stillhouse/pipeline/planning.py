@@ -24,7 +24,8 @@ from stillhouse.pipeline.training import Trainer
 from stillhouse.pipeline.workers import default_workers
 from stillhouse.recipe import Recipe
 from stillhouse.store import Dense, Sampled, TopK, gradient_error
-from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher, check_teacher, make_codec
+from stillhouse.teachers import ModuleTeacher, check_teacher, make_codec
+from stillhouse.types import Teacher
 
 PROBE = 256  # rows of the probe batch
 MASS = 0.999  # of each row's classes, for the top-k codec that is proposed
@@ -84,26 +85,32 @@ def _told(recipe: Recipe, have: Ingredients, trainer: Trainer, arms: int, scratc
 
 def _teacher(teaching: Teaching) -> dict[str, Any]:
     """Who teaches, how large it is, and how long one row takes it."""
-    if teaching.name in SKLEARN_NAMES and not teaching.handed_over:
+    if teaching.fitted_here or teaching.members or teaching.kind == "service":
         return {"arm": teaching.arm, "name": teaching.name, "ready": False, "parameters": None, "seconds_a_row": None}
-    asked = _net_teacher(teaching)
-    inputs = teaching.have.data.train.inputs[:PROBE]
-    check_teacher(asked, inputs)
+    asked = _probed(teaching)
+    inputs, raw = _probe(teaching)
+    check_teacher(asked, inputs, raw)
     begun = time.perf_counter()
-    check_teacher(asked, inputs)  # asks twice
+    check_teacher(asked, inputs, raw)  # asks twice
     taken = (time.perf_counter() - begun) / (2 * len(inputs))
     return {
         "arm": teaching.arm,
-        "name": type(asked.module).__name__ if teaching.have.teacher is not None else teaching.name,
+        "name": type(teaching.given).__name__ if teaching.given is not None else teaching.name,
         "ready": not teaching.trains_net,
         "parameters": asked.parameters,
         "seconds_a_row": taken,
     }
 
 
-def _net_teacher(teaching: Teaching) -> ModuleTeacher:
-    """The net, trained or not."""
-    if not teaching.trains_net and isinstance(teaching.teacher, ModuleTeacher):
+def _probe(teaching: Teaching) -> tuple[Tensor, Any]:
+    """A few training rows, encoded and as they were read."""
+    data = teaching.have.data
+    return data.train.inputs[:PROBE], data.source.take(data.split.train[:PROBE])
+
+
+def _probed(teaching: Teaching) -> Teacher:
+    """The teacher, a net trained or not."""
+    if not teaching.trains_net:
         return teaching.teacher
     precision = teaching.recipe.store.teacher_precision
     return ModuleTeacher(teaching.net(), teaching.have.classes, teaching.layers, precision)
@@ -111,7 +118,7 @@ def _net_teacher(teaching: Teaching) -> ModuleTeacher:
 
 def _store(recipe: Recipe, have: Ingredients, teaching: Teaching, answers: int, stores: int) -> dict[str, Any]:
     """Bytes of the recipe's codec and of others, and what each does to the gradient of a student at the start."""
-    ready = not teaching.trains_net and (teaching.handed_over or teaching.name not in SKLEARN_NAMES)
+    ready = not (teaching.trains_net or teaching.fitted_here or teaching.members or teaching.kind == "service")
     logits = _probe_logits(teaching) / softening(have.make_methods()) if ready else None
     chosen = make_codec(recipe.store.codec, recipe.store.dtype)
     features = _feature_bytes(teaching, recipe.store.dtype)
@@ -133,8 +140,7 @@ def _store(recipe: Recipe, have: Ingredients, teaching: Teaching, answers: int, 
 
 
 def _probe_logits(teaching: Teaching) -> np.ndarray:
-    inputs = teaching.have.data.train.inputs[:PROBE]
-    logits: np.ndarray = check_teacher(_net_teacher(teaching), inputs).logits.numpy()
+    logits: np.ndarray = check_teacher(_probed(teaching), *_probe(teaching)).logits.numpy()
     return logits
 
 
@@ -149,7 +155,7 @@ def _feature_bytes(teaching: Teaching, dtype: str) -> int:
     """Bytes a row of the hidden layers that methods ask for."""
     if not teaching.layers:
         return 0
-    found = check_teacher(_net_teacher(teaching), teaching.have.data.train.inputs[:2]).features
+    found = check_teacher(_probed(teaching), teaching.have.data.train.inputs[:2]).features
     return sum(value[0].numel() for value in found.values()) * (4 if dtype == "float32" else 2)
 
 
@@ -163,16 +169,19 @@ def _seconds(
     scratch: Path,
 ) -> dict[str, float | None]:
     """Seconds of training, as if every worker had a core for itself."""
-    to_train = [(t.net(), t.budget) for t in teachings if t.trains_net] + [
+    to_train = [(one.net(), one.budget) for t in teachings for one in t.trainable] + [
         (link.fresh(), link.budget) for link in links
     ]
-    trees = any(t.name in SKLEARN_NAMES and not t.handed_over for t in teachings)
+    trees = any(one.fitted_here for t in teachings for one in (t.members or [t]))
     nets = [
         budget.steps * _step_seconds(net, have, budget, scratch / f"net{n}") for n, (net, budget) in enumerate(to_train)
     ]
-    student = _step_seconds(have.make_student(), have, trainer.budget, scratch / "student")
+    teachers = None if trees else sum(nets) / max(1, min(workers, len(nets)))
+    if have.fitted is not None:  # trees are fitted at once: there is no step to measure
+        return {"train teachers": teachers, "train students": None}
+    student = _step_seconds(have.students.make(), have, trainer.budget, scratch / "student")
     return {
-        "train teachers": None if trees else sum(nets) / max(1, min(workers, len(nets))),
+        "train teachers": teachers,
         "train students": fits * trainer.budget.steps * student / min(workers, fits),
     }
 

@@ -113,7 +113,7 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> Run:
     if not record.exists():
         if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
             raise UsageError(f"{folder} is not empty and not a run folder. Choose another [output] dir.")
-        write_atomic(folder / "recipe.toml", recipe.toml().encode())
+        write_atomic(folder / "recipe.toml", recipe.absolute().toml().encode())
         first = {"version": VERSION, "digest": recipe.digest(), "parts": parts, "command": command}
         write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
     run = Run(folder)
@@ -144,7 +144,7 @@ def differences(file: Path, recipe: Recipe, run: Run, parts: dict[str, str]) -> 
     """Say which settings differ between the folder's recipe and this one."""
     from stillhouse.recipe import read_table, read_table_text
 
-    old, new = flatten(read_table(file)), flatten(read_table_text(recipe.toml()))
+    old, new = flatten(read_table(file)), flatten(read_table_text(recipe.absolute().toml()))
     old["teacher, student or data from Python"], new["teacher, student or data from Python"] = (
         run.record["parts"],
         parts,

@@ -5,30 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import xxhash
 from torch import Tensor, nn
 
+from stillhouse import students
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.ingredients import CODE, Ingredients, budget_of, net_maker
+from stillhouse.pipeline.appointing import NET_FILE, appoint, hub_net, kind_of, ready
+from stillhouse.pipeline.code import CODE, checked_module, own_code
+from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.keeping import softening
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.workers import run_all
-from stillhouse.recipe import Recipe
+from stillhouse.recipe import Member, Recipe
 from stillhouse.store import Store
-from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher, fit_sklearn, label
+from stillhouse.teachers import SKLEARN_NAMES, EnsembleTeacher, ModuleTeacher, fit_sklearn, label
+from stillhouse.teachers.hub_cards import card_of
+from stillhouse.teachers.hub_nets import TokenNet
+from stillhouse.teachers.tuning import merged
 from stillhouse.types import Batch, Outputs, Teacher
 
 WEIGHTS = "model.safetensors"
+CHUNK = 1024  # rows a call
 
 
 class Teaching:
-    """A teacher arm.
+    """A teacher arm, or one member of it.
 
     Args:
         run: the run folder.
@@ -36,17 +44,49 @@ class Teaching:
         have: the run's ingredients.
         arm: "teacher" or "teacher_same".
         visible: int64 (N,) labels of the training rows, -1 where this teacher may not see them.
+        section: what the recipe says of it; None: [teacher].
+        given: what came from Python in its place.
+        folder: where it is kept; None: named as the arm.
     """
 
-    def __init__(self, run: Run, recipe: Recipe, have: Ingredients, arm: str, visible: Tensor) -> None:
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        have: Ingredients,
+        arm: str,
+        visible: Tensor,
+        section: Member | None = None,
+        given: Any = None,
+        folder: Path | None = None,
+    ) -> None:
         self.run, self.recipe, self.have, self.arm, self.visible = run, recipe, have, arm, visible
-        self.folder = run.folder / arm
+        self.section: Member = section or recipe.teacher
+        self.given = given if section is not None or arm != "teacher" else have.teacher
+        self.folder = folder or run.folder / arm
         self.layers = sorted({path for _, m, _ in have.make_methods() for path in m.teacher_layers})
+        if arm != "teacher":  # what came ready has seen other labels: this one is trained here, on the student's own
+            self.section = self.section.model_copy(update={"file": None})
+        self.kind = kind_of(self.section, self.given)
+        self.members = self.make_members()
+
+    def make_members(self) -> list[Teaching]:
+        """The teachers whose answers are joined, each a teacher of its own."""
+        if self.kind != "members":
+            return []
+        sections = self.recipe.teacher.member
+        pairs = [(self.section, one) for one in self.given] if self.given else [(one, None) for one in sections]
+        return [
+            Teaching(self.run, self.recipe, self.have, self.arm, self.visible, section, given, self.folder / str(i))
+            for i, (section, given) in enumerate(pairs)
+        ]
 
     @property
     def name(self) -> str:
         """The kind of model that teaches, by its name in the recipe."""
-        return self.recipe.teacher.name or default_teacher(self.have.data.train.inputs)
+        if self.kind in ("net", "fitted here") and self.section.hub is None:
+            return self.section.name or default_teacher(self.have.data.train.inputs)
+        return self.section.hub or (self.section.file.name if self.section.file else self.kind)
 
     @property
     def labels_seen(self) -> int | None:
@@ -55,52 +95,126 @@ class Teaching:
 
     @property
     def handed_over(self) -> bool:
-        """Whether it came ready, from Python or from a file."""
-        return self.arm == "teacher" and (self.have.teacher is not None or self.recipe.teacher.file is not None)
+        """Whether it came ready, from Python, a file, a hub folder or a service."""
+        return all(m.handed_over for m in self.members) if self.members else ready(self.section, self.given)
 
     @property
     def trains_net(self) -> bool:
         """Whether a net is to be trained here, which an earlier, interrupted run has not finished."""
-        ready = self.handed_over or self.name in SKLEARN_NAMES
-        return not ready and not (self.folder / WEIGHTS).exists()
+        return any(m.trains_net for m in self.members) or (
+            self.kind == "net" and not self.fitted_here and not (self.folder / WEIGHTS).exists()
+        )
+
+    @property
+    def fitted_here(self) -> bool:
+        """Whether it is a model of scikit-learn that is fitted in this run."""
+        return self.kind in ("net", "fitted here") and self.name in SKLEARN_NAMES
+
+    @property
+    def trainable(self) -> list[Teaching]:
+        """Itself, or its members, where a net is still to be trained."""
+        return [m for m in self.members if m.trains_net] if self.members else [self] if self.trains_net else []
 
     @cached_property
     def budget(self) -> Budget:
         """What training a net here may spend."""
-        return budget_of(self.recipe.teacher.training, len(self.have.data.train.targets))
+        return budget_of(self.section.training, len(self.have.data.train.targets))
 
     @cached_property
     def teacher(self) -> Teacher:
         """The teacher: given, loaded, fitted now (trees), or trained before (nets)."""
-        section, classes = self.recipe.teacher, self.have.classes
-        if self.have.teacher is not None and self.arm == "teacher":
-            return ModuleTeacher(self.have.teacher, classes, self.layers, self.recipe.store.teacher_precision)
-        if self.name in SKLEARN_NAMES:
-            inputs, seed = self.have.data.train.inputs, self.recipe.data.seed
-            with self.run.timed("train teachers"), stage(f"{self.arm}: {self.name}", 1, "fit") as advance:
-                fitted = fit_sklearn(
-                    self.name, section.settings, inputs, self.visible, classes=classes, folds=section.folds, seed=seed
-                )
-                advance(1)
-            return fitted
-        file = section.file if section.file is not None and self.arm == "teacher" else self.folder / WEIGHTS
-        return ModuleTeacher(self.load_file(file), classes, self.layers, self.recipe.store.teacher_precision)
+        classes, precision = self.have.classes, self.recipe.store.teacher_precision
+        if self.members:
+            return EnsembleTeacher(
+                [m.teacher for m in self.members],
+                self.recipe.teacher.combine,
+                labels=self.visible,
+                labelled_views=self.have.views.labelled,
+            )
+        if self.fitted_here:
+            return self.fit_trees()
+        weights = self.section.file if self.kind == "file" else None
+        if ready(self.section, self.given) and (weights is None or weights.suffix != NET_FILE):
+            data = self.have.data
+            return appoint(
+                self.section,
+                self.given,
+                classes=data.source.classes,
+                decode=data.encoder.decode,
+                probe=data.source.take(data.split.train[:4]),
+                layers=self.layers,
+                precision=precision,
+                folder=self.run.folder,
+            )
+        return ModuleTeacher(self.load_file(weights or self.folder / WEIGHTS), classes, self.layers, precision)
+
+    def fit_trees(self) -> Teacher:
+        """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""
+        section, inputs, seed = self.section, self.have.data.train.inputs, self.recipe.data.seed
+        with self.run.timed("train teachers"), stage(f"{self.arm}: {self.name}", 1, "fit") as advance:
+            fitted = fit_sklearn(
+                self.name,
+                section.settings,
+                inputs,
+                self.visible,
+                classes=self.have.classes,
+                folds=section.folds,
+                seed=seed,
+            )
+            advance(1)
+        return fitted
 
     @property
     def module(self) -> nn.Module:
         """The teacher as a module from inputs to logits, for the cost table."""
         return self.teacher.module if isinstance(self.teacher, ModuleTeacher) else AsModule(self.teacher)
 
+    def origin(self) -> tuple[nn.Module, dict[str, Any]]:
+        """The net that a student is cut out of, trained if it is trained already, and its card.
+
+        Raises:
+            UsageError: this teacher is no net.
+        """
+        if self.kind == "net" and not self.fitted_here:
+            net = self.net() if self.trains_net else self.module
+        elif isinstance(self.teacher, ModuleTeacher):
+            net = self.module
+        else:
+            raise UsageError("[student.derive] needs a teacher that is a net: a zoo name, a module, or [teacher] hub.")
+        return merged(net), self.card(net)
+
+    def card(self, net: nn.Module) -> dict[str, Any]:
+        """How to build the teacher's net again; empty for the user's own."""
+        if isinstance(merged(net), TokenNet):
+            return {"hub": card_of(merged(net))}
+        if self.given is not None or self.name.startswith(CODE):
+            return {}
+        shape = list(self.have.data.train.inputs.shape[1:])
+        return {"name": self.name, "settings": self.settings(), "shape": shape}
+
+    def settings(self) -> dict[str, Any]:
+        """Of the zoo's net; the vocabulary is the data's."""
+        settings: dict[str, Any] = dict(self.section.settings)
+        vocabulary = getattr(self.have.data.encoder, "vocabulary", None)
+        if vocabulary is not None and "vocabulary" in students.defaults(self.name):
+            settings.setdefault("vocabulary", vocabulary)
+        return settings
+
     def net(self) -> nn.Module:
         """A fresh net of the recipe's kind."""
-        shape, settings = tuple(self.have.data.train.inputs.shape[1:]), self.recipe.teacher.settings
-        return net_maker(self.name, settings, shape, self.have.classes, allow_code=self.name.startswith(CODE))()
+        if self.section.hub is not None:
+            return hub_net(self.section, self.have.data.source.classes, self.recipe.data.seed)
+        shape = tuple(self.have.data.train.inputs.shape[1:])
+        if self.name.startswith(CODE):
+            made = own_code(self.name, True)(shape=shape, classes=self.have.classes, **self.section.settings)
+            return checked_module(made, self.name)
+        return students.make(self.name, shape=shape, classes=self.have.classes, settings=self.settings())
 
     def load_file(self, file: Path) -> nn.Module:
         """A ready teacher's weights."""
         if not file.exists():
             raise UsageError(f"[teacher] file = {str(file)!r} does not exist. Give the path of a .safetensors file.")
-        net = self.net()
+        net = merged(self.net())
         try:
             net.load_state_dict(read_weights(file)[0])
         except RuntimeError as error:
@@ -116,18 +230,18 @@ class Teaching:
         data, seen = self.have.data, torch.nonzero(self.visible >= 0).flatten()
         batch_size, views = self.budget.batch_size, self.have.views
         trained = fit(
-            Step(self.net(), label_smoothing=self.recipe.teacher.training.label_smoothing),
+            Step(self.net(), label_smoothing=self.section.training.label_smoothing),
             Rows(data.train.inputs, self.visible),
             Stream(seen, batch_size=batch_size, seed=self.recipe.data.seed, views=views.labelled),
             views,
             self.budget,
             folder=self.folder,
-            identity=f"{self.run.record['digest']}/{self.arm}",
+            identity=f"{self.run.record['digest']}/{self.folder.relative_to(self.run.folder)}",
             valid=data.valid,
             tags={"arm": self.arm, "seed": "-"},
             advance=advance,
         )
-        write_weights(self.folder / WEIGHTS, tensor_state(trained))
+        write_weights(self.folder / WEIGHTS, tensor_state(merged(trained)))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def ask(self, advance: Advance) -> Store:
@@ -135,14 +249,26 @@ class Teaching:
         folder = self.run.folder / self.arm.replace("teacher", "store")
         return ask_all(self.teacher, self.have, self.recipe, self.layers, folder, advance)
 
-    def log_probs(self, inputs: Tensor) -> np.ndarray:
-        """Normalised log-probabilities float32 (N, C) of rows outside the training split."""
-        unknown = torch.full((len(inputs),), -1)
-        parts = [
-            torch.log_softmax(self.teacher.outputs(Batch(i, r, r, torch.zeros_like(r))).logits.double(), -1).float()
-            for i, r in zip(torch.split(inputs, 1024), torch.split(unknown, 1024), strict=True)
-        ]
-        return torch.cat(parts).numpy()
+    def log_probs(self, part: str) -> np.ndarray:
+        """Normalised log-probabilities float32 (N, C) of the rows of "valid" or "test"."""
+        inputs, raw = getattr(self.have.data, part).inputs, self.have.raw(part)
+        return answers_of(self.teacher, inputs, torch.full((len(inputs),), -1), raw)
+
+
+def answers_of(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> np.ndarray:
+    """Normalised log-probabilities float32 (N, C) of encoded rows, their ids, and the same rows as they were read."""
+    parts = []
+    for start in range(0, len(rows), CHUNK):
+        some = slice(start, start + CHUNK)
+        ids = rows[some]
+        batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=part_of(raw, some))
+        parts.append(torch.log_softmax(teacher.outputs(batch).logits.double(), -1).float())
+    return torch.cat(parts).numpy() if parts else np.empty((0, teacher.classes), np.float32)
+
+
+def part_of(raw: Any, rows: slice) -> Any:
+    """Some rows of an array or a frame."""
+    return raw[rows] if isinstance(raw, np.ndarray) else raw.iloc[rows]
 
 
 def ask_all(
@@ -168,12 +294,13 @@ def ask_all(
         block_rows=keeps.block_rows,
         row_hashes=data.source.row_hashes(data.split.train),
         advance=advance,
+        raw=lambda rows: data.source.take(data.split.train[rows]),
     )
 
 
 def teach_all(run: Run, teachings: Sequence[Teaching], workers: int) -> dict[str, Store]:
     """Train the teachers that need it, side by side, and ask each about every row and view; returns the stores."""
-    to_train = [t for t in teachings if t.trains_net]
+    to_train = [one for t in teachings for one in t.trainable]
     if to_train:
         total = sum(t.budget.steps for t in to_train)
         with run.timed("train teachers"), stage(f"training {len(to_train)} teacher(s)", total, "steps") as advance:
@@ -202,7 +329,9 @@ class AsModule(nn.Module):
 
 
 def default_teacher(inputs: Tensor) -> str:
-    """A convolutional net for images, boosted trees for the rest."""
+    """A convolutional net for images, a transformer for texts, boosted trees for the rest."""
+    if not inputs.is_floating_point():
+        return "transformer_tiny"
     return "cnn_large" if inputs.ndim == 4 else "hist_gradient_boosting"
 
 

@@ -9,19 +9,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stillhouse import students
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, LOG, Step, describe, fit, read_log, read_weights, tensor_state, write_weights
+from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.chain import Link, logs_of, make_chain, teach_links
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.matching import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.students_made import soft_targets
 from stillhouse.pipeline.teaching import WEIGHTS, Teaching, only, teach_all
 from stillhouse.pipeline.workers import default_workers, run_all
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
 from stillhouse.teachers import StoredTeacher
+from stillhouse.types import Batch
 
 
 class Arm(NamedTuple):
@@ -32,6 +36,7 @@ class Arm(NamedTuple):
     targets: Tensor  # int64 (N,): labels it may see, -1 elsewhere
     teacher: str | None  # the teacher arm whose answers it matches
     smoothing: float | None = None  # of its labels, where it is not [training] label_smoothing
+    scratch: bool = False  # begun at random, where the student has given or derived weights
 
 
 def make_arms(recipe: Recipe, have: Ingredients, *, same_teacher: bool) -> list[Arm]:
@@ -47,6 +52,14 @@ def make_arms(recipe: Recipe, have: Ingredients, *, same_teacher: bool) -> list[
         arms.append(Arm("all_labels", with_label, known, None))
     if same_teacher:
         arms.append(Arm("distilled_same", everything, seen, "teacher_same"))
+    if recipe.controls.from_scratch:
+        if not have.students.pretrained:
+            raise UsageError(
+                "[controls] from_scratch compares with a student that begins at random, and this one does already. "
+                "Take it out, or give the student weights: [student] start or derive."
+            )
+        arms.append(Arm("scratch", labelled, seen, None, scratch=True))
+        arms.append(Arm("distilled_scratch", everything, seen, "teacher", scratch=True))
     return arms
 
 
@@ -85,6 +98,10 @@ class Trainer:
         """One student."""
         folder = self.run.fit_folder(arm.name, seed)
         answers = StoredTeacher(store) if store is not None else None
+        if self.have.fitted is not None:
+            write_weights(folder / WEIGHTS, tensor_state(self.fit_soft(self.have.fitted, arm, seed, answers)))
+            advance(self.budget.steps)
+            return
         step = self.step(arm, seed, answers)
         views = self.have.views
         shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
@@ -105,10 +122,30 @@ class Trainer:
         write_weights(folder / WEIGHTS, tensor_state(trained))
         (folder / CHECKPOINT).unlink(missing_ok=True)
 
+    def fit_soft(self, name: str, arm: Arm, seed: int, answers: StoredTeacher | None) -> nn.Module:
+        """A student that is fitted at once: every row and view that the arm may see, with what it is to say of them."""
+        views, data, training = self.have.views, self.have.data, self.recipe.training
+        weight = sum(w for _, _, w in self.have.make_methods())
+        inputs, targets = [], []
+        for number in range(views.count if answers else views.labelled):
+            rows = arm.eligible
+            view = torch.full_like(rows, number)
+            inputs.append(views.apply(data.train.inputs[rows], rows, view))
+            labels = views.targets(arm.targets[rows], view)
+            said = answers.log_probs(Batch(inputs[-1], labels, rows, view)) if answers else None
+            targets.append(soft_targets(labels, said, training.label_weight, weight, self.have.classes))
+        return students.fit_soft(
+            name,
+            inputs=torch.cat(inputs),
+            targets=torch.cat(targets),
+            weights=None,
+            settings=self.have.students.card["settings"],
+            seed=seed,
+        )
+
     def step(self, arm: Arm, seed: int, answers: StoredTeacher | None) -> Step:
         """The student as its seed initialises it, the same in every arm, and the arm's methods."""
-        torch.manual_seed(seed)
-        student = self.have.make_student()
+        student = self.begun(arm, seed)
         training = self.recipe.training
         if arm.teacher is None or answers is None:
             smoothing = training.label_smoothing if arm.smoothing is None else arm.smoothing
@@ -120,9 +157,14 @@ class Trainer:
         torch.manual_seed(seed)  # adapters drew random numbers: dropout must be paired between the arms too
         return step
 
+    def begun(self, arm: Arm, seed: int) -> nn.Module:
+        """A student before its training; what is drawn follows the seed."""
+        torch.manual_seed(seed)
+        return self.have.students.scratch() if arm.scratch else self.have.students.make()
+
     def trained(self, arm: Arm, seed: int) -> nn.Module:
         """A finished student, loaded, in eval mode."""
-        student, parts = self.have.make_student(), self.parts(arm)
+        student, parts = self.have.students.make(), self.parts(arm)
         student = with_parts(student, parts) if parts else student
         student.load_state_dict(read_weights(self.run.fit_folder(arm.name, seed) / WEIGHTS)[0])
         return student.eval()

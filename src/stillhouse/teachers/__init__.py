@@ -1,5 +1,6 @@
 """Who teaches: modules, scikit-learn models, and stores of earlier answers, all behind one question."""
 
+from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.label import check_teacher, label
 from stillhouse.teachers.module import ModuleTeacher, spec_of
 from stillhouse.teachers.sklearn import NAMES as SKLEARN_NAMES
@@ -8,6 +9,7 @@ from stillhouse.teachers.stored import StoredTeacher, make_codec
 
 __all__ = [
     "SKLEARN_NAMES",
+    "EnsembleTeacher",
     "ModuleTeacher",
     "SklearnTeacher",
     "StoredTeacher",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ def label(
     library: bool = False,
     row_hashes: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda rows: None,
+    raw: Callable[[np.ndarray], Any] | None = None,
 ) -> Store:
     """Fill a store with the teacher's answers to every row and view; what is already there is not asked again.
 
@@ -54,6 +56,8 @@ def label(
         library: ``folder`` holds the stores of many runs, each under the digest of its key.
         row_hashes: uint64 (N,), content of each row, so that changed rows alone are asked again.
         advance: told how many rows were answered.
+        raw: from row numbers to those rows as they were read, for teachers that take no tensors; views of them are
+            decoded from the encoded ones.
 
     Returns:
         The store; where it was complete before, nothing is written, so its folder may be read-only.
@@ -80,7 +84,7 @@ def label(
         there = Store.open(place)
         if there.complete and there.key == whole and (there.rows, there.views) == (len(inputs), views.count):
             return there
-    probe = check_teacher(teacher, inputs[:8])
+    probe = check_teacher(teacher, inputs[:8], None if raw is None else raw(np.arange(min(8, len(inputs)))))
     refuse_coarse(teacher, inputs[:COARSE_ROWS])
     shapes = {path: tuple(value.shape[1:]) for path, value in probe.features.items()}
     with Writer(
@@ -94,7 +98,7 @@ def label(
         reuse=None if row_hashes is None else earlier(folder, place, whole),
         wait=WAIT if library else 0.0,
     ) as writer:
-        fill(writer, Asker(teacher, inputs, views, kept, temperature), block_rows, advance)
+        fill(writer, Asker(teacher, inputs, views, kept, temperature, raw), block_rows, advance)
     return Store.open(place, whole)
 
 
@@ -131,23 +135,27 @@ class Asker:
         views: of each row.
         codec: what is kept of the logits.
         temperature: softens them first.
+        raw: from row numbers to the rows as they were read.
     """
 
-    def __init__(self, teacher: Teacher, inputs: Tensor, views: Views, codec: Codec, temperature: float) -> None:
-        self.teacher, self.inputs, self.views, self.codec, self.temperature = (
-            teacher,
-            inputs,
-            views,
-            codec,
-            temperature,
-        )
+    def __init__(
+        self,
+        teacher: Teacher,
+        inputs: Tensor,
+        views: Views,
+        codec: Codec,
+        temperature: float,
+        raw: Callable[[np.ndarray], Any] | None = None,
+    ) -> None:
+        self.teacher, self.inputs, self.views = teacher, inputs, views
+        self.codec, self.temperature = codec, temperature
+        self.raw = raw or (lambda rows: None)
 
     def first(self, count: int) -> Tensor:
         """Logits of the first rows as they are."""
         rows = torch.arange(count)
-        return self.teacher.outputs(
-            Batch(self.inputs[:count], torch.full_like(rows, -1), rows, torch.zeros_like(rows))
-        ).logits
+        zeros, raw = torch.zeros_like(rows), self.raw(rows.numpy())
+        return self.teacher.outputs(Batch(self.inputs[:count], zeros - 1, rows, zeros, raw=raw)).logits
 
     def __call__(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The answers to some rows in all their views: arrays (rows, views, ...).
@@ -160,7 +168,8 @@ class Asker:
         for number in range(self.views.count):
             view = torch.full_like(chosen, number)
             inputs = self.views.apply(self.inputs[chosen], chosen, view)
-            outputs = self.teacher.outputs(Batch(inputs, torch.full_like(chosen, -1), chosen, view))
+            raw = self.raw(rows) if number == 0 else None
+            outputs = self.teacher.outputs(Batch(inputs, torch.full_like(chosen, -1), chosen, view, raw=raw))
             found = {FEATURE + path: value.float().numpy() for path, value in outputs.features.items()}
             for name, array in ({LOGITS: outputs.logits.float().numpy()} | found).items():
                 refuse_nan(name, array, rows, number)
@@ -191,14 +200,14 @@ def refuse_nan(name: str, answers: np.ndarray, rows: np.ndarray, view: int) -> N
         )
 
 
-def check_teacher(teacher: Teacher, inputs: Tensor) -> Outputs:
+def check_teacher(teacher: Teacher, inputs: Tensor, raw: Any = None) -> Outputs:
     """Ask a few rows twice: the right number of classes, and the same answer both times.
 
     Raises:
         RejectedError: says which of these fails.
     """
     rows = torch.arange(len(inputs))
-    batch = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
+    batch = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows), raw=raw)
     first, second = teacher.outputs(batch), teacher.outputs(batch)
     if first.logits.shape != (len(inputs), teacher.classes):
         raise RejectedError(

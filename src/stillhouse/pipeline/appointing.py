@@ -1,0 +1,173 @@
+"""Who teaches: a teacher that comes ready, from Python, a file, a hub folder or a service."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import xxhash
+from torch import nn
+
+from stillhouse.data import TextOptions
+from stillhouse.errors import UsageError
+from stillhouse.recipe import Data, Endpoint, Member, TeacherSection
+from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher
+from stillhouse.types import Teacher
+
+NET_FILE = ".safetensors"
+JOURNAL = "journal.jsonl"  # what a service has answered, in the run folder
+Kind = Literal["object", "members", "service", "hub", "file", "fitted here", "net"]
+
+
+def kind_of(section: Member, given: Any = None) -> Kind:
+    """How this teacher comes about.
+
+    Raises:
+        UsageError: two ways at once.
+    """
+    if given is not None:
+        return "members" if isinstance(given, list | tuple) else "object"
+    ways: dict[Kind, bool] = {"hub": section.hub is not None}
+    if isinstance(section, TeacherSection):
+        ways |= {"members": bool(section.member), "service": section.endpoint.url is not None}
+    ways["file"] = section.file is not None
+    chosen = [way for way, taken in ways.items() if taken]
+    if len(chosen) > 1:
+        raise UsageError(f"[teacher] names {' and '.join(chosen)} at once. Keep one of them.")
+    if chosen == ["hub"] and section.tune != "none":
+        return "net"
+    if chosen:
+        return chosen[0]
+    return "fitted here" if section.name in SKLEARN_NAMES else "net"
+
+
+def ready(section: Member, given: Any) -> bool:
+    """Whether it comes with what it knows, so that nothing of it is trained here."""
+    return kind_of(section, given) in ("object", "service", "hub", "file")
+
+
+def appoint(
+    section: Member,
+    given: Any,
+    *,
+    classes: Sequence[str],
+    decode: Callable[[Any], Any],
+    probe: Any,
+    layers: Sequence[str],
+    precision: Literal["32-true", "bf16-mixed"],
+    folder: Path,
+) -> Teacher:
+    """A ready teacher.
+
+    Args:
+        section: of the recipe.
+        given: from Python, or None.
+        classes: names, in order.
+        decode: from encoded inputs to raw rows.
+        probe: a few raw rows, whose answers tell one function from another.
+        layers: tap paths, of nets.
+        precision: of nets.
+        folder: of the run, for what a service has answered.
+
+    Raises:
+        UsageError, RejectedError: as the teachers themselves.
+    """
+    kind = kind_of(section, given)
+    if kind == "object":
+        return from_python(given, classes, decode, probe, layers, precision)
+    if kind == "hub":
+        return ModuleTeacher(hub_net(section, classes), len(classes), layers, precision)
+    if kind == "service":
+        return service(cast(TeacherSection, section).endpoint, classes, decode, folder)
+    from stillhouse.teachers.fitted import load_fitted
+
+    return load_fitted(cast(Path, section.file), classes, decode=decode)
+
+
+def from_python(
+    given: Any,
+    classes: Sequence[str],
+    decode: Callable[[Any], Any],
+    probe: Any,
+    layers: Sequence[str],
+    precision: Literal["32-true", "bf16-mixed"],
+) -> Teacher:
+    """A module, a teacher of the protocol, a fitted model or a function."""
+    if isinstance(given, nn.Module):
+        return ModuleTeacher(given, len(classes), layers, precision)
+    if callable(getattr(given, "outputs", None)) and callable(getattr(given, "fingerprint", None)):
+        return cast(Teacher, given)
+    from stillhouse.teachers.objects import from_object
+
+    return from_object(given, classes, decode=decode, probe=probe)
+
+
+def hub_net(section: Member, classes: Sequence[str], seed: int = 0) -> nn.Module:
+    """A hub model as a net from token ids to logits; with a fresh head where it is to be tuned."""
+    from stillhouse.teachers.hub import open_hub
+    from stillhouse.teachers.hub_loading import hub_classifier
+    from stillhouse.teachers.tuning import prepare_tuning
+
+    found = open_hub(str(section.hub), revision=getattr(section, "revision", None))
+    if section.tune == "none":
+        if found.kind != "classifier":
+            raise UsageError(
+                f"The hub model {section.hub} has no classifier of its own. Let it learn the classes here: "
+                '`[teacher] tune = "full"` (or "probe", "lora").'
+            )
+        return hub_classifier(found, classes)
+    pooling: Literal["mean"] | None = "mean" if found.kind == "classifier" else None
+    return prepare_tuning(hub_classifier(found, classes, pooling=pooling, seed=seed), section.tune, head="head")
+
+
+def service(section: Endpoint, classes: Sequence[str], decode: Callable[[Any], Any], folder: Path) -> Teacher:
+    """A service that classifies texts; its answers lie in the run folder."""
+    from stillhouse.teachers.endpoint import EndpointTeacher
+
+    return EndpointTeacher(
+        str(section.url),
+        section.model,
+        classes,
+        journal=folder / JOURNAL,
+        api_key_env=section.api_key_env or None,
+        concurrency=section.concurrency,
+        samples=section.samples,
+        max_calls=section.max_calls,
+        max_cost=section.max_cost,
+        price_in=section.price_in or None,
+        price_out=section.price_out or None,
+        decode=decode,
+    )
+
+
+def text_options(data: Data, teacher: TeacherSection) -> TextOptions | None:
+    """How texts are cut: by a given tokenizer, by that of a hub teacher, or by one trained on them."""
+    if data.text is None:
+        return None
+    if data.tokenizer is not None:
+        try:
+            return TextOptions(data.vocabulary, data.tokens, data.tokenizer.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"[data] tokenizer = {str(data.tokenizer)!r} cannot be read: {error}.") from None
+    hubs = [member for member in (teacher, *teacher.member) if member.hub is not None]
+    if not hubs:
+        return TextOptions(data.vocabulary, data.tokens, None)
+    from stillhouse.teachers.hub import open_hub
+
+    found = open_hub(str(hubs[0].hub), revision=teacher.revision)
+    return TextOptions(data.vocabulary, data.tokens, found.tokenizer_json)
+
+
+def identity(given: Any, classes: int) -> str:
+    """Fingerprint of what came from Python as a teacher, for the identity of the run."""
+    if isinstance(given, list | tuple):
+        return xxhash.xxh3_64_hexdigest(" ".join(identity(one, classes) for one in given).encode())
+    if isinstance(given, nn.Module):
+        return ModuleTeacher(copy.deepcopy(given), classes).fingerprint()
+    if callable(getattr(given, "fingerprint", None)):
+        return str(given.fingerprint())
+    from stillhouse.teachers.identity import identity_of
+
+    return identity_of(given)

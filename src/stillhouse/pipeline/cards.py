@@ -1,0 +1,31 @@
+"""Cards: how to build a net again without its weights; plain data, never code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from stillhouse import students
+
+
+def build(card: dict[str, Any], classes: int) -> nn.Module:
+    """Build the net of a card, its weights random.
+
+    Args:
+        card: ``{"name", "settings", "shape"}`` of the zoo, ``{"hub": ...}`` of a Hugging Face net, or
+            ``{"from": card, "derive": settings}`` of one cut out of another.
+        classes: number of logits.
+
+    Raises:
+        UsageError: the card names what does not exist here.
+    """
+    if "from" in card:
+        from stillhouse.students.derive import derive
+
+        return derive(build(card["from"], classes), **card["derive"]).module
+    if "hub" in card:
+        from stillhouse.teachers.hub_cards import from_card
+
+        return from_card(card["hub"], classes)
+    return students.make(card["name"], shape=tuple(card["shape"]), classes=classes, settings=card["settings"])

@@ -1,4 +1,4 @@
-"""Narrowed students: units that do nothing are the ones that go, everywhere at once, and sizes that do not fit are refused."""
+"""Narrowed students: units that do nothing go, everywhere at once, and sizes that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBES = pytest.mark.parametrize("with_probe", [False, True], ids=["by weights",
 
 
 def silence(layer: nn.Linear | nn.Conv2d, units: list[int]) -> None:
-    """Let a layer ignore some of its inputs: without the gradient, and with the least weights there can be."""
+    """Let a layer ignore some of its inputs."""
     with torch.no_grad():
         layer.weight[:, units] = 0.0
 
@@ -91,28 +91,9 @@ def test_an_encoder_loses_the_heads_and_units_that_nothing_reads(name: str, with
         silence(attention, [8 * head + i for head in heads.tolist() for i in range(8)])
         units = torch.randperm(64, generator=generator)[:32].tolist()
         silence(back, units)
-    make_small(teacher)
     made = derive(teacher, heads=2, feedforward=0.5, probe=ids if with_probe else None)
     torch.testing.assert_close(made.module(ids).logits, teacher(ids).logits, rtol=1e-4, atol=1e-5)
     assert any("no Hugging Face configuration" in note for note in made.notes)
-
-
-def make_small(net: nn.Module) -> None:
-    """Shrink the rows that make what a silenced layer ignores, as training with weight decay would."""
-    linear = [m for m in net.modules() if isinstance(m, nn.Linear)]
-    with torch.no_grad():
-        for reader in linear:
-            ignored = (reader.weight == 0).all(0)
-            for writer in linear:
-                if ignored.any() and writer.out_features == len(ignored) and writer is not reader:
-                    if len(ignored) == 64:
-                        index = linear.index(reader) - 1
-                        linear[index].weight[ignored] *= 1e-2
-                        break
-                    at = linear.index(reader)
-                    for projection in linear[at - 3 : at]:
-                        projection.weight[ignored] *= 1e-2
-                    break
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -151,6 +132,7 @@ def test_our_own_transformers_are_narrowed_too() -> None:
 
 def test_a_gate_scores_what_the_loss_loses_by_a_unit() -> None:
     # -log softmax(w * h)[y] has the derivative h . w . (p - onehot(y)) with regard to a gate on h.
+    torch.manual_seed(0)
     net = nn.Sequential(nn.Identity(), nn.Linear(3, 2, bias=False))
     x = torch.randn(40, 3)
     (score,) = gate_scores(net, [Group("x", 3, [Slot("1", "weight", 1, reads=True)])], x)
@@ -213,5 +195,5 @@ def test_a_forward_pass_that_depends_on_data_is_refused() -> None:
             y: Tensor = self.b(h if h.sum() > 0 else -h)
             return y
 
-    with pytest.raises(UsageError, match="torch.fx cannot follow"):
+    with pytest.raises(UsageError, match=r"torch\.fx cannot follow"):
         derive(Branching(), width=0.5)

@@ -22,6 +22,8 @@ SPECIAL = (
     "mask_token_id",
 )
 
+SIZES = ("vocab_size", "vocabulary")  # what configurations and modules call the number of ids
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -79,9 +81,11 @@ def cut_vocabulary(net: nn.Module, used: Tensor) -> Cut:
     cut(net, Group("vocabulary", rows, _slots(net, table.weight, rows)), kept)
     new = torch.full((rows,), -1)
     new[kept] = torch.arange(len(kept))
+    for holder in (*net.modules(), *configs(net)):
+        for name in SIZES:
+            if getattr(holder, name, None) == rows:
+                setattr(holder, name, len(kept))
     for config in configs(net):
-        if getattr(config, "vocab_size", None) == rows:
-            config.vocab_size = len(kept)
         for name in SPECIAL:
             if isinstance(old := getattr(config, name, None), int) and 0 <= old < rows:
                 setattr(config, name, int(new[old]))
@@ -106,8 +110,8 @@ def factorise(net: nn.Module, rank: int) -> str:
     if isinstance(table, nn.EmbeddingBag) or not 1 <= rank <= min(rows, width):
         raise UsageError(
             f"embedding_rank = {rank} does not factorise {path!r}, {type(table).__name__} of {rows} x {width}: "
-            f"the rank is 1 to {min(rows, width)}, and less than {rows * width / (rows + width):.0f} to save anything. Write "
-            f"embedding_rank = {max(1, min(rows, width) // 4)}."
+            f"the rank is 1 to {min(rows, width)}, and less than {rows * width / (rows + width):.0f} to save anything. "
+            f"Write embedding_rank = {max(1, min(rows, width) // 4)}."
         )
     left, sizes, right = torch.linalg.svd(table.weight.detach().double(), full_matrices=False)
     root = sizes[:rank].sqrt()

@@ -1,6 +1,6 @@
 """Tables in JSON lines, and folders that the Hugging Face ``datasets`` library saved.
 
-A saved folder is Arrow streams beside two files of JSON; pyarrow reads it whole, so that ``datasets`` need not be there.
+A saved folder is Arrow streams beside two files of JSON; pyarrow reads it whole, so ``datasets`` need not be there.
 """
 
 from __future__ import annotations

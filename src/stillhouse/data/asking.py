@@ -1,0 +1,134 @@
+"""Which rows to ask a costly teacher about, where it cannot be asked about all."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stillhouse.data.source import Ints
+from stillhouse.data.splitmix import shuffled
+from stillhouse.errors import UsageError, nearest
+
+How: TypeAlias = Literal["random", "uncertainty", "entropy", "coreset"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+_HOW: tuple[How, ...] = get_args(How)
+_ASKING = 21  # this choice's own stream
+
+
+def choose_rows(
+    how: How,
+    *,
+    count: int,
+    seed: int,
+    rows: int | None = None,
+    log_probs: ArrayLike | None = None,
+    embeddings: ArrayLike | None = None,
+    labelled: ArrayLike | None = None,
+) -> Ints:
+    """Choose rows, those that are asked first first: the choice of n rows begins with that of any fewer.
+
+    ``random`` draws them. ``uncertainty`` takes the rows on which a control is least sure: those with the least margin
+    between its two most probable classes (Scheffer, Decomain, Wrobel, "Active hidden Markov models for information
+    extraction", IDA 2001); ``entropy`` those with the greatest entropy. ``coreset`` is the greedy k-centre of Sener and
+    Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018: ever the row that is
+    farthest (Euclidean) from all that are chosen, begun from the labelled rows. Ties are broken by the seed.
+
+    Args:
+        how: one of the above.
+        count: rows to choose.
+        seed: of the draw and of ties.
+        rows: N; needed where neither of the next two says it.
+        log_probs: (N, C) of a control, such as the student trained on the labels alone; of uncertainty and entropy.
+        embeddings: (N, ...) a teacher's or encoded inputs; of coreset.
+        labelled: rows in 0 .. N - 1 that need no asking: they are not chosen, and coreset begins from them.
+
+    Returns:
+        int64 (count,), distinct; all that there are, where these are fewer.
+
+    Raises:
+        UsageError: no such way, a count below 0, or what the way needs is not given.
+    """
+    if how not in _HOW:
+        raise UsageError(f"There is no way {how!r} to choose rows.{nearest(how, _HOW)}")
+    table = _table(how, log_probs, embeddings)
+    total = len(table) if table is not None else rows
+    if total is None or count < 0:
+        raise UsageError(
+            f"choose_rows({how!r}, count={count}, rows={rows}): give the number of rows, and a count >= 0."
+        )
+    taken = np.unique(np.asarray([] if labelled is None else labelled, np.int64))
+    order = shuffled(total, seed, _ASKING)
+    free = order[~np.isin(order, taken)]
+    if table is None:
+        return free[:count]
+    if how == "coreset":
+        return k_centres(table, free, taken, min(count, len(free)))
+    sure = _margin(table) if how == "uncertainty" else -_entropy(table)
+    return free[np.argsort(sure[free], kind="stable")][:count]
+
+
+def k_centres(points: Floats, free: Ints, begun: Ints, count: int) -> Ints:
+    """Choose greedily the point farthest from all chosen ones; the first of ``free`` where none is chosen yet.
+
+    Its largest distance of a point to the nearest chosen one is at most twice the least that ``count`` points can reach.
+
+    Args:
+        points: (N, D).
+        free: points that may be chosen, in the order that breaks ties.
+        begun: points that are chosen already.
+        count: at most len(free).
+
+    Returns:
+        int64 (count,), in the order of choice.
+    """
+    chosen: list[int] = []
+    distance = np.full(len(free), np.inf)
+    for row in begun.tolist():
+        distance = np.minimum(distance, _squared(points[free], points[row]))
+    while len(chosen) < count:
+        place = int(distance.argmax())
+        chosen.append(int(free[place]))
+        distance = np.minimum(distance, _squared(points[free], points[free[place]]))
+        distance[place] = -1.0
+    return np.array(chosen, np.int64)
+
+
+def _squared(points: Floats, centre: Floats) -> Floats:
+    return np.asarray(((points - centre) ** 2).sum(1), np.float64)
+
+
+def _table(how: str, log_probs: ArrayLike | None, embeddings: ArrayLike | None) -> Floats | None:
+    if how == "random":
+        given: Any = log_probs if log_probs is not None else embeddings
+        return None if given is None else _floats(given, "rows")
+    wanted, name = (embeddings, "embeddings") if how == "coreset" else (log_probs, "log_probs")
+    if wanted is None:
+        raise UsageError(f"choose_rows({how!r}, ...) goes by `{name}`: give them, (N, ...) with a row for each row.")
+    table = _floats(wanted, name)
+    if how != "coreset" and table.shape[1] < 2:
+        raise UsageError(f"choose_rows({how!r}, ...): `log_probs` has {table.shape[1]} class. Give two or more.")
+    return table
+
+
+def _floats(values: ArrayLike, name: str) -> Floats:
+    table = np.asarray(values, np.float64)
+    table = table.reshape(len(table), -1) if table.ndim else table.reshape(1, 1)
+    if np.isnan(table).any():
+        raise UsageError(f"choose_rows: `{name}` holds NaN. Give finite numbers.")
+    return table
+
+
+def _margin(log_probs: Floats) -> Floats:
+    """Difference of the two greatest probabilities."""
+    two = np.sort(np.exp(log_probs), axis=1)[:, -2:]
+    return np.asarray(two[:, 1] - two[:, 0], np.float64)
+
+
+def _entropy(log_probs: Floats) -> Floats:
+    """Entropy in nats."""
+    probs = np.exp(log_probs)
+    return np.asarray(-(probs * np.where(probs > 0, log_probs, 0.0)).sum(1), np.float64)

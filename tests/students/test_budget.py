@@ -1,5 +1,6 @@
 """The budget: the largest member that fits, by figures that hold outside."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def counts(family: str) -> list[int]:
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_families_grow_and_no_step_is_wider_than_fourfold(family: str) -> None:
     sizes = counts(family)
-    assert all(small < large <= 4 * small for small, large in zip(sizes, sizes[1:], strict=False))
+    assert all(small < large <= 4 * small for small, large in pairwise(sizes))
 
 
 @pytest.mark.parametrize("family", ["cnn", "mlp", "gru"])

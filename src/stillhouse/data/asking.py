@@ -74,7 +74,8 @@ def choose_rows(
 def k_centres(points: Floats, free: Ints, begun: Ints, count: int) -> Ints:
     """Choose greedily the point farthest from all chosen ones; the first of ``free`` where none is chosen yet.
 
-    Its largest distance of a point to the nearest chosen one is at most twice the least that ``count`` points can reach.
+    The largest distance of a point to the nearest chosen one is at most twice the least that ``count`` points can reach
+    (Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985).
 
     Args:
         points: (N, D).
@@ -86,13 +87,13 @@ def k_centres(points: Floats, free: Ints, begun: Ints, count: int) -> Ints:
         int64 (count,), in the order of choice.
     """
     chosen: list[int] = []
-    distance = np.full(len(free), np.inf)
+    candidates, distance = points[free], np.full(len(free), np.inf)
     for row in begun.tolist():
-        distance = np.minimum(distance, _squared(points[free], points[row]))
+        distance = np.minimum(distance, _squared(candidates, points[row]))
     while len(chosen) < count:
         place = int(distance.argmax())
         chosen.append(int(free[place]))
-        distance = np.minimum(distance, _squared(points[free], points[free[place]]))
+        distance = np.minimum(distance, _squared(candidates, candidates[place]))
         distance[place] = -1.0
     return np.array(chosen, np.int64)
 

@@ -1,7 +1,7 @@
 """Rows whose very inputs stand in more than one part of a split.
 
-How many of them the test shares with the training rows, the teacher gate counts (``evaluation.teacher_gate.leakage``); which
-rows they are, in every pair of parts and whether their labels agree, is said here.
+How many of them there are, the teacher gate counts (``evaluation.teacher_gate.leakage``); which rows they are, and
+whether their labels agree, is said here.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def across(source: Source, split: Split) -> Duplicates:
 
 def _overlap(source: Source, hashes: np.ndarray[tuple[int], np.dtype[np.uint64]], a: Ints, b: Ints) -> Overlap:
     shared = a[np.isin(hashes[a], hashes[b])]
-    likes = {}
+    likes: dict[int, list[int]] = {}
     for row in b[np.isin(hashes[b], hashes[shared])].tolist():
         likes.setdefault(int(hashes[row]), []).append(row)
     labels = source.labels

@@ -57,8 +57,8 @@ def read_image_folder(
         classes: all class names in order; None: the subfolders, sorted.
 
     Returns:
-        a source of kind "image": uint8 (N, H, W) where all are grey, else (N, H, W, 3); ``kept["file"]`` holds the paths
-        in the folder.
+        a source of kind "image": uint8 (N, H, W) where all are grey, else (N, H, W, 3); ``kept["file"]`` holds the
+        paths in the folder.
 
     Raises:
         RejectedError: no folder, no images, a class without one, or files that are no images or too large; names them.
@@ -69,8 +69,8 @@ def read_image_folder(
     odd = sum(found != wanted for found in sizes)
     if odd:
         warnings.warn(
-            f"{folder}: {odd} of {len(files)} images are not {wanted[0]} x {wanted[1]} pixels (height x width) and were "
-            "resized to that; their proportions may have changed.",
+            f"{folder}: {odd} of {len(files)} images are not {wanted[0]} x {wanted[1]} pixels (height x width) and "
+            "were resized to that; their proportions may have changed.",
             stacklevel=2,
         )
     raw = _together(_each(files, folder, lambda image: _pixels(image, wanted)))
@@ -85,13 +85,14 @@ def _find(folder: Path, unlabelled: str) -> list[_File]:
     if not folder.is_dir():
         raise RejectedError(f"{folder} is no folder. Mend the path in [data] images.")
     names = {path.name for path in _folders(folder)} - {unlabelled}
-    parted = names & set(_TRAIN) and names & set(_TEST) and names <= {*_TRAIN, *_TEST, *_VALID}
+    parted = bool(names & {*_TRAIN} and names & {*_TEST}) and names <= {*_TRAIN, *_TEST, *_VALID}
     parts = sorted(names, key=lambda name: (name in _TEST, name in _VALID, name)) if parted else []
     files = [file for part in parts for file in _labelled(folder / part, unlabelled, test=part in _TEST)]
     files += _labelled(folder, unlabelled, test=False, passed=parts)
     if not files:
         raise RejectedError(
-            f"{folder} holds no images ({', '.join(SUFFIXES)}). Put the images of each class in a subfolder of its name."
+            f"{folder} holds no images ({', '.join(SUFFIXES)}). Put the images of each class in a subfolder of its "
+            "name."
         )
     return files
 
@@ -108,8 +109,8 @@ def _labelled(folder: Path, unlabelled: str, *, test: bool, passed: Sequence[str
         files += [_File(image, None if path.name == unlabelled else path.name, test) for image in found]
     if empty:
         raise RejectedError(
-            f"{folder}: the subfolders {', '.join(map(repr, empty[:5]))} hold no images ({', '.join(SUFFIXES)}). Fill or "
-            "remove them."
+            f"{folder}: the subfolders {', '.join(map(repr, empty[:5]))} hold no images ({', '.join(SUFFIXES)}). Fill "
+            "or remove them."
         )
     return files + [_File(image, None, test) for image in _images(folder.iterdir(), folder)]
 
@@ -143,8 +144,8 @@ def _each(files: list[_File], folder: Path, look: Callable[[Image.Image], Any]) 
     if broken:
         names = ", ".join(name for name, _ in broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
         raise RejectedError(
-            f"{folder}: {len(broken)} of {len(files)} files cannot be read as images: {names}. The first: {broken[0][1]}. "
-            "Mend or remove them."
+            f"{folder}: {len(broken)} of {len(files)} files cannot be read as images: {names}. The first: "
+            f"{broken[0][1]}. Mend or remove them."
         )
     return seen
 

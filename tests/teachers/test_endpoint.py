@@ -169,7 +169,7 @@ def test_after_kill_9_nothing_that_was_answered_is_asked_again(tmp_path: Path) -
     )
     with Server(plan={"text 3": [answer("B"), stick, answer("B")]}) as server:
         with subprocess.Popen([sys.executable, "-c", program, server.url, str(tmp_path / "answers.jsonl")]) as run:
-            assert stuck.wait(60)
+            assert stuck.wait(240)
             os.kill(run.pid, signal.SIGKILL)
         assert server.asked == {"text 0": 2, "text 1": 2, "text 2": 2, "text 3": 2}
         found = teacher_of(server, tmp_path, samples=2, concurrency=1).prefetch(texts)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.errors import DamagedError, UsageError
@@ -32,6 +32,7 @@ def scores(content: str, alternatives: dict[str, float], ids: tuple[str, ...] = 
     return parse(json.dumps(body).encode(), ids)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_text_stays_inside_of_its_one_line_whatever_it_is(text: str) -> None:
     question = Question("m", CLASSES)
@@ -44,6 +45,7 @@ def test_a_text_stays_inside_of_its_one_line_whatever_it_is(text: str) -> None:
     assert json.loads(middle) == json.loads(json.dumps(text))
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_request_is_plain_ascii_json_and_brings_the_whole_prompt(text: str) -> None:
     question = Question("m", CLASSES)
@@ -51,6 +53,7 @@ def test_a_request_is_plain_ascii_json_and_brings_the_whole_prompt(text: str) ->
     assert body["messages"] == [{"role": "user", "content": question.fill(text)}]
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_different_texts_have_different_keys(one: str, other: str) -> None:
     assert (key_of("d", one) == key_of("d", other)) == (one == other)
@@ -62,6 +65,7 @@ def test_class_names_are_quoted_as_well() -> None:
     assert 'B: "b {text}"' in filled.splitlines()
 
 
+@settings(deadline=None)
 @given(st.integers(2, 1500))
 def test_no_id_is_the_beginning_of_another(count: int) -> None:
     ids = label_ids(count)
@@ -97,6 +101,7 @@ def test_anything_else_is_malformed(content: str) -> None:
     assert read(content).kind == "malformed"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_words_become_a_label_but_those_that_hold_one_id(content: str) -> None:
     reply = read(content)
@@ -105,6 +110,7 @@ def test_no_words_become_a_label_but_those_that_hold_one_id(content: str) -> Non
         assert "".join(c for c in content if c.isalnum()) == IDS[reply.label]
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=60)
     | st.recursive(
@@ -121,6 +127,7 @@ def test_a_body_is_a_reply_or_malformed_and_nothing_else(body: bytes) -> None:
         assert parse(body, IDS).kind in ("label", "scored", "refused", "malformed")
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -135,6 +142,7 @@ def test_odd_log_probabilities_are_left_aside(log_probs: Any) -> None:
     assert read("B", logprobs=log_probs).kind == "label"
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.001, 1.0), min_size=3, max_size=3))
 def test_listed_probabilities_come_back_normalised(weights: list[float]) -> None:
     shares = np.array(weights) / sum(weights)
@@ -177,6 +185,7 @@ def test_an_id_of_several_tokens_is_a_draw_and_not_misread() -> None:
     assert parse(json.dumps(body).encode(), ids)[:2] == ("label", 12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.floats(0.0, 5.0))
 def test_draws_become_a_distribution_that_adds_up(labels: list[int], smoothing: float) -> None:
     settled = settle([Reply("label", n) for n in labels], len(labels), smoothing, 3)

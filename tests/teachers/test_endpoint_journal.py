@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.errors import DamagedError, StoppedError, UsageError
@@ -31,6 +30,7 @@ def opened(path: Path) -> Journal:
     return journal
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_can_be_written_on(data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
@@ -79,17 +79,23 @@ def test_a_file_that_was_deleted_meanwhile_is_begun_anew(tmp_path: Path) -> None
         assert journal.records("k") == []
 
 
+def write_many(path: Path, name: str) -> None:
+    journal = Journal(path)
+    for number in range(20):
+        with journal.session():
+            journal.append(f"{name}-{number}", name, {"content": "x" * 500})
+
+
 def test_processes_side_by_side_write_whole_lines(tmp_path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from stillhouse.teachers.journal import Journal\n"
-        "journal = Journal(Path(sys.argv[1]))\n"
-        "for n in range(30):\n"
-        "    with journal.session(): journal.append(f'{sys.argv[2]}-{n}', sys.argv[2], {'content': 'x' * 500})\n"
-    )
-    runs = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "a"), name]) for name in ("one", "two")]
-    assert [run.wait(120) for run in runs] == [0, 0]
+    fork = multiprocessing.get_context("fork")
+    runs = [fork.Process(target=write_many, args=(tmp_path / "a", name)) for name in ("one", "two")]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
     journal = opened(tmp_path / "a")
-    assert (len(journal.of("one")), len(journal.of("two"))) == (30, 30)
+    assert [run.exitcode for run in runs] == [0, 0]
+    assert (len(journal.of("one")), len(journal.of("two"))) == (20, 20)
 
 
 def test_a_full_disk_stops_and_leaves_no_half_line(tmp_path: Path) -> None:

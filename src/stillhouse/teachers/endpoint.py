@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,8 +212,7 @@ class EndpointTeacher:
         key = api_key(self.api_key_env, self.url)
         exchange = Exchange(self.url, key, self.timeout, self.concurrency)
         client = Client(exchange, self.question, Meter(self.ceilings, *self._paid()), self.patience, self._log_probs)
-        loop = asyncio.new_event_loop()
-        with ThreadPoolExecutor(1) as thread:
+        with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as thread:
             done = thread.submit(loop.run_until_complete, self._all(client, texts, advance))
             try:
                 done.result()
@@ -223,7 +222,6 @@ class EndpointTeacher:
                 raise
             finally:
                 self._log_probs = client.log_probs
-        loop.close()
 
     async def _all(self, client: Client, texts: Sequence[str], advance: Callable[[int], None]) -> None:
         rest = iter(texts)

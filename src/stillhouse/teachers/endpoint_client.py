@@ -141,7 +141,7 @@ class Client:
                 if received.outcome == "rejected" and asked and "logprob" in received.detail.lower():
                     self.log_probs = False  # the service knows none, and says so
                     continue
-                reply = self._read(received, last=malformed + 1 >= MALFORMED_TRIES)
+                reply = self._read(received, last=malformed + 1 >= min(MALFORMED_TRIES, self.patience.tries))
                 if reply is not None:
                     self._pay(reply, most, keep)
             if reply is not None and reply.kind != "lost":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,20 +55,18 @@ class Journal:
             DamagedError: a line that is not the last is not a record.
             UsageError: the place cannot be written.
         """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path.with_name(f"{self.path.name}.lock"))
-            with lock:
+        with ExitStack() as stack:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(self.path.with_name(f"{self.path.name}.lock")))
+                stack.callback(self._close)
                 self._open()
-                try:
-                    yield
-                finally:
-                    self._close()
-        except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
-            raise UsageError(
-                f"The journal {self.path} cannot be written ({error.strerror}). Choose another place for the answers "
-                "of the service, or change its permissions."
-            ) from error
+            except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
+                raise UsageError(
+                    f"The journal {self.path} cannot be written ({error.strerror}). Choose another place for the "
+                    "answers of the service, or change its permissions."
+                ) from error
+            yield
 
     def append(self, key: str, of: str, record: Record) -> None:
         """Add an answer; it is on the disk when this returns.

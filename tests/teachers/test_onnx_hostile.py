@@ -137,8 +137,8 @@ def test_a_file_that_kills_its_reader_kills_the_child_alone(tmp_path: Path) -> N
 
 
 def test_a_file_that_never_ends_is_stopped(tmp_path: Path) -> None:
-    with pytest.raises(RejectedError, match=r"took longer than 0\.5 seconds and was stopped"):
-        ask_child(program(tmp_path, "while True: pass"), tmp_path / "f.onnx", patience=0.5)
+    with pytest.raises(RejectedError, match="took longer than 1 seconds of computing and was stopped"):
+        ask_child(program(tmp_path, "while True: pass"), tmp_path / "f.onnx", patience=1)
 
 
 @pytest.mark.slow
@@ -152,5 +152,5 @@ def test_a_loop_without_end_in_a_graph_is_stopped(tmp_path: Path) -> None:
     yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
     place = write(tmp_path / "m.onnx", nodes, [value("x", FLOAT, None, 3)], [value("logits", FLOAT, None, 3)], yes)
     onnx.checker.check_model(place)
-    with pytest.raises(RejectedError, match="took longer than 20 seconds"):
+    with pytest.raises(RejectedError, match="took longer than 20 seconds of computing"):
         see(place, patience=20)

@@ -10,9 +10,12 @@ import sys
 
 import numpy as np
 
+SLOW = ("dask", "graphviz", "matplotlib", "pandas", "pyarrow", "sklearn")  # optional, and seconds to import
+
 
 def lightgbm(path: str) -> None:
     """Open LightGBM's text and ask about two rows."""
+    sys.modules.update(dict.fromkeys(SLOW))  # type: ignore[arg-type]  # None: such an import fails at once
     from lightgbm import Booster
 
     booster = Booster(model_file=path)
@@ -21,6 +24,7 @@ def lightgbm(path: str) -> None:
 
 def xgboost(path: str) -> None:
     """Open XGBoost's JSON or UBJSON and ask about two rows."""
+    sys.modules.update(dict.fromkeys(SLOW))  # type: ignore[arg-type]  # None: such an import fails at once
     from xgboost import Booster, DMatrix
 
     booster = Booster()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 
 from stillhouse.errors import RejectedError
 
-PATIENCE = 120.0  # seconds for the child; a file of gigabytes takes some
+PATIENCE = 120  # seconds of computing for the child; a file of gigabytes takes some
+WAIT = 1800.0  # seconds by the clock: on a busy machine the child computes little of the time
 
 
-def ask_child(program: Path, path: Path, *arguments: str, patience: float = PATIENCE) -> dict[str, Any]:
+def ask_child(program: Path, path: Path, *arguments: str, patience: int = PATIENCE) -> dict[str, Any]:
     """What a program of ours says about a file: its last line, JSON.
 
     The child may take as much memory as the machine has, and leaves no core file.
@@ -25,7 +27,7 @@ def ask_child(program: Path, path: Path, *arguments: str, patience: float = PATI
         program: a Python file that imports nothing of this package, which would cost it seconds.
         path: of the file to look at.
         arguments: for the program, before the path.
-        patience: seconds it may take.
+        patience: seconds of computing it may take.
 
     Raises:
         RejectedError: the child was killed by the file, did not come to an end, or refuses it (``{"refused": why}``).
@@ -33,15 +35,14 @@ def ask_child(program: Path, path: Path, *arguments: str, patience: float = PATI
     # -P: the program's folder holds a file onnx.py, which must not stand in for the package.
     command = [sys.executable, "-P", str(program), *arguments, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:  # noqa: S603
-        confine(child.pid)
+        confine(child.pid, patience)
         try:
-            answer, complaint = child.communicate(timeout=patience)
+            answer, complaint = child.communicate(timeout=WAIT)
         except subprocess.TimeoutExpired:
             child.kill()
-            raise RejectedError(
-                f"{path} cannot be a teacher: opening it, or asking it about two rows, took longer than {patience:g} "
-                "seconds and was stopped. It may never end; save or export the model again."
-            ) from None
+            raise endless(path, f"{WAIT:g} seconds") from None
+    if child.returncode == -signal.SIGXCPU:
+        raise endless(path, f"{patience} seconds of computing")
     lines = answer.decode(errors="replace").strip().splitlines()
     if child.returncode or not lines:
         said = complaint.decode(errors="replace").strip().splitlines() or ["it said nothing"]
@@ -55,11 +56,20 @@ def ask_child(program: Path, path: Path, *arguments: str, patience: float = PATI
     return found
 
 
-def confine(process: int) -> None:
-    """Limit a process to the memory the machine has, and to no core file, where the system can do so."""
+def endless(path: Path, limit: str) -> RejectedError:
+    """The error for a file whose reader does not come to an end."""
+    return RejectedError(
+        f"{path} cannot be a teacher: opening it, or asking it about two rows, took longer than {limit} and was "
+        "stopped. It may never end; save or export the model again."
+    )
+
+
+def confine(process: int, seconds: int) -> None:
+    """Limit a process to some seconds of computing and the memory the machine has, where the system can do so."""
     if not hasattr(resource, "prlimit"):
         return
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(ProcessLookupError):  # it is through already
         resource.prlimit(process, resource.RLIMIT_AS, (memory, memory))
         resource.prlimit(process, resource.RLIMIT_CORE, (0, 0))
+        resource.prlimit(process, resource.RLIMIT_CPU, (seconds, seconds + 1))

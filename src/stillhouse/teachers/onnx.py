@@ -37,7 +37,7 @@ class OnnxTeacher(RawTeacher):
         decode: from encoded inputs to raw rows, for batches that do not carry them.
         output: name of the output that holds the answers; None: found by looking.
         kind: what it holds; None: said by its name, else by whether the rows of the first batch add up to 1.
-        patience: seconds the child process may take.
+        patience: seconds of computing the child process may take.
 
     Raises:
         UsageError: no such file or output, or onnxruntime is not installed.
@@ -52,7 +52,7 @@ class OnnxTeacher(RawTeacher):
         decode: Decode,
         output: str | None = None,
         kind: Kind | None = None,
-        patience: float = PATIENCE,
+        patience: int = PATIENCE,
     ) -> None:
         self.seen = see(path, patience=patience)
         port = choose_output(self.seen, len(classes), output)

@@ -43,12 +43,12 @@ class Seen(NamedTuple):
         return f"operators {opsets}; inputs {inputs}; outputs {outputs}"
 
 
-def see(path: Path, *, patience: float = PATIENCE, program: Path = CHILD) -> Seen:
+def see(path: Path, *, patience: int = PATIENCE, program: Path = CHILD) -> Seen:
     """Look at an ONNX file in a child process, which alone dies of a file that crashes or never ends.
 
     Args:
         path: of the file.
-        patience: seconds the child may take.
+        patience: seconds of computing the child may take.
         program: what the child runs.
 
     Raises:

@@ -79,11 +79,11 @@ def test_other_rows_are_answered_by_the_mean_or_by_one_that_saw_all() -> None:
 def test_nets_are_less_sure_of_their_own_rows_out_of_fold() -> None:
     """Labels are noise: in fold a net learns them by heart, out of fold it cannot know them."""
     draw = torch.Generator().manual_seed(0)
-    inputs, targets = torch.randn(60, 30, generator=draw), torch.arange(60) % 2
+    inputs, targets = torch.randn(60, 60, generator=draw), torch.arange(60) % 2
 
     def make(rows: Tensor) -> Teacher:
         torch.manual_seed(0)
-        net = nn.Linear(30, 2)
+        net = nn.Linear(60, 2)
         optimiser = torch.optim.Adam(net.parameters(), 0.1)
         for _ in range(60):
             optimiser.zero_grad()

@@ -163,3 +163,8 @@ def test_timm_names_its_extra_where_it_is_missing(monkeypatch: pytest.MonkeyPatc
 def test_timm_reads_no_pickled_weights(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no \.safetensors file"):
         timm_classifier("resnet18", ["a", "b"], tmp_path / "weights.pth")
+
+
+def test_timm_is_given_no_address_to_download_from() -> None:
+    with pytest.raises(UsageError, match="is an address"):
+        timm_classifier("hf-hub:timm/resnet18", ["a", "b"])

@@ -23,7 +23,7 @@ from stillhouse.teachers.hub_loading import hub_classifier, hub_embedder, label_
 from stillhouse.teachers.hub_nets import length_of
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.types import Batch
-from tests.teachers.hub_folders import TEXTS, bert, classifier, edit, roberta
+from tests.teachers.hub_folders import LABELS, TEXTS, bert, classifier, edit, roberta
 
 CLASSES = ["business", "sports", "world"]
 
@@ -139,7 +139,7 @@ def test_a_ready_classifier_answers_in_the_order_of_the_data(classifier_folder: 
     logits = torch.cat([theirs(torch.tensor([row])).logits for row in rows])
     mine = hub_classifier(open_hub(classifier_folder), CLASSES).eval()(encoded(classifier_folder))
     for column, name in enumerate(CLASSES):
-        torch.testing.assert_close(mine[:, column], logits[:, theirs.config.label2id[name]], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine[:, column], logits[:, list(LABELS.values()).index(name)], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_chain_or_a_pooling_that_is_not_known_is_refused_by_its_name(tmp_path:
     with pytest.raises(RejectedError, match="Transformer, Pooling, Dense"):
         hub_embedder(open_hub(dense))
     both = sentence_folder(tmp_path / "m", {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True})
-    with pytest.raises(RejectedError, match="pools by cls, max_tokens"):
+    with pytest.raises(RejectedError, match="pools by cls, max;"):
         hub_embedder(open_hub(both))
 
 

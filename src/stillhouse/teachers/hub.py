@@ -92,8 +92,10 @@ def timm_classifier(name: str, classes: Sequence[str], weights: Path | None = No
         weights: a .safetensors file of all its weights; None: random ones, to be trained here.
 
     Raises:
-        UsageError: timm is not installed; the weights are in a format that can run code.
+        UsageError: timm is not installed; the name is an address; the weights are in a format that can run code.
     """
+    if ":" in name:
+        raise UsageError(f"{name!r} is an address, from which timm would download. Give the architecture's name alone.")
     if weights is not None and weights.suffix != ".safetensors":
         raise UsageError(
             f"{weights} is no .safetensors file, and others may run code as they are read. Save it as one."

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stillhouse.data import Encoder
 from stillhouse.data.columns import text_cells
 from stillhouse.data.table_encoder import Numeric, TableEncoder
+from stillhouse.data.text_encoder import TextEncoder
 from stillhouse.evaluation.predictions import Integers
 
 MOST_PIXELS = 1024  # of an image whose pixels can be read as columns
@@ -43,6 +44,8 @@ def readable(raw: Any, encoder: Encoder) -> Readable | None:
     """
     if isinstance(encoder, TableEncoder):
         return _table(raw, encoder)
+    if isinstance(encoder, TextEncoder):
+        return None
     values = np.asarray(raw)
     if values.ndim == 2:
         names = encoder.names or tuple(f"column {i}" for i in range(values.shape[1]))

@@ -86,6 +86,14 @@ def test_what_the_scores_do_not_hold_is_not_met(key: str) -> None:
     assert found.note
 
 
+@pytest.mark.parametrize(("value", "shown"), [(0.4, 0.4), (1.02, 1.0)])
+def test_a_calibration_error_is_at_most_1(value: float, shown: float) -> None:
+    scores = copy.deepcopy(SCORES)
+    scores["models"]["distilled"]["calibration"]["ece"] = {"value": value, "low": 0.2, "high": 1.3}
+    (found,) = check(scores, {"max_ece": 1.0})
+    assert (found.value, found.low, found.high, found.passed) == (shown, 0.2, 1.0, True)
+
+
 def test_an_undefined_figure_is_not_met() -> None:
     scores = copy.deepcopy(SCORES)
     scores["models"]["distilled"]["calibration"]["ece"] = {"value": None, "low": None, "high": None}

@@ -155,8 +155,12 @@ def _part_loss(group: bool) -> Reader:
 
 
 def _ece(scores: Mapping[str, Any]) -> Figure:
+    """The calibration error, a share: the root that removes the bias may carry the end of an interval beyond 1."""
     found = scores.get("models", {}).get("distilled", {}).get("calibration", {}).get("ece")
-    return Figure(**found) if found else Figure(None)
+    if not found:
+        return Figure(None)
+    value, low, high = (None if found[key] is None else min(found[key], 1.0) for key in ("value", "low", "high"))
+    return Figure(value, low, high)
 
 
 def _latency_ratio(scores: Mapping[str, Any]) -> Figure:

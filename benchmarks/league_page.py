@@ -141,7 +141,8 @@ knob is its temperature. The learning rate is the one that is best for labels on
 teacher and its own seed; the final fits train on all training rows, and test rows are touched once.
 Label smoothing is the control without a teacher; function matching is hinton on mixup views without labels, here with
 the same short schedule as the rest, though it is meant for a long one.
-Not played: {out}.
+Not played: {out}. Born-again generations and teacher assistants are runs of several teachers, not methods, and are not
+played either.
 
 ![Gap recovered by each method in both worlds](league.svg)
 """

@@ -76,8 +76,8 @@ class Journal:
         """
         if self._file is None:
             raise RuntimeError("append needs a session")
-        whole = {"key": key, "of": of, **record}
-        line = (json.dumps(whole, ensure_ascii=True, allow_nan=False) + "\n").encode()
+        text = json.dumps({"key": key, "of": of, **record}, ensure_ascii=True, allow_nan=False)
+        line = (text + "\n").encode()
         try:
             _write_all(self._file, line)
             os.fsync(self._file)
@@ -85,7 +85,7 @@ class Journal:
             self._cut(self._end)  # else the next answer would be written behind half of this one
             raise cannot_write(self.path, error) from error
         self._end += len(line)
-        self._keep(whole)
+        self._keep(json.loads(text))  # as a later run will read it: tuples are lists by then
 
     def _open(self) -> None:
         new = not self.path.exists()

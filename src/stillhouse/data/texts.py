@@ -99,7 +99,8 @@ def read_jsonl(path: Path) -> DataFrame:
     Empty lines are passed over.
 
     Raises:
-        RejectedError: the file cannot be read; a line is not UTF-8, not JSON or no object: names the first five lines.
+        RejectedError: the file cannot be read or is empty; a line is not UTF-8, not JSON or no object: names the first
+            five such lines.
     """
     import pandas as pd
 
@@ -107,6 +108,8 @@ def read_jsonl(path: Path) -> DataFrame:
     for number, line in enumerate(_utf8(path).split("\n"), 1):
         if line.strip():
             records[number] = _parsed(line)
+    if not records:
+        raise RejectedError(f"{path} is empty. Give a file with a row for each example.")
     bad = [number for number, record in records.items() if not isinstance(record, dict)]
     if bad:
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -43,6 +43,7 @@ def batch(rows: Tensor, **more: Any) -> Batch:
 LABELS = st.lists(st.integers(-1, 2), min_size=8, max_size=60).map(lambda drawn: [0, 0, 1, 1, 2, 2, *drawn])
 
 
+@settings(deadline=None, max_examples=40)
 @given(LABELS, st.integers(2, 5), st.integers(0, 5))
 def test_no_row_is_answered_by_a_teacher_that_saw_it(labels: list[int], folds: int, seed: int) -> None:
     targets = torch.tensor(labels)
@@ -55,6 +56,7 @@ def test_no_row_is_answered_by_a_teacher_that_saw_it(labels: list[int], folds: i
         assert fold.seen.tolist() == sorted(rows.tolist())
 
 
+@settings(deadline=None, max_examples=40)
 @given(LABELS, st.integers(2, 5), st.integers(0, 5))
 def test_folds_are_stratified_and_hold_every_labelled_row_once(labels: list[int], folds: int, seed: int) -> None:
     y = np.array(labels)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy
 from torch import Tensor, nn
@@ -55,6 +55,7 @@ def told(teacher: Teacher, asked: Batch) -> np.ndarray:
 WEIGHTS = st.one_of(st.none(), st.lists(st.floats(0.1, 10), min_size=3, max_size=3))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), WEIGHTS)
 def test_the_means_are_those_of_the_formulas(seed: int, weights: list[float] | None) -> None:
     tables = drawn(seed)
@@ -67,6 +68,7 @@ def test_the_means_are_those_of_the_formulas(seed: int, weights: list[float] | N
     np.testing.assert_allclose(told(EnsembleTeacher(members, "log_mean", weights), asked), geometric, atol=1e-5)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000))
 def test_confidence_weighs_each_row_by_the_cross_entropy_with_its_label(seed: int) -> None:
     """Equation 4 of CA-MKD, written as in the paper; the last row has no label and gets the mean."""
@@ -84,6 +86,7 @@ def test_confidence_weighs_each_row_by_the_cross_entropy_with_its_label(seed: in
     np.testing.assert_allclose(told(teacher, batch(6, seen)), expected, atol=1e-5)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.integers(2, 5))
 def test_disagreement_is_the_mutual_information(seed: int, members: int) -> None:
     tables = drawn(seed, members)

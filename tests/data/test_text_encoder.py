@@ -43,8 +43,8 @@ def minilm() -> TextEncoder:
 def roberta() -> TextEncoder:
     """A byte-level tokenizer whose padding is 1 and whose 0 begins a text, as RoBERTa's."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=500,
         special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
@@ -52,7 +52,7 @@ def roberta() -> TextEncoder:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)  # type: ignore[assignment]
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
     return TextEncoder.from_tokenizer(tokenizer.to_str(), length=16)
 
 
@@ -211,7 +211,7 @@ def test_rows_that_are_no_texts_are_named(trained: TextEncoder, raw: Any, messag
 
 def test_a_text_without_a_token_is_refused_where_the_tokenizer_puts_none_around() -> None:
     tokenizer = Tokenizer.from_str(MINILM)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")  # type: ignore[assignment]
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
     bare = TextEncoder.from_tokenizer(tokenizer.to_str(), length=8)
     assert bare.encode(["hello"])[0].tolist() == [7592, 0, 0, 0, 0, 0, 0, 0]
     with pytest.raises(RejectedError, match=r"row 1 .*nothing that makes a token"):

@@ -25,7 +25,7 @@ def test_duplicates_are_those_that_loops_find(rows: list[tuple[int, int, int]]) 
     named = {"train": train, "valid": valid, "test": test}
     for (a, b), overlap in found.pairs.items():
         likes = {row: [other for other in named[b] if contents[other] == contents[row]] for row in named[a]}
-        pairs = [(row, others[0]) for row, others in likes.items() if others]
+        pairs: list[tuple[int, int]] = [(int(row), int(others[0])) for row, others in likes.items() if others]
         assert overlap.rows == len(pairs)
         assert list(overlap.first) == pairs[:5]
         theirs = {row: {labels[other] for other in others} - {-1} for row, others in likes.items()}
@@ -86,7 +86,8 @@ def test_choices_nest_repeat_and_leave_the_labelled(how: str) -> None:
     given = {"log_probs": np.log(rng.dirichlet([1.0] * 3, 30)), "embeddings": rng.normal(size=(30, 4))}
 
     def choose(count: int) -> list[int]:
-        return choose_rows(how, count=count, seed=3, labelled=[4, 5], **given).tolist()  # type: ignore[arg-type]
+        chosen: list[int] = choose_rows(how, count=count, seed=3, labelled=[4, 5], **given).tolist()  # type: ignore[arg-type]
+        return chosen
 
     assert choose(12)[:5] == choose(5)
     assert sorted(choose(99)) == sorted(set(range(30)) - {4, 5})

@@ -162,8 +162,8 @@ def test_munge_has_the_moments_and_the_support_of_the_papers_algorithm() -> None
     near = table[reference_munge(table, 0.4, 2.0, rng)[1]]
     spread = np.abs(near - table)[:, :3]
     scale = np.where(spread > 0, spread, 1)
-    for part in (lambda x: x[..., :3] == table[:, :3], lambda x: (x[..., :3] - table[:, :3]) / scale):
-        ours, theirs = part(seen).reshape(-1), part(truth).reshape(-1)
+    moved = [((x[..., :3] - table[:, :3]) / scale).reshape(-1) for x in (seen, truth)]
+    for ours, theirs in (moved, [x == 0 for x in moved]):
         assert abs(ours.mean() - theirs.mean()) < 6 * theirs.std() / np.sqrt(len(theirs))
         assert ours.std() == pytest.approx(theirs.std(), rel=0.03)
     changed = seen[..., :3] != table[:, :3]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -38,14 +39,18 @@ def texts_in(folder: Path, labels: list[int], **more: list[Any]) -> Path:
 def test_a_saved_set_of_texts_keeps_its_class_names_and_gaps(tmp_path: Path) -> None:
     source = read_saved(texts_in(tmp_path / "films", [1, 0, -1, 0]))
     assert (source.kind, source.name, source.column, source.shape) == ("text", "films", "text", ())
-    assert source.raw.tolist() == TEXTS
+    assert list(source.raw) == TEXTS
     assert source.classes == ("bad", "good")
     assert source.labels.tolist() == [1, 0, -1, 0]
     assert read_saved(tmp_path / "films", classes=["good", "bad"]).labels.tolist() == [0, 1, -1, 1]
 
 
 def test_a_saved_table_is_a_table(tmp_path: Path) -> None:
-    columns = {"age": [30, 41, None, 7], "site": ["a", "b", "a", None], "ill": ["yes", "no", "yes", None]}
+    columns: dict[str, list[Any]] = {
+        "age": [30, 41, None, 7],
+        "site": ["a", "b", "a", None],
+        "ill": ["yes", "no", "yes", None],
+    }
     source = read_saved(save(tmp_path / "t", columns, {}), target="ill")
     assert (source.kind, source.classes, source.shape) == ("table", ("no", "yes"), (2,))
     assert source.labels.tolist() == [1, 0, 1, -1]
@@ -86,7 +91,7 @@ def test_labels_outside_the_class_names_and_missing_labels_are_refused(tmp_path:
         read_saved(tmp_path / "a", target="lable")
 
 
-LINES = [
+LINES: list[dict[str, Any]] = [
     {"age": 30, "site": "a", "who": "p1", "label": "yes"},
     {"age": 41.5, "site": "b", "who": "p2", "label": "no"},
     {"site": "a", "who": "p1", "label": None},
@@ -102,6 +107,7 @@ def lines_in(path: Path, lines: list[dict[str, Any]]) -> Path:
 def test_json_lines_are_a_table_with_gaps(tmp_path: Path) -> None:
     source = read_json_table(lines_in(tmp_path / "t.jsonl", LINES), drop=["who"], keep=["who"])
     assert (source.kind, source.classes, source.ignored) == ("table", ("no", "yes"), ("label", "who"))
+    assert isinstance(source.raw, pd.DataFrame)
     assert list(source.raw.columns) == ["age", "site"]
     np.testing.assert_array_equal(source.raw["age"], [30, 41.5, np.nan, 7])
     assert source.labels.tolist() == [1, 0, -1, 1]

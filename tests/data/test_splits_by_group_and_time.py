@@ -17,7 +17,8 @@ ROWS = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 12)), min_size=6, m
 
 
 def parts_of(source: Source, **settings: Any) -> Split:
-    return split(source, **({"labels": "all", "valid": 0.2, "test": 0.25, "seed": 0} | settings))
+    asked: dict[str, Any] = {"labels": "all", "valid": 0.2, "test": 0.25, "seed": 0}
+    return split(source, **(asked | settings))
 
 
 @settings(max_examples=60)

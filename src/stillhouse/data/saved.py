@@ -140,7 +140,7 @@ def _part(folder: Path) -> _Part:
     import pyarrow as pa
 
     state = _json(folder / "state.json")
-    files = [file.get("filename") for file in state.get("_data_files") or [] if isinstance(file, dict)]
+    files: list[Any] = [file.get("filename") for file in state.get("_data_files") or [] if isinstance(file, dict)]
     if not files or not all(_plain(name) for name in files) or state.get("_indices_data_files"):
         raise RejectedError(f"{folder}: state.json lists no Arrow files of this folder that are whole. {_SAVE_AGAIN}")
     tables = []

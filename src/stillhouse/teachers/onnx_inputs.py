@@ -88,7 +88,7 @@ def cast(values: NDArray[Any], port: Port) -> NDArray[Any]:
 
 def refuse_cells(values: NDArray[Any], port: Port, bad: Any, wanted: str) -> None:
     """Refuse rows in which a cell does not fit an input."""
-    table = values.reshape(len(values), -1)
+    table = values.reshape(len(values), -1).tolist()  # plain numbers, to be shown
     rows = [number for number, row in enumerate(table) if any(bad(cell) for cell in row)]
     if rows:
         example = next(cell for cell in table[rows[0]] if bad(cell))

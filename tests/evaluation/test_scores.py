@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import numpy as np
 import pytest
 from numpy.typing import NDArray

@@ -65,7 +65,8 @@ class Residual(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         out += x
-        return self.relu(out)
+        activated: Tensor = self.relu(out)
+        return activated
 
 
 class ResidualNet(nn.Module):
@@ -75,7 +76,7 @@ class ResidualNet(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(1, width, 3, 2, 1)
         self.bn = nn.BatchNorm2d(width)
-        self.layer1 = nn.Sequential(*(Residual(width, inner) for _ in range(blocks)))
+        self.layer1: Any = nn.Sequential(*(Residual(width, inner) for _ in range(blocks)))
         self.pool = nn.AdaptiveAvgPool2d(2)
         self.hidden = nn.Linear(4 * width, 6)
         self.fc = nn.Linear(6, 5)
@@ -83,7 +84,8 @@ class ResidualNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(self.layer1(torch.relu(self.bn(self.stem(x)))))
         x = x.view(x.size(0), -1)
-        return self.fc(torch.relu(self.hidden(x)))
+        logits: Tensor = self.fc(torch.relu(self.hidden(x)))
+        return logits
 
 
 def residual_net() -> ResidualNet:

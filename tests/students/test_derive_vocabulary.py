@@ -61,7 +61,8 @@ def test_our_own_text_nets_lose_ids_and_padding_stays_zero() -> None:
 def test_a_factorised_embedding_is_the_nearest_product_of_its_rank(rank: int) -> None:
     teacher = encoder()
     before = teacher.bert.embeddings.word_embeddings.weight.detach().numpy()
-    thin, wide = derive(teacher, embedding_rank=rank).module.bert.embeddings.word_embeddings  # type: ignore[union-attr]
+    student: Any = derive(teacher, embedding_rank=rank).module
+    thin, wide = student.bert.embeddings.word_embeddings
     after = (thin.weight @ wide.weight.T).detach().numpy()
     lost = np.linalg.svd(before.astype(float), compute_uv=False)[rank:]  # Eckart-Young
     assert np.linalg.norm(before - after) == pytest.approx(np.sqrt((lost**2).sum()), rel=1e-4, abs=1e-4)

@@ -32,13 +32,13 @@ def silence(layer: nn.Linear | nn.Conv2d, units: list[int]) -> None:
 @settings(max_examples=10, deadline=None)
 def test_a_perceptron_loses_the_units_that_nothing_reads(with_probe: bool, dead: set[int]) -> None:
     torch.manual_seed(0)
-    teacher = nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 3))
-    silence(teacher[2], sorted(dead))  # type: ignore[arg-type]
+    teacher: Any = nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 3))
+    silence(teacher[2], sorted(dead))
     with torch.no_grad():
         teacher[0].weight[sorted(dead)] *= 1e-3  # the size of the weights counts on both sides
     x = torch.randn(8, 4)
-    student = derive(teacher, width=0.5, probe=x if with_probe else None).module
-    assert student[0].out_features == student[2].in_features == 5  # type: ignore[index]
+    student: Any = derive(teacher, width=0.5, probe=x if with_probe else None).module
+    assert student[0].out_features == student[2].in_features == 5
     torch.testing.assert_close(student(x), teacher(x))
 
 
@@ -49,15 +49,16 @@ def test_a_residual_net_loses_dead_channels_on_every_branch_at_once(with_probe: 
     writers = [teacher.stem, *(block.conv3 for block in teacher.layer1)]
     with torch.no_grad():
         for norm, writer in zip(norms, writers, strict=True):
-            norm.weight[dead], norm.bias[dead] = 0.0, 0.0  # type: ignore[index, operator]
-            writer.weight[dead] *= 1e-3  # type: ignore[index, operator]
+            norm.weight[dead], norm.bias[dead] = 0.0, 0.0
+            writer.weight[dead] *= 1e-3
         for block in teacher.layer1:
-            silence(block.conv1, dead)  # type: ignore[arg-type]
+            silence(block.conv1, dead)
         silence(teacher.hidden, [4 * channel + i for channel in dead for i in range(4)])
     made = derive(teacher, width=4, probe=images() if with_probe else None)
     student: Any = made.module
-    for mine, its in ((student.bn, teacher.bn), (student.layer1[2].bn3, teacher.layer1[2].bn3)):
-        assert torch.equal(mine.running_mean, its.running_mean[live])  # type: ignore[index, union-attr]
+    pairs: list[tuple[Any, Any]] = [(student.bn, teacher.bn), (student.layer1[2].bn3, teacher.layer1[2].bn3)]
+    for mine, its in pairs:
+        assert torch.equal(mine.running_mean, its.running_mean[live])
     assert student.hidden.in_features == 4 * 4
     assert student.layer1[0].conv2.groups == 4
     assert student.stem.in_channels == 1
@@ -133,11 +134,11 @@ def test_our_own_transformers_are_narrowed_too() -> None:
 def test_a_gate_scores_what_the_loss_loses_by_a_unit() -> None:
     # -log softmax(w * h)[y] has the derivative h . w . (p - onehot(y)) with regard to a gate on h.
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Identity(), nn.Linear(3, 2, bias=False))
+    net: Any = nn.Sequential(nn.Identity(), nn.Linear(3, 2, bias=False))
     x = torch.randn(40, 3)
     (score,) = gate_scores(net, [Group("x", 3, [Slot("1", "weight", 1, reads=True)])], x)
-    weight = net[1].weight.detach()  # type: ignore[union-attr]
-    p = (x @ weight.T).softmax(-1)  # type: ignore[operator]
+    weight = net[1].weight.detach()
+    p = (x @ weight.T).softmax(-1)
     either = torch.stack([(x * ((p - torch.eye(2)[y]) @ weight)).abs() for y in (0, 1)])
     expected = (p.T[:, :, None] * either).sum(0).mean(0)  # over the label's own distribution, which four draws sample
     torch.testing.assert_close(score.float(), expected, rtol=0.25, atol=0.02)
@@ -174,9 +175,9 @@ def test_what_is_not_understood_keeps_its_width() -> None:
         ({"heads": 0}, "any number of 1 to 4"),
     ],
 )
-def test_widths_that_do_not_fit_the_heads_are_refused(arguments: dict[str, int], words: str) -> None:
+def test_widths_that_do_not_fit_the_heads_are_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        derive(encoder(), **arguments)  # type: ignore[arg-type]
+        derive(encoder(), **arguments)
 
 
 def test_heads_with_a_bias_that_all_layers_share_are_refused() -> None:

@@ -89,7 +89,7 @@ def test_nets_are_less_sure_of_their_own_rows_out_of_fold() -> None:
         optimiser = torch.optim.Adam(net.parameters(), 0.1)
         for _ in range(60):
             optimiser.zero_grad()
-            nn.functional.cross_entropy(net(inputs[rows]), targets[rows]).backward()
+            nn.functional.cross_entropy(net(inputs[rows]), targets[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         return ModuleTeacher(net, 2)
 

@@ -64,7 +64,9 @@ def test_the_first_answer_counts_whether_or_not_it_brings_probabilities(tmp_path
 
 
 def test_a_constrained_answer_is_read_at_the_token_of_its_id(tmp_path: Path) -> None:
-    inside = [{"token": t, "logprob": -0.1, "top_logprobs": [{"token": t, "logprob": -0.1}]} for t in ('{"', "label")]
+    inside: list[dict[str, Any]] = [
+        {"token": t, "logprob": -0.1, "top_logprobs": [{"token": t, "logprob": -0.1}]} for t in ('{"', "label")
+    ]
     inside += [{"token": '":', "logprob": 0.0, "top_logprobs": [{"token": '":', "logprob": 0.0}]}]
     alternatives = [{"token": t, "logprob": float(np.log(p))} for t, p in ((' "C', 0.9), (' "A', 0.06), (' "B', 0.04))]
     inside += [{"token": ' "C', "logprob": float(np.log(0.9)), "top_logprobs": alternatives}]

@@ -41,7 +41,12 @@ class FakeTime:
 
 
 def teacher_of(server: Server, folder: Path, **settings: Any) -> EndpointTeacher:
-    defaults = {"journal": folder / "a.jsonl", "samples": 1, "concurrency": 1, "timing": FakeTime().timing}
+    defaults: dict[str, Any] = {
+        "journal": folder / "a.jsonl",
+        "samples": 1,
+        "concurrency": 1,
+        "timing": FakeTime().timing,
+    }
     return EndpointTeacher(server.url, "m", CLASSES, **(defaults | settings))
 
 

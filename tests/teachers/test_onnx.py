@@ -65,7 +65,9 @@ def test_an_exported_net_answers_as_the_net_does_on_images_in_either_order_of_ax
     images = torch.rand(5, 3, 6, 6)
     place = tmp_path / "net.onnx"
     shapes = ({0: torch.export.Dim("batch")},)
-    torch.onnx.export(net, (images[:2],), dynamo=True, dynamic_shapes=shapes, verbose=False).save(str(place))
+    program = torch.onnx.export(net, (images[:2],), dynamo=True, dynamic_shapes=shapes, verbose=False)
+    assert program is not None
+    program.save(str(place))
     truth = net(images).softmax(-1).detach().numpy()
     loaded = load_fitted(place, CLASSES, decode=no_decoding)
     np.testing.assert_allclose(probabilities(loaded, images.numpy()), truth, atol=1e-6)

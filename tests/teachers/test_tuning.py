@@ -40,7 +40,7 @@ def train(net: nn.Module, inputs: Tensor, steps: int = 3) -> list[float]:
         logits = getattr(output, "logits", output)
         loss = nn.functional.cross_entropy(logits, torch.arange(len(inputs)) % 3)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(loss.detach()))
     return losses

@@ -54,7 +54,7 @@ def reply_of(record: Record, classes: int) -> Reply:
     """
     values = {name: record.get(name, default) for name, default in Reply._field_defaults.items()}
     reply = Reply(record.get("kind", ""), **values)
-    scores = reply.log_probs if isinstance(reply.log_probs, list) else []
+    scores: list[Any] = reply.log_probs if isinstance(reply.log_probs, list) else []
     scored = len(scores) == classes and all(isinstance(score, (int, float)) for score in scores)
     labelled = isinstance(reply.label, int) and 0 <= reply.label < classes
     if reply.kind not in KINDS or (reply.kind == "scored" and not scored) or (reply.kind == "label" and not labelled):

@@ -63,17 +63,17 @@ class Data(Section):
 class Views(Section):
     """[views]: augmented views of each row, replayed from (row, view, seed), so that both nets see the same."""
 
-    policy: Literal["none", "shift", "cutout", "noise", "munge", "words", "mixup"] = Field(
+    policy: Literal["none", "shift", "cutout", "noise", "munge", "words", "masked", "mixup"] = Field(
         "none",
-        description="shift, cutout: images; noise, munge: tables; words: texts lose words; mixup: blends of two rows. "
-        "Views of munge and mixup have no label.",
+        description="shift, cutout: images; noise, munge: tables; words: texts lose words; masked: words exchanged for "
+        "those a hub teacher has near them; mixup: blends of two rows. Views of munge, masked and mixup have no label.",
     )
     count: Positive = Field(1, description="Views a row, the row as it is included.")
     strength: float = Field(
         2.0,
         ge=0.0,
         description="shift: pixels at most; cutout: side of the square; noise: standard deviation; munge: local "
-        "variance; words: share of the words lost; mixup: unused.",
+        "variance; words, masked: share of the words; mixup: unused.",
     )
 
 
@@ -361,7 +361,7 @@ PATHS = {
 
 def anchor(table: dict[str, Any], folder: Path) -> None:
     """Take the relative paths of a table of settings from a folder; a hub name that is no folder there stays a name."""
-    sections = [(table.get(name), keys) for name, keys in PATHS.items()]
+    sections: list[tuple[Any, tuple[str, ...]]] = [(table.get(name), keys) for name, keys in PATHS.items()]
     if isinstance(teacher := table.get("teacher"), dict) and isinstance(members := teacher.get("member"), list):
         sections += [(member, PATHS["teacher"]) for member in members]
     for section, keys in sections:

@@ -140,6 +140,13 @@ class TableEncoder:
         pairs = zip(self.columns, starts, strict=False)
         return tuple(start for column, start in pairs if isinstance(column, Numeric) and column.scale.varying())
 
+    @property
+    def column_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Encoded columns that are one column of the table: a category's marks, a number and the mark of its gaps."""
+        starts = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
+        spans = [tuple(range(start, start + c.width)) for c, start in zip(self.columns, starts, strict=False)]
+        return tuple(span for span in spans if len(span) > 1)
+
     @classmethod
     def fit(cls, frame: DataFrame, ignored: Sequence[str] = (), *, header: bool = True) -> TableEncoder:
         """Fit on training rows: float64 columns are numeric, text columns categorical."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import xxhash
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse.data import TextOptions
 from stillhouse.errors import UsageError
@@ -158,6 +158,26 @@ def text_options(data: Data, teacher: TeacherSection) -> TextOptions | None:
 
     found = open_hub(str(hubs[0].hub), revision=teacher.revision)
     return TextOptions(data.vocabulary, data.tokens, found.tokenizer_json)
+
+
+def token_embedding(teacher: TeacherSection) -> Tensor:
+    """The token embeddings (V, D) of a hub teacher.
+
+    Raises:
+        UsageError: it is none, or counts padding in another way than the encoder does.
+    """
+    from stillhouse.teachers.hub import open_hub
+    from stillhouse.teachers.hub_loading import hub_embedder
+
+    found = open_hub(teacher.hub, revision=teacher.revision) if teacher.hub is not None else None
+    if found is None or found.pad != 0:
+        raise UsageError(
+            '[views] policy = "masked" takes its words from the embeddings of a [teacher] hub whose padding is id 0. '
+            'Write `policy = "words"`.'
+        )
+    encoder: Any = hub_embedder(found).encoder
+    table: Tensor = encoder.get_input_embeddings().weight.detach()
+    return table
 
 
 def identity(given: Any, classes: int) -> str:

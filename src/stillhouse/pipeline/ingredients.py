@@ -17,12 +17,13 @@ from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, fro
 from stillhouse.engine import Budget
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.appointing import identity, kind_of, text_options
+from stillhouse.pipeline.appointing import identity, kind_of, text_options, token_embedding
 from stillhouse.pipeline.keeping import check_codec
 from stillhouse.pipeline.students_made import Students, fitted_name, make_students
 from stillhouse.recipe import Data, MethodEntry, Recipe, Training
 
 DEFAULT_STEPS = 1000
+NEIGHBOURS = 8  # of each word, among which the view "masked" draws
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
         told["column_groups"] = getattr(encoder, "column_groups", ())
     if prepared.source.kind == "text":
         told |= {"mask_id": getattr(encoder, "mask_id"), "special_ids": getattr(encoder, "special_ids")}  # noqa: B009
+    if wanted.policy == "masked":
+        told["neighbours"] = neighbours(recipe, told.get("special_ids", ()))
     return Views(
         wanted.policy,
         wanted.count if wanted.policy != "none" else 1,
@@ -103,6 +106,13 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
         pool=prepared.train.inputs,
         **told,
     )
+
+
+def neighbours(recipe: Recipe, special_ids: tuple[int, ...]) -> Tensor:
+    """The words near each word, by the token embeddings of a hub teacher, int64 (V, k)."""
+    from stillhouse.data.token_views import token_neighbours
+
+    return token_neighbours(token_embedding(recipe.teacher), NEIGHBOURS, special_ids=special_ids)
 
 
 def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, dict[str, str]]:
@@ -123,6 +133,9 @@ def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, di
 def read_source(wanted: Data, groups: Sequence[str] = ()) -> Source:
     """What [data] names."""
     sides = [name for name in (wanted.group, wanted.order) if name is not None]
+    columns = wanted.path is not None or wanted.text is not None
+    if sides and not columns:
+        raise UsageError("[data] group and order name columns of a table or of a file of texts. Take them out.")
     return read(
         name=wanted.name,
         path=wanted.path,
@@ -132,8 +145,8 @@ def read_source(wanted: Data, groups: Sequence[str] = ()) -> Source:
         column=wanted.column,
         target=wanted.target,
         header=wanted.header,
-        drop=wanted.drop,
-        keep=list(dict.fromkeys([*sides, *groups])),
+        drop=wanted.drop if wanted.group is None or wanted.text is not None else [*wanted.drop, wanted.group],
+        keep=list(dict.fromkeys([*sides, *groups])) if columns else [],
         types=wanted.types,
         classes=wanted.classes,
     )

@@ -84,7 +84,8 @@ class Teaching:
     @property
     def name(self) -> str:
         """The kind of model that teaches, by its name in the recipe."""
-        if self.kind in ("net", "fitted here") and self.section.hub is None:
+        weights = self.kind == "file" and self.section.file is not None and self.section.file.suffix == NET_FILE
+        if weights or (self.kind in ("net", "fitted here") and self.section.hub is None):
             return self.section.name or default_teacher(self.have.data.train.inputs)
         return self.section.hub or (self.section.file.name if self.section.file else self.kind)
 
@@ -267,7 +268,9 @@ def answers_of(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> np.n
 
 
 def part_of(raw: Any, rows: slice) -> Any:
-    """Some rows of an array or a frame."""
+    """Some rows of an array or a frame; None where there are none to give."""
+    if raw is None:
+        return None
     return raw[rows] if isinstance(raw, np.ndarray) else raw.iloc[rows]
 
 

@@ -9,8 +9,8 @@ For an example NAME this prepares ``runs/data/NAME.csv`` from an installed packa
 ``docs/examples/NAME.md`` with the picture ``NAME.png``. Every number of a page is read from the run folder.
 
 To add an example, write its recipe ``docs/examples/NAME.toml`` with ``[output] dir = "runs/examples/NAME"`` and, for
-data in a file, ``path = "../../runs/data/NAME.csv"`` (or ``text = ...``), and beside it ``cases/NAME.py``; the folder is
-the list of examples:
+data in a file, ``path = "../../runs/data/NAME.csv"`` (or ``text = ...``), and beside it ``cases/NAME.py``; the folder
+is the list of examples:
 
     def prepare(folder: Path) -> None:
         frame.to_csv(folder / "NAME.csv", index=False)
@@ -24,6 +24,6 @@ the list of examples:
         extra=extra, limits="...",  # words that stand below the figures
     )
 
-``Example`` has further fields: ``sections`` laid over the recipe (paths that only this machine knows, such as the folder
-of a model that a package carries), and ``distil`` in place of the usual run, for what is not one call of ``distill``.
+``Example`` has further fields: ``sections`` laid over the recipe (paths that only this machine knows, such as the
+folder of a model that a package carries), and ``distil`` in place of the usual run, for what is not one call of ``distill``.
 """

@@ -8,8 +8,8 @@ EXAMPLE = Example(
     title="Digits: a convolutional teacher and a tenth of its size",
     about="""
 1,797 handwritten digits, 8x8 pixels of 17 grey levels (the test half of UCI's *Optical Recognition of Handwritten
-Digits*, Alpaydin and Kaynak 1998). The teacher has all training labels, as one that somebody hands over; the student's
-owner has 100. What is asked is whether the teacher's answers to the unlabelled images are worth having.
+Digits*, Alpaydin and Kaynak 1998). The teacher has all training labels, as one that somebody hands over; the
+student's owner has 100. What is asked is whether the teacher's answers to the unlabelled images are worth having.
 """,
     origins=(Origin("scikit-learn", "BSD", "`load_digits`"),),
     limits="""

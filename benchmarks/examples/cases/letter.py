@@ -17,8 +17,8 @@ EXAMPLE = Example(
     title="Letter: trees of a million nodes into a small net",
     about="""
 20,000 images of capital letters in twenty fonts, each described by 16 whole numbers of statistics of its pixels (UCI,
-Slate 1991): no image, a table. The teacher, extremely randomised trees, has all training labels; the student, a net of
-32 hidden units, has 1,000.
+Slate 1991): no image, a table. The teacher, extremely randomised trees, has all training labels; the student, a net
+of 32 hidden units, has 1,000.
 """,
     origins=(Origin(MLBENCH, "GPL-2", "`LetterRecognition`", MLBENCH_VERSION),),
     file="letter.csv",

@@ -1,0 +1,32 @@
+"""Medicine, small: 569 tumours."""
+
+from __future__ import annotations
+
+from benchmarks.examples.example import Example, Origin
+from benchmarks.examples.medical import figures
+
+from stillhouse.reporting.folder import RunFiles
+
+
+def extra(run: RunFiles) -> str:
+    """The medical figures."""
+    return figures(run, ("malignant",))
+
+
+EXAMPLE = Example(
+    title="Breast cancer: a small set, where little can be shown",
+    about="""
+569 tumours of one hospital in Wisconsin, each described by thirty numbers that were measured by hand-drawn outlines
+on images of fine needle aspirates, malignant or benign (UCI *Breast Cancer Wisconsin (Diagnostic)*, Wolberg, Street
+and Mangasarian 1993). The teacher has all training labels, the student's owner has few.
+""",
+    origins=(Origin("scikit-learn", "BSD", "`load_breast_cancer`"),),
+    extra=extra,
+    limits="""
+- **No clinical use.** This shows a method for making models small; nothing here was examined as a medical device.
+- **One old data set of one hospital**, of 569 selected tumours, with more malignant ones than any screening meets.
+  There is no outside validation; ages and other traits of the patients are not in it, so that no group can be looked
+  at.
+- **Few test rows**: read the intervals, not the figures.
+""",
+)

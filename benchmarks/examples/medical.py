@@ -1,0 +1,144 @@
+"""The medical part of a page: sensitivity at fixed specificity, calibration, groups; from the run folder's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from benchmarks.examples.clinical import (
+    RESAMPLES,
+    Share,
+    difference,
+    exact,
+    interval,
+    resampled,
+    sensitivities,
+    threshold_at,
+)
+from benchmarks.examples.markdown import table, with_interval
+from numpy.typing import NDArray
+
+from stillhouse.evaluation.predictions import Predictions
+from stillhouse.reporting import calibration, quality
+from stillhouse.reporting.folder import RunFiles
+from stillhouse.reporting.wording import arm, count, in_order, percent, points
+
+SPECIFICITY = 0.95
+ARMS = ("teacher", "teacher_same", "labels_only", "distilled", "all_labels", "distilled_same")
+ONE = ("teacher", "labels_only", "distilled")  # of which one net is looked at with its threshold
+
+
+def figures(run: RunFiles, classes: Sequence[str]) -> str:
+    """All of it, as Markdown."""
+    test, valid = (Predictions.load(run.folder / f"predictions{part}.npz") for part in ("", "_valid"))
+    parts = [f"## Sensitivity at a specificity of {percent(SPECIFICITY, 0)}"]
+    for name in classes:
+        parts += ranked(test, name)
+        parts += thresholds(test, valid, name)
+    parts += [*calibrated(run), *groups(run, test, valid, classes)]
+    return "\n\n".join(parts)
+
+
+def scores(predictions: Predictions, name: str, seeds: str) -> list[NDArray[np.float64]]:
+    """The probability of a class, by each net of an arm."""
+    column = predictions.classes.index(name)
+    return [np.exp(logs[:, column].astype(np.float64)) for logs in predictions.log_probs[seeds].values()]
+
+
+def ranked(test: Predictions, name: str) -> Iterator[str]:
+    """How well the probability of a class ranks the test rows, with no threshold chosen."""
+    positive = test.targets == test.classes.index(name)
+    weights = resampled(positive, RESAMPLES)
+    arms = [a for a in in_order(list(test.log_probs)) if a in ARMS]
+    found = {a: sensitivities(scores(test, name, a), positive, SPECIFICITY, weights) for a in arms}
+    yield f"### {name.capitalize()}: {count(positive.sum())} of {count(len(positive))} test rows"
+    rows = []
+    for a in arms:
+        own = interval(found[a])
+        against = difference(found["distilled"], found[a]) if a != "distilled" else None
+        rows.append(
+            [
+                arm(a).label,
+                with_interval(percent(own.value), f"{percent(own.low)} to {percent(own.high)}"),
+                with_interval(points(against.value), f"{points(against.low)} to {points(against.high)}")
+                if against
+                else "",
+            ]
+        )
+    yield table(["On the test rows' own ROC curve", "Sensitivity", "Distilled less this, points"], rows)
+
+
+def thresholds(test: Predictions, valid: Predictions, name: str) -> Iterator[str]:
+    """What the shipped student does at the threshold that the validation rows choose."""
+    index = test.classes.index(name)
+    rows = []
+    for a in ONE:
+        cut = cutoff(valid, name, a)
+        said, positive = first(test, name, a) > cut, test.targets == index
+        hits, right = int((said & positive).sum()), int((~said & ~positive).sum())
+        rows.append(
+            [arm(a).label, shown(exact(hits, int(positive.sum()))), shown(exact(right, int((~positive).sum())))]
+        )
+    chosen = f"Threshold of {percent(SPECIFICITY, 0)} specificity on the validation rows; first seed"
+    yield table([chosen, "Sensitivity on the test rows", "Specificity on the test rows"], rows)
+
+
+def first(predictions: Predictions, name: str, seeds: str) -> NDArray[np.float64]:
+    """The probability of a class by the arm's first net, which is the one that is shipped."""
+    return scores(predictions, name, seeds)[0]
+
+
+def cutoff(valid: Predictions, name: str, seeds: str) -> float:
+    """The threshold of an arm's first net, from the validation rows."""
+    return threshold_at(first(valid, name, seeds), valid.targets == valid.classes.index(name), SPECIFICITY)
+
+
+def shown(share: Share) -> str:
+    """A share with its exact interval."""
+    if not share.of:
+        return "no case"
+    value = percent(share.hits / share.of)
+    return f"{value} ({share.hits} of {share.of:,}; {percent(share.low)} to {percent(share.high)})"
+
+
+def calibrated(run: RunFiles) -> Iterator[str]:
+    """The calibration figures of the report."""
+    found = calibration.calibration(run)
+    if found:
+        yield "## Calibration"
+        rows = [
+            [row["label"], *(with_interval(c["value"], c["interval"]) for c in row["cells"])] for row in found["rows"]
+        ]
+        yield table(["", *(str(name).capitalize() for name in found["columns"])], rows)
+
+
+def groups(run: RunFiles, test: Predictions, valid: Predictions, classes: Sequence[str]) -> Iterator[str]:
+    """Sensitivity in each group at the thresholds above, and the change of accuracy as the report judges it."""
+    with np.load(run.folder / "groups.npz", allow_pickle=False) as file:
+        columns = {str(name): values for name, values in zip(file["names"], file["values"], strict=True)}
+    yield "## Groups"
+    for column, values in columns.items():
+        rows = [
+            [str(group), *(in_group(test, valid, name, values == group) for name in classes)]
+            for group in sorted(set(values))
+        ]
+        yield table([f"Distilled, by {column}", *(f"Sensitivity, {name}" for name in classes)], rows)
+    for part in (quality.harm(run) or {}).get("groups", []):
+        if part["first"] != "Class":
+            yield table(
+                [part["caption"], "Test rows", "Points", part["last"]],
+                [[r["name"], r["rows"], with_interval(r["difference"], r["interval"]), r["word"]] for r in _all(part)],
+            )
+
+
+def in_group(test: Predictions, valid: Predictions, name: str, inside: NDArray[np.bool_]) -> str:
+    """Sensitivity of the shipped student among the rows of one group."""
+    positive = (test.targets == test.classes.index(name)) & inside
+    said = first(test, name, "distilled") > cutoff(valid, name, "distilled")
+    return shown(exact(int((said & positive).sum()), int(positive.sum())))
+
+
+def _all(part: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [*part["rows"], *part["folded"]]
+    return rows

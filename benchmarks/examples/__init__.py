@@ -25,5 +25,6 @@ is the list of examples:
     )
 
 ``Example`` has further fields: ``sections`` laid over the recipe (paths that only this machine knows, such as the
-folder of a model that a package carries), and ``distil`` in place of the usual run, for what is not one call of ``distill``.
+folder of a model that a package carries), and ``distil`` in place of the usual run, for what is not one call of
+``distill``.
 """

@@ -1,7 +1,7 @@
 """Measure the speed of everything and write docs/benchmarks.md and docs/benchmarks.json.
 
 python -m benchmarks.run                   all of it, about a quarter of an hour on an idle machine
-python -m benchmarks.run --only steps      some of it, printed and not written
+python -m benchmarks.run --only steps      some of it anew; the rest of the page stays as it was measured
 python -m benchmarks.run --quick           small numbers, printed and not written: does it run?
 """
 
@@ -49,9 +49,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    known, begun, rows = facts(), time.monotonic(), []
+    file, groups = DOCS / "benchmarks.json", {}
+    if file.exists() and set(given.only) != set(GROUPS):
+        groups = json.loads(file.read_text(encoding="utf-8"))["groups"]
     for name in given.only:
-        started = time.monotonic()
+        known, started, rows = facts(), time.monotonic(), []
         for row in GROUPS[name](given.quick):
             noise = "" if row.floor is None else f" (noise {100 * row.floor:.1f} %)"
             print(
@@ -61,13 +63,14 @@ def main() -> None:
             if row.note:
                 print(f"        {row.note}", flush=True)
             rows.append(row)
+        known["minutes"] = (time.monotonic() - started) / 60
+        groups[name] = {"facts": known, "rows": [asdict(row) for row in rows]}
         print(f"        {name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    if given.quick or set(given.only) != set(GROUPS):
+    if given.quick or set(groups) != set(GROUPS):
         return
-    known["minutes"] = (time.monotonic() - begun) / 60
-    (DOCS / "benchmarks.md").write_text(page(rows, known, CAUSES), encoding="utf-8")
-    told = {"facts": known, "rows": [asdict(row) for row in rows]}
-    (DOCS / "benchmarks.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    groups = {name: groups[name] for name in GROUPS}
+    file.write_text(json.dumps({"groups": groups}, indent=1) + "\n", encoding="utf-8")
+    (DOCS / "benchmarks.md").write_text(page(groups, CAUSES), encoding="utf-8")
 
 
 if __name__ == "__main__":

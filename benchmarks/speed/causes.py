@@ -14,6 +14,14 @@ CAUSES: dict[str, str] = {
         "The difference is the log: each term's gradient norm is one more backward pass on every 50th step, about 1 % "
         "where the step is nothing but arithmetic. `[training] log_every = 500` makes it a tenth."
     ),
+    "gradient error at 128 bytes a token, peaked": (
+        "An index of 49,152 classes takes 4 bytes (int16 reaches 32,767), so 21 classes and the tail fit into 128 bytes. "
+        "What is missed is the mass beyond them, which no precision of the 21 gives back."
+    ),
+    "10 epochs L from cold": (
+        "The profile is the nets' own arithmetic: the student's backward pass, and forward passes of both nets, the "
+        "teacher's once for each row beside the two that check it. What is left is the ratio of the nets themselves."
+    ),
     "10 epochs M with store": (
         "Beside the parts stand the search for the batch size, the check that the teacher repeats itself, the gradient "
         "norms of two terms in place of one, and a divergence in place of none."

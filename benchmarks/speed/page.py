@@ -14,8 +14,8 @@ HEAD = """# Speed
 Written by `make bench`, which takes about {minutes:.0f} minutes; the numbers with every round's seconds stand in
 `benchmarks.json`. Each figure is a ratio of two things that ran side by side in this very run, in a new order each
 round, on one thread: the median over rounds of the ratio within a round. *Noise* is the same code against itself in
-the same rounds, so a figure within it of 1 is no difference. The machine: {machine}; {versions}; load {load} when it
-began.
+the same rounds, so a figure within it of 1 is no difference. The machine: {machine}; {versions}. Load of the machine
+when each group began, other work included: {loads}.
 
 S is an MLP 10-64-2 with batch 32; M a small convolutional student on 28 x 28 pixels with batch 128, whose teacher does
 about ten times its work; L a 4-layer transformer of width 256 on 128 tokens with batch 8, whose teacher has 8 layers of
@@ -26,8 +26,19 @@ data loader and example loop on the same nets, rows and steps.
 """
 
 
-def page(rows: list[Row], facts: dict[str, Any], causes: dict[str, str]) -> str:
-    """The page: a table, what was missed and why, and the profiles that show it."""
+def page(groups: dict[str, Any], causes: dict[str, str]) -> str:
+    """The page: a table, what was missed and why, and the profiles that show it.
+
+    Args:
+        groups: by name, ``rows`` (fields of ``Row``) and ``facts`` of the run that measured them.
+        causes: why a figure is missed, by how its name begins.
+    """
+    rows = [Row(**row) for group in groups.values() for row in group["rows"]]
+    told = [group["facts"] for group in groups.values()]
+    facts = told[-1] | {
+        "minutes": sum(known["minutes"] for known in told),
+        "loads": ", ".join(f"{name} {group['facts']['load']}" for name, group in groups.items()),
+    }
     lines = ["| what | to reach | measured | noise | |", "|---|---|---|---|---|"]
     for row in rows:
         noise = "" if row.floor is None else f"{100 * row.floor:.1f} %"

@@ -17,10 +17,11 @@ from stillhouse.store import Dense, Key, Store, Writer, ls, supersede
 from stillhouse.store.maintenance import SUPERSEDED
 from stillhouse.store.manifest import NAME
 from stillhouse.teachers.module import ModuleTeacher
-from stillhouse.teachers.pace import SHARE, fastest_batch
+from stillhouse.teachers.pace import SHARE, SMALLEST, fastest_batch
 from stillhouse.teachers.stored import CLASSES, FEATURE, KEPT, LOGITS, SOFTENED, Codec, encoded, fields_of, make_codec
 from stillhouse.types import Batch, Outputs, Teacher
 
+PROBE = 8  # rows that are asked twice before anything is kept; fewer where there are few
 COARSE_ROWS, COARSEST = 64, 0.02  # rows of the probe of a half-precision teacher; error of the gradient it may bring
 WAIT = -1.0  # seconds for another run that fills the same store: for ever, since it does this run's work
 
@@ -84,7 +85,8 @@ def label(
         there = Store.open(place)
         if there.complete and there.key == whole and (there.rows, there.views) == (len(inputs), views.count):
             return there
-    probe = check_teacher(teacher, inputs[:8], None if raw is None else raw(np.arange(min(8, len(inputs)))))
+    few = min(len(inputs), PROBE, max(2, len(inputs) // SHARE))
+    probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few)))
     refuse_coarse(teacher, inputs[:COARSE_ROWS])
     shapes = {path: tuple(value.shape[1:]) for path, value in probe.features.items()}
     with Writer(
@@ -182,7 +184,7 @@ def fill(writer: Writer, ask: Asker, block_rows: int, advance: Callable[[int], N
     """Ask for what is missing, a batch at a time, at the size at which this teacher is fastest."""
     size = 0
     for block in writer.missing():
-        size = size or fastest_batch(ask.first, min(block_rows, len(ask.inputs) // SHARE))
+        size = size or fastest_batch(ask.first, min(block_rows, max(len(ask.inputs) // SHARE, SMALLEST)))
         for start in range(block.start, block.stop, size):
             stop = min(start + size, block.stop)
             writer.put(start, ask(np.arange(start, stop)))

@@ -15,7 +15,7 @@ CAUSES: dict[str, str] = {
         "where the step is nothing but arithmetic. `[training] log_every = 500` makes it a tenth."
     ),
     "gradient error at 128 bytes a token, peaked": (
-        "An index of 49,152 classes takes 4 bytes (int16 reaches 32,767), so 21 classes and the tail fit into 128 bytes. "
+        "An index of 49,152 classes takes 4 bytes (int16 reaches 32,767), so 21 classes and the tail fit into 128. "
         "What is missed is the mass beyond them, which no precision of the 21 gives back."
     ),
     "10 epochs L from cold": (

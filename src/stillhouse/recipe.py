@@ -165,6 +165,12 @@ class TeacherSection(Member):
     combine: Literal["mean", "log_mean", "confidence"] = Field(
         "mean", description="How members are joined: mean of probabilities, of logarithms, or by confidence (CA-MKD)."
     )
+    calls: Positive | None = Field(
+        None, description="Answers it may be asked for, rows times views; default: every row and view."
+    )
+    ask: Literal["random", "uncertainty", "entropy", "coreset"] = Field(
+        "random", description="Which rows, where calls do not reach all; the labelled ones are among them."
+    )
     labels: Labels | Literal["same"] = Field("same", description='What it may see: "same" as the student, "all", or N.')
     generations: Positive = Field(
         1, description="Students in a row, each the teacher of the next; the last is the run's (born again)."

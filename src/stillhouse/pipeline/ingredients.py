@@ -17,7 +17,8 @@ from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, fro
 from stillhouse.engine import Budget
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.appointing import identity, kind_of, text_options, token_embedding
+from stillhouse.pipeline.appointing import identity, kind_of, ready, text_options, token_embedding
+from stillhouse.pipeline.asking import asked_only
 from stillhouse.pipeline.keeping import check_codec
 from stillhouse.pipeline.students_made import Students, fitted_name, make_students
 from stillhouse.recipe import Data, MethodEntry, Recipe, Training
@@ -81,9 +82,17 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
         refuse_features(recipe, kind, teacher)
     check_codec(recipe.store, checked)
     fitted = fitted_name(recipe, made.card)
-    return Ingredients(
+    have = Ingredients(
         prepared, make_views(recipe, prepared), made, lambda: make_methods(entries), teacher, parts, fitted
     )
+    if recipe.teacher.calls is None:
+        return have
+    if not ready(recipe.teacher, teacher):
+        raise UsageError(
+            "[teacher] calls says which rows a ready teacher is asked about; one that is trained here needs them all. "
+            "Take it out, or give `[teacher] file`, hub or endpoint."
+        )
+    return asked_only(have, recipe.teacher.calls, recipe.teacher.ask)
 
 
 def make_views(recipe: Recipe, prepared: Prepared) -> Views:

@@ -9,21 +9,23 @@ from typing import Any
 
 import torch
 
-from stillhouse.data.splitmix import shuffled
+from stillhouse.data.asking import How
 from stillhouse.errors import UsageError
 from stillhouse.files import write_json
+from stillhouse.pipeline.appointing import JOURNAL, ready
+from stillhouse.pipeline.asking import worth_asking
 from stillhouse.pipeline.door import plan_fits, python_command, write_split
 from stillhouse.pipeline.gating import admit_teacher
 from stillhouse.pipeline.ingredients import Ingredients, gather
 from stillhouse.pipeline.judging import Judge
 from stillhouse.pipeline.progress import say
+from stillhouse.pipeline.refusals import answered_only, check_service
 from stillhouse.pipeline.run import locked, open_run, read_json
 from stillhouse.pipeline.training import Arm
 from stillhouse.recipe import Recipe
 from stillhouse.reporting import write_curve
 
 FILE = "curve.json"
-ORDER = 41  # the stream of random numbers that orders the unlabelled rows
 ARMS = ("teacher", "labels_only", "distilled")
 
 Choose = Callable[[Ingredients, list[Arm]], list[Arm]]
@@ -71,7 +73,7 @@ def curve(
             first = next((root / p["folder"] for p in points.values() if p["folder"] != folder.name), None)
             inherited = {} if first is None else {name: first / name for name in shared(recipe, kind)}
             scores = run_point(
-                at(recipe, folder, kind, number), inherited, choice(kind, number),
+                at(recipe, folder, kind, number), inherited, choice(kind, number, recipe.teacher.ask),
                 command=command, allow_code=allow_code, accept=accept_teacher,
             )  # fmt: skip
             points[number] = {kind: number, "folder": folder.name} | facts(scores)
@@ -98,26 +100,26 @@ def at(recipe: Recipe, folder: Path, kind: str, number: int) -> Recipe:
 
 
 def shared(recipe: Recipe, kind: str) -> tuple[str, ...]:
-    """The folders that every point along this axis has in common with the first."""
+    """The folders and files that every point along this axis has in common with the first."""
     if kind == "calls":
-        return "teacher", "store", "fits/labels_only"
-    same_teacher = recipe.teacher.labels == "all" or recipe.teacher.file is not None
-    return ("teacher", "store") if same_teacher else ()
+        return "teacher", "store", JOURNAL, "fits/labels_only"
+    same_teacher = recipe.teacher.labels == "all" or ready(recipe.teacher, None)
+    return ("teacher", "store", JOURNAL) if same_teacher else ()
 
 
-def choice(kind: str, number: int) -> Choose:
+def choice(kind: str, number: int, how: How) -> Choose:
     """What a point changes in the arms of its run."""
 
     def chosen(have: Ingredients, arms: list[Arm]) -> list[Arm]:
         if kind == "labels":
             return arms
-        rows = asked_rows(have, number)
+        rows = asked_rows(have, number, how)
         return [arm._replace(eligible=rows) if arm.teacher else arm for arm in arms]
 
     return chosen
 
 
-def asked_rows(have: Ingredients, calls: int) -> torch.Tensor:
+def asked_rows(have: Ingredients, calls: int, how: How) -> torch.Tensor:
     """The training rows whose answers a student may see for so many calls, sorted.
 
     Raises:
@@ -131,8 +133,7 @@ def asked_rows(have: Ingredients, calls: int) -> torch.Tensor:
             f"--calls {calls}: with {views} views a row that is {wanted} rows, and it must be between the "
             f"{len(labelled)} labelled rows and all {rows}: give {len(labelled) * views} to {rows * views} calls."
         )
-    order = torch.from_numpy(shuffled(rows, have.views.seed, ORDER))
-    rest = order[~torch.isin(order, labelled)][: wanted - len(labelled)]
+    rest = worth_asking(have, wanted - len(labelled), how)
     return torch.cat([labelled, rest]).sort().values
 
 
@@ -143,7 +144,7 @@ def run_point(
 
     Args:
         recipe: of the point.
-        inherited: by name in the run folder, the folders of another point that would be made the same here.
+        inherited: by name in the run folder, the folders and files of another point that would be made the same here.
         choose: what the point changes in its arms.
         command: for the report.
         allow_code: whether ``python:`` names may be run.
@@ -152,9 +153,11 @@ def run_point(
     folder = recipe.output.dir
     with locked(folder):
         have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
+        check_service(recipe, have)
         # The part of the rows that is asked belongs to the identity of the run, though no recipe says it.
         run = open_run(recipe, command=command, parts=have.parts | {"curve": folder.name})
         inherit(inherited, folder)
+        have = answered_only(run, recipe, have)
         write_split(run, have)
         trainer, arms = plan_fits(run, recipe, have)
         arms = choose(have, arms)
@@ -169,11 +172,15 @@ def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
     """Take over what is the same here; a copy that was cut short is made again."""
     for name, source in inherited.items():
         target = folder / name
-        if source.is_dir() and not target.exists():
-            partial = target.with_name(f".{target.name}.partial")
+        if target.exists() or not source.exists():
+            continue
+        partial = target.with_name(f".{target.name}.partial")
+        if source.is_file():
+            shutil.copy(source, partial)
+        else:
             shutil.rmtree(partial, ignore_errors=True)
             shutil.copytree(source, partial)
-            partial.replace(target)
+        partial.replace(target)
 
 
 def facts(scores: dict[str, Any]) -> dict[str, Any]:

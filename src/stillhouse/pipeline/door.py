@@ -14,6 +14,7 @@ from stillhouse.pipeline.groups import write_groups
 from stillhouse.pipeline.ingredients import Ingredients, gather
 from stillhouse.pipeline.judging import Judge
 from stillhouse.pipeline.probing import look_inside
+from stillhouse.pipeline.refusals import answered_only, check_service
 from stillhouse.pipeline.run import Run, locked, open_run
 from stillhouse.pipeline.teaching import Teaching, only, teach_all, visible_labels
 from stillhouse.pipeline.training import Trainer, make_arms
@@ -64,7 +65,9 @@ def distill(
     resolved = resolve(recipe, method, out, sections)
     with locked(resolved.output.dir):
         have = gather(resolved, teacher=teacher, student=student, data=data, allow_code=allow_code)
+        check_service(resolved, have)
         run = open_run(resolved, command=command or python_command(), parts=have.parts)
+        have = answered_only(run, resolved, have)
         write_split(run, have)
         write_groups(run.folder, resolved, have)
         trainer, arms = plan_fits(run, resolved, have)
@@ -84,7 +87,10 @@ def label(recipe: Recipe, *, command: str | None = None, allow_code: bool = Fals
     """
     with locked(recipe.output.dir):
         have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
+        check_service(recipe, have)
         run = open_run(recipe, command=command or python_command(), parts=have.parts)
+        have = answered_only(run, recipe, have)
+        write_split(run, have)
         trainer, _ = plan_fits(run, recipe, have)
         workers = recipe.training.workers or default_workers()
         store = teach_all(run, [trainer.teachings["teacher"]], workers)["teacher"]

@@ -21,6 +21,7 @@ from stillhouse.pipeline.ingredients import gather
 from stillhouse.pipeline.judging import TEST, predict_net
 from stillhouse.pipeline.probing import SHOWN, Probe, look_inside
 from stillhouse.pipeline.progress import stage
+from stillhouse.pipeline.refusals import answered_only, asks_service
 from stillhouse.pipeline.run import Run, locked, open_run
 from stillhouse.pipeline.teaching import answers_of
 from stillhouse.recipe import Recipe, parse, read_table_text
@@ -83,6 +84,7 @@ def reopen(folder: Path, *, teacher: Any, student: Any, data: Any, allow_code: b
     recipe = recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": folder})})
     have = gather(recipe, teacher=teacher, student=student, data=data, allow_code=allow_code)
     run = open_run(recipe, command=run.record["command"], parts=have.parts)
+    have = answered_only(run, recipe, have)
     trainer, arms = plan_fits(run, recipe, have)
     look_inside(trainer, arms)
     return run, Probe(trainer, arms, Predictions.load(folder / TEST))
@@ -99,6 +101,8 @@ class Full:
     def judge(self) -> dict[str, Any]:
         """The contents of ``full.json``."""
         data = self.have.data
+        if asks_service(self.probe.trainer.recipe, self.have):
+            return {"schema": 1, "why": "The teacher is a service, and every corrupted row would be a paid question."}
         if not data.test.inputs.is_floating_point() and data.source.kind != "text":
             why = "The rows are whole numbers: no corruption or attribution here is made for them."
             return {"schema": 1, "why": why}

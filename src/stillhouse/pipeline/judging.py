@@ -18,6 +18,7 @@ from stillhouse.pipeline.deployed import FOLDER, WEIGHTS, Deployed, log_proba
 from stillhouse.pipeline.groups import read_groups
 from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.progress import stage
+from stillhouse.pipeline.refusals import asks_service
 from stillhouse.pipeline.run import Run, read_json
 from stillhouse.pipeline.students_made import size_of
 from stillhouse.pipeline.teaching import Teaching
@@ -89,10 +90,10 @@ class Judge:
     def costs(self, student: nn.Module) -> dict[str, Any]:
         """Size and latency of teacher and student, measured beside each other; what asking and training took."""
         main = self.trainer.teachings["teacher"]
-        costs: dict[str, Any] = dict(
-            measure_costs({"teacher": main.module, "student": student}, self.have.data.test.inputs[:64])
-        )
-        costs["teacher"]["parameters"] = main.teacher.parameters
+        paid = asks_service(self.recipe, self.have)  # each call that is timed would be paid for, and time the network
+        nets = {"student": student} if paid else {"teacher": main.module, "student": student}
+        costs: dict[str, Any] = dict(measure_costs(nets, self.have.data.test.inputs[:64]))
+        costs["teacher"] = costs.get("teacher", {}) | {"parameters": None if paid else main.teacher.parameters}
         costs["student"]["parameters"] = size_of(student)
         answers = len(self.have.data.train.targets) * self.have.views.count
         return costs | {"teacher_calls": answers, "seconds": self.run.record["seconds"]}

@@ -56,6 +56,12 @@ READING: tuple[Any, ...] = (
 app.command(commands.demo, sort_key=0)
 for name, text in RUNNING.items():
     app.command(f"stillhouse.cli.running:{name}", name=name, help=text, sort_key=1)
+app.command(
+    "stillhouse.cli.embedding:embed",
+    name="embed",
+    help="Distil an embedder of texts, judged by rank correlation and retrieval.",
+    sort_key=1,
+)
 for position, command in enumerate(READING):
     app.command(command, sort_key=2 + position)
 app.command(store)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stillhouse.data import TextOptions
 from stillhouse.errors import UsageError
 from stillhouse.recipe import Data, Endpoint, Member, TeacherSection
+from stillhouse.taps import EMBEDDING
 from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher
 from stillhouse.types import Teacher
 
@@ -78,7 +79,7 @@ def appoint(
     if kind == "object":
         return from_python(given, classes, decode, probe, layers, precision)
     if kind == "hub":
-        return ModuleTeacher(hub_net(section, classes), len(classes), layers, precision)
+        return ModuleTeacher(whole_length(hub_net(section, classes), layers), len(classes), layers, precision)
     if kind == "service":
         return service(cast(TeacherSection, section).endpoint, classes, decode, folder)
     from stillhouse.teachers.fitted import load_fitted
@@ -102,6 +103,13 @@ def from_python(
     from stillhouse.teachers.objects import from_object
 
     return from_object(given, classes, decode=decode, probe=probe)
+
+
+def whole_length(net: nn.Module, layers: Sequence[str]) -> nn.Module:
+    """The net itself; where layers are tapped, made to keep padding: the shape of what is stored follows no batch."""
+    if set(layers) - {EMBEDDING} and hasattr(net, "trim"):
+        net.trim = False
+    return net
 
 
 def hub_net(section: Member, classes: Sequence[str], seed: int = 0) -> nn.Module:

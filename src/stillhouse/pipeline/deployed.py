@@ -32,14 +32,23 @@ class Deployed(nn.Module):
         classes: names in the order of the logits.
         net_card: how to build ``net`` again: zoo name, settings and shapes, none of which for the user's own module;
             and under ``parts`` what methods ship with it.
+        column: of a file, that holds the texts; empty for other data.
     """
 
-    def __init__(self, net: nn.Module, encoder: Encoder, classes: tuple[str, ...], net_card: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        encoder: Encoder,
+        classes: tuple[str, ...],
+        net_card: dict[str, Any],
+        column: str = "",
+    ) -> None:
         super().__init__()
         self.net = net
         self.encoder = encoder
         self.classes = classes
         self.net_card = net_card
+        self.column = column
         self.eval()
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -63,10 +72,8 @@ class Deployed(nn.Module):
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and, last, ``model.json``."""
         write_weights(folder / WEIGHTS, tensor_state(self.net))
-        write_json(
-            folder / CARD,
-            {"schema": 1, "net": self.net_card, "classes": list(self.classes), "encoder": self.encoder.state()},
-        )
+        card = {"schema": 1, "net": self.net_card, "classes": list(self.classes), "encoder": self.encoder.state()}
+        write_json(folder / CARD, card | ({"column": self.column} if self.column else {}))
 
 
 @torch.inference_mode()
@@ -103,4 +110,4 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Deployed:
         module.load_state_dict(read_weights(folder / WEIGHTS)[0])
     except RuntimeError as error:
         raise DamagedError(f"{folder / WEIGHTS} does not fit {CARD}: {error}. Run the recipe again.") from error
-    return Deployed(module, encoder_from_state(card["encoder"]), classes, net_card)
+    return Deployed(module, encoder_from_state(card["encoder"]), classes, net_card, card.get("column", ""))

@@ -73,7 +73,7 @@ class Judge:
         data = self.have.data
         parts = self.trainer.parts(arm)
         card = self.have.students.built_card() | ({"parts": parts} if parts else {})
-        shipped = Deployed(student, data.encoder, data.source.classes, card)
+        shipped = Deployed(student, data.encoder, data.source.classes, card, data.source.column)
         shipped.save(self.run.folder / FOLDER)
         teacher = test.log_probs["teacher"]["-"]
         distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.log_probs["distilled"][str(seed)])).sum(1)
@@ -121,7 +121,9 @@ class Judge:
             "unlabelled": rows - labelled,
         }
         budget = self.trainer.budget
-        spent = {"steps": budget.steps, "batch_size": budget.batch_size, "views": self.have.views.count}
+        # A tree is fitted at once: it has no steps that could be told.
+        steps = {} if self.have.fitted else {"steps": budget.steps, "batch_size": budget.batch_size}
+        spent = steps | {"views": self.have.views.count}
         self.run.note(data=facts, saw=saw, budget=spent)
 
 

@@ -136,7 +136,10 @@ def predictions_frame(model: Deployed, rows: Any) -> Any:
 def read_rows(path: Path, model: Deployed) -> Any:
     """Raw rows of a file, as the student's encoder takes them."""
     from stillhouse.data import read_inputs
+    from stillhouse.data.texts import read_text_inputs
 
     if not path.exists():
         raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
+    if isinstance(model.encoder, TextEncoder):
+        return read_text_inputs(path, model.column or None)
     return read_inputs(path, model.encoder)

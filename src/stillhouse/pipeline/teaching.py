@@ -16,7 +16,7 @@ from stillhouse import students
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.appointing import NET_FILE, appoint, hub_net, kind_of, ready
+from stillhouse.pipeline.appointing import NET_FILE, appoint, hub_net, kind_of, ready, whole_length
 from stillhouse.pipeline.code import CODE, checked_module, own_code
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.keeping import softening
@@ -204,7 +204,8 @@ class Teaching:
     def net(self) -> nn.Module:
         """A fresh net of the recipe's kind."""
         if self.section.hub is not None:
-            return hub_net(self.section, self.have.data.source.classes, self.recipe.data.seed)
+            made = hub_net(self.section, self.have.data.source.classes, self.recipe.data.seed)
+            return whole_length(made, self.layers)
         shape = tuple(self.have.data.train.inputs.shape[1:])
         if self.name.startswith(CODE):
             made = own_code(self.name, True)(shape=shape, classes=self.have.classes, **self.section.settings)

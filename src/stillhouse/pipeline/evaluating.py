@@ -154,9 +154,9 @@ class Full:
         nets |= {f"distilled/{i}": net for i, net in enumerate(distilled[:2])}
         pairs = {"distilled": ("teacher", "distilled/0"), "labels_only": ("teacher", "labels_only")}
         pairs |= {"ceiling": ("distilled/0", "distilled/1")} if len(distilled) > 1 else {}
-        has_gradient = isinstance(self.probe.teaching.teacher, ModuleTeacher)
+        smooth, net = self.have.fitted is None, isinstance(self.probe.teaching.teacher, ModuleTeacher)
         ways = attribution.agreements(
-            nets, pairs, example, self.evaluation.confidence, lambda name: has_gradient or name != "teacher"
+            nets, pairs, example, self.evaluation.confidence, lambda name: net if name == "teacher" else smooth
         )
         return {"rows": len(inputs), "features": len(example.groups), "ways": ways}
 

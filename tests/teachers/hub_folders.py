@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+
+from stillhouse.data.text_encoder import TextEncoder
 
 TEXTS = [
     "The still is hot and the spirit runs clear.",
@@ -87,3 +91,9 @@ def edit(folder: Path, name: str, **changes: Any) -> None:
     """Change keys of a JSON file; None removes one."""
     table = json.loads((folder / name).read_text()) | changes
     (folder / name).write_text(json.dumps({key: value for key, value in table.items() if value is not None}))
+
+
+def encoded(folder: Path, length: int = 32) -> Tensor:
+    """The texts as the folder's own tokenizer gives them, padded with 0."""
+    encoder = TextEncoder.from_tokenizer((folder / "tokenizer.json").read_text(), length=length)
+    return encoder.encode(np.array(TEXTS, object))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evaluation.resampling import Interval, Sample, two_level
+from stillhouse.evaluation.verdict import with_pseudo_rows
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -94,12 +95,11 @@ def sensitivities(nets: Sequence[Floats], positive: Bools, specificity: float, w
     return Sample(seeds, np.mean(drawn, axis=0), 0.0, int(positive.sum()))
 
 
-def interval(sample: Sample, confidence: float = 0.95) -> Interval:
-    """Over seeds and rows, as every interval of the report; a share keeps to [0, 1]."""
-    found = two_level(sample, confidence)
-    return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))
-
-
 def difference(a: Sample, b: Sample, confidence: float = 0.95) -> Interval:
-    """Of two arms on the same resamples, paired by seed; an arm of one net meets every seed of the other."""
-    return two_level(Sample(a.seeds - b.seeds, a.replicates - b.replicates, 0.0, min(a.rows, b.rows)), confidence)
+    """Of two arms on the same resamples, paired by seed; an arm of one net meets every seed of the other.
+
+    Widened as every comparison of the report is, so that two nets that agree on the few cases are not called equal.
+    """
+    raw = Sample(a.seeds - b.seeds, a.replicates - b.replicates, 0.0, min(a.rows, b.rows))
+    found, value = two_level(with_pseudo_rows(raw), confidence), raw.value
+    return Interval(value, max(min(found.low, value), -1.0), min(max(found.high, value), 1.0))

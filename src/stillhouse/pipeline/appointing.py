@@ -108,7 +108,7 @@ def from_python(
 def whole_length(net: nn.Module, layers: Sequence[str]) -> nn.Module:
     """The net itself; where layers are tapped, made to keep padding: the shape of what is stored follows no batch."""
     if set(layers) - {EMBEDDING} and hasattr(net, "trim"):
-        net.trim = False
+        cast(Any, net).trim = False
     return net
 
 

@@ -17,7 +17,7 @@ from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.deployed import FOLDER, WEIGHTS, Deployed, log_proba
 from stillhouse.pipeline.groups import read_groups
 from stillhouse.pipeline.ingredients import Ingredients
-from stillhouse.pipeline.progress import stage
+from stillhouse.pipeline.progress import say, stage
 from stillhouse.pipeline.refusals import asks_service
 from stillhouse.pipeline.run import Run, read_json
 from stillhouse.pipeline.students_made import size_of
@@ -82,6 +82,7 @@ class Judge:
         costs = self.costs(student)
         if self.have.students.told:
             self.run.note(student=self.have.students.told)
+            say("\n".join(["student:", *self.have.students.told]))
         digest = xxhash.xxh3_64_hexdigest((self.run.folder / FOLDER / WEIGHTS).read_bytes())
         hashes = {"data": self.run.record["parts"]["data"], "student": digest}
         self.run.note(hashes=hashes | {t.arm: t.teacher.fingerprint() for t in self.teachings})

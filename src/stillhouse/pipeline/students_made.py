@@ -57,13 +57,14 @@ class Students:
 
     def cut(self) -> tuple[nn.Module, dict[str, Any]]:
         """A derived student, and the card that builds it again."""
-        from stillhouse.students.derive import derive
+        from stillhouse.students.derive import derive, format_map
 
         assert self.derived is not None
         if self.origin is None:
             raise UsageError("[student.derive] needs a teacher that is a net: a zoo name, a module, or [teacher] hub.")
         teacher, card = self.origin()
         made = derive(copy.deepcopy(teacher), probe=self.probe, **self.derived)
+        self.told = [*made.notes, *format_map(made.map).splitlines()]
         return made.module, card
 
     def built_card(self) -> dict[str, Any]:

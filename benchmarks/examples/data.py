@@ -45,7 +45,7 @@ def mlbench(name: str, folder: Path) -> DataFrame:
     with tempfile.TemporaryDirectory() as opened:
         subprocess.run(["dpkg-deb", "-x", str(debian_package(folder)), opened], check=True)
         (path,) = Path(opened).rglob(f"{name}.rda")
-        frame: DataFrame = rdata.read_rda(path)[name]
+        frame: DataFrame = rdata.read_rda(path, default_encoding="ascii")[name]
     return frame
 
 

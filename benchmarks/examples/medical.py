@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,15 +12,16 @@ from benchmarks.examples.clinical import (
     Share,
     difference,
     exact,
-    interval,
     resampled,
     sensitivities,
     threshold_at,
 )
-from benchmarks.examples.markdown import table, with_interval
+from benchmarks.examples.markdown import bullets, table, with_interval
 from numpy.typing import NDArray
 
 from stillhouse.evaluation.predictions import Predictions
+from stillhouse.evaluation.resampling import Interval, Sample, share
+from stillhouse.pipeline.groups import MISSING
 from stillhouse.reporting import calibration, quality
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.wording import arm, count, in_order, percent, points
@@ -52,21 +54,41 @@ def ranked(test: Predictions, name: str) -> Iterator[str]:
     weights = resampled(positive, RESAMPLES)
     arms = [a for a in in_order(list(test.log_probs)) if a in ARMS]
     found = {a: sensitivities(scores(test, name, a), positive, SPECIFICITY, weights) for a in arms}
-    yield f"### {name.capitalize()}: {count(positive.sum())} of {count(len(positive))} test rows"
+    yield f"### {name.capitalize()}: {count(int(positive.sum()))} of {count(len(positive))} test rows"
     rows = []
     for a in arms:
-        own = interval(found[a])
-        against = difference(found["distilled"], found[a]) if a != "distilled" else None
-        rows.append(
-            [
-                arm(a).label,
-                with_interval(percent(own.value), f"{percent(own.low)} to {percent(own.high)}"),
-                with_interval(points(against.value), f"{points(against.low)} to {points(against.high)}")
-                if against
-                else "",
-            ]
-        )
+        against = "" if a == "distilled" else in_points(difference(found["distilled"], found[a]))
+        rows.append([arm(a).label, in_percent(sensitivity(found[a])), against])
     yield table(["On the test rows' own ROC curve", "Sensitivity", "Distilled less this, points"], rows)
+    yield bullets(told(difference(found["distilled"], found[b]), name, arm(b).label.lower()) for b in ONE[:2])
+
+
+def sensitivity(sample: Sample) -> Interval:
+    """The mean over the seeds with its interval; seeds do not multiply the cases, so that one net's cases count."""
+    return share(Sample(sample.seeds, sample.replicates, sample.cubes, max(sample.rows // len(sample.seeds), 1)), 0.95)
+
+
+def in_percent(found: Interval) -> str:
+    """A share with its interval."""
+    return with_interval(percent(found.value), f"{percent(found.low)} to {percent(found.high)}")
+
+
+def in_points(found: Interval) -> str:
+    """A difference of shares with its interval."""
+    return with_interval(points(found.value), f"{points(found.low)} to {points(found.high)}")
+
+
+def told(found: Interval, name: str, other: str) -> str:
+    """A difference in words: what is lost is said as loudly as what is gained."""
+    if found.low <= 0 <= found.high:
+        return f"Against {other}, a difference in how many {name} rows are found is not clear of chance."
+    word = "fewer" if found.high < 0 else "more"
+    size, low, high = (points(abs(x)).lstrip("+") for x in (found.value, found.low, found.high))
+    low, high = (high, low) if found.high < 0 else (low, high)
+    return (
+        f"**Against {other}, the distilled student finds {word} of the {name} rows**: {size} points {word} "
+        f"(95 % interval {low} to {high})."
+    )
 
 
 def thresholds(test: Predictions, valid: Predictions, name: str) -> Iterator[str]:
@@ -121,7 +143,7 @@ def groups(run: RunFiles, test: Predictions, valid: Predictions, classes: Sequen
     for column, values in columns.items():
         rows = [
             [str(group), *(in_group(test, valid, name, values == group) for name in classes)]
-            for group in sorted(set(values))
+            for group in sorted(set(map(str, values)), key=place)
         ]
         yield table([f"Distilled, by {column}", *(f"Sensitivity, {name}" for name in classes)], rows)
     for part in (quality.harm(run) or {}).get("groups", []):
@@ -130,6 +152,12 @@ def groups(run: RunFiles, test: Predictions, valid: Predictions, classes: Sequen
                 [part["caption"], "Test rows", "Points", part["last"]],
                 [[r["name"], r["rows"], with_interval(r["difference"], r["interval"]), r["word"]] for r in _all(part)],
             )
+
+
+def place(group: str) -> tuple[bool, bool, float, str]:
+    """Where a group stands in a table: quarters of numbers from low to high, other names by letter, gaps last."""
+    number = re.search(r"-?\d+(\.\d+)?", group)
+    return group == MISSING, not group.startswith("up to "), float(number[0]) if number else 0.0, group
 
 
 def in_group(test: Predictions, valid: Predictions, name: str, inside: NDArray[np.bool_]) -> str:

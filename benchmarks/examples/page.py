@@ -134,11 +134,16 @@ def costs(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
     yield "## Cost"
     known = [(side, run.costs[side]) for side in ("teacher", "student") if side in run.costs]
     keys = [k for k in ("parameters", "bytes", "ms_1", "ms_64") if any(k in cost for _, cost in known)]
-    heads = {"parameters": "Parameters", "bytes": "Bytes", "ms_1": "ms for 1 row", "ms_64": "ms for 64 rows"}
+    heads = {
+        "parameters": "Parameters (of trees: nodes)",
+        "bytes": "Bytes",
+        "ms_1": "ms for 1 row",
+        "ms_64": "ms for 64 rows",
+    }
     write = {"parameters": count, "bytes": count, "ms_1": milliseconds, "ms_64": milliseconds}
     yield table(
         ["", *(heads[k] for k in keys)],
-        [[side.capitalize(), *(write[k](cost.get(k)) for k in keys)] for side, cost in known],
+        [[side.capitalize(), *(write[k](cost.get(k) or None) for k in keys)] for side, cost in known],
     )
     if "teacher_calls" in run.costs:
         calls = count(run.costs["teacher_calls"])

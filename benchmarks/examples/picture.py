@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WIDTH, HEIGHT = 1180, 1240  # pixels: verdict, figures and the table of the models
+WIDTH, HEIGHT = 1180, 1080  # pixels: the verdict, what each side saw, the figures to take away
 COLOURS = 128  # a report has few: the file is a quarter of its size, and the eye sees no difference
 SECONDS = 120
 

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import csv
 import random
+import shutil
+import statistics
+import time
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+from benchmarks.examples.example import ROOT
+from benchmarks.examples.markdown import bullets, table, with_interval
+from benchmarks.examples.running import RECORD as EXAMPLE
+from benchmarks.examples.running import note
+
+import stillhouse
 from stillhouse.errors import UsageError
+from stillhouse.pipeline.door import resolve
+from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.run import RECORD, locked, open_run
+from stillhouse.recipe import read
+from stillhouse.reporting.figures import between, difference, interval
+from stillhouse.reporting.folder import RunFiles, read_json
+from stillhouse.reporting.folder import read as read_run
+from stillhouse.reporting.wording import ABSENT, count, percent
 
 CHARACTERS = 10**8  # of a cell at most: csv stops at 131,072 by default
 MODEL = "minilm"  # link to the folder of the sentence model
+TEACHER = "teacher"  # its folder in a run
+REPEATS = 21  # of a measured time
 
 
 def prepare(name: str, folder: Path, train: int, test: int | None) -> None:
@@ -69,3 +90,93 @@ def link_model(folder: Path) -> None:
     if not link.exists():
         link.unlink(missing_ok=True)  # one that leads nowhere any more
         link.symlink_to(MODEL_DIR, target_is_directory=True)
+
+
+def distil_all(recipes: Sequence[Path]) -> Path:
+    """Run several recipes of one set of texts, which differ in their students alone; returns the first one's folder.
+
+    The teacher is the same in all of them, weight for weight, so it is trained in the first and copied to the others;
+    that they share a store, which refuses the answers of any other teacher, checks it.
+    """
+    folders = [ROOT / read(recipe).output.dir for recipe in recipes]
+    for recipe, folder in zip(recipes, folders, strict=True):
+        command = f"stillhouse distill {recipe.relative_to(ROOT)}"
+        if folder != folders[0]:
+            hand_over(recipe, folder, folders[0] / TEACHER, command)
+        stillhouse.distill(recipe, command=command, out=folder)
+    note(folders[0], tokenizing_us=round(tokenizing(folders[0]), 1))
+    return folders[0]
+
+
+def hand_over(recipe: Path, folder: Path, teacher: Path, command: str) -> None:
+    """Begin a run with a teacher that another run of the same recipe has trained."""
+    if (folder / RECORD).exists():
+        return
+    resolved = resolve(recipe, None, folder, {})
+    with locked(folder):
+        have = gather(resolved, teacher=None, student=None, data=None, allow_code=False)
+        open_run(resolved, command=command, parts=have.parts)
+        shutil.copytree(teacher, folder / teacher.name)
+
+
+def tokenizing(folder: Path) -> float:
+    """Microseconds to make token ids of one of 64 texts, the median over the rows that the run's report shows."""
+    encoder = stillhouse.load(folder).encoder
+    with np.load(folder / "gallery.npz", allow_pickle=False) as shown:
+        texts = np.resize(shown["inputs"], 64).astype(object)
+    times = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        encoder.encode(texts)
+        times.append(time.perf_counter() - begun)
+    return 1e6 * statistics.median(times) / len(texts)
+
+
+def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
+    """Accuracy against microseconds of each student of a set, beside their teacher, as Markdown.
+
+    Args:
+        run: the first of the runs.
+        folders: the finished runs by the name of their student.
+    """
+    runs = {name: read_run(folder) for name, folder in folders.items()}
+    labels = {side: count(run.scores["saw"][side]["labels"]) for side in ("labels_only", "all_labels")}
+    heads = ["", "Parameters", "µs a text, of 64", "µs a text, alone", f"{labels['labels_only']} labels only"]
+    heads += ["Distilled", f"All {labels['all_labels']} labels", "Distilled against labels only, points"]
+    rows = [student(name, found) for name, found in runs.items()]
+    teacher = ["all-MiniLM-L6, the teacher", *costs(run, "teacher"), ABSENT, accuracy(run, "teacher"), ABSENT, ABSENT]
+    told = f"Microseconds are the net's on one thread, medians; making token ids of a text takes {tokens(run)} more."
+    sentences = [f"**{name}**, {found.scores['verdict']}: {found.scores['sentence']}" for name, found in runs.items()]
+    parts = ["## Accuracy against microseconds a text", table(heads, [*rows, teacher]), told, bullets(sentences)]
+    return "\n\n".join(parts)
+
+
+def student(name: str, run: RunFiles) -> list[str]:
+    """One student's row."""
+    arms = [accuracy(run, side) for side in ("labels_only", "distilled", "all_labels")]
+    found = next(c for c in run.scores["comparisons"] if (c["a"], c["b"]) == ("distilled", "labels_only"))
+    gain = interval(found["difference"])
+    said = with_interval(*difference(gain, "accuracy")) if gain else ABSENT
+    return [f"`{name}`, {len(run.scores['seeds'])} seeds", *costs(run, "student"), *arms, said]
+
+
+def costs(run: RunFiles, side: str) -> list[str]:
+    """Parameters, and microseconds a text of 64 and alone."""
+    cost = run.costs[side]
+    return [count(cost["parameters"]), micro(cost["ms_64"] / 64), micro(cost["ms_1"])]
+
+
+def accuracy(run: RunFiles, side: str) -> str:
+    """With its interval."""
+    found = interval(run.scores["models"][side]["measures"]["accuracy"])
+    return with_interval(percent(found.value), between(found, share=True)) if found else ABSENT
+
+
+def tokens(run: RunFiles) -> str:
+    """What making token ids takes, from the example's own record."""
+    return f"{read_json(run.folder / EXAMPLE)['tokenizing_us']:.0f} µs"
+
+
+def micro(milliseconds: float) -> str:
+    """Microseconds with no more digits than they deserve."""
+    return f"{1000 * milliseconds:,.3g}" if milliseconds < 1 else count(round(1000 * milliseconds))

@@ -50,6 +50,8 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> dict[str, Any]:
         trainer, arms = plan_fits(run, aside, have)
         for teaching in trainer.teachings.values():
             teaching.folder = recipe.output.dir / teaching.arm  # a teacher that an earlier run has trained
+            for number, member in enumerate(teaching.members):
+                member.folder = teaching.folder / str(number)
         return _told(recipe, have, trainer, len(arms), Path(scratch))
 
 
@@ -77,7 +79,7 @@ def _told(recipe: Recipe, have: Ingredients, trainer: Trainer, arms: int, scratc
         "store": _store(recipe, have, teachings[0], rows * views, len(teachings) + len(links)),
         "fits": fits,
         "steps": fits * trainer.budget.steps,
-        "teacher_fits": sum(t.trains_net for t in teachings) + len(links),
+        "teacher_fits": sum(len(t.trainable) for t in teachings) + len(links),
         "workers": workers,
         "seconds": {name: None if value is None else round(value, 1) for name, value in seconds.items()},
     }  # fmt: skip

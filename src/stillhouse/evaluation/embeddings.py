@@ -72,9 +72,9 @@ def rank_correlation(student: Floats, teacher: Floats, offsets: Ints) -> Statist
     from scipy.stats import rankdata, spearmanr
 
     x, y = student.ravel(), teacher.ravel()
-    value = float(spearmanr(x, y).statistic)
-    if not np.isfinite(value):  # a net that gives every text one vector ranks nothing
+    if np.ptp(x) == 0 or np.ptp(y) == 0:  # a net that gives every text one vector ranks nothing
         return Statistic(np.zeros(len(student)), len(student))
+    value = float(spearmanr(x, y).statistic)
     u, v = (rankdata(values) / len(values) for values in (x, y))
     effects = 12 * (u * v + _mean_above(x, v) + _mean_above(y, u))
     effects = (effects - effects.mean()).reshape(student.shape)

@@ -1,0 +1,155 @@
+"""Whole runs on data of every kind: image folders, JSON lines, groups and time, views; and rows that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stillhouse.cli import main
+from stillhouse.pipeline import Run, distill
+from stillhouse.recipe import Recipe, parse
+
+WORDS = ("copper", "barley", "cask", "water", "yeast", "spirit")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def recipe_of(folder: Path, data: dict[str, Any], **over: Any) -> Recipe:
+    table: dict[str, Any] = {
+        "data": data,
+        "teacher": {"name": "mlp_large", "settings": {"hidden": [16]}, "training": {"steps": 20, "batch_size": 16}},
+        "student": {"name": "mlp_tiny", "settings": {"hidden": [8]}},
+        "training": {"steps": 40, "batch_size": 16, "seeds": [0], "workers": 1},
+        "controls": {"all_labels": False},
+        "evaluation": {"resamples": 100},
+        "output": {"dir": str(folder / "run")},
+    }
+    return parse(table | over)
+
+
+def split_of(run: Run) -> dict[str, np.ndarray]:
+    with np.load(run.folder / "split.npz") as file:
+        return {part: file[part] for part in ("train", "valid", "test")}
+
+
+def write_patients(folder: Path) -> list[dict[str, Any]]:
+    """Four visits of each of 50 patients, a line each."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for patient in range(50):
+        ill = patient % 2
+        for visit in range(4):
+            dose = float(draw.normal(ill * 2, 1))
+            row = {
+                "patient": f"p{patient}",
+                "day": visit * 50 + patient,
+                "dose": dose,
+                "site": str(draw.choice(["n", "s"])),
+            }
+            rows.append(row | {"label": "ill" if ill else "well"})
+    (folder / "visits.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return rows
+
+
+def test_no_patient_of_a_jsonl_table_stands_on_two_sides_and_munge_makes_more_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_patients(tmp_path)
+    data = {"path": str(tmp_path / "visits.jsonl"), "target": "label", "group": "patient", "labels": 40, "valid": 0.2}
+    run = distill(
+        recipe_of(tmp_path, data, views={"policy": "munge", "count": 2, "strength": 1.0}), accept_teacher=True
+    )
+    sides = [{rows[row]["patient"] for row in part} for part in split_of(run).values()]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 50
+    (tmp_path / "new.csv").write_text("day,site\n3,n\n")
+    assert main(["predict", str(run.folder), str(tmp_path / "new.csv"), "--out", str(tmp_path / "out.csv")]) == 4
+    assert "dose" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_latest_rows_of_a_table_are_the_test(tmp_path: Path) -> None:
+    rows = write_patients(tmp_path)
+    data = {
+        "path": str(tmp_path / "visits.jsonl"),
+        "target": "label",
+        "order": "day",
+        "drop": ["patient"],
+        "valid": 0.2,
+    }
+    run = distill(recipe_of(tmp_path, data), accept_teacher=True)
+    train, valid, test = ([rows[row]["day"] for row in part] for part in split_of(run).values())
+    assert max(train) < min(valid) <= max(valid) < min(test)
+
+
+def test_a_folder_of_images_with_a_pool_is_cut_out_of_and_read(tmp_path: Path) -> None:
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for name, count in (("dark", 40), ("bright", 40), ("unlabelled", 20)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(count):
+            bright = 80 + 90 * (name == "bright" or (name == "unlabelled" and number % 2))
+            pixels = np.clip(draw.normal(bright, 20, (8, 8)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    data = {"images": str(tmp_path / "images"), "labels": 20, "valid": 0.2}
+    run = distill(recipe_of(tmp_path, data, views={"policy": "cutout", "count": 2}), accept_teacher=True)
+    record = json.loads((run.folder / "run.json").read_text())
+    assert record["data"]["classes"] == ["bright", "dark"]
+    assert record["data"]["unlabelled"] == record["data"]["train"] - 20
+    assert sum(record["data"][part] for part in ("train", "valid", "test")) == 100
+
+
+def test_texts_lose_words_and_the_column_of_the_text_is_known_at_prediction(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = np.random.default_rng(0)
+    lines = ["note,comment,label"]
+    for number in range(80):
+        words = [*draw.choice(WORDS, 5), "fine" if number % 2 else "poor"]
+        lines.append(
+            f"a much longer note that is no input {number},{' '.join(words)},{'good' if number % 2 else 'bad'}"
+        )
+    (tmp_path / "texts.csv").write_text("\n".join(lines) + "\n")
+    data = {"text": str(tmp_path / "texts.csv"), "column": "comment", "labels": 30, "valid": 0.2, "tokens": 12}
+    text: dict[str, Any] = {
+        "student": {"name": "static_embedding"},
+        "teacher": {"name": "bag_hashed", "training": {"steps": 20, "batch_size": 16}},
+    }
+    views = {"policy": "words", "count": 2, "strength": 0.2}
+    run = distill(recipe_of(tmp_path, data, views=views, **text), accept_teacher=True)
+    (tmp_path / "new.csv").write_text("note,comment\na very very long note about nothing,fine water\n")
+    out = tmp_path / "out.csv"
+    assert main(["predict", str(run.folder), str(tmp_path / "new.csv"), "--out", str(out)]) == 0
+    assert out.read_text().splitlines()[0] == "class,p_bad,p_good"
+    (tmp_path / "wrong.csv").write_text("note\na very very long note about nothing\n")
+    assert main(["predict", str(run.folder), str(tmp_path / "wrong.csv"), "--out", str(out)]) == 4
+    assert "comment" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "teacher", "words"),
+    [
+        ({"name": "digits"}, {"hub": "folder", "file": "x.onnx"}, "hub and file at once"),
+        ({"name": "digits", "group": "patient"}, {"name": "mlp_large"}, "group and order"),
+        ({"name": "digits"}, {"endpoint": {"url": "http://127.0.0.1:9/v1"}}, "classifies texts"),
+        ({"name": "digits"}, {"file": "nowhere.safetensors", "name": "mlp_large"}, "does not exist"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: dict[str, Any], teacher: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "r.toml").write_text(recipe_of(tmp_path, data, teacher=teacher).toml())
+    assert main(["distill", str(tmp_path / "r.toml")]) == 2
+    assert words in capsys.readouterr().err

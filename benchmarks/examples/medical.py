@@ -28,6 +28,7 @@ from stillhouse.reporting.wording import arm, count, in_order, percent, points
 
 SPECIFICITY = 0.95
 ARMS = ("teacher", "teacher_same", "labels_only", "distilled", "all_labels", "distilled_same")
+NAMED = {"teacher": "the teacher", "labels_only": "the student of the labels alone"}
 ONE = ("teacher", "labels_only", "distilled")  # of which one net is looked at with its threshold
 
 
@@ -60,7 +61,7 @@ def ranked(test: Predictions, name: str) -> Iterator[str]:
         against = "" if a == "distilled" else in_points(difference(found["distilled"], found[a]))
         rows.append([arm(a).label, in_percent(sensitivity(found[a])), against])
     yield table(["On the test rows' own ROC curve", "Sensitivity", "Distilled less this, points"], rows)
-    yield bullets(told(difference(found["distilled"], found[b]), name, arm(b).label.lower()) for b in ONE[:2])
+    yield bullets(told(difference(found["distilled"], found[b]), name, NAMED[b]) for b in NAMED)
 
 
 def sensitivity(sample: Sample) -> Interval:
@@ -81,7 +82,7 @@ def in_points(found: Interval) -> str:
 def told(found: Interval, name: str, other: str) -> str:
     """A difference in words: what is lost is said as loudly as what is gained."""
     if found.low <= 0 <= found.high:
-        return f"Against {other}, a difference in how many {name} rows are found is not clear of chance."
+        return f"Against {other}: no difference in how many {name} rows are found is clear of chance."
     word = "fewer" if found.high < 0 else "more"
     size, low, high = (points(abs(x)).lstrip("+") for x in (found.value, found.low, found.high))
     low, high = (high, low) if found.high < 0 else (low, high)
@@ -137,6 +138,8 @@ def calibrated(run: RunFiles) -> Iterator[str]:
 
 def groups(run: RunFiles, test: Predictions, valid: Predictions, classes: Sequence[str]) -> Iterator[str]:
     """Sensitivity in each group at the thresholds above, and the change of accuracy as the report judges it."""
+    if not (run.folder / "groups.npz").exists():
+        return
     with np.load(run.folder / "groups.npz", allow_pickle=False) as file:
         columns = {str(name): values for name, values in zip(file["names"], file["values"], strict=True)}
     yield "## Groups"

@@ -33,8 +33,8 @@ def page(name: str, example: Example, run: RunFiles, recipe: str, picture: str |
     record = read_json(run.folder / RECORD)
     parts = [
         f"# {example.title}",
-        f"*Written by `python -m benchmarks.examples {name}` from the run of {_date(run)}; every number below is read "
-        "from its run folder.*",
+        f"*Written by `python -m benchmarks.examples {name}` from the run of {_date(run)}; every figure of a model "
+        "below is read from its run folder.*",
         example.about.strip(),
         f"![The top of the run's report]({picture})" if picture else "",
         *verdict(run),
@@ -116,8 +116,8 @@ def data(example: Example, run: RunFiles, record: dict[str, Any]) -> Iterator[st
     facts = run.run.get("data", {})
     yield (
         f"{len(facts['classes'])} classes. {count(facts['train'])} training rows, of which {count(facts['labelled'])} "
-        f"keep their label for the student; {count(facts['valid'])} validation rows, on which everything was chosen; "
-        f"{count(facts['test'])} test rows, touched once."
+        f"keep their label for the student; {count(facts['valid'])} validation rows, for the check of the teacher and "
+        f"for choosing; {count(facts['test'])} test rows, touched once."
     )
 
 

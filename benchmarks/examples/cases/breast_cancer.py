@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from benchmarks.examples.example import Example, Origin
+from benchmarks.examples.markdown import fenced
 from benchmarks.examples.medical import figures
 
+from stillhouse.pipeline.shipping import rules
 from stillhouse.reporting.folder import RunFiles
 
 
 def extra(run: RunFiles) -> str:
-    """The medical figures."""
-    return figures(run, ("malignant",))
+    """The medical figures, and the tree."""
+    tree = fenced(rules(run.folder), "text")
+    told = "The shipped student, whole, in the units of the data."
+    return f"{figures(run, ('malignant',))}\n\n## The tree\n\n{told}\n\n{tree}"
 
 
 EXAMPLE = Example(
@@ -18,7 +22,8 @@ EXAMPLE = Example(
     about="""
 569 tumours of one hospital in Wisconsin, each described by thirty numbers that were measured by hand-drawn outlines
 on images of fine needle aspirates, malignant or benign (UCI *Breast Cancer Wisconsin (Diagnostic)*, Wolberg, Street
-and Mangasarian 1993). The teacher has all training labels, the student's owner has few.
+and Mangasarian 1993). The teacher, extremely randomised trees, has all training labels; the owner of the student, one
+tree that can be read, has 40.
 """,
     origins=(Origin("scikit-learn", "BSD", "`load_breast_cancer`"),),
     extra=extra,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.examples.example import Example, Origin
 
 EXAMPLE = Example(
-    title="Digits: a convolutional teacher and a tenth of its size",
+    title="Digits: a convolutional net into one a hundredth of its size",
     about="""
 1,797 handwritten digits, 8x8 pixels of 17 grey levels (the test half of UCI's *Optical Recognition of Handwritten
 Digits*, Alpaydin and Kaynak 1998). The teacher has all training labels, as one that somebody hands over; the

@@ -17,12 +17,14 @@ EXAMPLE = Example(
     title="Satellite: where distilling does not pay",
     about="""
 6,435 places in one Landsat image, each described by four spectral bands of itself and its eight neighbours, 36 whole
-numbers, and one of six kinds of ground (UCI *Statlog Landsat*). The page is here because a tool that always finds a
-gain cannot be believed.
+numbers, and one of six kinds of ground (UCI *Statlog Landsat*). Here student and teacher see the same labels, all of
+them: nothing is left that only the teacher could know. The page is here because a tool that always finds a gain
+cannot be believed.
 """,
     origins=(Origin(MLBENCH, "GPL-2", "`Satellite`", MLBENCH_VERSION),),
     file="satellite.csv",
     prepare=prepare,
+    accept_teacher=True,
     limits="""
 Neighbouring places of one image share pixels, and the copy no longer says which they were: all figures are for places
 between known places, not for another image.

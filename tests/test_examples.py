@@ -243,7 +243,7 @@ def test_differences_in_sensitivity_are_told_by_name_and_only_where_they_are_cle
     lost = medical.told(Interval(-0.326, -0.488, -0.209), "ill", "teacher")
     assert "finds fewer of the ill rows**: 32.6 points fewer (95 % interval 20.9 to 48.8)" in lost
     assert "finds more of the ill rows**: 5.0 points more" in medical.told(Interval(0.05, 0.01, 0.09), "ill", "x")
-    assert "not clear of chance" in medical.told(Interval(0.05, -0.01, 0.09), "ill", "x")
+    assert "no difference" in medical.told(Interval(0.05, -0.01, 0.09), "ill", "x")
 
 
 def test_two_nets_that_find_the_same_few_cases_are_not_called_equal() -> None:

@@ -129,7 +129,11 @@ def judged(noise: float, control: float, *, labelled: bool = True, texts: int = 
         name: {str(s): noisy(teacher, size, 10 * s + k).astype(np.float32) for s in range(3)}
         for k, (name, size) in enumerate({"distilled": noise, "contrast": control, "start": 3.0}.items())
     }
-    told = Embedded(np.arange(texts), labels if labelled else np.full(texts, -1), arms | {"teacher": {"-": teacher}})
+    told = Embedded(
+        np.arange(texts),
+        labels if labelled else np.full(texts, -1),
+        arms | {"teacher": {"-": teacher.astype(np.float32)}},
+    )
     return score_embeddings(told, confidence=0.95, margin=0.05, resamples=400, seeds=[0, 1, 2])
 
 

@@ -24,7 +24,7 @@ from stillhouse.pipeline.training import Arm
 from stillhouse.recipe import Recipe, read
 
 VECTORS, SCORES = "embeddings.npz", "embedding_scores.json"
-SECONDS = 6.0  # of timing, for both nets together
+SECONDS = 3.0  # of timing, for both nets together
 
 
 class EmbeddingJudge:

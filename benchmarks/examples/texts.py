@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import random
 import shutil
-import statistics
-import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 from benchmarks.examples.example import ROOT
 from benchmarks.examples.markdown import bullets, table, with_interval
 from benchmarks.examples.running import RECORD as EXAMPLE
 from benchmarks.examples.running import note
+from benchmarks.examples.text_speed import TEACHER, TOKENS, microseconds
 
 import stillhouse
 from stillhouse.errors import UsageError
@@ -30,8 +28,7 @@ from stillhouse.reporting.wording import ABSENT, count, percent
 
 CHARACTERS = 10**8  # of a cell at most: csv stops at 131,072 by default
 MODEL = "minilm"  # link to the folder of the sentence model
-TEACHER = "teacher"  # its folder in a run
-REPEATS = 21  # of a measured time
+TIMES = "microseconds"  # in the example's record
 
 
 def prepare(name: str, folder: Path, train: int, test: int | None) -> None:
@@ -92,19 +89,23 @@ def link_model(folder: Path) -> None:
         link.symlink_to(MODEL_DIR, target_is_directory=True)
 
 
-def distil_all(recipes: Sequence[Path]) -> Path:
+def distil_all(recipes: Sequence[Path], teacher: Path | None = None) -> Path:
     """Run several recipes of one set of texts, which differ in their students alone; returns the first one's folder.
 
     The teacher is the same in all of them, weight for weight, so it is trained in the first and copied to the others;
     that they share a store, which refuses the answers of any other teacher, checks it.
+
+    Args:
+        recipes: files below the project's root.
+        teacher: folder of the teacher that a finished run of the same set has trained; None: the first run's.
     """
     folders = [ROOT / read(recipe).output.dir for recipe in recipes]
+    ready = teacher or folders[0] / TEACHER
     for recipe, folder in zip(recipes, folders, strict=True):
         command = f"stillhouse distill {recipe.relative_to(ROOT)}"
-        if folder != folders[0]:
-            hand_over(recipe, folder, folders[0] / TEACHER, command)
+        if ready.exists() and folder != ready.parent:
+            hand_over(recipe, folder, ready, command)
         stillhouse.distill(recipe, command=command, out=folder)
-    note(folders[0], tokenizing_us=round(tokenizing(folders[0]), 1))
     return folders[0]
 
 
@@ -119,17 +120,12 @@ def hand_over(recipe: Path, folder: Path, teacher: Path, command: str) -> None:
         shutil.copytree(teacher, folder / teacher.name)
 
 
-def tokenizing(folder: Path) -> float:
-    """Microseconds to make token ids of one of 64 texts, the median over the rows that the run's report shows."""
-    encoder = stillhouse.load(folder).encoder
-    with np.load(folder / "gallery.npz", allow_pickle=False) as shown:
-        texts = np.resize(shown["inputs"], 64).astype(object)
-    times = []
-    for _ in range(REPEATS):
-        begun = time.perf_counter()
-        encoder.encode(texts)
-        times.append(time.perf_counter() - begun)
-    return 1e6 * statistics.median(times) / len(texts)
+def distil_students(recipes: Mapping[str, Path]) -> Path:
+    """Run the recipes of several students, by name, and time their nets beside each other; returns the first folder."""
+    first = distil_all(list(recipes.values()))
+    folders = {name: ROOT / read(recipe).output.dir for name, recipe in recipes.items()}
+    note(first, **{TIMES: microseconds(next(iter(recipes.values())), folders)})
+    return first
 
 
 def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
@@ -143,27 +139,39 @@ def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
     labels = {side: count(run.scores["saw"][side]["labels"]) for side in ("labels_only", "all_labels")}
     heads = ["", "Parameters", "µs a text, of 64", "µs a text, alone", f"{labels['labels_only']} labels only"]
     heads += ["Distilled", f"All {labels['all_labels']} labels", "Distilled against labels only, points"]
-    rows = [student(name, found) for name, found in runs.items()]
-    teacher = ["all-MiniLM-L6, the teacher", *costs(run, "teacher"), ABSENT, accuracy(run, "teacher"), ABSENT, ABSENT]
-    told = f"Microseconds are the net's on one thread, medians; making token ids of a text takes {tokens(run)} more."
+    times = read_json(run.folder / EXAMPLE)[TIMES]
+    rows = [student(name, found, times[name]) for name, found in runs.items()]
+    teacher = [
+        "all-MiniLM-L6, the teacher",
+        *costs(run, "teacher", times[TEACHER]),
+        ABSENT,
+        accuracy(run, "teacher"),
+        ABSENT,
+        ABSENT,
+    ]
+    many, alone = (micro(times[TOKENS][how]) for how in ("many", "one"))
+    told = (
+        "Microseconds of the nets, one after the other, on one thread: the least of many repeats on texts of the test "
+        f"part. Making token ids of a text takes {many} µs more, or {alone} alone, whichever net reads them. (The table "
+        "under Cost has what the run itself measured, beside whatever else the machine did.)"
+    )
     sentences = [f"**{name}**, {found.scores['verdict']}: {found.scores['sentence']}" for name, found in runs.items()]
     parts = ["## Accuracy against microseconds a text", table(heads, [*rows, teacher]), told, bullets(sentences)]
     return "\n\n".join(parts)
 
 
-def student(name: str, run: RunFiles) -> list[str]:
+def student(name: str, run: RunFiles, times: Mapping[str, float]) -> list[str]:
     """One student's row."""
     arms = [accuracy(run, side) for side in ("labels_only", "distilled", "all_labels")]
     found = next(c for c in run.scores["comparisons"] if (c["a"], c["b"]) == ("distilled", "labels_only"))
     gain = interval(found["difference"])
     said = with_interval(*difference(gain, "accuracy")) if gain else ABSENT
-    return [f"`{name}`, {len(run.scores['seeds'])} seeds", *costs(run, "student"), *arms, said]
+    return [f"`{name}`, {len(run.scores['seeds'])} seeds", *costs(run, "student", times), *arms, said]
 
 
-def costs(run: RunFiles, side: str) -> list[str]:
+def costs(run: RunFiles, side: str, times: Mapping[str, float]) -> list[str]:
     """Parameters, and microseconds a text of 64 and alone."""
-    cost = run.costs[side]
-    return [count(cost["parameters"]), micro(cost["ms_64"] / 64), micro(cost["ms_1"])]
+    return [count(run.costs[side]["parameters"]), micro(times["many"]), micro(times["one"])]
 
 
 def accuracy(run: RunFiles, side: str) -> str:
@@ -172,11 +180,14 @@ def accuracy(run: RunFiles, side: str) -> str:
     return with_interval(percent(found.value), between(found, share=True)) if found else ABSENT
 
 
-def tokens(run: RunFiles) -> str:
-    """What making token ids takes, from the example's own record."""
-    return f"{read_json(run.folder / EXAMPLE)['tokenizing_us']:.0f} µs"
+def micro(time: float) -> str:
+    """Microseconds with two digits, or whole ones."""
+    return f"{time:.2g}" if time < 10 else count(round(time))
 
 
-def micro(milliseconds: float) -> str:
-    """Microseconds with no more digits than they deserve."""
-    return f"{1000 * milliseconds:,.3g}" if milliseconds < 1 else count(round(1000 * milliseconds))
+def transfer(run: RunFiles) -> str:
+    """Transfer alone, distillation alone, both and neither, from the arms of one run, as Markdown."""
+    heads = ["The student begins", "300 labels only", "Distilled"]
+    begun = {"at random": ("scratch", "distilled_scratch"), "from the teacher's layers": ("labels_only", "distilled")}
+    rows = [[how, *(accuracy(run, side) for side in sides)] for how, sides in begun.items()]
+    return f"## Transfer, distillation, and both\n\nAccuracy on the test rows:\n\n{table(heads, rows)}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.examples.example import PAGES, Example, Origin
+from benchmarks.examples.example import Example, Origin
 from benchmarks.examples.running import run_folder
-from benchmarks.examples.texts import distil_all, prepare, students
+from benchmarks.examples.texts import distil_students, prepare, students
 
 from stillhouse.reporting.folder import RunFiles
 
@@ -56,5 +56,7 @@ Learning rates, steps and weights were chosen on validation rows, in a handful o
 - The control has the labels alone. Another use of the pool, such as embeddings trained on it without a teacher, was not
   tried.
 """,
-    distil=lambda recipe: distil_all([recipe, *(PAGES / f"{name}.toml" for name in list(RECIPES.values())[1:])]),
+    distil=lambda recipe: distil_students(
+        {student: recipe.parent / f"{name}.toml" for student, name in RECIPES.items()}
+    ),
 )

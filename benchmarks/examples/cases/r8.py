@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.examples.example import PAGES, Example, Origin
+from benchmarks.examples.example import Example, Origin
 from benchmarks.examples.running import run_folder
-from benchmarks.examples.texts import distil_all, prepare, students
+from benchmarks.examples.texts import distil_students, prepare, students
 
 from stillhouse.reporting.folder import RunFiles
 
@@ -50,5 +50,7 @@ Learning rates, steps and weights were chosen on validation rows, in a handful o
 - Much of R8 is told by single words, so that a bag of words is hard to beat: read the gain beside that of
   20 Newsgroups.
 """,
-    distil=lambda recipe: distil_all([recipe, *(PAGES / f"{name}.toml" for name in list(RECIPES.values())[1:])]),
+    distil=lambda recipe: distil_students(
+        {student: recipe.parent / f"{name}.toml" for student, name in RECIPES.items()}
+    ),
 )

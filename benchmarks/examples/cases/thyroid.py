@@ -71,6 +71,9 @@ columns that say whether a value was measured (a missing value says so itself). 
 The patient's number begins with the day of the record: **the latest quarter of the patients is the test**, those
 before it are the validation rows, so that the model is judged on the time after it was made. No patient number stands
 twice.
+
+**Read the sensitivities, not only the verdict.** The verdict speaks of accuracy, and most patients are `neither`: a
+student may be level with its teacher there and still miss ill patients whom the teacher finds.
 """
 
 LIMITS = """

@@ -57,13 +57,14 @@ def extra(run: RunFiles) -> str:
 
 
 ABOUT = """
-9,172 records of patients sent for thyroid tests to one Australian laboratory between August 1984 and January 1987
-(the UCI set *thyroid0387*, Garavan Institute, given by J. R. Quinlan), each with age, sex, history and up to six
+9,172 records of patients sent for thyroid tests to one laboratory between August 1984 and January 1987 (the UCI set
+*thyroid0387*, Garvan Institute in Sydney, given by J. R. Quinlan), each with age, sex, history and up to six
 laboratory values, and the diagnosis as letters.
 
 The task here has three classes. `hypothyroid` are the letters E to H, `hyperthyroid` A to D, and `neither` is
 everybody else, which includes patients under replacement or antithyroid treatment whatever their dose, other illness,
-and odd protein binding. Of two letters joined by `|` the second, the more likely one, counts.
+and odd protein binding. Of two letters joined by `|` the second, the more likely one, counts; of letters that stand
+together, each does.
 
 Left out, because a model must not lean on it: the patient's number; where the patient was sent from (it names a ward
 and its habits, not a body); the two columns that say that the referring doctor suspected the diagnosis; and the

@@ -126,10 +126,10 @@ def test_a_ceiling_and_an_outage_stop_resumably_and_the_same_command_pays_only_f
 
 
 def write_table(folder: Path) -> Path:
-    """200 patients whose class hangs on three columns, one of them a category with gaps."""
+    """200 patients whose class hangs on three columns, one of them a category."""
     draw = np.random.default_rng(0)
     age, dose = draw.normal(50, 10, 200), draw.exponential(2.0, 200)
-    site = draw.choice(["north", "south", ""], 200)
+    site = draw.choice(["north", "south", "east"], 200)
     ill = (age - 50) / 10 + dose - 2 + (site == "north") + draw.normal(0, 0.3, 200) > 0
     rows = zip(age, dose, site, np.where(ill, "ill", "well"), strict=True)
     (folder / "patients.csv").write_text("age,dose,site,label\n" + "".join(f"{a},{d},{s},{c}\n" for a, d, s, c in rows))

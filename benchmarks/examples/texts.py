@@ -135,7 +135,7 @@ def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
         run: the first of the runs.
         folders: the finished runs by the name of their student.
     """
-    runs = {name: read_run(folder) for name, folder in folders.items()}
+    runs = {name: read_run(folder) for name, folder in finished(folders).items()}
     labels = {side: count(run.scores["saw"][side]["labels"]) for side in ("labels_only", "all_labels")}
     heads = ["", "Parameters", "µs a text, of 64", "µs a text, alone", f"{labels['labels_only']} labels only"]
     heads += ["Distilled", f"All {labels['all_labels']} labels", "Distilled against labels only, points"]
@@ -149,15 +149,22 @@ def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
         ABSENT,
         ABSENT,
     ]
-    many, alone = (micro(times[TOKENS][how]) for how in ("many", "one"))
     told = (
-        "Microseconds of the nets, one after the other, on one thread: the least of many repeats on texts of the test "
-        f"part. Making token ids of a text takes {many} µs more, or {alone} alone, whichever net reads them. (The table "
-        "under Cost has what the run itself measured, beside whatever else the machine did.)"
+        "Microseconds of one core, the nets one after the other: the least of many repeats on texts of the test "
+        f"part. Making token ids of a text takes {micro(times[TOKENS]['many'])} µs more, whichever net reads it, for "
+        "the whole text is looked at before it is cut. (The table under Cost has what the run itself measured on the "
+        "wall, beside whatever else the machine did.)"
     )
     sentences = [f"**{name}**, {found.scores['verdict']}: {found.scores['sentence']}" for name, found in runs.items()]
     parts = ["## Accuracy against microseconds a text", table(heads, [*rows, teacher]), told, bullets(sentences)]
+    if waiting := sorted(folders.keys() - runs.keys()):
+        parts.append(f"Not run yet: {', '.join(waiting)}.")
     return "\n\n".join(parts)
+
+
+def finished(folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Those of the runs that were judged."""
+    return {name: folder for name, folder in folders.items() if (folder / "scores.json").exists()}
 
 
 def student(name: str, run: RunFiles, times: Mapping[str, float]) -> list[str]:

@@ -14,7 +14,9 @@ from stillhouse.evaluation.predictions import SINGLE, Floats, Predictions, floor
 from stillhouse.evaluation.resampling import Interval, RowResamples, Statistic, share, two_level
 
 TEACHERS = ("teacher", "teacher_same")
-STUDENTS = ("labels_only", "smoothed", "distilled", "all_labels", "distilled_same")
+STUDENTS = (
+    "labels_only", "smoothed", "distilled", "all_labels", "distilled_same", "scratch", "distilled_scratch",
+)  # fmt: skip
 TEMPERED = "labels_only_tempered"  # the undistilled student, its temperature fitted on validation rows
 SHARES = {
     "accuracy", "balanced_accuracy", "macro_f1", "auc", "agreement", "agreement_teacher_right",

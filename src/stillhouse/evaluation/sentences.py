@@ -56,6 +56,8 @@ def name(arm: str, saw: Saw) -> str:
         "all_labels": f"the same student given all {given}",
         "distilled": "the distilled student",
         "distilled_same": "the student distilled from a teacher that had the same labels",
+        "scratch": f"the same student begun at random and trained on the {given} alone",
+        "distilled_scratch": "the distilled student begun at random",
     }.get(arm, arm)
 
 

@@ -34,6 +34,7 @@ QUESTIONS = (
     Question("distilled", "all_labels", "loss"),
     Question("distilled_same", "labels_only", "gain"),
     Question("distilled", "smoothed", "gain"),
+    Question("distilled_scratch", "scratch", "gain"),
 )
 
 

@@ -70,11 +70,20 @@ def shown(gallery: Gallery, k: int, drawn: list[str]) -> dict[str, Any]:
     if drawn:
         return {"image": drawn[k], "columns": [], "text": "", "more": 0}
     if gallery.inputs.ndim == 1:
-        return {"image": "", "columns": [], "text": plain(str(gallery.inputs[k]))[:MOST_CHARACTERS], "more": 0}
+        return {"image": "", "columns": [], "text": written(str(gallery.inputs[k])), "more": 0}
     values = gallery.inputs[k].reshape(-1)
     names = gallery.columns if len(gallery.columns) == len(values) else [f"column {i}" for i in range(len(values))]
     columns = [(name, _value(value)) for name, value in zip(names, values, strict=True)]
     return {"image": "", "columns": columns[:MOST_COLUMNS], "text": "", "more": max(0, len(columns) - MOST_COLUMNS)}
+
+
+def written(text: str) -> str:
+    """Return the beginning of a text, marked where more of it is left out or was not kept.
+
+    >>> len(written("x" * 2000)), written("short")
+    (2002, 'short')
+    """
+    return f"{plain(text[:MOST_CHARACTERS])} …" if len(text) >= MOST_CHARACTERS else plain(text)
 
 
 def _value(value: Any) -> str:

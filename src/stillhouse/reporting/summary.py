@@ -32,7 +32,10 @@ from stillhouse.reporting.wording import (
     signed,
 )
 
-TABLE = ["teacher", "labels_only", "smoothed", "distilled", "all_labels", "teacher_same", "distilled_same"]
+TABLE = [
+    "teacher", "labels_only", "smoothed", "distilled", "all_labels", "teacher_same", "distilled_same",
+    "scratch", "distilled_scratch",
+]  # fmt: skip
 
 
 def verdict(run: RunFiles) -> dict[str, Any]:

@@ -24,6 +24,8 @@ ARMS: dict[str, Arm] = {
     "distilled": Arm("Distilled", "arm-distilled", "disc"),
     "all_labels": Arm("All labels", "arm-reference", "square"),
     "distilled_same": Arm("Distilled, teacher with the same labels", "arm-distilled", "ring"),
+    "scratch": Arm("Labels only, begun at random", "arm-control", "disc"),
+    "distilled_scratch": Arm("Distilled, begun at random", "arm-distilled", "cross"),
     "labels_only_tempered": Arm("Labels only, temperature fitted", "arm-control", "square"),
     "teacher_same": Arm("Teacher with the same labels", "arm-teacher", "square"),
 }

@@ -109,7 +109,7 @@ def _refuse_settings(key: str, **settings: Any) -> None:
     odd = [name for name, value in settings.items() if value]
     if odd:
         what = "texts" if odd == ["column"] else "tables and texts"
-        raise UsageError(f"[data] {', '.join(odd)}: this belongs to {what}, not to `{key}`. Take it out.")
+        raise UsageError(f"[data] {', '.join(odd)} belong to {what}, not to `{key}`. Take them out.")
 
 
 def read_arrays(path: Path, classes: Sequence[str] | None = None) -> Source:

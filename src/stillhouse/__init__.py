@@ -14,11 +14,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stillhouse.pipeline import Run, distill, evaluate, export, load
+    from stillhouse.pipeline import Run, distill, embed, evaluate, export, load, load_embedder, plan
     from stillhouse.pipeline import write_report as report
     from stillhouse.recipe import Recipe
 
-__all__ = ["Recipe", "Run", "distill", "evaluate", "export", "load", "report"]
+__all__ = [
+    "Recipe",
+    "Run",
+    "distill",
+    "embed",
+    "evaluate",
+    "export",
+    "load",
+    "load_embedder",
+    "plan",
+    "report",
+]
 
 _AT = {"Recipe": ("stillhouse.recipe", "Recipe"), "report": ("stillhouse.pipeline", "write_report")}
 

@@ -127,8 +127,10 @@ class Endpoint(Section):
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written down.")
     concurrency: Positive = Field(4, description="Questions at once.")
     samples: Positive = Field(5, description="Answers a text where the service gives no log-probabilities.")
-    max_calls: Positive | None = Field(None, description="Questions of this run; then it stops, to be resumed.")
-    max_cost: float | None = Field(None, gt=0.0, description="Price at which it stops, to be resumed.")
+    max_calls: Positive | None = Field(
+        None, description="Answers in all, earlier calls of this command included; then it stops, to be resumed."
+    )
+    max_cost: float | None = Field(None, gt=0.0, description="Price in all at which it stops, to be resumed.")
     price_in: float = Field(0.0, ge=0.0, description="Price of a million tokens read.")
     price_out: float = Field(0.0, ge=0.0, description="Price of a million tokens written.")
 
@@ -310,6 +312,8 @@ class Recipe(Section):
         """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run."""
         places = {section: set(keys) for section, keys in PATHS.items()}  # what lies there counts, not where
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
+        # A ceiling may be raised, and a stopped run taken up again: what was answered stays what it was.
+        aside["teacher"] = dict.fromkeys(places["teacher"], True) | {"endpoint": CEILINGS}
         text = self.model_dump_json(exclude=aside)
         return xxhash.xxh3_64_hexdigest(text.encode())
 
@@ -358,6 +362,7 @@ def read_table(path: Path) -> dict[str, Any]:
     return table
 
 
+CEILINGS = {"max_calls", "max_cost", "concurrency", "api_key_env"}
 PATHS = {
     "data": ("path", "arrays", "images", "text", "tokenizer"),
     "teacher": ("file", "hub"),

@@ -3,6 +3,8 @@
 from stillhouse.pipeline.curves import curve
 from stillhouse.pipeline.deployed import Deployed, load
 from stillhouse.pipeline.door import demo, distill, label
+from stillhouse.pipeline.embedding import embed
+from stillhouse.pipeline.embedding_shipping import load_embedder
 from stillhouse.pipeline.evaluating import evaluate
 from stillhouse.pipeline.planning import plan
 from stillhouse.pipeline.run import Run
@@ -15,10 +17,12 @@ __all__ = [
     "curve",
     "demo",
     "distill",
+    "embed",
     "evaluate",
     "export",
     "label",
     "load",
+    "load_embedder",
     "plan",
     "predict",
     "write_report",

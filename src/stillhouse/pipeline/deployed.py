@@ -96,6 +96,8 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Deployed:
     folder = Path(folder)
     folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     card = read_json(folder / CARD)
+    if card.get("task") == "embedding":
+        raise UsageError(f"{folder} holds an embedder, not a classifier. Load it with `stillhouse.load_embedder`.")
     net_card, classes = card["net"], tuple(card["classes"])
     if module is None:
         if not {"name", "from", "hub"} & set(net_card):

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the folder's layout
 RECORD = "run.json"
-LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy", "lightning-fabric", "safetensors", "pandas")
+LIBRARIES = (
+    "torch", "numpy", "scikit-learn", "scipy", "lightning-fabric", "safetensors", "pandas", "tokenizers",
+    "transformers",
+)  # fmt: skip
 
 
 class Run:

@@ -42,7 +42,7 @@ def by_name(raw: Any, names: Sequence[str]) -> DataFrame:
             f"{nearest(missing[0], spare)} Rename or add the columns, or leave them in: a column named "
             "in `[data] drop` is not shown to the teacher."
         )
-    return raw[found].set_axis(list(names), axis="columns")
+    return with_gaps(raw[found]).set_axis(list(names), axis="columns")
 
 
 def matrix_of(raw: Any, width: int | None) -> NDArray[Any]:
@@ -60,6 +60,17 @@ def matrix_of(raw: Any, width: int | None) -> NDArray[Any]:
             "in the same order, or a teacher that knows its columns by name."
         )
     return values
+
+
+def with_gaps(frame: DataFrame) -> DataFrame:
+    """Empty cells of text columns as NaN, which is how pandas reads them, and how they stood where a model was fitted.
+
+    >>> import pandas as pd
+    >>> with_gaps(pd.DataFrame({"a": pd.Series(["x", None], dtype=object)}))["a"].tolist()
+    ['x', nan]
+    """
+    texts = [name for name in frame.columns if frame[name].dtype.kind == "O"]
+    return frame.assign(**{name: frame[name].where(frame[name].notna(), np.nan) for name in texts}) if texts else frame
 
 
 def with_categories(frame: DataFrame) -> DataFrame:

@@ -20,7 +20,7 @@ CAUSES: dict[str, str] = {
     ),
     "10 epochs M from cold": (
         "Three runs of this figure gave 0.239, 0.281 and 0.274, each beside other work on the machine. All but a few "
-        "hundredths of the profile is the student's own forward and backward pass, which torchdistill has to do as well."
+        "hundredths of the profile is the student's own forward and backward pass, which torchdistill has to do too."
     ),
     "10 epochs L from cold": (
         "The profile is the nets' own arithmetic: the student's backward pass, and forward passes of both nets, the "

@@ -81,7 +81,7 @@ def test_a_tree_is_taught_shipped_exported_and_explained(tmp_path: Path, name: s
 def test_a_plan_of_a_tree_measures_no_steps(tmp_path: Path) -> None:
     told = plan(recipe_of(tmp_path, {"name": "decision_tree"}))
     assert told["seconds"]["train students"] is None
-    assert told["seconds"]["train teachers"] > 0
+    assert told["seconds"]["train teachers"] is not None
 
 
 def test_half_of_a_trained_teacher_begins_with_its_weights_and_is_loaded_elsewhere(tmp_path: Path) -> None:

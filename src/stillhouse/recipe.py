@@ -5,7 +5,6 @@ The recipe stops at the door: ``pipeline`` unpacks it, and no class below takes 
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +13,12 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.toml_tables import PATHS, anchor
+from stillhouse.toml_tables import merge as merge
+from stillhouse.toml_tables import read_table as read_table
+from stillhouse.toml_tables import read_table_text as read_table_text
 
+CEILINGS = {"max_calls", "max_cost", "concurrency", "api_key_env"}
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["all"]
@@ -343,52 +347,6 @@ def read(path: Path) -> Recipe:
         UsageError: the file is missing, not TOML, or not a recipe.
     """
     return parse(read_table(path), str(path))
-
-
-def read_table_text(text: str) -> dict[str, Any]:
-    """TOML text as a table, unchecked."""
-    return tomllib.loads(text)
-
-
-def read_table(path: Path) -> dict[str, Any]:
-    """Read TOML and anchor its data paths at the recipe's folder, without checking the keys yet."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"There is no recipe at {path}. Write one with `stillhouse distill --print-recipe`.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as TOML: {error}.") from None
-    anchor(table, path.parent)
-    return table
-
-
-CEILINGS = {"max_calls", "max_cost", "concurrency", "api_key_env"}
-PATHS = {
-    "data": ("path", "arrays", "images", "text", "tokenizer"),
-    "teacher": ("file", "hub"),
-    "student": ("start",),
-}
-
-
-def anchor(table: dict[str, Any], folder: Path) -> None:
-    """Take the relative paths of a table of settings from a folder; a hub name that is no folder there stays a name."""
-    sections: list[tuple[Any, tuple[str, ...]]] = [(table.get(name), keys) for name, keys in PATHS.items()]
-    if isinstance(teacher := table.get("teacher"), dict) and isinstance(members := teacher.get("member"), list):
-        sections += [(member, PATHS["teacher"]) for member in members]
-    for section, keys in sections:
-        for key in keys if isinstance(section, dict) else ():
-            value = section.get(key)
-            if isinstance(value, str) and (key != "hub" or (folder / value).exists()):
-                section[key] = str(folder / value)
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay the flags over the file, table by table; lists are replaced whole."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _explain(error: ValidationError, where: str) -> str:

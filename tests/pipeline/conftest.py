@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,12 @@ def judged(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(finished.folder, folder)
     assert main(["evaluate", str(folder), "--full"]) == 0
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread while a test runs, as the workers have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from stillhouse.cli import main
 from stillhouse.pipeline import Run, distill
@@ -18,12 +16,7 @@ from stillhouse.recipe import Recipe, parse
 WORDS = ("copper", "barley", "cask", "water", "yeast", "spirit")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def recipe_of(folder: Path, data: dict[str, Any], **over: Any) -> Recipe:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,7 @@ WORDS = ("copper", "barley", "cask", "water", "yeast", "spirit", "still", "malt"
 QUICK: dict[str, Any] = {"steps": 40, "batch_size": 16, "seeds": [0, 1], "workers": 1}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def texts_of(count: int = 90) -> list[tuple[str, str]]:

@@ -20,14 +20,13 @@ from stillhouse.data.hugging_face import read_hugging_face
 from stillhouse.data.labels import check_labels, code_names, first_five, positions
 from stillhouse.data.materialize import texts_of
 from stillhouse.data.source import Source
-from stillhouse.data.tables import as_inputs
+from stillhouse.data.tables import USUAL_LABELS, as_inputs
 from stillhouse.data.texts import kept_cells, label_names, read_jsonl
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-_LABELS = ("label", "target", "class")  # looked for, in this order, where no target is named
 _SAVE_AGAIN = "Save it again with `dataset.save_to_disk(folder)`."
 
 
@@ -206,7 +205,7 @@ def _plain(name: object) -> bool:
 
 
 def _label(names: list[str], target: str | None, path: Path) -> str:
-    found = [target] if target in names else [name for name in _LABELS if name in names and target is None]
+    found = [target] if target in names else [name for name in USUAL_LABELS if name in names and target is None]
     if not found:
         why = f"no key {target!r}.{nearest(str(target), names)}" if target else f"the keys {', '.join(names[:20])}."
         raise UsageError(f'{path} has {why} Name the label: `target = "<key>"` in [data].')

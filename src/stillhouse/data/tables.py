@@ -18,7 +18,7 @@ from stillhouse.errors import RejectedError, UsageError, nearest
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_USUAL_TARGETS = ("label", "target", "class")  # looked for, in this order, where no target is named
+USUAL_LABELS = ("label", "target", "class")  # looked for, in this order, where no target is named
 _LAST = ("label", "last", "-1")  # how to name the last column of a table without a header
 _NO_LABEL = ("", "nan", "NaN")
 
@@ -43,7 +43,7 @@ def read_table(
         RejectedError: the file or its cells cannot be used (see the message).
     """
     types = types or {}
-    expected = [*(_USUAL_TARGETS if target is None else [target]), *drop, *types]
+    expected = [*(USUAL_LABELS if target is None else [target]), *drop, *types]
     frame, named = read_frame(path, header=header, expected=expected)
     label = _target(frame, target, named, path)
     _known([*drop, *types], frame, path)
@@ -97,17 +97,26 @@ def _target(frame: DataFrame, target: str | None, named: bool, path: Path) -> st
     if not named and (target is None or target in _LAST):
         return names[-1]
     if target is None:
-        usual = [name for name in _USUAL_TARGETS if name in names]
-        if not usual:
-            raise UsageError(
-                f"{path}: which column holds the label? The columns are {_list(names)}. "
-                'Add the line `target = "<column>"` to [data].'
-            )
-        return usual[0]
+        return usual_label(names, path)
     if target not in names:
         why = nearest(target, names) if named else f" It has no header: columns are 0 to {len(names) - 1}, or `label`."
         raise UsageError(f"{path} has no column {target!r} for the label.{why} Mend [data] target or header.")
     return target
+
+
+def usual_label(names: Sequence[str], path: Path) -> str:
+    """The column that is named as labels usually are.
+
+    Raises:
+        UsageError: there is none; lists the columns.
+    """
+    usual = [name for name in USUAL_LABELS if name in names]
+    if not usual:
+        raise UsageError(
+            f"{path}: which column holds the label? The columns are {_list(names)}. "
+            'Add the line `target = "<column>"` to [data].'
+        )
+    return usual[0]
 
 
 def _known(wanted: Sequence[str], frame: DataFrame, path: Path) -> None:

@@ -14,7 +14,7 @@ from stillhouse.data.columns import text_cells
 from stillhouse.data.labels import check_labels, code_names, first_five, names_of
 from stillhouse.data.materialize import texts_of
 from stillhouse.data.source import Source
-from stillhouse.data.tables import read_frame
+from stillhouse.data.tables import USUAL_LABELS, read_frame, usual_label
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq")
 _TEXT = "text"  # the column that holds the texts, where none is named
-_LABELS = ("label", "target", "class")  # looked for, in this order, where no target is named
 _LAST = ("label", "last", "-1")  # how to name the label of a file without a header
 
 
@@ -56,7 +55,7 @@ def read_texts(
         UsageError: a file of another kind, or a label column that is neither named nor found.
         RejectedError: the file or its rows cannot be used; names the file, and the lines or rows.
     """
-    expected = [column or _TEXT, *(_LABELS if target is None else [target]), *drop, *keep]
+    expected = [column or _TEXT, *(USUAL_LABELS if target is None else [target]), *drop, *keep]
     frame, named = _read(path, header, expected)
     _known([name for name in (column, *drop, *keep) if name is not None], frame, path)
     aside = {*drop, *keep}
@@ -89,7 +88,7 @@ def read_text_inputs(path: Path, column: str | None = None, *, header: bool | No
         header = False  # looking cannot tell a first text from a name
     frame, _ = _read(path, header, [column or _TEXT])
     _known([] if column is None else [column], frame, path)
-    text = column or find_text_column(frame, set(_LABELS), str(path))
+    text = column or find_text_column(frame, set(USUAL_LABELS), str(path))
     return texts_of(frame[text], f"{path}: column {text!r}")
 
 
@@ -222,13 +221,7 @@ def _known(wanted: Sequence[str], frame: DataFrame, path: Path) -> None:
 def _label_column(frame: DataFrame, target: str | None, named: bool, path: Path) -> str | None:
     names = [str(name) for name in frame.columns]
     if target is None:
-        usual = [name for name in _LABELS if name in names]
-        if not usual:
-            raise UsageError(
-                f"{path}: which column holds the label? The columns are {', '.join(map(repr, names[:20]))}. "
-                'Add the line `target = "<column>"` to [data].'
-            )
-        return usual[0]
+        return usual_label(names, path)
     if target in names:
         return target
     if not named and target in _LAST:

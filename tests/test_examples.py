@@ -14,7 +14,7 @@ from benchmarks.examples.cases import thyroid
 from benchmarks.examples.data import debian_package
 from benchmarks.examples.example import RUNS, Example, Origin, find, names
 from benchmarks.examples.markdown import table
-from benchmarks.examples.running import RECORD, note, recipe_of
+from benchmarks.examples.running import PACKAGED, RECORD, note, recipe_of
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
@@ -93,7 +93,7 @@ def test_every_example_has_a_recipe_that_runs_into_its_own_folder_and_data_prepa
     if found.distil is not None:  # of several runs, or of none of this kind
         return
     recipe = read_recipe(recipe_of(name))
-    assert recipe.output.dir == RUNS / name
+    assert recipe.output.dir == (Path("runs/demo") if name in PACKAGED else RUNS / name)
     assert recipe.training.seeds == [0, 1, 2, 3, 4]
     places = [p for p in (recipe.data.path, recipe.data.text, recipe.data.arrays, recipe.data.images) if p is not None]
     if recipe.data.name is None and found.file is not None:
@@ -107,19 +107,19 @@ def test_an_unknown_example_is_refused_with_the_nearest_name() -> None:
 
 
 def test_the_page_says_every_sentence_of_the_scores_as_it_stands(run: RunFiles) -> None:
-    text = page.page("digits", example(), run, 'x = "y"', "digits.png")
+    text = page.page("digits", example(), run, "digits.png")
     assert run.scores["sentence"] in text
     for comparison in run.scores["comparisons"]:
         assert comparison["sentence"] in text
     assert "![The top of the run's report](digits.png)" in text
-    assert 'x = "y"' in text
+    assert recipe_of("digits").read_text(encoding="utf-8") in text
     assert "teacher answered 900 rows" in text
 
 
 def test_the_table_of_models_holds_the_accuracies_of_the_predictions(
     run: RunFiles, predictions: dict[str, Predictions]
 ) -> None:
-    text = page.page("digits", example(), run, "", None)
+    text = page.page("digits", example(), run, None)
     test = predictions["test"]
     for arm, label in (("labels_only", "Labels only"), ("distilled", "Distilled")):
         right = np.mean([(test.log_probs[arm][s].argmax(1) == test.targets).mean() for s in SEEDS])
@@ -131,7 +131,7 @@ def test_the_table_of_models_holds_the_accuracies_of_the_predictions(
 def test_a_refusal_stands_on_the_page_as_it_was_printed_with_its_exit_code(run: RunFiles) -> None:
     note(run.folder, refusal={"message": "The teacher is refused.", "exit_code": 4, "command": "stillhouse distill x"})
     try:
-        text = page.page("digits", example(), run, "", None)
+        text = page.page("digits", example(), run, None)
     finally:
         (run.folder / RECORD).unlink()
     assert "`stillhouse distill x` ended with exit code 4" in text

@@ -24,11 +24,11 @@ def write(name: str, example: Example, folder: Path) -> Path:
         shoot(folder / "report.html", picture)
     run = read(folder)
     pictured = picture.name if picture.exists() else None
-    path.write_text(page(name, example, run, recipe_of(name).read_text(encoding="utf-8"), pictured), encoding="utf-8")
+    path.write_text(page(name, example, run, pictured), encoding="utf-8")
     return path.relative_to(ROOT)
 
 
-def page(name: str, example: Example, run: RunFiles, recipe: str, picture: str | None) -> str:
+def page(name: str, example: Example, run: RunFiles, picture: str | None) -> str:
     """The whole page as Markdown."""
     record = read_json(run.folder / RECORD)
     parts = [
@@ -43,7 +43,7 @@ def page(name: str, example: Example, run: RunFiles, recipe: str, picture: str |
         example.extra(run).strip() if example.extra else "",
         f"## What this does not show\n\n{example.limits.strip()}" if example.limits else "",
         *data(example, run, record),
-        *commands(name, run, recipe),
+        *commands(name, run),
         *costs(run, record),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -121,12 +121,13 @@ def data(example: Example, run: RunFiles, record: dict[str, Any]) -> Iterator[st
     )
 
 
-def commands(name: str, run: RunFiles, recipe: str) -> Iterator[str]:
+def commands(name: str, run: RunFiles) -> Iterator[str]:
     """How the demonstration is run again, and its recipe."""
+    recipe = recipe_of(name)
     yield "## How to run it"
     yield fenced(f"python -m benchmarks.examples {name}", "sh")
-    yield f"That prepares the data and runs `{run.run.get('command', '')}`. The recipe, `docs/examples/{name}.toml`:"
-    yield fenced(recipe, "toml")
+    yield f"That prepares the data and runs `{run.run.get('command', '')}`. The recipe, `{recipe.relative_to(ROOT)}`:"
+    yield fenced(recipe.read_text(encoding="utf-8"), "toml")
 
 
 def costs(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:

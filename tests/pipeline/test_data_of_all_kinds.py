@@ -146,3 +146,19 @@ def test_what_cannot_be_is_refused_with_a_way_out(
     (tmp_path / "r.toml").write_text(recipe_of(tmp_path, data, teacher=teacher).toml())
     assert main(["distill", str(tmp_path / "r.toml")]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_types_found_in_a_table_are_shown_by_a_plan_and_kept_by_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"{20 + i % 50},{'abc'[i % 3]},{1000 + i % 7},{'yes' if i % 50 > 25 else 'no'}" for i in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["age,city,zip,left", *lines]))
+    data = {"path": str(tmp_path / "t.csv"), "target": "left", "types": {"zip": "categorical"}}
+    (tmp_path / "r.toml").write_text(recipe_of(tmp_path, data).toml())
+    assert main(["plan", str(tmp_path / "r.toml")]) == 0
+    shown = capsys.readouterr().out
+    assert "columns: city (categorical, 3 values), zip (categorical, 7 values); numeric: age." in shown
+    run = distill(recipe_of(tmp_path, data), accept_teacher=True)
+    types = {"age": "numeric", "city": "categorical, 3 values", "zip": "categorical, 7 values"}
+    assert run.record["data"]["columns"] == types
+    assert "columns · zip" in run.report_path.read_text()

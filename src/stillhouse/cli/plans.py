@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from stillhouse.cli.shared import console, say
+from stillhouse.data.columns import columns_line
 
 
 def show_plan(told: dict[str, Any]) -> None:
@@ -16,6 +17,8 @@ def show_plan(told: dict[str, Any]) -> None:
         f"rows: {rows['train']:,} to train on ({rows['labelled']:,} keep their label), {rows['valid']:,} to watch, "
         f"{rows['test']:,} for the one test; views a row: {told['views']}"
     )
+    if told["columns"]:
+        say(columns_line(told["columns"]))
     for teacher in told["teachers"]:
         size = "" if teacher["parameters"] is None else f", {teacher['parameters']:,} parameters"
         say(f"{teacher['arm']}: {teacher['name']}{size}{'' if teacher['ready'] else ', to be trained first'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ ColumnType: TypeAlias = Literal["numeric", "categorical"]
 
 # What CSV writers leave for "nothing here"; "?" is the UCI repository's. A category of such a name shares its bucket.
 MISSING = frozenset({"", "?", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None", "NaT"})
+MOST_NAMES = 12  # columns named in a line
 MOST_CATEGORIES = 256  # one-hot columns of one table column at most; rarer categories share the bucket for unseen ones
 _TRUTH = {"true": "True", "false": "False"}
 _CODE = re.compile(r"[+-]?0\d")  # "01", "007": a code, whose leading zeros a number would lose
@@ -106,3 +108,20 @@ def _refuse_identifier(texts: NDArray[Any], name: str) -> None:
             f'like an identifier, not an input. Leave it out with [data] drop = ["{name}"], or keep its '
             f'{MOST_CATEGORIES} most frequent texts with [data] types = {{"{name}" = "categorical"}}.'
         )
+
+
+def columns_line(types: Mapping[str, str]) -> str:
+    """The types of a table's columns in a line, the categories first: that is where looking may err.
+
+    >>> columns_line({"age": "numeric", "zip": "numeric", "city": "categorical, 3 values"})
+    'columns: city (categorical, 3 values); numeric: age, zip. If one is wrong: [data] types = { NAME = "categorical" }'
+    """
+    told = [f"{name} ({kind})" for name, kind in types.items() if kind != "numeric"]
+    numeric = [name for name, kind in types.items() if kind == "numeric"]
+    parts = [_shortened(told)] * bool(told) + [f"numeric: {_shortened(numeric)}"] * bool(numeric)
+    return f'columns: {"; ".join(parts)}. If one is wrong: [data] types = {{ NAME = "categorical" }}'
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -134,6 +134,14 @@ class TableEncoder:
         return tuple(column.name for column in self.columns)
 
     @property
+    def types(self) -> dict[str, str]:
+        """What was found in each column: "numeric", or "categorical" with the number of its categories."""
+        return {
+            c.name: "numeric" if isinstance(c, Numeric) else f"categorical, {len(c.categories)} values"
+            for c in self.columns
+        }
+
+    @property
     def noise_columns(self) -> tuple[int, ...]:
         """Encoded columns that hold standardised numbers which varied in training."""
         starts = np.cumsum([0, *(column.width for column in self.columns)]).tolist()

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from stillhouse.data.columns import columns_line
 from stillhouse.errors import UsageError
 from stillhouse.files import write_npz
 from stillhouse.pipeline.gating import admit_teacher
@@ -14,6 +15,7 @@ from stillhouse.pipeline.groups import write_groups
 from stillhouse.pipeline.ingredients import Ingredients, gather
 from stillhouse.pipeline.judging import Judge
 from stillhouse.pipeline.probing import look_inside
+from stillhouse.pipeline.progress import say
 from stillhouse.pipeline.refusals import answered_only, check_service
 from stillhouse.pipeline.run import Run, locked, open_run
 from stillhouse.pipeline.teaching import Teaching, only, teach_all, visible_labels
@@ -66,6 +68,8 @@ def distill(
     with locked(resolved.output.dir):
         have = gather(resolved, teacher=teacher, student=student, data=data, allow_code=allow_code)
         check_service(resolved, have)
+        if have.column_types:
+            say(columns_line(have.column_types))
         run = open_run(resolved, command=command or python_command(), parts=have.parts)
         have = answered_only(run, resolved, have)
         write_split(run, have)

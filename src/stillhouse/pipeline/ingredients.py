@@ -49,6 +49,12 @@ class Ingredients:
         """Positions in the training rows that keep their label for the student."""
         return torch.from_numpy(self.data.split.labelled_positions())
 
+    @property
+    def column_types(self) -> dict[str, str]:
+        """The type of each column of a table, as it was found or given; empty for other data."""
+        types: dict[str, str] = getattr(self.data.encoder, "types", {})
+        return types
+
     def raw(self, part: str) -> Any:
         """The rows of "train", "valid" or "test" as they were read."""
         return self.data.source.take(getattr(self.data.split, part))

@@ -121,6 +121,8 @@ class Judge:
             "labelled": labelled,
             "unlabelled": rows - labelled,
         }
+        if types := self.have.column_types:
+            facts["columns"] = types
         budget = self.trainer.budget
         # A tree is fitted at once: it has no steps that could be told.
         steps = {} if self.have.fitted else {"steps": budget.steps, "batch_size": budget.batch_size}

@@ -73,6 +73,7 @@ def _told(recipe: Recipe, have: Ingredients, trainer: Trainer, arms: int, scratc
             "train": rows, "labelled": len(have.labelled),
             "valid": len(data.valid.targets), "test": len(data.test.targets),
         },
+        "columns": have.column_types,
         "views": views,
         "teachers": asked,
         "teacher_calls": rows * views * (len(teachings) + len(links)),

@@ -11,7 +11,7 @@ import pytest
 from stillhouse.cli import main
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import curve
-from stillhouse.recipe import read
+from stillhouse.recipe import StudentSection, read
 from tests.pipeline.recipes import write_recipe
 
 SMALL = {"training": {"seeds": [0], "steps": 20}}
@@ -80,3 +80,28 @@ def test_numbers_that_the_data_do_not_allow_are_refused_with_those_that_they_do(
         curve(recipe)
     assert main(["curve", str(tmp_path / "recipe.toml"), "--labels", "50;100"]) == 2
     assert "with commas between them" in capsys.readouterr().err
+
+
+def test_a_student_that_keeps_more_layers_is_larger_and_all_of_one_teacher(tmp_path: Path) -> None:
+    teacher = {"name": "vit_tiny", "settings": {"layers": 3, "width": 16, "heads": 2, "patch": 2}}
+    named = read(write_recipe(tmp_path, **SMALL, teacher=teacher))
+    with pytest.raises(UsageError, match=r"take out \[student\] name"):
+        curve(named, layers=[1], accept_teacher=True)
+
+    recipe = named.model_copy(update={"student": StudentSection()})
+    page = curve(recipe, layers=[3, 1, 2], accept_teacher=True).read_text()
+    assert "Gain against layers kept" in page
+    assert "Accuracy against speed" in page
+    told = json.loads((tmp_path / "run" / "curve.json").read_text())["layers"]
+    assert [p["layers"] for p in told] == [1, 2, 3]
+    steps = np.diff([p["parameters"] for p in told])
+    assert steps[0] == steps[1] > 0, "every layer is of one size"
+    assert all(p["bytes"] == 4 * p["parameters"] and p["ms_1"] > 0 for p in told)
+    assert told[0]["ms_64"] < told[2]["ms_64"]
+    for point in told:
+        scores = json.loads((tmp_path / "run" / point["folder"] / "scores.json").read_text())
+        assert point["agreement"] == scores["models"]["distilled"]["measures"]["agreement"]
+    assert len({p.read_bytes() for p in tmp_path.glob("run/*/teacher/model.safetensors")}) == 1
+
+    with pytest.raises(UsageError, match="layers"):
+        curve(recipe, layers=[4], accept_teacher=True)

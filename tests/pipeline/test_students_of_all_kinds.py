@@ -110,6 +110,7 @@ class Own(nn.Module):
 def test_half_of_a_users_own_module_is_loaded_when_such_a_half_is_given(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, {"derive": {"width": 0.5}})
     run = distill(recipe, teacher=Own(), accept_teacher=True)
+    assert "sliced [8 of 16]" in run.report_path.read_text(), "the parameter map is shown"
     with pytest.raises(UsageError, match="your own module"):
         load(run.folder)
     digits = load_digits().images[:9].astype(np.uint8)

@@ -96,17 +96,19 @@ def curve(
     *,
     labels: Annotated[str, Parameter(help="Numbers of labels: 50,100,200.")] = "",
     calls: Annotated[str, Parameter(help="Numbers of teacher calls (rows times views): 1000,4000.")] = "",
+    layers: Annotated[str, Parameter(help="Numbers of the teacher's layers that the student keeps: 1,2,4.")] = "",
     json: Json = False,
     allow_code: AllowCode = False,
     accept_teacher: AcceptTeacher = False,
     flags: Sections = None,
 ) -> None:
-    """Run a recipe at several numbers of labels, or of teacher calls, each a small run of its own in [output] dir.
+    """Run a recipe at several numbers of labels, teacher calls or layers, each a small run of its own in [output] dir.
 
     The page curve.html draws gain and accuracy against them; done points are not done again.
     """
     resolved = resolve(file, flags)
-    given = {"labels": numbers(labels, "--labels"), "calls": numbers(calls, "--calls")}
+    texts = {"labels": labels, "calls": calls, "layers": layers}
+    given = {name: numbers(text, f"--{name}") for name, text in texts.items()}
     from stillhouse import pipeline
 
     path = pipeline.curve(

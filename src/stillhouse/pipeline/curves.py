@@ -1,19 +1,22 @@
-"""Efficiency curves: what distilling gains with so many labels, or so many teacher calls; each point is a small run."""
+"""Efficiency curves: what distilling gains with so many labels, teacher calls or layers; each point is a small run."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from stillhouse.data.asking import How
 from stillhouse.errors import UsageError
+from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
 from stillhouse.pipeline.appointing import JOURNAL, ready
 from stillhouse.pipeline.asking import worth_asking
+from stillhouse.pipeline.deployed import load
 from stillhouse.pipeline.door import plan_fits, python_command, write_split
 from stillhouse.pipeline.gating import admit_teacher
 from stillhouse.pipeline.ingredients import Ingredients, gather
@@ -28,7 +31,18 @@ from stillhouse.reporting import write_curve
 FILE = "curve.json"
 ARMS = ("teacher", "labels_only", "distilled")
 
+TIMED = 64  # rows
+COSTS = ("parameters", "bytes", "ms_1", "ms_64")  # of the students, where the points differ in them
+
 Choose = Callable[[Ingredients, list[Arm]], list[Arm]]
+
+
+class Axis(NamedTuple):
+    """A number that the points of a curve differ in."""
+
+    at: Callable[[Recipe, int], Recipe]  # the recipe of a point
+    shared: Callable[[Recipe], tuple[str, ...]]  # folders and files that all points have in common with the first
+    sized: bool = False  # whether the students differ in size
 
 
 def curve(
@@ -36,20 +50,23 @@ def curve(
     *,
     labels: Sequence[int] = (),
     calls: Sequence[int] = (),
+    layers: Sequence[int] = (),
     command: str | None = None,
     allow_code: bool = False,
     accept_teacher: bool = False,
 ) -> Path:
-    """Run a recipe at several numbers of labels, or of teacher calls, and draw gain and accuracy against them.
+    """Run a recipe at several numbers of labels, of teacher calls, or of layers kept, and draw what comes of it.
 
     What the points have in common is made once: the teacher and its answers where it sees the same labels in all of
     them, and, along teacher calls, the control. Along calls the student is shown the answers to a part of the training
-    rows, the labelled ones first; a larger part holds every smaller one. Done points are not done again.
+    rows, the labelled ones first; a larger part holds every smaller one. Along layers the student is the teacher cut to
+    so many, and the students are timed beside each other. Done points are not done again.
 
     Args:
         recipe: of every point; ``output.dir`` gets a folder for each point, ``curve.json`` and ``curve.html``.
         labels: numbers of labels.
         calls: numbers of teacher calls: rows times views.
+        layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says which and what else.
         command: what the reports give as the command.
         allow_code: whether ``python:`` names may be imported and run.
         accept_teacher: go on with teachers that are not better than their students.
@@ -58,26 +75,32 @@ def curve(
         The path of the page.
 
     Raises:
-        UsageError: no number, or one that the data do not allow.
+        UsageError: no number, or one that the data or the teacher do not allow.
     """
-    if not labels and not calls:
-        raise UsageError("A curve needs numbers: `--labels 50,100,200` or `--calls 1000,4000`, or both.")
+    asked = {kind: numbers for kind, numbers in zip(AXES, (labels, calls, layers), strict=True) if numbers}
+    if not asked:
+        raise UsageError(
+            "A curve needs numbers: `--labels 50,100,200`, `--calls 1000,4000` or `--layers 1,2,4`, or several of them."
+        )
     root, command = recipe.output.dir, command or python_command()
     told: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": command}
     told |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
-    for kind, asked in (("labels", labels), ("calls", calls)):
-        points = {point[kind]: point for point in told.get(kind, [])}
-        for number in sorted(set(asked)):
+    for kind, numbers in asked.items():
+        axis, points, example = AXES[kind], {point[kind]: point for point in told.get(kind, [])}, None
+        for number in sorted(set(numbers)):
             say(f"curve: {number:,} {kind}")
             folder = root / f"{kind}-{number}"
             first = next((root / p["folder"] for p in points.values() if p["folder"] != folder.name), None)
-            inherited = {} if first is None else {name: first / name for name in shared(recipe, kind)}
-            scores = run_point(
+            inherited = {} if first is None else {name: first / name for name in axis.shared(recipe)}
+            scores, example = run_point(
                 at(recipe, folder, kind, number), inherited, choice(kind, number, recipe.teacher.ask),
                 command=command, allow_code=allow_code, accept=accept_teacher,
             )  # fmt: skip
             points[number] = {kind: number, "folder": folder.name} | facts(scores)
             told[kind] = [points[n] for n in sorted(points)]
+            write_json(root / FILE, told)
+        if axis.sized and example is not None:
+            told[kind] = with_costs(root, told[kind], example)
             write_json(root / FILE, told)
     return write_curve(root)
 
@@ -85,33 +108,50 @@ def curve(
 def earlier(path: Path, digest: str) -> dict[str, Any]:
     """The points that the same recipe has already drawn, by kind."""
     told = read_json(path) if path.exists() else {}
-    return {kind: told[kind] for kind in ("labels", "calls") if kind in told and told["recipe"] == digest}
+    return {kind: told[kind] for kind in AXES if kind in told and told["recipe"] == digest}
 
 
 def at(recipe: Recipe, folder: Path, kind: str, number: int) -> Recipe:
     """The recipe of one point: one control is enough."""
     update: dict[str, Any] = {
         "output": recipe.output.model_copy(update={"dir": folder}),
-        "controls": recipe.controls.model_copy(update={"all_labels": False, "same_teacher": False}),
+        "controls": recipe.controls.model_copy(
+            update={"all_labels": False, "same_teacher": False, "from_scratch": False}
+        ),
     }
-    if kind == "labels":
-        update["data"] = recipe.data.model_copy(update={"labels": number})
-    return recipe.model_copy(update=update)
+    return AXES[kind].at(recipe.model_copy(update=update), number)
 
 
-def shared(recipe: Recipe, kind: str) -> tuple[str, ...]:
-    """The folders and files that every point along this axis has in common with the first."""
-    if kind == "calls":
-        return "teacher", "store", JOURNAL, "fits/labels_only"
+def with_labels(recipe: Recipe, number: int) -> Recipe:
+    """The recipe with so many labels."""
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"labels": number})})
+
+
+def with_layers(recipe: Recipe, number: int) -> Recipe:
+    """The recipe whose student keeps so many layers of its teacher."""
+    derive = recipe.student.derive.model_copy(update={"layers": number})
+    return recipe.model_copy(update={"student": recipe.student.model_copy(update={"derive": derive})})
+
+
+def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
+    """What points with other labels share: the teacher, where it sees the same ones all the same."""
     same_teacher = recipe.teacher.labels == "all" or ready(recipe.teacher, None)
-    return ("teacher", "store", JOURNAL) if same_teacher else ()
+    return TEACHER if same_teacher else ()
+
+
+TEACHER = ("teacher", "store", JOURNAL)
+AXES = {
+    "labels": Axis(with_labels, of_one_teacher),
+    "calls": Axis(lambda recipe, _: recipe, lambda _: (*TEACHER, "fits/labels_only")),
+    "layers": Axis(with_layers, lambda _: TEACHER, sized=True),
+}
 
 
 def choice(kind: str, number: int, how: How) -> Choose:
     """What a point changes in the arms of its run."""
 
     def chosen(have: Ingredients, arms: list[Arm]) -> list[Arm]:
-        if kind == "labels":
+        if kind != "calls":
             return arms
         rows = asked_rows(have, number, how)
         return [arm._replace(eligible=rows) if arm.teacher else arm for arm in arms]
@@ -139,8 +179,8 @@ def asked_rows(have: Ingredients, calls: int, how: How) -> torch.Tensor:
 
 def run_point(
     recipe: Recipe, inherited: Mapping[str, Path], choose: Choose, *, command: str, allow_code: bool, accept: bool
-) -> dict[str, Any]:
-    """One point: a run folder with its own report; returns its scores.
+) -> tuple[dict[str, Any], Tensor]:
+    """One point: a run folder with its own report; returns its scores, and encoded rows to time its student with.
 
     Args:
         recipe: of the point.
@@ -165,7 +205,7 @@ def run_point(
         trainer.train(arms)
         scores = Judge(run, recipe, have, trainer, arms).judge()
         run.report()
-    return scores
+    return scores, have.data.test.inputs[:TIMED]
 
 
 def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
@@ -191,5 +231,13 @@ def facts(scores: dict[str, Any]) -> dict[str, Any]:
         "gain": headline["difference"],
         "verdict": headline["verdict"],
         "accuracy": {arm: models[arm]["measures"]["accuracy"] for arm in ARMS if arm in models},
+        "agreement": models["distilled"]["measures"].get("agreement"),
         "unlabelled": scores["saw"]["distilled"]["unlabelled"],
     }
+
+
+def with_costs(root: Path, points: Sequence[dict[str, Any]], example: Tensor) -> list[dict[str, Any]]:
+    """The points with size and speed of their students, which take turns: runs at other times do not compare."""
+    nets = {point["folder"]: load(root / point["folder"]) for point in points}
+    found = measure_costs(nets, example)
+    return [point | {name: found[point["folder"]][name] for name in COSTS} for point in points]

@@ -1,7 +1,8 @@
-"""The page of an efficiency curve: gain and accuracy against the number of labels, or of teacher calls."""
+"""The page of an efficiency curve: gain and accuracy against the number of labels, of teacher calls, or of layers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ from stillhouse.reporting.figures import Interval, cell, difference, interval, s
 from stillhouse.reporting.folder import read_json
 from stillhouse.reporting.render import page
 from stillhouse.reporting.svg import Axis
-from stillhouse.reporting.wording import arm, count, in_order, percent, short
+from stillhouse.reporting.wording import arm, count, in_order, milliseconds, percent, short
 
 FILE = "curve.json"
-KINDS = (("labels", "labels"), ("calls", "teacher calls"))
+KINDS = (("labels", "labels"), ("calls", "teacher calls"), ("layers", "layers kept"))
+COSTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("parameters", "Parameters", count),
+    ("bytes", "Bytes", count),
+    ("ms_1", "ms for 1 row", milliseconds),
+    ("ms_64", "ms for 64 rows", milliseconds),
+)
 
 
 def write_curve(folder: Path) -> Path:
@@ -50,15 +57,26 @@ def _axis(points: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
     )
     drawn = len(points) > 1
     whole = Axis("", lambda share: percent(share, 0))
+    timed = drawn and all(p.get("ms_1") for p in points)
     return {
         "title": f"Gain against {name}",
         "svg": curves(series, spoken, Axis(name, short), whole) if drawn else "",
+        "speed": _against_speed(points, whole) if timed else "",
         "legend": [{"swatch": swatch(s.arm), "label": s.label} for s in series],
         "caption": f"Distilled against labels only, by {name}",
         "first": name.capitalize(),
         "group": {"rows": rows, "axis": axis_row(scale, tick), "unit": "Points", "last": "Verdict"},
         "accuracy": _accuracy(points, kind, [s.arm.label for s in series]),
     }
+
+
+def _against_speed(points: list[dict[str, Any]], y_axis: Axis) -> str:
+    """Accuracy of the distilled students against milliseconds."""
+    series = [_series(points, "ms_1", "distilled")]
+    (line,) = series
+    figures = " ".join(f"{percent(y)} in {milliseconds(x)}." for x, y in zip(line.x, line.y, strict=True))
+    spoken = f"Accuracy against milliseconds for 1 row. {figures}"
+    return curves(series, spoken, Axis("ms for 1 row", milliseconds), y_axis)
 
 
 def _tone(point: dict[str, Any]) -> str:
@@ -89,13 +107,16 @@ def _series(points: list[dict[str, Any]], kind: str, name: str) -> Series:
 def _accuracy(points: list[dict[str, Any]], kind: str, labels: list[str]) -> dict[str, Any]:
     """The chart's figures as a table."""
     names = in_order(sorted({a for p in points for a in p["accuracy"]}))
+    costs = [cost for cost in COSTS if all(cost[0] in p for p in points)]
     rows = [
         {
             "number": count(p[kind]),
             "unlabelled": count(p.get("unlabelled")),
             "cells": [cell("accuracy", p["accuracy"].get(n)) for n in names],
+            "agreement": cell("agreement", p.get("agreement")),
+            "costs": [write(p[key]) for key, _, write in costs],
             "folder": str(p.get("folder", "")),
         }
         for p in points
     ]
-    return {"labels": labels, "rows": rows}
+    return {"labels": labels, "costs": [head for _, head, _ in costs], "rows": rows}

@@ -65,6 +65,7 @@ def sections(run: RunFiles) -> dict[str, Any]:
         "robustness": robustness.robustness(run),
         "gallery": gallery.cards(run),
         "command": provenance.command(run),
+        "made": provenance.made(run),
         "facts": provenance.facts(run),
         "recipe": run.recipe,
         "confidence": summary.confidence(run),

@@ -11,6 +11,7 @@ from stillhouse.reporting.summary import TABLE
 from stillhouse.reporting.svg import Axis
 from stillhouse.reporting.wording import arm, count, decimal, milliseconds, number, percent, short
 
+ELSEWHERE = ("command", "student")  # of run.json, shown in a place of its own
 COSTS = (("ms_1", "milliseconds for 1 row"), ("parameters", "parameters"))
 
 
@@ -49,7 +50,7 @@ def cost_rows(run: RunFiles) -> list[tuple[str, str]]:
 
 def facts(run: RunFiles) -> list[dict[str, Any]]:
     """Return versions, hashes, data facts, budget and seconds, each a titled list of names and values."""
-    own = [(n, _figure(v)) for n, v in run.run.items() if not isinstance(v, dict) and n != "command"]
+    own = [(n, _figure(v)) for n, v in run.run.items() if not isinstance(v, dict) and n not in ELSEWHERE]
     groups: list[dict[str, Any]] = [{"title": "This run", "rows": own}] if own else []
     for title, key in (
         ("Data", "data"),
@@ -62,6 +63,11 @@ def facts(run: RunFiles) -> list[dict[str, Any]]:
         if isinstance(table, dict) and table:
             groups.append({"title": title, "rows": [(n, _figure(v)) for n, v in _flat(table)]})
     return groups
+
+
+def made(run: RunFiles) -> str:
+    """Return how the student was chosen or cut out of its teacher, tensor by tensor, in lines; empty for others."""
+    return "\n".join(map(str, run.run.get("student") or []))
 
 
 def command(run: RunFiles) -> str:

@@ -20,8 +20,9 @@ from these weights (both). All have the same number of steps.
 """,
     extra=transfer,
     limits="""
-- The budget is short, 80 steps of 32 texts, about one pass over the pool. Begun at random, a net of this size wants far
-  more steps and texts; what is shown is what pretrained weights save, not what distillation alone could reach.
+- The budget is short: 300 steps of 32 texts, about four passes over the pool. Begun at random, a net of this size wants
+  far more steps and texts; what is shown is what pretrained weights save, not what distillation alone could reach.
+- The learning rate is one for all four arms, the better of two on the validation rows, by the arm that has both.
 - One draw of 300 labels and 2,000 texts, and three seeds: intervals are over seeds and test rows, not over draws.
 """,
     distil=lambda recipe: distil_all([recipe], run_folder("newsgroups") / TEACHER),

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     targets: Tensor  # (B,) int64 in [0, C), or -1; tokens: (B, L)
     rows: Tensor  # (B,) int64: positions in the training rows, the keys of the store
     views: Tensor  # (B,) int64: 0 is the row as it is, v > 0 the v-th augmented view
-    mask: Tensor | None = None  # bool, leading shape of the logits: which samples or tokens count
+    mask: Tensor | None = None  # leading shape of the logits; bool: which samples or tokens count; float: how far
     raw: Any = None  # (B,) the rows as read, for teachers that take no tensors; None: they decode the inputs
 
     @property
@@ -46,6 +46,7 @@ class Outputs(NamedTuple):
     logits: Tensor  # (..., C): any log-probabilities plus a constant per row; NaN where only ``sparse`` is known
     features: Mapping[str, Tensor] = NO_FEATURES  # by tap path, (B, ...) each
     sparse: Sparse | None = None  # in place of the logits, for the methods that declare ``sparse``
+    weights: Tensor | None = None  # (B,) in [0, 1]: how far this answer to each row counts; None: in full
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,18 @@ def test_gradients_reach_student_and_adapters_and_never_the_teacher(name: str) -
 
 
 @every
+def test_a_row_counts_as_far_as_its_weight_says(name: str) -> None:
+    if method_class(name).batch_coupled or not method_class(name).needs <= {"logits", "targets"}:
+        pytest.skip("weights are those of answers, row by row")
+    weights = torch.linspace(0, 1, 8, dtype=torch.float64)
+    whole = gradients(setup(name), batch(mask=weights))
+    built, rows = setup(name), batch()
+    for row in range(1, 8):
+        (weights[row] / 7 * built.loss(part(rows, slice(row, row + 1)))).backward()  # type: ignore[no-untyped-call]
+    assert_same(current(built), whole)
+
+
+@every
 def test_splitting_and_accumulating_gives_the_same_gradient(name: str) -> None:
     if method_class(name).batch_coupled:
         pytest.skip("declared to relate the rows of a batch")

@@ -62,6 +62,7 @@ class Step(nn.Module):
         if self.label_weight:
             terms[LABELS] = label_loss(logits, batch.targets, self.label_smoothing, self.weight(LABELS))
         if teacher is not None:
+            batch = weighted(batch, teacher.weights)
             for name, method in zip(self.names, self.methods, strict=True):
                 found: dict[str, Tensor] = method(student, teacher, batch)
                 weight = self.weight(name)
@@ -92,6 +93,20 @@ class Step(nn.Module):
             assert isinstance(method, Method)
             student = method.deploy(student)
         return student
+
+
+def weighted(batch: Batch, weights: Tensor | None) -> Batch:
+    """The batch as what is matched sees it: each row counts as far as its teacher's answer does.
+
+    Args:
+        batch: its mask may have an axis of tokens.
+        weights: (B,) in [0, 1]; None: every answer counts in full.
+    """
+    if weights is None:
+        return batch
+    if batch.mask is None:
+        return batch._replace(mask=weights)
+    return batch._replace(mask=batch.mask * weights.reshape(-1, *[1] * (batch.mask.ndim - 1)))
 
 
 def label_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:

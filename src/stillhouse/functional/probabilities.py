@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.errors import UsageError
+from stillhouse.functional.reduction import counted
 
 # log of the smallest normal float32. A probability of exactly 0 counts as this one inside logarithms, so that the value
 # and the gradient stay finite where a teacher (a tree, a masked head) rules a class out: 0 * log 0 is 0.
@@ -55,7 +56,7 @@ def one_hot(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tens
             f"{tuple(logits.shape)}. Pass class numbers of shape {tuple(logits.shape[:-1])}, not one-hot rows."
         )
     if mask is not None:
-        targets = targets.masked_fill(~mask, 0)
+        targets = targets.masked_fill(~counted(mask), 0)
     if bool(((targets < 0) | (targets >= classes)).any()):
         raise UsageError(
             f"A target lies outside 0..{classes - 1} (-1 stands for no label). Leave such rows out with `mask`, or let "

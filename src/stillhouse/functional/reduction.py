@@ -15,8 +15,10 @@ def reduce(losses: Tensor, mask: Tensor | None = None, reduction: str = "mean") 
 
     Args:
         losses: One value a sample or token, any shape.
-        mask: Bool, the shape of ``losses``: which samples count. None: all of them.
-        reduction: ``"mean"`` over the samples that count, ``"sum"``, or ``"none"`` (0 where a sample does not count).
+        mask: The shape of ``losses``. Bool: which samples count; floating: how far each counts, 0 for not at all. None:
+            all of them.
+        reduction: ``"mean"`` over the samples that count, however little (so that what a sample weighs does not hang on
+            the others of its batch), ``"sum"``, or ``"none"`` (0 where a sample does not count).
 
     Returns:
         A scalar, or the shape of ``losses`` for ``"none"``. Where no sample counts, 0 with a gradient of 0.
@@ -26,18 +28,21 @@ def reduce(losses: Tensor, mask: Tensor | None = None, reduction: str = "mean") 
 
     >>> reduce(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([True, True, False])).item()
     1.5
+    >>> reduce(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([1.0, 0.25, 0.0])).item()
+    0.75
     """
     if reduction not in REDUCTIONS:
         raise UsageError(f"There is no reduction {reduction!r}.{nearest(reduction, REDUCTIONS)}")
     if mask is not None:
         losses = fill_masked(losses, mask)
+        losses = losses if mask.dtype == torch.bool else losses * mask
     if reduction == "none":
         return losses
     total = losses.sum()
     if reduction == "sum":
         return total
     # An empty mask divides 0 by 1: the graph stays connected and every gradient is 0, not NaN.
-    return total / (max(losses.numel(), 1) if mask is None else mask.sum().clamp(min=1))
+    return total / (max(losses.numel(), 1) if mask is None else counted(mask).sum().clamp(min=1))
 
 
 def fill_masked(tensor: Tensor, mask: Tensor | None) -> Tensor:
@@ -48,19 +53,26 @@ def fill_masked(tensor: Tensor, mask: Tensor | None) -> Tensor:
 
     Args:
         tensor: ``(..., *rest)``: logits, features or losses.
-        mask: Bool, the leading shape of ``tensor``; None changes nothing.
+        mask: Bool or floating, the leading shape of ``tensor``; None changes nothing.
 
     Raises:
-        UsageError: the mask is not bool, or its shape is not the leading shape.
+        UsageError: the mask holds whole numbers, or its shape is not the leading shape.
     """
     if mask is None:
         return tensor
-    if mask.dtype != torch.bool or mask.shape != tensor.shape[: mask.ndim]:
+    if not (mask.dtype == torch.bool or mask.is_floating_point()) or mask.shape != tensor.shape[: mask.ndim]:
         raise UsageError(
-            f"A mask must be bool with the leading shape of what it masks, but it is {mask.dtype} {tuple(mask.shape)} "
-            f"for {tuple(tensor.shape)}: True where a sample counts. Convert it with `mask.bool()` or reshape it."
+            f"A mask must be bool, or weights (floating), with the leading shape of what it masks, but is {mask.dtype} "
+            f"{tuple(mask.shape)} for {tuple(tensor.shape)}: True where a sample counts. Convert it with `mask.bool()` "
+            "or reshape it."
         )
+    mask = counted(mask)
     return tensor.masked_fill(~mask.reshape(mask.shape + (1,) * (tensor.ndim - mask.ndim)), 0.0)
+
+
+def counted(mask: Tensor) -> Tensor:
+    """Bool: the samples that count at all."""
+    return mask if mask.dtype == torch.bool else mask > 0
 
 
 def prepare(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -103,4 +115,7 @@ def valid_rows(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> 
         UsageError: as :func:`prepare`.
     """
     student, teacher = (side.flatten(0, -2) for side in prepare(student, teacher, mask))
-    return (student, teacher) if mask is None else (student[mask.flatten()], teacher[mask.flatten()])
+    if mask is None:
+        return student, teacher
+    valid = counted(mask).flatten()
+    return student[valid], teacher[valid]

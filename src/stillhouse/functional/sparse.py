@@ -21,7 +21,7 @@ from torch import Tensor
 from stillhouse.errors import UsageError, nearest
 from stillhouse.functional.divergences import forward_kl
 from stillhouse.functional.probabilities import LOG_ZERO, RULED_OUT, log_probabilities
-from stillhouse.functional.reduction import at_least_float32, fill_masked, reduce
+from stillhouse.functional.reduction import at_least_float32, counted, fill_masked, reduce
 
 TAILS = ("bucket", "drop", "renormalize")
 
@@ -204,7 +204,7 @@ def _prepare(
             f"values {tuple(values.shape)} and the logits {tuple(student_logits.shape)}. Make the leading axes equal."
         )
     classes = student_logits.shape[-1]
-    indices = indices.long() if mask is None else indices.long().masked_fill(~mask.unsqueeze(-1), -1)
+    indices = indices.long() if mask is None else indices.long().masked_fill(~counted(mask).unsqueeze(-1), -1)
     if bool((indices >= classes).any()):
         raise UsageError(
             f"A sparse target names class {int(indices.max())}, but the student has {classes} classes. Make the "

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.crossfit import CrossFitted, fold_of, rows_seen, take
+from stillhouse.teachers.crossfit import cross_fit, fold_of, rows_seen, take
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.types import Batch, Outputs, Teacher
 
@@ -47,7 +47,7 @@ LABELS = st.lists(st.integers(-1, 2), min_size=8, max_size=60).map(lambda drawn:
 @given(LABELS, st.integers(2, 5), st.integers(0, 5))
 def test_no_row_is_answered_by_a_teacher_that_saw_it(labels: list[int], folds: int, seed: int) -> None:
     targets = torch.tensor(labels)
-    teacher = CrossFitted(Remembers, targets, folds, seed, others="whole")
+    teacher = cross_fit(Remembers, targets, folds, seed, others="whole")
     surest = teacher.outputs(batch(torch.arange(len(labels)))).logits.argmax(1)
     assert surest.sum() == 0
     for fold, rows in zip(teacher.folds, rows_seen(teacher.fold_of), strict=True):
@@ -70,9 +70,9 @@ def test_folds_are_stratified_and_hold_every_labelled_row_once(labels: list[int]
 def test_other_rows_are_answered_by_the_mean_or_by_one_that_saw_all() -> None:
     labels = torch.tensor([0, 0, 0, 1, 1, 1, -1])
     asked = batch(torch.tensor([6, -1]))._replace(inputs=torch.tensor([[6.0], [2.0]]))
-    whole = CrossFitted(Remembers, labels, 3, 0, others="whole")
+    whole = cross_fit(Remembers, labels, 3, 0, others="whole")
     assert whole.outputs(asked).logits.softmax(-1)[:, 1].tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
-    mean = CrossFitted(Remembers, labels, 3, 0)
+    mean = cross_fit(Remembers, labels, 3, 0)
     # Two of three teachers saw training row 2, asked about here as a row of another split.
     assert mean.outputs(asked).logits.softmax(-1)[:, 1].tolist() == pytest.approx([0.0, 2 / 3], abs=1e-6)
     assert (mean.parameters, whole.parameters, mean.classes) == (21, 7, 2)
@@ -95,7 +95,7 @@ def test_nets_are_less_sure_of_their_own_rows_out_of_fold() -> None:
 
     rows = torch.arange(60)
     asked = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
-    honest = CrossFitted(make, targets, 4, 0)
+    honest = cross_fit(make, targets, 4, 0)
     right = (honest.outputs(asked).logits.argmax(1) == targets).float().mean()
     by_heart = (make(rows).outputs(asked).logits.argmax(1) == targets).float().mean()
     assert by_heart > 0.9
@@ -105,7 +105,7 @@ def test_nets_are_less_sure_of_their_own_rows_out_of_fold() -> None:
 
 def test_the_fingerprint_follows_folds_and_teachers() -> None:
     labels = torch.tensor([0, 1] * 6)
-    made = [CrossFitted(Remembers, labels, folds, seed) for folds, seed in ((3, 0), (3, 0), (3, 1), (2, 0))]
+    made = [cross_fit(Remembers, labels, folds, seed) for folds, seed in ((3, 0), (3, 0), (3, 1), (2, 0))]
     prints = [teacher.fingerprint() for teacher in made]
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
@@ -113,21 +113,21 @@ def test_the_fingerprint_follows_folds_and_teachers() -> None:
 
 def test_one_labelled_row_of_a_class_cannot_be_left_out() -> None:
     with pytest.raises(RejectedError, match="at least two labelled rows"):
-        CrossFitted(Remembers, torch.tensor([0, 0, 0, 1, -1]), 3, 0)
+        cross_fit(Remembers, torch.tensor([0, 0, 0, 1, -1]), 3, 0)
     with pytest.raises(RejectedError, match="at least two labelled rows"):
-        CrossFitted(Remembers, torch.tensor([-1, -1]), 3, 0)
+        cross_fit(Remembers, torch.tensor([-1, -1]), 3, 0)
 
 
 def test_rare_classes_make_for_fewer_folds() -> None:
-    assert len(CrossFitted(Remembers, torch.tensor([0] * 9 + [1] * 3), 5, 0).folds) == 3
+    assert len(cross_fit(Remembers, torch.tensor([0] * 9 + [1] * 3), 5, 0).folds) == 3
 
 
 def test_wrong_settings_are_usage_errors() -> None:
     labels = torch.tensor([0, 1] * 3)
     with pytest.raises(UsageError, match="two or more"):
-        CrossFitted(Remembers, labels, 1, 0)
+        cross_fit(Remembers, labels, 1, 0)
     with pytest.raises(UsageError, match="'mean' or 'whole'"):
-        CrossFitted(Remembers, labels, 2, 0, others="none")  # type: ignore[arg-type]
+        cross_fit(Remembers, labels, 2, 0, others="none")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["array", "frame", "list", "none"])

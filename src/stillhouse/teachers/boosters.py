@@ -15,6 +15,7 @@ from stillhouse.teachers.child import ask_child
 from stillhouse.teachers.columns import by_name, matrix_of, with_categories
 from stillhouse.teachers.module import check_classes
 from stillhouse.teachers.raw import BATCH_ROWS, Decode, RawTeacher
+from stillhouse.teachers.sizes import stored_bytes
 
 LIGHTGBM_OBJECTIVES = ("binary", "multiclass", "multiclassova", "cross_entropy")
 XGBOOST_OBJECTIVES = ("binary:logistic", "multi:softprob", "multi:softmax", "reg:logistic", "binary:logitraw")
@@ -37,7 +38,13 @@ def from_booster(
     ask: LightGBM | XGBoost = LightGBM(booster) if library == "lightgbm" else XGBoost(booster)
     check_classes(ask.classes, len(classes))
     return RawTeacher(
-        ask, len(classes), identity=identity, decode=decode, parameters=ask.nodes(), batch_rows=batch_rows
+        ask,
+        len(classes),
+        identity=identity,
+        decode=decode,
+        parameters=ask.nodes(),
+        nbytes=stored_bytes(booster),
+        batch_rows=batch_rows,
     )
 
 

@@ -6,7 +6,7 @@ labels and their noise, not what the teacher knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,36 +25,19 @@ WHOLE = -1  # stands for a fold where no fold left the row out
 class CrossFitted:
     """Teachers trained here, each without one fold of the labelled rows.
 
-    Rows that no fold holds (without a label, or of another split) are answered by all of them together, or by one more
-    that saw every labelled row. No features are passed on: those of different nets have no coordinates in common.
+    Rows that no fold holds (without a label, or of another split) are answered by one more that saw every labelled
+    row, or by all of them together. No features are passed on: those of different nets have no coordinates in common.
 
     Args:
-        make: trains a teacher on the rows it is given, int64 positions in the training rows, sorted.
-        labels: int64 (N,) of the training rows, -1 where no label may be seen.
-        folds: number of stratified folds; fewer where the rarest class has fewer rows.
-        seed: of the folds.
-        others: who answers the other rows: "mean", the mean of the folds' probabilities; "whole", one more teacher.
-
-    Raises:
-        UsageError: ``others`` is neither; fewer than two folds.
-        RejectedError: a class has fewer than two labelled rows, so that no fold could leave one out.
+        folds: for each fold a teacher that has not seen its rows.
+        fold_of: int64 (N,), for each training row the fold that leaves it out, -1 for none; see ``fold_of``.
+        whole: answers the other rows; None: the mean of the folds' probabilities does.
     """
 
-    def __init__(
-        self,
-        make: Callable[[Tensor], Teacher],
-        labels: Tensor,
-        folds: int,
-        seed: int,
-        *,
-        others: Literal["mean", "whole"] = "mean",
-    ) -> None:
-        if others not in ("mean", "whole"):
-            raise UsageError(f"Rows of no fold are answered by 'mean' or 'whole', not {others!r}.")
-        self.fold_of = fold_of(labels.numpy(), folds, seed, "trained here")
-        self.folds = [make(torch.from_numpy(rows)) for rows in rows_seen(self.fold_of)]
-        seen = np.flatnonzero(self.fold_of != WHOLE)
-        self.whole: Teacher = make(torch.from_numpy(seen)) if others == "whole" else EnsembleTeacher(self.folds)
+    def __init__(self, folds: Sequence[Teacher], fold_of: NDArray[np.int64], whole: Teacher | None = None) -> None:
+        self.folds, self.fold_of = list(folds), fold_of
+        self.whole: Teacher = EnsembleTeacher(self.folds) if whole is None else whole
+        self.precision: str = getattr(self.whole, "precision", "32-true")
 
     @property
     def classes(self) -> int:
@@ -65,6 +48,12 @@ class CrossFitted:
     def parameters(self) -> int:
         """Learned numbers of whoever answers a new row."""
         return self.whole.parameters
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of whoever answers a new row; None: unknown."""
+        size: int | None = getattr(self.whole, "nbytes", None)
+        return size
 
     def outputs(self, batch: Batch) -> Outputs:
         """Logits float32 (B, C); all views of a row are answered by the teacher that did not see it."""
@@ -80,6 +69,40 @@ class CrossFitted:
         for teacher in (self.whole, *self.folds):
             digest.update(teacher.fingerprint().encode())
         return digest.hexdigest()
+
+
+def whole_of(teacher: Teacher) -> Teacher:
+    """Who answers rows that no fold holds."""
+    return teacher.whole if isinstance(teacher, CrossFitted) else teacher
+
+
+def cross_fit(
+    make: Callable[[Tensor], Teacher],
+    labels: Tensor,
+    folds: int,
+    seed: int,
+    *,
+    others: Literal["mean", "whole"] = "mean",
+) -> CrossFitted:
+    """Train teachers, each without one fold.
+
+    Args:
+        make: trains a teacher on the rows it is given, int64 positions in the training rows, sorted.
+        labels: int64 (N,) of the training rows, -1 where no label may be seen.
+        folds: number of stratified folds; fewer where the rarest class has fewer rows.
+        seed: of the folds.
+        others: who answers rows of no fold: "mean", the mean of the folds' probabilities; "whole", one more teacher.
+
+    Raises:
+        UsageError: ``others`` is neither; fewer than two folds.
+        RejectedError: a class has fewer than two labelled rows, so that no fold could leave one out.
+    """
+    if others not in ("mean", "whole"):
+        raise UsageError(f"Rows of no fold are answered by 'mean' or 'whole', not {others!r}.")
+    assigned = fold_of(labels.numpy(), folds, seed, "trained here")
+    made = [make(torch.from_numpy(rows)) for rows in rows_seen(assigned)]
+    whole = make(torch.from_numpy(np.flatnonzero(assigned != WHOLE))) if others == "whole" else None
+    return CrossFitted(made, assigned, whole)
 
 
 def fold_of(labels: NDArray[np.int64], folds: int, seed: int, name: str) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import xxhash
 from torch import Tensor
 
 from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.teachers.sizes import total
 from stillhouse.types import Batch, Outputs, Teacher
 
 How = Literal["mean", "log_mean", "confidence"]
@@ -65,6 +66,11 @@ class EnsembleTeacher:
     def parameters(self) -> int:
         """Learned numbers of all members: each is asked about every row."""
         return sum(teacher.parameters for teacher in self.teachers)
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of all members; None where those of one are not known."""
+        return total(getattr(teacher, "nbytes", None) for teacher in self.teachers)
 
     def outputs(self, batch: Batch) -> Outputs:
         """Log-probabilities float32 (B, C), and ``features["disagreement"]`` (B, 1)."""

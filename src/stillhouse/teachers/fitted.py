@@ -44,11 +44,12 @@ def load_fitted(path: Path, classes: Sequence[str], *, decode: Decode, trusted: 
         return OnnxTeacher(path, classes, decode=decode)
     refuse_mismatch(path, suffix)
     if suffix == ".skops":
-        return from_object(load_skops(path, trusted), classes, decode=decode, identity=file_identity(path, "sklearn"))
+        model, size = load_skops(path, trusted), path.stat().st_size
+        return from_object(model, classes, decode=decode, identity=file_identity(path, "sklearn"), nbytes=size)
     name = {".txt": "lightgbm", ".cbm": "catboost"}.get(suffix, "xgboost")
     identity = file_identity(path, name)
     if name == "catboost":
-        return from_object(load_catboost(path), classes, decode=decode, identity=identity)
+        return from_object(load_catboost(path), classes, decode=decode, identity=identity, nbytes=path.stat().st_size)
     return load_booster(path, classes, name, decode=decode, identity=identity)
 
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
-
-from torch import nn
 
 from stillhouse.data.text_encoder import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
@@ -81,29 +78,6 @@ def library(package: str, extra: str = "hub") -> ModuleType:
             f"This model needs {package}, which is not installed ({error}). "
             f"Install it with `pip install 'stillhouse[{extra}]'`."
         ) from error
-
-
-def timm_classifier(name: str, classes: Sequence[str], weights: Path | None = None) -> nn.Module:
-    """A vision model of timm by name, from images (B, 3, H, W) to logits (B, C); never downloads.
-
-    Args:
-        name: timm's name of the architecture.
-        classes: names of the data's classes.
-        weights: a .safetensors file of all its weights; None: random ones, to be trained here.
-
-    Raises:
-        UsageError: timm is not installed; the name is an address; the weights are in a format that can run code.
-    """
-    if ":" in name:
-        raise UsageError(f"{name!r} is an address, from which timm would download. Give the architecture's name alone.")
-    if weights is not None and weights.suffix != ".safetensors":
-        raise UsageError(
-            f"{weights} is no .safetensors file, and others may run code as they are read. Save it as one."
-        )
-    made: nn.Module = library("timm", "timm").create_model(
-        name, num_classes=len(classes), checkpoint_path=str(weights or "")
-    )
-    return made
 
 
 def _find(where: str, revision: str | None, allow_network: bool) -> tuple[Path, str | None]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.teachers.hub import HubModel, default_prompt, library, pooling_modes, sentence_modules
-from stillhouse.teachers.hub_nets import Embedder, EncoderClassifier, ReadyClassifier
+from stillhouse.teachers.hub_nets import Embedder, EncoderClassifier, MaskedModel, ReadyClassifier
 
 Pooling = Literal["mean", "cls"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "cls")
@@ -68,6 +68,15 @@ def hub_embedder(model: HubModel) -> nn.Module:
             "cannot show. Clear `default_prompt_name` in its config_sentence_transformers.json, or give another model."
         )
     return Embedder(_encoder(model), mode, normalised, model)
+
+
+def hub_masked(model: HubModel) -> MaskedModel:
+    """A net from token ids (B, L) to the logits (B, L, V) of what stands in each place.
+
+    Raises:
+        RejectedError: the folder holds no masked language model, or its weights are not whole.
+    """
+    return MaskedModel(_load(model, "AutoModelForMaskedLM"), model)
 
 
 def label_order(labels: Sequence[str], classes: Sequence[str]) -> Tensor:

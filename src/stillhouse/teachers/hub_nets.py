@@ -119,6 +119,21 @@ class Embedder(TokenNet):
         return embeddings
 
 
+class MaskedModel(TokenNet):
+    """A masked language model: which token would stand in each place."""
+
+    def __init__(self, model: nn.Module, found: HubModel) -> None:
+        super().__init__(model, found)
+        self.model = model
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits (B, L', V) of token ids (B, L), by the encoder's ids; L' leaves out what is padding in all rows."""
+        logits: Tensor = self.model(**self.tokens(ids)).logits
+        if self.pad != 0:
+            logits[..., [0, self.pad]] = logits[..., [self.pad, 0]]
+        return logits
+
+
 class Pool(nn.Module):
     """One vector of the states of a text's tokens: their mean, or the first one's."""
 

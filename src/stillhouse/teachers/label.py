@@ -16,6 +16,7 @@ from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.store import Dense, Key, Store, Writer, ls, supersede
 from stillhouse.store.maintenance import SUPERSEDED
 from stillhouse.store.manifest import NAME
+from stillhouse.teachers.crossfit import whole_of
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.teachers.pace import SHARE, SMALLEST, fastest_batch
 from stillhouse.teachers.stored import CLASSES, FEATURE, KEPT, LOGITS, SOFTENED, Codec, encoded, fields_of, make_codec
@@ -233,6 +234,7 @@ def refuse_coarse(teacher: Teacher, inputs: Tensor) -> None:
     Raises:
         RejectedError: says how far.
     """
+    teacher = whole_of(teacher)
     if not isinstance(teacher, ModuleTeacher) or teacher.precision == "32-true":
         return
     exact = ModuleTeacher(teacher.module, teacher.classes)

@@ -49,6 +49,11 @@ class ModuleTeacher:
         """Number of learned scalars."""
         return count_parameters(self.module)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of parameters and buffers as they are stored."""
+        return sum(t.numel() * t.element_size() for t in [*self.module.parameters(), *self.module.buffers()])
+
     @torch.inference_mode()
     def outputs(self, batch: Batch) -> Outputs:
         """Logits float32 (B, C) and the tapped features, detached."""

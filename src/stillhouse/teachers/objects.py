@@ -15,6 +15,7 @@ from stillhouse.teachers.class_order import class_order, scatter
 from stillhouse.teachers.columns import by_name, matrix_of, with_categories, with_whole_numbers
 from stillhouse.teachers.identity import identity_of
 from stillhouse.teachers.raw import BATCH_ROWS, Decode, RawTeacher
+from stillhouse.teachers.sizes import learned, stored_bytes
 
 
 def from_object(
@@ -24,6 +25,7 @@ def from_object(
     decode: Decode,
     identity: str | None = None,
     probe: Any = None,
+    nbytes: int | None = None,
     batch_rows: int = BATCH_ROWS,
 ) -> RawTeacher:
     """A teacher from anything with ``predict_proba``, a booster of LightGBM or XGBoost, or a function.
@@ -39,6 +41,7 @@ def from_object(
         decode: from encoded inputs to raw rows, for batches that do not carry them.
         identity: hash of all that determines the answers; None: that of ``identity_of(model)``.
         probe: raw rows whose answers go into the identity of a function, which may read what no hash sees.
+        nbytes: bytes of the file it comes from; None: what ``stored_bytes`` makes of it.
         batch_rows: rows a call at most.
 
     Raises:
@@ -67,7 +70,13 @@ def from_object(
             "`predict_proba`, or a function from rows to probabilities."
         )
     return RawTeacher(
-        ask, len(classes), identity=known, decode=decode, parameters=learned(model), batch_rows=batch_rows
+        ask,
+        len(classes),
+        identity=known,
+        decode=decode,
+        parameters=learned(model),
+        nbytes=stored_bytes(model) if nbytes is None else nbytes,
+        batch_rows=batch_rows,
     )
 
 
@@ -143,22 +152,3 @@ def column_names(model: Any) -> list[str]:
 def is_text(raw: Any) -> bool:
     """Whether the rows are texts (N,)."""
     return isinstance(raw, np.ndarray) and raw.ndim == 1
-
-
-def learned(model: Any) -> int:
-    """Learned numbers of a model: nodes of its trees, coefficients; of a pipeline, those of its steps; 0: unknown."""
-    if hasattr(model, "steps"):
-        return sum(learned(step) for _, step in model.steps)
-    if hasattr(model, "get_tree_leaf_counts"):
-        return int(sum(2 * leaves - 1 for leaves in model.get_tree_leaf_counts()))
-    if hasattr(model, "tree_"):
-        return int(model.tree_.node_count)
-    inner = np.ravel(np.asarray(getattr(model, "estimators_", None) or [], dtype=object))
-    if len(inner):
-        return sum(learned(each) for each in inner)
-    nodes = sum(len(tree.nodes) for stage in getattr(model, "_predictors", []) for tree in stage)
-    weights = [*getattr(model, "coefs_", []), *getattr(model, "intercepts_", [])]
-    weights += [
-        getattr(model, name) for name in ("coef_", "intercept_") if isinstance(getattr(model, name, None), np.ndarray)
-    ]
-    return int(nodes + sum(np.size(each) for each in weights))

@@ -66,6 +66,7 @@ class OnnxTeacher(RawTeacher):
             identity=xxhash.xxh3_128_hexdigest(f"{self.seen.digest} {port.name} {kind} {model.version}".encode()),
             decode=decode,
             parameters=self.seen.parameters,
+            nbytes=sum(file.stat().st_size for file in (path, *(path.parent / name for name in self.seen.external))),
             kind=kind or named or ("logits" if port.name in LOGITS else None),
             batch_rows=fixed[0] or BATCH_ROWS,
         )

@@ -33,6 +33,7 @@ class RawTeacher:
         identity: hash of all that determines the answers; the fingerprint.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
         parameters: number of learned parameters (nodes for trees), for the cost table.
+        nbytes: bytes that hold them, likewise; None: unknown.
         kind: what the answers are; None: probabilities where the first rows asked about look like them, else logits.
         batch_rows: rows a call at most.
     """
@@ -45,11 +46,12 @@ class RawTeacher:
         identity: str,
         decode: Decode,
         parameters: int = 0,
+        nbytes: int | None = None,
         kind: Kind | None = "probabilities",
         batch_rows: int = BATCH_ROWS,
     ) -> None:
         self.ask, self.decode = ask, decode
-        self.classes, self.parameters = classes, parameters
+        self.classes, self.parameters, self.nbytes = classes, parameters, nbytes
         self.identity, self.kind, self.batch_rows = identity, kind, batch_rows
 
     def outputs(self, batch: Batch) -> Outputs:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.teachers.crossfit import WHOLE, fold_of, rows_seen, who_answers
+from stillhouse.teachers.sizes import learned, stored_bytes
 from stillhouse.types import Batch, Outputs
 
 NAMES = ("extra_trees", "hist_gradient_boosting", "random_forest")
@@ -41,11 +42,12 @@ class SklearnTeacher:
     @property
     def parameters(self) -> int:
         """Number of tree nodes of the whole model; 0 where it has no trees that can be counted."""
-        trees = np.ravel(np.asarray(getattr(self.whole, "estimators_", []), dtype=object))
-        if trees.size:
-            return int(sum(t.tree_.node_count for t in trees))
-        stages = getattr(self.whole, "_predictors", [])
-        return int(sum(len(tree.nodes) for stage in stages for tree in stage))
+        return learned(self.whole)
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of those nodes; None where they cannot be counted."""
+        return stored_bytes(self.whole)
 
     def outputs(self, batch: Batch) -> Outputs:
         """Log-probabilities float32 (B, C); rows seen in fitting are answered by the fold that left them out."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.store import Dense, Field, Sampled, Store, TopK, codec
+from stillhouse.teachers.ensemble import DISAGREEMENT, row_weights
 from stillhouse.types import Batch, Outputs, Sparse
 
 LOGITS = "logits"
@@ -36,10 +37,15 @@ def make_codec(name: str, dtype: str) -> Codec:
 
 
 class StoredTeacher:
-    """The engine cannot tell it from a live one, but for the classes that a codec left out."""
+    """The engine cannot tell it from a live one, but for the classes that a codec left out.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    Args:
+        store: of its answers.
+        scale: rows count ``row_weights`` of their teachers' disagreement at this scale; 0, or a teacher alone: in full.
+    """
+
+    def __init__(self, store: Store, scale: float = 0.0) -> None:
+        self.store, self.scale = store, scale
         parts = store.key.parts
         self.codec = codec(parts[KEPT])
         self.temperature = float(parts.get(SOFTENED, "1"))
@@ -54,11 +60,13 @@ class StoredTeacher:
             for name, array in found.items()
             if name.startswith(FEATURE)
         }
+        apart = features.get(DISAGREEMENT)
+        weights = row_weights(apart.float(), self.scale) if self.scale and apart is not None else None
         if isinstance(self.codec, Dense):
-            return Outputs(torch.from_numpy(found[LOGITS]).to(device), features)
+            return Outputs(torch.from_numpy(found[LOGITS]).to(device), features, weights=weights)
         # Where a method did not look at what is known, what is not known must not pass for an answer.
         unknown = torch.full((), torch.nan, device=device).expand(len(batch.rows), self.classes)
-        return Outputs(unknown, features, self.sparse(found, device))
+        return Outputs(unknown, features, self.sparse(found, device), weights)
 
     def log_probs(self, batch: Batch) -> Tensor:
         """Log-probabilities float64 (B, C) at temperature 1; mass whose classes were left out is spread evenly.

@@ -38,7 +38,9 @@ class Data(Section):
     path: Path | None = Field(
         None, description="A table: .csv, .tsv, .jsonl or .parquet, or a folder that `datasets` saved."
     )
-    arrays: Path | None = Field(None, description="An .npz file with the keys x (rows first) and y.")
+    arrays: Path | None = Field(
+        None, description="An .npz file with x (rows first) and y, or a folder with x.npy and y.npy."
+    )
     images: Path | None = Field(
         None, description="A folder of images, a subfolder for each class; `unlabelled` is the pool."
     )
@@ -56,6 +58,9 @@ class Data(Section):
     tokenizer: Path | None = Field(
         None, description="A tokenizer.json to use; default: a hub teacher's own, else one trained on the texts."
     )
+    on_disk: bool = Field(
+        False, description="Rows wait in mapped files of the run folder, not in memory: for what does not fit."
+    )
     labels: Labels = Field("all", description='Training rows that keep their label for the student, or "all".')
     valid: Fraction = Field(0.1, description="Share of the training rows split off for choosing; 0: none.")
     test: Fraction = Field(0.2, description="Share of the rows kept for the one final test (named sets fix their own).")
@@ -70,7 +75,12 @@ class Views(Section):
     policy: Literal["none", "shift", "cutout", "noise", "munge", "words", "masked", "mixup"] = Field(
         "none",
         description="shift, cutout: images; noise, munge: tables; words: texts lose words; masked: words exchanged for "
-        "those a hub teacher has near them; mixup: blends of two rows. Views of munge, masked and mixup have no label.",
+        "others; mixup: blends of two rows. Views of munge, masked and mixup have no label.",
+    )
+    model: Path | None = Field(
+        None,
+        description="masked: folder of a masked language model that guesses the words in their place; default: those "
+        "that a hub teacher's embeddings have near them.",
     )
     count: Positive = Field(1, description="Views a row, the row as it is included.")
     strength: float = Field(
@@ -109,6 +119,12 @@ class StudentTraining(Training):
     """[training]: the student's, with the seeds of the comparison."""
 
     label_weight: float = Field(0.1, ge=0.0, description="Weight of the cross-entropy on labelled rows beside methods.")
+    disagreement: float = Field(
+        0.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="What is matched of a row counts exp(-d * disagreement of its teachers in nats); 0: in full.",
+    )
     balance: Literal["none", "gradient"] = Field(
         "none", description="gradient: the first steps set the weights, so that each is a share of the gradient."
     )
@@ -146,7 +162,11 @@ class Member(Net):
     file: Path | None = Field(None, description="A ready teacher, as [teacher] file.")
     hub: str | None = Field(None, description="As [teacher] hub.")
     tune: Literal["none", "probe", "full", "lora"] = Field("none", description="As [teacher] tune.")
-    folds: int = Field(5, ge=2, description="Folds of the out-of-fold answers of scikit-learn teachers.")
+    folds: int | None = Field(
+        None,
+        ge=2,
+        description="Models trained each without one fold, which it answers; default: 5 of scikit-learn, of nets none.",
+    )
     training: Training = Field(Training(), description="Its own budget.")
 
 
@@ -211,7 +231,7 @@ class Limits(Section):
 
     parameters: Positive | None = Field(None, description="Learned numbers at most.")
     bytes: Positive | None = Field(None, description="Bytes of its weights at most.")
-    latency_ms: float | None = Field(None, gt=0.0, description="Milliseconds for one row at most, on one thread here.")
+    latency_ms: float | None = Field(None, gt=0.0, description="Milliseconds of one core here for one row at most.")
 
     @property
     def wanted(self) -> bool:
@@ -313,10 +333,14 @@ class Recipe(Section):
         return Recipe.model_validate(table)
 
     def digest(self) -> str:
-        """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run."""
+        """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run.
+
+        Where rows wait is no part of it: they are the same.
+        """
         places = {section: set(keys) for section, keys in PATHS.items()}  # what lies there counts, not where
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
         # A ceiling may be raised, and a stopped run taken up again: what was answered stays what it was.
+        aside["data"] = {*places["data"], "on_disk"}
         aside["teacher"] = dict.fromkeys(places["teacher"], True) | {"endpoint": CEILINGS}
         text = self.model_dump_json(exclude=aside)
         return xxhash.xxh3_64_hexdigest(text.encode())

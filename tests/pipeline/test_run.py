@@ -15,7 +15,7 @@ from stillhouse.data import read as read_source
 from stillhouse.engine import read_weights
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline import Run, distill, evaluate, label, predict
-from stillhouse.pipeline.teaching import visible_labels
+from stillhouse.pipeline.withheld import visible_labels
 from stillhouse.recipe import read
 from tests.pipeline.recipes import write_recipe
 

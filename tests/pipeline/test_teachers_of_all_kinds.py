@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stillhouse.cli import main
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import Run, distill, load, plan
-from stillhouse.recipe import Recipe, parse
+from stillhouse.recipe import Recipe, parse, read
 from stillhouse.store import Store
 from tests.teachers.hub_folders import bert
 from tests.teachers.misbehaving_server import Act, Server, answer, scored, status
@@ -117,6 +117,44 @@ def test_a_ceiling_and_an_outage_stop_resumably_and_the_same_command_pays_only_f
         assert main(["label", str(recipe)]) == 0
         assert sum(server.asked.values()) == 61
         assert 0 < paid < 60
+
+
+@pytest.mark.enable_socket
+def test_services_among_several_teachers_are_asked_about_all_texts_at_once(tmp_path: Path) -> None:
+    from stillhouse.teachers.endpoint import EndpointTeacher
+
+    rows = texts_of(60)
+    write_texts(tmp_path, rows)
+    odd = {5: answer(None, refusal="I cannot judge this.")}
+    with Server(plan=plan_of(rows, odd)) as first, Server(plan=plan_of(rows, {9: answer("perhaps")})) as second:
+        services = [
+            EndpointTeacher(server.url, "m", CLASSES, journal=tmp_path / "answers.jsonl", api_key_env=None, samples=2)
+            for server in (first, second)
+        ]
+        recipe = read(service_recipe(tmp_path, first.url))
+        recipe = recipe.model_copy(update={"teacher": parse({}).teacher})
+        run = distill(recipe, teacher=services, accept_teacher=True)
+    for server in (first, second):
+        assert dict(server.asked) == {text: 1 for text, _ in rows}
+    told = run.record["service"]
+    assert (told["texts"], told["calls"], told["refused"], told["malformed"]) == (60, 120, 1, 1)
+    assert sum(told["left_out"].values()) == 2
+    with np.load(run.folder / "split.npz") as split:
+        kept = {int(row) for part in ("train", "valid", "test") for row in split[part]}
+    assert kept == set(range(60)) - {5, 9}
+    assert json.loads((run.folder / "costs.json").read_text())["teacher"] == {"parameters": None}
+
+
+def test_an_ensemble_of_services_is_told_of_its_texts_too(tmp_path: Path) -> None:
+    from stillhouse.pipeline.refusals import given_services
+    from stillhouse.teachers import EnsembleTeacher
+    from stillhouse.teachers.endpoint import EndpointTeacher
+
+    one = EndpointTeacher("http://127.0.0.1:9/v1", "m", CLASSES, journal=tmp_path / "answers.jsonl", api_key_env=None)
+    net = torch.nn.Linear(3, 2)
+    assert given_services(EnsembleTeacher([one])) == [one]
+    assert given_services([net, one]) == [one]
+    assert given_services(net) == []
 
 
 def write_table(folder: Path) -> Path:

@@ -49,6 +49,32 @@ def ready(section: Member, given: Any) -> bool:
     return kind_of(section, given) in ("object", "service", "hub", "file")
 
 
+def check_folds(section: TeacherSection, given: Any, *, same_teacher: bool) -> None:
+    """Refuse folds where no teacher is trained here that could leave rows out.
+
+    Args:
+        section: [teacher].
+        given: from Python, or None.
+        same_teacher: whether [teacher] also says how a second one is trained.
+
+    Raises:
+        UsageError: says where the folds stand, and what to do.
+    """
+    if section.folds is not None and kind_of(section, given) == "members":
+        raise UsageError(
+            f"[teacher] folds = {section.folds} stands beside several teachers, of which each has its own. Move it "
+            "into the [[teacher.member]] that are trained here."
+        )
+    told: list[tuple[str, Member, Any]] = [("[[teacher.member]]", member, None) for member in section.member]
+    told += [] if same_teacher else [("[teacher]", section, given)]
+    for where, one, its in told:
+        if one.folds is not None and ready(one, its):
+            raise UsageError(
+                f"{where} folds = {one.folds} leaves rows out of the training, and this teacher comes ready: nobody "
+                "here knows which rows it has seen. Take folds out, or name a teacher that is trained here."
+            )
+
+
 def appoint(
     section: Member,
     given: Any,

@@ -8,12 +8,14 @@ from torch import nn
 
 from stillhouse import students
 
+TIMM = "timm:"  # prefix of timm's names in a recipe
+
 
 def build(card: dict[str, Any], classes: int) -> nn.Module:
     """Build the net of a card, its weights random.
 
     Args:
-        card: ``{"name", "settings", "shape"}`` of the zoo, ``{"hub": ...}`` of a Hugging Face net, or
+        card: ``{"name", "settings", "shape"}`` of the zoo or of timm, ``{"hub": ...}`` of a Hugging Face net, or
             ``{"from": card, "derive": settings}`` of one cut out of another.
         classes: number of logits.
 
@@ -28,4 +30,9 @@ def build(card: dict[str, Any], classes: int) -> nn.Module:
         from stillhouse.teachers.hub_cards import from_card
 
         return from_card(card["hub"], classes)
+    if card["name"].startswith(TIMM):
+        from stillhouse.teachers.timm_nets import timm_classifier
+
+        name = card["name"].removeprefix(TIMM)
+        return timm_classifier(name, tuple(card["shape"]), classes, card["settings"])
     return students.make(card["name"], shape=tuple(card["shape"]), classes=classes, settings=card["settings"])

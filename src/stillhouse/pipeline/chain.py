@@ -21,13 +21,16 @@ from torch import nn
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
+from stillhouse.pipeline.answers import ask_all
 from stillhouse.pipeline.code import CODE
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.matching import matched_step, ships_parts
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.students_made import NetMaker, make_students
-from stillhouse.pipeline.teaching import WEIGHTS, Teaching, ask_all, only
+from stillhouse.pipeline.teacher_nets import WEIGHTS
+from stillhouse.pipeline.teaching import Teaching
+from stillhouse.pipeline.withheld import only
 from stillhouse.pipeline.workers import run_all
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.store import Store

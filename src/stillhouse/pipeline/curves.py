@@ -16,7 +16,7 @@ from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
 from stillhouse.pipeline.appointing import JOURNAL, ready
 from stillhouse.pipeline.asking import worth_asking
-from stillhouse.pipeline.deployed import load
+from stillhouse.pipeline.deployed import FOLDER, load_classifier
 from stillhouse.pipeline.door import plan_fits, python_command, write_split
 from stillhouse.pipeline.gating import admit_teacher
 from stillhouse.pipeline.ingredients import Ingredients, gather
@@ -238,6 +238,6 @@ def facts(scores: dict[str, Any]) -> dict[str, Any]:
 
 def with_costs(root: Path, points: Sequence[dict[str, Any]], example: Tensor) -> list[dict[str, Any]]:
     """The points with size and speed of their students, which take turns: runs at other times do not compare."""
-    nets = {point["folder"]: load(root / point["folder"]) for point in points}
+    nets = {point["folder"]: load_classifier(root / point["folder"] / FOLDER) for point in points}
     found = measure_costs(nets, example)
     return [point | {name: found[point["folder"]][name] for name in COSTS} for point in points]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from stillhouse.data import Encoder, encoder_from_state
 from stillhouse.engine import read_weights, tensor_state, write_weights
 from stillhouse.errors import DamagedError, UsageError
-from stillhouse.files import write_json
+from stillhouse.files import write_atomic, write_json
 from stillhouse.pipeline.cards import build
 from stillhouse.pipeline.matching import with_parts
 from stillhouse.pipeline.run import read_json
@@ -34,6 +35,8 @@ class Deployed(nn.Module):
             and under ``parts`` what methods ship with it.
         column: of a file, that holds the texts; empty for other data.
     """
+
+    answers: Literal["classes", "vectors"] = "classes"
 
     def __init__(
         self,
@@ -69,11 +72,37 @@ class Deployed(nn.Module):
         named: np.ndarray = np.asarray(self.classes, dtype=object)[self.predict_proba(rows).argmax(1)]
         return named
 
+    def write_answers(self, rows: Any, out: Path) -> None:
+        """Write a CSV with the columns ``class`` and one ``p_<class>`` for each class, a line for each raw row."""
+        write_atomic(out, predictions_frame(self, rows).to_csv(index=False).encode())
+
+    def served(self, rows: Tensor) -> tuple[nn.Module, Tensor]:
+        """The net of a graph file, and encoded rows as it takes them."""
+        return self.net, rows
+
+    def beside(self) -> dict[str, str]:
+        """Files that an exported one needs beside it: content by name."""
+        return {}
+
+    def metadata(self) -> dict[str, str]:
+        """What an exported file says of the student."""
+        return {"classes": json.dumps(list(self.classes)), "encoder": json.dumps(self.encoder.state())}
+
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and, last, ``model.json``."""
         write_weights(folder / WEIGHTS, tensor_state(self.net))
         card = {"schema": 1, "net": self.net_card, "classes": list(self.classes), "encoder": self.encoder.state()}
         write_json(folder / CARD, card | ({"column": self.column} if self.column else {}))
+
+
+def predictions_frame(model: Deployed, rows: Any) -> Any:
+    """A frame of classes and probabilities."""
+    import pandas as pd
+
+    probabilities = model.predict_proba(rows)
+    chosen = np.asarray(model.classes, dtype=object)[probabilities.argmax(1)]
+    columns = {f"p_{name}": probabilities[:, i] for i, name in enumerate(model.classes)}
+    return pd.DataFrame({"class": chosen} | columns)
 
 
 @torch.inference_mode()
@@ -82,34 +111,48 @@ def log_proba(net: nn.Module, inputs: Tensor) -> Tensor:
     return torch.log_softmax(logits_of(net(inputs)).double(), dim=-1).float()
 
 
-def load(folder: Path | str, module: nn.Module | None = None) -> Deployed:
-    """Load the student of a run folder (or of its ``student`` folder alone).
+def load_classifier(folder: Path, module: nn.Module | None = None) -> Deployed:
+    """Load a classifier.
 
     Args:
-        folder: the run folder.
+        folder: the ``student`` folder of a run.
         module: your own student, freshly built, where the run was given one from Python: code is never stored.
 
     Raises:
-        UsageError: there is no student, or it is your own module and was not given.
+        UsageError: it is your own module and was not given.
         DamagedError: weights and description do not fit each other.
     """
-    folder = Path(folder)
-    folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     card = read_json(folder / CARD)
-    if card.get("task") == "embedding":
-        raise UsageError(f"{folder} holds an embedder, not a classifier. Load it with `stillhouse.load_embedder`.")
     net_card, classes = card["net"], tuple(card["classes"])
     if module is None:
-        if not {"name", "from", "hub"} & set(net_card):
-            raise UsageError(
-                f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
-                f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
-            )
+        refuse_own(net_card, folder)
         module = build(net_card, len(classes))
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
+    fill(module, folder)
+    return Deployed(module, encoder_from_state(card["encoder"]), classes, net_card, card.get("column", ""))
+
+
+def refuse_own(net_card: dict[str, Any], folder: Path) -> None:
+    """Refuse to build what a card cannot describe.
+
+    Raises:
+        UsageError: the net is the user's own module.
+    """
+    if not {"name", "from", "hub"} & set(net_card):
+        raise UsageError(
+            f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
+            f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
+        )
+
+
+def fill(net: nn.Module, folder: Path) -> None:
+    """Give a net the weights of a student's folder.
+
+    Raises:
+        DamagedError: they are not its weights.
+    """
     try:
-        module.load_state_dict(read_weights(folder / WEIGHTS)[0])
+        net.load_state_dict(read_weights(folder / WEIGHTS)[0])
     except RuntimeError as error:
         raise DamagedError(f"{folder / WEIGHTS} does not fit {CARD}: {error}. Run the recipe again.") from error
-    return Deployed(module, encoder_from_state(card["encoder"]), classes, net_card, card.get("column", ""))

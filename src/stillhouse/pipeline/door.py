@@ -18,8 +18,9 @@ from stillhouse.pipeline.probing import look_inside
 from stillhouse.pipeline.progress import say
 from stillhouse.pipeline.refusals import answered_only, check_service
 from stillhouse.pipeline.run import Run, locked, open_run
-from stillhouse.pipeline.teaching import Teaching, only, teach_all, visible_labels
+from stillhouse.pipeline.teaching import Teaching, teach_all
 from stillhouse.pipeline.training import Trainer, make_arms
+from stillhouse.pipeline.withheld import only, visible_labels
 from stillhouse.pipeline.workers import default_workers
 from stillhouse.recipe import Recipe, merge, parse, read, read_table_text
 from stillhouse.taps import Taps
@@ -152,7 +153,7 @@ def check_layers(have: Ingredients, teachings: list[Teaching]) -> None:
         Taps(have.students.make(), sorted(wanted)).close()
     for teaching in teachings:
         if teaching.layers:
-            Taps(teaching.net() if teaching.kind == "net" else teaching.module, teaching.layers).close()
+            Taps(teaching.whole.net() if teaching.kind == "net" else teaching.module, teaching.layers).close()
 
 
 def write_split(run: Run, have: Ingredients) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stillhouse.pipeline.door import python_command, write_split
 from stillhouse.pipeline.embedding_gathering import gather_embedding, settled
 from stillhouse.pipeline.embedding_judging import EmbeddingJudge
@@ -11,7 +9,6 @@ from stillhouse.pipeline.embedding_teacher import EmbedderTeaching
 from stillhouse.pipeline.embedding_training import EmbeddingTrainer, make_arms
 from stillhouse.pipeline.run import Run, locked, open_run
 from stillhouse.recipe import Recipe
-from stillhouse.reporting.embedding import write_embedding
 
 
 def embed(recipe: Recipe, *, command: str | None = None, allow_code: bool = False) -> Run:
@@ -46,14 +43,5 @@ def embed(recipe: Recipe, *, command: str | None = None, allow_code: bool = Fals
         trainer, arms = EmbeddingTrainer(run, resolved, found.have, [teaching]), make_arms(found.have)
         trainer.train(arms)
         EmbeddingJudge(run, resolved, found, trainer, arms).judge()
-        write_embedding(run.folder)
+        run.report()
     return run
-
-
-def embedding_summary(scores: dict[str, Any]) -> dict[str, Any]:
-    """The few figures of a judged run that a terminal shows, by name."""
-    told: dict[str, Any] = {"verdict": scores["verdict"]}
-    for arm, model in scores["models"].items():
-        figures = [f"{name} {figure['value']:.3f}" for name, figure in model["measures"].items()]
-        told[arm] = ", ".join(figures)
-    return told | {f"finding {i}": entry["sentence"] for i, entry in enumerate(scores["comparisons"], 1)}

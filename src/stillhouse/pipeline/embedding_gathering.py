@@ -20,7 +20,15 @@ from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.appointing import text_options
 from stillhouse.pipeline.embedding_teacher import hub_teacher, width_of
-from stillhouse.pipeline.ingredients import Ingredients, contents, divide, make_methods, make_views, read_source
+from stillhouse.pipeline.ingredients import (
+    Ingredients,
+    contents,
+    divide,
+    make_methods,
+    make_views,
+    read_source,
+    rows_folder,
+)
 from stillhouse.pipeline.students_made import make_students
 from stillhouse.recipe import MethodEntry, Recipe
 from stillhouse.students import is_fitted
@@ -49,6 +57,8 @@ def settled(recipe: Recipe) -> Recipe:
     for what, there in (
         ("[[assistant]]", bool(recipe.assistant)),
         ("[teacher] generations", recipe.teacher.generations > 1),
+        ("[teacher] folds", recipe.teacher.folds is not None),
+        ("[training] disagreement", recipe.training.disagreement > 0),
         ("[store] codec", recipe.store.codec != "dense"),
         ('[training] keep = "best"', recipe.training.keep == "best"),
     ):
@@ -79,7 +89,7 @@ def gather_embedding(recipe: Recipe, *, allow_code: bool = False) -> Gathered:
     """
     teacher, source = hub_teacher(recipe.teacher), read_all(recipe)
     drawn = divide(source, recipe.data)
-    found = prepare(source, drawn, text_options(recipe.data, recipe.teacher))
+    found = prepare(source, drawn, text_options(recipe.data, recipe.teacher), rows_folder(recipe))
     labels = found.test.targets if recipe.data.target is not None else torch.full_like(found.test.targets, -1)
     data = unlabelled(found)
     width = width_of(teacher, data.train.inputs)
@@ -103,7 +113,7 @@ def gather_embedding(recipe: Recipe, *, allow_code: bool = False) -> Gathered:
 def read_all(recipe: Recipe) -> Source:
     """The texts; with labels where [data] target names their column, which then also balance what is held out."""
     if recipe.data.target is not None:
-        return read_source(recipe.data)
+        return read_source(recipe.data, on_disk=rows_folder(recipe))
     path = Path(str(recipe.data.text))
     raw = read_text_inputs(path, recipe.data.column, header=recipe.data.header)
     return Source(raw, np.zeros(len(raw), np.int64), ("text",), "text", path.stem, ())

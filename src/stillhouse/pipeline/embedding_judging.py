@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xxhash
 from torch import nn
 
+from stillhouse.data import TextEncoder
 from stillhouse.evaluation import measure_costs
 from stillhouse.evaluation.embedding_scores import Embedded, score_embeddings
 from stillhouse.files import write_json
@@ -68,21 +68,18 @@ class EmbeddingJudge:
         arm = next(a for a in self.arms if a.name == "distilled")
         student = self.trainer.trained(arm, self.recipe.training.seeds[0])
         card = self.found.have.students.built_card()
-        DeployedEmbedder(student, self.data.encoder, self.found.width, card).save(self.run.folder / FOLDER)
+        encoder, column = self.data.encoder, self.data.source.column
+        assert isinstance(encoder, TextEncoder)
+        DeployedEmbedder(student, encoder, self.found.width, card, column).save(self.run.folder / FOLDER)
         digest = xxhash.xxh3_64_hexdigest((self.run.folder / FOLDER / WEIGHTS).read_bytes())
         teacher = self.trainer.teachings["teacher"].teacher.fingerprint()
         self.run.note(hashes={"data": self.run.record["parts"]["data"], "student": digest, "teacher": teacher})
         write_json(self.run.folder / "costs.json", self.costs(student))
 
     def costs(self, student: nn.Module) -> dict[str, Any]:
-        """Size and speed from token ids to vectors, both nets in turns on one thread; what asking and training took."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            nets = {"teacher": self.found.teacher, "student": student}
-            costs: dict[str, Any] = dict(measure_costs(nets, self.data.test.inputs[:64], budget_seconds=SECONDS))
-        finally:
-            torch.set_num_threads(threads)
+        """Size and speed from token ids to vectors, both nets in turns; what asking and training took."""
+        nets = {"teacher": self.found.teacher, "student": student}
+        costs: dict[str, Any] = dict(measure_costs(nets, self.data.test.inputs[:64], budget_seconds=SECONDS))
         answers = len(self.data.train.targets) * self.found.have.views.count
         return costs | {"teacher_calls": answers, "seconds": self.run.record["seconds"]}
 

@@ -15,7 +15,7 @@ from stillhouse.evaluation import Predictions, attribution, outsiders, robustnes
 from stillhouse.evaluation.predictions import Floats, floored
 from stillhouse.evaluation.robustness import Rows
 from stillhouse.files import write_json
-from stillhouse.pipeline import judging
+from stillhouse.pipeline.answers import answers_of
 from stillhouse.pipeline.door import plan_fits
 from stillhouse.pipeline.ingredients import gather
 from stillhouse.pipeline.judging import TEST, predict_net
@@ -23,9 +23,7 @@ from stillhouse.pipeline.probing import SHOWN, Probe, look_inside
 from stillhouse.pipeline.progress import stage
 from stillhouse.pipeline.refusals import answered_only, asks_service
 from stillhouse.pipeline.run import Run, locked, open_run
-from stillhouse.pipeline.teaching import answers_of
 from stillhouse.recipe import Recipe, parse, read_table_text
-from stillhouse.teachers import ModuleTeacher
 
 FULL = "full.json"
 ROWS = 2000  # test rows that are corrupted, at most
@@ -57,10 +55,16 @@ def evaluate(
         The scores.
 
     Raises:
-        UsageError: there is no finished run, or what came from Python was not given.
+        UsageError: there is no finished run, there is nothing more to judge in full, or what came from Python was not given.
     """
     folder = Path(folder)
-    scores = judging.evaluate(folder)
+    kind = Run(folder).kind
+    if full and not kind.full:
+        raise UsageError(
+            f"{folder} holds embedders, and all that is judged of them is judged from their vectors. Leave out `--full`: "
+            f"`stillhouse evaluate {folder}`."
+        )
+    scores = kind.judge(folder)
     if full:
         with locked(folder):
             run, probe = reopen(folder, teacher=teacher, student=student, data=data, allow_code=allow_code)
@@ -154,7 +158,7 @@ class Full:
         nets |= {f"distilled/{i}": net for i, net in enumerate(distilled[:2])}
         pairs = {"distilled": ("teacher", "distilled/0"), "labels_only": ("teacher", "labels_only")}
         pairs |= {"ceiling": ("distilled/0", "distilled/1")} if len(distilled) > 1 else {}
-        smooth, net = self.have.fitted is None, isinstance(self.probe.teaching.teacher, ModuleTeacher)
+        smooth, net = self.have.fitted is None, self.probe.teaching.is_net
         ways = attribution.agreements(
             nets, pairs, example, self.evaluation.confidence, lambda name: net if name == "teacher" else smooth
         )

@@ -14,10 +14,10 @@ from stillhouse.data.source import take
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import teacher_gate
 from stillhouse.evaluation.predictions import Floats, floored
+from stillhouse.pipeline.answers import answers_of
 from stillhouse.pipeline.judging import predict_net
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
-from stillhouse.pipeline.teaching import answers_of
 from stillhouse.pipeline.training import Arm, Trainer
 from stillhouse.pipeline.workers import default_workers, run_all
 from stillhouse.types import Teacher
@@ -61,7 +61,7 @@ def prepare(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> None:
     Workers that would be idle train the controls of the next seeds, which are needed anyway.
     """
     jobs: list[tuple[int, Callable[[Advance], None]]] = [
-        (one.budget.steps, one.train) for teaching in trainer.teachings.values() for one in teaching.trainable
+        (net.budget.steps, net.train) for teaching in trainer.teachings.values() for net in teaching.trainable
     ]
     control, first = control_of(trainer, arms)
     workers = trainer.recipe.training.workers or default_workers()
@@ -99,6 +99,7 @@ def examine(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> dict[str, Any]:
     finding: dict[str, Any] = {
         "rows_from": "valid" if valid else "labelled",
         "handed_over": teaching.handed_over,
+        "folds": teaching.folds,
         "finite": True,
         "deterministic": True,
         "steady": steady,

@@ -17,14 +17,17 @@ from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, fro
 from stillhouse.engine import Budget
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.appointing import identity, kind_of, ready, text_options, token_embedding
+from stillhouse.pipeline.appointing import check_folds, identity, kind_of, ready, text_options, token_embedding
 from stillhouse.pipeline.asking import asked_only
-from stillhouse.pipeline.keeping import check_codec
+from stillhouse.pipeline.guessing import Guesses, check_model, folder_digest
+from stillhouse.pipeline.keeping import check_codec, check_disagreement
+from stillhouse.pipeline.run import ROWS, check_folder
 from stillhouse.pipeline.students_made import Students, fitted_name, make_students
 from stillhouse.recipe import Data, MethodEntry, Recipe, Training
+from stillhouse.teachers import EnsembleTeacher
 
 DEFAULT_STEPS = 1000
-NEIGHBOURS = 8  # of each word, among which the view "masked" draws
+NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
         RejectedError: the data cannot be used.
     """
     kind = kind_of(recipe.teacher, teacher)
+    check_folds(recipe.teacher, teacher, same_teacher=recipe.controls.same_teacher)
     # The user's own module gets the user's own numbers; nets of ours get standardised ones.
     own = isinstance(teacher, nn.Module) or student is not None
     prepared, parts = gather_data(recipe, data, as_is=own)
@@ -88,6 +92,7 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
         refuse_features(recipe, kind, teacher)
     check_codec(recipe.store, checked)
     fitted = fitted_name(recipe, made.card)
+    check_disagreement(recipe, kind == "members" or isinstance(teacher, EnsembleTeacher), checked, fitted)
     have = Ingredients(
         prepared, make_views(recipe, prepared), made, lambda: make_methods(entries), teacher, parts, fitted
     )
@@ -104,13 +109,17 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
 def make_views(recipe: Recipe, prepared: Prepared) -> Views:
     """The views of a run, with all that their policy needs to know of the data."""
     wanted, encoder = recipe.views, prepared.encoder
+    check_model(wanted.policy, wanted.model, encoder)
     told: dict[str, Any] = {}
     if wanted.policy == "munge":
         told["column_groups"] = getattr(encoder, "column_groups", ())
     if prepared.source.kind == "text":
         told |= {"mask_id": getattr(encoder, "mask_id"), "special_ids": getattr(encoder, "special_ids")}  # noqa: B009
     if wanted.policy == "masked":
-        told["neighbours"] = neighbours(recipe, told.get("special_ids", ()))
+        if wanted.model is not None:
+            told["guesser"] = Guesses(wanted.model, encoder, NEIGHBOURS, recipe.output.dir)
+        else:
+            told["neighbours"] = neighbours(recipe, told.get("special_ids", ()))
     return Views(
         wanted.policy,
         wanted.count if wanted.policy != "none" else 1,
@@ -138,14 +147,28 @@ def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, di
         source, own = from_torch(train, valid, test, classes=wanted.classes)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
-        return prepare(replace(source, as_is=as_is and source.as_is), own, options), {"data": source.fingerprint()}
-    source = read_source(wanted, recipe.evaluation.groups)
+        ready = replace(source, as_is=as_is and source.as_is)
+        return prepare(ready, own, options, rows_folder(recipe)), {"data": source.fingerprint()}
+    source = read_source(wanted, recipe.evaluation.groups, rows_folder(recipe))
     drawn = divide(source, wanted)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
-    return prepare(source, drawn, text_options(wanted, recipe.teacher)), {"data": source.fingerprint()}
+    options = text_options(wanted, recipe.teacher)
+    return prepare(source, drawn, options, rows_folder(recipe)), {"data": source.fingerprint()}
 
 
-def read_source(wanted: Data, groups: Sequence[str] = ()) -> Source:
+def rows_folder(recipe: Recipe) -> Path | None:
+    """Where the rows of a run wait on disk; None: in memory.
+
+    Raises:
+        UsageError: the run folder holds something else.
+    """
+    if not recipe.data.on_disk:
+        return None
+    check_folder(recipe.output.dir)
+    return recipe.output.dir / ROWS
+
+
+def read_source(wanted: Data, groups: Sequence[str] = (), on_disk: Path | None = None) -> Source:
     """What [data] names."""
     sides = [name for name in (wanted.group, wanted.order) if name is not None]
     columns = wanted.path is not None or wanted.text is not None
@@ -164,6 +187,7 @@ def read_source(wanted: Data, groups: Sequence[str] = ()) -> Source:
         keep=list(dict.fromkeys([*sides, *groups])) if columns else [],
         types=wanted.types,
         classes=wanted.classes,
+        on_disk=on_disk,
     )
 
 
@@ -199,12 +223,11 @@ def contents(recipe: Recipe) -> dict[str, str]:
             found[what] = xxhash.xxh3_64_hexdigest(path.read_bytes())
     for i, teacher in enumerate(teachers):
         if teacher.hub is not None and Path(teacher.hub).is_dir():
-            digest = xxhash.xxh3_64()
-            for path in sorted(p for p in Path(teacher.hub).iterdir() if p.suffix in (".json", ".safetensors")):
-                digest.update(path.name.encode() + path.read_bytes())
-            found[f"teacher hub {i}"] = digest.hexdigest()
+            found[f"teacher hub {i}"] = folder_digest(Path(teacher.hub))
         elif teacher.hub is not None:
             found[f"teacher hub {i}"] = f"{teacher.hub}@{getattr(teacher, 'revision', None)}"
+    if recipe.views.model is not None and recipe.views.model.is_dir():
+        found["views model"] = folder_digest(recipe.views.model)
     return found
 
 
@@ -220,6 +243,12 @@ def make_methods(entries: Sequence[MethodEntry]) -> list[tuple[str, Method, floa
 
 def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
     """Only nets have hidden layers to match."""
+    if kind == "net" and recipe.teacher.folds is not None:
+        raise UsageError(
+            f"The method asks for hidden layers of the teacher, and with [teacher] folds = {recipe.teacher.folds} rows "
+            "are answered by different nets, whose hidden layers have nothing in common. Take folds out, or match "
+            'probabilities, for instance `[[method]] name = "hinton"`.'
+        )
     net = isinstance(teacher, nn.Module) or kind in ("net", "hub")
     net = net or (kind == "file" and str(recipe.teacher.file).endswith(".safetensors"))
     if not net:

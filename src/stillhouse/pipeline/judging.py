@@ -24,6 +24,7 @@ from stillhouse.pipeline.students_made import size_of
 from stillhouse.pipeline.teaching import Teaching
 from stillhouse.pipeline.training import Arm, Trainer
 from stillhouse.recipe import Recipe, read
+from stillhouse.types import Teacher
 
 TEST, VALID = "predictions.npz", "predictions_valid.npz"
 GALLERY_ROWS = 24
@@ -94,7 +95,7 @@ class Judge:
         paid = asks_service(self.recipe, self.have)  # each call that is timed would be paid for, and time the network
         nets = {"student": student} if paid else {"teacher": main.module, "student": student}
         costs: dict[str, Any] = dict(measure_costs(nets, self.have.data.test.inputs[:64]))
-        costs["teacher"] = costs.get("teacher", {}) | {"parameters": None if paid else main.teacher.parameters}
+        costs["teacher"] = {"parameters": None} if paid else sizes(main.teacher, costs["teacher"])
         costs["student"]["parameters"] = size_of(student)
         answers = len(self.have.data.train.targets) * self.have.views.count
         return costs | {"teacher_calls": answers, "seconds": self.run.record["seconds"]}
@@ -128,6 +129,12 @@ class Judge:
         steps = {} if self.have.fitted else {"steps": budget.steps, "batch_size": budget.batch_size}
         spent = steps | {"views": self.have.views.count}
         self.run.note(data=facts, saw=saw, budget=spent)
+
+
+def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:
+    """What was measured of a teacher, with its own account of its size; None where something is not known, never 0."""
+    known = {"parameters": teacher.parameters, "bytes": getattr(teacher, "nbytes", None), "flops": measured["flops"]}
+    return measured | {name: value or None for name, value in known.items()}
 
 
 def predict_net(net: nn.Module, inputs: Tensor) -> np.ndarray:

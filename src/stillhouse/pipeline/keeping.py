@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
-from stillhouse.recipe import Store
+from stillhouse.recipe import Recipe, Store
 from stillhouse.store import Dense
 from stillhouse.teachers import make_codec
 
@@ -34,6 +34,38 @@ def check_codec(keeps: Store, methods: Methods) -> None:
             f"[store] codec = {keeps.codec!r} keeps a teacher softened at one temperature, and the methods want "
             f"{', '.join(f'{t:g}' for t in sorted(temperatures))}. Give them one `temperature`, or set "
             '`[store] codec = "dense"`.'
+        )
+
+
+def check_disagreement(recipe: Recipe, several: bool, methods: Methods, fitted: str | None) -> None:
+    """Refuse to weigh rows by a disagreement that nobody has, or in a loss that has no weights.
+
+    Args:
+        recipe: the recipe.
+        several: whether several teachers answer.
+        methods: what is matched.
+        fitted: name of a student that is fitted at once.
+
+    Raises:
+        UsageError: says which.
+    """
+    told = f"[training] disagreement = {recipe.training.disagreement:g}"
+    if not recipe.training.disagreement:
+        return
+    if not several:
+        raise UsageError(f"{told} is that of several teachers, and one alone teaches here. Add `[[teacher.member]]`.")
+    if recipe.assistant or recipe.teacher.generations > 1:
+        raise UsageError(
+            f"{told} is that of several teachers, and with [[assistant]] or `[teacher] generations` the student has "
+            "one, the last of the chain. Take either out."
+        )
+    if fitted is not None:
+        raise UsageError(f"{told} weighs the rows of a training step, and {fitted!r} is fitted at once. Take a net.")
+    coupled = [name for name, method, _ in methods if method.batch_coupled]
+    if coupled:
+        raise UsageError(
+            f"{told} weighs rows one by one, and the method {coupled[0]!r} matches how the rows of a batch stand to "
+            'each other. Take one that does not, such as `[[method]] name = "hinton"`.'
         )
 
 

@@ -37,7 +37,7 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> dict[str, Any]:
 
     The seconds come from a few steps of the student and of each net that is to be trained, and from asking a probe
     batch; what methods cost beside the student is not in them. A teacher that is not trained yet is timed untrained,
-    and says nothing about codecs. Nothing is written into the run folder.
+    and says nothing about codecs. Nothing is written into the run folder but the rows that [data] on_disk keeps there.
 
     Raises:
         UsageError: the recipe is wrong.
@@ -49,9 +49,7 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> dict[str, Any]:
         run = open_run(aside, command="stillhouse plan", parts=have.parts)
         trainer, arms = plan_fits(run, aside, have)
         for teaching in trainer.teachings.values():
-            teaching.folder = recipe.output.dir / teaching.arm  # a teacher that an earlier run has trained
-            for number, member in enumerate(teaching.members):
-                member.folder = teaching.folder / str(number)
+            teaching.look_in(recipe.output.dir / teaching.arm)  # a teacher that an earlier run has trained
         return _told(recipe, have, trainer, len(arms), Path(scratch))
 
 
@@ -99,7 +97,7 @@ def _teacher(teaching: Teaching) -> dict[str, Any]:
     return {
         "arm": teaching.arm,
         "name": type(teaching.given).__name__ if teaching.given is not None else teaching.name,
-        "ready": not teaching.trains_net,
+        "ready": not teaching.trainable,
         "parameters": asked.parameters,
         "seconds_a_row": taken,
     }
@@ -113,15 +111,15 @@ def _probe(teaching: Teaching) -> tuple[Tensor, Any]:
 
 def _probed(teaching: Teaching) -> Teacher:
     """The teacher, a net trained or not."""
-    if not teaching.trains_net:
+    if not teaching.trainable:
         return teaching.teacher
     precision = teaching.recipe.store.teacher_precision
-    return ModuleTeacher(teaching.net(), teaching.have.classes, teaching.layers, precision)
+    return ModuleTeacher(teaching.whole.net(), teaching.have.classes, teaching.layers, precision)
 
 
 def _store(recipe: Recipe, have: Ingredients, teaching: Teaching, answers: int, stores: int) -> dict[str, Any]:
     """Bytes of the recipe's codec and of others, and what each does to the gradient of a student at the start."""
-    ready = not (teaching.trains_net or teaching.fitted_here or teaching.members or teaching.kind == "service")
+    ready = not (teaching.trainable or teaching.fitted_here or teaching.members or teaching.kind == "service")
     logits = _probe_logits(teaching) / softening(have.make_methods()) if ready else None
     chosen = make_codec(recipe.store.codec, recipe.store.dtype)
     features = _feature_bytes(teaching, recipe.store.dtype)

@@ -1,12 +1,14 @@
-"""A service as teacher: what it is asked, and the rows on which it has nothing to say.
+"""Services as teachers: what they are asked, and the rows on which one has nothing to say.
 
 A row that a service refuses, rejects or answers with no class has no answer, and an invented one would be a label of
 ours. So all texts are asked about before the rows of the run are fixed, and those without an answer are left out of
-every part, for teacher and students alike; ``run.json`` says how many.
+every part, for teacher and students alike; ``run.json`` says how many. It also keeps a service busy: all questions are
+at hand at once, where a labelling pass would bring them batch by batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +23,7 @@ from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.progress import say, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.recipe import Recipe
+from stillhouse.teachers import EnsembleTeacher
 
 if TYPE_CHECKING:
     from stillhouse.teachers.endpoint import EndpointTeacher
@@ -29,17 +32,24 @@ if TYPE_CHECKING:
 PARTS = ("train", "valid", "test")
 NOTE = "service"  # the key in run.json
 SPLIT = "split.npz"
+COUNTS = ("scored", "refused", "malformed", "rejected", "calls", "tokens_in", "tokens_out")
 
 Flags = NDArray[np.bool_]
 
 
 def asks_service(recipe: Recipe, have: Ingredients) -> bool:
-    """Whether the teacher is a service, whose every new question is paid for."""
-    if have.teacher is None:
-        return kind_of(recipe.teacher) == "service"
+    """Whether the teacher is a service, or one of several is, whose every new question is paid for."""
+    return bool(given_services(have.teacher)) if have.teacher is not None else kind_of(recipe.teacher) == "service"
+
+
+def given_services(given: Any) -> list[EndpointTeacher]:
+    """The services among what came from Python as teacher: itself, or members of a list or of an ensemble."""
     from stillhouse.teachers.endpoint import EndpointTeacher
 
-    return isinstance(have.teacher, EndpointTeacher)
+    if isinstance(given, EnsembleTeacher):
+        given = given.teachers
+    members = given if isinstance(given, list | tuple) else [given]
+    return [one for one in members if isinstance(one, EndpointTeacher)]
 
 
 def check_service(recipe: Recipe, have: Ingredients) -> None:
@@ -64,9 +74,9 @@ def check_service(recipe: Recipe, have: Ingredients) -> None:
 
 
 def answered_only(run: Run, recipe: Recipe, have: Ingredients) -> Ingredients:
-    """The ingredients without the rows that the service does not answer; unchanged for every other teacher.
+    """The ingredients without the rows that a service does not answer; unchanged for every other teacher.
 
-    The service is asked about all texts of the run, once; a run whose rows are fixed already asks nothing.
+    Each service is asked about all texts of the run, once; a run whose rows are fixed already asks nothing.
 
     Args:
         run: where answers are kept and counts are noted.
@@ -85,24 +95,25 @@ def answered_only(run: Run, recipe: Recipe, have: Ingredients) -> Ingredients:
         return keeping(have, kept_before(run.folder, have.data.split))
     found = ask(run, recipe, have)
     ends = np.cumsum([len(getattr(have.data.split, part)) for part in PARTS])[:-1]
-    keep = dict(zip(PARTS, np.split(found.answered, ends), strict=True))
+    answered = np.logical_and.reduce([one.answered for one in found])
+    keep = dict(zip(PARTS, np.split(answered, ends), strict=True))
     left = keeping(have, keep)
     note(run, found, keep)
     return left
 
 
-def ask(run: Run, recipe: Recipe, have: Ingredients) -> Answered:
-    """Ask about every text of the three parts, in their order; answers of an earlier run are not asked again."""
+def ask(run: Run, recipe: Recipe, have: Ingredients) -> list[Answered]:
+    """Ask each service about every text of the three parts, in order; answers of an earlier run are not asked again."""
     texts = [str(text) for part in PARTS for text in have.raw(part)]
-    different = len(dict.fromkeys(texts))
-    with run.timed("ask teachers"), stage("asking the service", different, "texts") as advance:
-        return service_of(run, recipe, have).prefetch(texts, advance)
+    services, different = services_of(run, recipe, have), len(dict.fromkeys(texts))
+    with run.timed("ask teachers"), stage("asking the service", len(services) * different, "texts") as advance:
+        return [service.prefetch(texts, advance) for service in services]
 
 
-def service_of(run: Run, recipe: Recipe, have: Ingredients) -> EndpointTeacher:
-    """The service of the recipe, or the one given from Python."""
+def services_of(run: Run, recipe: Recipe, have: Ingredients) -> list[EndpointTeacher]:
+    """The service of the recipe, or those given from Python."""
     if have.teacher is not None:
-        return cast("EndpointTeacher", have.teacher)
+        return given_services(have.teacher)
     made = appoint(
         recipe.teacher,
         None,
@@ -113,7 +124,7 @@ def service_of(run: Run, recipe: Recipe, have: Ingredients) -> EndpointTeacher:
         precision="32-true",
         folder=run.folder,
     )
-    return cast("EndpointTeacher", made)
+    return [cast("EndpointTeacher", made)]
 
 
 def keeping(have: Ingredients, keep: dict[str, Flags]) -> Ingredients:
@@ -159,16 +170,17 @@ def kept_before(folder: Path, split: Split) -> dict[str, Flags]:
         return {part: np.isin(getattr(split, part), file[part]) for part in PARTS}
 
 
-def note(run: Run, found: Answered, keep: dict[str, Flags]) -> None:
-    """What the service said and cost, into ``run.json`` and as a line."""
+def note(run: Run, found: Sequence[Answered], keep: dict[str, Flags]) -> None:
+    """What the services said and cost, all together, into ``run.json`` and as a line."""
     left_out = {part: int((~flags).sum()) for part, flags in keep.items()}
-    counts = {name: getattr(found, name) for name in ("refused", "malformed", "rejected", "calls")}
-    spent = {"tokens_in": found.tokens_in, "tokens_out": found.tokens_out, "cost": found.cost}
-    texts = {"texts": len(found.answered), "scored": found.scored, "left_out": left_out}
-    run.note(**{NOTE: texts | counts | spent})
-    price = "" if found.cost is None else f", cost {found.cost:.4g}"
+    counts = {name: sum(getattr(one, name) for one in found) for name in COUNTS}
+    costs = [one.cost for one in found if one.cost is not None]
+    cost = sum(costs) if len(costs) == len(found) else None  # without a price there is no sum
+    rows = len(found[0].answered)
+    run.note(**{NOTE: {"texts": rows, "left_out": left_out, "cost": cost} | counts})
+    price = "" if cost is None else f", cost {cost:.4g}"
     said = ", ".join(f"{counts[name]} {name}" for name in ("refused", "malformed", "rejected"))
     say(
-        f"service: {found.calls:,} answers, {found.tokens_in + found.tokens_out:,} tokens{price}; {said}; "
-        f"{sum(left_out.values())} of {len(found.answered)} rows left out"
+        f"service: {counts['calls']:,} answers, {counts['tokens_in'] + counts['tokens_out']:,} tokens{price}; {said}; "
+        f"{sum(left_out.values())} of {rows} rows left out"
     )

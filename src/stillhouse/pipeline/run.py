@@ -17,11 +17,12 @@ from stillhouse.errors import DamagedError, UsageError
 from stillhouse.files import write_atomic, write_json
 
 if TYPE_CHECKING:
-    from stillhouse.pipeline.deployed import Deployed
+    from stillhouse.pipeline.kinds import Kind
     from stillhouse.recipe import Recipe
 
 VERSION = 1  # of the folder's layout
 RECORD = "run.json"
+ROWS = "rows"  # the folder of rows that wait on disk
 LIBRARIES = (
     "torch", "numpy", "scikit-learn", "scipy", "lightning-fabric", "safetensors", "pandas", "tokenizers",
     "transformers",
@@ -47,9 +48,21 @@ class Run:
             )
 
     @property
+    def task(self) -> str:
+        """What its nets do: "classification" or "embedding"."""
+        return task_of(self.record["parts"])
+
+    @property
+    def kind(self) -> Kind:
+        """What the verbs do with this folder."""
+        from stillhouse.pipeline.kinds import KINDS
+
+        return KINDS[self.task]
+
+    @property
     def scores(self) -> dict[str, Any]:
-        """The judgement: ``scores.json``."""
-        return read_json(self.folder / "scores.json")
+        """The judgement: ``scores.json``, of embedders ``embedding_scores.json``."""
+        return read_json(self.folder / self.kind.scores)
 
     @property
     def report_path(self) -> Path:
@@ -58,9 +71,7 @@ class Run:
 
     def report(self) -> Path:
         """Write the report anew from the files of the folder."""
-        from stillhouse.reporting import write
-
-        return write(self.folder)
+        return self.kind.write_report(self.folder)
 
     def export(self, format: str = "onnx") -> Path:
         """Write the student for serving; see ``stillhouse.exporting``."""
@@ -68,9 +79,9 @@ class Run:
 
         return export(self.folder, format)
 
-    def load(self) -> Deployed:
-        """The student with its preprocessing, ready for raw rows."""
-        from stillhouse.pipeline.deployed import load
+    def load(self) -> Any:
+        """The student with its preprocessing, ready for raw rows; see ``stillhouse.load``."""
+        from stillhouse.pipeline.kinds import load
 
         return load(self.folder)
 
@@ -96,7 +107,7 @@ class Run:
 
     def __repr__(self) -> str:
         """Folder and verdict, for a notebook."""
-        done = (self.folder / "scores.json").exists()
+        done = (self.folder / self.kind.scores).exists()
         return f"Run({str(self.folder)!r}, {self.scores['verdict'] if done else 'unfinished'!r})"
 
 
@@ -114,8 +125,7 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> Run:
     folder = recipe.output.dir
     record = folder / RECORD
     if not record.exists():
-        if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):
-            raise UsageError(f"{folder} is not empty and not a run folder. Choose another [output] dir.")
+        check_folder(folder)
         write_atomic(folder / "recipe.toml", recipe.absolute().toml().encode())
         first = {"version": VERSION, "digest": recipe.digest(), "parts": parts, "command": command}
         write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
@@ -126,6 +136,17 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> Run:
             'Choose another folder with `--output.dir`, or `[output] dir = "..."`, or delete that one.'
         )
     return run
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds something else than a run, or the rows of one that has not begun.
+
+    Raises:
+        UsageError: it does.
+    """
+    begun = (folder / RECORD).exists() or not folder.exists()
+    if not begun and any(p.name not in (".lock", ROWS) for p in folder.iterdir()):
+        raise UsageError(f"{folder} is not empty and not a run folder. Choose another [output] dir.")
 
 
 @contextmanager
@@ -175,11 +196,17 @@ def read_json(path: Path) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            f"{path} is not there: {path.parent} is not a finished run. Run `stillhouse distill` on its recipe first."
+            f"{path} is not there: {path.parent} is not a finished run. Run its recipe first: `stillhouse distill`, "
+            "or `stillhouse embed` for embedders."
         ) from None
     except (OSError, ValueError) as error:
         raise DamagedError(f"{path} cannot be read ({error}). Restore it, or run the recipe again.") from error
     return value
+
+
+def task_of(told: dict[str, Any]) -> str:
+    """The task that a student's card or the parts of a run name; a classifier's name none."""
+    return str(told.get("task", "classification"))
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,9 @@ from stillhouse.data.tensor_encoders import ArrayEncoder, IdentityEncoder
 from stillhouse.data.text_encoder import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import write_atomic
-from stillhouse.pipeline.deployed import Deployed, load
+from stillhouse.pipeline.deployed import Deployed
+from stillhouse.pipeline.embedding_shipping import DeployedEmbedder
+from stillhouse.pipeline.kinds import load
 from stillhouse.pipeline.run import Run
 from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
@@ -26,6 +28,8 @@ EXAMPLES = 7  # rows that the exporter traces and compares
 def export(folder: Path, format: str = "onnx", module: nn.Module | None = None) -> Path:
     """Write ``export/student.onnx`` or ``export/student.safetensors``, checked against the torch student.
 
+    An embedder's graph goes from the ids of ``export/tokenizer.json`` to ``vectors``, for any number and length of texts.
+
     Args:
         folder: the run folder.
         format: one of the two.
@@ -35,23 +39,19 @@ def export(folder: Path, format: str = "onnx", module: nn.Module | None = None) 
         UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.
         StillhouseError: the exported file does not answer as the student does.
     """
-    import json
-
     from stillhouse.exporting import export as write
 
     run = Run(folder)
     if format not in ("onnx", "safetensors"):
         raise UsageError(f"There is no export format {format!r}. Known: onnx, safetensors.")
     known: Literal["onnx", "safetensors"] = "onnx" if format == "onnx" else "safetensors"
-    model = load(folder, module)
-    metadata = {
-        "classes": json.dumps(list(model.classes)),
-        "encoder": json.dumps(model.encoder.state()),
-        "stillhouse": run.record["versions"]["stillhouse"],
-        "run": run.record["digest"],
-    }
-    example = example_rows(model.encoder, folder)
-    return write(model.net, example, folder / "export" / f"student.{known}", format=known, metadata=metadata)
+    model: Deployed | DeployedEmbedder = load(folder, module)
+    metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
+    rows, out = example_rows(model.encoder, folder), folder / "export" / f"student.{known}"
+    net, example = model.served(rows) if known == "onnx" else (model.net, rows)
+    for name, content in model.beside().items():
+        write_atomic(out.with_name(name), content.encode())
+    return write(net, example, out, format=known, answers=model.answers, metadata=metadata)
 
 
 def example_rows(encoder: Encoder, folder: Path) -> Tensor:
@@ -78,8 +78,8 @@ def rules(folder: Path) -> str:
     Raises:
         UsageError: the student is no tree, or a sum of many.
     """
-    model = load(folder)
-    if not isinstance(model.net, TreeEnsemble):
+    model: Deployed | DeployedEmbedder = load(folder)
+    if not (isinstance(model, Deployed) and isinstance(model.net, TreeEnsemble)):
         raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
     return as_rules(model.net, encoded_columns(model.encoder), model.classes)
 
@@ -104,36 +104,29 @@ def encoded_columns(encoder: Encoder) -> list[Column]:
 
 
 def predict(folder: Path, rows: Path, out: Path) -> int:
-    """Write class and probabilities for each row of a file, in input order.
+    """Answer each row of a file, in input order: by class and probabilities, or by the vector of a text.
 
     Args:
         folder: the run folder.
-        rows: .csv, .tsv or .parquet for tables; .npz or .npy for arrays and images (or a CSV of flat values).
-        out: CSV with the columns ``class`` and one ``p_<class>`` for each class.
+        rows: .csv, .tsv or .parquet for tables; .npz or .npy for arrays and images (or a CSV of flat values); .csv,
+            .tsv, .jsonl or .parquet for texts.
+        out: of a classifier, CSV with the columns ``class`` and one ``p_<class>`` for each class; of an embedder
+            float32 (N, D) as .npy, as "vectors" of an .npz, or as the column ``vector`` of a .parquet.
 
     Returns:
         The number of rows.
 
     Raises:
-        RejectedError: the file cannot be read as rows of this kind.
+        UsageError: no kind of file in which vectors are written.
+        RejectedError: the file cannot be read as rows of this kind, or some rows cannot be used; names them.
     """
-    model = load(folder)
-    frame = predictions_frame(model, read_rows(rows, model))
-    write_atomic(out, frame.to_csv(index=False).encode())
-    return len(frame)
+    model: Deployed | DeployedEmbedder = load(folder)
+    raw = read_rows(rows, model)
+    model.write_answers(raw, out)
+    return len(raw)
 
 
-def predictions_frame(model: Deployed, rows: Any) -> Any:
-    """A frame of classes and probabilities."""
-    import pandas as pd
-
-    probabilities = model.predict_proba(rows)
-    chosen = np.asarray(model.classes, dtype=object)[probabilities.argmax(1)]
-    columns = {f"p_{name}": probabilities[:, i] for i, name in enumerate(model.classes)}
-    return pd.DataFrame({"class": chosen} | columns)
-
-
-def read_rows(path: Path, model: Deployed) -> Any:
+def read_rows(path: Path, model: Deployed | DeployedEmbedder) -> Any:
     """Raw rows of a file, as the student's encoder takes them."""
     from stillhouse.data import read_inputs
     from stillhouse.data.texts import read_text_inputs

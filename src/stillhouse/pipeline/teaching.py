@@ -9,30 +9,27 @@ from typing import Any
 
 import numpy as np
 import torch
-import xxhash
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse import students
-from stillhouse.data import Rows, Stream
-from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
-from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.appointing import NET_FILE, appoint, hub_net, kind_of, ready, whole_length
-from stillhouse.pipeline.code import CODE, checked_module, own_code
-from stillhouse.pipeline.ingredients import Ingredients, budget_of
-from stillhouse.pipeline.keeping import softening
+from stillhouse.errors import UsageError
+from stillhouse.pipeline.answers import AsModule, answers_of, ask_all
+from stillhouse.pipeline.appointing import NET_FILE, appoint, kind_of, ready
+from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.teacher_nets import TeacherNet
+from stillhouse.pipeline.withheld import only
 from stillhouse.pipeline.workers import run_all
 from stillhouse.recipe import Member, Recipe
 from stillhouse.store import Store
-from stillhouse.teachers import SKLEARN_NAMES, EnsembleTeacher, ModuleTeacher, fit_sklearn, label
-from stillhouse.teachers.hub_cards import card_of
+from stillhouse.teachers import SKLEARN_NAMES, CrossFitted, EnsembleTeacher, ModuleTeacher, fit_sklearn, fold_of
+from stillhouse.teachers.crossfit import rows_seen, whole_of
 from stillhouse.teachers.hub_nets import TokenNet
 from stillhouse.teachers.tuning import merged
-from stillhouse.types import Batch, Outputs, Teacher
+from stillhouse.types import Teacher
 
-WEIGHTS = "model.safetensors"
-CHUNK = 1024  # rows a call
+FOLDS = 5  # of models of scikit-learn, where the recipe does not say; a net is a training for each, so none
 
 
 class Teaching:
@@ -81,12 +78,18 @@ class Teaching:
             for i, (section, given) in enumerate(pairs)
         ]
 
+    def look_in(self, folder: Path) -> None:
+        """Find in another folder what an earlier run has trained."""
+        self.folder = folder
+        for number, member in enumerate(self.members):
+            member.look_in(folder / str(number))
+
     @property
     def name(self) -> str:
         """The kind of model that teaches, by its name in the recipe."""
         weights = self.kind == "file" and self.section.file is not None and self.section.file.suffix == NET_FILE
         if weights or (self.kind in ("net", "fitted here") and self.section.hub is None):
-            return self.section.name or default_teacher(self.have.data.train.inputs)
+            return self.whole.name
         return self.section.hub or (self.section.file.name if self.section.file else self.kind)
 
     @property
@@ -100,31 +103,50 @@ class Teaching:
         return all(m.handed_over for m in self.members) if self.members else ready(self.section, self.given)
 
     @property
-    def trains_net(self) -> bool:
-        """Whether a net is to be trained here, which an earlier, interrupted run has not finished."""
-        return any(m.trains_net for m in self.members) or (
-            self.kind == "net" and not self.fitted_here and not (self.folder / WEIGHTS).exists()
-        )
-
-    @property
     def fitted_here(self) -> bool:
         """Whether it is a model of scikit-learn that is fitted in this run."""
         return self.kind in ("net", "fitted here") and self.name in SKLEARN_NAMES
 
     @property
-    def trainable(self) -> list[Teaching]:
-        """Itself, or its members, where a net is still to be trained."""
-        return [m for m in self.members if m.trains_net] if self.members else [self] if self.trains_net else []
+    def whole(self) -> TeacherNet:
+        """The net that sees every label this teacher may see."""
+        return self.net_of(self.visible, self.folder)
+
+    def net_of(self, visible: Tensor, folder: Path) -> TeacherNet:
+        """A net of this teacher's kind that may see some labels."""
+        return TeacherNet(self.run, self.recipe, self.have, self.section, self.arm, self.layers, visible, folder)
 
     @cached_property
-    def budget(self) -> Budget:
-        """What training a net here may spend."""
-        return budget_of(self.section.training, len(self.have.data.train.targets))
+    def fold_of(self) -> NDArray[np.int64] | None:
+        """For each training row the fold whose net does not see it, int64 (N,); None: one net answers all rows."""
+        if self.section.folds is None or self.kind != "net" or self.fitted_here:
+            return None
+        return fold_of(self.visible.numpy(), self.section.folds, self.recipe.data.seed, self.name)
+
+    @property
+    def nets(self) -> list[TeacherNet]:
+        """What is trained here by steps: the whole net, and one for each fold; empty for every other teacher."""
+        if self.kind != "net" or self.fitted_here:
+            return []
+        kept = [] if self.fold_of is None else [torch.from_numpy(rows) for rows in rows_seen(self.fold_of)]
+        folds = [self.net_of(only(self.visible, rows), self.folder / f"fold_{i}") for i, rows in enumerate(kept)]
+        return [self.whole, *folds]
+
+    @property
+    def trainable(self) -> list[TeacherNet]:
+        """Its nets, or its members', that no earlier, interrupted run has finished."""
+        nets = [net for member in self.members for net in member.trainable] if self.members else self.nets
+        return [net for net in nets if not net.trained]
+
+    @property
+    def folds(self) -> list[int]:
+        """How many folds each teacher that is asked has left out in turn; 0: it answers the rows it has seen."""
+        asked = self.teacher.teachers if isinstance(self.teacher, EnsembleTeacher) else [self.teacher]
+        return [len(getattr(one, "folds", ())) for one in asked]
 
     @cached_property
     def teacher(self) -> Teacher:
         """The teacher: given, loaded, fitted now (trees), or trained before (nets)."""
-        classes, precision = self.have.classes, self.recipe.store.teacher_precision
         if self.members:
             return EnsembleTeacher(
                 [m.teacher for m in self.members],
@@ -135,7 +157,9 @@ class Teaching:
         if self.fitted_here:
             return self.fit_trees()
         weights = self.section.file if self.kind == "file" else None
-        if ready(self.section, self.given) and (weights is None or weights.suffix != NET_FILE):
+        if weights is not None and weights.suffix == NET_FILE:
+            return self.answering(self.whole.load(weights))
+        if ready(self.section, self.given):
             data = self.have.data
             return appoint(
                 self.section,
@@ -144,10 +168,15 @@ class Teaching:
                 decode=data.encoder.decode,
                 probe=data.source.take(data.split.train[:4]),
                 layers=self.layers,
-                precision=precision,
+                precision=self.recipe.store.teacher_precision,
                 folder=self.run.folder,
             )
-        return ModuleTeacher(self.load_file(weights or self.folder / WEIGHTS), classes, self.layers, precision)
+        whole, *folds = [self.answering(net.load()) for net in self.nets]
+        return whole if self.fold_of is None else CrossFitted(folds, self.fold_of, whole)
+
+    def answering(self, net: nn.Module) -> ModuleTeacher:
+        """A net as a teacher."""
+        return ModuleTeacher(net, self.have.classes, self.layers, self.recipe.store.teacher_precision)
 
     def fit_trees(self) -> Teacher:
         """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""
@@ -159,16 +188,22 @@ class Teaching:
                 inputs,
                 self.visible,
                 classes=self.have.classes,
-                folds=section.folds,
+                folds=section.folds or FOLDS,
                 seed=seed,
             )
             advance(1)
         return fitted
 
     @property
+    def is_net(self) -> bool:
+        """Whether a net answers rows that no teacher was trained on."""
+        return isinstance(whole_of(self.teacher), ModuleTeacher)
+
+    @property
     def module(self) -> nn.Module:
         """The teacher as a module from inputs to logits, for the cost table."""
-        return self.teacher.module if isinstance(self.teacher, ModuleTeacher) else AsModule(self.teacher)
+        whole = whole_of(self.teacher)
+        return whole.module if isinstance(whole, ModuleTeacher) else AsModule(whole)
 
     def origin(self) -> tuple[nn.Module, dict[str, Any]]:
         """The net that a student is cut out of, trained if it is trained already, and its card.
@@ -176,75 +211,15 @@ class Teaching:
         Raises:
             UsageError: this teacher is no net.
         """
-        if self.kind == "net" and not self.fitted_here:
-            net = self.net() if self.trains_net else self.module
-        elif isinstance(self.teacher, ModuleTeacher):
+        if self.nets:
+            net = self.whole.net() if self.trainable else self.module
+        elif self.is_net:
             net = self.module
         else:
             raise UsageError("[student.derive] needs a teacher that is a net: a zoo name, a module, or [teacher] hub.")
-        return merged(net), self.card(net)
-
-    def card(self, net: nn.Module) -> dict[str, Any]:
-        """How to build the teacher's net again; empty for the user's own."""
-        if isinstance(merged(net), TokenNet):
-            return {"hub": card_of(merged(net))}
-        if self.given is not None or self.name.startswith(CODE):
-            return {}
-        shape = list(self.have.data.train.inputs.shape[1:])
-        return {"name": self.name, "settings": self.settings(), "shape": shape}
-
-    def settings(self) -> dict[str, Any]:
-        """Of the zoo's net; the vocabulary is the data's."""
-        settings: dict[str, Any] = dict(self.section.settings)
-        vocabulary = getattr(self.have.data.encoder, "vocabulary", None)
-        if vocabulary is not None and "vocabulary" in students.defaults(self.name):
-            settings.setdefault("vocabulary", vocabulary)
-        return settings
-
-    def net(self) -> nn.Module:
-        """A fresh net of the recipe's kind."""
-        if self.section.hub is not None:
-            made = hub_net(self.section, self.have.data.source.classes, self.recipe.data.seed)
-            return whole_length(made, self.layers)
-        shape = tuple(self.have.data.train.inputs.shape[1:])
-        if self.name.startswith(CODE):
-            made = own_code(self.name, True)(shape=shape, classes=self.have.classes, **self.section.settings)
-            return checked_module(made, self.name)
-        return students.make(self.name, shape=shape, classes=self.have.classes, settings=self.settings())
-
-    def load_file(self, file: Path) -> nn.Module:
-        """A ready teacher's weights."""
-        if not file.exists():
-            raise UsageError(f"[teacher] file = {str(file)!r} does not exist. Give the path of a .safetensors file.")
-        net = merged(self.net())
-        try:
-            net.load_state_dict(read_weights(file)[0])
-        except RuntimeError as error:
-            raise RejectedError(
-                f"{file} does not hold weights of {self.name!r} with these settings for {self.have.classes} classes: "
-                f"{str(error).splitlines()[-1].strip()} Give the right `[teacher] name` and `settings`."
-            ) from error
-        return net
-
-    def train(self, advance: Advance) -> None:
-        """Train the net on the labels it may see, and leave its weights in the run folder."""
-        torch.manual_seed(self.recipe.data.seed)
-        data, seen = self.have.data, torch.nonzero(self.visible >= 0).flatten()
-        batch_size, views = self.budget.batch_size, self.have.views
-        trained = fit(
-            Step(self.net(), label_smoothing=self.section.training.label_smoothing),
-            Rows(data.train.inputs, self.visible),
-            Stream(seen, batch_size=batch_size, seed=self.recipe.data.seed, views=views.labelled),
-            views,
-            self.budget,
-            folder=self.folder,
-            identity=f"{self.run.record['digest']}/{self.folder.relative_to(self.run.folder)}",
-            valid=data.valid,
-            tags={"arm": self.arm, "seed": "-"},
-            advance=advance,
-        )
-        write_weights(self.folder / WEIGHTS, tensor_state(merged(trained)))
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        inner = merged(net)
+        own = self.given is not None and not isinstance(inner, TokenNet)
+        return inner, {} if own else self.whole.card(inner)
 
     def ask(self, advance: Advance) -> Store:
         """Its answers to every training row and view; asked now where they are not there yet."""
@@ -257,58 +232,14 @@ class Teaching:
         return answers_of(self.teacher, inputs, torch.full((len(inputs),), -1), raw)
 
 
-def answers_of(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> np.ndarray:
-    """Normalised log-probabilities float32 (N, C) of encoded rows, their ids, and the same rows as they were read."""
-    parts = []
-    for start in range(0, len(rows), CHUNK):
-        some = slice(start, start + CHUNK)
-        ids = rows[some]
-        batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=part_of(raw, some))
-        parts.append(torch.log_softmax(teacher.outputs(batch).logits.double(), -1).float())
-    return torch.cat(parts).numpy() if parts else np.empty((0, teacher.classes), np.float32)
-
-
-def part_of(raw: Any, rows: slice) -> Any:
-    """Some rows of an array or a frame; None where there are none to give."""
-    if raw is None:
-        return None
-    return raw[rows] if isinstance(raw, np.ndarray) else raw.iloc[rows]
-
-
-def ask_all(
-    teacher: Teacher, have: Ingredients, recipe: Recipe, layers: Sequence[str], folder: Path, advance: Advance
-) -> Store:
-    """The answers of a teacher to every training row and view, in the store of a folder."""
-    data, keeps = have.data, recipe.store
-    key = {
-        "preprocessing": xxhash.xxh3_64_hexdigest(repr(data.encoder.state()).encode()),
-        "views": have.views.describe(),
-        "layers": " ".join(layers),
-    }
-    return label(
-        teacher,
-        data.train.inputs,
-        have.views,
-        folder if keeps.dir is None else keeps.dir,
-        key=key,
-        codec=keeps.codec,
-        dtype=keeps.dtype,
-        temperature=softening(have.make_methods()),
-        library=keeps.dir is not None,
-        block_rows=keeps.block_rows,
-        row_hashes=data.source.row_hashes(data.split.train),
-        advance=advance,
-        raw=lambda rows: data.source.take(data.split.train[rows]),
-    )
-
-
 def teach_all(run: Run, teachings: Sequence[Teaching], workers: int) -> dict[str, Store]:
     """Train the teachers that need it, side by side, and ask each about every row and view; returns the stores."""
-    to_train = [one for t in teachings for one in t.trainable]
+    to_train = [net for t in teachings for net in t.trainable]
     if to_train:
-        total = sum(t.budget.steps for t in to_train)
+        total = sum(net.budget.steps for net in to_train)
         with run.timed("train teachers"), stage(f"training {len(to_train)} teacher(s)", total, "steps") as advance:
-            run_all(to_train, lambda teaching, told: teaching.train(told), workers, advance)
+            run_all(to_train, lambda net, told: net.train(told), workers, advance)
+    teachings[0].have.views.ready()
     stores = {}
     for teaching in teachings:
         rows, views = len(teaching.visible), teaching.have.views.count
@@ -317,55 +248,3 @@ def teach_all(run: Run, teachings: Sequence[Teaching], workers: int) -> dict[str
         with run.timed("ask teachers"), stage(title, rows, "rows") as advance:
             stores[teaching.arm] = teaching.ask(advance)
     return stores
-
-
-class AsModule(nn.Module):
-    """A teacher that is not a module, timed like one."""
-
-    def __init__(self, teacher: Teacher) -> None:
-        super().__init__()
-        self.teacher = teacher
-
-    def forward(self, inputs: Tensor) -> Outputs:
-        """Its outputs for rows outside the training split."""
-        rows = torch.full((len(inputs),), -1)
-        return self.teacher.outputs(Batch(inputs, rows, rows, torch.zeros_like(rows)))
-
-
-def default_teacher(inputs: Tensor) -> str:
-    """A convolutional net for images, a transformer for texts, boosted trees for the rest."""
-    if not inputs.is_floating_point():
-        return "transformer_tiny"
-    return "cnn_large" if inputs.ndim == 4 else "hist_gradient_boosting"
-
-
-def visible_labels(recipe: Recipe, have: Ingredients) -> Tensor:
-    """The training labels that the main teacher may see, by ``[teacher] labels``.
-
-    Raises:
-        RejectedError: more labels are asked for than there are.
-    """
-    wanted, known = recipe.teacher.labels, have.data.train.targets
-    if wanted == "all":
-        return known
-    keep = have.labelled
-    if isinstance(wanted, int) and wanted < len(keep):
-        keep = keep[:: max(1, len(keep) // wanted)][:wanted]
-    elif isinstance(wanted, int):
-        rest = torch.nonzero((known >= 0) & ~torch.isin(torch.arange(len(known)), keep)).flatten()
-        missing = wanted - len(keep)
-        if missing > len(rest):
-            raise RejectedError(
-                f"[teacher] labels = {wanted}, but only {len(keep) + len(rest)} training rows have a label. "
-                'Lower it, or set `labels = "all"`.'
-            )
-        order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(recipe.data.seed))
-        keep = torch.cat([keep, rest[order[:missing]]])
-    return only(known, keep)
-
-
-def only(targets: Tensor, keep: Tensor) -> Tensor:
-    """Withhold every label but those at the given positions."""
-    seen = torch.full_like(targets, -1)
-    seen[keep] = targets[keep]
-    return seen

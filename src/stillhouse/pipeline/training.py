@@ -20,7 +20,9 @@ from stillhouse.pipeline.matching import matched_step, parts_card, ships_parts, 
 from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.students_made import soft_targets
-from stillhouse.pipeline.teaching import WEIGHTS, Teaching, only, teach_all
+from stillhouse.pipeline.teacher_nets import WEIGHTS
+from stillhouse.pipeline.teaching import Teaching, teach_all
+from stillhouse.pipeline.withheld import only
 from stillhouse.pipeline.workers import default_workers, run_all
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
@@ -97,7 +99,7 @@ class Trainer:
     def fit(self, arm: Arm, seed: int, store: Store | None, advance: Advance) -> None:
         """One student."""
         folder = self.run.fit_folder(arm.name, seed)
-        answers = StoredTeacher(store) if store is not None else None
+        answers = StoredTeacher(store, self.recipe.training.disagreement) if store is not None else None
         if self.have.fitted is not None:
             write_weights(folder / WEIGHTS, tensor_state(self.fit_soft(self.have.fitted, arm, seed, answers)))
             advance(self.budget.steps)

@@ -9,7 +9,7 @@ from stillhouse.reporting.figures import interval
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.summary import TABLE
 from stillhouse.reporting.svg import Axis
-from stillhouse.reporting.wording import arm, count, decimal, milliseconds, number, percent, short
+from stillhouse.reporting.wording import ABSENT, arm, count, decimal, milliseconds, number, percent, short
 
 ELSEWHERE = ("command", "student")  # of run.json, shown in a place of its own
 COSTS = (("ms_1", "milliseconds for 1 row"), ("parameters", "parameters"))
@@ -87,6 +87,8 @@ def _flat(table: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
 def _figure(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_figure(v) for v in value)
+    if value is None:
+        return ABSENT
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return count(value) if isinstance(value, int) else decimal(value, 4 if abs(value) < 1 else 2)

@@ -47,6 +47,8 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if found.get("comparison") is None:
         rows.append(("Better than labels only", f"not checked: {found.get('why', '')}."))
+    if any(found.get("folds") or []):
+        rows.append(("Rows it was trained on are answered", " and ".join(map(_folds, found["folds"]))))
     order, own, shared = found.get("class_order") or {}, found.get("calibration"), found.get("leakage") or {}
     if order:
         rows.append(("Order of the classes", _order(order)))
@@ -59,6 +61,10 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Test rows that are also labelled rows", _of(shared, "test_in_labelled", "test_rows")))
         rows.append(("Validation rows that are also training rows", _of(shared, "valid_in_train", "valid_rows")))
     return rows
+
+
+def _folds(number: int) -> str:
+    return f"by one of {count(number)} that did not see them" if number else "by itself"
 
 
 def _order(order: dict[str, Any]) -> str:

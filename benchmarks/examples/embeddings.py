@@ -25,7 +25,7 @@ from stillhouse.recipe import read
 from stillhouse.reporting.embedding import MEASURES, SHARES, arm
 from stillhouse.reporting.figures import between, interval, spelled
 from stillhouse.reporting.folder import read_json
-from stillhouse.reporting.wording import ABSENT, count, decimal, milliseconds, percent
+from stillhouse.reporting.wording import ABSENT, count, decimal, milliseconds, percent, timed
 
 NAME = "embeddings"
 STUDENTS = {"embeddings": "a table of word vectors and one matrix", "embeddings_layers": "two of the teacher's layers"}
@@ -157,6 +157,8 @@ def costs(one: Done) -> Iterator[str]:
         for side, c in ((s, found[s]) for s in ("teacher", "student"))
     ]  # fmt: skip
     yield table(heads, rows)
+    if clocks := timed(found):
+        yield clocks
     spent = one.record["seconds"]
     stages = ", ".join(f"{stage} {decimal(seconds / 60, 1)}" for stage, seconds in spent.items())
     yield (

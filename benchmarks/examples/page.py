@@ -14,7 +14,7 @@ from benchmarks.examples.running import RECORD, recipe_of
 from stillhouse.reporting import summary
 from stillhouse.reporting.figures import SHARES, between, interval, spelled
 from stillhouse.reporting.folder import RunFiles, read, read_json
-from stillhouse.reporting.wording import ABSENT, arm, count, decimal, in_order, milliseconds, percent
+from stillhouse.reporting.wording import ABSENT, arm, count, decimal, in_order, milliseconds, percent, timed
 
 
 def write(name: str, example: Example, folder: Path) -> Path:
@@ -146,6 +146,8 @@ def costs(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
         ["", *(heads[k] for k in keys)],
         [[side.capitalize(), *(write[k](cost.get(k) or None) for k in keys)] for side, cost in known],
     )
+    if clocks := timed(run.costs):
+        yield clocks
     if "teacher_calls" in run.costs:
         calls = count(run.costs["teacher_calls"])
         yield f"The teacher answered {calls} rows and views, once; the answers are kept."

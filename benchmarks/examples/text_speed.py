@@ -1,26 +1,22 @@
-"""Microseconds a text of several students and their teacher, measured in one sitting, one thread each.
-
-What counts is the time that a core spends on it, the least of many repeats: other work on the machine can only add to
-the time on the wall, and what is asked is what the net takes.
-"""
+"""Microseconds of one core that several students and their teacher take for a text, measured in one sitting."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
 import stillhouse
 from stillhouse.data.texts import read_text_inputs
+from stillhouse.evaluation import measure_costs
 from stillhouse.pipeline.appointing import hub_net
 from stillhouse.recipe import read
+from stillhouse.timing import Timed, in_turns
 
 TEXTS = 64
-LEAST, MOST, SECONDS = 7, 200, 6.0  # repeats, and the time they may take together
+SECONDS = 12.0  # for all nets together
 TEACHER, TOKENS = "teacher", "token ids"  # beside the students' names
 
 
@@ -40,30 +36,16 @@ def microseconds(recipe: Path, folders: Mapping[str, Path]) -> dict[str, dict[st
     texts = read_text_inputs(wanted.data.text)[-TEXTS:]
     students = {name: stillhouse.load(folder) for name, folder in folders.items()}
     some = next(iter(students.values()))
+    encode = some.encoder.encode
     nets: dict[str, nn.Module] = {name: model.net for name, model in students.items()}
-    nets[TEACHER] = hub_net(wanted.teacher, some.classes).eval()
-    ids = some.encoder.encode(texts)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            found = {name: pair(net, ids) for name, net in nets.items()}
-    finally:
-        torch.set_num_threads(threads)
-    return found | {TOKENS: pair(some.encoder.encode, texts)}
+    nets[TEACHER] = hub_net(wanted.teacher, some.classes)
+    costs = measure_costs(nets, encode(texts), budget_seconds=SECONDS)
+    found = {name: each(cost["ms_64"], cost["ms_1"]) for name, cost in costs.items()}
+    calls = {"many": Timed(lambda: encode(texts)), "one": Timed(lambda: encode(texts[:1]))}
+    taken = {name: 1e3 * statistics.median(times) for name, times in in_turns(calls, seconds=SECONDS).items()}
+    return found | {TOKENS: each(taken["many"], taken["one"])}
 
 
-def pair(work: Callable[[Any], object], rows: Any) -> dict[str, float]:
-    """Microseconds a row, of all of them together and of one."""
-    return {"many": least(lambda: work(rows)) / len(rows), "one": least(lambda: work(rows[:1]))}
-
-
-def least(work: Callable[[], object]) -> float:
-    """Microseconds of a core that the cheapest repeat took."""
-    times: list[float] = []
-    begun = time.perf_counter()
-    while len(times) < LEAST or (len(times) < MOST and time.perf_counter() - begun < SECONDS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return 1e6 * min(times)
+def each(many: float, one: float) -> dict[str, float]:
+    """Microseconds a text, from the milliseconds of all of them together and of one."""
+    return {"many": 1e3 * many / TEXTS, "one": 1e3 * one}

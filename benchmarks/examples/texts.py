@@ -196,10 +196,9 @@ def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
         ABSENT,
     ]
     told = (
-        "Microseconds of one core, the nets one after the other: the least of many repeats on texts of the test "
-        f"part. Making token ids of a text takes {micro(times[TOKENS]['many'])} µs more, whichever net reads it, for "
-        "the whole text is looked at before it is cut. (The table under Cost has what the run itself measured on the "
-        "wall, beside whatever else the machine did.)"
+        "Microseconds of one core, in one sitting, on texts of the test part. Making token ids of a text takes "
+        f"{micro(times[TOKENS]['many'])} µs more, whichever net reads it, for the whole text is looked at before it is "
+        "cut. (The table under Cost has what the run itself measured.)"
     )
     sentences = [f"**{name}**, {found.scores['verdict']}: {found.scores['sentence']}" for name, found in runs.items()]
     parts = ["## Accuracy against microseconds a text", table(heads, [*rows, teacher]), told, bullets(sentences)]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from multiprocessing import get_context
+
 import pytest
 import torch
 from torch import nn
@@ -56,3 +60,50 @@ def test_every_net_has_times_of_both_batches() -> None:
         assert 0 < figures["ms_1"] <= figures["ms_1_p95"]
         assert 0 < figures["ms_64"] <= figures["ms_64_p95"]
         assert figures["rows_per_second"] == pytest.approx(64_000 / figures["ms_64"])
+
+
+class Cover(nn.Module):
+    """No tensors of its own: what computes is behind it."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs.flatten(1)
+
+
+def test_the_clock_is_that_of_the_core_unless_the_work_may_lie_elsewhere() -> None:
+    found = measure_costs({"net": nn.Linear(3, 2), "cover": Cover()}, torch.randn(1, 3), budget_seconds=0.0)
+    assert {name: figures["clock"] for name, figures in found.items()} == {"net": "core", "cover": "wall"}
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+@pytest.fixture
+def busy_machine() -> Iterator[None]:
+    """Four processes for each core that do nothing but compute."""
+    crowd = [get_context("fork").Process(target=spin, daemon=True) for _ in range(4 * (os.cpu_count() or 1))]
+    for each in crowd:
+        each.start()
+    yield
+    for each in crowd:
+        each.kill()
+        each.join()
+
+
+def test_what_else_the_machine_does_hardly_changes_the_figure(request: pytest.FixtureRequest) -> None:
+    module, example = nn.Sequential(nn.Linear(512, 2048), nn.ReLU(), nn.Linear(2048, 512)), torch.randn(64, 512)
+    idle = measure_cost(module, example)
+    request.getfixturevalue("busy_machine")
+    busy = measure_cost(module, example)
+    assert idle["ms_64"] / 2 < busy["ms_64"] < 2 * idle["ms_64"]
+
+
+def test_measuring_leaves_the_number_of_threads() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        measure_cost(nn.Linear(3, 2), torch.randn(1, 3), budget_seconds=0.0)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)

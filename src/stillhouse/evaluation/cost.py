@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from stillhouse.timing import Timed, clock_of, in_turns
 from stillhouse.types import count_parameters
 
 BATCHES = (1, 64)
-LEAST_REPEATS, MOST_REPEATS = 10, 300
-WARM_UP = 3
 
 
 def measure_cost(module: nn.Module, example: Tensor, *, budget_seconds: float = 2.0) -> dict[str, Any]:
@@ -28,17 +26,18 @@ def measure_costs(
 ) -> dict[str, dict[str, Any]]:
     """Measure nets side by side on the device where each stands, in eval mode; the mode is put back afterwards.
 
-    The nets take turns call by call, so that a busy moment of the machine hits all of them alike.
+    The nets take turns call by call on one thread, so that a busy moment of the machine hits all of them alike. The
+    time is that of the core, or on the wall for a net that computes elsewhere: see ``timing.clock_of``.
 
     Args:
         modules: by name.
         example: (1 or more, ...) inputs; rows are repeated to fill a batch.
-        budget_seconds: for all timing together, about; each net and batch is called at least 10 times.
+        budget_seconds: for all timing together, about; each net and batch is called at least 15 times.
 
     Returns:
         By name: ``parameters``, ``bytes`` (parameters and buffers as they are stored), ``flops`` of one row (two for a
         multiply-add; matrix products and convolutions only), ``ms_1``, ``ms_64`` (median milliseconds of a batch of 1
-        and of 64 rows), ``ms_1_p95``, ``ms_64_p95``, ``rows_per_second`` at 64.
+        and of 64 rows), ``ms_1_p95``, ``ms_64_p95``, ``rows_per_second`` at 64, and ``clock``: "core" or "wall".
     """
     modes = {name: [m.training for m in module.modules()] for name, module in modules.items()}
     try:
@@ -70,6 +69,7 @@ def _facts(module: nn.Module, example: Tensor) -> dict[str, Any]:
         "parameters": count_parameters(module),
         "bytes": sum(t.numel() * t.element_size() for t in held),
         "flops": int(counter.get_total_flops()),
+        "clock": clock_of(module),
     }
 
 
@@ -78,21 +78,8 @@ def _device(module: nn.Module) -> torch.device:
 
 
 def _timed(modules: Mapping[str, nn.Module], batch: Tensor, seconds: float) -> dict[str, list[float]]:
-    """Seconds of each call of each net, in turns, until the budget is spent."""
-    calls = {name: _call(module, batch) for name, module in modules.items()}
-    for call in calls.values():
-        for _ in range(WARM_UP):
-            call()
-    times: dict[str, list[float]] = {name: [] for name in modules}
-    end = time.perf_counter() + seconds
-    for done in range(MOST_REPEATS):
-        if done >= LEAST_REPEATS and time.perf_counter() > end:
-            break
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return times
+    """Seconds of each call of each net."""
+    return in_turns({name: Timed(_call(m, batch), clock_of(m)) for name, m in modules.items()}, seconds=seconds)
 
 
 def _call(module: nn.Module, batch: Tensor) -> Callable[[], None]:

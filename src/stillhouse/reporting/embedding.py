@@ -11,7 +11,18 @@ from stillhouse.reporting.figures import Interval, between, interval, p_value, s
 from stillhouse.reporting.folder import plain, read_json
 from stillhouse.reporting.render import page
 from stillhouse.reporting.svg import Axis, Scale
-from stillhouse.reporting.wording import ABSENT, Arm, count, decimal, milliseconds, percent, points, short, signed
+from stillhouse.reporting.wording import (
+    ABSENT,
+    Arm,
+    count,
+    decimal,
+    milliseconds,
+    percent,
+    points,
+    short,
+    signed,
+    timed,
+)
 
 FILE = "embedding_scores.json"
 ARMS = {
@@ -70,6 +81,7 @@ def sections(scores: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
         "plots": [_plot(name, scores) for name in measures if name in ("precision_10", "ndcg_10")],
         "costs": [_cost(name, scores["costs"][name]) for name in ("teacher", "student") if name in scores["costs"]],
         "calls": count(scores["costs"].get("teacher_calls")),
+        "timed": timed(scores["costs"]),
         "command": str(record.get("command", "")),
         "facts": _facts(scores, record),
     }

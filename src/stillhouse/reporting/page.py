@@ -18,7 +18,7 @@ from stillhouse.reporting import (
 )
 from stillhouse.reporting.folder import RunFiles, read
 from stillhouse.reporting.render import page
-from stillhouse.reporting.wording import count
+from stillhouse.reporting.wording import count, timed
 
 
 def write(folder: Path) -> Path:
@@ -92,9 +92,9 @@ def table_note(run: RunFiles) -> str:
     """Return how the figures of the table are to be read."""
     seeds = len(run.scores.get("seeds", []))
     interval = f"{summary.confidence(run)} interval"
-    if seeds > 1:
-        return f"Students: mean of {seeds} seeds. Small figures: {interval} over seeds and test rows."
-    return f"One seed. Small figures: {interval} over the test rows."
+    several = f"Students: mean of {seeds} seeds. Small figures: {interval} over seeds and test rows."
+    one = f"One seed. Small figures: {interval} over the test rows."
+    return f"{several if seeds > 1 else one} {timed(run.costs)}".strip()
 
 
 def contents(values: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 ABSENT = "–"
 MINUS = "−"  # the true minus, as wide as the plus
@@ -72,6 +73,24 @@ def in_order(names: list[str]) -> list[str]:
     """Sort arms as they are shown everywhere: the teacher, the control, the distilled student, the references."""
     order = list(ARMS)
     return sorted(names, key=lambda n: order.index(n) if n in order else len(order))
+
+
+def timed(costs: Mapping[str, Any]) -> str:
+    """Return which time the milliseconds of teacher and student are; empty where nobody said.
+
+    >>> timed({"teacher": {"clock": "core"}, "student": {"clock": "core"}})
+    'Milliseconds are of one core, the nets taking turns.'
+    >>> timed({"teacher": {"clock": "wall"}, "student": {"clock": "core"}})
+    'Milliseconds are of one core for the student, and on the wall for the teacher, which may compute elsewhere.'
+    """
+    clocks = {side: costs[side]["clock"] for side in ("teacher", "student") if costs.get(side, {}).get("clock")}
+    if len(set(clocks.values())) > 1:
+        core, wall = sorted(clocks, key=lambda side: clocks[side])
+        return (
+            f"Milliseconds are of one core for the {core}, and on the wall for the {wall}, which may compute elsewhere."
+        )
+    how = {"core": "of one core", "wall": "on the wall"}
+    return "".join(f"Milliseconds are {how[clock]}, the nets taking turns." for clock in set(clocks.values()))
 
 
 def measure(name: str) -> str:

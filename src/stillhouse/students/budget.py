@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,10 +14,10 @@ from torch import Tensor, nn
 from stillhouse import students
 from stillhouse.errors import UsageError, nearest
 from stillhouse.students.families import FAMILIES, Member
+from stillhouse.timing import Timed, clock_of, in_turns
 from stillhouse.types import count_parameters
 
-WARM_UP = 5  # forwards before the clock counts: the first ones allocate and choose kernels
-LEAST_REPEATS, MOST_REPEATS, SECONDS = 15, 300, 0.3
+SECONDS = 0.3  # of timing a member
 Measure = Callable[[nn.Module, Tensor], float]
 
 
@@ -43,7 +42,7 @@ class Choice:
         settings: Of the net, the given ones included: what ``students.make`` takes.
         parameters: Learned numbers.
         bytes: Of its weights as a safetensors file in float32, the header included.
-        latency_ms: Median milliseconds of one row.
+        latency_ms: Median milliseconds of one core for one row.
         tried: The members looked at, from the largest down to the chosen one.
     """
 
@@ -91,7 +90,7 @@ def largest_within(
         settings: Of every member beside its own (``vocabulary``, ``dropout``); not what the family varies.
         parameters: Learned numbers at most.
         bytes: Of the safetensors file in float32 at most.
-        latency_ms: Milliseconds of one row at most, on one thread of this machine.
+        latency_ms: Milliseconds of one core of this machine for one row at most.
         measure: Milliseconds of one row from (net in eval mode, one row); ``single_row_ms`` by default.
 
     Raises:
@@ -120,27 +119,15 @@ def largest_within(
 
 
 def single_row_ms(net: nn.Module, row: Tensor) -> float:
-    """Return the median milliseconds of a forward of one row, on one thread, after a warm-up.
+    """Return the median milliseconds of one core for a forward of one row, after a warm-up.
 
     Args:
         net: In eval mode.
         row: (1, ...), one encoded input.
     """
-    times: list[float] = []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            for _ in range(WARM_UP):
-                net(row)
-            end = time.perf_counter() + SECONDS
-            while len(times) < LEAST_REPEATS or (len(times) < MOST_REPEATS and time.perf_counter() < end):
-                start = time.perf_counter()
-                net(row)
-                times.append(time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(threads)
-    return 1000.0 * statistics.median(times)
+    with torch.inference_mode():
+        times = in_turns({"net": Timed(lambda: net(row), clock_of(net))}, seconds=SECONDS)
+    return 1000.0 * statistics.median(times["net"])
 
 
 def _with(member: Member, settings: Mapping[str, Any], family: str) -> Member:

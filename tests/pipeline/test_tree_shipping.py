@@ -12,7 +12,7 @@ import torch
 from stillhouse import students
 from stillhouse.data import fit_encoder, read
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.deployed import Deployed, load
+from stillhouse.pipeline.deployed import Deployed, load_classifier
 from stillhouse.pipeline.shipping import encoded_columns, rules
 
 ROWS = 120
@@ -45,7 +45,7 @@ def shipped(folder: Path, name: str) -> tuple[pd.DataFrame, Deployed]:
 
 def test_a_shipped_tree_is_loaded_with_its_preprocessing(tmp_path: Path) -> None:
     frame, model = shipped(tmp_path, "decision_tree")
-    again = load(tmp_path)
+    again = load_classifier(tmp_path)
     rows = frame.drop(columns="y")
     np.testing.assert_array_equal(again.predict_proba(rows), model.predict_proba(rows))
     assert (again.predict(rows) == frame["y"]).all()

@@ -196,3 +196,9 @@ def test_one_labelled_row_of_a_class_cannot_be_left_out() -> None:
     y[3:] = -1
     with pytest.raises(RejectedError, match="at least two labelled rows"):
         fit_sklearn("extra_trees", {}, x, y, classes=3, folds=4, seed=0)
+
+
+def test_the_fingerprint_is_of_the_weights_and_not_of_how_they_lie_in_memory() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 1), torch.nn.Conv2d(8, 2, 3))
+    before = ModuleTeacher(net, 2).fingerprint()
+    assert ModuleTeacher(net.to(memory_format=torch.channels_last), 2).fingerprint() == before

@@ -78,7 +78,7 @@ class ModuleTeacher:
         for name, tensor in self.module.state_dict().items():
             digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(
-                tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+                tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
                 if tensor.ndim
                 else str(tensor.item()).encode()
             )

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stillhouse.pipeline import Run, distill, embed, evaluate, export, load, load_embedder, plan
+    from stillhouse.pipeline import Run, distill, embed, evaluate, export, load, plan
     from stillhouse.pipeline import write_report as report
     from stillhouse.recipe import Recipe
 
@@ -26,7 +26,6 @@ __all__ = [
     "evaluate",
     "export",
     "load",
-    "load_embedder",
     "plan",
     "report",
 ]

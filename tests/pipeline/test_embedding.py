@@ -23,7 +23,7 @@ from stillhouse.evaluation.embedding_scores import Embedded
 from stillhouse.pipeline.embedding import embed
 from stillhouse.pipeline.embedding_gathering import gather_embedding, settled
 from stillhouse.pipeline.embedding_judging import SCORES, VECTORS
-from stillhouse.pipeline.embedding_shipping import load_embedder
+from stillhouse.pipeline import load
 from stillhouse.pipeline.embedding_training import info_nce, lose_words
 from stillhouse.pipeline.run import Run
 from stillhouse.recipe import Recipe, parse
@@ -103,7 +103,7 @@ def test_what_ships_embeds_texts_as_the_judged_student_did(run: Run, derived: Ru
         texts = np.array([row["text"] for row in csv.DictReader(file)], object)
     for done in (run, derived):
         told = Embedded.load(done.folder / VECTORS)
-        again = load_embedder(done.folder).embed(texts[told.rows])
+        again = load(done.folder).embed(texts[told.rows])
         assert np.array_equal(again, told.vectors["distilled"]["0"])
 
 

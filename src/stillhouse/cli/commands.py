@@ -35,10 +35,11 @@ def evaluate(
     allow_code: Annotated[bool, Parameter(negative="", help="Run the recipe's `python:` names, for --full.")] = False,
     json: Json = False,
 ) -> None:
-    """Judge a run again from its predictions; no model is asked but for --full."""
+    """Judge a run again from its predictions or vectors; no model is asked but for --full."""
     from stillhouse import pipeline
 
-    show_scores(pipeline.evaluate(folder, full=full, allow_code=allow_code), json)
+    scores = pipeline.evaluate(folder, full=full, allow_code=allow_code)
+    show_scores(pipeline.Run(folder), scores, json)
 
 
 def report(folder: Folder, /, *, json: Json = False) -> None:
@@ -56,7 +57,10 @@ def export(
     format: Annotated[Literal["onnx", "safetensors"], Parameter(help="File format.")] = "onnx",
     json: Json = False,
 ) -> None:
-    """Write the student for serving, compared with the torch student before it gets its name."""
+    """Write the student for serving, compared with the torch student before it gets its name.
+
+    An embedder's graph goes from token ids to vectors; the tokenizer.json that makes these ids stands beside it.
+    """
     from stillhouse import pipeline
 
     path = pipeline.export(folder, format)
@@ -65,13 +69,19 @@ def export(
 
 def predict(
     folder: Folder,
-    rows: Annotated[Path, Parameter(help="The rows: .csv, .tsv, .parquet, .npz or .npy.")],
+    rows: Annotated[Path, Parameter(help="The rows: .csv, .tsv, .jsonl (texts), .parquet, .npz or .npy.")],
     /,
     *,
-    out: Annotated[Path, Parameter(name=["--out", "-o"], help="CSV with the class and probabilities of each row.")],
+    out: Annotated[
+        Path,
+        Parameter(
+            name=["--out", "-o"],
+            help="CSV with class and probabilities; of an embedder its vectors as .npy, .npz or .parquet.",
+        ),
+    ],
     json: Json = False,
 ) -> None:
-    """Answer rows with the student of a run: class and probabilities, in input order."""
+    """Answer rows with the student of a run, in input order: class and probabilities, or vectors of texts."""
     from stillhouse import pipeline
 
     count = pipeline.predict(folder, rows, out)
@@ -82,17 +92,17 @@ def check(
     folder: Folder,
     /,
     *,
-    gate: Annotated[Path, Parameter(help="Limits (TOML), such as `max_accuracy_loss = 0.02`.")],
+    gate: Annotated[Path, Parameter(help="Limits (TOML), such as `max_accuracy_loss = 0.02`; `min_recall = 0.4`.")],
     junit: Annotated[Path | None, Parameter(help="Write the criteria as JUnit XML too.")] = None,
     json: Json = False,
 ) -> None:
     """Hold a judged run against a gate; exits 0 when every limit is kept, 3 when one is not."""
+    from stillhouse import pipeline
     from stillhouse.errors import GateError
     from stillhouse.evaluation import gate as gates
     from stillhouse.files import write_atomic
-    from stillhouse.pipeline import Run
 
-    criteria = gates.check(Run(folder).scores, read_toml(gate))
+    criteria = pipeline.check(folder, read_toml(gate))
     if junit is not None:
         write_atomic(junit, gates.junit(criteria).encode())
     if json:

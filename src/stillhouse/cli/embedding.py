@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stillhouse.cli.running import AllowCode, RecipeFile, Sections, resolve
-from stillhouse.cli.shared import Json, command_line, show_data, show_json, show_paths
+from stillhouse.cli.shared import Json, command_line, show_run
 
 
 def embed(
@@ -20,15 +20,6 @@ def embed(
     ``[data] target``, a column of categories, is used only to judge retrieval. The same command again resumes.
     """
     resolved = resolve(file, flags)
-    from stillhouse.pipeline.embedding import embed as distil_embedder
-    from stillhouse.pipeline.embedding import embedding_summary
-    from stillhouse.pipeline.embedding_judging import SCORES
-    from stillhouse.pipeline.run import read_json
+    from stillhouse import pipeline
 
-    run = distil_embedder(resolved, command=command_line(), allow_code=allow_code)
-    scores = read_json(run.folder / SCORES)
-    if json:
-        show_json(scores)
-        return
-    show_data(embedding_summary(scores), json)
-    show_paths({"run": run.folder, "report": run.report_path, "student": run.folder / "student"})
+    show_run(pipeline.embed(resolved, command=command_line(), allow_code=allow_code), json)

@@ -63,20 +63,20 @@ def show_data(data: dict[str, Any], json: bool) -> None:
 
 def show_run(run: Run, json: bool) -> None:
     """Write a judged run: its scores as JSON, or table, verdict and where things lie."""
-    show_scores(run.scores, json)
+    show_scores(run, run.scores, json)
     if not json:
         show_paths({"run": run.folder, "report": run.report_path, "student": run.folder / "student"})
 
 
-def show_scores(scores: dict[str, Any], json: bool) -> None:
-    """Write a judgement: JSON, or table and verdict."""
+def show_scores(run: Run, scores: dict[str, Any], json: bool) -> None:
+    """Write a run's judgement: JSON, or table and verdict."""
     if json:
         show_json(scores)
         return
-    from stillhouse.cli.tables import sentences, table
+    from stillhouse.cli.tables import TABLES, sentences
 
     screen = console()
-    screen.print(table(scores))
+    screen.print(TABLES[run.task](scores))
     for sentence in sentences(scores):
         screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # a file's lines are not broken
 

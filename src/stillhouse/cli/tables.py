@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from stillhouse.reporting import wording
+from stillhouse.reporting import embedding, wording
 
 if TYPE_CHECKING:
     from stillhouse.methods.base import Paper
     from stillhouse.taps import Layer
+
+
+HEADINGS = {  # of the measures of embedders, shares of the ten nearest texts and a correlation
+    "precision_10": "same category %",
+    "recall_10": "teacher's nearest %",
+    "spearman": "rank correlation",
+}
 
 
 def table(scores: dict[str, Any]) -> Table:
@@ -39,6 +46,30 @@ def table(scores: dict[str, Any]) -> Table:
             style="bold" if name == "distilled" else None,
         )
     return shown
+
+
+def embedding_table(scores: dict[str, Any]) -> Table:
+    """One row for each arm of a run of embedders: its measures with intervals, size and speed."""
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    shown.add_column("", min_width=16)
+    interval = f"({100 * scores['confidence']:g} % interval)"
+    measures = {name: text for name, text in HEADINGS.items() if name in scores["models"]["distilled"]["measures"]}
+    for heading in (*(f"{text}\n{interval}" for text in measures.values()), "param-\neters", "ms,\n1 text"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for name in (n for n in embedding.ARMS if n in scores["models"]):
+        model = scores["models"][name]
+        cost = scores["costs"].get("teacher" if name == "teacher" else "student", {})
+        shown.add_row(
+            embedding.arm(name).label,
+            *(_measured(measure, model["measures"].get(measure)) for measure in measures),
+            wording.count(cost.get("parameters")),
+            wording.milliseconds(cost.get("ms_1")),
+            style="bold" if name == "distilled" else None,
+        )
+    return shown
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {"classification": table, "embedding": embedding_table}
 
 
 def sentences(scores: dict[str, Any]) -> list[str]:
@@ -116,6 +147,13 @@ def citation(paper: Paper) -> str:
     """A paper in one line."""
     arxiv = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
     return f"{paper.authors}: {paper.title}. {paper.venue} {paper.year}{arxiv}"
+
+
+def _measured(name: str, interval: dict[str, Any] | None) -> str:
+    if name in embedding.SHARES or not interval:
+        return _share(interval)
+    value, low, high = (wording.decimal(interval[end]) for end in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def _share(interval: dict[str, Any] | None) -> str:

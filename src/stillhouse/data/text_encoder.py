@@ -155,6 +155,18 @@ class TextEncoder:
             return inputs
         return torch.where(inputs == 0, pad, torch.where(inputs == pad, 0, inputs))
 
+    def tokenizer_file(self) -> str:
+        """Content of a tokenizer.json that cuts texts as ``encode`` does and pads to the longest of a batch.
+
+        Its ids are the tokenizer's own. The file cannot say that nothing in a text is markup, as ``encode`` takes it.
+        """
+        tokenizer = _parse(self.tokenizer_json)
+        pad_id, pad_token = _pad_of(tokenizer)
+        tokenizer.enable_truncation(self.length)
+        tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)
+        content: str = tokenizer.to_str()
+        return content
+
     def state(self) -> dict[str, Any]:
         """JSON-able."""
         return {"kind": "text", "tokenizer": self.tokenizer_json, "length": self.length}

@@ -9,6 +9,7 @@ A gate file is TOML, one line a criterion, each a number or a table with ``limit
     max_latency_ratio = 0.5                        # milliseconds for one row, student over teacher
     max_bytes = 100_000                            # of the student's weights
     min_gain = 0.05                                # over the student trained on the labels alone
+    min_verdict = "better"                         # worse < cannot tell < no worse within m < better
 
 ``by = "bound"`` asks the unfavourable end of the interval to keep the limit, ``by = "value"`` the estimate.
 """
@@ -21,16 +22,17 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.evaluation.verdict import WORDS
 
 
 class Criterion(NamedTuple):
     """One limit, and whether it was kept; what cannot be judged is not kept."""
 
     name: str
-    value: float | None
+    value: float | str | None
     low: float | None
     high: float | None
-    limit: float
+    limit: float | str
     passed: bool
     note: str  # which class or group, by what it was judged, or why it could not be judged
 
@@ -45,20 +47,37 @@ class Figure(NamedTuple):
 
 
 Reader = Callable[[Mapping[str, Any]], Figure]
+Rule = tuple[Reader, str]  # and by what it is judged where the gate does not say
+VERDICT = "min_verdict"  # of every kind of run
 
 
-def check(scores: Mapping[str, Any], gate: Mapping[str, Any]) -> list[Criterion]:
+def check(
+    scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[str, Rule] | None = None
+) -> list[Criterion]:
     """Judge a run's scores by a gate, one criterion a line of the gate, in its order.
+
+    Args:
+        scores: the judgement.
+        gate: the limits.
+        criteria: what this kind of run may be held to, beside the verdict; default: those of classifiers.
 
     Raises:
         UsageError: the gate is empty, has an unknown key, or a limit that is not a number.
     """
+    rules = CRITERIA if criteria is None else criteria
+    known = (*rules, VERDICT)
     if not gate:
-        raise UsageError(f"The gate holds no criterion, so nothing would be checked.{nearest('', CRITERIA)}")
+        raise UsageError(f"The gate holds no criterion, so nothing would be checked.{nearest('', known)}")
     for key in gate:
-        if key not in CRITERIA:
-            raise UsageError(f"The gate has no criterion {key!r}.{nearest(key, CRITERIA)} Rename or remove the line.")
-    return [_judge(key, setting, scores) for key, setting in gate.items()]
+        if key not in known:
+            raise UsageError(
+                f"The gate has no criterion {key!r} for this kind of run.{nearest(key, known)} Rename or remove the "
+                "line."
+            )
+    return [
+        _verdict(setting, scores) if key == VERDICT else _judge(key, setting, scores, rules[key])
+        for key, setting in gate.items()
+    ]
 
 
 def junit(criteria: Sequence[Criterion]) -> str:
@@ -81,14 +100,24 @@ def describe(criterion: Criterion) -> str:
     'max_ece: 0.031 (0.02 to 0.04), limit 0.05: met (by bound)'
     """
     c = criterion
-    figure = "not known" if c.value is None else f"{c.value:.4g}"
+    figure = "not known" if c.value is None else c.value if isinstance(c.value, str) else f"{c.value:.4g}"
+    limit = c.limit if isinstance(c.limit, str) else f"{c.limit:.10g}"
     interval = "" if c.low is None or c.high is None else f" ({c.low:.4g} to {c.high:.4g})"
     note = f" ({c.note})" if c.note else ""
-    return f"{c.name}: {figure}{interval}, limit {c.limit:.10g}: {'met' if c.passed else 'not met'}{note}"
+    return f"{c.name}: {figure}{interval}, limit {limit}: {'met' if c.passed else 'not met'}{note}"
 
 
-def _judge(key: str, setting: Any, scores: Mapping[str, Any]) -> Criterion:
-    read, default = CRITERIA[key]
+def _verdict(least: Any, scores: Mapping[str, Any]) -> Criterion:
+    """The headline's word, held against the least that will do."""
+    if least not in WORDS:
+        raise UsageError(f'The gate\'s {VERDICT} needs a verdict ({", ".join(WORDS)}): write `{VERDICT} = "better"`.')
+    found = scores.get("verdict")
+    passed = found in WORDS and WORDS.index(found) <= WORDS.index(least)
+    return Criterion(VERDICT, found, None, None, least, passed, "")
+
+
+def _judge(key: str, setting: Any, scores: Mapping[str, Any], rule: Rule) -> Criterion:
+    read, default = rule
     limit, by = _setting(key, setting, default)
     figure = read(scores)
     if figure.value is None:
@@ -126,14 +155,14 @@ def _difference(scores: Mapping[str, Any], b: str) -> Figure:
 
 
 def _accuracy_loss(scores: Mapping[str, Any]) -> Figure:
-    return _negated(_difference(scores, "teacher"))
+    return negated(_difference(scores, "teacher"))
 
 
 def _gain(scores: Mapping[str, Any]) -> Figure:
     return _difference(scores, "labels_only")
 
 
-def _negated(figure: Figure) -> Figure:
+def negated(figure: Figure) -> Figure:
     """A change as a loss: the ends of the interval change places."""
     value, low, high = (None if x is None else -x for x in (figure.value, figure.high, figure.low))
     return Figure(value, low, high, figure.about)
@@ -149,7 +178,7 @@ def _part_loss(group: bool) -> Reader:
             return Figure(None, about="the run names no groups" if group else "the run has no teacher to compare with")
         kind, worst = min(parts, key=lambda part: part[1]["value"])
         where = worst["name"] if kind == "classes" else f"{kind.removeprefix('group:')} = {worst['name']}"
-        return _negated(Figure(worst["value"], worst["low"], worst["high"], where))
+        return negated(Figure(worst["value"], worst["low"], worst["high"], where))
 
     return read
 
@@ -174,12 +203,13 @@ def _bytes(scores: Mapping[str, Any]) -> Figure:
     return Figure((costs.get("distilled") or costs.get("student") or {}).get("bytes"))
 
 
-CRITERIA: Mapping[str, tuple[Reader, str]] = {
+BYTES: Rule = (_bytes, "value")  # of any kind of student
+CRITERIA: Mapping[str, Rule] = {
     "max_accuracy_loss": (_accuracy_loss, "bound"),
     "max_class_loss": (_part_loss(group=False), "value"),
     "max_group_loss": (_part_loss(group=True), "value"),
     "max_ece": (_ece, "bound"),
     "max_latency_ratio": (_latency_ratio, "value"),
-    "max_bytes": (_bytes, "value"),
+    "max_bytes": BYTES,
     "min_gain": (_gain, "bound"),
 }

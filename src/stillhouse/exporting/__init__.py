@@ -13,24 +13,35 @@ from torch import Tensor, nn
 from stillhouse.errors import UsageError, nearest
 from stillhouse.exporting import graph, weights
 
-FORMATS: dict[str, Callable[[nn.Module, Tensor, Path, Mapping[str, str]], None]] = {
+FORMATS: dict[str, Callable[[nn.Module, Tensor, Path, Mapping[str, str], graph.Answers], None]] = {
     "onnx": graph.write,
     "safetensors": weights.write,
 }
 
 
-def export(model: nn.Module, example: Tensor, out: Path, *, format: str, metadata: Mapping[str, str]) -> Path:
+def export(
+    model: nn.Module,
+    example: Tensor,
+    out: Path,
+    *,
+    format: str,
+    metadata: Mapping[str, str],
+    answers: graph.Answers = "classes",
+) -> Path:
     """Write a student in a format that other programs read, and return the file's path.
 
     The file is written beside ``out`` under a temporary name, read back, compared with the student, and only then
     renamed: under the name ``out`` there is never a file that was not checked. The model itself is left as it is.
 
     Args:
-        model: Maps inputs ``(B, ...)`` to logits ``(B, C)``; exported in eval mode, on the CPU, in float32.
+        model: Maps inputs ``(B, ...)`` to logits ``(B, C)``, or token ids ``(B, L)`` to vectors ``(B, D)``; exported in
+            eval mode, on the CPU, in float32.
         example: At least one row ``(B, ...)`` of what the model reads, for tracing and for the comparison.
         out: The file to write; its folder is made, an older file of that name is replaced.
-        format: ``"onnx"`` (dynamic batch axis; outputs ``logits`` and ``probabilities``) or ``"safetensors"``.
+        format: ``"onnx"`` (dynamic batch axis; outputs ``logits`` and ``probabilities``, or ``vectors`` of texts of any
+            length) or ``"safetensors"``.
         metadata: Written into the file: the classes, the preprocessing, and whatever identifies the student.
+        answers: What the model gives, ``"classes"`` or ``"vectors"``.
 
     Raises:
         UsageError: unknown format, or the packages of the extra ``onnx`` are missing.
@@ -46,7 +57,7 @@ def export(model: nn.Module, example: Tensor, out: Path, *, format: str, metadat
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with torch.inference_mode(False), torch.no_grad():
-            FORMATS[format](_as_shipped(model), example.detach().cpu(), temporary, metadata)
+            FORMATS[format](_as_shipped(model), example.detach().cpu(), temporary, metadata, answers)
         _commit(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,9 +6,9 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +20,16 @@ BATCHES = (
     2,
     7,
 )  # compared: one row, the traced number of rows, and one that nothing else in a net is likely to have
-TOLERANCE = 1e-5  # largest difference of a probability that float32 arithmetic in another order explains
-INPUT, LOGITS, PROBABILITIES = "inputs", "logits", "probabilities"
+TOLERANCE = 1e-5  # largest difference of a probability, or of a unit vector, that another order of arithmetic explains
+INPUT, LOGITS, PROBABILITIES, VECTORS = "inputs", "logits", "probabilities", "vectors"
+Answers = Literal["classes", "vectors"]
+OUTPUTS: Mapping[Answers, list[str]] = {"classes": [LOGITS, PROBABILITIES], "vectors": [VECTORS]}  # compared: the last
 
 
-def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str]) -> None:
+def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str], answers: Answers) -> None:
     """Write the model as ONNX with a dynamic batch axis, and compare its probabilities at batches of 1, 2 and 7.
+
+    Of a model that gives vectors of texts, these are compared, and the axis of the tokens is dynamic too.
 
     Raises:
         UsageError: onnx, onnxscript or onnxruntime is not installed.
@@ -34,10 +38,11 @@ def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, s
     runtime = _runtime()
     rows = _probe(example, max(BATCHES))
     _check_answer(model(rows), len(rows))
-    program = _translate(model, rows[:2])  # torch.export takes a traced batch of one for a constant
+    program = _translate(model, rows[:2], answers)  # torch.export takes a traced batch of one for a constant
     program.model.metadata_props.update(metadata)
     program.save(str(out), external_data=False)
-    _compare(model, runtime, out, rows)
+    whole = [(rows[:batch], rows[:batch]) for batch in BATCHES]
+    _compare(model, runtime, out, whole if answers == "classes" else [*whole, _shorter(rows)], answers)
 
 
 def _runtime() -> Any:
@@ -54,27 +59,37 @@ def _runtime() -> Any:
 
 
 class _Answer(nn.Module):
-    """What the file answers: the logits, and the probabilities that most readers want."""
+    """What the file answers: vectors; or the logits, and the probabilities that most readers want."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, answers: Answers) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.answers = model, answers
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model(inputs)
-        return logits, logits.softmax(-1)
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        given = self.model(inputs)
+        return (given, given.softmax(-1)) if self.answers == "classes" else (given,)
 
 
-def _translate(model: nn.Module, rows: Tensor) -> Any:
+def _shorter(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Texts without the padding that they share, and the same with it: both have the same vectors."""
+    padding = rows[1:, -1:]
+    longest = int((rows[1:] != padding).sum(1).max())
+    return rows[1:, : max(longest, 1)], rows[1:]
+
+
+def _translate(model: nn.Module, rows: Tensor, answers: Answers) -> Any:
+    axes = {0: torch.export.Dim("batch")}
+    if answers == "vectors":
+        axes[1] = torch.export.Dim("length", max=rows.shape[1])
     with _quiet():
         try:
             return torch.onnx.export(
-                _Answer(model),
+                _Answer(model, answers),
                 (rows,),
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=(axes,),
                 input_names=[INPUT],
-                output_names=[LOGITS, PROBABILITIES],
+                output_names=OUTPUTS[answers],
                 verbose=False,
             )
         except Exception as error:  # the exporter's errors have no common base that torch makes public
@@ -121,8 +136,8 @@ def _check_answer(answer: object, rows: int) -> None:
     if not isinstance(answer, Tensor) or answer.dim() != 2 or len(answer) != rows:
         shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise StillhouseError(
-            f"This model answers {rows} rows with {shape}, and an exported classifier answers with logits of the shape "
-            f"({rows}, classes). Wrap it in a module whose forward returns the logits alone."
+            f"This model answers {rows} rows with {shape}, and an exported one answers with logits or vectors of the "
+            f"shape ({rows}, C). Wrap it in a module whose forward returns them alone."
         )
     if not torch.isfinite(answer).all():
         raise StillhouseError(
@@ -130,21 +145,27 @@ def _check_answer(answer: object, rows: int) -> None:
         )
 
 
-def _compare(model: nn.Module, runtime: Any, file: Path, rows: Tensor) -> None:
-    for batch in BATCHES:
-        own = model(rows[:batch]).softmax(-1)
+def _compare(
+    model: nn.Module, runtime: Any, file: Path, cases: Sequence[tuple[Tensor, Tensor]], answers: Answers
+) -> None:
+    """Compare the file's answers with the model's, which may be asked the same in another form."""
+    compared = OUTPUTS[answers][-1]
+    for rows, asked in cases:
+        own, batch = _Answer(model, answers)(asked)[-1], len(rows)
+        length = own.norm(dim=1, keepdim=True).clamp(min=1e-12) if answers == "vectors" else 1.0
         try:
             session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-            (given,) = session.run([PROBABILITIES], {INPUT: rows[:batch].numpy()})
+            (given,) = session.run([compared], {INPUT: rows.numpy()})
         except Exception as error:  # ONNX Runtime's errors have no common base below Exception
             raise StillhouseError(
                 f"The ONNX file does not run at a batch of {batch}, so it was not kept: {_reason(error)} The forward "
                 "must not depend on the number of rows; or export the weights with the format safetensors."
             ) from error
-        difference = (torch.from_numpy(given) - own).abs().max().item() if given.shape == own.shape else float("inf")
+        same = given.shape == own.shape
+        difference = ((torch.from_numpy(given) - own) / length).abs().max().item() if same else float("inf")
         if not difference <= TOLERANCE:
             raise StillhouseError(
-                f"The ONNX file answers differently from the torch student: probabilities differ by up to "
+                f"The ONNX file answers differently from the torch student: {compared} differ by up to "
                 f"{difference:.2g} at a batch of {batch} (allowed: {TOLERANCE:g}), so it was not kept. A layer that is "
                 "random or depends on the number of rows in eval mode does this; replace it, or export to safetensors."
             )

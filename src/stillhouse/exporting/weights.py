@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stillhouse.errors import StillhouseError
+from stillhouse.exporting.graph import Answers
 
 
-def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str]) -> None:
+def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str], answers: Answers) -> None:
     """Write every parameter and buffer under its path, and compare the file bit by bit with the model.
 
     Weights that two paths share are written twice, so that the file loads with a plain ``load_state_dict``.

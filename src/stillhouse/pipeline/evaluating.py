@@ -55,14 +55,14 @@ def evaluate(
         The scores.
 
     Raises:
-        UsageError: there is no finished run, there is nothing more to judge in full, or what came from Python was not given.
+        UsageError: there is no finished run, or nothing more to judge in full, or what came from Python was not given.
     """
     folder = Path(folder)
     kind = Run(folder).kind
     if full and not kind.full:
         raise UsageError(
-            f"{folder} holds embedders, and all that is judged of them is judged from their vectors. Leave out `--full`: "
-            f"`stillhouse evaluate {folder}`."
+            f"{folder} holds embedders, and all that is judged of them is judged from their vectors. Leave out "
+            f"`--full`: `stillhouse evaluate {folder}`."
         )
     scores = kind.judge(folder)
     if full:

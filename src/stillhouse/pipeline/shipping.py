@@ -28,7 +28,7 @@ EXAMPLES = 7  # rows that the exporter traces and compares
 def export(folder: Path, format: str = "onnx", module: nn.Module | None = None) -> Path:
     """Write ``export/student.onnx`` or ``export/student.safetensors``, checked against the torch student.
 
-    An embedder's graph goes from the ids of ``export/tokenizer.json`` to ``vectors``, for any number and length of texts.
+    An embedder's graph goes from the ids of ``export/tokenizer.json`` to ``vectors``; any number of texts, any length.
 
     Args:
         folder: the run folder.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.labels import first_five, present
+from stillhouse.data.labels import first_five, names_of, present
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ ColumnType: TypeAlias = Literal["numeric", "categorical"]
 MISSING = frozenset({"", "?", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None", "NaT"})
 MOST_NAMES = 12  # columns named in a line
 MOST_CATEGORIES = 256  # one-hot columns of one table column at most; rarer categories share the bucket for unseen ones
+_NO_LABEL = ("", "nan", "NaN")
+MOSTLY, FEW_NUMBERS = 0.95, 20  # a share of numbers from which on words are mistakes, where there are more than so many
 _TRUTH = {"true": "True", "false": "False"}
 _CODE = re.compile(r"[+-]?0\d")  # "01", "007": a code, whose leading zeros a number would lose
 
@@ -32,8 +34,10 @@ def column(values: Series[Any], name: str, given: ColumnType | None) -> NDArray[
     numeric where every cell that is not missing is a number and none has a leading zero as codes do ("007").
 
     Raises:
-        RejectedError: given as numeric but not numbers, or found to be text that names each row (an identifier).
+        RejectedError: it holds lists or objects; it is given as numeric but holds no numbers; or it is found to be
+            numbers but for a few cells, or text that names each row (an identifier).
     """
+    _refuse_nested(values, name)
     if given == "numeric" or (given is None and _is_number(values)):
         return numeric_cells(values, name)
     texts = text_cells(values)
@@ -41,8 +45,11 @@ def column(values: Series[Any], name: str, given: ColumnType | None) -> NDArray[
         return texts
     parsed = _parse(texts)
     given_texts = texts[present(texts)]
-    if not np.isnan(parsed[present(texts)]).any() and not any(_CODE.match(text) for text in given_texts):
-        return _finite(parsed, name)
+    if not any(_CODE.match(text) for text in given_texts):
+        words = np.isnan(parsed) & present(texts)
+        if not words.any():
+            return _finite(parsed, name)
+        _refuse_few_words(words, texts, name)
     _refuse_identifier(given_texts, name)
     return texts
 
@@ -95,9 +102,55 @@ def _finite(numbers: NDArray[np.float64], name: str) -> NDArray[np.float64]:
 def _refuse(rows: NDArray[np.bool_], cells: NDArray[Any], name: str, fault: str) -> None:
     if rows.any():
         raise RejectedError(
-            f"Column {name!r} is numeric, but {first_five(rows)} {fault}: {cells[rows][0]!r}. Mend or empty those "
+            f"Column {name!r} is numeric, but {first_five(rows)} {fault}: {_shown(cells[rows][0])}. Mend or empty "
+            f'those cells, or make the column categorical: [data] types = {{"{name}" = "categorical"}}.'
+        )
+
+
+def label_names(cells: Series[Any], where: str) -> NDArray[Any]:
+    """Return labels as written: an object array (N,) of text, None where empty or null.
+
+    Raises:
+        RejectedError: names the rows whose label is a list or an object.
+    """
+    gaps = cells.isna().to_numpy(bool) | cells.isin(_NO_LABEL).to_numpy(bool)
+    values = cells.to_numpy(object, copy=True)
+    values[gaps] = None
+    odd = nested(cells)
+    if odd.any():
+        raise RejectedError(f"{where}: {first_five(odd)} hold lists or objects. Give one label a row.")
+    return names_of(values)
+
+
+def nested(values: Series[Any]) -> NDArray[np.bool_]:
+    """Say which cells (N,) are lists, objects or bytes: nothing a table can hold."""
+    if values.dtype != object:
+        return np.zeros(len(values), bool)
+    odd = (dict, list, tuple, set, bytes, np.ndarray)
+    return np.fromiter((isinstance(cell, odd) for cell in values), bool, len(values))
+
+
+def _refuse_nested(values: Series[Any], name: str) -> None:
+    rows = nested(values)
+    if rows.any():
+        raise RejectedError(
+            f"{name!r} holds lists or objects in {first_five(rows)}. Give plain cells, or leave it out with [data] "
+            f'drop = ["{name}"].'
+        )
+
+
+def _refuse_few_words(words: NDArray[np.bool_], texts: NDArray[Any], name: str) -> None:
+    """One "n.d." would make a category of each measurement; few distinct numbers ("1", "2", "3+") are categories."""
+    numbers = texts[present(texts) & ~words]
+    if len(numbers) >= MOSTLY * (len(numbers) + words.sum()) and len(set(numbers)) > FEW_NUMBERS:
+        raise RejectedError(
+            f"Column {name!r} holds numbers, but not in {first_five(words)}: {texts[words][0]!r}. Mend or empty those "
             f'cells, or make the column categorical: [data] types = {{"{name}" = "categorical"}}.'
         )
+
+
+def _shown(cell: Any) -> str:
+    return str(cell) if isinstance(cell, float | np.floating) else repr(cell)
 
 
 def _refuse_identifier(texts: NDArray[Any], name: str) -> None:

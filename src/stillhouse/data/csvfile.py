@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stillhouse.data.csvrecords import check_records
+from stillhouse.data.jsonlines import check_utf8
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -17,7 +20,16 @@ if TYPE_CHECKING:
 
 _SEPARATORS = ",;\t|"
 _LOOK_BYTES, _LOOK_RECORDS = 1 << 16, 200
+PIECE_CELLS = 1 << 20
 Record = list[str]
+
+
+class Look(NamedTuple):
+    """How a text table is written."""
+
+    names: list[str]  # from the header, or positions
+    separator: str
+    named: bool  # the names came from a header
 
 
 def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> tuple[DataFrame, bool]:
@@ -36,25 +48,73 @@ def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str
     Raises:
         RejectedError: the file is missing, unreadable, empty, not UTF-8, or not a table.
     """
+    table = look(path, header=header, expected=expected)
+    check_records(path, table.separator, len(table.names))
+    with _told(path):
+        frame: DataFrame = _opened(path, table)
+    return _plain(frame, table), table.named
+
+
+def read_csv_pieces(path: Path, table: Look) -> Iterator[DataFrame]:
+    """As ``read_csv``, about ``PIECE_CELLS`` cells after the other.
+
+    Args:
+        path: the file.
+        table: what ``look`` found out about it.
+
+    Raises:
+        RejectedError: as ``read_csv``, once the faulty row is reached.
+    """
+    check_records(path, table.separator, len(table.names))
+    with _told(path):
+        reader = _opened(path, table, chunksize=max(1, PIECE_CELLS // len(table.names)))
+    with reader as pieces:
+        while True:
+            with _told(path):
+                piece: DataFrame | None = next(pieces, None)
+            if piece is None:
+                return
+            yield _plain(piece, table)
+
+
+def look(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> Look:
+    """Find out how a text table is written; arguments and errors are those of ``read_csv``."""
+    with _told(path):
+        records, separator = _look(path)
+    named = has_header(records, expected) if header is None else header
+    names = _names(records[0], path) if named else [str(i) for i in range(len(records[0]))]
+    return Look(names, separator, named)
+
+
+def _opened(path: Path, table: Look, chunksize: int | None = None) -> Any:
+    import pandas as pd
+
+    return pd.read_csv(
+        path, sep=table.separator, names=table.names, header=0 if table.named else None, index_col=False, dtype=str,
+        na_filter=False, encoding="utf-8-sig", skipinitialspace=True, chunksize=chunksize,
+    )  # fmt: skip
+
+
+def _plain(frame: DataFrame, table: Look) -> DataFrame:
+    return _decimal_points(frame) if table.separator == ";" else frame
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say what is wrong with a file."""
     import pandas as pd
 
     try:
-        records, separator = _look(path)
-        named = has_header(records, expected) if header is None else header
-        names = _names(records[0], path) if named else [str(i) for i in range(len(records[0]))]
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop the fields beyond the header's
-            frame = pd.read_csv(
-                path, sep=separator, names=names, header=0 if named else None, index_col=False, dtype=str,
-                na_filter=False, encoding="utf-8-sig", skipinitialspace=True,
-            )  # fmt: skip
-    except UnicodeDecodeError as error:
-        raise RejectedError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8 and run again.") from None
+            yield
+    except UnicodeDecodeError:
+        check_utf8(path)  # names the line
+        raise
     except (OSError, csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise RejectedError(
-            f"{path} cannot be read as a table: {str(error).strip()}. Mend the file or the path."
+            f"{path} cannot be read as a table: {str(error).strip().rstrip('.')}. Mend the file or the path."
         ) from None
-    return (_decimal_points(frame) if separator == ";" else frame), named
 
 
 def has_header(records: list[Record], expected: Collection[str] = ()) -> bool:
@@ -78,7 +138,7 @@ def has_header(records: list[Record], expected: Collection[str] = ()) -> bool:
 def _look(path: Path) -> tuple[list[Record], str]:
     """Return the first records and the separator that cuts them into the most fields of equal number."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        text = file.read(_LOOK_BYTES)
+        text = file.read(_LOOK_BYTES) + "".join(islice(file, 3))  # a header may be longer than the window
     if not text.strip():
         raise RejectedError(f"{path} is empty. Give a file with a row for each example.")
     separators = "\t" if path.suffix.lower() == ".tsv" else _SEPARATORS
@@ -90,7 +150,7 @@ def _look(path: Path) -> tuple[list[Record], str]:
 
 
 def _records(text: str, separator: str) -> list[Record]:
-    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     records = [record for record in islice(reader, _LOOK_RECORDS) if record]
     cut = len(text) >= _LOOK_BYTES and len(records) < _LOOK_RECORDS and len(records) > 1
     return records[:-1] if cut else records  # the window may end within a record

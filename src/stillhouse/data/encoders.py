@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
-from stillhouse.data.source import Ints, Raw, Source
+from stillhouse.data.mapped import MappedTable, MappedTexts, open_array, pieces, write_array
+from stillhouse.data.source import Held, Ints, Raw, Source, take
 from stillhouse.data.table_encoder import TableEncoder
 from stillhouse.data.tensor_encoders import ArrayEncoder, IdentityEncoder, ImageEncoder
 from stillhouse.data.text_encoder import TextEncoder, TextOptions
@@ -55,16 +58,31 @@ class Encoder(Protocol):
         """Everything as JSON-able values; ``encoder_from_state`` gives an equal encoder."""
 
 
-def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None) -> Encoder:
+def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None, room: Path | None = None) -> Encoder:
     """Fit the encoder of the source's kind on the given rows, which must be training rows, and no others.
 
     Args:
         source: what was read.
         rows: row numbers.
         text: how texts are tokenized; None: the defaults. Other kinds do not look at it.
+        room: a folder for the training rows of a mapped array, while they are looked at; None: they are in memory.
     """
-    raw = source.take(rows)
-    if source.kind == "text":
+    if isinstance(source.raw, MappedTable | MappedTexts):
+        return _fit(source, source.raw.only(rows), text)
+    if room is None or not isinstance(source.raw, np.memmap):
+        return _fit(source, source.take(rows), text)
+    copy, blocks = room / f"fit.{os.getpid()}.npy", pieces(len(rows), source.row_bytes)
+    try:
+        parts = (np.asarray(take(source.raw, rows[some])) for some in blocks)
+        write_array(copy, (len(rows), *source.raw.shape[1:]), source.raw.dtype, parts)
+        return _fit(source, open_array(copy), text)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _fit(source: Source, raw: Held, text: TextOptions | None) -> Encoder:
+    """The same statistics from rows in memory and on disk: ``fit_scale`` sums them in the same blocks."""
+    if source.kind == "text" or isinstance(raw, MappedTexts):
         return _fit_text(raw, text or TextOptions())
     if not isinstance(raw, np.ndarray):
         return TableEncoder.fit(raw, source.ignored, header=source.header)
@@ -73,7 +91,7 @@ def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None) -> 
     return ImageEncoder.fit(raw) if source.kind == "image" else ArrayEncoder.fit(raw)
 
 
-def _fit_text(raw: Raw, options: TextOptions) -> TextEncoder:
+def _fit_text(raw: Held, options: TextOptions) -> TextEncoder:
     if options.tokenizer_json is not None:
         return TextEncoder.from_tokenizer(options.tokenizer_json, length=options.length)
     return TextEncoder.fit(raw, vocabulary=options.vocabulary, length=options.length)

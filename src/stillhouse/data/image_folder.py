@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.labels import check_labels, code_names
+from stillhouse.data.mapped import ARRAY, open_array, write_array
 from stillhouse.data.source import Source
 from stillhouse.errors import RejectedError
 
@@ -42,6 +43,7 @@ def read_image_folder(
     unlabelled: str = "unlabelled",
     size: tuple[int, int] | None = None,
     classes: Sequence[str] | None = None,
+    room: Path | None = None,
 ) -> Source:
     """Read PNG, JPEG, BMP, GIF (first frame) and WebP images, the name of the subfolder as the class.
 
@@ -55,6 +57,7 @@ def read_image_folder(
         unlabelled: name of the subfolder without labels.
         size: (height, width) of all; None: the most frequent. Others are resized (bilinear) with a ``UserWarning``.
         classes: all class names in order; None: the subfolders, sorted.
+        room: a folder where the pixels wait on disk, for which each image is decoded twice; None: in memory.
 
     Returns:
         a source of kind "image": uint8 (N, H, W) where all are grey, else (N, H, W, 3); ``kept["file"]`` holds the
@@ -73,7 +76,10 @@ def read_image_folder(
             "were resized to that; their proportions may have changed.",
             stacklevel=2,
         )
-    raw = _together(_each(files, folder, lambda image: _pixels(image, wanted)))
+    if room is None:
+        raw = _together(_each(files, folder, lambda image: _pixels(image, wanted)))
+    else:
+        raw = _put_down(files, folder, wanted, room / ARRAY)
     labels, order = code_names(np.array([file.label for file in files], object), classes, str(folder))
     check_labels(labels, order, str(folder))
     test = np.flatnonzero([file.test and file.label is not None for file in files]) if _has_test(files) else None
@@ -175,6 +181,20 @@ def _pixels(image: Image.Image, size: tuple[int, int]) -> Pixels:
     pixels = np.asarray(plain, np.uint8)
     grey = pixels.ndim == 3 and (pixels == pixels[..., :1]).all()
     return pixels[..., 0] if grey else pixels
+
+
+def _put_down(files: list[_File], folder: Path, size: tuple[int, int], path: Path) -> NDArray[Any]:
+    """The pixels of all images in a mapped file, as ``_together`` has them."""
+    colour = any(_each(files, folder, lambda image: _pixels(image, size).ndim == 3))
+    shape = (len(files), *size, *(3,) * colour)
+
+    def parts() -> Iterator[Pixels]:
+        for file in files:
+            (pixels,) = _each([file], folder, lambda image: _pixels(image, size))
+            yield np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
+
+    write_array(path, shape, np.uint8, parts())
+    return open_array(path)
 
 
 def _together(images: list[Pixels]) -> Pixels:

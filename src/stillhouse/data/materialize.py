@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch.utils.data import (
 from torch.utils.data.distributed import DistributedSampler
 
 from stillhouse.data.labels import first_five
+from stillhouse.data.mapped import TEXTS, MappedTexts
 from stillhouse.errors import RejectedError
 
 _WHOLE_SET = (RandomSampler, SequentialSampler, WeightedRandomSampler, DistributedSampler)
@@ -127,12 +129,35 @@ def texts_of(raw: Any, where: str) -> NDArray[Any]:
     cells = np.array(list(_one_column(raw, where)), object)
     if cells.ndim != 1:
         raise RejectedError(f"{where} have the shape {cells.shape}. Give one text a row.")
-    faults = [_fault(cell) for cell in cells]
+    _refuse([_fault(cell) for cell in cells], where)
+    return np.array([str(cell) for cell in cells], object)  # numpy's own text becomes plain
+
+
+def put_down_texts(pieces: Iterable[Iterable[Any]], where: str, folder: Path) -> MappedTexts:
+    """Put texts that come in pieces into mapped files of a folder.
+
+    Raises:
+        RejectedError: as ``texts_of``, once all rows are known.
+        StoppedError: the disk is full.
+    """
+    faults: list[str | None] = []
+
+    def sound() -> Iterator[list[str]]:
+        for piece in pieces:
+            cells = list(piece)
+            faults.extend(map(_fault, cells))
+            yield [str(cell) for cell in cells] if not any(faults[-len(cells) :]) else []
+
+    texts = MappedTexts.write(folder / TEXTS, sound())
+    _refuse(faults, where)
+    return texts
+
+
+def _refuse(faults: list[str | None], where: str) -> None:
     for fault in dict.fromkeys(faults):
         if fault:
             rows = np.array([other == fault for other in faults])
             raise RejectedError(f"{where}: {first_five(rows)} {fault}. Mend or remove those rows.")
-    return np.array([str(cell) for cell in cells], object)  # numpy's own text becomes plain
 
 
 def _one_column(raw: Any, where: str) -> Any:

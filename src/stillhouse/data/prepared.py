@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from stillhouse.data.encoders import Encoder, fit_encoder
-from stillhouse.data.source import Ints, Source
+from stillhouse.data.encoding import encoded_on_disk
+from stillhouse.data.source import Source
 from stillhouse.data.splits import Split
 from stillhouse.data.text_encoder import TextOptions
 
@@ -31,21 +33,25 @@ class Prepared(NamedTuple):
     test: Rows
 
 
-def prepare(source: Source, split: Split, text: TextOptions | None = None) -> Prepared:
+def prepare(source: Source, split: Split, text: TextOptions | None = None, on_disk: Path | None = None) -> Prepared:
     """Fit the encoder on the training rows and encode all three parts.
 
     Args:
         source: what was read.
         split: which rows are for what.
         text: how texts are tokenized; None: the defaults.
+        on_disk: a folder where the encoded rows wait in mapped files, which are made a piece at a time and taken up
+            again by the same rows and encoder; None: in memory. The rows are the same.
 
     Raises:
         RejectedError: inputs that cannot be used, with their rows.
+        StoppedError: there is no room on the disk.
     """
-    encoder = fit_encoder(source, split.train, text)
-    parts = (_rows(source, encoder, part) for part in (split.train, split.valid, split.test))
-    return Prepared(source, split, encoder, *parts)
-
-
-def _rows(source: Source, encoder: Encoder, part: Ints) -> Rows:
-    return Rows(encoder.encode(source.take(part)), torch.from_numpy(source.labels[part]))
+    encoder = fit_encoder(source, split.train, text, on_disk)
+    parts = [split.train, split.valid, split.test]
+    if on_disk is None:
+        encoded = [encoder.encode(source.take(part)) for part in parts]
+    else:
+        encoded = encoded_on_disk(source, encoder, parts, on_disk)
+    rows = (Rows(inputs, torch.from_numpy(source.labels[part])) for inputs, part in zip(encoded, parts, strict=True))
+    return Prepared(source, split, encoder, *rows)

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.columns import ColumnType
+from stillhouse.data.cells import Cells, open_cells
+from stillhouse.data.columns import ColumnType, label_names
 from stillhouse.data.hugging_face import read_hugging_face
-from stillhouse.data.labels import check_labels, code_names, first_five, positions
+from stillhouse.data.jsonlines import read_jsonl
+from stillhouse.data.labels import check_labels, code_names, positions
 from stillhouse.data.materialize import texts_of
 from stillhouse.data.source import Source
-from stillhouse.data.tables import USUAL_LABELS, as_inputs
-from stillhouse.data.texts import kept_cells, label_names, read_jsonl
+from stillhouse.data.tables import USUAL_LABELS, as_inputs, held_inputs
+from stillhouse.data.texts import kept_cells
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def read_json_table(
     keep: Sequence[str] = (),
     types: Mapping[str, ColumnType] | None = None,
     classes: Sequence[str] | None = None,
+    room: Path | None = None,
 ) -> Source:
     """Read a table of JSON objects, one a line; keys that a line lacks are gaps.
 
@@ -48,12 +51,14 @@ def read_json_table(
         keep: keys whose cells stand in ``Source.kept``.
         types: of columns where looking errs.
         classes: all class names in order; None: the labels found, sorted.
+        room: a folder, where the columns wait on disk; None: in memory.
 
     Raises:
         UsageError: no label is named or found, or a name that is not there.
         RejectedError: the file, its lines or its cells cannot be used: names the lines or rows.
     """
-    frame, types = read_jsonl(path), types or {}
+    frame: Cells = read_jsonl(path) if room is None else open_cells(path, room)[0]
+    types = types or {}
     names = [str(name) for name in frame.columns]
     label = _label(names, target, path)
     for name in (*drop, *keep, *types):
@@ -63,12 +68,11 @@ def read_json_table(
         raise UsageError(f"{path}: {label!r} is the target; take it out of [data] drop and types.")
     labels, order = code_names(label_names(frame[label], f"{path}: {label!r}"), classes, f"{path}: {label!r}")
     check_labels(labels, order, str(path))
-    inputs = frame.drop(columns=list({label, *drop}))
-    _refuse_nested(inputs, path)
-    cells = as_inputs(inputs, types, str(path))
+    inputs = [name for name in names if name not in {label, *drop}]
+    raw = held_inputs(frame, inputs, types, str(path), room)
     kept = {name: kept_cells(frame[name]) for name in keep}
     ignored = tuple(sorted({label, *drop}))
-    return Source(cells, labels, order, "table", path.stem, (cells.shape[1],), ignored=ignored, kept=kept)
+    return Source(raw, labels, order, "table", path.stem, (len(inputs),), ignored=ignored, kept=kept)
 
 
 def read_saved(folder: Path, *, target: str | None = None, classes: Sequence[str] | None = None) -> Source:
@@ -112,7 +116,6 @@ def read_saved(folder: Path, *, target: str | None = None, classes: Sequence[str
         column = str(inputs.name)
         rows = texts_of(inputs, f"{folder}: column {column!r}")
         return Source(rows, coded, order, "text", folder.name, (), test, ignored, column=column)
-    _refuse_nested(inputs, folder)
     cells = as_inputs(inputs, {}, str(folder))
     return Source(cells, coded, order, "table", folder.name, (cells.shape[1],), test, ignored)
 
@@ -210,16 +213,3 @@ def _label(names: list[str], target: str | None, path: Path) -> str:
         why = f"no key {target!r}.{nearest(str(target), names)}" if target else f"the keys {', '.join(names[:20])}."
         raise UsageError(f'{path} has {why} Name the label: `target = "<key>"` in [data].')
     return str(found[0])
-
-
-def _refuse_nested(frame: DataFrame, path: Path) -> None:
-    for name in frame.columns:
-        cells = frame[name]
-        if cells.dtype != object:
-            continue
-        nested = np.fromiter((isinstance(cell, dict | list | np.ndarray) for cell in cells), bool, len(cells))
-        if nested.any():
-            raise RejectedError(
-                f"{path}: {name!r} holds lists or objects in {first_five(nested)}. Give plain cells, or leave it out "
-                f'with [data] drop = ["{name}"].'
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,14 +12,18 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from stillhouse.data.mapped import MappedTable, MappedTexts, pieces
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Kind: TypeAlias = Literal["image", "table", "array", "text"]
 Raw: TypeAlias = "DataFrame | NDArray[Any]"
+Held: TypeAlias = "Raw | MappedTable | MappedTexts"  # in memory, or on disk until rows are taken
 Ints: TypeAlias = NDArray[np.int64]
 
 UNLABELLED = -1
+TEXT_BYTES = 100  # of a text or of a cell, about
 NOTHING_KEPT: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
 
@@ -29,7 +34,8 @@ class Source:
     Row numbers count from 0 in the order of the file or the loader, a header line not counted.
     """
 
-    raw: Raw  # (N, ...) array; "table": a pandas frame of float64 and text columns; "text": an object array (N,) of str
+    # (N, ...) array; "table": a pandas frame of float64 and text columns; "text": an object array (N,) of str
+    raw: Held
     labels: Ints  # (N,) in [0, C), or -1: the row has no label
     classes: tuple[str, ...]  # C names, in the order of the labels
     kind: Kind
@@ -60,7 +66,15 @@ class Source:
         Returns:
             uint64 (len(rows),).
         """
-        return row_hashes(self.raw if rows is None else self.take(rows))
+        chosen = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        found = (row_hashes(self.take(chosen[some])) for some in pieces(len(chosen), self.row_bytes))
+        return np.concatenate([np.empty(0, np.uint64), *found])
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a raw row in memory, about: by it work is cut into pieces."""
+        cell = self.raw.dtype.itemsize if isinstance(self.raw, np.ndarray) else TEXT_BYTES
+        return math.prod(self.shape or (1,)) * (TEXT_BYTES if self.kind == "text" else cell)
 
     def fingerprint(self) -> str:
         """Return a hash (16 hex digits) of inputs, labels, class names, kind and fixed test rows, in order."""
@@ -71,9 +85,11 @@ class Source:
         return state.hexdigest()
 
 
-def take(raw: Raw, rows: Ints) -> Raw:
-    """Return the given rows of a frame or an array."""
-    return raw[rows] if isinstance(raw, np.ndarray) else raw.iloc[rows]
+def take(raw: Held, rows: Ints) -> Raw:
+    """Return the given rows, in memory, as a frame or an array."""
+    if isinstance(raw, MappedTable | MappedTexts):
+        return raw.take(rows)
+    return np.asarray(raw[rows]) if isinstance(raw, np.ndarray) else raw.iloc[rows]
 
 
 def row_hashes(raw: Raw) -> NDArray[np.uint64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data.columns import MOST_CATEGORIES, numeric_cells, text_cells
+from stillhouse.data.mapped import MappedTable
 from stillhouse.data.standard import Scale, fit_scale
 from stillhouse.data.tensor_encoders import unscaled
 from stillhouse.errors import RejectedError
@@ -156,7 +157,7 @@ class TableEncoder:
         return tuple(span for span in spans if len(span) > 1)
 
     @classmethod
-    def fit(cls, frame: DataFrame, ignored: Sequence[str] = (), *, header: bool = True) -> TableEncoder:
+    def fit(cls, frame: DataFrame | MappedTable, ignored: Sequence[str] = (), *, header: bool = True) -> TableEncoder:
         """Fit on training rows: float64 columns are numeric, text columns categorical."""
         fitted = (_fit_column(str(name), frame[name]) for name in frame.columns)
         return cls(tuple(fitted), tuple(ignored), header)

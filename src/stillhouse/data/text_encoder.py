@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data.labels import first_five
+from stillhouse.data.mapped import MappedTexts
 from stillhouse.data.materialize import texts_of
 from stillhouse.data.wordpiece import library, train
 from stillhouse.errors import RejectedError, UsageError
@@ -63,10 +64,10 @@ class TextEncoder:
             RejectedError: no texts, or some that cannot be used.
             UsageError: the length or the vocabulary is too small; the tokenizers library is missing.
         """
-        rows = texts_of(texts, "The training texts")
+        rows = texts if isinstance(texts, MappedTexts) else texts_of(texts, "The training texts").tolist()
         if not len(rows):
             raise RejectedError("There is no training text to train a tokenizer on. Give at least a few.")
-        return cls.from_tokenizer(train(rows.tolist(), vocabulary), length=length)
+        return cls.from_tokenizer(train(rows, vocabulary), length=length)
 
     @classmethod
     def from_tokenizer(cls, json: str, *, length: int) -> TextEncoder:
@@ -111,6 +112,16 @@ class TextEncoder:
         """Id that stands for a dropped word: the mask, where the tokenizer has none the unknown word, else padding."""
         own = _first_known(self._tokenizer, (*_MASK_NAMES, *_UNKNOWN_NAMES))
         return 0 if own is None else _exchange(own, self.pad_id)
+
+    @property
+    def masks(self) -> bool:
+        """Whether the tokenizer has a mask of its own."""
+        return _first_known(self._tokenizer, _MASK_NAMES) is not None
+
+    def same_ids(self, tokenizer_json: str) -> bool:
+        """Whether another tokenizer gives every token the id that it has here."""
+        theirs = _parse(tokenizer_json)
+        return theirs.get_vocab(with_added_tokens=True) == self._tokenizer.get_vocab(with_added_tokens=True)
 
     @property
     def special_ids(self) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.columns import text_cells
-from stillhouse.data.labels import check_labels, code_names, first_five, names_of
-from stillhouse.data.materialize import texts_of
+from stillhouse.data.cells import JSON_LINES, Cells, StoredCells, open_cells
+from stillhouse.data.columns import label_names, text_cells
+from stillhouse.data.jsonlines import read_jsonl
+from stillhouse.data.labels import check_labels, code_names
+from stillhouse.data.materialize import put_down_texts, texts_of
 from stillhouse.data.source import Source
 from stillhouse.data.tables import USUAL_LABELS, read_frame, usual_label
 from stillhouse.errors import RejectedError, UsageError, nearest
@@ -34,6 +35,7 @@ def read_texts(
     classes: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     keep: Sequence[str] = (),
+    room: Path | None = None,
 ) -> Source:
     """Read texts and their labels; an empty or null label is an unlabelled row.
 
@@ -47,6 +49,7 @@ def read_texts(
         classes: all class names in order; None: the labels found, sorted.
         drop: columns that are not looked at.
         keep: columns whose cells stand in ``Source.kept``, to divide or to judge the rows by.
+        room: a folder where the texts wait on disk; None: in memory. The column of texts is then not looked for.
 
     Returns:
         a source of kind "text".
@@ -56,15 +59,23 @@ def read_texts(
         RejectedError: the file or its rows cannot be used; names the file, and the lines or rows.
     """
     expected = [column or _TEXT, *(USUAL_LABELS if target is None else [target]), *drop, *keep]
-    frame, named = _read(path, header, expected)
+    frame, named = _read(path, header, expected, room)
     _known([name for name in (column, *drop, *keep) if name is not None], frame, path)
     aside = {*drop, *keep}
     label = _label_column(frame, target, named, path) if target is not None or named else None
-    text = column or find_text_column(frame, {*aside, *([label] if label else [])}, str(path))
+    if isinstance(frame, StoredCells):
+        text = column or _usual_text(frame, path)
+    else:
+        text = column or find_text_column(frame, {*aside, *([label] if label else [])}, str(path))
     label = label or _last_but(frame, {*aside, text}, path)
     if label == text:
         raise UsageError(f"{path}: {text!r} cannot hold both text and label. Mend [data] column or target.")
-    rows = texts_of(frame[text], f"{path}: column {text!r}")
+    where = f"{path}: column {text!r}"
+    rows = (
+        put_down_texts(frame.pieces(text), where, room)
+        if isinstance(frame, StoredCells) and room is not None
+        else texts_of(frame[text], where)
+    )
     labels, order = code_names(label_names(frame[label], f"{path}: column {label!r}"), classes, f"{path}: {label!r}")
     check_labels(labels, order, str(path))
     ignored = tuple(sorted(str(name) for name in frame.columns if name != text))
@@ -92,34 +103,7 @@ def read_text_inputs(path: Path, column: str | None = None, *, header: bool | No
     return texts_of(frame[text], f"{path}: column {text!r}")
 
 
-def read_jsonl(path: Path) -> DataFrame:
-    """Read a file of JSON objects, one a line, as a frame of object columns; keys that a line lacks are gaps.
-
-    Empty lines are passed over.
-
-    Raises:
-        RejectedError: the file cannot be read or is empty; a line is not UTF-8, not JSON or no object: names the first
-            five such lines.
-    """
-    import pandas as pd
-
-    records: dict[int, Any] = {}
-    for number, line in enumerate(_utf8(path).split("\n"), 1):
-        if line.strip():
-            records[number] = _parsed(line)
-    if not records:
-        raise RejectedError(f"{path} is empty. Give a file with a row for each example.")
-    bad = [number for number, record in records.items() if not isinstance(record, dict)]
-    if bad:
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise RejectedError(
-            f"{path}: line{'s' * (len(bad) > 1)} {', '.join(map(str, bad[:5]))}{more} (counted from 1) hold no JSON "
-            'object. Write one a line, such as {"text": "...", "label": "..."}.'
-        )
-    return pd.DataFrame(list(records.values()), dtype=object).rename(columns=str)
-
-
-def find_text_column(frame: DataFrame, aside: Collection[str], where: str) -> str:
+def find_text_column(frame: Cells, aside: Collection[str], where: str) -> str:
     """Name the column "text", else the column of text with the greatest mean length.
 
     Args:
@@ -153,21 +137,6 @@ def mean_length(cells: Series[Any]) -> float:
     return sum(map(len, texts)) / len(texts)
 
 
-def label_names(cells: Series[Any], where: str) -> NDArray[Any]:
-    """Return labels as written: an object array (N,) of text, None where empty or null.
-
-    Raises:
-        RejectedError: names the rows whose label is a list or an object.
-    """
-    gaps = cells.isna().to_numpy(bool) | cells.isin(["", "nan", "NaN"]).to_numpy(bool)
-    values = cells.to_numpy(object, copy=True)
-    values[gaps] = None
-    nested = np.fromiter((isinstance(value, dict | list | np.ndarray) for value in values), bool, len(values))
-    if nested.any():
-        raise RejectedError(f"{where}: {first_five(nested)} hold lists or objects. Give one label a row.")
-    return names_of(values)
-
-
 def kept_cells(cells: Series[Any]) -> NDArray[Any]:
     """Return the cells (N,) of a column that is no input: float64 with NaN, or text and None as written."""
     if cells.dtype.kind in "iuf":
@@ -175,41 +144,29 @@ def kept_cells(cells: Series[Any]) -> NDArray[Any]:
     return text_cells(cells)
 
 
-def _read(path: Path, header: bool | None, expected: Collection[str]) -> tuple[DataFrame, bool]:
+def _usual_text(frame: StoredCells, path: Path) -> str:
+    if _TEXT in frame.columns:
+        return _TEXT
+    raise UsageError(
+        f"{path}: which column holds the texts? With [data] on_disk it is not looked for. The columns are "
+        f'{", ".join(map(repr, frame.columns[:20]))}. Add the line `column = "<column>"` to [data].'
+    )
+
+
+def _read(
+    path: Path, header: bool | None, expected: Collection[str], room: Path | None = None
+) -> tuple[DataFrame | StoredCells, bool]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"text = {str(path)!r}: files of this kind are not read. Known: {', '.join(SUFFIXES)}.")
-    if suffix in (".jsonl", ".ndjson"):
+    if room is not None:
+        return open_cells(path, room, header=header, expected=expected)
+    if suffix in JSON_LINES:
         return read_jsonl(path), True
-    if suffix not in (".parquet", ".pq"):
-        _utf8(path)
     return read_frame(path, header=header, expected=expected)
 
 
-def _utf8(path: Path) -> str:
-    """The content of a file; an error that names the first line which is not UTF-8."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RejectedError(f"{path} cannot be read: {error}. Mend the path.") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise RejectedError(
-            f"{path}: line {line} (counted from 1) is not UTF-8 text: byte 0x{content[error.start]:02x}, "
-            f"{error.reason}. Save the file as UTF-8 and run again."
-        ) from None
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):  # nested a thousand deep
-        return None
-
-
-def _known(wanted: Sequence[str], frame: DataFrame, path: Path) -> None:
+def _known(wanted: Sequence[str], frame: Cells, path: Path) -> None:
     for name in wanted:
         if name not in frame.columns:
             raise RejectedError(
@@ -218,7 +175,7 @@ def _known(wanted: Sequence[str], frame: DataFrame, path: Path) -> None:
             )
 
 
-def _label_column(frame: DataFrame, target: str | None, named: bool, path: Path) -> str | None:
+def _label_column(frame: Cells, target: str | None, named: bool, path: Path) -> str | None:
     names = [str(name) for name in frame.columns]
     if target is None:
         return usual_label(names, path)
@@ -231,7 +188,7 @@ def _label_column(frame: DataFrame, target: str | None, named: bool, path: Path)
     )
 
 
-def _last_but(frame: DataFrame, aside: Collection[str], path: Path) -> str:
+def _last_but(frame: Cells, aside: Collection[str], path: Path) -> str:
     names = [str(name) for name in frame.columns if name not in aside]
     if not names:
         raise RejectedError(f"{path} has one column, of texts. Add a column of labels.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ def library() -> ModuleType:
     return tokenizers
 
 
-def train(texts: Sequence[str], vocabulary: int) -> str:
+def train(texts: Iterable[str], vocabulary: int) -> str:
     """Train a tokenizer as BERT's uncased ones are: lower case, no accents, [CLS] before and [SEP] after a text.
 
     Args:
@@ -57,7 +57,7 @@ def train(texts: Sequence[str], vocabulary: int) -> str:
     return _finished(learner.get_vocab()).to_str()
 
 
-def _alphabet(tokenizer: Tokenizer, texts: Sequence[str], size: int) -> list[str]:
+def _alphabet(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> list[str]:
     """List the characters that begin and (with ##) continue words, the most frequent first, ``size`` at most.
 
     Given to the trainer in this order they have fixed ids. Left to itself it numbers characters, and so breaks ties

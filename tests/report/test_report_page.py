@@ -142,6 +142,11 @@ def test_figures_that_are_null_are_shown_as_absent(folder: Path) -> None:
     assert (row[2].strip(), row[5]) == ("–", "–")
 
 
+def test_the_page_says_on_which_clock_each_net_was_timed(folder: Path) -> None:
+    page = parsed(write(folder))
+    assert "of one core for the student, and on the wall for the teacher" in page.text
+
+
 def test_an_unjudged_run_is_told_how_to_be_judged(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="stillhouse evaluate"):
         write(tmp_path)

@@ -239,9 +239,9 @@ def teach_all(run: Run, teachings: Sequence[Teaching], workers: int) -> dict[str
         total = sum(net.budget.steps for net in to_train)
         with run.timed("train teachers"), stage(f"training {len(to_train)} teacher(s)", total, "steps") as advance:
             run_all(to_train, lambda net, told: net.train(told), workers, advance)
-    teachings[0].have.views.ready()
     stores = {}
     for teaching in teachings:
+        teaching.have.views.ready()
         rows, views = len(teaching.visible), teaching.have.views.count
         made = teaching.teacher  # trees are fitted now, before the clock of the answers starts
         title = f"{teaching.arm}: {views} views a row, {made.parameters:,} parameters"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stillhouse.data import read, read_inputs
@@ -18,6 +19,14 @@ def csv(text: str | bytes, suffix: str = "csv", **fields: Any) -> Callable[[Path
         path = folder / f"t.{suffix}"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return {"path": path, **fields}
+
+    return write
+
+
+def parquet(**columns: Any) -> Callable[[Path], dict[str, Any]]:
+    def write(folder: Path) -> dict[str, Any]:
+        pd.DataFrame(columns).to_parquet(folder / "t.parquet")
+        return {"path": folder / "t.parquet", "target": "label"}
 
     return write
 
@@ -39,14 +48,22 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], type[StillhouseError], 
     "missing parquet": (lambda f: {"path": f / "no.parquet"}, RejectedError, "no.parquet cannot be read as Parquet"),
     "missing arrays": (lambda f: {"arrays": f / "no.npz"}, RejectedError, "no.npz cannot be read"),
     "unknown suffix": (csv(GOOD, "xlsx"), UsageError, r"Known: .csv, .tsv"),
-    "not UTF-8": (csv("x,label\né,a\n".encode("latin-1")), RejectedError, "not UTF-8 .*Save it as UTF-8"),
+    "not UTF-8": (csv("x,label\né,a\n".encode("latin-1")), RejectedError, "line 2 .*not UTF-8 .*Save"),
+    "UTF-16": (csv("x,label\n1,a\n".encode("utf-16")), RejectedError, "line 1 .*not UTF-8 .*Save"),
+    "NUL": (csv("x,label\n1,a\n2\0,b\n", target="label"), RejectedError, "line 3 .*NUL"),
+    "line ends of CR": (csv("x,label\r1,a\r2,b\r"), RejectedError, "End lines in LF"),
     "not parquet": (csv(GOOD, "parquet"), RejectedError, "Parquet"),
     "not npz": (lambda f: {"arrays": csv(GOOD, "npz")(f)["path"]}, RejectedError, "numpy.savez"),
     "empty": (csv(" \n\n"), RejectedError, "is empty"),
     "header alone": (csv("x,label\n", target="label"), RejectedError, "has no rows"),
     "unbalanced quote": (csv('x,label\n"1,a\n2,b\n', target="label"), RejectedError, "cannot be read as a table"),
-    "row too long": (csv("x,label\n1,a\n2,b,c\n", target="label"), RejectedError, "line 3, saw 3"),
+    "row too long": (csv("x,label\n1,a\n2,b,c\n", target="label"), RejectedError, "3 fields in line 3, 2 in the first"),
     "every row too long": (csv("x,label\n1,a,c\n2,b,d\n", target="label"), RejectedError, "cannot be read as a table"),
+    "row too short": (
+        csv('x,y,label\n"1\n",2,a\n3,b\n\n4,5,b\n' + "6\n" * 6, target="label"),
+        RejectedError,
+        r"lines 4, 7, 8, 9, 10 and 2 more \(counted from 1\): 2 fields in line 4, 3 in the first",
+    ),
     "name twice": (csv("x,x,label\n1,2,a\n", header=True), RejectedError, "names 'x' twice"),
     "target absent": (csv(GOOD, target="labl"), UsageError, "Did you mean 'label'"),
     "target not named": (csv("x,kind\n1,a\n2,b\n"), UsageError, r"columns are .x., .kind.\. Add the line `target ="),
@@ -70,12 +87,32 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], type[StillhouseError], 
         "2 labelled rows for 3 classes",
     ),
     "class twice": (csv(GOOD, target="label", classes=["a", "b", "a"]), UsageError, "twice"),
-    "infinite cell": (csv("x,label\n1,a\ninf,b\n", target="label"), RejectedError, r"Column 'x' .*row 1 .*infinite"),
+    "infinite cell": (
+        csv("x,label\n1,a\ninf,b\n", target="label"),
+        RejectedError,
+        r"Column 'x' .*row 1 .*infinite number: inf\.",
+    ),
     "text in a numeric column": (
         csv("x,label\n1,a\nmany,b\n", target="label", types={"x": "numeric"}),
         RejectedError,
         r"row 1 .*no number: 'many'.*types = \{\"x\" = \"categorical\"\}",
     ),
+    "a word among measurements": (
+        csv("x,label\n" + "".join(f"{i}.5,{'ab'[i % 2]}\n" for i in range(40)) + "n.d.,a\n", target="label"),
+        RejectedError,
+        r"'x' holds numbers, but not in row 40 .*: 'n\.d\.'.*types = \{\"x\" = \"categorical\"\}",
+    ),
+    "lists in Parquet": (
+        parquet(x=[[1], [2]], label=["a", "b"]),
+        RejectedError,
+        r"'x' holds lists or objects in rows 0, 1 .*drop = \[\"x\"\]",
+    ),
+    "bytes in Parquet": (
+        parquet(x=[b"1", None], label=["a", "b"]),
+        RejectedError,
+        "'x' holds lists or objects in row 0",
+    ),
+    "lists as labels": (parquet(x=[1, 2], label=[["a"], None]), RejectedError, "'label': row 0 .*Give one label a row"),
     "identifier": (
         csv("who,x,label\n" + "".join(f"p{i},1,{i % 2}\n" for i in range(400)), target="label"),
         RejectedError,
@@ -104,6 +141,19 @@ def test_bad_data_are_refused_in_one_paragraph_that_names_the_cure(tmp_path: Pat
     text = str(caught.value)
     assert "\n" not in text.strip()
     assert text.endswith((".", '"', "}"))
+
+
+def test_a_few_numbers_and_a_word_are_categories(tmp_path: Path) -> None:
+    rooms = "rooms,label\n" + "".join(f"{1 + i % 8},{'ab'[i % 2]}\n" for i in range(99)) + "9+,a\n"
+    source = read(**csv(rooms)(tmp_path))
+    assert not isinstance(source.raw, np.ndarray)
+    assert sorted(set(source.raw["rooms"])) == [*"12345678", "9+"]
+
+
+def test_a_header_may_be_longer_than_what_is_looked_at(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(20_000)]
+    table = "\n".join([",".join([*names, "label"]), *(",".join(["1"] * 20_000 + [label]) for label in "abab")])
+    assert read(**csv(table)(tmp_path)).shape == (20_000,)
 
 
 def test_a_folder_is_no_table(tmp_path: Path) -> None:

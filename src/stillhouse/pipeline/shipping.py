@@ -25,7 +25,7 @@ from stillhouse.students.trees import TreeEnsemble
 EXAMPLES = 7  # rows that the exporter traces and compares
 
 
-def export(folder: Path, format: str = "onnx", module: nn.Module | None = None) -> Path:
+def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = None) -> Path:
     """Write ``export/student.onnx`` or ``export/student.safetensors``, checked against the torch student.
 
     An embedder's graph goes from the ids of ``export/tokenizer.json`` to ``vectors``; any number of texts, any length.
@@ -41,6 +41,7 @@ def export(folder: Path, format: str = "onnx", module: nn.Module | None = None) 
     """
     from stillhouse.exporting import export as write
 
+    folder = Path(folder)
     run = Run(folder)
     if format not in ("onnx", "safetensors"):
         raise UsageError(f"There is no export format {format!r}. Known: onnx, safetensors.")
@@ -103,7 +104,7 @@ def encoded_columns(encoder: Encoder) -> list[Column]:
     return [Column(f"value {','.join(map(str, place))}") for place in places]
 
 
-def predict(folder: Path, rows: Path, out: Path) -> int:
+def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
     """Answer each row of a file, in input order: by class and probabilities, or by the vector of a text.
 
     Args:
@@ -121,8 +122,8 @@ def predict(folder: Path, rows: Path, out: Path) -> int:
         RejectedError: the file cannot be read as rows of this kind, or some rows cannot be used; names them.
     """
     model: Deployed | DeployedEmbedder = load(folder)
-    raw = read_rows(rows, model)
-    model.write_answers(raw, out)
+    raw = read_rows(Path(rows), model)
+    model.write_answers(raw, Path(out))
     return len(raw)
 
 

@@ -10,6 +10,7 @@ from stillhouse.errors import UsageError
 
 PATHS = {
     "data": ("path", "arrays", "images", "text", "tokenizer"),
+    "views": ("model",),
     "teacher": ("file", "hub"),
     "student": ("start",),
 }

@@ -1,8 +1,9 @@
-"""Views of texts as token ids: words lost, and words exchanged for their neighbours in an embedding table."""
+"""Views of texts as token ids: words lost, and words exchanged for neighbours or for what a model would write."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,26 @@ from stillhouse.data.splitmix import Words, stream
 from stillhouse.errors import UsageError
 
 Flags = NDArray[np.bool_]
+
+
+class Candidates(NamedTuple):
+    """Tokens that may stand in each place of some rows, the likeliest first."""
+
+    ids: NDArray[np.int32]  # (N, L, k)
+    chances: NDArray[np.float32]  # (N, L, k), in all 1 at each place
+
+
+class Guesser(Protocol):
+    """A masked language model that is asked about rows."""
+
+    @property
+    def key(self) -> str:
+        """What determines its candidates, besides the rows."""
+        ...
+
+    def candidates(self, inputs: Tensor) -> Candidates:
+        """Those of each place of token ids (N, L)."""
+        ...
 
 
 def lost_words(ids: Ints, keys: Words, share: float, special_ids: Sequence[int]) -> Flags:
@@ -66,6 +87,27 @@ def exchanged_words(ids: Ints, keys: Words, share: float, neighbours: Ints, spec
     return np.where(gone, neighbours[ids, whole(choice, neighbours.shape[1])], ids)
 
 
+def guessed_words(ids: Ints, keys: Words, share: float, candidates: Candidates, special_ids: Sequence[int]) -> Ints:
+    """Exchange each word, with the probability ``share``, for a candidate of its own place, drawn by its chance.
+
+    Args:
+        ids: (B, L) token ids, 0 is padding.
+        keys: (B,) random words.
+        share: in [0, 1].
+        candidates: of these rows.
+        special_ids: ids that are no words, and stay.
+
+    Returns:
+        int64 (B, L).
+    """
+    chance, choice = np.split(stream(keys, 2 * ids.shape[1]), 2, axis=1)
+    gone = _words(ids, special_ids) & (uniform(chance) < share)
+    bounds = candidates.chances.astype(np.float64).cumsum(2)
+    at = (uniform(choice)[..., None] * bounds[..., -1:] >= bounds).sum(2)
+    drawn: Ints = np.take_along_axis(candidates.ids, at[..., None], 2)[..., 0].astype(np.int64)
+    return np.where(gone, drawn, ids)
+
+
 def token_neighbours(
     embedding: Tensor, k: int, *, special_ids: Sequence[int] = (0,), chunk: int = 1024
 ) -> Tensor:  # fmt: skip
@@ -74,7 +116,7 @@ def token_neighbours(
     TinyBERT (Jiao, Yin, Shang, Jiang, Chen, Li, Wang, Liu, "TinyBERT: Distilling BERT for natural language
     understanding", Findings of EMNLP 2020, algorithm 1) exchanges words of several pieces for GloVe's neighbours, and
     words of one piece for what BERT guesses in their place. Here every piece is exchanged for neighbours in the table
-    given, which needs no pass of a net for each text and knows nothing of what stands around.
+    given, which needs no pass of a net for each text and knows nothing of what stands around; ``guessed_words`` does.
 
     Args:
         embedding: (V, D) one row a token id, such as a teacher's input embeddings.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stillhouse.data.token_views import Guesser
 from stillhouse.errors import UsageError
 
 _SHARES = ("words", "masked")  # whose strength is a share of the words
@@ -28,7 +29,9 @@ def check_strength(policy: str, strength: float, probability: float) -> None:
         )
 
 
-def check_needs(policy: str, pool: Tensor | None, mask_id: int | None, neighbours: Tensor | None) -> None:
+def check_needs(
+    policy: str, pool: Tensor | None, mask_id: int | None, neighbours: Tensor | None, guesser: Guesser | None
+) -> None:
     """Refuse a policy without what it works with.
 
     Raises:
@@ -38,7 +41,11 @@ def check_needs(policy: str, pool: Tensor | None, mask_id: int | None, neighbour
         "mixup": (pool, "blends rows with others: give all training rows as `pool=inputs`"),
         "munge": (pool, "mixes rows with their neighbours: give all training rows as `pool=inputs`"),
         "words": (mask_id, "puts an id in the place of words: give it as `mask_id=encoder.mask_id`"),
-        "masked": (neighbours, "exchanges words: give `neighbours=token_neighbours(embedding, k)`"),
+        "masked": (
+            pool if guesser is not None else neighbours,
+            "exchanges words: give `neighbours=token_neighbours(embedding, k)`, or `guesser=` and all training rows as "
+            "`pool=inputs`",
+        ),
     }
     if policy in needs and needs[policy][0] is None:
         raise UsageError(f'Views("{policy}", ...) {needs[policy][1]}.')

@@ -16,7 +16,7 @@ from stillhouse.data.munge import Attributes, Floats, attributes, munge, nearest
 from stillhouse.data.normal import normal, whole
 from stillhouse.data.source import Ints
 from stillhouse.data.splitmix import Words, stream, words
-from stillhouse.data.token_views import Flags, exchanged_words, lost_words
+from stillhouse.data.token_views import Candidates, Flags, Guesser, exchanged_words, guessed_words, lost_words
 from stillhouse.data.view_checks import check_inputs, check_needs, check_strength
 from stillhouse.errors import UsageError, nearest
 
@@ -45,7 +45,8 @@ class Views:
     ones drawn about its nearest neighbour's with the local variance ``strength`` (``munge.munge``).
 
     ``words`` puts ``mask_id`` in the place of each word with the probability ``strength``, never of all. ``masked``
-    puts one of its ``neighbours`` there (``token_views.token_neighbours``).
+    puts another word there: what the ``guesser`` would write in this place, drawn by its probabilities
+    (``token_views.guessed_words``), or without one a neighbour, all alike (``token_views.token_neighbours``).
 
     ``mixup`` blends the row with another training row, ``c * row + (1 - c) * partner``; the partner and c, uniform in
     [0, 1), follow from (row, view, seed). This is the view of function matching (Beyer, Zhai, Royer, Markeeva, Anil,
@@ -63,12 +64,14 @@ class Views:
         seed: of all views.
         fill: value of the uncovered, one for all channels or one each (``Encoder.fill``).
         columns: encoded columns that are numbers (``Encoder.noise_columns``); None: all, of munge but those grouped.
-        pool: all training rows (N, ...), by row id, among which mixup finds its partners and munge its neighbours.
+        pool: all training rows (N, ...), by row id, among which mixup finds its partners and munge its neighbours, and
+            about which the guesser is asked.
         column_groups: of munge, encoded columns that are one attribute (a category's marks; a number and its gap mark).
         probability: of munge, the paper's p.
         mask_id: of words, the id that stands for a lost word (``TextEncoder.mask_id``).
         special_ids: of words and masked, ids that are no words (``TextEncoder.special_ids``).
-        neighbours: of masked, int64 (V, k).
+        neighbours: of masked without a guesser, int64 (V, k).
+        guesser: of masked, the model that is asked about the pool.
 
     Raises:
         UsageError: no such policy, no view at all, or a policy without what it needs.
@@ -86,6 +89,7 @@ class Views:
     mask_id: int | None = None
     special_ids: tuple[int, ...] = (0,)
     neighbours: Tensor | None = field(default=None, repr=False, compare=False)
+    guesser: Guesser | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.policy not in _POLICIES:
@@ -97,7 +101,7 @@ class Views:
             )
         if not self.idle:
             check_strength(self.policy, self.strength, self.probability)
-            check_needs(self.policy, self.pool, self.mask_id, self.neighbours)
+            check_needs(self.policy, self.pool, self.mask_id, self.neighbours, self.guesser)
 
     @property
     def idle(self) -> bool:
@@ -108,6 +112,11 @@ class Views:
     def labelled(self) -> int:
         """How many of a row's views keep its label: all, or the row as it is alone."""
         return 1 if self.policy in _UNLABELLED else self.count
+
+    def ready(self) -> None:
+        """Ask now for what the views need of a model, before anything that is timed."""
+        if not self.idle and self.guesser is not None:
+            _ = self._candidates
 
     def targets(self, targets: Tensor, views: Tensor) -> Tensor:
         """The labels (B,) of these views of rows with these labels; -1 where a view has none."""
@@ -144,7 +153,7 @@ class Views:
             case "mixup":
                 return self._mixup(inputs, keys, moved)
             case _:
-                return self._tokens(inputs, keys, moved)
+                return self._tokens(inputs, row, keys, moved)
 
     def describe(self) -> str:
         """Everything that determines the views, for the key of a store."""
@@ -163,7 +172,9 @@ class Views:
             case "words":
                 own = f"{common} mask={self.mask_id} specials={sorted(self.special_ids)!r}"
             case "masked":
-                own = f"{common} specials={sorted(self.special_ids)!r} neighbours={_digest(self.neighbours)}"
+                guessed = self.guesser and f"guesser={self.guesser.key} pool={_digest(self.pool)}"
+                others = guessed or f"neighbours={_digest(self.neighbours)}"
+                own = f"{common} specials={sorted(self.special_ids)!r} {others}"
             case _:
                 own = f"{common} fill={self.fill!r} columns={self.columns!r}"
         return f"{own} splitmix64-1"
@@ -216,11 +227,16 @@ class Views:
         views[torch.from_numpy(moved).to(inputs.device)] = torch.from_numpy(made).to(inputs)
         return views
 
-    def _tokens(self, inputs: Tensor, keys: Words, moved: Flags) -> Tensor:
+    def _tokens(self, inputs: Tensor, rows: Ints, keys: Words, moved: Flags) -> Tensor:
         ids = inputs.cpu().numpy()
         if self.policy == "words":
             lost = lost_words(ids, keys, self.strength, self.special_ids)
             seen = np.where(lost, np.int64(self.mask_id or 0), ids)
+        elif self.guesser is not None:
+            seen = ids.copy()
+            if moved.any():  # the rows as they are ask nothing of the model
+                here = Candidates(*(part[rows[moved]] for part in self._candidates))
+                seen[moved] = guessed_words(ids[moved], keys[moved], self.strength, here, self.special_ids)
         else:
             assert self.neighbours is not None
             seen = exchanged_words(ids, keys, self.strength, self.neighbours.cpu().numpy(), self.special_ids)
@@ -233,6 +249,12 @@ class Views:
         pool = self.pool.detach().float().cpu().numpy()
         kinds = attributes(pool.shape[1], self.column_groups, self.columns)
         return pool, kinds, nearest_rows(pool, kinds)
+
+    @cached_property
+    def _candidates(self) -> Candidates:
+        assert self.guesser is not None
+        assert self.pool is not None
+        return self.guesser.candidates(self.pool)
 
 
 def _digest(tensor: Tensor | None) -> str:

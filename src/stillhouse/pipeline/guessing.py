@@ -107,8 +107,8 @@ def check_model(policy: str, folder: Path | None, encoder: Any) -> None:
     if not encoder.same_ids(open_hub(folder).tokenizer_json):
         raise UsageError(
             f'[views] model = "{folder}": its tokenizer gives other ids than the one that cuts the texts. Write '
-            f'`tokenizer = "{folder / "tokenizer.json"}"` into [data], or take a model that shares the tokenizer of the '
-            "teacher."
+            f'`tokenizer = "{folder / "tokenizer.json"}"` into [data], or take a model of the same tokenizer as '
+            "the teacher's."
         )
     if not encoder.masks:
         raise UsageError(

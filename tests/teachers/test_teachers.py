@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +99,41 @@ def test_a_store_of_another_teacher_is_refused_with_the_reason(tmp_path: Path) -
 def test_a_teacher_of_another_number_of_classes_is_refused() -> None:
     with pytest.raises(RejectedError, match="3 classes, the data have 4"):
         ModuleTeacher(net(), 4).outputs(batch(inputs()))
+
+
+class Answers(nn.Module):
+    """A module of the user's own, which answers with whatever a function makes of the inputs."""
+
+    def __init__(self, answer: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x: Tensor) -> Any:
+        return self.answer(x)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: x[:, :3].softmax(-1), r"answers with probabilities, where logits are wanted.*Leave the softmax"),
+        (lambda x: x @ torch.ones(4, 3), r"failed on inputs of shape \(50, 6\).*RuntimeError"),
+        (lambda x: int("key"), "failed on inputs .*ValueError: invalid literal"),
+        (lambda x: None, "failed on inputs .*got NoneType"),
+        (lambda x: x[:25, :3], r"answered \(25, 3\) for 50 rows of 3 classes"),
+        (lambda x: x[:, None, :3], r"answered \(50, 1, 3\) for 50 rows"),
+        (lambda x: x.argmax(-1), r"answered \(50,\) for 50 rows"),
+    ],
+    ids=["softmax", "width", "raises", "nothing", "half of the rows", "three axes", "labels"],
+)
+def test_a_module_whose_answers_are_no_logits_is_refused(answer: Callable[[Tensor], Any], message: str) -> None:
+    with pytest.raises(RejectedError, match=message):
+        ModuleTeacher(Answers(answer), 3).outputs(batch(inputs()))
+
+
+def test_log_probabilities_are_logits_and_zeros_are_no_probabilities() -> None:
+    for answer in (lambda x: x[:, :3].log_softmax(-1), lambda x: torch.zeros(len(x), 3)):
+        logits = ModuleTeacher(Answers(answer), 3).outputs(batch(inputs())).logits
+        torch.testing.assert_close(logits, answer(inputs()))
 
 
 class Nan(nn.Module):
@@ -201,4 +238,5 @@ def test_one_labelled_row_of_a_class_cannot_be_left_out() -> None:
 def test_the_fingerprint_is_of_the_weights_and_not_of_how_they_lie_in_memory() -> None:
     net = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 1), torch.nn.Conv2d(8, 2, 3))
     before = ModuleTeacher(net, 2).fingerprint()
-    assert ModuleTeacher(net.to(memory_format=torch.channels_last), 2).fingerprint() == before
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert ModuleTeacher(net, 2).fingerprint() == before

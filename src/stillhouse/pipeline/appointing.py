@@ -28,6 +28,8 @@ def kind_of(section: Member, given: Any = None) -> Kind:
     Raises:
         UsageError: two ways at once.
     """
+    if isinstance(given, list | tuple) and not given:
+        raise UsageError("teacher = [] names nobody. Give at least one teacher.")
     if given is not None:
         return "members" if isinstance(given, list | tuple) else "object"
     ways: dict[Kind, bool] = {"hub": section.hub is not None}

@@ -20,6 +20,7 @@ from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.training import Arm, Trainer
 from stillhouse.pipeline.workers import default_workers, run_all
+from stillhouse.teachers.raw import name_rows
 from stillhouse.types import Teacher
 
 NOTE = "teacher_gate"  # the key in run.json
@@ -136,10 +137,11 @@ def ask_twice(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> tuple
         RejectedError: the same batch gives two answers, or an answer is NaN.
     """
     first, again = (answers_of(teacher, inputs, rows, raw) for _ in range(2))
-    if np.isnan(first).any():
-        bad = int(np.isnan(first).any(1).sum())
+    broken = np.isnan(first).any(1)
+    if broken.any():
         raise RejectedError(
-            f"The teacher answered NaN for {bad} of {len(first)} labelled rows. Mend the teacher or those inputs."
+            f"The teacher answered NaN, or infinity, for {name_rows(rows.numpy(), broken)} of the {len(first)} that it "
+            "is judged by. Mend the teacher or those inputs."
         )
     if not np.array_equal(first, again):
         raise RejectedError(

@@ -22,7 +22,7 @@ from stillhouse.pipeline.asking import asked_only
 from stillhouse.pipeline.guessing import Guesses, check_model, folder_digest
 from stillhouse.pipeline.keeping import check_codec, check_disagreement
 from stillhouse.pipeline.run import ROWS, check_folder
-from stillhouse.pipeline.students_made import Students, fitted_name, make_students
+from stillhouse.pipeline.students_made import Students, check_student, fitted_name, make_students
 from stillhouse.recipe import Data, MethodEntry, Recipe, Training
 from stillhouse.teachers import EnsembleTeacher
 
@@ -83,7 +83,9 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
     )
     made.probe = prepared.train.inputs[:64]
     if student is not None:
-        parts["student"] = xxhash.xxh3_64_hexdigest(repr(made.begin()).encode())
+        own_net = made.begin()
+        parts["student"] = xxhash.xxh3_64_hexdigest(repr(own_net).encode())
+        check_student(own_net, made.probe, classes)
     if teacher is not None:
         parts["teacher"] = identity(teacher, classes)
     entries = recipe.method
@@ -139,11 +141,25 @@ def neighbours(recipe: Recipe, special_ids: tuple[int, ...]) -> Tensor:
     return token_neighbours(token_embedding(recipe.teacher), NEIGHBOURS, special_ids=special_ids)
 
 
+def parts_of(data: Any) -> tuple[Any, Any, Any]:
+    """The user's own training, validation and test data.
+
+    Raises:
+        UsageError: they are not three, or training or test is None.
+    """
+    if not isinstance(data, tuple | list) or len(data) != 3 or data[0] is None or data[2] is None:
+        raise UsageError(
+            "data must be the three parts (train, valid, test), each a dataset, a loader or a pair (x, y). Only valid "
+            "may be None: `data=((x, y), None, (x_test, y_test))`."
+        )
+    return data[0], data[1], data[2]
+
+
 def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, dict[str, str]]:
     """The rows, from the recipe's [data] or from the user's own datasets."""
     wanted = recipe.data
     if data is not None:
-        train, valid, test = data
+        train, valid, test = parts_of(data)
         source, own = from_torch(train, valid, test, classes=wanted.classes)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)

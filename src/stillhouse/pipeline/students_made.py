@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stillhouse import students
@@ -17,6 +18,7 @@ from stillhouse.pipeline.cards import build
 from stillhouse.pipeline.code import CODE, checked_module, own_code
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
+from stillhouse.teachers import logits_from
 
 NetMaker = Callable[[], nn.Module]
 
@@ -176,7 +178,20 @@ def own_student(student: Any) -> NetMaker:
         return lambda: copy.deepcopy(student)
     if callable(student):
         return lambda: checked_module(student(), "student")
-    raise UsageError(f"student must be an nn.Module or a function that makes one, not {type(student).__name__}.")
+    raise UsageError(
+        f"student must be an nn.Module or a function that makes one, not {type(student).__name__}. A net of the zoo is "
+        "named in a recipe: `distill(Recipe(student={'name': 'mlp_tiny'}), ...)`."
+    )
+
+
+@torch.no_grad()
+def check_student(net: nn.Module, rows: Tensor, classes: int) -> None:
+    """Ask the user's own module about a few encoded rows, so that what is wrong with it is told before any training.
+
+    Raises:
+        RejectedError: it fails on them, or does not answer with logits of the data's classes.
+    """
+    logits_from(net.eval(), rows, classes, "The student")
 
 
 def fitted_name(recipe: Recipe, card: dict[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
 from stillhouse.teachers.crossfit import CrossFitted, fold_of
 from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.label import check_teacher, label
-from stillhouse.teachers.module import ModuleTeacher, spec_of
+from stillhouse.teachers.module import ModuleTeacher, logits_from, spec_of
 from stillhouse.teachers.sklearn import NAMES as SKLEARN_NAMES
 from stillhouse.teachers.sklearn import SklearnTeacher, fit_sklearn
 from stillhouse.teachers.stored import StoredTeacher, make_codec
@@ -19,6 +19,7 @@ __all__ = [
     "fit_sklearn",
     "fold_of",
     "label",
+    "logits_from",
     "make_codec",
     "spec_of",
 ]

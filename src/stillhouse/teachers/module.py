@@ -7,12 +7,14 @@ from typing import Literal
 
 import torch
 import xxhash
-from torch import nn
+from torch import Tensor, nn
 
-from stillhouse.errors import RejectedError
+from stillhouse.errors import RejectedError, StillhouseError
 from stillhouse.layout import channels_last
 from stillhouse.taps import Taps
 from stillhouse.types import Batch, Outputs, Spec, count_parameters, logits_of
+
+SUM_TOLERANCE = 1e-4  # of rows that add up to 1, in float32
 
 
 class ModuleTeacher:
@@ -26,7 +28,7 @@ class ModuleTeacher:
 
     Raises:
         UsageError: a layer does not exist (on construction).
-        RejectedError: the module answers with another number of classes (on the first batch).
+        RejectedError: the module fails, or does not answer with logits of the data's classes (on a batch).
     """
 
     def __init__(
@@ -64,12 +66,8 @@ class ModuleTeacher:
             with torch.inference_mode(False):  # else its weights could never be trained again
                 channels_last(self.module, batch.inputs)
             self._placed = True
-        if self.precision == "bf16-mixed":
-            with torch.autocast(batch.inputs.device.type, torch.bfloat16):
-                logits = logits_of(self.module(batch.inputs)).float()
-        else:
-            logits = logits_of(self.module(batch.inputs)).float()
-        check_classes(logits.shape[-1], self.classes)
+        with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+            logits = logits_from(self.module, batch.inputs, self.classes, "The teacher")
         return Outputs(logits, {path: value.float() for path, value in self.taps.take().items()})
 
     def fingerprint(self) -> str:
@@ -85,12 +83,47 @@ class ModuleTeacher:
         return digest.hexdigest()
 
 
-def check_classes(given: int, expected: int) -> None:
-    """Refuse a teacher with another number of classes than the data."""
+def logits_from(module: nn.Module, inputs: Tensor, classes: int, who: str) -> Tensor:
+    """What a module answers, float32 (B, C), once it is sure to be logits for these inputs.
+
+    Args:
+        module: the user's own, which may do anything.
+        inputs: (B, ...).
+        classes: C.
+        who: what to call the module in an error.
+
+    Raises:
+        RejectedError: it fails on the inputs, answers in another shape, or with probabilities.
+    """
+    try:
+        logits = logits_of(module(inputs)).float()
+    except (StillhouseError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise RejectedError(
+            f"{who} failed on inputs of shape {tuple(inputs.shape)} ({inputs.dtype}): {type(error).__name__}: {error}. "
+            "Give a module that takes such a batch and returns logits (rows, classes)."
+        ) from error
+    if logits.ndim != 2 or len(logits) != len(inputs):
+        raise RejectedError(
+            f"{who} answered {tuple(logits.shape)} for {len(inputs)} rows of {classes} classes. It must answer one row "
+            f"of logits for each input: ({len(inputs)}, {classes})."
+        )
+    check_classes(logits.shape[1], classes, who)
+    if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < SUM_TOLERANCE).all()) and len(logits):
+        raise RejectedError(
+            f"{who} answers with probabilities, where logits are wanted: all lie in 0..1, and each row adds up to 1. "
+            "Leave the softmax at its end out, or make it a log_softmax."
+        )
+    return logits
+
+
+def check_classes(given: int, expected: int, who: str = "The teacher") -> None:
+    """Refuse a net with another number of classes than the data."""
     if given != expected:
         raise RejectedError(
-            f"The teacher answers with {given} classes, the data have {expected}. Give the teacher that was made for "
-            "these classes, or list all its classes in order as `[data] classes = [...]`."
+            f"{who} answers with {given} classes, the data have {expected}. Give the one that was made for these "
+            "classes, or list all its classes in order as `[data] classes = [...]`."
         )
 
 

@@ -14,7 +14,7 @@ from stillhouse.teachers.boosters import from_booster
 from stillhouse.teachers.class_order import class_order, scatter
 from stillhouse.teachers.columns import by_name, matrix_of, with_categories, with_whole_numbers
 from stillhouse.teachers.identity import identity_of
-from stillhouse.teachers.raw import BATCH_ROWS, Decode, RawTeacher
+from stillhouse.teachers.raw import BATCH_ROWS, Decode, RawTeacher, asked
 from stillhouse.teachers.sizes import learned, stored_bytes
 
 
@@ -61,7 +61,7 @@ def from_object(
         raise UsageError(f"{model.__name__} is a class, not a fitted model: give an object of it, after `fit`.")
     if callable(model) and not hasattr(model, "predict_proba"):
         ask: Callable[[Any], Any] = model
-        known = identity or identity_of(model, None if probe is None else model(probe))
+        known = identity or identity_of(model, None if probe is None else asked(model, probe))
     elif hasattr(model, "predict"):
         ask, known = Estimator(model, classes), identity or identity_of(model)
     else:

@@ -74,18 +74,33 @@ class RawTeacher:
         return self.identity
 
     def _logits(self, raw: Any, rows: NDArray[np.int64]) -> Floats:
-        try:
-            answer = self.ask(raw)
-        except (StillhouseError, MemoryError):
-            raise
-        except Exception as error:  # the user's own code may raise anything
-            raise RejectedError(
-                f"The teacher failed on {name_rows(rows)}: {type(error).__name__}: {error}. It is asked about rows "
-                "as they were read; mend those rows or the teacher, rows answered before are kept."
-            ) from error
+        answer = asked(self.ask, raw, rows)
         values = matrix(answer, len(rows), self.classes)
         self.kind = self.kind or guess_kind(values)
         return to_logits(widen(values, self.kind, self.classes), self.kind, rows)
+
+
+def asked(ask: Callable[[Any], Any], raw: Any, rows: NDArray[np.int64] | None = None) -> Any:
+    """What the user's own code answers.
+
+    Args:
+        ask: from raw rows to answers.
+        raw: the rows.
+        rows: their training rows; None: told by position.
+
+    Raises:
+        RejectedError: it raises anything that is no error of ours; names the rows.
+    """
+    try:
+        return ask(raw)
+    except (StillhouseError, MemoryError):
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        raise RejectedError(
+            f"The teacher failed on {name_rows(np.full(len(raw), -1) if rows is None else rows)}: "
+            f"{type(error).__name__}: {error}. It is asked about rows as they were read; mend those rows or the "
+            "teacher, rows answered before are kept."
+        ) from error
 
 
 def matrix(answer: Any, count: int, classes: int) -> Floats:

@@ -61,17 +61,22 @@ def test_the_map_names_every_parameter_of_the_student_and_its_source_in_the_teac
     layer = "bert.encoder.layer"
     assert how[f"{layer}.1.intermediate.dense.weight"][1:] == (
         f"{layer}.3.intermediate.dense.weight",
+        (16, 16),
         "sliced [16 of 64, 16 of 32]",
     )
     assert how[f"{layer}.0.attention.self.query.bias"][1:] == (
         f"{layer}.1.attention.self.query.bias",
+        (16,),
         "sliced [16 of 32]",
     )
     assert how["bert.embeddings.word_embeddings.0.weight"][1:] == (
         "bert.embeddings.word_embeddings.weight",
+        (50, 4),
         "factorised rank 4",
     )
     assert how["classifier.bias"].how == "copied"
+    shapes = {name: tuple(parameter.shape) for name, parameter in made.module.named_parameters()}
+    assert all(row.shape == shapes[row.student] for row in made.map)
     assert len(format_map(made.map).splitlines()) == len(made.map) + 1
 
 

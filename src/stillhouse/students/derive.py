@@ -79,7 +79,7 @@ def derive(
         >>> net = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(4)), nn.Linear(8, 3))
         >>> made = derive(net, layers=2)
         >>> made.layers, made.map[2]
-        ([0, 2], MapRow(student='1.0.weight', teacher='2.0.weight', how='copied'))
+        ([0, 2], MapRow(student='1.0.weight', teacher='2.0.weight', shape=(8, 8), how='copied'))
     """
     _check_share("feedforward", feedforward)
     _check_share("width", width if isinstance(width, float) else None)

@@ -13,6 +13,7 @@ class MapRow(NamedTuple):
 
     student: str  # path
     teacher: str  # path; "" for a new one
+    shape: tuple[int, ...]  # of the student's
     how: str  # "copied", "sliced [k of n, ...]" (an entry for each axis that lost something) or "factorised rank r"
 
 
@@ -32,25 +33,27 @@ def parameter_map(
     for name, parameter in student.named_parameters():
         if factorised is not None and name.startswith(f"{factorised}."):
             rank = student.get_submodule(factorised)[0].weight.shape[1]  # type: ignore[index]
-            rows.append(MapRow(name, f"{factorised}.weight", f"factorised rank {rank}"))
+            rows.append(MapRow(name, f"{factorised}.weight", tuple(parameter.shape), f"factorised rank {rank}"))
             continue
         old = _old(name, renamed)
         pairs = zip(parameter.shape, origin[old].shape, strict=True)
         sliced = ", ".join(f"{k} of {n}" for k, n in pairs if k != n)
-        rows.append(MapRow(name, old, f"sliced [{sliced}]" if sliced else "copied"))
+        rows.append(MapRow(name, old, tuple(parameter.shape), f"sliced [{sliced}]" if sliced else "copied"))
     return rows
 
 
 def format_map(rows: Sequence[MapRow]) -> str:
     """Text table of a parameter map, a line for each parameter.
 
-    >>> print(format_map([MapRow("blocks.1.weight", "blocks.2.weight", "copied")]))
-    student          teacher          how
-    blocks.1.weight  blocks.2.weight  copied
+    >>> print(format_map([MapRow("blocks.1.weight", "blocks.2.weight", (64, 32), "copied")]))
+    student          shape    teacher          how
+    blocks.1.weight  64 x 32  blocks.2.weight  copied
     """
-    table = [MapRow("student", "teacher", "how"), *rows]
-    first, second = (max(len(row[i]) for row in table) for i in (0, 1))
-    return "\n".join(f"{row.student:{first}}  {row.teacher:{second}}  {row.how}" for row in table)
+    table = [("student", "shape", "teacher", "how")]
+    table += [(row.student, " x ".join(map(str, row.shape)), row.teacher, row.how) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in table]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _old(name: str, renamed: Mapping[str, str]) -> str:

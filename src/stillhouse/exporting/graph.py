@@ -26,7 +26,9 @@ Answers = Literal["classes", "vectors"]
 OUTPUTS: Mapping[Answers, list[str]] = {"classes": [LOGITS, PROBABILITIES], "vectors": [VECTORS]}  # compared: the last
 
 
-def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str], answers: Answers) -> None:
+def write(
+    model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str], answers: Answers = "classes"
+) -> None:
     """Write the model as ONNX with a dynamic batch axis, and compare its probabilities at batches of 1, 2 and 7.
 
     Of a model that gives vectors of texts, these are compared, and the axis of the tokens is dynamic too.

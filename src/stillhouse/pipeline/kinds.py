@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from stillhouse.evaluation import embedding_gate, gate
+from stillhouse.evaluation import gate
+from stillhouse.evaluation.embedding_gate import CRITERIA as OF_EMBEDDERS
 from stillhouse.pipeline import embedding_judging, judging
 from stillhouse.pipeline.deployed import CARD, FOLDER, load_classifier
 from stillhouse.pipeline.embedding_shipping import load_embedder
@@ -35,7 +36,7 @@ KINDS: Mapping[str, Kind] = {
         embedding_judging.judge_vectors,
         write_embedding,
         load_embedder,
-        embedding_gate.CRITERIA,
+        OF_EMBEDDERS,
         False,
     ),
 }

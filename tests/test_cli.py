@@ -166,6 +166,7 @@ def test_method_flags_become_the_methods_in_their_order() -> None:
         ("methods hintn", "Did you mean 'hinton'"),
         ("layers cnn_tiny --shape 4", "mlp_tiny"),
         ("predict", "requires an argument"),
+        ("predict missing rows.csv -o .", "--out . is a folder"),
     ],
 )
 def test_wrong_usage_exits_2_with_one_helpful_paragraph(

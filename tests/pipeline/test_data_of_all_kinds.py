@@ -148,6 +148,19 @@ def test_what_cannot_be_is_refused_with_a_way_out(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("key", ["teacher.file", "student.start"])
+def test_weights_that_are_cut_short_are_refused_by_the_key_that_names_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    (tmp_path / "cut.safetensors").write_bytes((64).to_bytes(8, "little") + b"{}")
+    (tmp_path / "r.toml").write_text(recipe_of(tmp_path, {"name": "digits"}, teacher={"name": "mlp_large"}).toml())
+    assert main(["distill", str(tmp_path / "r.toml"), f"--{key}", str(tmp_path / "cut.safetensors")]) == 4
+    section, name = key.split(".")
+    told = capsys.readouterr().err
+    assert f"[{section}] {name} = " in told
+    assert "not a whole safetensors file" in told
+
+
 def test_the_types_found_in_a_table_are_shown_by_a_plan_and_kept_by_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,12 +1,15 @@
-"""Cards: how to build a net again without its weights; plain data, never code."""
+"""Cards: how to build a net again without its weights; plain data, never code. And weights that the user names."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse import students
+from stillhouse.engine import read_weights
+from stillhouse.errors import DamagedError, RejectedError, UsageError
 
 TIMM = "timm:"  # prefix of timm's names in a recipe
 
@@ -36,3 +39,25 @@ def build(card: dict[str, Any], classes: int) -> nn.Module:
         name = card["name"].removeprefix(TIMM)
         return timm_classifier(name, tuple(card["shape"]), classes, card["settings"])
     return students.make(card["name"], shape=tuple(card["shape"]), classes=classes, settings=card["settings"])
+
+
+def given_weights(path: Path, key: str) -> dict[str, Tensor]:
+    """The tensors of a file that the user names.
+
+    Args:
+        path: of a .safetensors file.
+        key: of the recipe, such as "[student] start".
+
+    Raises:
+        UsageError: there is no such file.
+        RejectedError: it is not a whole safetensors file.
+    """
+    if not path.exists():
+        raise UsageError(f"{key} = {str(path)!r} does not exist. Give the path of a .safetensors file.")
+    try:
+        return read_weights(path)[0]
+    except DamagedError as error:
+        raise RejectedError(
+            f"{key} = {str(path)!r} is not a whole safetensors file ({error.__cause__}). Give the file anew, written "
+            "by `safetensors.torch.save_file`."
+        ) from error

@@ -118,9 +118,11 @@ def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
         The number of rows.
 
     Raises:
-        UsageError: no kind of file in which vectors are written.
+        UsageError: ``out`` is a folder, or no kind of file in which vectors are written.
         RejectedError: the file cannot be read as rows of this kind, or some rows cannot be used; names them.
     """
+    if Path(out).is_dir():
+        raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {Path(out) / 'answers.csv'}`.")
     model: Deployed | DeployedEmbedder = load(folder)
     raw = read_rows(Path(rows), model)
     model.write_answers(raw, Path(out))

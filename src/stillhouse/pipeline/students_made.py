@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse import students
-from stillhouse.engine import read_weights
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.cards import build
+from stillhouse.pipeline.cards import build, given_weights
 from stillhouse.pipeline.code import CODE, checked_module, own_code
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
@@ -153,9 +152,7 @@ def within(
 
 def started(made: Students, weights: Path) -> Students:
     """Students that begin with the weights of a file."""
-    if not weights.exists():
-        raise UsageError(f"[student] start = {str(weights)!r} does not exist. Give the path of a .safetensors file.")
-    tensors = read_weights(weights)[0]
+    tensors = given_weights(weights, "[student] start")
 
     def begin() -> nn.Module:
         net = made.begin()

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from stillhouse import students
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
-from stillhouse.errors import RejectedError, UsageError
+from stillhouse.errors import RejectedError
 from stillhouse.pipeline.appointing import hub_net, whole_length
-from stillhouse.pipeline.cards import build
+from stillhouse.pipeline.cards import build, given_weights
 from stillhouse.pipeline.code import CODE, checked_module, own_code
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.progress import Advance
@@ -100,18 +100,18 @@ class TeacherNet:
 
         Raises:
             UsageError: there is no such file.
-            RejectedError: it holds the weights of another net.
+            RejectedError: it is cut short, or holds the weights of another net.
+            DamagedError: the net's own file is cut short.
         """
-        file = file or self.folder / WEIGHTS
-        if not file.exists():
-            raise UsageError(f"[teacher] file = {str(file)!r} does not exist. Give the path of a .safetensors file.")
+        tensors = read_weights(self.folder / WEIGHTS)[0] if file is None else given_weights(file, "[teacher] file")
         net = merged(self.net())
         try:
-            net.load_state_dict(read_weights(file)[0])
+            net.load_state_dict(tensors)
         except RuntimeError as error:
             raise RejectedError(
-                f"{file} does not hold weights of {self.name!r} with these settings for {self.have.classes} classes: "
-                f"{str(error).splitlines()[-1].strip()} Give the right `[teacher] name` and `settings`."
+                f"{file or self.folder / WEIGHTS} does not hold weights of {self.name!r} with these settings for "
+                f"{self.have.classes} classes: {str(error).splitlines()[-1].strip()} Give the right "
+                "`[teacher] name` and `settings`."
             ) from error
         return net
 

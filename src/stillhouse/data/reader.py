@@ -147,6 +147,8 @@ def read_inputs(path: Path, encoder: Encoder, *, header: bool | None = None) -> 
     """
     if isinstance(encoder, TextEncoder):
         return read_text_inputs(path, header=header)
+    if not encoder.names:
+        _refuse_images(path)
     _known_suffix(path, (*_TABLES, ".npz"), "rows")
     if path.suffix.lower() == ".npz":
         return load_npz(path)["x"]
@@ -155,6 +157,16 @@ def read_inputs(path: Path, encoder: Encoder, *, header: bool | None = None) -> 
     if header is None and encoder.names and all(name.isdecimal() for name in encoder.names):
         header = encoder.header  # looking cannot tell such names from a row of numbers
     return read_frame(path, header=header, expected=encoder.names)[0]
+
+
+def _refuse_images(path: Path) -> None:
+    from stillhouse.data.image_folder import SUFFIXES
+
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"rows = {str(path)!r}: images to predict on come as one array, of the size and the channels of those in "
+            "training. Write `numpy.savez('rows.npz', x=images)` with uint8 (N, H, W) or (N, H, W, 3)."
+        )
 
 
 def _known_suffix(path: Path, suffixes: Sequence[str], key: str) -> None:

@@ -16,7 +16,6 @@ from stillhouse.files import cannot_write
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
-    from pyarrow import RecordBatch
 
 PARQUET, JSON_LINES = (".parquet", ".pq"), (".jsonl", ".ndjson")
 PIECE_ROWS = 4096
@@ -71,27 +70,26 @@ class SpooledCells:
     def __getitem__(self, name: str) -> Series[Any]:
         import pandas as pd
 
-        found = [self._values(batch) for batch in self._batches(name)]
+        found = list(self.pieces(name))
         return pd.concat(found, ignore_index=True) if found else pd.Series([], dtype=object)
 
     def pieces(self, name: str) -> Iterator[Series[Any]]:
         """Give a column in pieces."""
-        return map(self._values, self._batches(name))
-
-    def _batches(self, name: str) -> Iterator[RecordBatch]:
         import pyarrow as pa
 
-        only = pa.ipc.IpcReadOptions(included_fields=[self.columns.index(name)])
-        with pa.memory_map(str(self._path)) as file, pa.ipc.open_file(file, options=only) as table:
-            yield from map(table.get_batch, range(table.num_record_batches))
+        position = self.columns.index(name)
+        # `included_fields` would read whole batches into memory; a batch of a mapped file is none of it.
+        with pa.memory_map(str(self._path)) as file, pa.ipc.open_file(file) as table:
+            for i in range(table.num_record_batches):
+                yield self._values(table.get_batch(i).column(position))
 
-    def _values(self, batch: RecordBatch) -> Series[Any]:
+    def _values(self, cells: Any) -> Series[Any]:
         import pandas as pd
 
         if not self._json:
-            return cast("Series[Any]", batch.column(0).to_pandas())
+            return cast("Series[Any]", cells.to_pandas())
         gap = float("nan")  # what a frame of records holds where one lacks the key
-        texts = batch.column(0).to_pylist()
+        texts = cells.to_pylist()
         return pd.Series([gap if text is None else json.loads(text) for text in texts], dtype=object)
 
 
@@ -125,8 +123,8 @@ def open_cells(
     return SpooledCells(folder / SPOOL, table.names, json_cells=False), table.named
 
 
-def _spool(path: Path, names: list[str], pieces: Iterable[list[list[str | None]]]) -> None:
-    """Write text cells, a list of columns at a time."""
+def _spool(path: Path, names: list[str], pieces: Iterable[list[Any]]) -> None:
+    """Write text cells; each piece is a list of columns."""
     import pyarrow as pa
 
     schema = pa.schema([(str(i), pa.large_string()) for i in range(len(names))])  # by position: a name may be empty
@@ -139,8 +137,8 @@ def _spool(path: Path, names: list[str], pieces: Iterable[list[list[str | None]]
         raise cannot_write(path, error) from error
 
 
-def _text_cells(frame: DataFrame) -> list[list[str | None]]:
-    return [frame.iloc[:, i].tolist() for i in range(frame.shape[1])]
+def _text_cells(frame: DataFrame) -> list[Series[Any]]:
+    return [frame.iloc[:, i] for i in range(frame.shape[1])]
 
 
 def _json_cells(path: Path, names: list[str]) -> Iterator[list[list[str | None]]]:

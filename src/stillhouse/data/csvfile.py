@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SEPARATORS = ",;\t|"
 _LOOK_BYTES, _LOOK_RECORDS = 1 << 16, 200
-PIECE_CELLS = 1 << 20
+PIECE_CELLS = 1 << 18
 Record = list[str]
 
 

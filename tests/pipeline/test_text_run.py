@@ -123,7 +123,11 @@ def test_in_full_there_is_a_ladder_of_texts_and_a_reason_for_what_is_missing(jud
     full = json.loads((judged.folder / "full.json").read_text())
     assert {rung["corruption"] for rung in full["robustness"]} == {"typos", "drops", "swaps"}
     assert [entry["outsiders"] for entry in full["outsiders"]] == ["shuffled letters"]
-    assert "texts" in full["attribution"]["why"]
+    ways = full["attribution"]["ways"]
+    assert [way["baseline"] for way in ways] == ["word removed", "word masked"]
+    for way in ways:
+        assert way["pairs"]["ceiling"]["value"] > way["pairs"]["labels_only"]["low"]
+        assert way["pairs"]["distilled"]["value"] > 0.2, "both look for the words of the topic"
     by_rung = {(r["corruption"], r["severity"]): r["accuracy"]["distilled"]["value"] for r in full["robustness"]}
     assert by_rung["swaps", 5] == by_rung["swaps", 0], "a mean of word vectors does not know the order of words"
     assert by_rung["drops", 5] < by_rung["drops", 0]
@@ -134,6 +138,10 @@ def test_the_report_shows_texts_as_texts(judged: Run, tmp_path: Path) -> None:
     texts = set(pd.read_csv(judged.folder.parent / "texts.csv")["text"])
     assert shown["gallery"]
     assert {card["text"] for card in shown["gallery"]} <= texts
+    for card in shown["gallery"]:
+        assert "".join(piece["text"] for piece in card["pieces"]) in ("", card["text"])
+        assert all(word in card["text"].split() for net in card["hangs"] for word, _ in net["words"])
+    assert {net["name"] for card in shown["gallery"] for net in card["hangs"]} == {"teacher", "student"}
     assert {card["text"] for card in shown["explanation"]["taught"]["cards"]} <= texts
     assert [chart["title"] for chart in shown["robustness"]["charts"]] == ["Typos", "Drops", "Swaps"]
     with Page(tmp_path / "profile") as page:

@@ -148,6 +148,11 @@ class TextEncoder:
             raise RejectedError(f"The texts: {first_five(empty)} hold nothing that makes a token. Mend or remove them.")
         return self.tokenizer_ids(torch.from_numpy(ids))  # the exchange is its own inverse
 
+    def token_ends(self, texts: list[str]) -> NDArray[np.int64]:
+        """Where each token of ``encode`` ends in its text, in characters (N, L); 0 for what is no part of it."""
+        encodings = self._tokenizer.encode_batch(texts)
+        return np.array([[end for _, end in one.offsets] for one in encodings], np.int64).reshape(-1, self.length)
+
     def decode(self, inputs: Tensor) -> NDArray[Any]:
         """Return texts for token ids (N, L), special tokens left out: an object array (N,) of str.
 

@@ -121,9 +121,13 @@ def agreement(a: Floats, b: Floats, confidence: float) -> dict[str, float]:
         b: (n, F).
         confidence: of the interval.
     """
+    return mean_over_rows(rank_correlation(a, b), confidence)
+
+
+def mean_over_rows(rows: Floats, confidence: float) -> dict[str, float]:
+    """Mean of one correlation a row (n,), with Student's interval over the rows."""
     from scipy.special import stdtrit
 
-    rows = rank_correlation(a, b)
     value, count = float(rows.mean()), len(rows)
     half = float(stdtrit(count - 1, (1 + confidence) / 2) * rows.std(ddof=1) / np.sqrt(count)) if count > 1 else 2.0
     return {"value": value, "low": max(value - half, -1.0), "high": min(value + half, 1.0)}

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
-from stillhouse.evaluation import Predictions, attribution, outsiders, robustness
+from stillhouse.evaluation import Predictions, attribution, outsiders, robustness, words
 from stillhouse.evaluation.predictions import Floats, floored
 from stillhouse.evaluation.robustness import Rows
 from stillhouse.files import write_json
@@ -23,6 +24,7 @@ from stillhouse.pipeline.probing import SHOWN, Probe, look_inside
 from stillhouse.pipeline.progress import stage
 from stillhouse.pipeline.refusals import answered_only, asks_service
 from stillhouse.pipeline.run import Run, locked, open_run
+from stillhouse.pipeline.word_marks import asked_net, asked_teacher
 from stillhouse.recipe import Recipe, parse, read_table_text
 
 FULL = "full.json"
@@ -143,26 +145,43 @@ class Full:
 
     def attributions(self, rows: Rows) -> dict[str, Any]:
         """Agreement of teacher and students on what they looked at, for what the teacher says."""
-        if not rows.inputs.is_floating_point():
-            return {"why": "Token ids have no gradient, and no attribution here is made for texts."}
+        chosen = torch.linspace(0, len(rows.inputs) - 1, min(EXPLAINED, len(rows.inputs))).long()
+        inputs = rows.inputs[chosen]
+        classes = self.answers(inputs)["teacher"][0].argmax(1)
+        distilled = self.nets["distilled"]
+        pairs = {"distilled": ("teacher", "distilled/0"), "labels_only": ("teacher", "labels_only")}
+        pairs |= {"ceiling": ("distilled/0", "distilled/1")} if len(distilled) > 1 else {}
+        nets = {"labels_only": self.nets["labels_only"][0]}
+        nets |= {f"distilled/{i}": net for i, net in enumerate(distilled[:2])}
+        if isinstance(rows.encoder, TextEncoder):
+            return self.word_attributions(rows.encoder, rows.raw[chosen.numpy()], classes, nets, pairs)
         try:
             attribution.captum()
         except UsageError as error:
             return {"why": str(error)}
-        chosen = torch.linspace(0, len(rows.inputs) - 1, min(EXPLAINED, len(rows.inputs))).long()
-        inputs = rows.inputs[chosen]
-        classes = torch.from_numpy(self.answers(inputs)["teacher"][0].argmax(1))
-        example = attribution.Example(inputs, classes, self.baselines(rows), feature_groups(rows))
-        distilled = self.nets["distilled"]
-        nets = {"teacher": self.probe.teaching.module.eval(), "labels_only": self.nets["labels_only"][0]}
-        nets |= {f"distilled/{i}": net for i, net in enumerate(distilled[:2])}
-        pairs = {"distilled": ("teacher", "distilled/0"), "labels_only": ("teacher", "labels_only")}
-        pairs |= {"ceiling": ("distilled/0", "distilled/1")} if len(distilled) > 1 else {}
+        example = attribution.Example(inputs, torch.from_numpy(classes), self.baselines(rows), feature_groups(rows))
+        nets["teacher"] = self.probe.teaching.module.eval()
         smooth, net = self.have.fitted is None, self.probe.teaching.is_net
         ways = attribution.agreements(
             nets, pairs, example, self.evaluation.confidence, lambda name: net if name == "teacher" else smooth
         )
         return {"rows": len(inputs), "features": len(example.groups), "ways": ways}
+
+    def word_attributions(
+        self,
+        encoder: TextEncoder,
+        texts: np.ndarray,
+        classes: np.ndarray,
+        nets: dict[str, nn.Module],
+        pairs: dict[str, tuple[str, str]],
+    ) -> dict[str, Any]:
+        """The same by words of texts, which every net and teacher can be asked about."""
+        asked = {name: asked_net(net) for name, net in nets.items()}
+        asked["teacher"] = asked_teacher(self.probe.teaching.teacher)
+        ways = words.agreements(asked, pairs, encoder, list(texts), classes, self.evaluation.confidence)
+        if not ways:
+            return {"why": f"No text has {words.FEWEST_WORDS} words to rank."}
+        return {"rows": len(texts), "features": words.MOST_WORDS, "ways": ways}
 
     def baselines(self, rows: Rows) -> dict[str, Tensor]:
         """What stands for nothing: the training mean, a few training rows in turn, an image's background."""

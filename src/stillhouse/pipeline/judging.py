@@ -11,7 +11,7 @@ import torch
 import xxhash
 from torch import Tensor, nn
 
-from stillhouse.data import Source
+from stillhouse.data import Source, TextEncoder
 from stillhouse.evaluation import Predictions, measure_costs, score, teacher_gate
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.deployed import FOLDER, WEIGHTS, Deployed, log_proba
@@ -23,6 +23,7 @@ from stillhouse.pipeline.run import Run, read_json
 from stillhouse.pipeline.students_made import size_of
 from stillhouse.pipeline.teaching import Teaching
 from stillhouse.pipeline.training import Arm, Trainer
+from stillhouse.pipeline.word_marks import asked_net, asked_teacher, may_be_asked, word_marks
 from stillhouse.recipe import Recipe, read
 from stillhouse.types import Teacher
 
@@ -79,7 +80,8 @@ class Judge:
         teacher = test.log_probs["teacher"]["-"]
         distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.log_probs["distilled"][str(seed)])).sum(1)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
-        write_npz(self.run.folder / "gallery.npz", gallery(data.source, test.rows[most]))
+        shown = gallery(data.source, test.rows[most]) | self.marks(test.rows[most], teacher[most].argmax(1), student)
+        write_npz(self.run.folder / "gallery.npz", shown)
         costs = self.costs(student)
         if self.have.students.told:
             self.run.note(student=self.have.students.told)
@@ -88,6 +90,17 @@ class Judge:
         hashes = {"data": self.run.record["parts"]["data"], "student": digest}
         self.run.note(hashes=hashes | {t.arm: t.teacher.fingerprint() for t in self.teachings})
         write_json(self.run.folder / "costs.json", costs)
+
+    def marks(self, rows: np.ndarray, classes: np.ndarray, student: nn.Module) -> dict[str, np.ndarray]:
+        """Of texts, the words on which the answers hang for the teacher's class; nothing of other rows."""
+        encoder, teacher = self.have.data.encoder, self.trainer.teachings["teacher"].teacher
+        if not isinstance(encoder, TextEncoder):
+            return {}
+        texts = [str(text) for text in np.asarray(self.have.data.source.take(rows))]
+        nets = {"student": asked_net(student)}
+        if not asks_service(self.recipe, self.have) and may_be_asked(teacher):
+            nets = {"teacher": asked_teacher(teacher), **nets}
+        return word_marks(encoder, texts, classes, nets)
 
     def costs(self, student: nn.Module) -> dict[str, Any]:
         """Size and latency of teacher and student, measured beside each other; what asking and training took."""

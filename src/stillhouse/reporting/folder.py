@@ -46,6 +46,8 @@ class Gallery:
     rows: Array  # (K,) int64: a subset of Answers.rows, worst first
     inputs: Array  # (K, ...) as the user gave them: images, numbers or text
     columns: tuple[str, ...] = ()  # names of the columns, for tables
+    spans: dict[str, Array] = field(default_factory=dict)  # by net, (K, M, 2) of text: its words that count, -1: fewer
+    effects: dict[str, Array] = field(default_factory=dict)  # by net, (K, M): what each adds, in nats
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,11 @@ def _gallery(path: Path) -> Gallery | None:
     if not {"rows", "inputs"} <= arrays.keys():
         return None
     columns = tuple(plain(str(name)) for name in arrays.get("columns", ()))
-    return Gallery(arrays["rows"], arrays["inputs"], columns)
+    spans, effects = (
+        {name: arrays[f"{name}_{what}"] for name in ("teacher", "student") if f"{name}_{what}" in arrays}
+        for what in ("spans", "effects")
+    )
+    return Gallery(arrays["rows"], arrays["inputs"], columns, spans, effects)
 
 
 def _damaged(path: Path, why: object) -> DamagedError:

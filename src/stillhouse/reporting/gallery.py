@@ -9,6 +9,7 @@ import numpy as np
 from stillhouse.reporting.charts import probabilities_row
 from stillhouse.reporting.folder import Answers, Array, Gallery, RunFiles, plain
 from stillhouse.reporting.png import as_bytes, data_uri
+from stillhouse.reporting.word_marks import marked
 from stillhouse.reporting.wording import percent
 
 MOST_ROWS, MOST_CLASSES, MOST_COLUMNS, MOST_CHARACTERS = 24, 4, 12, 2000
@@ -67,14 +68,16 @@ def pictures(gallery: Gallery) -> list[str]:
 
 def shown(gallery: Gallery, k: int, drawn: list[str]) -> dict[str, Any]:
     """Return one row as a card shows it: an image, a text, or names and values of columns."""
+    bare: dict[str, Any] = {"image": "", "columns": [], "text": "", "more": 0, "pieces": [], "hangs": []}
     if drawn:
-        return {"image": drawn[k], "columns": [], "text": "", "more": 0}
+        return bare | {"image": drawn[k]}
     if gallery.inputs.ndim == 1:
-        return {"image": "", "columns": [], "text": written(str(gallery.inputs[k])), "more": 0}
+        text = str(gallery.inputs[k])
+        return bare | {"text": written(text)} | marked(gallery, k, text[:MOST_CHARACTERS])
     values = gallery.inputs[k].reshape(-1)
     names = gallery.columns if len(gallery.columns) == len(values) else [f"column {i}" for i in range(len(values))]
     columns = [(name, _value(value)) for name, value in zip(names, values, strict=True)]
-    return {"image": "", "columns": columns[:MOST_COLUMNS], "text": "", "more": max(0, len(columns) - MOST_COLUMNS)}
+    return bare | {"columns": columns[:MOST_COLUMNS], "more": max(0, len(columns) - MOST_COLUMNS)}
 
 
 def written(text: str) -> str:

@@ -1,0 +1,122 @@
+"""Which words of a text a net looks at: what its answer loses when one of them is not there.
+
+Leave-one-out, or occlusion (Li, Monroe and Jurafsky, "Understanding Neural Networks through Representation Erasure",
+arXiv 1612.08220, 2016), by words that stand between spaces. It needs answers alone, no gradient, so every net and
+teacher can be asked. Words that say the same thing cover for each other: no effect of one is no proof of none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.data import TextEncoder
+from stillhouse.evaluation.attribution import OCCLUSION, mean_over_rows
+from stillhouse.evaluation.fidelity import rank_correlation
+from stillhouse.evaluation.predictions import Floats
+
+Cover = Literal["word removed", "word masked"]
+COVERS: tuple[Cover, ...] = get_args(Cover)
+MOST_WORDS = 64  # of a text, its first ones: bounds what is asked
+FEWEST_WORDS = 3  # of a text whose words are ranked
+BATCH = 1024  # texts a question
+
+Asked = Callable[[Tensor], Floats]  # token ids (B, L) to log-probabilities (B, C)
+Spans = NDArray[np.int64]
+
+
+class Variants(NamedTuple):
+    """Some texts, each once for every word, without that word."""
+
+    ids: Tensor  # int64 (V, L)
+    rows: NDArray[np.int64]  # (V,) the text that each is of, ascending
+    spans: list[Spans]  # of each text (W, 2): where its words begin and end, in characters
+
+
+def variants(encoder: TextEncoder, texts: Sequence[str], cover: Cover = "word removed") -> Variants:
+    """Make the texts without each of their words; a text of fewer than two words has none.
+
+    Words are taken out of the token ids, so that nothing moves into reach from behind the cut.
+
+    Args:
+        encoder: of the texts.
+        texts: as they were read.
+        cover: whether a word's tokens go, and the others close up, or each becomes the encoder's mask.
+    """
+    ids, rows, spans = encoder.encode(list(texts)), [], []
+    made: list[Tensor] = []
+    for row, (own, ends) in enumerate(zip(ids, encoder.token_ends(list(texts)), strict=True)):
+        words = np.array([found.span() for found in re.finditer(r"\S+", texts[row])], np.int64).reshape(-1, 2)
+        # A token may begin with the space before its word, so its last character says which word it is of.
+        of = np.where(ends > 0, np.searchsorted(words[:, 0], ends - 1, "right") - 1, -1)
+        seen = np.unique(of[of >= 0])[:MOST_WORDS]
+        seen = seen if len(seen) > 1 else seen[:0]
+        spans.append(words[seen])
+        made += [_without(own, torch.from_numpy(of == word), cover, encoder.mask_id) for word in seen]
+        rows += [row] * len(seen)
+    return Variants(torch.stack(made) if made else ids[:0], np.array(rows, np.int64), spans)
+
+
+def effects(ask: Asked, ids: Tensor, classes: NDArray[np.int64], without: Variants) -> list[Floats]:
+    """What each word adds to the log-probability of a class, in nats: (W,) for each text.
+
+    Args:
+        ask: the net.
+        ids: int64 (n, L), the texts whole.
+        classes: (n,), the class of each.
+        without: from ``variants``.
+    """
+    whole = ask(ids)[np.arange(len(ids)), classes]
+    parts = [ask(part) for part in torch.split(without.ids, BATCH)] if len(without.ids) else []
+    lacking = np.concatenate(parts)[np.arange(len(without.rows)), classes[without.rows]] if parts else whole[:0]
+    found: Floats = whole[without.rows] - lacking
+    return np.split(found, np.cumsum([len(words) for words in without.spans])[:-1])
+
+
+def agreements(
+    nets: Mapping[str, Asked],
+    pairs: Mapping[str, tuple[str, str]],
+    encoder: TextEncoder,
+    texts: Sequence[str],
+    classes: NDArray[np.int64],
+    confidence: float,
+) -> list[dict[str, Any]]:
+    """Agreement of pairs of nets on the words of texts, as ``attribution.agreements`` says it; empty without words.
+
+    Args:
+        nets: by name.
+        pairs: by name, the names of two nets.
+        encoder: of the texts.
+        texts: (n,); those of fewer than three words are passed over.
+        classes: (n,), the answer to explain, the same for all nets.
+        confidence: of the intervals.
+    """
+    ids, found = encoder.encode(list(texts)), []
+    for cover in COVERS:
+        without = variants(encoder, texts, cover)
+        told = {name: effects(ask, ids, classes, without) for name, ask in nets.items()}
+        ranked = [i for i, words in enumerate(without.spans) if len(words) >= FEWEST_WORDS]
+        by_pair = {
+            name: mean_over_rows(
+                np.concatenate([rank_correlation(told[a][i][None], told[b][i][None]) for i in ranked]), confidence
+            )
+            for name, (a, b) in pairs.items()
+            if ranked
+        }
+        if by_pair:
+            found.append({"method": OCCLUSION, "baseline": cover, "pairs": by_pair})
+    return found
+
+
+def _without(ids: Tensor, gone: Tensor, cover: Cover, mask_id: int) -> Tensor:
+    """Token ids (L,) without some of them."""
+    if cover == "word masked":
+        return torch.where(gone, mask_id, ids)
+    left = ids[~gone]
+    return torch.cat([left, left.new_zeros(len(ids) - len(left))])

@@ -148,6 +148,11 @@ def test_a_gate_for_classifiers_is_refused(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, "'max_accuracy_loss' for this kind of run" in done.stderr) == (2, True)
 
 
+def test_a_folder_is_not_taken_up_as_one_of_the_other_kind(run: Run) -> None:
+    done = shell("distill", run.folder / "recipe.toml")
+    assert (done.returncode, "holds a run of `stillhouse embed`" in done.stderr) == (2, True), done.stderr
+
+
 def test_a_run_that_is_not_finished_is_told_from_a_broken_one(run: Run, tmp_path: Path) -> None:
     place = copied(run, tmp_path / "early", "costs.json", SCORES, VECTORS, "student", "report.html", "export")
     for verb in ("evaluate", "report", "export"):

@@ -21,6 +21,7 @@ from stillhouse.reporting.embedding import write_embedding
 class Kind(NamedTuple):
     """What the verbs do with the run folders of one task."""
 
+    verb: str  # that makes them
     scores: str  # the file of the judgement
     judge: Callable[[Path], dict[str, Any]]  # again, from what the nets once answered
     write_report: Callable[[Path], Path]
@@ -30,8 +31,9 @@ class Kind(NamedTuple):
 
 
 KINDS: Mapping[str, Kind] = {
-    "classification": Kind("scores.json", judging.evaluate, write, load_classifier, gate.CRITERIA, True),
+    "classification": Kind("distill", "scores.json", judging.evaluate, write, load_classifier, gate.CRITERIA, True),
     "embedding": Kind(
+        "embed",
         embedding_judging.SCORES,
         embedding_judging.judge_vectors,
         write_embedding,

@@ -130,6 +130,11 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> Run:
         first = {"version": VERSION, "digest": recipe.digest(), "parts": parts, "command": command}
         write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
     run = Run(folder)
+    if run.task != task_of(parts):
+        raise UsageError(
+            f"{folder} holds a run of `stillhouse {run.kind.verb}`. Take it up with that command, or choose another "
+            "[output] dir."
+        )
     if run.record["digest"] != recipe.digest() or run.record["parts"] != parts:
         raise UsageError(
             f"{folder} holds a run of another recipe ({differences(folder / 'recipe.toml', recipe, run, parts)}). "

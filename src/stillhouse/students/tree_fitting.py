@@ -33,7 +33,7 @@ class Rows(NamedTuple):
 
 
 def checked_rows(inputs: Tensor, targets: Tensor, weights: Tensor | None) -> Rows:
-    """Flatten and check; rows of weight 0 are left out.
+    """Flatten and check, all rows in memory at once; rows of weight 0 are left out.
 
     Args:
         inputs: (N, ...) encoded.

@@ -77,6 +77,8 @@ def fit_sklearn(
         folds: number of stratified folds; fewer where the rarest class has fewer rows.
         seed: of the estimator and the folds.
 
+    All rows are in memory at once, also those of `[data] on_disk`.
+
     Raises:
         UsageError: unknown name or setting.
         RejectedError: a class has fewer than two labelled rows, so that no fold could leave one out.

@@ -235,7 +235,8 @@ class Views:
         elif self.guesser is not None:
             seen = ids.copy()
             if moved.any():  # the rows as they are ask nothing of the model
-                here = Candidates(*(part[rows[moved]] for part in self._candidates))
+                all_ids, chances = self._candidates
+                here = Candidates(all_ids[rows[moved]], chances[rows[moved]])
                 seen[moved] = guessed_words(ids[moved], keys[moved], self.strength, here, self.special_ids)
         else:
             assert self.neighbours is not None

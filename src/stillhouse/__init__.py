@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from stillhouse.pipeline import Run, distill, embed, evaluate, export, load, plan
     from stillhouse.pipeline import write_report as report
     from stillhouse.recipe import Recipe
+    from stillhouse.teachers import Adapted
 
 __all__ = [
+    "Adapted",
     "Recipe",
     "Run",
     "distill",
@@ -30,7 +32,11 @@ __all__ = [
     "report",
 ]
 
-_AT = {"Recipe": ("stillhouse.recipe", "Recipe"), "report": ("stillhouse.pipeline", "write_report")}
+_AT = {
+    "Adapted": ("stillhouse.teachers", "Adapted"),
+    "Recipe": ("stillhouse.recipe", "Recipe"),
+    "report": ("stillhouse.pipeline", "write_report"),
+}
 
 
 def __getattr__(name: str) -> Any:

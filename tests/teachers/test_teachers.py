@@ -16,7 +16,7 @@ from stillhouse.data import Views
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.methods import make
 from stillhouse.store import Store
-from stillhouse.teachers import ModuleTeacher, StoredTeacher, fit_sklearn, label
+from stillhouse.teachers import Adapted, ModuleTeacher, StoredTeacher, fit_sklearn, label
 from stillhouse.types import Batch, Outputs
 
 KEY = {"preprocessing": "none", "views": "two noisy ones"}
@@ -115,7 +115,6 @@ class Answers(nn.Module):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda x: x[:, :3].softmax(-1), r"answers with probabilities, where logits are wanted.*Leave the softmax"),
         (lambda x: x @ torch.ones(4, 3), r"failed on inputs of shape \(50, 6\).*RuntimeError"),
         (lambda x: int("key"), "failed on inputs .*ValueError: invalid literal"),
         (lambda x: None, "failed on inputs .*got NoneType"),
@@ -123,11 +122,28 @@ class Answers(nn.Module):
         (lambda x: x[:, None, :3], r"answered \(50, 1, 3\) for 50 rows"),
         (lambda x: x.argmax(-1), r"answered \(50,\) for 50 rows"),
     ],
-    ids=["softmax", "width", "raises", "nothing", "half of the rows", "three axes", "labels"],
+    ids=["width", "raises", "nothing", "half of the rows", "three axes", "labels"],
 )
 def test_a_module_whose_answers_are_no_logits_is_refused(answer: Callable[[Tensor], Any], message: str) -> None:
     with pytest.raises(RejectedError, match=message):
         ModuleTeacher(Answers(answer), 3).outputs(batch(inputs()))
+
+
+def test_probabilities_are_told_from_logits_and_become_them() -> None:
+    def probabilities(x: Tensor) -> Tensor:
+        return torch.cat([x[:, :2].softmax(-1), torch.zeros(len(x), 1)], dim=1)
+
+    found = ModuleTeacher(Answers(probabilities), 3).outputs(batch(inputs())).logits
+    torch.testing.assert_close(found.softmax(-1), probabilities(inputs()))
+    torch.testing.assert_close(found[:, :2], inputs()[:, :2].log_softmax(-1))
+
+
+def test_an_answer_that_looking_does_not_find_is_picked_in_one_line() -> None:
+    module = Answers(lambda x: {"head": (x, {"scores": x[:, :3]})})
+    with pytest.raises(RejectedError, match=r"Adapted\(module"):
+        ModuleTeacher(module, 3).outputs(batch(inputs()))
+    adapted = Adapted(module, lambda answer: answer["head"][1]["scores"])
+    torch.testing.assert_close(ModuleTeacher(adapted, 3).outputs(batch(inputs())).logits, inputs()[:, :3])
 
 
 def test_log_probabilities_are_logits_and_zeros_are_no_probabilities() -> None:

@@ -17,7 +17,7 @@ from stillhouse.pipeline.cards import build, given_weights
 from stillhouse.pipeline.code import CODE, checked_module, own_code
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
-from stillhouse.teachers import logits_from
+from stillhouse.teachers import answer_of, are_probabilities
 
 NetMaker = Callable[[], nn.Module]
 
@@ -188,7 +188,11 @@ def check_student(net: nn.Module, rows: Tensor, classes: int) -> None:
     Raises:
         RejectedError: it fails on them, or does not answer with logits of the data's classes.
     """
-    logits_from(net.eval(), rows, classes, "The student")
+    if are_probabilities(answer_of(net.eval(), rows, classes, "The student")):
+        raise RejectedError(
+            "The student answers with probabilities, where it is trained by its logits: all lie in 0..1, and each row "
+            "adds up to 1. Leave the softmax at its end out."
+        )
 
 
 def fitted_name(recipe: Recipe, card: dict[str, Any]) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import torch
 import xxhash
@@ -15,13 +15,15 @@ from stillhouse.taps import Taps
 from stillhouse.types import Batch, Outputs, Spec, count_parameters, logits_of
 
 SUM_TOLERANCE = 1e-4  # of rows that add up to 1, in float32
+SMALLEST = 1e-30  # stands for a probability of 0
 
 
 class ModuleTeacher:
     """A neural teacher in inference mode; nothing it does leaves a graph or moves its statistics.
 
     Args:
-        module: from inputs to logits (or log-probabilities); put into eval mode and kept there.
+        module: from inputs to logits, log-probabilities or probabilities, found by looking; put into eval mode and
+            kept there. What answers in another form is wrapped in ``Adapted``.
         classes: number of classes of the data, in whose order the module must answer.
         layers: tap paths whose outputs go along with the logits.
         precision: "bf16-mixed" multiplies in bfloat16; answers are float32 all the same.
@@ -67,7 +69,9 @@ class ModuleTeacher:
                 channels_last(self.module, batch.inputs)
             self._placed = True
         with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
-            logits = logits_from(self.module, batch.inputs, self.classes, "The teacher")
+            logits = answer_of(self.module, batch.inputs, self.classes, "The teacher")
+        if are_probabilities(logits):
+            logits = logits.clamp(min=SMALLEST).log()
         return Outputs(logits, {path: value.float() for path, value in self.taps.take().items()})
 
     def fingerprint(self) -> str:
@@ -83,8 +87,29 @@ class ModuleTeacher:
         return digest.hexdigest()
 
 
-def logits_from(module: nn.Module, inputs: Tensor, classes: int, who: str) -> Tensor:
-    """What a module answers, float32 (B, C), once it is sure to be logits for these inputs.
+class Adapted(nn.Module):
+    """A module whose answer lies where looking does not find it.
+
+    >>> big = Adapted(nn.Linear(4, 3), lambda answer: {"scores": answer}["scores"])
+    >>> big(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
+
+    Args:
+        module: the user's own; its layers keep their names behind ``module.``.
+        pick: from what it returns to logits, log-probabilities or probabilities (B, C).
+    """
+
+    def __init__(self, module: nn.Module, pick: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.module, self.pick = module, pick
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What ``pick`` finds in the module's answer."""
+        return self.pick(self.module(inputs))
+
+
+def answer_of(module: nn.Module, inputs: Tensor, classes: int, who: str) -> Tensor:
+    """What a module answers, float32 (B, C): a row for each input and a number for each class.
 
     Args:
         module: the user's own, which may do anything.
@@ -93,7 +118,7 @@ def logits_from(module: nn.Module, inputs: Tensor, classes: int, who: str) -> Te
         who: what to call the module in an error.
 
     Raises:
-        RejectedError: it fails on the inputs, answers in another shape, or with probabilities.
+        RejectedError: it fails on the inputs, or answers in another shape.
     """
     try:
         logits = logits_of(module(inputs)).float()
@@ -102,7 +127,8 @@ def logits_from(module: nn.Module, inputs: Tensor, classes: int, who: str) -> Te
     except Exception as error:
         raise RejectedError(
             f"{who} failed on inputs of shape {tuple(inputs.shape)} ({inputs.dtype}): {type(error).__name__}: {error}. "
-            "Give a module that takes such a batch and returns logits (rows, classes)."
+            "Give a module that takes such a batch and returns logits (rows, classes), or wrap it: "
+            "`stillhouse.Adapted(module, lambda answer: ...)`."
         ) from error
     if logits.ndim != 2 or len(logits) != len(inputs):
         raise RejectedError(
@@ -110,12 +136,12 @@ def logits_from(module: nn.Module, inputs: Tensor, classes: int, who: str) -> Te
             f"of logits for each input: ({len(inputs)}, {classes})."
         )
     check_classes(logits.shape[1], classes, who)
-    if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < SUM_TOLERANCE).all()) and len(logits):
-        raise RejectedError(
-            f"{who} answers with probabilities, where logits are wanted: all lie in 0..1, and each row adds up to 1. "
-            "Leave the softmax at its end out, or make it a log_softmax."
-        )
     return logits
+
+
+def are_probabilities(answer: Tensor) -> bool:
+    """Whether answers (B, C) are probabilities: none is negative, and each row adds up to 1. Logits never are."""
+    return len(answer) > 0 and bool((answer >= 0).all()) and bool(((answer.sum(1) - 1).abs() < SUM_TOLERANCE).all())
 
 
 def check_classes(given: int, expected: int, who: str = "The teacher") -> None:

@@ -183,7 +183,7 @@ def test_what_is_wrong_is_told_in_the_same_words(tmp_path: Path, fault: str) -> 
         read(**settings, on_disk=tmp_path / "rows")
     assert str(memory.value) == str(disk.value)
     assert memory.type is disk.type
-    assert not list((tmp_path / "rows").glob("*"))
+    assert not list((tmp_path / "rows").glob("[!.]*"))
 
 
 def test_a_line_with_too_many_fields_is_named(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_line_with_too_many_fields_is_named(tmp_path: Path) -> None:
 def test_a_changed_table_is_read_anew_and_the_old_rows_go(tmp_path: Path) -> None:
     path, rows = write(table(), tmp_path / "t.csv"), tmp_path / "rows"
     before = read(path=path, on_disk=rows)
-    (kept,) = rows.iterdir()
+    (kept,) = rows.glob("[!.]*")
     changed = table()
     changed.loc[600, "number"] = 1e6
     after = read(path=write(changed, path), on_disk=rows)
@@ -208,19 +208,20 @@ def test_rows_that_were_made_are_not_made_again(tmp_path: Path) -> None:
     first = read(path=path, on_disk=rows)
     drawn = split(first, labels="all", valid=0.1, test=0.2, seed=0)
     prepare(first, drawn, on_disk=rows)
-    files = {file: file.stat().st_mtime_ns for file in rows.rglob("*")}
+    files = {file: file.stat().st_mtime_ns for file in rows.rglob("[!.]*")}
     prepare(read(path=path, on_disk=rows), drawn, on_disk=rows)
-    assert {file: file.stat().st_mtime_ns for file in rows.rglob("*")} == files
+    assert {file: file.stat().st_mtime_ns for file in rows.rglob("[!.]*")} == files
 
 
 def test_what_an_interrupted_making_left_goes_and_nothing_of_the_users(tmp_path: Path) -> None:
     path, rows = write(table(), tmp_path / "t.csv"), tmp_path / "rows"
-    (rows / "0123456789abcdef.1.part").mkdir(parents=True)
-    (rows / "0123456789abcdef.1.part" / "0.npy").write_bytes(b"half")
-    (rows / "the user's own").mkdir()
-    read(path=path, on_disk=rows)
-    assert {p.name for p in rows.iterdir()} > {"the user's own"}
-    assert not list(rows.glob("*.part"))
+    for half in ("0123456789abcdef.part/0.npy", ".encoded-01.npy.7.tmp", "the user's own/notes"):
+        (rows / half).parent.mkdir(parents=True, exist_ok=True)
+        (rows / half).write_bytes(b"half")
+    source = read(path=path, on_disk=rows)
+    prepare(source, split(source, labels="all", valid=0.1, test=0.2, seed=0), on_disk=rows)
+    assert (rows / "the user's own" / "notes").read_bytes() == b"half"
+    assert not [*rows.glob("*.part"), *rows.glob("*.tmp"), *rows.glob("fit*")]
 
 
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:

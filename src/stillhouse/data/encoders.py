@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from stillhouse.data.mapped import MappedTable, MappedTexts, open_array, pieces, write_array
+from stillhouse.data.mapped import FIT, MappedTable, MappedTexts, open_array, pieces, write_array
 from stillhouse.data.source import Held, Ints, Raw, Source, take
 from stillhouse.data.table_encoder import TableEncoder
 from stillhouse.data.tensor_encoders import ArrayEncoder, IdentityEncoder, ImageEncoder
@@ -71,7 +70,7 @@ def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None, roo
         return _fit(source, source.raw.only(rows), text)
     if room is None or not isinstance(source.raw, np.memmap):
         return _fit(source, source.take(rows), text)
-    copy, blocks = room / f"fit.{os.getpid()}.npy", pieces(len(rows), source.row_bytes)
+    copy, blocks = room / FIT, pieces(len(rows), source.row_bytes)
     try:
         parts = (np.asarray(take(source.raw, rows[some])) for some in blocks)
         write_array(copy, (len(rows), *source.raw.shape[1:]), source.raw.dtype, parts)

@@ -23,7 +23,7 @@ def encoded_on_disk(source: Source, encoder: Encoder, parts: Sequence[Ints], fol
     """Encode the rows of each part into a file of the folder, where they are not there yet, and map it.
 
     A file bears the hash of its rows' content, their order and the encoder, so that nothing else is ever taken for it.
-    Files of other rows or encoders are removed.
+    Files of other rows or encoders, and what a killed process left, are removed: the folder must be held alone.
 
     Returns:
         for each part what ``encoder.encode`` gives, (N, ...).
@@ -34,7 +34,7 @@ def encoded_on_disk(source: Source, encoder: Encoder, parts: Sequence[Ints], fol
     """
     state = repr(encoder.state()).encode()
     files = [folder / f"{_PREFIX}{_key(source, state, rows)}.npy" for rows in parts]
-    for stale in {*folder.glob(f"{_PREFIX}*")} - {*files}:
+    for stale in {*folder.glob(f"{_PREFIX}*"), *folder.glob(".*.tmp")} - {*files}:
         stale.unlink(missing_ok=True)
     return [_mapped(source, encoder, rows, file) for rows, file in zip(parts, files, strict=True)]
 

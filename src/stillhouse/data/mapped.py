@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
@@ -16,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from stillhouse.errors import DamagedError
-from stillhouse.files import write_atomic, write_pieces
+from stillhouse.files import cannot_write, write_atomic, write_pieces
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Ints = NDArray[np.int64]
 ARRAY, COLUMNS, TEXTS = "array.npy", "columns", "texts"  # where each kind lies in the folder of a source
+FIT = "fit.npy"  # training rows while an encoder is fitted
 PIECE_BYTES = 1 << 24  # of rows that are worked on together
 _WITHOUT_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux' number: Python 3.11 does not name it
 
@@ -35,6 +38,21 @@ def pieces(rows: int, row_bytes: int) -> Iterator[slice]:
     """Cut ``rows`` rows of so many bytes into slices of about ``PIECE_BYTES``."""
     step = max(1, PIECE_BYTES // max(row_bytes, 1))
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder of mapped files while something is made in it; another process waits until it is made.
+
+    Raises:
+        StoppedError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    with FileLock(folder / ".lock"):
+        yield
 
 
 def write_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from stillhouse.data.mapped import (
     TEXTS,
     MappedTable,
     MappedTexts,
+    alone_in,
     open_array,
     open_columns,
     write_array,
@@ -32,7 +32,7 @@ from stillhouse.files import cannot_write, write_json
 CARD = "source.json"  # written last: where it stands, all else is whole
 _FORMAT = 1
 _READ_BYTES = 1 << 22
-_OWN = re.compile(r"[0-9a-f]{16}(\.\d+\.part)?")
+_OWN = re.compile(r"[0-9a-f]{16}(\.part)?")
 _FACTS = ("classes", "kind", "name", "shape", "ignored", "header", "as_is", "column")
 
 
@@ -53,18 +53,18 @@ def put_down(folder: Path, place: Path | None, settings: Mapping[str, Any], make
         StoppedError: the disk is full.
     """
     key = xxhash.xxh3_64_hexdigest(repr((_FORMAT, _content(place), sorted(settings.items()))).encode())
-    whole = folder / key
-    if not (whole / CARD).exists():
-        draft = folder / f"{key}.{os.getpid()}.part"
-        try:
-            _clear(folder)
-            _save(draft, make(draft))
-            draft.replace(whole)
-        except OSError as error:
-            raise cannot_write(draft, error) from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    return _open(whole)
+    whole, draft = folder / key, folder / f"{key}.part"
+    with alone_in(folder):
+        if not (whole / CARD).exists():
+            try:
+                _clear(folder)
+                _save(draft, make(draft))
+                draft.replace(whole)
+            except OSError as error:
+                raise cannot_write(draft, error) from error
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        return _open(whole)
 
 
 def _save(draft: Path, source: Source) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stillhouse.data.encoders import Encoder, fit_encoder
 from stillhouse.data.encoding import encoded_on_disk
+from stillhouse.data.mapped import alone_in
 from stillhouse.data.source import Source
 from stillhouse.data.splits import Split
 from stillhouse.data.text_encoder import TextOptions
@@ -47,11 +48,13 @@ def prepare(source: Source, split: Split, text: TextOptions | None = None, on_di
         RejectedError: inputs that cannot be used, with their rows.
         StoppedError: there is no room on the disk.
     """
-    encoder = fit_encoder(source, split.train, text, on_disk)
     parts = [split.train, split.valid, split.test]
     if on_disk is None:
+        encoder = fit_encoder(source, split.train, text)
         encoded = [encoder.encode(source.take(part)) for part in parts]
     else:
-        encoded = encoded_on_disk(source, encoder, parts, on_disk)
+        with alone_in(on_disk):
+            encoder = fit_encoder(source, split.train, text, on_disk)
+            encoded = encoded_on_disk(source, encoder, parts, on_disk)
     rows = (Rows(inputs, torch.from_numpy(source.labels[part])) for inputs, part in zip(encoded, parts, strict=True))
     return Prepared(source, split, encoder, *rows)

@@ -43,10 +43,16 @@ def test_unknown_reduction_names_the_nearest() -> None:
         reduce(LOSSES, reduction="means")
 
 
-@pytest.mark.parametrize("mask", [torch.ones(2, 2), torch.ones(3, dtype=torch.bool)])
+@pytest.mark.parametrize("mask", [torch.ones(2, 2, dtype=torch.int64), torch.ones(3), torch.ones(3, dtype=torch.bool)])
 def test_a_mask_that_does_not_fit_is_an_error(mask: torch.Tensor) -> None:
     with pytest.raises(UsageError, match="leading shape"):
         fill_masked(LOSSES, mask)
+
+
+def test_weights_of_noughts_and_ones_are_a_mask() -> None:
+    mask = torch.tensor([[True, False], [True, True]])
+    for reduction in ("mean", "sum", "none"):
+        assert torch.equal(reduce(LOSSES, mask.float(), reduction), reduce(LOSSES, mask, reduction))
 
 
 def test_teacher_is_detached_and_both_are_at_least_single_precision() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from stillhouse.data.labels import first_five
 from stillhouse.data.mapped import MappedTexts
 from stillhouse.data.materialize import texts_of
+from stillhouse.data.text_prefix import beginning, cuts_at_spaces
 from stillhouse.data.wordpiece import library, train
 from stillhouse.errors import RejectedError, UsageError
 
@@ -141,8 +142,7 @@ class TextEncoder:
         texts: list[str] = texts_of(raw, "The texts").tolist()
         ids = np.zeros((len(texts), self.length), np.int64)
         for start in range(0, len(texts), _BATCH):
-            encodings = self._tokenizer.encode_batch_fast(texts[start : start + _BATCH])
-            ids[start : start + _BATCH] = [encoding.ids for encoding in encodings]
+            ids[start : start + _BATCH] = self._own_ids(texts[start : start + _BATCH])
         empty = (ids == self.pad_id).all(1)
         if empty.any():
             raise RejectedError(f"The texts: {first_five(empty)} hold nothing that makes a token. Mend or remove them.")
@@ -191,6 +191,16 @@ class TextEncoder:
     def from_state(cls, state: dict[str, Any]) -> TextEncoder:
         """Rebuild from ``state``."""
         return cls.from_tokenizer(state["tokenizer"], length=int(state["length"]))
+
+    def _own_ids(self, texts: list[str]) -> NDArray[np.int64]:
+        """Ids (N, L) in the tokenizer's own numbering; of long texts no more is looked at than fills the row."""
+        ask, cut = self._tokenizer.encode_batch_fast, cuts_at_spaces(self.tokenizer_json)
+        some = [beginning(text, self.length) for text in texts] if cut else texts
+        ids = np.array([encoding.ids for encoding in ask(some)], np.int64).reshape(-1, self.length)
+        short = [i for i in np.flatnonzero(ids[:, -1] == self.pad_id) if len(some[i]) < len(texts[i])]
+        if short:
+            ids[short] = [encoding.ids for encoding in ask([texts[i] for i in short])]
+        return ids
 
     @property
     def _tokenizer(self) -> Tokenizer:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -224,15 +227,28 @@ def test_what_an_interrupted_making_left_goes_and_nothing_of_the_users(tmp_path:
     assert not [*rows.glob("*.part"), *rows.glob("*.tmp"), *rows.glob("fit*")]
 
 
-def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("this system has no device that is always full")
-    path = write(table(), tmp_path / "t.csv")
-    (tmp_path / "room").mkdir()
-    (tmp_path / "room" / "cells.arrow").symlink_to(full)
-    with pytest.raises(StoppedError, match=r"cells.arrow: No space left on device.*make room"):
-        cells_module.open_cells(path, tmp_path / "room")
+@contextmanager
+def room_for(most: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_after_a_full_disk_the_same_calls_go_on(tmp_path: Path) -> None:
+    path, rows = write(table(), tmp_path / "t.csv"), tmp_path / "rows"
+    memory = read(path=path)
+    drawn = split(memory, labels="all", valid=0.1, test=0.2, seed=0)
+    with room_for(1_000), pytest.raises(StoppedError, match=r"cells\.arrow.*make room"):
+        read(path=path, on_disk=rows)
+    disk = read(path=path, on_disk=rows)
+    with room_for(20_000), pytest.raises(StoppedError, match=r"encoded-.*make room"):
+        prepare(disk, drawn, on_disk=rows)
+    assert not [*rows.glob("*.part"), *rows.glob(".*.tmp")]
+    assert torch.equal(prepare(disk, drawn, on_disk=rows).train.inputs, prepare(memory, drawn).train.inputs)
 
 
 def test_writing_into_mapped_rows_does_not_reach_the_file(tmp_path: Path) -> None:

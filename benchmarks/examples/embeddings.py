@@ -19,8 +19,8 @@ from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import note, recipe_of, run_folder
 from benchmarks.examples.texts import TEST, TRAIN, origins, prepare
 
-from stillhouse.pipeline.embedding import embed
-from stillhouse.pipeline.embedding_judging import SCORES
+from stillhouse.pipeline.embedding.door import embed
+from stillhouse.pipeline.embedding.judging import SCORES
 from stillhouse.recipe import read
 from stillhouse.reporting.embedding import MEASURES, SHARES, arm
 from stillhouse.reporting.figures import between, interval, spelled

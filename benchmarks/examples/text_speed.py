@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 import stillhouse
-from stillhouse.data.texts import read_text_inputs
+from stillhouse.data.files.texts import read_text_inputs
 from stillhouse.evaluation import measure_costs
 from stillhouse.pipeline.appointing import hub_net
 from stillhouse.recipe import read

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from stillhouse.data.encoders import encoder_from_state, fit_encoder
+from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
 from stillhouse.data.source import Source
-from stillhouse.data.table_encoder import TableEncoder
+from stillhouse.data.encoders.table import TableEncoder
 
 RNG = np.random.default_rng(0)
 GAPPY = pd.DataFrame({

@@ -11,7 +11,7 @@ from scipy.stats import entropy
 
 from stillhouse.data import Source, Split
 from stillhouse.data.asking import choose_rows
-from stillhouse.data.duplicates import across
+from stillhouse.data.splits.duplicates import across
 from stillhouse.errors import UsageError
 
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from stillhouse.data import Encoder, Source, encoder_from_state, fit_encoder, prepare, read, split
 from stillhouse.data.columns import MOST_CATEGORIES
-from stillhouse.data.table_encoder import TableEncoder
+from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.errors import DamagedError, RejectedError
 
 RNG = np.random.default_rng(0)

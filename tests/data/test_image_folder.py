@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from stillhouse.data import split
-from stillhouse.data.image_folder import read_image_folder
+from stillhouse.data.files.image_folder import read_image_folder
 from stillhouse.errors import RejectedError
 
 RNG = np.random.default_rng(0)

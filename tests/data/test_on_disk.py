@@ -15,9 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from stillhouse.data import Source, TextOptions, csvfile, mapped, prepare, read, split
-from stillhouse.data import cells as cells_module
-from stillhouse.data.mapped import MappedTable, MappedTexts
+from stillhouse.data import Source, TextOptions, prepare, read, split
+from stillhouse.data.files import csvfile
+from stillhouse.data.on_disk import cells as cells_module
+from stillhouse.data.on_disk import mapped
+from stillhouse.data.on_disk.mapped import MappedTable, MappedTexts
 from stillhouse.errors import RejectedError, StillhouseError, StoppedError, UsageError
 
 ROWS = 700

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from stillhouse.data import read
-from stillhouse.data.saved import read_json_table, read_saved
+from stillhouse.data.files.saved import read_json_table, read_saved
 from stillhouse.errors import RejectedError, UsageError
 
 TEXTS = ["one good film", "a bad one indeed", "not so good again", "the worst of all"]

@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from stillhouse.data.encoders import encoder_from_state, fit_encoder
+from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
 from stillhouse.data.prepared import prepare
 from stillhouse.data.source import Source
-from stillhouse.data.splits import Split
-from stillhouse.data.text_encoder import TextEncoder, TextOptions, vocabulary_in_use
+from stillhouse.data.splits.drawing import Split
+from stillhouse.data.encoders.text import TextEncoder, TextOptions, vocabulary_in_use
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 
 TEXTS = [doc for name in sorted(dir(builtins)) if (doc := getattr(builtins, name).__doc__) and doc.isascii()]
@@ -99,7 +99,7 @@ def test_a_teachers_tokenizer_encodes_as_transformers_does(minilm: TextEncoder) 
 
 def test_training_gives_the_same_tokenizer_in_every_process(trained: TextEncoder) -> None:
     program = (
-        "import json, sys; from stillhouse.data.text_encoder import TextEncoder;"
+        "import json, sys; from stillhouse.data.encoders.text import TextEncoder;"
         "print(json.dumps(TextEncoder.fit(json.load(sys.stdin), vocabulary=600, length=24).state()))"
     )
     told = subprocess.run([sys.executable, "-c", program], input=json.dumps(TEXTS), capture_output=True, text=True)

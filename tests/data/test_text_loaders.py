@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from stillhouse.data.encoders import fit_encoder
+from stillhouse.data.encoders.fitting import fit_encoder
 from stillhouse.data.loaders import from_torch
 from stillhouse.data.source import Source
 from stillhouse.errors import RejectedError

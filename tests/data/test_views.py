@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stillhouse.data import Views
-from stillhouse.data.views import shift
+from stillhouse.data.views.policies import shift
 from stillhouse.errors import UsageError
 from tests.data.test_splitmix import reference, reference_word
 

@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 from sklearn.metrics import accuracy_score, roc_auc_score
 from torch import Tensor
 
-from stillhouse.data.table_encoder import TableEncoder
-from stillhouse.data.tensor_encoders import ArrayEncoder, ImageEncoder
+from stillhouse.data.encoders.table import TableEncoder
+from stillhouse.data.encoders.tensors import ArrayEncoder, ImageEncoder
 from stillhouse.evaluation import outsiders, robustness
 from stillhouse.evaluation.robustness import Rows
 

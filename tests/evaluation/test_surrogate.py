@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from stillhouse.data.table_encoder import TableEncoder
-from stillhouse.data.tensor_encoders import ArrayEncoder, ImageEncoder
+from stillhouse.data.encoders.table import TableEncoder
+from stillhouse.data.encoders.tensors import ArrayEncoder, ImageEncoder
 from stillhouse.evaluation.surrogate import Readable, fit_surrogate, readable
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.data.text_encoder import TextEncoder
+from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.evaluation import outsiders, robustness
 from stillhouse.evaluation.robustness import UNITS, Rows
 from stillhouse.evaluation.text_corruption import (

@@ -19,7 +19,7 @@ from stillhouse.data import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation.embedding_scores import Embedded
 from stillhouse.pipeline import predict
-from stillhouse.pipeline.embedding_judging import SCORES, VECTORS
+from stillhouse.pipeline.embedding.judging import SCORES, VECTORS
 from stillhouse.pipeline.run import Run
 from tests.pipeline.test_embedding import derived, folder, run
 

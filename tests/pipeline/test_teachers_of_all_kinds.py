@@ -121,7 +121,7 @@ def test_a_ceiling_and_an_outage_stop_resumably_and_the_same_command_pays_only_f
 
 @pytest.mark.enable_socket
 def test_services_among_several_teachers_are_asked_about_all_texts_at_once(tmp_path: Path) -> None:
-    from stillhouse.teachers.endpoint import EndpointTeacher
+    from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
     rows = texts_of(60)
     write_texts(tmp_path, rows)
@@ -148,7 +148,7 @@ def test_services_among_several_teachers_are_asked_about_all_texts_at_once(tmp_p
 def test_an_ensemble_of_services_is_told_of_its_texts_too(tmp_path: Path) -> None:
     from stillhouse.pipeline.refusals import given_services
     from stillhouse.teachers import EnsembleTeacher
-    from stillhouse.teachers.endpoint import EndpointTeacher
+    from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
     one = EndpointTeacher("http://127.0.0.1:9/v1", "m", CLASSES, journal=tmp_path / "answers.jsonl", api_key_env=None)
     net = torch.nn.Linear(3, 2)

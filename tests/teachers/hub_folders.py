@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from stillhouse.data.text_encoder import TextEncoder
+from stillhouse.data.encoders.text import TextEncoder
 
 TEXTS = [
     "The still is hot and the spirit runs clear.",

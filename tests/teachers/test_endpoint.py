@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 from stillhouse.types import Batch, Teacher
 from tests.teachers.misbehaving_server import Handler, Server, answer, hang, scored
 
@@ -165,7 +165,7 @@ def test_after_kill_9_nothing_that_was_answered_is_asked_again(tmp_path: Path) -
         hang(handler)
 
     program = (
-        "import sys; from pathlib import Path; from stillhouse.teachers.endpoint import EndpointTeacher\n"
+        "import sys; from pathlib import Path; from stillhouse.teachers.endpoint.teacher import EndpointTeacher\n"
         f"EndpointTeacher(sys.argv[1], 'm', {CLASSES!r}, journal=Path(sys.argv[2]), samples=2, concurrency=1)"
         f".prefetch({texts!r})"
     )

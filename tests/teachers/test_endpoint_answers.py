@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.errors import DamagedError, UsageError
-from stillhouse.teachers.endpoint_answers import MalformedError, Reply, parse, reply_of, settle
-from stillhouse.teachers.endpoint_question import Question, key_of, label_ids
+from stillhouse.teachers.endpoint.answers import MalformedError, Reply, parse, reply_of, settle
+from stillhouse.teachers.endpoint.question import Question, key_of, label_ids
 from tests.teachers.misbehaving_server import completion, token
 
 IDS = label_ids(3)

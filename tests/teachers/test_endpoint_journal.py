@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.errors import DamagedError, StoppedError, UsageError
-from stillhouse.teachers.journal import Journal
+from stillhouse.teachers.endpoint.journal import Journal
 
 
 def written(path: Path, count: int = 4) -> bytes:

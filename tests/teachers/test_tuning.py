@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
-from stillhouse.teachers.tuning import merged, prepare_tuning
+from stillhouse.teachers.hub.tuning import merged, prepare_tuning
 
 
 def mlp() -> nn.Sequential:

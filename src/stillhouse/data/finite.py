@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.labels import first_five
-from stillhouse.data.mapped import pieces
+from stillhouse.data.on_disk.mapped import pieces
 from stillhouse.errors import RejectedError
 
 

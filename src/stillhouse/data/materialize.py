@@ -24,7 +24,7 @@ from torch.utils.data import (
 from torch.utils.data.distributed import DistributedSampler
 
 from stillhouse.data.labels import first_five
-from stillhouse.data.mapped import TEXTS, MappedTexts
+from stillhouse.data.on_disk.mapped import TEXTS, MappedTexts
 from stillhouse.errors import RejectedError
 
 _WHOLE_SET = (RandomSampler, SequentialSampler, WeightedRandomSampler, DistributedSampler)

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stillhouse.data.encoders import Encoder, fit_encoder
-from stillhouse.data.encoding import encoded_on_disk
-from stillhouse.data.mapped import alone_in
+from stillhouse.data.encoders.fitting import Encoder, fit_encoder
+from stillhouse.data.on_disk.encoding import encoded_on_disk
+from stillhouse.data.on_disk.mapped import alone_in
 from stillhouse.data.source import Source
-from stillhouse.data.splits import Split
-from stillhouse.data.text_encoder import TextOptions
+from stillhouse.data.splits.drawing import Split
+from stillhouse.data.encoders.text import TextOptions
 
 
 class Rows(NamedTuple):

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.data.array_files import load_npz, read_arrays
+from stillhouse.data.files.arrays import load_npz, read_arrays
 from stillhouse.data.columns import ColumnType
-from stillhouse.data.encoders import Encoder
-from stillhouse.data.jsonlines import read_jsonl
+from stillhouse.data.encoders.fitting import Encoder
+from stillhouse.data.files.jsonlines import read_jsonl
 from stillhouse.data.labels import code_names
 from stillhouse.data.named import named
-from stillhouse.data.on_disk import put_down
+from stillhouse.data.on_disk.source import put_down
 from stillhouse.data.source import Raw, Source
-from stillhouse.data.tables import read_frame, read_table
-from stillhouse.data.text_encoder import TextEncoder
-from stillhouse.data.texts import read_text_inputs, read_texts
+from stillhouse.data.files.tables import read_frame, read_table
+from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.data.files.texts import read_text_inputs, read_texts
 from stillhouse.errors import UsageError
 
 _TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq")
@@ -106,7 +106,7 @@ def _read(
         return _table(Path(place), classes=classes, types=types, room=room, **settings)
     _refuse_settings(key, column=column, types=types, **settings)
     if key == "images":
-        from stillhouse.data.image_folder import read_image_folder
+        from stillhouse.data.files.image_folder import read_image_folder
 
         return read_image_folder(Path(place), classes=classes, room=room)
     if key == "arrays":
@@ -116,7 +116,7 @@ def _read(
 
 def _table(path: Path, *, keep: Sequence[str], header: bool | None, **settings: Any) -> Source:
     """A table of any format."""
-    from stillhouse.data.saved import read_json_table, read_saved
+    from stillhouse.data.files.saved import read_json_table, read_saved
 
     if path.is_dir():
         return read_saved(path, target=settings["target"], classes=settings["classes"])
@@ -160,7 +160,7 @@ def read_inputs(path: Path, encoder: Encoder, *, header: bool | None = None) -> 
 
 
 def _refuse_images(path: Path) -> None:
-    from stillhouse.data.image_folder import SUFFIXES
+    from stillhouse.data.files.image_folder import SUFFIXES
 
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         raise UsageError(

@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from stillhouse.data.mapped import MappedTable, MappedTexts, pieces
+from stillhouse.data.on_disk.mapped import MappedTable, MappedTexts, pieces
 
 if TYPE_CHECKING:
     from pandas import DataFrame

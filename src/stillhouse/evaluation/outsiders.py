@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data import Encoder
-from stillhouse.data.table_encoder import TableEncoder
-from stillhouse.data.text_encoder import TextEncoder
+from stillhouse.data.encoders.table import TableEncoder
+from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.robustness import Answers, Rows
 from stillhouse.evaluation.text_corruption import shuffled_letters

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from stillhouse.data import Encoder
-from stillhouse.data.table_encoder import Numeric, TableEncoder
-from stillhouse.data.text_encoder import TextEncoder
-from stillhouse.data.views import shift as shift_images
+from stillhouse.data.encoders.table import Numeric, TableEncoder
+from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.data.views.policies import shift as shift_images
 from stillhouse.evaluation.predictions import Floats, Integers
 from stillhouse.evaluation.quality import mean
 from stillhouse.evaluation.resampling import RowResamples, share

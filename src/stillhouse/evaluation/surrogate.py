@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from stillhouse.data import Encoder
 from stillhouse.data.columns import text_cells
-from stillhouse.data.table_encoder import Numeric, TableEncoder
-from stillhouse.data.text_encoder import TextEncoder
+from stillhouse.data.encoders.table import Numeric, TableEncoder
+from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.evaluation.predictions import Integers
 
 MOST_PIXELS = 1024  # of an image whose pixels can be read as columns

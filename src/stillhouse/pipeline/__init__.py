@@ -3,8 +3,8 @@
 from stillhouse.pipeline.curves import curve
 from stillhouse.pipeline.deployed import Deployed
 from stillhouse.pipeline.door import demo, distill, label
-from stillhouse.pipeline.embedding import embed
-from stillhouse.pipeline.embedding_shipping import DeployedEmbedder
+from stillhouse.pipeline.embedding.door import embed
+from stillhouse.pipeline.embedding.shipping import DeployedEmbedder
 from stillhouse.pipeline.evaluating import evaluate
 from stillhouse.pipeline.kinds import check, load, write_report
 from stillhouse.pipeline.planning import plan

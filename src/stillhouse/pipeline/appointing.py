@@ -110,7 +110,7 @@ def appoint(
         return ModuleTeacher(whole_length(hub_net(section, classes), layers), len(classes), layers, precision)
     if kind == "service":
         return service(cast(TeacherSection, section).endpoint, classes, decode, folder)
-    from stillhouse.teachers.fitted import load_fitted
+    from stillhouse.teachers.raw.files import load_fitted
 
     return load_fitted(cast(Path, section.file), classes, decode=decode)
 
@@ -128,7 +128,7 @@ def from_python(
         return ModuleTeacher(given, len(classes), layers, precision)
     if callable(getattr(given, "outputs", None)) and callable(getattr(given, "fingerprint", None)):
         return cast(Teacher, given)
-    from stillhouse.teachers.objects import from_object
+    from stillhouse.teachers.raw.objects import from_object
 
     return from_object(given, classes, decode=decode, probe=probe)
 
@@ -142,9 +142,9 @@ def whole_length(net: nn.Module, layers: Sequence[str]) -> nn.Module:
 
 def hub_net(section: Member, classes: Sequence[str], seed: int = 0) -> nn.Module:
     """A hub model as a net from token ids to logits; with a fresh head where it is to be tuned."""
-    from stillhouse.teachers.hub import open_hub
-    from stillhouse.teachers.hub_loading import hub_classifier
-    from stillhouse.teachers.tuning import prepare_tuning
+    from stillhouse.teachers.hub.models import open_hub
+    from stillhouse.teachers.hub.loading import hub_classifier
+    from stillhouse.teachers.hub.tuning import prepare_tuning
 
     found = open_hub(str(section.hub), revision=getattr(section, "revision", None))
     if section.tune == "none":
@@ -160,7 +160,7 @@ def hub_net(section: Member, classes: Sequence[str], seed: int = 0) -> nn.Module
 
 def service(section: Endpoint, classes: Sequence[str], decode: Callable[[Any], Any], folder: Path) -> Teacher:
     """A service that classifies texts; its answers lie in the run folder."""
-    from stillhouse.teachers.endpoint import EndpointTeacher
+    from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
     return EndpointTeacher(
         str(section.url),
@@ -190,7 +190,7 @@ def text_options(data: Data, teacher: TeacherSection) -> TextOptions | None:
     hubs = [member for member in (teacher, *teacher.member) if member.hub is not None]
     if not hubs:
         return TextOptions(data.vocabulary, data.tokens, None)
-    from stillhouse.teachers.hub import open_hub
+    from stillhouse.teachers.hub.models import open_hub
 
     found = open_hub(str(hubs[0].hub), revision=teacher.revision)
     return TextOptions(data.vocabulary, data.tokens, found.tokenizer_json)
@@ -202,8 +202,8 @@ def token_embedding(teacher: TeacherSection) -> Tensor:
     Raises:
         UsageError: it is none, or counts padding in another way than the encoder does.
     """
-    from stillhouse.teachers.hub import open_hub
-    from stillhouse.teachers.hub_loading import hub_embedder
+    from stillhouse.teachers.hub.models import open_hub
+    from stillhouse.teachers.hub.loading import hub_embedder
 
     found = open_hub(teacher.hub, revision=teacher.revision) if teacher.hub is not None else None
     if found is None or found.pad != 0:

@@ -30,11 +30,11 @@ def build(card: dict[str, Any], classes: int) -> nn.Module:
 
         return derive(build(card["from"], classes), **card["derive"]).module
     if "hub" in card:
-        from stillhouse.teachers.hub_cards import from_card
+        from stillhouse.teachers.hub.cards import from_card
 
         return from_card(card["hub"], classes)
     if card["name"].startswith(TIMM):
-        from stillhouse.teachers.timm_nets import timm_classifier
+        from stillhouse.teachers.hub.timm_nets import timm_classifier
 
         name = card["name"].removeprefix(TIMM)
         return timm_classifier(name, tuple(card["shape"]), classes, card["settings"])

@@ -20,7 +20,7 @@ from stillhouse.pipeline.progress import Advance, stage
 from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.training import Arm, Trainer
 from stillhouse.pipeline.workers import default_workers, run_all
-from stillhouse.teachers.raw import name_rows
+from stillhouse.teachers.raw.teacher import name_rows
 from stillhouse.types import Teacher
 
 NOTE = "teacher_gate"  # the key in run.json

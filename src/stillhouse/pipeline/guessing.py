@@ -12,7 +12,7 @@ import xxhash
 from torch import Tensor
 
 from stillhouse.data import TextEncoder
-from stillhouse.data.token_views import Candidates
+from stillhouse.data.views.tokens import Candidates
 from stillhouse.errors import UsageError
 from stillhouse.files import write_npz
 from stillhouse.pipeline.progress import stage
@@ -51,9 +51,9 @@ class Guesses:
 
     def ask(self, inputs: Tensor) -> Candidates:
         """Ask the model."""
-        from stillhouse.teachers.hub import open_hub
-        from stillhouse.teachers.hub_loading import hub_masked
-        from stillhouse.teachers.masked_words import guess
+        from stillhouse.teachers.hub.models import open_hub
+        from stillhouse.teachers.hub.loading import hub_masked
+        from stillhouse.teachers.hub.masked_words import guess
 
         encoder: TextEncoder = self.encoder
         net = hub_masked(open_hub(self.folder))
@@ -97,7 +97,7 @@ def check_model(policy: str, folder: Path | None, encoder: Any) -> None:
             f'[views] model = "{folder}" guesses words of texts, for `policy = "masked"` alone. Write that policy, or '
             "take the model out."
         )
-    from stillhouse.teachers.hub import open_hub
+    from stillhouse.teachers.hub.models import open_hub
 
     if not folder.is_dir():
         raise UsageError(

@@ -10,9 +10,10 @@ from torch import nn
 
 from stillhouse.evaluation import gate
 from stillhouse.evaluation.embedding_gate import CRITERIA as OF_EMBEDDERS
-from stillhouse.pipeline import embedding_judging, judging
+from stillhouse.pipeline import judging
+from stillhouse.pipeline.embedding import judging as embedding_judging
 from stillhouse.pipeline.deployed import CARD, FOLDER, load_classifier
-from stillhouse.pipeline.embedding_shipping import load_embedder
+from stillhouse.pipeline.embedding.shipping import load_embedder
 from stillhouse.pipeline.run import Run, read_json, task_of
 from stillhouse.reporting import write
 from stillhouse.reporting.embedding import write_embedding

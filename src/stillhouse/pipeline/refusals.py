@@ -26,8 +26,8 @@ from stillhouse.recipe import Recipe
 from stillhouse.teachers import EnsembleTeacher
 
 if TYPE_CHECKING:
-    from stillhouse.teachers.endpoint import EndpointTeacher
-    from stillhouse.teachers.endpoint_answers import Answered
+    from stillhouse.teachers.endpoint.teacher import EndpointTeacher
+    from stillhouse.teachers.endpoint.answers import Answered
 
 PARTS = ("train", "valid", "test")
 NOTE = "service"  # the key in run.json
@@ -44,7 +44,7 @@ def asks_service(recipe: Recipe, have: Ingredients) -> bool:
 
 def given_services(given: Any) -> list[EndpointTeacher]:
     """The services among what came from Python as teacher: itself, or members of a list or of an ensemble."""
-    from stillhouse.teachers.endpoint import EndpointTeacher
+    from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
     if isinstance(given, EnsembleTeacher):
         given = given.teachers

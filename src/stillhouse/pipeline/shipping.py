@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data import Encoder
-from stillhouse.data.table_encoder import Numeric, TableEncoder
-from stillhouse.data.tensor_encoders import ArrayEncoder, IdentityEncoder
-from stillhouse.data.text_encoder import TextEncoder
+from stillhouse.data.encoders.table import Numeric, TableEncoder
+from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder
+from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.deployed import Deployed
-from stillhouse.pipeline.embedding_shipping import DeployedEmbedder
+from stillhouse.pipeline.embedding.shipping import DeployedEmbedder
 from stillhouse.pipeline.kinds import load
 from stillhouse.pipeline.run import Run
 from stillhouse.students.rules import Column, as_rules
@@ -132,7 +132,7 @@ def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
 def read_rows(path: Path, model: Deployed | DeployedEmbedder) -> Any:
     """Raw rows of a file, as the student's encoder takes them."""
     from stillhouse.data import read_inputs
-    from stillhouse.data.texts import read_text_inputs
+    from stillhouse.data.files.texts import read_text_inputs
 
     if not path.exists():
         raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")

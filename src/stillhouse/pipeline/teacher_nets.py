@@ -20,9 +20,9 @@ from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.progress import Advance
 from stillhouse.pipeline.run import Run
 from stillhouse.recipe import Member, Recipe
-from stillhouse.teachers.hub_cards import card_of
-from stillhouse.teachers.hub_nets import TokenNet
-from stillhouse.teachers.tuning import merged
+from stillhouse.teachers.hub.cards import card_of
+from stillhouse.teachers.hub.nets import TokenNet
+from stillhouse.teachers.hub.tuning import merged
 
 WEIGHTS = "model.safetensors"
 

@@ -25,8 +25,8 @@ from stillhouse.recipe import Member, Recipe
 from stillhouse.store import Store
 from stillhouse.teachers import SKLEARN_NAMES, CrossFitted, EnsembleTeacher, ModuleTeacher, fit_sklearn, fold_of
 from stillhouse.teachers.crossfit import rows_seen, whole_of
-from stillhouse.teachers.hub_nets import TokenNet
-from stillhouse.teachers.tuning import merged
+from stillhouse.teachers.hub.nets import TokenNet
+from stillhouse.teachers.hub.tuning import merged
 from stillhouse.types import Teacher
 
 FOLDS = 5  # of models of scikit-learn, where the recipe does not say; a net is a training for each, so none

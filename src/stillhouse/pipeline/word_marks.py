@@ -16,7 +16,7 @@ from stillhouse.evaluation.words import Asked
 from stillhouse.pipeline.answers import answers_of
 from stillhouse.pipeline.deployed import log_proba
 from stillhouse.pipeline.refusals import given_services
-from stillhouse.teachers.raw import RawTeacher
+from stillhouse.teachers.raw.teacher import RawTeacher
 from stillhouse.types import Teacher
 
 MOST_MARKS = 5  # words of a text for each net

@@ -1,0 +1,198 @@
+"""Encoders of images, of plain arrays, and of the user's own tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.data.finite import check_finite
+from stillhouse.data.materialize import numbers
+from stillhouse.data.encoders.standard import Scale, fit_scale
+from stillhouse.errors import RejectedError
+
+_CHANNELS = (1, 3, 4)  # sizes of a last axis that can only be channels
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """Images as (N, C, H, W), each channel standardised by the training rows' mean and standard deviation."""
+
+    shape: tuple[int, ...]  # (C, H, W)
+    channels_last: bool  # raw images are (N, H, W, C)
+    scale: Scale  # one entry a channel
+    fill: tuple[float, ...]  # the least value of each channel in training, encoded: black, or what the user made of it
+    plain: bool = False  # raw images are (N, H, W)
+    dtype: str = "float32"  # of the raw images
+    noise_columns: None = None
+    names: tuple[str, ...] = ()
+    header: bool = False
+
+    @classmethod
+    def fit(cls, raw: NDArray[Any]) -> ImageEncoder:
+        """Fit on raw images (N, H, W), (N, C, H, W), or (N, H, W, C) where C is 1, 3 or 4."""
+        last = raw.ndim == 4 and raw.shape[-1] in _CHANNELS and raw.shape[1] not in _CHANNELS
+        images = np.moveaxis(raw, -1, 1) if last else raw.reshape(len(raw), -1, *raw.shape[-2:])
+        scale = fit_scale(images)
+        least = images.min((0, 2, 3))[None]
+        fill = tuple(scale.apply(least)[0].tolist())
+        return cls(images.shape[1:], last, scale, fill, raw.ndim == 3, raw.dtype.name)
+
+    def encode(self, raw: Any) -> Tensor:
+        """Encode (N, H, W), (N, C, H, W), rows of C*H*W columns, or the (N, H, W, C) that was fitted."""
+        values = numbers(raw)
+        images = self._planes(values)
+        check_finite(values, "the images")
+        return torch.from_numpy(self.scale.apply(images))
+
+    def decode(self, inputs: Tensor) -> NDArray[Any]:
+        """Return images (N, H, W), (N, C, H, W) or (N, H, W, C), of the type and with the axes of the training images.
+
+        Whole-number types are rounded, and cut to their range.
+        """
+        images = _typed(unscaled(self.scale, inputs), self.dtype)
+        if self.channels_last:
+            return np.moveaxis(images, 1, -1)
+        return images[:, 0] if self.plain else images
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "kind": "image", "shape": list(self.shape), "channels_last": self.channels_last, "plain": self.plain,
+            "dtype": self.dtype, "scale": self.scale.state(), "fill": list(self.fill),
+        }  # fmt: skip
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> ImageEncoder:
+        """Rebuild from ``state``."""
+        scale, fill = Scale.from_state(state["scale"]), tuple(state["fill"])
+        dtype = np.dtype(state.get("dtype", "float32")).name
+        return cls(
+            tuple(state["shape"]), bool(state["channels_last"]), scale, fill, bool(state.get("plain", False)), dtype
+        )
+
+    def _planes(self, values: NDArray[Any]) -> NDArray[Any]:
+        channels, height, width = self.shape
+        given = values.shape[1:]
+        if self.channels_last and given == (height, width, channels):
+            return np.moveaxis(values, -1, 1)
+        if given in (self.shape, (channels * height * width,)) or (channels == 1 and given == (height, width)):
+            return values.reshape(len(values), *self.shape)
+        raise wrong_shape(values.shape, f"(N, {channels}, {height}, {width})")
+
+
+@dataclass(frozen=True)
+class ArrayEncoder:
+    """Columns of numbers, each standardised by the training rows' mean and standard deviation."""
+
+    scale: Scale
+    fill: tuple[float, ...] = (0.0,)  # the mean
+    names: tuple[str, ...] = ()
+    header: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(D,)."""
+        return (len(self.scale.mean),)
+
+    @property
+    def noise_columns(self) -> tuple[int, ...]:
+        """All that varied in training."""
+        return self.scale.varying()
+
+    @classmethod
+    def fit(cls, raw: NDArray[Any]) -> ArrayEncoder:
+        """Fit on raw rows (N, D)."""
+        return cls(fit_scale(raw))
+
+    def encode(self, raw: Any) -> Tensor:
+        """Encode (N, D)."""
+        values = numbers(raw)
+        if values.shape[1:] != self.shape:
+            raise wrong_shape(values.shape, f"(N, {self.shape[0]})")
+        check_finite(values, "the rows")
+        return torch.from_numpy(self.scale.apply(values))
+
+    def decode(self, inputs: Tensor) -> NDArray[np.float64]:
+        """Return rows (N, D) in the units of the training rows; a column that never varied has its one value."""
+        return unscaled(self.scale, inputs)
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {"kind": "array", "scale": self.scale.state()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> ArrayEncoder:
+        """Rebuild from ``state``."""
+        return cls(Scale.from_state(state["scale"]))
+
+
+@dataclass(frozen=True)
+class IdentityEncoder:
+    """The user's own tensors, unchanged: the user's own modules get what the user's own loader gave."""
+
+    shape: tuple[int, ...]
+    fill: tuple[float, ...]  # the least training value
+    noise_columns: None = None
+    names: tuple[str, ...] = ()
+    header: bool = False
+
+    @classmethod
+    def fit(cls, raw: NDArray[Any]) -> IdentityEncoder:
+        """Look at the training rows (N, ...) for the background alone."""
+        return cls(raw.shape[1:], (float(raw.min()) if raw.size else 0.0,))
+
+    def encode(self, raw: Any) -> Tensor:
+        """Return (N, ...) as float32, integers (token ids, bytes) with their own type."""
+        values = numbers(raw)
+        if values.shape[1:] != self.shape:
+            raise wrong_shape(values.shape, f"(N, {', '.join(map(str, self.shape))})")
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is named below
+            plain = values.astype(np.float32) if values.dtype.kind == "f" else values
+        check_finite(plain, "the inputs")
+        return torch.from_numpy(np.array(plain))
+
+    def decode(self, inputs: Tensor) -> NDArray[Any]:
+        """Return the rows as they are."""
+        return inputs.detach().cpu().numpy()
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {"kind": "identity", "shape": list(self.shape), "fill": list(self.fill)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> IdentityEncoder:
+        """Rebuild from ``state``."""
+        return cls(tuple(state["shape"]), tuple(state["fill"]))
+
+
+def unscaled(scale: Scale, inputs: Tensor) -> NDArray[np.float64]:
+    """Undo ``scale.apply`` on (N, K, ...), in float64."""
+    values = inputs.detach().cpu().double().numpy()
+    form = (1, -1) + (1,) * (values.ndim - 2)
+    factor = np.array(scale.factor)
+    deviation = np.divide(1.0, factor, out=np.zeros_like(factor), where=factor != 0)
+    undone: NDArray[np.float64] = values * deviation.reshape(form) + np.reshape(scale.mean, form)
+    return undone
+
+
+def _typed(values: NDArray[np.float64], dtype: str) -> NDArray[Any]:
+    kind = np.dtype(dtype).kind
+    if kind == "b":
+        return values >= 0.5
+    if kind in "iu":
+        limits = np.iinfo(dtype)
+        values = np.clip(np.rint(values), limits.min, limits.max)
+    return values.astype(dtype)
+
+
+def wrong_shape(given: tuple[int, ...], wanted: str) -> RejectedError:
+    """Make the error for rows that are not shaped as the training rows were."""
+    hint = " For a single row add an axis: `row[None]`." if len(given) == wanted.count(",") else ""
+    return RejectedError(
+        f"The rows have the shape {given}, but the student was trained on {wanted}.{hint} Mend the rows."
+    )

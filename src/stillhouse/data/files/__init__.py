@@ -1,0 +1,1 @@
+"""Readers of files: tables, texts, arrays, folders of images, saved datasets."""

@@ -1,0 +1,56 @@
+"""Data sets of the Hugging Face ``datasets`` library, known by what they can do: the library is not needed here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stillhouse.data.files.texts import find_text_column
+from stillhouse.errors import RejectedError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+_LABELS = ("label", "labels", "target", "class")
+_PROSE = 3  # words of a cell on average: fewer are names of categories
+
+
+def is_hugging_face(data: Any) -> bool:
+    """Whether this is a ``datasets.Dataset``, or can do what one can."""
+    return hasattr(data, "column_names") and hasattr(data, "to_pandas")
+
+
+def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] | None]:
+    """Take a data set apart.
+
+    Its labels are the column label, labels, target or class. It is one of texts where it has a column "text", or one
+    with three words or more on average, the longest if there are several; else it is a table.
+
+    Args:
+        data: a ``datasets.Dataset``.
+        where: what to call it in an error.
+
+    Returns:
+        a series of texts or a frame; the labels, None where there are none; the names of a ``ClassLabel``.
+
+    Raises:
+        RejectedError: it has no column beside the label.
+    """
+    frame: DataFrame = data.to_pandas()
+    label = next((name for name in _LABELS if name in frame.columns), None)
+    inputs = frame if label is None else frame.drop(columns=label)
+    if not inputs.shape[1]:
+        raise RejectedError(f"{where} have no column beside the label. Give at least one.")
+    text = "text" if "text" in inputs.columns else _prose(inputs)
+    names = getattr((getattr(data, "features", None) or {}).get(label), "names", None)
+    classes = None if names is None else tuple(map(str, names))
+    return inputs if text is None else inputs[text], None if label is None else frame[label], classes
+
+
+def _prose(frame: DataFrame) -> str | None:
+    columns = [str(name) for name in frame.columns if _words(frame[name]) >= _PROSE]
+    return find_text_column(frame[columns], (), "") if columns else None
+
+
+def _words(cells: Series[Any]) -> float:
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    return sum(len(text.split()) for text in texts) / max(len(texts), 1)

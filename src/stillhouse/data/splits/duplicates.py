@@ -1,0 +1,76 @@
+"""Rows whose very inputs stand in more than one part of a split.
+
+How many of them there are, the teacher gate counts (``evaluation.teacher_gate.leakage``); which rows they are, and
+whether their labels agree, is said here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from stillhouse.data.source import Ints, Source
+from stillhouse.data.splits.drawing import Split
+
+SHOWN = 5  # pairs of rows that are named
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two parts share."""
+
+    rows: int  # of the first part, whose inputs are also in the second
+    contrary: int  # of these, rows that share no label with their likes in the second, where both are labelled
+    first: tuple[tuple[int, int], ...]  # the first pairs: row of the first part, first such row of the second
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What the parts of a split share, by pair: ("test", "train") and so on."""
+
+    pairs: dict[tuple[str, str], Overlap]
+
+    def sentences(self) -> list[str]:
+        """A sentence for each pair that shares rows; none where no pair does."""
+        return [_sentence(a, b, overlap) for (a, b), overlap in self.pairs.items() if overlap.rows]
+
+
+def across(source: Source, split: Split) -> Duplicates:
+    """Find the rows whose content (``Source.row_hashes``: inputs without label) stands in two parts.
+
+    Args:
+        source: the rows.
+        split: its parts.
+
+    Returns:
+        for (test, valid), (test, train) and (valid, train).
+    """
+    parts = {"test": split.test, "valid": split.valid, "train": split.train}
+    hashes = source.row_hashes()
+    return Duplicates({(a, b): _overlap(source, hashes, parts[a], parts[b]) for a, b in combinations(parts, 2)})
+
+
+def _overlap(source: Source, hashes: np.ndarray[tuple[int], np.dtype[np.uint64]], a: Ints, b: Ints) -> Overlap:
+    shared = a[np.isin(hashes[a], hashes[b])]
+    likes: dict[int, list[int]] = {}
+    for row in b[np.isin(hashes[b], hashes[shared])].tolist():
+        likes.setdefault(int(hashes[row]), []).append(row)
+    labels = source.labels
+    contrary = 0
+    for row in shared.tolist():
+        theirs = {int(labels[like]) for like in likes[int(hashes[row])]} - {-1}
+        contrary += bool(labels[row] >= 0 and theirs and int(labels[row]) not in theirs)
+    first = tuple((row, likes[int(hashes[row])][0]) for row in shared[:SHOWN].tolist())
+    return Overlap(len(shared), contrary, first)
+
+
+def _sentence(a: str, b: str, overlap: Overlap) -> str:
+    named = ", ".join(f"{row} (as {like})" for row, like in overlap.first)
+    more = f" and {overlap.rows - len(overlap.first):,} more" if overlap.rows > len(overlap.first) else ""
+    contrary = f"; {overlap.contrary:,} of them with another label" if overlap.contrary else ""
+    return (
+        f"{overlap.rows:,} {a} row{'s have' if overlap.rows > 1 else ' has'} the very inputs of a {b} row{contrary}: "
+        f"{named}{more} (rows counted from 0)."
+    )

@@ -1,0 +1,1 @@
+"""Augmented views of rows, replayed from (row, view, seed)."""

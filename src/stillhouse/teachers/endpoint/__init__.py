@@ -1,0 +1,1 @@
+"""A service that classifies texts: its questions, answers, budget and journal."""

@@ -1,0 +1,223 @@
+"""Reading a service's answers: which class was named, how likely each class was, and what is no answer at all.
+
+Whatever is not exactly one of the ids is no label: it is counted, and never guessed at.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.errors import DamagedError
+from stillhouse.teachers.endpoint.journal import Record
+
+Kind: TypeAlias = Literal["scored", "label", "refused", "malformed", "rejected", "lost"]
+KINDS = ("scored", "label", "refused", "malformed", "rejected", "lost")
+EDGES = " \t\r\n\"'`*.,:()[]{}"  # what may stand around an id
+SHOWN = 200  # characters of an answer that are kept
+LEAST_MASS = 0.5  # probability that the ids must have together, else the model was about to say something else
+SMALLEST = 1e-6  # a probability of 0 becomes this: its logarithm is finite and fits every codec
+APOLOGY = re.compile(r"\b(can(no|')t|can’t|won'?t|unable|not able|sorry|apologi[sz]e|decline)\b", re.IGNORECASE)
+FIELD = re.compile(r'\s*\{\s*"label"\s*:\s*')
+
+
+class MalformedError(ValueError):
+    """The body is not a chat completion."""
+
+
+class Reply(NamedTuple):
+    """One answer of the service to one text."""
+
+    kind: Kind  # lost: paid for, perhaps, but never received; rejected: the service takes no such text
+    label: int | None = None  # position in the classes
+    log_probs: tuple[float, ...] | None = None  # (C,), normalised; only where kind is "scored"
+    tokens_in: int | None = None  # None: the service did not say
+    tokens_out: int | None = None
+    content: str = ""  # its words, the first ``SHOWN`` characters
+
+    def record(self) -> dict[str, Any]:
+        """As JSON-able values; those that are not there are left out."""
+        return {name: value for name, value in self._asdict().items() if value not in (None, "")}
+
+
+def reply_of(record: Record, classes: int) -> Reply:
+    """A journal's record as a reply.
+
+    Raises:
+        DamagedError: it is none for this number of classes.
+    """
+    values = {name: record.get(name, default) for name, default in Reply._field_defaults.items()}
+    reply = Reply(record.get("kind", ""), **values)
+    scores: list[Any] = reply.log_probs if isinstance(reply.log_probs, list) else []
+    scored = len(scores) == classes and all(isinstance(score, (int, float)) for score in scores)
+    labelled = isinstance(reply.label, int) and 0 <= reply.label < classes
+    if reply.kind not in KINDS or (reply.kind == "scored" and not scored) or (reply.kind == "label" and not labelled):
+        raise DamagedError(
+            f"A record of the journal (key {record['key']}) is not an answer for {classes} classes. Delete the lines "
+            "with that key; the question will be asked again."
+        )
+    return reply
+
+
+def parse(body: bytes, ids: Sequence[str]) -> Reply:
+    """Read the body of a chat completion.
+
+    Args:
+        body: as received.
+        ids: what stands for each class.
+
+    Raises:
+        MalformedError: it is not JSON, or has no first choice with a message.
+    """
+    try:
+        data = json.loads(body)
+        choice = data["choices"][0]
+        message = choice["message"]
+        content, refusal = message.get("content"), message.get("refusal")
+        usage = data.get("usage")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise MalformedError(f"no chat completion ({type(error).__name__}): {body[:SHOWN]!r}") from None
+    usage = usage if isinstance(usage, dict) else {}
+    if refusal or choice.get("finish_reason") == "content_filter":
+        reply = Reply("refused", content=str(refusal or content or "")[:SHOWN])
+    elif isinstance(content, str):
+        reply = _read(content, choice.get("logprobs"), ids)
+    else:
+        reply = Reply("malformed", content=json.dumps(message)[:SHOWN])
+    return reply._replace(
+        tokens_in=_count(usage.get("prompt_tokens")), tokens_out=_count(usage.get("completion_tokens"))
+    )
+
+
+def _read(content: str, log_probs: Any, ids: Sequence[str]) -> Reply:
+    """The words of an answer, and the probabilities of its tokens where there are some, as a reply."""
+    kept = content[:SHOWN]
+    scores = _scores(log_probs, content, ids)
+    if scores is not None:
+        return Reply("scored", int(np.argmax(scores)), tuple(round(float(s), 6) for s in scores), content=kept)
+    label = _label(content, ids)
+    if label is not None:
+        return Reply("label", label, content=kept)
+    return Reply("refused" if APOLOGY.search(content) else "malformed", content=kept)
+
+
+class Settled(NamedTuple):
+    """What is known of a text once no more need be asked."""
+
+    log_probs: NDArray[np.float32] | None  # (C,); None: there is no answer
+    scored: bool = False
+
+
+def settle(replies: Iterable[Reply], samples: int, smoothing: float, classes: int) -> Settled | None:
+    """A text's distribution from its answers so far, or None while more are needed.
+
+    One answer with token probabilities is enough. Without them ``samples`` answers are drawn, and their shares
+    are smoothed: ``(n_c + smoothing / C) / (n + smoothing)``. Where half of the draws or more were refused or
+    malformed, the text has no answer; where the service rejected it, neither.
+    """
+    counts, failed = np.zeros(classes), 0
+    for reply in replies:
+        if reply.kind == "scored":
+            return Settled(np.asarray(reply.log_probs, dtype=np.float32), scored=True)
+        if reply.kind == "label" and reply.label is not None:
+            counts[reply.label] += 1
+        elif reply.kind == "rejected":
+            return Settled(None)
+        elif reply.kind in ("refused", "malformed"):
+            failed += 1
+    if 2 * failed >= samples:
+        return Settled(None)
+    if counts.sum() + failed < samples:
+        return None
+    shares = (counts + smoothing / classes) / (counts.sum() + smoothing)
+    return Settled(np.log(np.maximum(shares, SMALLEST)).astype(np.float32))
+
+
+class Answered(NamedTuple):
+    """What a service said about some texts."""
+
+    log_probs: NDArray[np.float32]  # (N, C); NaN where there is no answer
+    answered: NDArray[np.bool_]  # (N,)
+    scored: int  # texts whose distribution is the service's own; the others' is made of repeated answers
+    refused: int  # answers that were refusals, over all texts asked here; words that excuse themselves count
+    malformed: int  # answers that were no class
+    rejected: int  # texts that the service did not take (too long, say)
+    calls: int  # all that this teacher was ever paid for, here and before
+    tokens_in: int
+    tokens_out: int
+    cost: float | None  # None: there are no prices
+
+    @property
+    def unanswered(self) -> list[int]:
+        """Positions of the texts without an answer."""
+        return [int(row) for row in np.flatnonzero(~self.answered)]
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _label(content: str, ids: Sequence[str]) -> int | None:
+    """The class that an answer names: an id alone, or ``{"label": id}``."""
+    bare = content.strip(EDGES)
+    if FIELD.match(content):
+        try:
+            bare = json.loads(content).get("label")
+        except (ValueError, AttributeError, RecursionError):
+            return None
+    return ids.index(bare) if bare in ids else None
+
+
+def _scores(log_probs: Any, content: str, ids: Sequence[str]) -> NDArray[np.float64] | None:
+    """Log-probabilities (C,) of the classes from the alternatives of the token that holds the id.
+
+    None where there are none, where the token is only a piece of an id, or where the ids together have less than
+    ``LEAST_MASS``. Classes that are not among the alternatives share what is left of the mass, each at most
+    as much as the least of the alternatives.
+    """
+    try:
+        listed = _alternatives(log_probs["content"], content)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    masses = np.exp([value for _, value in listed])
+    if not listed or masses.sum() > 1.01:  # no distribution: sums of rounded logarithms pass 1 by far less
+        return None
+    known = np.zeros(len(ids))
+    for (token, _), mass in zip(listed, masses, strict=True):
+        bare = token.strip(EDGES)
+        if bare in ids:
+            known[ids.index(bare)] += mass
+    if known.sum() < LEAST_MASS:
+        return None
+    missing = known == 0
+    if missing.any():
+        known[missing] = min(max(1.0 - masses.sum(), 0.0) / missing.sum(), masses.min())
+    logs: NDArray[np.float64] = np.log(np.maximum(known, SMALLEST) / np.maximum(known, SMALLEST).sum())
+    return logs
+
+
+def _alternatives(tokens: list[dict[str, Any]], content: str) -> list[tuple[str, float]]:
+    """The tokens that might have stood where the id stands, with their finite log-probabilities."""
+    opening = FIELD.match(content)
+    begin = opening.end() if opening else 0
+    while begin < len(content) and content[begin] in EDGES:
+        begin += 1
+    end = 0
+    for token in tokens:
+        end += len(token["token"])
+        if end > begin:
+            break
+    else:
+        return []
+    if not token["top_logprobs"]:
+        return []
+    found = {other["token"]: float(other["logprob"]) for other in [token, *token["top_logprobs"]]}
+    if any(math.isnan(value) or value > 0.01 for value in found.values()):
+        return []
+    return list(found.items())

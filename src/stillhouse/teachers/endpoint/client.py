@@ -1,0 +1,204 @@
+"""Asking again: back-off, ``Retry-After``, and a budget of retries for all requests together."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+from stillhouse.errors import RejectedError, StoppedError
+from stillhouse.teachers.endpoint.answers import MalformedError, Reply, parse
+from stillhouse.teachers.endpoint.budget import Meter
+from stillhouse.teachers.endpoint.http import Exchange, Received
+from stillhouse.teachers.endpoint.question import Question
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds of the back-off: doubled each time, up to this
+LONGEST_RETRY_AFTER = 600.0  # seconds: a service that asks for more is asked again after these
+MALFORMED_TRIES = 3  # bodies that are no completion, after which the text is taken to be the cause
+
+
+class Timing(NamedTuple):
+    """Where time comes from and how it passes."""
+
+    now: Callable[[], float] = time.time  # seconds since 1970, for dates in ``Retry-After``
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random  # in [0, 1): the share of a back-off that is waited
+
+
+class Patience:
+    """What is left of the retries, shared by all requests, and until when the service wants quiet."""
+
+    def __init__(self, tries: int, retries: int, timing: Timing) -> None:
+        self.tries, self.retries, self.timing = tries, retries, timing
+        self.used = 0
+        self.quiet_until = timing.monotonic()
+
+    def spend(self, attempt: int, received: Received) -> None:
+        """Use one retry and set when the next request may go.
+
+        A service that says when it can be asked again says so to all requests, so all of them wait.
+
+        Args:
+            attempt: tries of this request so far, from 1.
+            received: why it is tried again.
+
+        Raises:
+            StoppedError: this request, or all requests together, have been tried often enough.
+        """
+        if attempt >= self.tries or self.used >= self.retries:
+            which = f"{attempt} tries of one request" if attempt >= self.tries else f"{self.used} retries in all"
+            raise StoppedError(
+                f"The service does not answer: after {which} the last word was {received.detail!r}. All answers so "
+                "far are kept. Run the same command again when the service is well, or raise tries and retries."
+            )
+        self.used += 1
+
+    def wait(self, attempt: int, received: Received) -> float:
+        """Seconds until this request may be tried again."""
+        asked = retry_after(received.retry_after, self.timing.now())
+        backoff = self.timing.jitter() * min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT)
+        if asked is not None:
+            self.quiet_until = max(self.quiet_until, self.timing.monotonic() + asked)
+        return backoff
+
+    @property
+    def quiet(self) -> float:
+        """Seconds for which nobody may send."""
+        return max(self.quiet_until - self.timing.monotonic(), 0.0)
+
+
+def retry_after(value: str, now: float) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for (RFC 9110, 10.2.3), at most ``LONGEST_RETRY_AFTER``.
+
+    Args:
+        value: a number of seconds or an HTTP date.
+        now: seconds since 1970.
+
+    Returns:
+        None where the header is neither.
+
+    >>> retry_after("7", 0.0), retry_after("Thu, 01 Jan 1970 00:01:40 GMT", 40.0), retry_after("soon", 0.0)
+    (7.0, 60.0, None)
+    """
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), LONGEST_RETRY_AFTER)
+    try:
+        date = parsedate_to_datetime(value)
+        when = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return min(max(when - now, 0.0), LONGEST_RETRY_AFTER)
+
+
+class Client:
+    """Asks one question about texts, one reply at a time, until it must stop.
+
+    Args:
+        exchange: the connection.
+        question: what is asked.
+        meter: what it may cost.
+        patience: how often it may be asked again.
+        paid: told of each reply that may have been paid for, before it is used.
+    """
+
+    def __init__(
+        self, exchange: Exchange, question: Question, meter: Meter, patience: Patience, log_probs: bool
+    ) -> None:
+        self.exchange, self.question, self.meter, self.patience = exchange, question, meter, patience
+        self.log_probs = log_probs
+        self.stopping = asyncio.Event()
+        self.error: Exception | None = None
+
+    def stop(self, error: Exception | None = None) -> None:
+        """Begin no further request; those under way end, so that what was paid for is kept."""
+        self.error = self.error or error
+        self.stopping.set()
+
+    async def ask(self, text: str, keep: Callable[[Reply], None]) -> None:
+        """Ask until there is a reply, which goes to ``keep``, or until the client is stopped.
+
+        What was sent and never came back whole may have been paid for and is kept as ``lost``.
+
+        Raises:
+            StoppedError: a ceiling, the retries or the account are used up.
+            RejectedError: the service will take no request.
+        """
+        attempt = malformed = 0
+        while await self._may_send():
+            asked = self.log_probs
+            body = self.question.body(text, log_probs=asked)
+            most = len(body), self.question.answer_tokens
+            async with self.meter.call(*most):
+                if self.stopping.is_set():
+                    return
+                received = await self.exchange.post(body)
+                if received.outcome == "rejected" and asked and "logprob" in received.detail.lower():
+                    self.log_probs = False  # the service knows none, and says so
+                    continue
+                reply = self._read(received, last=malformed + 1 >= min(MALFORMED_TRIES, self.patience.tries))
+                if reply is not None:
+                    self._pay(reply, most, keep)
+            if reply is not None and reply.kind != "lost":
+                return
+            attempt += 1
+            malformed += received.outcome in ("answer", "malformed")
+            self.patience.spend(attempt, received)
+            await self._pause(self.patience.wait(attempt, received))
+
+    def _read(self, received: Received, *, last: bool) -> Reply | None:
+        """A reply, one that was lost, or None where nothing was paid for and it may be asked again."""
+        if received.outcome == "answer":
+            try:
+                return parse(received.body, self.question.ids)
+            except MalformedError as error:
+                return Reply("malformed" if last else "lost", content=str(error)[:200])
+        if received.outcome == "malformed":
+            return Reply("malformed" if last else "lost", content=received.detail)
+        if received.outcome == "lost":
+            return Reply("lost", content=received.detail)
+        if received.outcome == "rejected":
+            return Reply("rejected", content=received.detail)
+        if received.outcome == "spent":
+            raise StoppedError(
+                f"The account of the service is used up ({received.detail}). All answers so far are kept. Fill it "
+                "up and run the same command again."
+            )
+        if received.outcome == "fatal":
+            raise RejectedError(
+                f"The service at {self.exchange.url.partition('?')[0]} cannot be used: {received.detail}. Check url, "
+                "model and the environment variable of the key, then run the same command again."
+            )
+        return None
+
+    def _pay(self, reply: Reply, most: tuple[int, int], keep: Callable[[Reply], None]) -> None:
+        """Count a reply and keep it; where the service does not say what it took, the most that it can have."""
+        if reply.kind != "rejected":
+            sent, received = (
+                b if a is None else a for a, b in zip((reply.tokens_in, reply.tokens_out), most, strict=True)
+            )
+            reply = reply._replace(tokens_in=sent, tokens_out=received)
+            self.meter.add(sent, received)
+        keep(reply)
+
+    async def _may_send(self) -> bool:
+        """Wait while the service wants quiet; False: the client was stopped."""
+        while not self.stopping.is_set() and (seconds := self.patience.quiet):
+            await self._pause(seconds)
+        return not self.stopping.is_set()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless the client is stopped meanwhile."""
+        tasks = [
+            asyncio.ensure_future(self.patience.timing.sleep(seconds)),
+            asyncio.ensure_future(self.stopping.wait()),
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,286 @@
+"""A service that classifies text, asked over HTTP the way OpenAI's is, as teacher.
+
+Each text is put into a prompt that lists the classes under short ids and asks for one of them. Where the service gives
+the probabilities of tokens, one answer gives the whole distribution; where it does not, the shares of ``samples``
+answers do. Every answer is written to a journal as it comes, and what is there is never asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.teachers.endpoint.answers import Answered, Reply, Settled, reply_of, settle
+from stillhouse.teachers.endpoint.budget import Ceilings, Meter
+from stillhouse.teachers.endpoint.client import Client, Patience, Timing
+from stillhouse.teachers.endpoint.http import Exchange, address, api_key
+from stillhouse.teachers.endpoint.question import PROMPT, Constraint, Question, key_of
+from stillhouse.teachers.endpoint.journal import Journal
+from stillhouse.types import Batch, Outputs
+
+SYSTEMATIC = 3  # texts that a service rejects, without taking one, before it is the request that is at fault
+
+
+class EndpointTeacher:
+    """A text classifier behind ``POST {url}/chat/completions``.
+
+    A text that the service refuses, rejects or answers with something that is no class has no answer: NaN. It
+    is not made uniform, which would be an opinion; ``prefetch`` says which texts these are, so that they can be left
+    out before the rows are fixed.
+
+    Args:
+        url: base of the service, ``https://host/v1``; plain http to this machine only.
+        model: the service's name of the model.
+        classes: names, in the order of the data; they are shown to the model.
+        journal: file of the answers; several teachers and runs may share one.
+        prompt: with the places ``{labels}`` and ``{text}``; None: ``endpoint_question.PROMPT``.
+        constraint: how an answer is held to the ids: "json" (a JSON schema) or "none" (the prompt alone).
+        answer_tokens: tokens an answer may have; more for models that think aloud.
+        extra: further fields of the request, over ours; None takes a field out, as in
+            ``{"max_tokens": None, "max_completion_tokens": 500}``.
+        api_key_env: environment variable of the key, which is read when there is something to ask and kept nowhere;
+            None: no key.
+        allow_http: let texts and key go over plain http to another machine.
+        concurrency: requests at the same time, at most.
+        tries: of one request, before the run stops.
+        retries: of all requests of this object together, before the run stops.
+        timeout: seconds for one request as a whole.
+        max_calls: answers this question may ever cost, earlier runs included.
+        max_tokens: tokens, sent and received, likewise.
+        max_cost: money, in the unit of the prices, likewise.
+        price_in: of a million tokens sent.
+        price_out: of a million tokens received.
+        samples: answers that make a distribution where the service gives no probabilities.
+        smoothing: answers' worth of evenly spread belief added to those.
+        decode: from encoded inputs to texts, for batches that bring no raw rows.
+        timing: the clocks.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        classes: Sequence[str],
+        *,
+        journal: Path,
+        prompt: str | None = None,
+        constraint: Constraint = "json",
+        answer_tokens: int = 16,
+        extra: Mapping[str, Any] | None = None,
+        api_key_env: str | None = "OPENAI_API_KEY",
+        allow_http: bool = False,
+        concurrency: int = 4,
+        tries: int = 6,
+        retries: int = 100,
+        timeout: float = 60.0,
+        max_calls: int | None = None,
+        max_tokens: int | None = None,
+        max_cost: float | None = None,
+        price_in: float | None = None,
+        price_out: float | None = None,
+        samples: int = 5,
+        smoothing: float = 1.0,
+        decode: Callable[[Tensor], Any] | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        at_least(1, concurrency=concurrency, tries=tries, samples=samples, answer_tokens=answer_tokens)
+        at_least(0, retries=retries, smoothing=smoothing, timeout=timeout)
+        self.question = Question(
+            model, tuple(classes), PROMPT if prompt is None else prompt, constraint, answer_tokens, extra or {}
+        )
+        self.url = address(url, allow_http=allow_http)
+        self.classes = len(self.question.classes)
+        self.journal, self.decode, self.api_key_env = Journal(journal), decode, api_key_env
+        self.samples, self.smoothing = samples, smoothing
+        self.concurrency, self.timeout = concurrency, timeout
+        self.ceilings = Ceilings(max_calls, max_tokens, max_cost, price_in, price_out)
+        self.patience = Patience(tries, retries, timing or Timing())
+        self._log_probs = True  # until the service says that it has none
+        self._digest = self.question.digest(self.url)
+        self._rejected: dict[str, Reply] = {}  # in memory only: nothing was paid, and a mended service may take them
+
+    @property
+    def parameters(self) -> int:
+        """0: a service does not say."""
+        return 0
+
+    def fingerprint(self) -> str:
+        """Hash of the address, the whole request but the text, and how answers become distributions."""
+        return xxhash.xxh3_128_hexdigest(f"{self._digest} {self.samples} {self.smoothing!r}".encode())
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Log-probabilities float32 (B, C), NaN for texts without an answer; asks only what was never answered.
+
+        Raises:
+            StoppedError, RejectedError, UsageError, DamagedError: as ``prefetch``.
+        """
+        texts = self._texts(batch)
+        self._complete(texts, lambda done: None)
+        return Outputs(torch.from_numpy(self._log_probs_of(texts)[0]).to(batch.inputs.device))
+
+    def prefetch(self, texts: Sequence[str], advance: Callable[[int], None] = lambda texts: None) -> Answered:
+        """Ask what is missing, once for each different text.
+
+        Args:
+            texts: N of them.
+            advance: told, of the different texts that had to be asked, how many are newly done.
+
+        Raises:
+            StoppedError: a ceiling is reached, or the service does not answer; what was answered is kept.
+            RejectedError: a row is no text; the service refuses the key, the model or every text.
+            UsageError: there is no key, or httpx is not installed.
+            DamagedError: the journal is damaged.
+        """
+        self._complete(texts, advance)
+        log_probs, scored = self._log_probs_of(texts)
+        kinds = Counter(reply.kind for text in dict.fromkeys(texts) for reply in self._replies(text))
+        calls, tokens_in, tokens_out = self._paid()
+        return Answered(
+            log_probs,
+            np.isfinite(log_probs[:, 0]),
+            scored,
+            refused=kinds["refused"],
+            malformed=kinds["malformed"],
+            rejected=kinds["rejected"],
+            calls=calls,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            cost=self.ceilings.cost(tokens_in, tokens_out),
+        )
+
+    def _complete(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
+        """Ask whatever these texts lack."""
+        refuse_others(texts)
+        different = list(dict.fromkeys(texts))
+        if self._missing(different):
+            with self.journal.session():
+                missing = self._missing(different)
+                if missing:
+                    self._ask(missing, advance)
+
+    def _log_probs_of(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
+        """Log-probabilities (N, C) of texts that lack nothing, and for how many they are the service's own."""
+        settled = [self._settled(text) for text in texts]
+        log_probs = np.full((len(texts), self.classes), np.nan, dtype=np.float32)
+        for row, found in enumerate(settled):
+            if found is not None and found.log_probs is not None:
+                log_probs[row] = found.log_probs
+        return log_probs, sum(found is not None and found.scored for found in settled)
+
+    def _texts(self, batch: Batch) -> list[str]:
+        if batch.raw is None and self.decode is None:
+            raise UsageError(
+                "A service reads texts, and this batch has only encoded rows. Use data of kind text, or give the "
+                "teacher `decode`."
+            )
+        raw = batch.raw if batch.raw is not None or self.decode is None else self.decode(batch.inputs)
+        return list(raw)
+
+    def _replies(self, text: str) -> list[Reply]:
+        key = key_of(self._digest, text)
+        kept = [reply_of(record, self.classes) for record in self.journal.records(key)]
+        return kept + ([self._rejected[key]] if key in self._rejected else [])
+
+    def _settled(self, text: str) -> Settled | None:
+        return settle(self._replies(text), self.samples, self.smoothing, self.classes)
+
+    def _missing(self, texts: Sequence[str]) -> list[str]:
+        return [text for text in texts if self._settled(text) is None]
+
+    def _paid(self) -> tuple[int, int, int]:
+        """Answers, tokens sent and tokens received of this question in the journal."""
+        replies = [reply_of(record, self.classes) for record in self.journal.of(self._digest)]
+        return len(replies), sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies)
+
+    def _ask(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
+        """Ask in a thread of its own, since a notebook's thread has a running loop already."""
+        key = api_key(self.api_key_env, self.url)
+        exchange = Exchange(self.url, key, self.timeout, self.concurrency)
+        client = Client(exchange, self.question, Meter(self.ceilings, *self._paid()), self.patience, self._log_probs)
+        with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as thread:
+            done = thread.submit(loop.run_until_complete, self._all(client, texts, advance))
+            try:
+                done.result()
+            except BaseException:  # an interrupt; the answers under way are waited for and kept
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(client.stop)
+                raise
+            finally:
+                self._log_probs = client.log_probs
+
+    async def _all(self, client: Client, texts: Sequence[str], advance: Callable[[int], None]) -> None:
+        rest = iter(texts)
+        async with client.exchange:
+            workers = (self._work(client, rest, min(SYSTEMATIC, len(texts)), advance) for _ in range(self.concurrency))
+            await asyncio.gather(*workers)
+        if client.error is not None:
+            raise client.error
+
+    async def _work(self, client: Client, rest: Iterator[str], systematic: int, advance: Callable[[int], None]) -> None:
+        """Take texts from those that are left until there are none or the client is stopped."""
+        try:
+            for text in rest:
+                key = key_of(self._digest, text)
+                while self._settled(text) is None and not client.stopping.is_set():
+                    await client.ask(text, lambda reply, key=key: self._keep(key, reply))  # type: ignore[misc]
+                self._refuse_rejections(client, systematic)
+                if client.stopping.is_set():
+                    return
+                advance(1)
+        except Exception as error:
+            client.stop(error)
+
+    def _keep(self, key: str, reply: Reply) -> None:
+        if reply.kind == "rejected":
+            self._rejected[key] = reply
+        else:
+            self.journal.append(key, self._digest, reply.record())
+
+    def _refuse_rejections(self, client: Client, systematic: int) -> None:
+        """A service that has taken nothing yet and rejected several texts will not take the next."""
+        if client.meter.calls == 0 and len(self._rejected) >= systematic:
+            detail = list(self._rejected.values())[-1].content
+            raise RejectedError(
+                f"The service takes none of the texts; of the last it said {detail!r}. If it does not know JSON "
+                'schemas, give `constraint = "none"`; fields that it does not know can be taken out by `extra`.'
+            )
+
+
+def at_least(least: int, **values: float) -> None:
+    """Refuse arguments that are too small.
+
+    Raises:
+        UsageError: names the first.
+    """
+    for name, value in values.items():
+        if not value >= least:
+            raise UsageError(f"{name} = {value} of the service is too small. Give {least} or more.")
+
+
+def refuse_others(texts: Sequence[object]) -> None:
+    """Refuse rows that are no texts.
+
+    Raises:
+        RejectedError: names the first of them.
+    """
+    bad = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+    if bad:
+        raise RejectedError(
+            f"A service reads texts, and {len(bad)} of {len(texts)} rows are none; row {bad[0]} is of type "
+            f"{type(texts[bad[0]]).__name__}. Use data of kind text."
+        )

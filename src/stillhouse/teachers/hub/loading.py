@@ -1,0 +1,171 @@
+"""Loading hub models: ready classifiers, encoders with a fresh head, and sentence models."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.teachers.hub.models import HubModel, default_prompt, library, pooling_modes, sentence_modules
+from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, MaskedModel, ReadyClassifier
+
+Pooling = Literal["mean", "cls"]
+POOLINGS: tuple[Pooling, ...] = ("mean", "cls")
+
+
+def hub_classifier(
+    model: HubModel, classes: Sequence[str], *, pooling: Pooling | None = None, seed: int = 0
+) -> nn.Module:
+    """A net from token ids (B, L) to logits (B, C) in the order of the data's classes.
+
+    A ready classifier answers by its own head, its classes matched by name; anything else gets a fresh linear head,
+    which knows nothing until it is trained (paths ``encoder``, ``pool``, ``head``).
+
+    Args:
+        model: from ``open_hub``.
+        classes: names of the data's classes, in order.
+        pooling: of the token states before a fresh head; given for a ready classifier, its own head is left out.
+            None: the folder's own for sentence-transformers, else the mean.
+        seed: of the fresh head.
+
+    Raises:
+        RejectedError: the classifier's classes are not the data's; the weights are not whole.
+        UsageError: there is no such pooling.
+    """
+    if model.kind == "classifier" and pooling is None:
+        order = label_order(model.labels or (), classes)
+        net: Any = _load(model, "AutoModelForSequenceClassification")
+        if net.config.problem_type == "multi_label_classification":
+            raise RejectedError(
+                f"The classifier in {model.folder} answers each class by yes or no (problem_type = "
+                "multi_label_classification); a student here learns which one of the classes. Train a fresh head on it "
+                "by `[teacher] tune`, or give another model."
+            )
+        return ReadyClassifier(net, order, model)
+    if pooling is not None and pooling not in POOLINGS:
+        raise UsageError(f"There is no pooling {pooling!r} of token states. Choose one of: {', '.join(POOLINGS)}.")
+    mode = pooling or (_sentence_chain(model)[0] if model.kind == "sentence" else "mean")
+    return EncoderClassifier(_encoder(model), mode, len(classes), model, seed)
+
+
+def hub_embedder(model: HubModel) -> nn.Module:
+    """A net from token ids (B, L) to embeddings float32 (B, D), of length 1 where a sentence folder says so.
+
+    Raises:
+        RejectedError: the folder's chain has modules that are not known here, or puts a prompt before every text.
+    """
+    mode, normalised = _sentence_chain(model) if model.kind == "sentence" else ("mean", False)
+    if prompt := default_prompt(model.folder):
+        raise RejectedError(
+            f"The sentence model in {model.folder} puts the prompt {prompt!r} before every text, which token ids alone "
+            "cannot show. Clear `default_prompt_name` in its config_sentence_transformers.json, or give another model."
+        )
+    return Embedder(_encoder(model), mode, normalised, model)
+
+
+def hub_masked(model: HubModel) -> MaskedModel:
+    """A net from token ids (B, L) to the logits (B, L, V) of what stands in each place.
+
+    Raises:
+        RejectedError: the folder holds no masked language model, or its weights are not whole.
+    """
+    return MaskedModel(_load(model, "AutoModelForMaskedLM"), model)
+
+
+def label_order(labels: Sequence[str], classes: Sequence[str]) -> Tensor:
+    """For each of the data's classes, the position of its name among a model's: int64 (C,).
+
+    Names count exactly, or but for the case of their letters where the others are still told apart.
+
+    Raises:
+        RejectedError: the names are not the same; names both lists.
+    """
+    for form in (str, str.casefold):
+        mine, theirs = [form(c) for c in classes], [form(c) for c in labels]
+        if sorted(mine) == sorted(theirs) and len(set(theirs)) == len(theirs):
+            return torch.tensor([theirs.index(name) for name in mine])
+    named = ", ".join(map(repr, labels)) or "not named"
+    generic = " Names such as LABEL_0 say nothing of their order." if all("LABEL_" in name for name in labels) else ""
+    raise RejectedError(
+        f"The classifier's classes are {named}; the data's are {', '.join(map(repr, classes))}."
+        f"{generic} Write the data's names, in the order of the model's logits, as `id2label` into its config.json, or "
+        "train a fresh head on it by `[teacher] tune`."
+    )
+
+
+def _encoder(model: HubModel) -> Any:
+    """The encoder without its pooler, which is not asked here and would be trained by nothing."""
+    net: Any = _load(model, "AutoModel")
+    if "add_pooling_layer" in inspect.signature(type(net).__init__).parameters:
+        net.pooler = None
+    return net
+
+
+def _load(model: HubModel, kind: str) -> nn.Module:
+    """The weights of a folder, float32, in eval mode; whole or not at all."""
+    transformers = library("transformers")
+    try:
+        with _silence(transformers.utils.logging):
+            net, loaded = getattr(transformers, kind).from_pretrained(
+                model.folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise RejectedError(
+            f"The model in {model.folder} cannot be loaded as {kind}: {str(error).splitlines()[0]} Download it again, "
+            "or save it with `save_pretrained` and a release of transformers that knows it."
+        ) from error
+    # A pooler that was never trained is left out by its authors, and is not used here.
+    missing = sorted(name for name in loaded["missing_keys"] if "pooler" not in name)
+    if missing or loaded["mismatched_keys"]:
+        lacks = ", ".join(missing[:3]) or str(next(iter(loaded["mismatched_keys"])))
+        raise RejectedError(
+            f"The weights in {model.folder} are not whole: {lacks} would be random. Save the model again with "
+            "`save_pretrained`, by the class that it was trained as."
+        )
+    made: nn.Module = net.eval()
+    return made
+
+
+@contextmanager
+def _silence(logging: ModuleType) -> Iterator[None]:
+    """No bar and no table of a library while it loads; what is amiss is raised."""
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _sentence_chain(model: HubModel) -> tuple[str, bool]:
+    """How a sentence folder pools, and whether it normalises."""
+    chain = [(module["type"].rpartition(".")[2], module["path"]) for module in sentence_modules(model.folder)]
+    kinds = [kind for kind, _ in chain]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or chain[0][1] != "":
+        raise RejectedError(
+            f"The sentence model in {model.folder} is a chain of {', '.join(kinds)}; known here is Transformer, "
+            "Pooling and perhaps Normalize, the Transformer in the folder itself. Give another model, or hand the "
+            "module over from Python."
+        )
+    modes = pooling_modes(model.folder, chain[1][1])
+    if len(modes) != 1 or modes[0] not in POOLINGS:
+        raise RejectedError(
+            f"The sentence model in {model.folder} pools by {', '.join(modes)}; known here is one of: "
+            f"{', '.join(POOLINGS)}. Say `pooling` for a fresh head, or give another model."
+        )
+    return modes[0], "Normalize" in kinds

@@ -1,0 +1,205 @@
+"""Models of the Hugging Face hub, from a local folder or the local cache, checked before anything of them is loaded.
+
+Nothing here runs code that came with a model, reads a pickle, or opens a connection that was not asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
+
+from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.errors import RejectedError, UsageError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+NEEDED = ["*.json", "*.safetensors", "*.txt", "*.model"]  # files worth downloading; pickles are not among them
+FREE_OF_CODE = "sentence_transformers."  # a module of a sentence folder outside this package would be code of its own
+
+ANY_LENGTH = 128  # a tokenizer is looked at, not asked to cut
+
+HubKind = Literal["classifier", "encoder", "sentence"]
+
+
+class HubModel(NamedTuple):
+    """A folder that holds a model, as far as it is known without loading the weights."""
+
+    folder: Path
+    kind: HubKind  # a ready classifier of texts; an encoder; an encoder with its own pooling (sentence-transformers)
+    tokenizer_json: str  # text of its tokenizer.json
+    revision: str | None  # commit hash; None for a folder that is not of the cache
+    labels: tuple[str, ...] | None  # a classifier's own class names, in the order of its logits
+    vocabulary: int  # number of token ids it has embeddings for
+    pad: int  # its tokenizer's own id of padding
+
+
+def open_hub(where: str | Path, *, revision: str | None = None, allow_network: bool = False) -> HubModel:
+    """Find a model and check that it can be used without running anything that came with it.
+
+    Args:
+        where: a folder, or a name such as "sentence-transformers/all-MiniLM-L6-v2" in the local cache.
+        revision: commit hash of the named model; without it, what the cache calls "main".
+        allow_network: download what the cache does not hold; needs the revision, so that a run can be repeated.
+
+    Raises:
+        UsageError: there is no such folder or cached name; a network is allowed without a commit hash.
+        RejectedError: pickled weights only, code of its own, no fast tokenizer, or a tokenizer with more ids than the
+            model has embeddings.
+    """
+    folder, commit = _find(str(where), revision, allow_network)
+    config = _read(folder, "config.json")
+    _refuse_code(folder, config)
+    _refuse_pickles(folder)
+    tokenizer, kind = _tokenizer(folder), _kind(folder, config)
+    vocabulary = int(_text_config(config).get("vocab_size", 0))
+    encoder = TextEncoder.from_tokenizer(tokenizer, length=ANY_LENGTH)
+    if encoder.vocabulary > vocabulary:
+        raise RejectedError(
+            f"The tokenizer in {folder} gives ids up to {encoder.vocabulary - 1}, the model has {vocabulary} token "
+            "embeddings: they are not of one model. Put the tokenizer.json that belongs to it into the folder."
+        )
+    labels = _labels(config) if kind == "classifier" else None
+    return HubModel(folder, kind, tokenizer, commit, labels, vocabulary, encoder.pad_id)
+
+
+def library(package: str, extra: str = "hub") -> ModuleType:
+    """An optional library.
+
+    Raises:
+        UsageError: it is not installed; names the extra.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise UsageError(
+            f"This model needs {package}, which is not installed ({error}). "
+            f"Install it with `pip install 'stillhouse[{extra}]'`."
+        ) from error
+
+
+def _find(where: str, revision: str | None, allow_network: bool) -> tuple[Path, str | None]:
+    """The folder of a model and the commit it is, where that is known."""
+    folder = Path(where).expanduser()
+    if folder.is_dir():
+        commit = folder.resolve().name if folder.resolve().parent.name == "snapshots" else None
+        if revision is not None and revision != commit:
+            raise UsageError(
+                f"{where} is a folder whose revision cannot be checked against {revision!r}. Leave out the revision, "
+                "or give the model's name in the cache."
+            )
+        return folder, commit
+    if allow_network and not COMMIT.fullmatch(revision or ""):
+        raise UsageError(
+            f"Downloading {where!r} needs `revision` to be a commit hash of 40 hexadecimal digits, not {revision!r}: a "
+            "branch or tag may be another model tomorrow."
+        )
+    return _cached(where, revision, allow_network)
+
+
+def _cached(name: str, revision: str | None, allow_network: bool) -> tuple[Path, str | None]:
+    hub = library("huggingface_hub")
+    try:
+        folder = Path(
+            hub.snapshot_download(name, revision=revision, local_files_only=not allow_network, allow_patterns=NEEDED)
+        )
+    except (hub.errors.HFValidationError, hub.errors.LocalEntryNotFoundError, hub.errors.HfHubHTTPError) as error:
+        raise UsageError(
+            f"[teacher] hub = {name!r} is neither a folder nor a model in the local cache"
+            f"{f' at revision {revision}' if revision else ''}: {str(error).splitlines()[0]} Give the folder "
+            "of its config.json and model.safetensors, or download it once: `hf download NAME --revision COMMIT`."
+        ) from error
+    return folder, folder.name
+
+
+def _read(folder: Path, name: str) -> Any:
+    """A JSON file of the folder."""
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RejectedError(
+            f"{folder} holds no {name}, so it is no saved model. Give the folder that `save_pretrained` wrote."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise RejectedError(f"{folder / name} cannot be read as JSON: {error}. Save the model again.") from error
+
+
+def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse a model whose architecture is code in its own folder."""
+    foreign = [m["type"] for m in sentence_modules(folder) if not m["type"].startswith(FREE_OF_CODE)]
+    if "auto_map" in config or foreign:
+        what = f"modules.json names {foreign[0]}" if foreign else "config.json has `auto_map`"
+        raise RejectedError(
+            f"The model in {folder} brings Python code of its own ({what}), and code of a model is never run. Use "
+            "a model whose architecture is part of transformers, or build the module and hand it over from Python."
+        )
+
+
+def _refuse_pickles(folder: Path) -> None:
+    """Refuse a model that has no safetensors."""
+    if (folder / "model.safetensors").exists() or (folder / "model.safetensors.index.json").exists():
+        return
+    pickled = sorted(f.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for f in folder.glob(pattern))
+    if pickled:
+        raise RejectedError(
+            f"The weights in {folder} are a pickle ({pickled[0]}), which runs code as it is read. If you trust it, "
+            "convert it once, elsewhere: `AutoModel.from_pretrained(folder).save_pretrained(new_folder)` writes "
+            "model.safetensors; or take a revision of the model that has it."
+        )
+    raise RejectedError(f"{folder} holds no weights (model.safetensors). Download the whole model, or save it again.")
+
+
+def _tokenizer(folder: Path) -> str:
+    """The text of its fast tokenizer."""
+    try:
+        return (folder / "tokenizer.json").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RejectedError(
+            f"{folder} holds no readable tokenizer.json, so its texts cannot be cut as it was taught. Write it once: "
+            "`AutoTokenizer.from_pretrained(folder).save_pretrained(folder)` makes it of the older files, where it can."
+        ) from error
+
+
+def _kind(folder: Path, config: dict[str, Any]) -> HubKind:
+    if sentence_modules(folder):
+        return "sentence"
+    names = config.get("architectures") or []
+    return "classifier" if any("ForSequenceClassification" in name for name in names) else "encoder"
+
+
+def sentence_modules(folder: Path) -> list[dict[str, Any]]:
+    """The chain of modules of a sentence-transformers folder, each with ``type`` and ``path``; empty for any other."""
+    return list(_read(folder, "modules.json")) if (folder / "modules.json").exists() else []
+
+
+def pooling_modes(folder: Path, path: str) -> tuple[str, ...]:
+    """How a sentence-transformers folder pools, by the names of its newer releases, from the files of any."""
+    config = _read(folder, f"{path}/config.json")
+    if "pooling_mode" in config:
+        mode = config["pooling_mode"]
+        return (mode,) if isinstance(mode, str) else tuple(mode)
+    flags = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    names = (key.removeprefix("pooling_mode_").removesuffix("_token").removesuffix("_tokens") for key in flags)
+    return tuple(names) or ("mean",)
+
+
+def default_prompt(folder: Path) -> str | None:
+    """The words that a sentence-transformers folder puts before every text, if any."""
+    name = "config_sentence_transformers.json"
+    config = _read(folder, name) if (folder / name).exists() else {}
+    chosen = config.get("default_prompt_name")
+    return None if chosen is None else str(config.get("prompts", {}).get(chosen, "")) or None
+
+
+def _labels(config: dict[str, Any]) -> tuple[str, ...] | None:
+    """Class names in the order of the logits."""
+    named = config.get("id2label")
+    return tuple(str(named[key]) for key in sorted(named, key=int)) if named else None
+
+
+def _text_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Where sizes stand: some architectures keep those of the text part in a table of their own."""
+    inner = config.get("text_config")
+    return inner if isinstance(inner, dict) and "vocab_size" not in config else config

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.pipeline.door import demo_table, plan_fits
-from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.gathering import gather
 from stillhouse.pipeline.run import open_run
 from stillhouse.recipe import merge, parse
 

@@ -18,7 +18,7 @@ from benchmarks.examples.text_speed import TEACHER, TOKENS, microseconds
 import stillhouse
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.door import resolve
-from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.gathering import gather
 from stillhouse.pipeline.run import RECORD, locked, open_run
 from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, difference, interval

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
-from stillhouse.data.source import Source
 from stillhouse.data.encoders.table import TableEncoder
+from stillhouse.data.source import Source
 
 RNG = np.random.default_rng(0)
 GAPPY = pd.DataFrame({

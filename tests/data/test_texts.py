@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.data.files.jsonlines import read_jsonl
-from stillhouse.data.source import Source
 from stillhouse.data.files.texts import read_text_inputs, read_texts
+from stillhouse.data.source import Source
 from stillhouse.errors import RejectedError, StillhouseError, UsageError
 
 ROWS = [

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from stillhouse.pipeline import Run
 from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.gathering import gather
 from stillhouse.recipe import read
 from stillhouse.teachers import StoredTeacher
 

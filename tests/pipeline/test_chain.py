@@ -13,7 +13,7 @@ import torch
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import Run, distill
 from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.gathering import gather
 from stillhouse.pipeline.training import Trainer
 from stillhouse.recipe import Recipe, parse, read
 from stillhouse.teachers import StoredTeacher

@@ -20,12 +20,11 @@ from stillhouse.data import TextEncoder
 from stillhouse.engine.checkpoint import save_checkpoint
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.embedding_scores import Embedded
-from stillhouse.pipeline import load
+from stillhouse.pipeline import Run, load
 from stillhouse.pipeline.embedding.door import embed
 from stillhouse.pipeline.embedding.gathering import gather_embedding, settled
 from stillhouse.pipeline.embedding.judging import SCORES, VECTORS
 from stillhouse.pipeline.embedding.training import info_nce, lose_words
-from stillhouse.pipeline.run import Run
 from stillhouse.recipe import Recipe, parse
 from stillhouse.store import Store
 from tests.report.markup import parsed

@@ -18,9 +18,8 @@ import stillhouse
 from stillhouse.data import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation.embedding_scores import Embedded
-from stillhouse.pipeline import predict
+from stillhouse.pipeline import Run, predict
 from stillhouse.pipeline.embedding.judging import SCORES, VECTORS
-from stillhouse.pipeline.run import Run
 from tests.pipeline.test_embedding import derived, folder, run
 
 __all__ = ["derived", "folder", "run"]  # fixtures: a small encoder, 90 texts, and two runs of embedders
@@ -54,7 +53,7 @@ def test_report_and_evaluate_need_neither_nets_nor_texts(run: Run, tmp_path: Pat
 
 
 def test_the_run_knows_its_judgement_and_its_student(run: Run) -> None:
-    assert run.task == "embedding"
+    assert run.task.name == "embedding"
     assert run.scores == json.loads((run.folder / SCORES).read_text())
     assert run.scores["verdict"] in repr(run)
     assert run.load().width == run.scores["width"]["teacher"]

@@ -9,7 +9,7 @@ import torch
 
 from stillhouse.pipeline import distill
 from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.gathering import gather
 from stillhouse.recipe import read
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch

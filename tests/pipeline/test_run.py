@@ -134,7 +134,7 @@ def test_fewer_rows_than_a_batch_says_which_number_to_write(tmp_path: Path) -> N
 
 
 def test_a_teacher_may_be_given_any_number_of_labels(finished: Run) -> None:
-    from stillhouse.pipeline.ingredients import gather
+    from stillhouse.pipeline.gathering import gather
 
     recipe = read(finished.folder / "recipe.toml")
     for wanted, expected in (("same", 60), (30, 30), (200, 200)):

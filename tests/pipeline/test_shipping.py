@@ -12,8 +12,7 @@ from torch import nn
 
 from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
-from stillhouse.pipeline import distill, export
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline import Run, distill, export
 from stillhouse.pipeline.shipping import example_rows
 from tests.pipeline.test_gating import Knowing, make_data
 

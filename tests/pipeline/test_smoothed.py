@@ -9,7 +9,7 @@ import torch
 
 from stillhouse.pipeline import Run, distill
 from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.gathering import gather
 from stillhouse.recipe import read
 from tests.pipeline.recipes import write_recipe
 

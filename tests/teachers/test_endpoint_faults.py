@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from stillhouse.errors import RejectedError, StoppedError, UsageError
-from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 from stillhouse.teachers.endpoint.client import LONGEST_RETRY_AFTER, Timing
+from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 from tests.teachers import misbehaving_server as bad
 from tests.teachers.misbehaving_server import Act, Server, answer, raw, status
 

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.hub.models import open_hub
 from stillhouse.teachers.hub.loading import hub_classifier, hub_embedder, label_order
+from stillhouse.teachers.hub.models import open_hub
 from stillhouse.teachers.hub.nets import length_of
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.types import Batch

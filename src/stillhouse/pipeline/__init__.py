@@ -6,9 +6,9 @@ from stillhouse.pipeline.door import demo, distill, label
 from stillhouse.pipeline.embedding.door import embed
 from stillhouse.pipeline.embedding.shipping import DeployedEmbedder
 from stillhouse.pipeline.evaluating import evaluate
+from stillhouse.pipeline.finished import Run
 from stillhouse.pipeline.kinds import check, load, write_report
 from stillhouse.pipeline.planning import plan
-from stillhouse.pipeline.run import Run
 from stillhouse.pipeline.shipping import export, predict
 
 __all__ = [

@@ -142,8 +142,8 @@ def whole_length(net: nn.Module, layers: Sequence[str]) -> nn.Module:
 
 def hub_net(section: Member, classes: Sequence[str], seed: int = 0) -> nn.Module:
     """A hub model as a net from token ids to logits; with a fresh head where it is to be tuned."""
-    from stillhouse.teachers.hub.models import open_hub
     from stillhouse.teachers.hub.loading import hub_classifier
+    from stillhouse.teachers.hub.models import open_hub
     from stillhouse.teachers.hub.tuning import prepare_tuning
 
     found = open_hub(str(section.hub), revision=getattr(section, "revision", None))
@@ -202,8 +202,8 @@ def token_embedding(teacher: TeacherSection) -> Tensor:
     Raises:
         UsageError: it is none, or counts padding in another way than the encoder does.
     """
-    from stillhouse.teachers.hub.models import open_hub
     from stillhouse.teachers.hub.loading import hub_embedder
+    from stillhouse.teachers.hub.models import open_hub
 
     found = open_hub(teacher.hub, revision=teacher.revision) if teacher.hub is not None else None
     if found is None or found.pad != 0:

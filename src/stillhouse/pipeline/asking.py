@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,9 +12,7 @@ from torch import Tensor
 from stillhouse.data import Rows
 from stillhouse.data.asking import How, choose_rows
 from stillhouse.errors import UsageError
-
-if TYPE_CHECKING:
-    from stillhouse.pipeline.ingredients import Ingredients
+from stillhouse.pipeline.ingredients import Ingredients
 
 MOST_BAGS = 4096  # columns of the bag of tokens that stands for a text
 

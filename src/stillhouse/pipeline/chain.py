@@ -26,7 +26,7 @@ from stillhouse.pipeline.code import CODE
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.matching import matched_step, ships_parts
 from stillhouse.pipeline.progress import Advance, stage
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.run import RunFolder
 from stillhouse.pipeline.students_made import NetMaker, make_students
 from stillhouse.pipeline.teacher_nets import WEIGHTS
 from stillhouse.pipeline.teaching import Teaching
@@ -53,7 +53,7 @@ class Link:
 
     def __init__(
         self,
-        run: Run,
+        run: RunFolder,
         recipe: Recipe,
         have: Ingredients,
         before: Teaching | Link,
@@ -122,7 +122,7 @@ class Link:
         return {"name": self.name, "first": self.arm, "parameters": self.teacher.parameters, "labels": labels}
 
 
-def make_chain(run: Run, recipe: Recipe, have: Ingredients, first: Teaching) -> list[Link]:
+def make_chain(run: RunFolder, recipe: Recipe, have: Ingredients, first: Teaching) -> list[Link]:
     """The links behind a first teacher, in order: the assistants, then all generations but the last.
 
     Raises:
@@ -161,7 +161,7 @@ def refuse_fixed_layers(have: Ingredients) -> None:
 
 
 def teach_links(
-    run: Run, chains: dict[str, Sequence[Link]], stores: dict[str, Store], workers: int
+    run: RunFolder, chains: dict[str, Sequence[Link]], stores: dict[str, Store], workers: int
 ) -> dict[str, Store]:
     """Train and ask the links one after the other, those of different first teachers side by side.
 

@@ -18,9 +18,11 @@ from stillhouse.pipeline.appointing import JOURNAL, ready
 from stillhouse.pipeline.asking import worth_asking
 from stillhouse.pipeline.deployed import FOLDER, load_classifier
 from stillhouse.pipeline.door import plan_fits, python_command, write_split
+from stillhouse.pipeline.gathering import gather
 from stillhouse.pipeline.gating import admit_teacher
-from stillhouse.pipeline.ingredients import Ingredients, gather
+from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.judging import Judge
+from stillhouse.pipeline.kinds import write_report
 from stillhouse.pipeline.progress import say
 from stillhouse.pipeline.refusals import answered_only, check_service
 from stillhouse.pipeline.run import locked, open_run, read_json
@@ -204,7 +206,7 @@ def run_point(
         admit_teacher(run, trainer, arms, accept=accept)
         trainer.train(arms)
         scores = Judge(run, recipe, have, trainer, arms).judge()
-        run.report()
+        write_report(run.folder)
     return scores, have.data.test.inputs[:TIMED]
 
 

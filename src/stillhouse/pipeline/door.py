@@ -10,14 +10,17 @@ from typing import Any
 from stillhouse.data.columns import columns_line
 from stillhouse.errors import UsageError
 from stillhouse.files import write_npz
+from stillhouse.pipeline.finished import Run
+from stillhouse.pipeline.gathering import gather
 from stillhouse.pipeline.gating import admit_teacher
 from stillhouse.pipeline.groups import write_groups
-from stillhouse.pipeline.ingredients import Ingredients, gather
+from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.judging import Judge
+from stillhouse.pipeline.kinds import write_report
 from stillhouse.pipeline.probing import look_inside
 from stillhouse.pipeline.progress import say
 from stillhouse.pipeline.refusals import answered_only, check_service
-from stillhouse.pipeline.run import Run, locked, open_run
+from stillhouse.pipeline.run import RunFolder, locked, open_run
 from stillhouse.pipeline.teaching import Teaching, teach_all
 from stillhouse.pipeline.training import Trainer, make_arms
 from stillhouse.pipeline.withheld import only, visible_labels
@@ -80,8 +83,8 @@ def distill(
         trainer.train(arms)
         Judge(run, resolved, have, trainer, arms).judge()
         look_inside(trainer, arms)
-        run.report()
-    return run
+        write_report(run.folder)
+    return Run(run.folder)
 
 
 def label(recipe: Recipe, *, command: str | None = None, allow_code: bool = False) -> dict[str, Any]:
@@ -131,7 +134,7 @@ def resolve(
     return parse(merge(read_table_text(base.toml()), over), "distill(...)")
 
 
-def plan_fits(run: Run, recipe: Recipe, have: Ingredients) -> tuple[Trainer, list[Any]]:
+def plan_fits(run: RunFolder, recipe: Recipe, have: Ingredients) -> tuple[Trainer, list[Any]]:
     """Who teaches, and which students are trained."""
     teachings = [Teaching(run, recipe, have, "teacher", visible_labels(recipe, have))]
     have.students.origin = teachings[0].origin
@@ -156,7 +159,7 @@ def check_layers(have: Ingredients, teachings: list[Teaching]) -> None:
             Taps(teaching.whole.net() if teaching.kind == "net" else teaching.module, teaching.layers).close()
 
 
-def write_split(run: Run, have: Ingredients) -> None:
+def write_split(run: RunFolder, have: Ingredients) -> None:
     """Which source rows are for what."""
     drawn = have.data.split
     parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}

@@ -18,12 +18,13 @@ from stillhouse.evaluation.robustness import Rows
 from stillhouse.files import write_json
 from stillhouse.pipeline.answers import answers_of
 from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.ingredients import gather
+from stillhouse.pipeline.gathering import gather
 from stillhouse.pipeline.judging import TEST, predict_net
+from stillhouse.pipeline.kinds import kind_of, write_report
 from stillhouse.pipeline.probing import SHOWN, Probe, look_inside
 from stillhouse.pipeline.progress import stage
 from stillhouse.pipeline.refusals import answered_only, asks_service
-from stillhouse.pipeline.run import Run, locked, open_run
+from stillhouse.pipeline.run import RunFolder, locked, open_run
 from stillhouse.pipeline.word_marks import asked_net, asked_teacher
 from stillhouse.recipe import Recipe, parse, read_table_text
 
@@ -60,7 +61,7 @@ def evaluate(
         UsageError: there is no finished run, or nothing more to judge in full, or what came from Python was not given.
     """
     folder = Path(folder)
-    kind = Run(folder).kind
+    kind = kind_of(RunFolder(folder))
     if full and not kind.full:
         raise UsageError(
             f"{folder} holds embedders, and all that is judged of them is judged from their vectors. Leave out "
@@ -72,13 +73,13 @@ def evaluate(
             run, probe = reopen(folder, teacher=teacher, student=student, data=data, allow_code=allow_code)
             with run.timed("full evaluation"):
                 write_json(folder / FULL, Full(probe).judge())
-            run.report()
+            write_report(run.folder)
     return scores
 
 
-def reopen(folder: Path, *, teacher: Any, student: Any, data: Any, allow_code: bool) -> tuple[Run, Probe]:
+def reopen(folder: Path, *, teacher: Any, student: Any, data: Any, allow_code: bool) -> tuple[RunFolder, Probe]:
     """Take up a finished run with its nets and data."""
-    run = Run(folder)
+    run = RunFolder(folder)
     recipe: Recipe = parse(read_table_text((folder / "recipe.toml").read_text(encoding="utf-8")))
     given = {"teacher": teacher, "student": student}
     missing = [name for name, value in given.items() if name in run.record["parts"] and value is None]

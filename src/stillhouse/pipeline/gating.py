@@ -17,7 +17,7 @@ from stillhouse.evaluation.predictions import Floats, floored
 from stillhouse.pipeline.answers import answers_of
 from stillhouse.pipeline.judging import predict_net
 from stillhouse.pipeline.progress import Advance, stage
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.run import RunFolder
 from stillhouse.pipeline.training import Arm, Trainer
 from stillhouse.pipeline.workers import default_workers, run_all
 from stillhouse.teachers.raw.teacher import name_rows
@@ -31,7 +31,7 @@ WAYS_ON = (
 )
 
 
-def admit_teacher(run: Run, trainer: Trainer, arms: Sequence[Arm], *, accept: bool) -> None:
+def admit_teacher(run: RunFolder, trainer: Trainer, arms: Sequence[Arm], *, accept: bool) -> None:
     """Train teacher and first labels-only student, compare them, and refuse a teacher that has nothing to teach.
 
     Args:
@@ -56,7 +56,7 @@ def admit_teacher(run: Run, trainer: Trainer, arms: Sequence[Arm], *, accept: bo
         raise RejectedError(f"The teacher is refused. {told} {WAYS_ON}")
 
 
-def prepare(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> None:
+def prepare(run: RunFolder, trainer: Trainer, arms: Sequence[Arm]) -> None:
     """Train side by side what the gate compares: the teachers, and the first seed's control where rows can tell.
 
     Workers that would be idle train the controls of the next seeds, which are needed anyway.
@@ -77,7 +77,7 @@ def prepare(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> None:
         work_off(run, jobs, workers)
 
 
-def work_off(run: Run, jobs: Sequence[tuple[int, Callable[[Advance], None]]], workers: int) -> None:
+def work_off(run: RunFolder, jobs: Sequence[tuple[int, Callable[[Advance], None]]], workers: int) -> None:
     """Train teachers and controls side by side."""
     title = "teachers and controls"
     with run.timed("train teachers"), stage(title, sum(steps for steps, _ in jobs), "steps") as advance:
@@ -89,7 +89,7 @@ def control_of(trainer: Trainer, arms: Sequence[Arm]) -> tuple[Arm, int]:
     return next(a for a in arms if a.name == "labels_only"), trainer.recipe.training.seeds[0]
 
 
-def examine(run: Run, trainer: Trainer, arms: Sequence[Arm]) -> dict[str, Any]:
+def examine(run: RunFolder, trainer: Trainer, arms: Sequence[Arm]) -> dict[str, Any]:
     """All that is known of the teacher before it teaches; see ``evaluation.teacher_gate``."""
     data, teaching = trainer.have.data, trainer.teachings["teacher"]
     source, split = data.source, data.split

@@ -51,9 +51,9 @@ class Guesses:
 
     def ask(self, inputs: Tensor) -> Candidates:
         """Ask the model."""
-        from stillhouse.teachers.hub.models import open_hub
         from stillhouse.teachers.hub.loading import hub_masked
         from stillhouse.teachers.hub.masked_words import guess
+        from stillhouse.teachers.hub.models import open_hub
 
         encoder: TextEncoder = self.encoder
         net = hub_masked(open_hub(self.folder))

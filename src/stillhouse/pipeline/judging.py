@@ -19,7 +19,7 @@ from stillhouse.pipeline.groups import read_groups
 from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.progress import say, stage
 from stillhouse.pipeline.refusals import asks_service
-from stillhouse.pipeline.run import Run, read_json
+from stillhouse.pipeline.run import RunFolder, read_json
 from stillhouse.pipeline.students_made import size_of
 from stillhouse.pipeline.teaching import Teaching
 from stillhouse.pipeline.training import Arm, Trainer
@@ -35,7 +35,9 @@ SHOWN_TEXT = 2000  # characters of a text that the report shows
 class Judge:
     """Asks every trained net about the test rows, once, and writes all that the scores and the report need."""
 
-    def __init__(self, run: Run, recipe: Recipe, have: Ingredients, trainer: Trainer, arms: Sequence[Arm]) -> None:
+    def __init__(
+        self, run: RunFolder, recipe: Recipe, have: Ingredients, trainer: Trainer, arms: Sequence[Arm]
+    ) -> None:
         self.run, self.recipe, self.have, self.trainer, self.arms = run, recipe, have, trainer, arms
         self.teachings: list[Teaching] = list(trainer.teachings.values())
 
@@ -169,7 +171,7 @@ def gallery(source: Source, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 def evaluate(folder: Path) -> dict[str, Any]:
     """Judge a run from its predictions; needs neither data nor model. Writes and returns ``scores.json``."""
-    run, recipe = Run(folder), read(folder / "recipe.toml")
+    run, recipe = RunFolder(folder), read(folder / "recipe.toml")
     costs = read_json(folder / "costs.json")
     scores = score(
         Predictions.load(folder / TEST),

@@ -1,4 +1,4 @@
-"""The kinds of run: what each verb does with a run folder, told apart here and nowhere else by ``Run.task``."""
+"""The kinds of run: what each verb does with a run folder, told apart here by ``Run.task``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import nn
 from stillhouse.evaluation import gate
 from stillhouse.evaluation.embedding_gate import CRITERIA as OF_EMBEDDERS
 from stillhouse.pipeline import judging
-from stillhouse.pipeline.embedding import judging as embedding_judging
 from stillhouse.pipeline.deployed import CARD, FOLDER, load_classifier
+from stillhouse.pipeline.embedding import judging as embedding_judging
 from stillhouse.pipeline.embedding.shipping import load_embedder
-from stillhouse.pipeline.run import Run, read_json, task_of
+from stillhouse.pipeline.run import RunFolder, read_json, task_of
 from stillhouse.reporting import write
 from stillhouse.reporting.embedding import write_embedding
 
@@ -22,8 +22,6 @@ from stillhouse.reporting.embedding import write_embedding
 class Kind(NamedTuple):
     """What the verbs do with the run folders of one task."""
 
-    verb: str  # that makes them
-    scores: str  # the file of the judgement
     judge: Callable[[Path], dict[str, Any]]  # again, from what the nets once answered
     write_report: Callable[[Path], Path]
     load: Callable[[Path, nn.Module | None], Any]  # of the student's folder
@@ -32,17 +30,14 @@ class Kind(NamedTuple):
 
 
 KINDS: Mapping[str, Kind] = {
-    "classification": Kind("distill", "scores.json", judging.evaluate, write, load_classifier, gate.CRITERIA, True),
-    "embedding": Kind(
-        "embed",
-        embedding_judging.SCORES,
-        embedding_judging.judge_vectors,
-        write_embedding,
-        load_embedder,
-        OF_EMBEDDERS,
-        False,
-    ),
+    "classification": Kind(judging.evaluate, write, load_classifier, gate.CRITERIA, True),
+    "embedding": Kind(embedding_judging.judge_vectors, write_embedding, load_embedder, OF_EMBEDDERS, False),
 }
+
+
+def kind_of(run: RunFolder) -> Kind:
+    """What the verbs do with this folder."""
+    return KINDS[run.task.name]
 
 
 def write_report(folder: Path | str) -> Path:
@@ -55,7 +50,8 @@ def write_report(folder: Path | str) -> Path:
         UsageError: the folder is no run, or was not judged yet.
         DamagedError: a file of the run cannot be read.
     """
-    return Run(Path(folder)).report()
+    run = RunFolder(Path(folder))
+    return kind_of(run).write_report(run.folder)
 
 
 def check(folder: Path | str, limits: Mapping[str, Any]) -> list[gate.Criterion]:
@@ -64,8 +60,8 @@ def check(folder: Path | str, limits: Mapping[str, Any]) -> list[gate.Criterion]
     Raises:
         UsageError: the folder is no judged run, or the gate is wrong.
     """
-    run = Run(Path(folder))
-    return gate.check(run.scores, limits, run.kind.criteria)
+    run = RunFolder(Path(folder))
+    return gate.check(run.scores, limits, kind_of(run).criteria)
 
 
 def load(folder: Path | str, module: nn.Module | None = None) -> Any:
@@ -85,4 +81,4 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Any:
     """
     folder = Path(folder)
     folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-    return KINDS[task_of(read_json(folder / CARD))].load(folder, module)
+    return KINDS[task_of(read_json(folder / CARD)).name].load(folder, module)

@@ -16,7 +16,8 @@ from stillhouse.data import Rows, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.pipeline.chain import Link
 from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.ingredients import Ingredients, gather
+from stillhouse.pipeline.gathering import gather
+from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.keeping import softening
 from stillhouse.pipeline.run import open_run
 from stillhouse.pipeline.teaching import Teaching

@@ -21,13 +21,13 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.appointing import appoint, kind_of
 from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.progress import say, stage
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.run import RunFolder
 from stillhouse.recipe import Recipe
 from stillhouse.teachers import EnsembleTeacher
 
 if TYPE_CHECKING:
-    from stillhouse.teachers.endpoint.teacher import EndpointTeacher
     from stillhouse.teachers.endpoint.answers import Answered
+    from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
 PARTS = ("train", "valid", "test")
 NOTE = "service"  # the key in run.json
@@ -73,7 +73,7 @@ def check_service(recipe: Recipe, have: Ingredients) -> None:
         )
 
 
-def answered_only(run: Run, recipe: Recipe, have: Ingredients) -> Ingredients:
+def answered_only(run: RunFolder, recipe: Recipe, have: Ingredients) -> Ingredients:
     """The ingredients without the rows that a service does not answer; unchanged for every other teacher.
 
     Each service is asked about all texts of the run, once; a run whose rows are fixed already asks nothing.
@@ -102,7 +102,7 @@ def answered_only(run: Run, recipe: Recipe, have: Ingredients) -> Ingredients:
     return left
 
 
-def ask(run: Run, recipe: Recipe, have: Ingredients) -> list[Answered]:
+def ask(run: RunFolder, recipe: Recipe, have: Ingredients) -> list[Answered]:
     """Ask each service about every text of the three parts, in order; answers of an earlier run are not asked again."""
     texts = [str(text) for part in PARTS for text in have.raw(part)]
     services, different = services_of(run, recipe, have), len(dict.fromkeys(texts))
@@ -110,7 +110,7 @@ def ask(run: Run, recipe: Recipe, have: Ingredients) -> list[Answered]:
         return [service.prefetch(texts, advance) for service in services]
 
 
-def services_of(run: Run, recipe: Recipe, have: Ingredients) -> list[EndpointTeacher]:
+def services_of(run: RunFolder, recipe: Recipe, have: Ingredients) -> list[EndpointTeacher]:
     """The service of the recipe, or those given from Python."""
     if have.teacher is not None:
         return given_services(have.teacher)
@@ -170,7 +170,7 @@ def kept_before(folder: Path, split: Split) -> dict[str, Flags]:
         return {part: np.isin(getattr(split, part), file[part]) for part in PARTS}
 
 
-def note(run: Run, found: Sequence[Answered], keep: dict[str, Flags]) -> None:
+def note(run: RunFolder, found: Sequence[Answered], keep: dict[str, Flags]) -> None:
     """What the services said and cost, all together, into ``run.json`` and as a line."""
     left_out = {part: int((~flags).sum()) for part, flags in keep.items()}
     counts = {name: sum(getattr(one, name) for one in found) for name in COUNTS}

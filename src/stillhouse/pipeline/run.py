@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -17,7 +17,6 @@ from stillhouse.errors import DamagedError, UsageError
 from stillhouse.files import write_atomic, write_json
 
 if TYPE_CHECKING:
-    from stillhouse.pipeline.kinds import Kind
     from stillhouse.recipe import Recipe
 
 VERSION = 1  # of the folder's layout
@@ -29,7 +28,21 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-class Run:
+class Task(NamedTuple):
+    """What the nets of a run do."""
+
+    name: str
+    verb: str  # of the command that makes such a run
+    scores: str  # the file of the judgement
+
+
+TASKS = {
+    "classification": Task("classification", "distill", "scores.json"),
+    "embedding": Task("embedding", "embed", "embedding_scores.json"),
+}
+
+
+class RunFolder:
     """A run folder: where everything lies, and what is known about it.
 
     Attributes:
@@ -48,42 +61,19 @@ class Run:
             )
 
     @property
-    def task(self) -> str:
-        """What its nets do: "classification" or "embedding"."""
+    def task(self) -> Task:
+        """What its nets do."""
         return task_of(self.record["parts"])
-
-    @property
-    def kind(self) -> Kind:
-        """What the verbs do with this folder."""
-        from stillhouse.pipeline.kinds import KINDS
-
-        return KINDS[self.task]
 
     @property
     def scores(self) -> dict[str, Any]:
         """The judgement: ``scores.json``, of embedders ``embedding_scores.json``."""
-        return read_json(self.folder / self.kind.scores)
+        return read_json(self.folder / self.task.scores)
 
     @property
     def report_path(self) -> Path:
         """Where the report is."""
         return self.folder / "report.html"
-
-    def report(self) -> Path:
-        """Write the report anew from the files of the folder."""
-        return self.kind.write_report(self.folder)
-
-    def export(self, format: str = "onnx") -> Path:
-        """Write the student for serving; see ``stillhouse.exporting``."""
-        from stillhouse.pipeline.shipping import export
-
-        return export(self.folder, format)
-
-    def load(self) -> Any:
-        """The student with its preprocessing, ready for raw rows; see ``stillhouse.load``."""
-        from stillhouse.pipeline.kinds import load
-
-        return load(self.folder)
 
     def fit_folder(self, arm: str, seed: int) -> Path:
         """Where one student of one arm is trained."""
@@ -107,11 +97,11 @@ class Run:
 
     def __repr__(self) -> str:
         """Folder and verdict, for a notebook."""
-        done = (self.folder / self.kind.scores).exists()
+        done = (self.folder / self.task.scores).exists()
         return f"Run({str(self.folder)!r}, {self.scores['verdict'] if done else 'unfinished'!r})"
 
 
-def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> Run:
+def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> RunFolder:
     """Create the run folder, or take up the one that this very recipe left.
 
     Args:
@@ -129,10 +119,10 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> Run:
         write_atomic(folder / "recipe.toml", recipe.absolute().toml().encode())
         first = {"version": VERSION, "digest": recipe.digest(), "parts": parts, "command": command}
         write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
-    run = Run(folder)
+    run = RunFolder(folder)
     if run.task != task_of(parts):
         raise UsageError(
-            f"{folder} holds a run of `stillhouse {run.kind.verb}`. Take it up with that command, or choose another "
+            f"{folder} holds a run of `stillhouse {run.task.verb}`. Take it up with that command, or choose another "
             "[output] dir."
         )
     if run.record["digest"] != recipe.digest() or run.record["parts"] != parts:
@@ -169,7 +159,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise UsageError(f"Another process is at work in {folder}. Wait for it, or choose another folder.") from None
 
 
-def differences(file: Path, recipe: Recipe, run: Run, parts: dict[str, str]) -> str:
+def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str]) -> str:
     """Say which settings differ between the folder's recipe and this one."""
     from stillhouse.recipe import read_table, read_table_text
 
@@ -209,9 +199,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def task_of(told: dict[str, Any]) -> str:
+def task_of(told: dict[str, Any]) -> Task:
     """The task that a student's card or the parts of a run name; a classifier's name none."""
-    return str(told.get("task", "classification"))
+    return TASKS[told.get("task", "classification")]
 
 
 def versions() -> dict[str, str]:

@@ -18,7 +18,7 @@ from stillhouse.files import write_atomic
 from stillhouse.pipeline.deployed import Deployed
 from stillhouse.pipeline.embedding.shipping import DeployedEmbedder
 from stillhouse.pipeline.kinds import load
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.run import RunFolder
 from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
 
@@ -42,7 +42,7 @@ def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = 
     from stillhouse.exporting import export as write
 
     folder = Path(folder)
-    run = Run(folder)
+    run = RunFolder(folder)
     if format not in ("onnx", "safetensors"):
         raise UsageError(f"There is no export format {format!r}. Known: onnx, safetensors.")
     known: Literal["onnx", "safetensors"] = "onnx" if format == "onnx" else "safetensors"

@@ -18,7 +18,7 @@ from stillhouse.pipeline.cards import build, given_weights
 from stillhouse.pipeline.code import CODE, checked_module, own_code
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.progress import Advance
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.run import RunFolder
 from stillhouse.recipe import Member, Recipe
 from stillhouse.teachers.hub.cards import card_of
 from stillhouse.teachers.hub.nets import TokenNet
@@ -43,7 +43,7 @@ class TeacherNet:
 
     def __init__(
         self,
-        run: Run,
+        run: RunFolder,
         recipe: Recipe,
         have: Ingredients,
         section: Member,

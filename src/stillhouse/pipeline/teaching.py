@@ -17,7 +17,7 @@ from stillhouse.pipeline.answers import AsModule, answers_of, ask_all
 from stillhouse.pipeline.appointing import NET_FILE, appoint, kind_of, ready
 from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.progress import Advance, stage
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.run import RunFolder
 from stillhouse.pipeline.teacher_nets import TeacherNet
 from stillhouse.pipeline.withheld import only
 from stillhouse.pipeline.workers import run_all
@@ -48,7 +48,7 @@ class Teaching:
 
     def __init__(
         self,
-        run: Run,
+        run: RunFolder,
         recipe: Recipe,
         have: Ingredients,
         arm: str,
@@ -232,7 +232,7 @@ class Teaching:
         return answers_of(self.teacher, inputs, torch.full((len(inputs),), -1), raw)
 
 
-def teach_all(run: Run, teachings: Sequence[Teaching], workers: int) -> dict[str, Store]:
+def teach_all(run: RunFolder, teachings: Sequence[Teaching], workers: int) -> dict[str, Store]:
     """Train the teachers that need it, side by side, and ask each about every row and view; returns the stores."""
     to_train = [net for t in teachings for net in t.trainable]
     if to_train:

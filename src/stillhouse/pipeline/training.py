@@ -18,7 +18,7 @@ from stillhouse.pipeline.chain import Link, logs_of, make_chain, teach_links
 from stillhouse.pipeline.ingredients import Ingredients, budget_of
 from stillhouse.pipeline.matching import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.pipeline.progress import Advance, stage
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.run import RunFolder
 from stillhouse.pipeline.students_made import soft_targets
 from stillhouse.pipeline.teacher_nets import WEIGHTS
 from stillhouse.pipeline.teaching import Teaching, teach_all
@@ -68,7 +68,7 @@ def make_arms(recipe: Recipe, have: Ingredients, *, same_teacher: bool) -> list[
 class Trainer:
     """Trains every arm on every seed with one budget; finished fits are not done again."""
 
-    def __init__(self, run: Run, recipe: Recipe, have: Ingredients, teachings: Sequence[Teaching]) -> None:
+    def __init__(self, run: RunFolder, recipe: Recipe, have: Ingredients, teachings: Sequence[Teaching]) -> None:
         self.run, self.recipe, self.have = run, recipe, have
         self.teachings = {t.arm: t for t in teachings}
         self.chains: dict[str, Sequence[Link]] = {t.arm: make_chain(run, recipe, have, t) for t in teachings}

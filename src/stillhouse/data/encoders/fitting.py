@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from stillhouse.data.on_disk.mapped import FIT, MappedTable, MappedTexts, open_array, pieces, write_array
-from stillhouse.data.source import Held, Ints, Raw, Source, take
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder, ImageEncoder
 from stillhouse.data.encoders.text import TextEncoder, TextOptions
+from stillhouse.data.on_disk.mapped import FIT, MappedTable, MappedTexts, open_array, pieces, write_array
+from stillhouse.data.source import Held, Ints, Raw, Source, take
 from stillhouse.errors import DamagedError, RejectedError
 
 

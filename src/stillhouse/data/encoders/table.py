@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data.columns import MOST_CATEGORIES, numeric_cells, text_cells
-from stillhouse.data.on_disk.mapped import MappedTable
 from stillhouse.data.encoders.standard import Scale, fit_scale
 from stillhouse.data.encoders.tensors import unscaled
+from stillhouse.data.on_disk.mapped import MappedTable
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:

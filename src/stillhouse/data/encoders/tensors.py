@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stillhouse.data.encoders.standard import Scale, fit_scale
 from stillhouse.data.finite import check_finite
 from stillhouse.data.materialize import numbers
-from stillhouse.data.encoders.standard import Scale, fit_scale
 from stillhouse.errors import RejectedError
 
 _CHANNELS = (1, 3, 4)  # sizes of a last axis that can only be channels

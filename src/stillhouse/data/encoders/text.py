@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.data.labels import first_five
-from stillhouse.data.on_disk.mapped import MappedTexts
-from stillhouse.data.materialize import texts_of
 from stillhouse.data.encoders.prefix import beginning, cuts_at_spaces
 from stillhouse.data.encoders.wordpiece import library, train
+from stillhouse.data.labels import first_five
+from stillhouse.data.materialize import texts_of
+from stillhouse.data.on_disk.mapped import MappedTexts
 from stillhouse.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:

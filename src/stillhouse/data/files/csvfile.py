@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stillhouse.data.files.csvrecords import check_records
+from stillhouse.data.files.csvrecords import any_length, check_records
 from stillhouse.data.files.jsonlines import check_utf8
 from stillhouse.errors import RejectedError
 
@@ -79,7 +79,7 @@ def read_csv_pieces(path: Path, table: Look) -> Iterator[DataFrame]:
 
 def look(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> Look:
     """Find out how a text table is written; arguments and errors are those of ``read_csv``."""
-    with _told(path):
+    with _told(path), any_length():
         records, separator = _look(path)
     named = has_header(records, expected) if header is None else header
     names = _names(records[0], path) if named else [str(i) for i in range(len(records[0]))]

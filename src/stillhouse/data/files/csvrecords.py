@@ -26,7 +26,7 @@ def check_records(path: Path, separator: str, fields: int) -> None:
     """
     odd: dict[int, int] = {}  # fields by the line where the record begins
     begins = 1
-    with _any_length():
+    with any_length():
         reader = csv.reader(_lines(path), delimiter=separator, skipinitialspace=True)
         try:
             for record in reader:
@@ -58,7 +58,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _any_length() -> Iterator[None]:
+def any_length() -> Iterator[None]:
     """A cell may be longer than the 131,072 characters that Python's reader stops at."""
     before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:

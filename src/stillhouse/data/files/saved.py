@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.on_disk.cells import Cells, open_cells
 from stillhouse.data.columns import ColumnType, label_names
 from stillhouse.data.files.hugging_face import read_hugging_face
 from stillhouse.data.files.jsonlines import read_jsonl
-from stillhouse.data.labels import check_labels, code_names, positions
-from stillhouse.data.materialize import texts_of
-from stillhouse.data.source import Source
 from stillhouse.data.files.tables import USUAL_LABELS, as_inputs, held_inputs
 from stillhouse.data.files.texts import kept_cells
+from stillhouse.data.labels import check_labels, code_names, positions
+from stillhouse.data.materialize import texts_of
+from stillhouse.data.on_disk.cells import Cells, open_cells
+from stillhouse.data.source import Source
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:

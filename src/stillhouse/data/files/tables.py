@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stillhouse.data.on_disk.cells import Cells, open_cells
 from stillhouse.data.columns import ColumnType, column, label_names
 from stillhouse.data.files.csvfile import read_csv
 from stillhouse.data.labels import check_labels, code_names
+from stillhouse.data.on_disk.cells import Cells, open_cells
 from stillhouse.data.on_disk.mapped import COLUMNS, write_columns
 from stillhouse.data.source import Held, Source
 from stillhouse.errors import RejectedError, UsageError, nearest

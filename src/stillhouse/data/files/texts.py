@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.on_disk.cells import JSON_LINES, Cells, StoredCells, open_cells
 from stillhouse.data.columns import label_names, text_cells
 from stillhouse.data.files.jsonlines import read_jsonl
+from stillhouse.data.files.tables import USUAL_LABELS, read_frame, usual_label
 from stillhouse.data.labels import check_labels, code_names
 from stillhouse.data.materialize import put_down_texts, texts_of
+from stillhouse.data.on_disk.cells import JSON_LINES, Cells, StoredCells, open_cells
 from stillhouse.data.source import Source
-from stillhouse.data.files.tables import USUAL_LABELS, read_frame, usual_label
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:

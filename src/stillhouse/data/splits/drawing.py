@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from stillhouse.data.source import Ints, Source
+from stillhouse.data.splitmix import shuffled
 from stillhouse.data.splits.groups import check_fixed_test, check_groups, code_groups, companions, share_of_groups
 from stillhouse.data.splits.order import before, code_order, latest
-from stillhouse.data.splitmix import shuffled
 from stillhouse.errors import RejectedError, UsageError
 
 Parts: TypeAlias = tuple[Ints, Ints, Ints]  # train, valid, test

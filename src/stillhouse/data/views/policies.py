@@ -11,13 +11,13 @@ import torch
 import xxhash
 from torch import Tensor
 
-from stillhouse.data.views.images import cutout, shift
-from stillhouse.data.views.munge import Attributes, Floats, attributes, munge, nearest_rows
 from stillhouse.data.normal import normal, whole
 from stillhouse.data.source import Ints
 from stillhouse.data.splitmix import Words, stream, words
-from stillhouse.data.views.tokens import Candidates, Flags, Guesser, exchanged_words, guessed_words, lost_words
 from stillhouse.data.views.checks import check_inputs, check_needs, check_strength
+from stillhouse.data.views.images import cutout, shift
+from stillhouse.data.views.munge import Attributes, Floats, attributes, munge, nearest_rows
+from stillhouse.data.views.tokens import Candidates, Flags, Guesser, exchanged_words, guessed_words, lost_words
 from stillhouse.errors import UsageError, nearest
 
 __all__ = ["Policy", "Views", "shift"]

@@ -7,7 +7,9 @@ from stillhouse.pipeline.embedding.gathering import gather_embedding, settled
 from stillhouse.pipeline.embedding.judging import EmbeddingJudge
 from stillhouse.pipeline.embedding.teacher import EmbedderTeaching
 from stillhouse.pipeline.embedding.training import EmbeddingTrainer, make_arms
-from stillhouse.pipeline.run import Run, locked, open_run
+from stillhouse.pipeline.finished import Run
+from stillhouse.pipeline.kinds import write_report
+from stillhouse.pipeline.run import locked, open_run
 from stillhouse.recipe import Recipe
 
 
@@ -43,5 +45,5 @@ def embed(recipe: Recipe, *, command: str | None = None, allow_code: bool = Fals
         trainer, arms = EmbeddingTrainer(run, resolved, found.have, [teaching]), make_arms(found.have)
         trainer.train(arms)
         EmbeddingJudge(run, resolved, found, trainer, arms).judge()
-        run.report()
-    return run
+        write_report(run.folder)
+    return Run(run.folder)

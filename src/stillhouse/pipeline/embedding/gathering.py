@@ -14,21 +14,14 @@ from torch import Tensor, nn
 
 from stillhouse import methods
 from stillhouse.data import Prepared, Rows, Source, prepare
-from stillhouse.data.splits.duplicates import across
 from stillhouse.data.files.texts import read_text_inputs
+from stillhouse.data.splits.duplicates import across
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.appointing import text_options
 from stillhouse.pipeline.embedding.teacher import hub_teacher, width_of
-from stillhouse.pipeline.ingredients import (
-    Ingredients,
-    contents,
-    divide,
-    make_methods,
-    make_views,
-    read_source,
-    rows_folder,
-)
+from stillhouse.pipeline.gathering import contents, divide, make_methods, make_views, read_source, rows_folder
+from stillhouse.pipeline.ingredients import Ingredients
 from stillhouse.pipeline.students_made import make_students
 from stillhouse.recipe import MethodEntry, Recipe
 from stillhouse.students import is_fitted

@@ -19,11 +19,11 @@ from stillhouse.pipeline.embedding.gathering import Gathered
 from stillhouse.pipeline.embedding.shipping import DeployedEmbedder, embed_all
 from stillhouse.pipeline.embedding.training import EmbeddingTrainer
 from stillhouse.pipeline.progress import stage
-from stillhouse.pipeline.run import Run, read_json
+from stillhouse.pipeline.run import TASKS, RunFolder, read_json
 from stillhouse.pipeline.training import Arm
 from stillhouse.recipe import Recipe, read
 
-VECTORS, SCORES = "embeddings.npz", "embedding_scores.json"
+VECTORS, SCORES = "embeddings.npz", TASKS["embedding"].scores
 SECONDS = 3.0  # of timing, for both nets together
 
 
@@ -31,7 +31,7 @@ class EmbeddingJudge:
     """Asks every net about the held-out texts, once, and ships the student of the first seed."""
 
     def __init__(
-        self, run: Run, recipe: Recipe, found: Gathered, trainer: EmbeddingTrainer, arms: Sequence[Arm]
+        self, run: RunFolder, recipe: Recipe, found: Gathered, trainer: EmbeddingTrainer, arms: Sequence[Arm]
     ) -> None:
         self.run, self.recipe, self.found, self.trainer, self.arms = run, recipe, found, trainer, arms
         self.data = found.have.data
@@ -102,7 +102,7 @@ class EmbeddingJudge:
 
 def judge_vectors(folder: Path) -> dict[str, Any]:
     """Judge a run from its vectors; needs neither texts nor nets. Writes and returns ``embedding_scores.json``."""
-    run, recipe, costs = Run(folder), read(folder / "recipe.toml"), read_json(folder / "costs.json")
+    run, recipe, costs = RunFolder(folder), read(folder / "recipe.toml"), read_json(folder / "costs.json")
     scores = score_embeddings(
         Embedded.load(folder / VECTORS),
         confidence=recipe.evaluation.confidence,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.appointing import kind_of
 from stillhouse.pipeline.ingredients import Ingredients
-from stillhouse.pipeline.run import Run
+from stillhouse.pipeline.run import RunFolder
 from stillhouse.pipeline.teaching import Teaching
 from stillhouse.recipe import Recipe, TeacherSection
 from stillhouse.taps import EMBEDDING
@@ -62,7 +62,7 @@ class EmbedderTeaching(Teaching):
         width: D of its vectors.
     """
 
-    def __init__(self, run: Run, recipe: Recipe, have: Ingredients, net: nn.Module, width: int) -> None:
+    def __init__(self, run: RunFolder, recipe: Recipe, have: Ingredients, net: nn.Module, width: int) -> None:
         self.embedder, self.width = net, width
         super().__init__(run, recipe, have, "teacher", have.data.train.targets)
 
@@ -90,8 +90,8 @@ def hub_teacher(section: TeacherSection) -> nn.Module:
         UsageError: another kind of teacher, or one that is trained here.
         RejectedError: the model cannot be used.
     """
-    from stillhouse.teachers.hub.models import open_hub
     from stillhouse.teachers.hub.loading import hub_embedder
+    from stillhouse.teachers.hub.models import open_hub
 
     if kind_of(section) != "hub" or section.hub is None:
         raise UsageError(

@@ -26,8 +26,8 @@ from stillhouse.teachers.endpoint.answers import Answered, Reply, Settled, reply
 from stillhouse.teachers.endpoint.budget import Ceilings, Meter
 from stillhouse.teachers.endpoint.client import Client, Patience, Timing
 from stillhouse.teachers.endpoint.http import Exchange, address, api_key
-from stillhouse.teachers.endpoint.question import PROMPT, Constraint, Question, key_of
 from stillhouse.teachers.endpoint.journal import Journal
+from stillhouse.teachers.endpoint.question import PROMPT, Constraint, Question, key_of
 from stillhouse.types import Batch, Outputs
 
 SYSTEMATIC = 3  # texts that a service rejects, without taking one, before it is the request that is at fault

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.teachers.module import check_classes
 from stillhouse.teachers.raw.child import ask_child
 from stillhouse.teachers.raw.columns import by_name, matrix_of, with_categories
-from stillhouse.teachers.module import check_classes
 from stillhouse.teachers.raw.teacher import BATCH_ROWS, Decode, RawTeacher
 from stillhouse.teachers.sizes import stored_bytes
 

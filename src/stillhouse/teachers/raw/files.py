@@ -9,8 +9,8 @@ from typing import Any
 import xxhash
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.raw.boosters import library, load_booster, load_catboost
 from stillhouse.teachers.identity import add_file, version_of
+from stillhouse.teachers.raw.boosters import library, load_booster, load_catboost
 from stillhouse.teachers.raw.objects import from_object
 from stillhouse.teachers.raw.onnx import OnnxTeacher
 from stillhouse.teachers.raw.teacher import Decode, RawTeacher

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.raw.boosters import from_booster
 from stillhouse.teachers.class_order import class_order, scatter
-from stillhouse.teachers.raw.columns import by_name, matrix_of, with_categories, with_whole_numbers
 from stillhouse.teachers.identity import identity_of
+from stillhouse.teachers.raw.boosters import from_booster
+from stillhouse.teachers.raw.columns import by_name, matrix_of, with_categories, with_whole_numbers
 from stillhouse.teachers.raw.teacher import BATCH_ROWS, Decode, RawTeacher, asked
 from stillhouse.teachers.sizes import learned, stored_bytes
 

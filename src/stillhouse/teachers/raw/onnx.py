@@ -11,9 +11,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError, nearest
-from stillhouse.teachers.raw.child import PATIENCE
 from stillhouse.teachers.class_order import class_order, scatter
 from stillhouse.teachers.identity import add_file
+from stillhouse.teachers.raw.child import PATIENCE
 from stillhouse.teachers.raw.onnx_inputs import feed, refuse_inputs
 from stillhouse.teachers.raw.onnx_seen import Port, Seen, see
 from stillhouse.teachers.raw.teacher import BATCH_ROWS, Decode, Kind, RawTeacher

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stillhouse.cli import main
@@ -102,6 +103,19 @@ def test_a_folder_of_images_with_a_pool_is_cut_out_of_and_read(tmp_path: Path) -
     assert record["data"]["classes"] == ["bright", "dark"]
     assert record["data"]["unlabelled"] == record["data"]["train"] - 20
     assert sum(record["data"][part] for part in ("train", "valid", "test")) == 100
+
+    names = sorted(path.relative_to(tmp_path / "images").as_posix() for path in (tmp_path / "images").rglob("*.png"))
+    pixels = np.stack([np.asarray(Image.open(tmp_path / "images" / name)) for name in names])
+    assert main(["predict", str(run.folder), str(tmp_path / "images"), "-o", str(tmp_path / "answers.csv")]) == 0
+    answers = pd.read_csv(tmp_path / "answers.csv")
+    assert answers["file"].tolist() == names
+    np.testing.assert_allclose(answers[["p_bright", "p_dark"]], run.load().predict_proba(pixels), atol=1e-6)
+    Image.fromarray(np.full((16, 16, 3), (250, 240, 230), np.uint8)).save(tmp_path / "large.png")
+    assert main(["predict", str(run.folder), str(tmp_path / "large.png"), "-o", str(tmp_path / "one.csv")]) == 0
+    assert pd.read_csv(tmp_path / "one.csv")["file"].tolist() == ["large.png"]
+    (tmp_path / "images" / "broken.png").write_bytes(b"no image")
+    assert main(["predict", str(run.folder), str(tmp_path / "images"), "-o", str(tmp_path / "none.csv")]) == 4
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_texts_lose_words_and_the_column_of_the_text_is_known_at_prediction(

@@ -69,7 +69,9 @@ def export(
 
 def predict(
     folder: Folder,
-    rows: Annotated[Path, Parameter(help="The rows: .csv, .tsv, .jsonl (texts), .parquet, .npz or .npy.")],
+    rows: Annotated[
+        Path, Parameter(help="The rows: .csv, .tsv, .jsonl, .parquet or .npz; an image, or a folder of them.")
+    ],
     /,
     *,
     out: Annotated[

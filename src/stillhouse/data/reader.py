@@ -164,8 +164,9 @@ def _refuse_images(path: Path) -> None:
 
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         raise UsageError(
-            f"rows = {str(path)!r}: images to predict on come as one array, of the size and the channels of those in "
-            "training. Write `numpy.savez('rows.npz', x=images)` with uint8 (N, H, W) or (N, H, W, 3)."
+            f"rows = {str(path)!r}: this student was not trained on images of bytes, as files hold them. Give the images to "
+            "predict on as one array of the size, the channels and the range of those in training: "
+            "`numpy.savez('rows.npz', x=images)`."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,9 +73,18 @@ class Deployed(nn.Module):
         named: np.ndarray = np.asarray(self.classes, dtype=object)[self.predict_proba(rows).argmax(1)]
         return named
 
-    def write_answers(self, rows: Any, out: Path) -> None:
-        """Write a CSV with the columns ``class`` and one ``p_<class>`` for each class, a line for each raw row."""
-        write_atomic(out, predictions_frame(self, rows).to_csv(index=False).encode())
+    def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
+        """Write a CSV with the columns ``class`` and one ``p_<class>`` for each class, a line for each raw row.
+
+        Args:
+            rows: raw rows.
+            out: the CSV.
+            files: names of the rows, which become the first column, ``file``.
+        """
+        frame = predictions_frame(self, rows)
+        if files is not None:
+            frame.insert(0, "file", files)
+        write_atomic(out, frame.to_csv(index=False).encode())
 
     def served(self, rows: Tensor) -> tuple[nn.Module, Tensor]:
         """The net of a graph file, and encoded rows as it takes them."""

@@ -87,6 +87,38 @@ def read_image_folder(
     return Source(raw, labels, order, "image", folder.name, raw.shape[1:], test, kept={"file": names})
 
 
+def read_images(path: Path, size: tuple[int, int], *, colour: bool) -> tuple[Pixels, list[str]]:
+    """Read an image, or all images below a folder in the order of their paths, for instance to predict on.
+
+    Args:
+        path: a file or a folder.
+        size: (height, width) to which others are resized (bilinear).
+        colour: whether three channels are wanted, or one.
+
+    Returns:
+        uint8 (N, H, W), of colours (N, H, W, 3), and the paths in the folder, or the name of the file.
+
+    Raises:
+        RejectedError: no images, or files that are no images or too large; names them.
+    """
+    folder = path if path.is_dir() else path.parent
+    files = [_File(file, None, False) for file in (_images(path.rglob("*"), path) if path.is_dir() else [path])]
+    if not files:
+        raise RejectedError(
+            f"{path} holds no images ({', '.join(SUFFIXES)}). Give a folder with the images to predict."
+        )
+    pixels = _each(files, folder, lambda image: _channels(_pixels(image, size), colour))
+    return np.stack(pixels), [file.path.relative_to(folder).as_posix() for file in files]
+
+
+def _channels(pixels: Pixels, colour: bool) -> Pixels:
+    from PIL import Image
+
+    if colour and pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    return np.asarray(Image.fromarray(pixels).convert("L")) if not colour and pixels.ndim == 3 else pixels
+
+
 def _find(folder: Path, unlabelled: str) -> list[_File]:
     if not folder.is_dir():
         raise RejectedError(f"{folder} is no folder. Mend the path in [data] images.")

@@ -178,9 +178,7 @@ def test_rows_to_predict_on_of_another_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.npz"):
         read_inputs(tmp_path / "rows.json", encoder)
     for images in (tmp_path, tmp_path / "one.png"):
-        with pytest.raises(
-            UsageError, match=r"the images to predict on as one array .*numpy\.savez\('rows\.npz', x=images\)"
-        ):
+        with pytest.raises(UsageError, match=r"images to predict on as one .*numpy\.savez\('rows\.npz', x=images\)"):
             read_inputs(images, encoder)
     with pytest.raises(RejectedError, match="cannot be read"):
         read_inputs(tmp_path / "rows.csv", encoder)

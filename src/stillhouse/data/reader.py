@@ -164,8 +164,8 @@ def _refuse_images(path: Path) -> None:
 
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         raise UsageError(
-            f"rows = {str(path)!r}: this student was not trained on images of bytes, as files hold them. Give the images to "
-            "predict on as one array of the size, the channels and the range of those in training: "
+            f"rows = {str(path)!r}: this student was not trained on images of bytes, as files hold them. Give the "
+            "images to predict on as one array of the size, the channels and the range of those in training: "
             "`numpy.savez('rows.npz', x=images)`."
         )
 

@@ -196,9 +196,9 @@ def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
         ABSENT,
     ]
     told = (
-        "Microseconds of one core, in one sitting, on texts of the test part. Making token ids of a text takes "
-        f"{micro(times[TOKENS]['many'])} µs more, whichever net reads it, for the whole text is looked at before it is "
-        "cut. (The table under Cost has what the run itself measured.)"
+        "Microseconds of one core, one net after the other, on texts of the test part. Making token ids takes "
+        f"{micro(times[TOKENS]['many'])} µs more, whichever net reads it. (In the table under Cost the run's nets took "
+        "turns, each finding the caches full of the other.)"
     )
     sentences = [f"**{name}**, {found.scores['verdict']}: {found.scores['sentence']}" for name, found in runs.items()]
     parts = ["## Accuracy against microseconds a text", table(heads, [*rows, teacher]), told, bullets(sentences)]

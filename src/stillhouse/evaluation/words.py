@@ -34,6 +34,7 @@ Spans = NDArray[np.int64]
 class Variants(NamedTuple):
     """Some texts, each once for every word, without that word."""
 
+    whole: Tensor  # int64 (n, L), the texts as they are
     ids: Tensor  # int64 (V, L)
     rows: NDArray[np.int64]  # (V,) the text that each is of, ascending
     spans: list[Spans]  # of each text (W, 2): where its words begin and end, in characters
@@ -60,19 +61,18 @@ def variants(encoder: TextEncoder, texts: Sequence[str], cover: Cover = "word re
         spans.append(words[seen])
         made += [_without(own, torch.from_numpy(of == word), cover, encoder.mask_id) for word in seen]
         rows += [row] * len(seen)
-    return Variants(torch.stack(made) if made else ids[:0], np.array(rows, np.int64), spans)
+    return Variants(ids, torch.stack(made) if made else ids[:0], np.array(rows, np.int64), spans)
 
 
-def effects(ask: Asked, ids: Tensor, classes: NDArray[np.int64], without: Variants) -> list[Floats]:
+def effects(ask: Asked, classes: NDArray[np.int64], without: Variants) -> list[Floats]:
     """What each word adds to the log-probability of a class, in nats: (W,) for each text.
 
     Args:
         ask: the net.
-        ids: int64 (n, L), the texts whole.
         classes: (n,), the class of each.
         without: from ``variants``.
     """
-    whole = ask(ids)[np.arange(len(ids)), classes]
+    whole = ask(without.whole)[np.arange(len(classes)), classes]
     parts = [ask(part) for part in torch.split(without.ids, BATCH)] if len(without.ids) else []
     lacking = np.concatenate(parts)[np.arange(len(without.rows)), classes[without.rows]] if parts else whole[:0]
     found: Floats = whole[without.rows] - lacking
@@ -97,10 +97,10 @@ def agreements(
         classes: (n,), the answer to explain, the same for all nets.
         confidence: of the intervals.
     """
-    ids, found = encoder.encode(list(texts)), []
+    found = []
     for cover in COVERS:
         without = variants(encoder, texts, cover)
-        told = {name: effects(ask, ids, classes, without) for name, ask in nets.items()}
+        told = {name: effects(ask, classes, without) for name, ask in nets.items()}
         ranked = [i for i, words in enumerate(without.spans) if len(words) >= FEWEST_WORDS]
         by_pair = {
             name: mean_over_rows(

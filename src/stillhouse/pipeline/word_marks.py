@@ -54,10 +54,10 @@ def word_marks(
         By net, ``<name>_spans``, int64 (n, 5, 2), where the words begin and end in characters, -1 where there are
         fewer; and ``<name>_effects``, float64 (n, 5), in nats: what the word adds, the greatest change first.
     """
-    without, ids = words.variants(encoder, texts), encoder.encode(list(texts))
+    without = words.variants(encoder, texts)
     found: dict[str, np.ndarray] = {}
     for name, ask in nets.items():
-        told = words.effects(ask, ids, classes, without)
+        told = words.effects(ask, classes, without)
         spans, effects = np.full((len(texts), MOST_MARKS, 2), -1, np.int64), np.zeros((len(texts), MOST_MARKS))
         for row, (own, changes) in enumerate(zip(without.spans, told, strict=True)):
             most = strongest(changes)

@@ -44,6 +44,7 @@ class Axis(NamedTuple):
 
     at: Callable[[Recipe, int], Recipe]  # the recipe of a point
     shared: Callable[[Recipe], tuple[str, ...]]  # folders and files that all points have in common with the first
+    asked: Callable[[Ingredients, int, How], Tensor] | None = None  # rows whose answers students see; None: all rows
     sized: bool = False  # whether the students differ in size
 
 
@@ -95,7 +96,7 @@ def curve(
             first = next((root / p["folder"] for p in points.values() if p["folder"] != folder.name), None)
             inherited = {} if first is None else {name: first / name for name in axis.shared(recipe)}
             scores, example = run_point(
-                at(recipe, folder, kind, number), inherited, choice(kind, number, recipe.teacher.ask),
+                at(recipe, folder, axis, number), inherited, choice(axis, number, recipe.teacher.ask),
                 command=command, allow_code=allow_code, accept=accept_teacher,
             )  # fmt: skip
             points[number] = {kind: number, "folder": folder.name} | facts(scores)
@@ -113,7 +114,7 @@ def earlier(path: Path, digest: str) -> dict[str, Any]:
     return {kind: told[kind] for kind in AXES if kind in told and told["recipe"] == digest}
 
 
-def at(recipe: Recipe, folder: Path, kind: str, number: int) -> Recipe:
+def at(recipe: Recipe, folder: Path, axis: Axis, number: int) -> Recipe:
     """The recipe of one point: one control is enough."""
     update: dict[str, Any] = {
         "output": recipe.output.model_copy(update={"dir": folder}),
@@ -121,7 +122,7 @@ def at(recipe: Recipe, folder: Path, kind: str, number: int) -> Recipe:
             update={"all_labels": False, "same_teacher": False, "from_scratch": False}
         ),
     }
-    return AXES[kind].at(recipe.model_copy(update=update), number)
+    return axis.at(recipe.model_copy(update=update), number)
 
 
 def with_labels(recipe: Recipe, number: int) -> Recipe:
@@ -141,26 +142,6 @@ def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
     return TEACHER if same_teacher else ()
 
 
-TEACHER = ("teacher", "store", JOURNAL)
-AXES = {
-    "labels": Axis(with_labels, of_one_teacher),
-    "calls": Axis(lambda recipe, _: recipe, lambda _: (*TEACHER, "fits/labels_only")),
-    "layers": Axis(with_layers, lambda _: TEACHER, sized=True),
-}
-
-
-def choice(kind: str, number: int, how: How) -> Choose:
-    """What a point changes in the arms of its run."""
-
-    def chosen(have: Ingredients, arms: list[Arm]) -> list[Arm]:
-        if kind != "calls":
-            return arms
-        rows = asked_rows(have, number, how)
-        return [arm._replace(eligible=rows) if arm.teacher else arm for arm in arms]
-
-    return chosen
-
-
 def asked_rows(have: Ingredients, calls: int, how: How) -> torch.Tensor:
     """The training rows whose answers a student may see for so many calls, sorted.
 
@@ -177,6 +158,26 @@ def asked_rows(have: Ingredients, calls: int, how: How) -> torch.Tensor:
         )
     rest = worth_asking(have, wanted - len(labelled), how)
     return torch.cat([labelled, rest]).sort().values
+
+
+TEACHER = ("teacher", "store", JOURNAL)
+AXES = {
+    "labels": Axis(with_labels, of_one_teacher),
+    "calls": Axis(lambda recipe, _: recipe, lambda _: (*TEACHER, "fits/labels_only"), asked_rows),
+    "layers": Axis(with_layers, lambda _: TEACHER, sized=True),
+}
+
+
+def choice(axis: Axis, number: int, how: How) -> Choose:
+    """What a point changes in the arms of its run."""
+
+    def chosen(have: Ingredients, arms: list[Arm]) -> list[Arm]:
+        if axis.asked is None:
+            return arms
+        rows = axis.asked(have, number, how)
+        return [arm._replace(eligible=rows) if arm.teacher else arm for arm in arms]
+
+    return chosen
 
 
 def run_point(

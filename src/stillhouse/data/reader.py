@@ -11,18 +11,19 @@ import numpy as np
 
 from stillhouse.data.columns import ColumnType
 from stillhouse.data.encoders.fitting import Encoder
+from stillhouse.data.encoders.tensors import ImageEncoder
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.data.files.arrays import load_npz, read_arrays
-from stillhouse.data.files.jsonlines import read_jsonl
+from stillhouse.data.files.jsonlines import JSON_LINES, read_jsonl
 from stillhouse.data.files.tables import read_frame, read_table
 from stillhouse.data.files.texts import read_text_inputs, read_texts
 from stillhouse.data.labels import code_names
 from stillhouse.data.named import named
+from stillhouse.data.on_disk.cells import TABLES
 from stillhouse.data.on_disk.source import put_down
 from stillhouse.data.source import Raw, Source
 from stillhouse.errors import UsageError
 
-_TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq")
 _KEYS = ("name", "path", "arrays", "images", "text")
 
 
@@ -120,8 +121,8 @@ def _table(path: Path, *, keep: Sequence[str], header: bool | None, **settings: 
 
     if path.is_dir():
         return read_saved(path, target=settings["target"], classes=settings["classes"])
-    _known_suffix(path, _TABLES, "path")
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
+    _known_suffix(path, TABLES, "path")
+    if path.suffix.lower() in JSON_LINES:
         return read_json_table(path, keep=keep, **settings)
     return read_table(path, header=header, keep=keep, **settings)
 
@@ -147,27 +148,49 @@ def read_inputs(path: Path, encoder: Encoder, *, header: bool | None = None) -> 
     """
     if isinstance(encoder, TextEncoder):
         return read_text_inputs(path, header=header)
-    if not encoder.names:
-        _refuse_images(path)
-    _known_suffix(path, (*_TABLES, ".npz"), "rows")
+    if not encoder.names and names_images(path):
+        raise UsageError(
+            f"rows = {str(path)!r}: this student was not trained on images of bytes, as files hold them. Give the "
+            "images to predict on as one array of the size, the channels and the range of those in training: "
+            "`numpy.savez('rows.npz', x=images)`."
+        )
+    _known_suffix(path, (*TABLES, ".npz"), "rows")
     if path.suffix.lower() == ".npz":
         return load_npz(path)["x"]
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
+    if path.suffix.lower() in JSON_LINES:
         return read_jsonl(path)
     if header is None and encoder.names and all(name.isdecimal() for name in encoder.names):
         header = encoder.header  # looking cannot tell such names from a row of numbers
     return read_frame(path, header=header, expected=encoder.names)[0]
 
 
-def _refuse_images(path: Path) -> None:
+def read_image_inputs(path: Path, encoder: Encoder) -> tuple[Raw, list[str]] | None:
+    """Read an image, or the images of a folder, to predict on; None: the path or the student is of another kind.
+
+    Args:
+        path: of a file or a folder.
+        encoder: of the student.
+
+    Returns:
+        what ``encoder.encode`` takes, in the size and the channels of the images in training, and a name for each.
+
+    Raises:
+        RejectedError: no images, or files that are no images or too large; names them.
+    """
+    if not (isinstance(encoder, ImageEncoder) and encoder.of_bytes and names_images(path)):
+        return None
+    from stillhouse.data.files.image_folder import read_images
+
+    channels, *size = encoder.shape
+    pixels, names = read_images(path, (size[0], size[1]), colour=channels == 3)
+    return (pixels if channels == 1 or encoder.channels_last else np.moveaxis(pixels, -1, 1)), names
+
+
+def names_images(path: Path) -> bool:
+    """Whether a path is a folder, or bears the name of an image."""
     from stillhouse.data.files.image_folder import SUFFIXES
 
-    if path.is_dir() or path.suffix.lower() in SUFFIXES:
-        raise UsageError(
-            f"rows = {str(path)!r}: this student was not trained on images of bytes, as files hold them. Give the "
-            "images to predict on as one array of the size, the channels and the range of those in training: "
-            "`numpy.savez('rows.npz', x=images)`."
-        )
+    return path.is_dir() or path.suffix.lower() in SUFFIXES
 
 
 def _known_suffix(path: Path, suffixes: Sequence[str], key: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import Encoder
 from stillhouse.data.encoders.table import Numeric, TableEncoder
-from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder, ImageEncoder
+from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import write_atomic
@@ -124,32 +124,20 @@ def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
     """
     if Path(out).is_dir():
         raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {Path(out) / 'answers.csv'}`.")
+    from stillhouse.data.reader import read_image_inputs
+
     model: Deployed | DeployedEmbedder = load(folder)
-    if isinstance(model, Deployed) and are_images(Path(rows), model.encoder):
-        pixels, files = read_images_for(Path(rows), model.encoder)
-        model.write_answers(pixels, Path(out), files)
-        return len(files)
-    raw = read_rows(Path(rows), model)
-    model.write_answers(raw, Path(out))
+    path = Path(rows)
+    if not path.exists():
+        raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
+    images = read_image_inputs(path, model.encoder)
+    if isinstance(model, Deployed) and images is not None:
+        raw, names = images
+        model.write_answers(raw, Path(out), names)
+    else:
+        raw = read_rows(path, model)
+        model.write_answers(raw, Path(out))
     return len(raw)
-
-
-def are_images(path: Path, encoder: Encoder) -> bool:
-    """Whether a path is an image or a folder, and the student one of images of bytes."""
-    from stillhouse.data.files.image_folder import SUFFIXES
-
-    bytes_ = isinstance(encoder, ImageEncoder) and encoder.dtype == "uint8" and encoder.shape[0] in (1, 3)
-    return bytes_ and (path.is_dir() or (path.is_file() and path.suffix.lower() in SUFFIXES))
-
-
-def read_images_for(path: Path, encoder: Encoder) -> tuple[np.ndarray, list[str]]:
-    """Images in the size and the channels of those in training, and their names."""
-    from stillhouse.data.files.image_folder import read_images
-
-    assert isinstance(encoder, ImageEncoder)
-    channels, height, width = encoder.shape
-    pixels, files = read_images(path, (height, width), colour=channels == 3)
-    return (pixels if channels == 1 or encoder.channels_last else np.moveaxis(pixels, -1, 1)), files
 
 
 def read_rows(path: Path, model: Deployed | DeployedEmbedder) -> Any:
@@ -157,8 +145,6 @@ def read_rows(path: Path, model: Deployed | DeployedEmbedder) -> Any:
     from stillhouse.data import read_inputs
     from stillhouse.data.files.texts import read_text_inputs
 
-    if not path.exists():
-        raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
     if isinstance(model.encoder, TextEncoder):
         return read_text_inputs(path, model.column or None)
     return read_inputs(path, model.encoder)

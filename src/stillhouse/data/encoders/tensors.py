@@ -32,6 +32,11 @@ class ImageEncoder:
     names: tuple[str, ...] = ()
     header: bool = False
 
+    @property
+    def of_bytes(self) -> bool:
+        """Whether the raw images are as files hold them: bytes, grey or of three colours."""
+        return self.dtype == "uint8" and self.shape[0] in (1, 3)
+
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> ImageEncoder:
         """Fit on raw images (N, H, W), (N, C, H, W), or (N, H, W, C) where C is 1, 3 or 4."""

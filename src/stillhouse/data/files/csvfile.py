@@ -18,6 +18,7 @@ from stillhouse.errors import RejectedError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+CSV = (".csv", ".tsv", ".txt")  # ends of the names of such files
 _SEPARATORS = ",;\t|"
 _LOOK_BYTES, _LOOK_RECORDS = 1 << 16, 200
 PIECE_CELLS = 1 << 18

@@ -12,6 +12,7 @@ from stillhouse.errors import RejectedError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+JSON_LINES = (".jsonl", ".ndjson")  # ends of the names of such files
 Record = dict[str, Any]
 _MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stillhouse.data.columns import ColumnType, label_names
 from stillhouse.data.files.hugging_face import read_hugging_face
 from stillhouse.data.files.jsonlines import read_jsonl
-from stillhouse.data.files.tables import USUAL_LABELS, as_inputs, held_inputs
+from stillhouse.data.files.tables import USUAL_LABELS, as_inputs, coded_target, held_inputs, refuse_target_among
 from stillhouse.data.files.texts import kept_cells
 from stillhouse.data.labels import check_labels, code_names, positions
 from stillhouse.data.materialize import texts_of
@@ -64,10 +64,8 @@ def read_json_table(
     for name in (*drop, *keep, *types):
         if name not in names:
             raise UsageError(f"{path} has no key {name!r}, which [data] names.{nearest(name, names)}")
-    if label in drop or label in types:
-        raise UsageError(f"{path}: {label!r} is the target; take it out of [data] drop and types.")
-    labels, order = code_names(label_names(frame[label], f"{path}: {label!r}"), classes, f"{path}: {label!r}")
-    check_labels(labels, order, str(path))
+    refuse_target_among(label, [*drop, *types], path)
+    labels, order = coded_target(frame[label], classes, f"{path}: {label!r}", path)
     inputs = [name for name in names if name not in {label, *drop}]
     raw = held_inputs(frame, inputs, types, str(path), room)
     kept = {name: kept_cells(frame[name]) for name in keep}

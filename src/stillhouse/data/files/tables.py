@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stillhouse.data.columns import ColumnType, column, label_names
 from stillhouse.data.files.csvfile import read_csv
 from stillhouse.data.labels import check_labels, code_names
-from stillhouse.data.on_disk.cells import Cells, open_cells
+from stillhouse.data.on_disk.cells import PARQUET, Cells, open_cells, reading_parquet
 from stillhouse.data.on_disk.mapped import COLUMNS, write_columns
-from stillhouse.data.source import Held, Source
+from stillhouse.data.source import Held, Ints, Source
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
+
+Classes: TypeAlias = tuple[str, ...]
 
 USUAL_LABELS = ("label", "target", "class")  # looked for, in this order, where no target is named
 _LAST = ("label", "last", "-1")  # how to name the last column of a table without a header
@@ -52,16 +54,34 @@ def read_table(
         frame, named = open_cells(path, room, header=header, expected=expected)
     label = _target(frame, target, named, path)
     _known([*drop, *types], frame, path)
-    if label in drop or label in types:
-        raise UsageError(f"{path}: {label!r} is the target; take it out of [data] drop and types.")
-    names = label_names(frame[label], f"{path}: column {label!r}")
-    labels, order = code_names(names, classes, f"{path}: column {label!r}")
-    check_labels(labels, order, str(path))
+    refuse_target_among(label, [*drop, *types], path)
+    labels, order = coded_target(frame[label], classes, f"{path}: column {label!r}", path)
     left_out = {label, *drop, *_saved_index(frame)}
     inputs = [name for name in map(str, frame.columns) if name not in left_out]
     kept = {name: column(frame[name], name, types.get(name)) for name in keep if name in left_out}
     raw, ignored = held_inputs(frame, inputs, types, str(path), room), tuple(sorted(left_out))
     return Source(raw, labels, order, "table", path.stem, (len(inputs),), ignored=ignored, header=named, kept=kept)
+
+
+def refuse_target_among(target: str, named: Sequence[str], path: Path) -> None:
+    """Refuse a target that [data] also drops or gives a type.
+
+    Raises:
+        UsageError: it does.
+    """
+    if target in named:
+        raise UsageError(f"{path}: {target!r} is the target; take it out of [data] drop and types.")
+
+
+def coded_target(cells: Series[Any], classes: Sequence[str] | None, where: str, path: Path) -> tuple[Ints, Classes]:
+    """Return the labels (N,) of a target column, and the names of the classes in their order.
+
+    Raises:
+        RejectedError: labels that cannot be used; says ``where``.
+    """
+    labels, order = code_names(label_names(cells, where), classes, where)
+    check_labels(labels, order, str(path))
+    return labels, order
 
 
 def read_frame(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> tuple[DataFrame, bool]:
@@ -70,14 +90,12 @@ def read_frame(path: Path, *, header: bool | None = None, expected: Collection[s
     Raises:
         RejectedError: the file is missing, unreadable or empty.
     """
-    if path.suffix.lower() not in (".parquet", ".pq"):
+    if path.suffix.lower() not in PARQUET:
         return read_csv(path, header=header, expected=expected)
     import pandas as pd
 
-    try:
+    with reading_parquet(path):
         frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise RejectedError(f"{path} cannot be read as Parquet: {error}. Mend the file or the path.") from None
     return frame.rename(columns=str), True
 
 

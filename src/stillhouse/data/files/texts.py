@@ -10,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.columns import label_names, text_cells
-from stillhouse.data.files.jsonlines import read_jsonl
+from stillhouse.data.files.jsonlines import JSON_LINES, read_jsonl
 from stillhouse.data.files.tables import USUAL_LABELS, read_frame, usual_label
 from stillhouse.data.labels import check_labels, code_names
 from stillhouse.data.materialize import put_down_texts, texts_of
-from stillhouse.data.on_disk.cells import JSON_LINES, Cells, StoredCells, open_cells
+from stillhouse.data.on_disk.cells import TABLES, Cells, StoredCells, open_cells
 from stillhouse.data.source import Source
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".pq")
 _TEXT = "text"  # the column that holds the texts, where none is named
 _LAST = ("label", "last", "-1")  # how to name the label of a file without a header
 
@@ -157,8 +156,8 @@ def _read(
     path: Path, header: bool | None, expected: Collection[str], room: Path | None = None
 ) -> tuple[DataFrame | StoredCells, bool]:
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UsageError(f"text = {str(path)!r}: files of this kind are not read. Known: {', '.join(SUFFIXES)}.")
+    if suffix not in TABLES:
+        raise UsageError(f"text = {str(path)!r}: files of this kind are not read. Known: {', '.join(TABLES)}.")
     if room is not None:
         return open_cells(path, room, header=header, expected=expected)
     if suffix in JSON_LINES:

@@ -9,15 +9,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
-from stillhouse.data.files.csvfile import PIECE_CELLS, look, read_csv_pieces
-from stillhouse.data.files.jsonlines import Record, json_records
+from stillhouse.data.files.csvfile import CSV, PIECE_CELLS, look, read_csv_pieces
+from stillhouse.data.files.jsonlines import JSON_LINES, Record, json_records
 from stillhouse.errors import RejectedError
 from stillhouse.files import cannot_write
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-PARQUET, JSON_LINES = (".parquet", ".pq"), (".jsonl", ".ndjson")
+PARQUET = (".parquet", ".pq")  # ends of the names of such files
+TABLES = (*CSV, *JSON_LINES, *PARQUET)
 PIECE_ROWS = 4096
 SPOOL = "cells.arrow"
 
@@ -40,7 +41,7 @@ class ParquetCells:
         import pyarrow.parquet as pq
 
         self._path = path
-        with _told(path):
+        with reading_parquet(path):
             frame = pq.read_schema(path).empty_table().to_pandas()
         self._own = {str(name): name for name in frame.columns}  # no index that pandas has left there
         self.columns = list(map(str, frame.columns))
@@ -48,7 +49,7 @@ class ParquetCells:
     def __getitem__(self, name: str) -> Series[Any]:
         import pandas as pd
 
-        with _told(self._path):
+        with reading_parquet(self._path):
             column = pd.read_parquet(self._path, columns=[self._own[name]])[self._own[name]]
         return cast("Series[Any]", column)
 
@@ -56,7 +57,7 @@ class ParquetCells:
         """Give a column in pieces."""
         import pyarrow.parquet as pq
 
-        with _told(self._path), pq.ParquetFile(self._path) as file:
+        with reading_parquet(self._path), pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches(PIECE_ROWS, columns=[self._own[name]]):
                 yield batch.column(0).to_pandas()
 
@@ -153,7 +154,12 @@ def _json_cell(record: Record, name: str) -> str | None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def reading_parquet(path: Path) -> Iterator[None]:
+    """Tell what goes wrong with a Parquet file.
+
+    Raises:
+        RejectedError: it is missing, or cannot be read.
+    """
     try:
         yield
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.examples.cases import newsgroups
 from benchmarks.examples.example import PAGES, ROOT
-from benchmarks.examples.markdown import fenced, table, with_interval, words
+from benchmarks.examples.markdown import fenced, table, with_interval
+from benchmarks.examples.page import packages
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import RECORD, note, prepare, recipe_of, run_folder
 
@@ -107,8 +108,7 @@ def page(ways: list[Way]) -> Iterator[str]:
     yield "## What this does not show"
     yield LIMITS.strip()
     yield "## Data"
-    rows = [[o.package, o.found(), o.licence, o.what] for o in newsgroups.EXAMPLE.origins]
-    yield words(["Package", "Version", "Licence as stated", "What is taken from it"], rows)
+    yield packages(newsgroups.EXAMPLE.origins)
     yield "## How to run it"
     yield fenced(f"python -m benchmarks.examples.{NAME}", "sh")
     yield f"That is, for each way, `{command('random')}`. The recipe, `docs/examples/{NAME}.toml`:"

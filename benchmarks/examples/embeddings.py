@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.examples.example import DATA, PAGES, ROOT
-from benchmarks.examples.markdown import bullets, fenced, table, with_interval, words
+from benchmarks.examples.markdown import bullets, fenced, table, with_interval
+from benchmarks.examples.page import packages
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import note, recipe_of, run_folder
 from benchmarks.examples.texts import TEST, TRAIN, origins, prepare
@@ -101,10 +102,7 @@ def page(done: list[Done]) -> Iterator[str]:
     yield "## What this does not show"
     yield LIMITS.strip()
     yield "## Data"
-    yield words(
-        ["Package", "Version", "Licence as stated", "What is taken from it"],
-        [[o.package, o.found(), o.licence, o.what] for o in origins("20newsgroups")],
-    )
+    yield packages(origins("20newsgroups"))
     facts, scores = done[0].record["data"], done[0].scores
     yield (
         f"{count(facts['train'])} training texts, {count(facts['test'])} held-out ones of the official test part, cut "

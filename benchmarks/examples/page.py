@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.examples.example import PAGES, ROOT, Example
+from benchmarks.examples.example import PAGES, ROOT, Example, Origin
 from benchmarks.examples.markdown import bullets, fenced, table, with_interval, words
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import RECORD, recipe_of
@@ -111,14 +111,20 @@ def data(example: Example, run: RunFiles, record: dict[str, Any]) -> Iterator[st
     """Where the rows come from, and how they were divided."""
     yield "## Data"
     versions = record.get("packages", {})
-    rows = [[o.package, versions.get(o.package, ""), o.licence, o.what] for o in example.origins]
-    yield words(["Package", "Version", "Licence as stated", "What is taken from it"], rows)
+    yield packages(example.origins, versions)
     facts = run.run.get("data", {})
     yield (
         f"{len(facts['classes'])} classes. {count(facts['train'])} training rows, of which {count(facts['labelled'])} "
         f"keep their label for the student; {count(facts['valid'])} validation rows, for the check of the teacher and "
         f"for choosing; {count(facts['test'])} test rows, touched once."
     )
+
+
+def packages(origins: Sequence[Origin], versions: Mapping[str, str] | None = None) -> str:
+    """The packages behind a page, in the versions of its run; None: those that are installed."""
+    heads = ["Package", "Version", "Licence as stated", "What is taken from it"]
+    found = {o.package: o.found() if versions is None else versions.get(o.package, "") for o in origins}
+    return words(heads, [[o.package, found[o.package], o.licence, o.what] for o in origins])
 
 
 def commands(name: str, run: RunFiles) -> Iterator[str]:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,16 @@ from stillhouse.errors import StoppedError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
+
+
+READ_BYTES = 1 << 20
+
+
+class Digest(Protocol):
+    """A hash that is fed."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -42,6 +52,20 @@ def write_pieces(path: Path, pieces: Iterable[Buffer]) -> None:
         raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def add_contents(digest: Digest, path: Path) -> None:
+    """Hash a file's bytes, a piece at a time."""
+    with path.open("rb") as file:
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+
+
+def add_files(digest: Digest, files: Iterable[Path], folder: Path) -> None:
+    """Hash files of a folder, each by its path there and its bytes."""
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode())
+        add_contents(digest, path)
 
 
 def cannot_write(path: Path, error: OSError) -> StoppedError:

@@ -83,6 +83,11 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+def count_bytes(module: nn.Module) -> int:
+    """Bytes of a module's parameters and buffers as they are stored."""
+    return sum(t.numel() * t.element_size() for t in [*module.parameters(), *module.buffers()])
+
+
 def logits_of(output: object) -> Tensor:
     """Find the logits in what a module returned: a tensor, ``.logits``, ``["logits"]``, or the first of a tuple.
 

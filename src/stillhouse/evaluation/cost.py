@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stillhouse.timing import Timed, clock_of, in_turns
-from stillhouse.types import count_parameters
+from stillhouse.types import count_bytes, count_parameters
 
 BATCHES = (1, 64)
 
@@ -64,10 +64,9 @@ def _facts(module: nn.Module, example: Tensor) -> dict[str, Any]:
     counter = FlopCounterMode(display=False)
     with counter:
         module(_batch(example, 1).to(_device(module)))
-    held = [*module.parameters(), *module.buffers()]
     return {
         "parameters": count_parameters(module),
-        "bytes": sum(t.numel() * t.element_size() for t in held),
+        "bytes": count_bytes(module),
         "flops": int(counter.get_total_flops()),
         "clock": clock_of(module),
     }

@@ -14,7 +14,7 @@ from torch import Tensor
 from stillhouse.data import TextEncoder
 from stillhouse.data.views.tokens import Candidates
 from stillhouse.errors import UsageError
-from stillhouse.files import write_npz
+from stillhouse.files import add_files, write_npz
 from stillhouse.pipeline.progress import stage
 
 CANDIDATES = "candidates.npz"
@@ -120,6 +120,5 @@ def check_model(policy: str, folder: Path | None, encoder: Any) -> None:
 def folder_digest(folder: Path) -> str:
     """Hash of the names and contents of a model's files."""
     digest = xxhash.xxh3_64()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors")):
-        digest.update(path.name.encode() + path.read_bytes())
+    add_files(digest, sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors")), folder)
     return digest.hexdigest()

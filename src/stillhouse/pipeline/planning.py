@@ -26,6 +26,8 @@ from stillhouse.pipeline.workers import default_workers
 from stillhouse.recipe import Recipe
 from stillhouse.store import Dense, Sampled, TopK, gradient_error
 from stillhouse.teachers import ModuleTeacher, check_teacher, make_codec
+from stillhouse.teachers.sizes import total
+from stillhouse.timing import one_thread
 from stillhouse.types import Teacher
 
 PROBE = 256  # rows of the probe batch
@@ -63,10 +65,10 @@ def _told(recipe: Recipe, have: Ingredients, trainer: Trainer, arms: int, scratc
     workers = recipe.training.workers or default_workers()
     asked = [_teacher(teaching) for teaching in teachings]
     seconds = _seconds(have, trainer, teachings, links, fits, workers, scratch)
-    seconds["ask teachers"] = _total(
+    seconds["ask teachers"] = total(
         [None if t["seconds_a_row"] is None else t["seconds_a_row"] * rows * views for t in asked]
     )
-    seconds["in all"] = _total(list(seconds.values()))
+    seconds["in all"] = total(list(seconds.values()))
     return {
         "rows": {
             "train": rows, "labelled": len(have.labelled),
@@ -190,10 +192,8 @@ def _seconds(
 
 def _step_seconds(net: nn.Module, have: Ingredients, budget: Budget, folder: Path) -> float:
     """Seconds of one training step, from a few real ones on one thread, which is what a worker has."""
-    rows, threads = _labelled(have), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        taken = []
+    rows, taken = _labelled(have), []
+    with one_thread():
         for number, steps in enumerate((WARM_UP, WARM_UP, WARM_UP + MEASURED)):  # the very first fit is slow
             short = dataclasses.replace(budget, steps=steps, keep="last", compile=False)
             begun = time.perf_counter()
@@ -202,8 +202,6 @@ def _step_seconds(net: nn.Module, have: Ingredients, budget: Budget, folder: Pat
             )
             fit(Step(net), rows, stream, have.views, short, folder=folder / str(number), identity="plan")
             taken.append(time.perf_counter() - begun)
-    finally:
-        torch.set_num_threads(threads)
     return max(taken[2] - taken[1], 0.0) / MEASURED
 
 
@@ -211,9 +209,3 @@ def _labelled(have: Ingredients) -> Rows:
     """The training rows, each with a label, known or not: only the time counts."""
     targets: Tensor = have.data.train.targets.clamp(min=0)
     return Rows(have.data.train.inputs, targets)
-
-
-def _total(parts: list[float | None]) -> float | None:
-    """The sum, where all parts are known."""
-    known = [part for part in parts if part is not None]
-    return sum(known) if len(known) == len(parts) else None

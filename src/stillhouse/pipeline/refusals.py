@@ -24,6 +24,7 @@ from stillhouse.pipeline.progress import say, stage
 from stillhouse.pipeline.run import RunFolder
 from stillhouse.recipe import Recipe
 from stillhouse.teachers import EnsembleTeacher
+from stillhouse.teachers.sizes import total
 
 if TYPE_CHECKING:
     from stillhouse.teachers.endpoint.answers import Answered
@@ -174,8 +175,7 @@ def note(run: RunFolder, found: Sequence[Answered], keep: dict[str, Flags]) -> N
     """What the services said and cost, all together, into ``run.json`` and as a line."""
     left_out = {part: int((~flags).sum()) for part, flags in keep.items()}
     counts = {name: sum(getattr(one, name) for one in found) for name in COUNTS}
-    costs = [one.cost for one in found if one.cost is not None]
-    cost = sum(costs) if len(costs) == len(found) else None  # without a price there is no sum
+    cost = total(one.cost for one in found)  # without a price there is no sum
     rows = len(found[0].answered)
     run.note(**{NOTE: {"texts": rows, "left_out": left_out, "cost": cost} | counts})
     price = "" if cost is None else f", cost {cost:.4g}"

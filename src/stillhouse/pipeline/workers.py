@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from stillhouse import errors
 from stillhouse.engine import StopRequest
 from stillhouse.errors import StillhouseError
 from stillhouse.pipeline.progress import Advance
+from stillhouse.timing import one_thread
 
 Job = TypeVar("Job")
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -49,14 +51,10 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
         KeyboardInterrupt, SystemExit: a signal came; every worker saved its state first.
     """
     if min(workers, len(jobs)) <= 1:
-        threads = torch.get_num_threads()
         # One job left of a run of several workers gets one thread as the others had: it must end with the same bits.
-        torch.set_num_threads(1 if workers > 1 else threads)
-        try:
+        with one_thread() if workers > 1 else nullcontext():
             for job in jobs:
                 work(job, advance)
-        finally:
-            torch.set_num_threads(threads)
         return
     workers = min(workers, len(jobs))
     context = multiprocessing.get_context("fork")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import xxhash
 from torch import Tensor
 
 PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), range)
-CHUNK = 1 << 20  # bytes of a file in memory at once
 
 
 def identity_of(*things: object) -> str:
@@ -114,13 +112,6 @@ class _Walk:
             else:
                 self.add(constant)
         return names
-
-
-def add_file(digest: xxhash.xxh3_128, path: Path) -> None:
-    """Hash a file's bytes, a piece at a time."""
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
 
 
 def version_of(module: str) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stillhouse.errors import RejectedError, StillhouseError
 from stillhouse.layout import channels_last
 from stillhouse.taps import Taps
-from stillhouse.types import Batch, Outputs, Spec, count_parameters, logits_of
+from stillhouse.types import Batch, Outputs, Spec, count_bytes, count_parameters, logits_of
 
 SUM_TOLERANCE = 1e-4  # of rows that add up to 1, in float32
 SMALLEST = 1e-30  # stands for a probability of 0
@@ -56,7 +56,7 @@ class ModuleTeacher:
     @property
     def nbytes(self) -> int:
         """Bytes of parameters and buffers as they are stored."""
-        return sum(t.numel() * t.element_size() for t in [*self.module.parameters(), *self.module.buffers()])
+        return count_bytes(self.module)
 
     @torch.inference_mode()
     def outputs(self, batch: Batch) -> Outputs:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+Number = TypeVar("Number", int, float)
 
 
 def learned(model: Any) -> int:
@@ -43,10 +45,10 @@ def stored_bytes(model: Any) -> int | None:
     return int(sum(np.asarray(each).nbytes for each in arrays)) or None
 
 
-def total(sizes: Iterable[int | None]) -> int | None:
-    """The sum, where all are known."""
-    given = list(sizes)
-    known = [size for size in given if size is not None]
+def total(parts: Iterable[Number | None]) -> Number | None:
+    """The sum, where all parts are known."""
+    given = list(parts)
+    known = [part for part in given if part is not None]
     return sum(known) if len(known) == len(given) else None
 
 

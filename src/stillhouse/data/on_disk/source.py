@@ -27,11 +27,10 @@ from stillhouse.data.on_disk.mapped import (
 )
 from stillhouse.data.source import Held, Source
 from stillhouse.errors import DamagedError
-from stillhouse.files import cannot_write, write_json
+from stillhouse.files import add_files, cannot_write, write_json
 
 CARD = "source.json"  # written last: where it stands, all else is whole
 _FORMAT = 1
-_READ_BYTES = 1 << 22
 _OWN = re.compile(r"[0-9a-f]{16}(\.part)?")
 _FACTS = ("classes", "kind", "name", "shape", "ignored", "header", "as_is", "column")
 
@@ -106,13 +105,9 @@ def _open(whole: Path) -> Source:
 def _content(place: Path | None) -> str:
     """Hash a file, or the files of a folder with their names."""
     digest = xxhash.xxh3_64()
-    files = [] if place is None else sorted(place.rglob("*")) if place.is_dir() else [place]
-    for path in files:
-        if path.is_file():
-            digest.update(path.relative_to(place or path).as_posix().encode())
-            with path.open("rb") as file:
-                while block := file.read(_READ_BYTES):
-                    digest.update(block)
+    if place is not None:
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        add_files(digest, (path for path in files if path.is_file()), place)
     return digest.hexdigest()
 
 

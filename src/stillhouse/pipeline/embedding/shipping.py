@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.data import TextEncoder, encoder_from_state
+from stillhouse.data.on_disk.mapped import write_array
 from stillhouse.engine import tensor_state, write_weights
 from stillhouse.errors import UsageError
-from stillhouse.files import write_atomic, write_json
+from stillhouse.files import write_atomic, write_json, write_npz
 from stillhouse.pipeline.cards import build
 from stillhouse.pipeline.deployed import CARD, WEIGHTS, fill, refuse_own
 from stillhouse.pipeline.run import read_json
@@ -98,7 +99,7 @@ class DeployedEmbedder(nn.Module):
                 f"{out}: vectors are not written to files of this kind. Known: {', '.join(VECTOR_FILES)}. "
                 f"Write `--out {out.with_suffix('.npy')}`."
             )
-        write_atomic(out, VECTOR_FILES[out.suffix](self.embed(rows)))
+        VECTOR_FILES[out.suffix](out, self.embed(rows))
 
     def served(self, rows: Tensor) -> tuple[nn.Module, Tensor]:
         """The net of a graph file, which takes the ids of the tokenizer beside it, and such ids for encoded ones."""
@@ -134,29 +135,29 @@ def load_embedder(folder: Path, module: nn.Module | None = None) -> DeployedEmbe
     return DeployedEmbedder(module, encoder, told["width"], told["net"], told.get("column", ""))
 
 
-def _npy(vectors: NDArray[np.float32]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, vectors, allow_pickle=False)
-    return buffer.getvalue()
+def _npy(out: Path, vectors: NDArray[np.float32]) -> None:
+    write_array(out, vectors.shape, vectors.dtype, [vectors])
 
 
-def _npz(vectors: NDArray[np.float32]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, vectors=vectors)
-    return buffer.getvalue()
+def _npz(out: Path, vectors: NDArray[np.float32]) -> None:
+    write_npz(out, {"vectors": vectors})
 
 
-def _parquet(vectors: NDArray[np.float32]) -> bytes:
+def _parquet(out: Path, vectors: NDArray[np.float32]) -> None:
     import pyarrow
     from pyarrow import parquet
 
     column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.ravel()), vectors.shape[1])
     buffer = io.BytesIO()
     parquet.write_table(pyarrow.table({"vector": column}), buffer)
-    return buffer.getvalue()
+    write_atomic(out, buffer.getvalue())
 
 
-VECTOR_FILES: dict[str, Callable[[NDArray[np.float32]], bytes]] = {".npy": _npy, ".npz": _npz, ".parquet": _parquet}
+VECTOR_FILES: dict[str, Callable[[Path, NDArray[np.float32]], None]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".parquet": _parquet,
+}
 
 
 @torch.inference_mode()

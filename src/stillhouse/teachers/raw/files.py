@@ -9,7 +9,8 @@ from typing import Any
 import xxhash
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.identity import add_file, version_of
+from stillhouse.files import add_contents
+from stillhouse.teachers.identity import version_of
 from stillhouse.teachers.raw.boosters import library, load_booster, load_catboost
 from stillhouse.teachers.raw.objects import from_object
 from stillhouse.teachers.raw.onnx import OnnxTeacher
@@ -118,5 +119,5 @@ def file_identity(path: Path, name: str) -> str:
     """
     library(name)
     digest = xxhash.xxh3_128(f"{name} {version_of(name)} ".encode())
-    add_file(digest, path)
+    add_contents(digest, path)
     return digest.hexdigest()

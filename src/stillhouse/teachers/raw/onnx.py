@@ -11,8 +11,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.files import add_contents
 from stillhouse.teachers.class_order import class_order, scatter
-from stillhouse.teachers.identity import add_file
 from stillhouse.teachers.raw.child import PATIENCE
 from stillhouse.teachers.raw.onnx_inputs import feed, refuse_inputs
 from stillhouse.teachers.raw.onnx_seen import Port, Seen, see
@@ -146,8 +146,8 @@ def repeat_last(array: NDArray[Any], count: int) -> NDArray[Any]:
 def digest(path: Path, external: Sequence[str]) -> str:
     """Hash of a file and its external data, as the child process makes it."""
     state = xxhash.xxh3_128()
-    add_file(state, path)
+    add_contents(state, path)
     for name in external:
         state.update(name.encode())
-        add_file(state, path.parent / name)
+        add_contents(state, path.parent / name)
     return state.hexdigest()

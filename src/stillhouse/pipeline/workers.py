@@ -5,14 +5,15 @@ Processes are forked, so that the user's own modules need not be importable, and
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Any, TypeVar
@@ -61,18 +62,33 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
     taken, done = context.Value("q", 0), context.Value("q", 0)
     crew: list[tuple[ForkProcess, Connection]] = []
     with StopRequest() as stop:
-        for _ in range(workers):
-            here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_serve, args=(jobs, work, taken, done, there), daemon=True)
-            # A signal between the fork and the child's own handlers would be lost: it waits until they stand.
-            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-            process.start()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-            there.close()
-            crew.append((process, here))
+        with _garbage_kept():
+            for _ in range(workers):
+                here, there = context.Pipe(duplex=False)
+                process = context.Process(target=_serve, args=(jobs, work, taken, done, there), daemon=True)
+                # A signal between the fork and the child's own handlers would be lost: it waits until they stand.
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+                process.start()
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+                there.close()
+                crew.append((process, here))
         _watch(crew, done, advance, stop)
         stop.raise_if_received()
     _raise_first(crew)
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Let children born within leave what they inherit uncollected.
+
+    Garbage that the parent has not collected yet may hold threads of a native library, such as an ONNX session's. They
+    do not exist in a child, and the destructor that waits for them there would wait for ever.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _serve(jobs: Sequence[Job], work: Callable[[Job, Advance], None], taken: Any, done: Any, out: Connection) -> None:

@@ -27,9 +27,9 @@ from stillhouse.data import Rows, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_json
-from stillhouse.pipeline.matching import last_linear, student_spec
-from stillhouse.pipeline.progress import Advance, stage
-from stillhouse.pipeline.workers import default_workers, run_all
+from stillhouse.pipeline.run.progress import Advance, stage
+from stillhouse.pipeline.run.workers import default_workers, run_all
+from stillhouse.pipeline.student.step import last_linear, student_spec
 from stillhouse.teachers import StoredTeacher, spec_of
 from stillhouse.types import Batch, count_parameters, logits_of
 

@@ -18,7 +18,7 @@ from torch import nn
 from stillhouse import students
 from stillhouse.data import Prepared, Rows, Stream, Views, choose_labelled, from_torch, prepare, read, split
 from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, write_weights
-from stillhouse.pipeline.withheld import only
+from stillhouse.pipeline.labels import only
 from stillhouse.store import Store
 from stillhouse.taps import layers, propose
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label

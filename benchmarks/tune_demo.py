@@ -15,9 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stillhouse.pipeline.door import demo_table, plan_fits
-from stillhouse.pipeline.gathering import gather
-from stillhouse.pipeline.run import open_run
+from stillhouse.pipeline.distill import demo_table, plan_fits
+from stillhouse.pipeline.run.folder import open_run
+from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import merge, parse
 
 SEEDS = [0, 1, 2]

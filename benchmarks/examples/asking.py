@@ -18,7 +18,7 @@ from benchmarks.examples.page import packages
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import RECORD, note, prepare, recipe_of, run_folder
 
-from stillhouse.pipeline.curves import FILE, curve
+from stillhouse.pipeline.curve import FILE, curve
 from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, difference, interval, spelled
 from stillhouse.reporting.folder import read_json

@@ -20,13 +20,13 @@ from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import note, recipe_of, run_folder
 from benchmarks.examples.texts import TEST, TRAIN, origins, prepare
 
-from stillhouse.pipeline.embedding.door import embed
-from stillhouse.pipeline.embedding.judging import SCORES
 from stillhouse.recipe import read
-from stillhouse.reporting.embedding import MEASURES, SHARES, arm
 from stillhouse.reporting.figures import between, interval, spelled
 from stillhouse.reporting.folder import read_json
 from stillhouse.reporting.wording import ABSENT, count, decimal, milliseconds, percent, timed
+from stillhouse.tasks.embedding.distill import embed
+from stillhouse.tasks.embedding.judge import SCORES
+from stillhouse.tasks.embedding.report import MEASURES, SHARES, arm
 
 NAME = "embeddings"
 STUDENTS = {"embeddings": "a table of word vectors and one matrix", "embeddings_layers": "two of the teacher's layers"}

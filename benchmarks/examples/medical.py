@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from stillhouse.evaluation.predictions import Predictions
 from stillhouse.evaluation.resampling import Interval, Sample, share
-from stillhouse.pipeline.groups import MISSING
+from stillhouse.pipeline.evaluation.groups import MISSING
 from stillhouse.reporting import calibration, quality
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.wording import arm, count, in_order, percent, points

@@ -12,7 +12,7 @@ from torch import nn
 import stillhouse
 from stillhouse.data.files.texts import read_text_inputs
 from stillhouse.evaluation import measure_cost
-from stillhouse.pipeline.appointing import hub_net
+from stillhouse.pipeline.teacher.build import hub_net
 from stillhouse.recipe import read
 from stillhouse.timing import Timed, in_turns
 

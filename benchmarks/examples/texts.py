@@ -17,9 +17,9 @@ from benchmarks.examples.text_speed import TEACHER, TOKENS, microseconds
 
 import stillhouse
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.door import resolve
-from stillhouse.pipeline.gathering import gather
-from stillhouse.pipeline.run import RECORD, locked, open_run
+from stillhouse.pipeline.distill import resolve
+from stillhouse.pipeline.run.folder import RECORD, locked, open_run
+from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, difference, interval
 from stillhouse.reporting.folder import RunFiles, read_json

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
@@ -15,11 +16,11 @@ NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
 class Batch(NamedTuple):
     """The rows of one step, as both nets see them.
 
-    ``targets`` is -1 where a row has no label or its label is withheld from this learner.
+    Where a row has no label, or its label is withheld from this student, int64 targets are -1 and float32 ones NaN.
     """
 
     inputs: Tensor  # (B, ...) float: exactly what teacher and student are given
-    targets: Tensor  # (B,) int64 in [0, C), or -1; tokens: (B, L)
+    targets: Tensor  # classes: (B,) int64 in [0, C), or -1; tokens: (B, L); real targets: (B, K) float32, or NaN
     rows: Tensor  # (B,) int64: positions in the training rows, the keys of the store
     views: Tensor  # (B,) int64: 0 is the row as it is, v > 0 the v-th augmented view
     mask: Tensor | None = None  # leading shape of the logits; bool: which samples or tokens count; float: how far
@@ -27,8 +28,8 @@ class Batch(NamedTuple):
 
     @property
     def labelled(self) -> Tensor:
-        """Bool, the shape of ``targets``: the rows whose label this learner may use."""
-        return self.targets >= 0
+        """Bool: the rows (or tokens) whose label this student may use; see ``has_label``."""
+        return has_label(self.targets)
 
 
 class Sparse(NamedTuple):
@@ -41,12 +42,19 @@ class Sparse(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a net says about a batch."""
+    """What a net answers to a batch."""
 
-    logits: Tensor  # (..., C): any log-probabilities plus a constant per row; NaN where only ``sparse`` is known
+    # (B, *shape): of classes any log-probabilities plus a constant per row; real values; vectors. NaN where only
+    # ``sparse`` is known.
+    values: Tensor
     features: Mapping[str, Tensor] = NO_FEATURES  # by tap path, (B, ...) each
     sparse: Sparse | None = None  # in place of the logits, for the methods that declare ``sparse``
     weights: Tensor | None = None  # (B,) in [0, 1]: how far this answer to each row counts; None: in full
+
+    @property
+    def logits(self) -> Tensor:
+        """The values of a classifier, under the name that its methods know."""
+        return self.values
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,23 @@ class Teacher(Protocol):
 
     def fingerprint(self) -> str:
         """Hash of all that determines the answers (weights, structure, settings)."""
+
+
+def has_label(targets: Tensor) -> Tensor:
+    """Bool: which rows (or tokens) have a label that may be used; of several targets a row, at least one.
+
+    >>> has_label(torch.tensor([2, -1])).tolist(), has_label(torch.tensor([[-1.5], [torch.nan]])).tolist()
+    ([True, False], [True, False])
+    """
+    if not targets.is_floating_point():
+        return targets >= 0
+    known = ~targets.isnan()
+    return known.any(-1) if targets.ndim > 1 else known
+
+
+def withheld(targets: Tensor) -> Tensor:
+    """Targets of the same shape and type of which no row has a label."""
+    return torch.full_like(targets, torch.nan if targets.is_floating_point() else -1)
 
 
 def count_parameters(module: nn.Module) -> int:

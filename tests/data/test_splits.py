@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from stillhouse.data import Source, Split, choose_labelled, read, split
-from stillhouse.data.splits.drawing import apportion
+from stillhouse.data.splits.random import apportion
 from stillhouse.errors import RejectedError, UsageError
 
 

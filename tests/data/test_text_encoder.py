@@ -21,7 +21,7 @@ from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
 from stillhouse.data.encoders.text import TextEncoder, TextOptions, vocabulary_in_use
 from stillhouse.data.prepared import prepare
 from stillhouse.data.source import Source
-from stillhouse.data.splits.drawing import Split
+from stillhouse.data.splits.random import Split
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 
 TEXTS = [doc for name in sorted(dir(builtins)) if (doc := getattr(builtins, name).__doc__) and doc.isascii()]

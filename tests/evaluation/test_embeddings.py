@@ -14,8 +14,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 
 from stillhouse.errors import DamagedError, RejectedError
-from stillhouse.evaluation.embedding_scores import Embedded, score_embeddings
-from stillhouse.evaluation.embeddings import (
+from stillhouse.tasks.embedding.measures import (
     neighbours,
     neighbours_found,
     pair_cosines,
@@ -23,6 +22,7 @@ from stillhouse.evaluation.embeddings import (
     rank_correlation,
     same_category,
 )
+from stillhouse.tasks.embedding.scores import Embedded, score_embeddings
 
 
 def vectors(texts: int, width: int = 6, seed: int = 0) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, ImageEncoder
-from stillhouse.evaluation import outsiders, robustness
+from stillhouse.evaluation import ood, robustness
 from stillhouse.evaluation.robustness import Rows
 
 
@@ -137,8 +137,8 @@ def test_the_ladder_holds_the_accuracy_of_each_arm_on_the_rows_that_the_rung_mad
 
 def test_detection_is_scikit_learns_auc_of_the_confidence() -> None:
     rows = table(300)
-    outside = outsiders.outsiders(rows)
-    (told,) = outsiders.detection(rows, answers, outside)
+    outside = ood.outsiders(rows)
+    (told,) = ood.detection(rows, answers, outside)
     for arm, nets in answers(rows.inputs).items():
         strange = answers(outside[told["outsiders"]])[arm]
         expected = [
@@ -151,7 +151,7 @@ def test_detection_is_scikit_learns_auc_of_the_confidence() -> None:
 
 def test_shuffled_columns_keep_every_column_and_break_the_rows() -> None:
     rows = table(300)
-    made = outsiders.outsiders(rows)["shuffled columns"]
+    made = ood.outsiders(rows)["shuffled columns"]
     for columns in ([0], [1], [2, 3, 4, 5]):
         before, after = (np.sort(x[:, columns].numpy() @ np.arange(1, len(columns) + 1)) for x in (rows.inputs, made))
         np.testing.assert_array_equal(before, after)
@@ -160,7 +160,7 @@ def test_shuffled_columns_keep_every_column_and_break_the_rows() -> None:
 
 def test_inverted_images_span_the_training_range_and_shuffled_ones_keep_their_pixels() -> None:
     rows = images()
-    made = outsiders.outsiders(rows)
+    made = ood.outsiders(rows)
     assert float(made["inverted"].min()) == pytest.approx(float(rows.inputs.min()))
     ends = made["inverted"] + rows.inputs
     torch.testing.assert_close(ends, ends[:1, :, :1, :1].expand_as(ends))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data.encoders.text import TextEncoder
-from stillhouse.evaluation import outsiders, robustness
+from stillhouse.evaluation import ood, robustness
 from stillhouse.evaluation.robustness import UNITS, Rows
 from stillhouse.evaluation.text_corruption import (
     LADDER,
@@ -139,7 +139,7 @@ def test_each_severity_is_farther_from_the_text_than_the_one_before() -> None:
 
 def test_outsiders_of_texts_are_no_words_of_the_same_letters() -> None:
     given_rows = rows()
-    (found,) = outsiders.outsiders(given_rows).items()
+    (found,) = ood.outsiders(given_rows).items()
     name, strange = found
     assert name == "shuffled letters"
     assert strange.shape == given_rows.inputs.shape

@@ -11,8 +11,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
+from stillhouse.evaluation.power import Design, needed
 from stillhouse.evaluation.resampling import Interval, RowResamples, Spread, satterthwaite
-from stillhouse.evaluation.resolution import Design, needed
 from stillhouse.evaluation.verdict import (
     BETTER,
     CANNOT_TELL,

@@ -149,7 +149,7 @@ def test_a_constant_added_to_logits_changes_nothing(name: str) -> None:
     ours, theirs = built.student(rows.inputs), built.teacher(rows.inputs)
     plain = setup(name).method(ours, theirs, rows)
     shifted = setup(name).method(
-        ours._replace(logits=ours.logits + 7.0), theirs._replace(logits=theirs.logits - 3.0), rows
+        ours._replace(values=ours.logits + 7.0), theirs._replace(values=theirs.logits - 3.0), rows
     )
     for term, value in plain.items():
         torch.testing.assert_close(shifted[term], value, rtol=1e-9, atol=1e-12)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from stillhouse.pipeline import Run
-from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.gathering import gather
+from stillhouse.pipeline.distill import plan_fits
+from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.teachers import StoredTeacher
 

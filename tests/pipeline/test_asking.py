@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.run import read_json
+from stillhouse.pipeline.run.folder import read_json
 from stillhouse.store import Store
 
 

@@ -12,9 +12,9 @@ import torch
 
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import Run, distill
-from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.gathering import gather
-from stillhouse.pipeline.training import Trainer
+from stillhouse.pipeline.distill import plan_fits
+from stillhouse.pipeline.setup import gather
+from stillhouse.pipeline.student.train import Trainer
 from stillhouse.recipe import Recipe, parse, read
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch

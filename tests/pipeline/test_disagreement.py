@@ -17,7 +17,7 @@ from stillhouse.engine import Step
 from stillhouse.errors import UsageError
 from stillhouse.methods import make
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.gathering import gather
+from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.store import Store
 from stillhouse.teachers.stored import StoredTeacher

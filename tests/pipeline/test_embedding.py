@@ -19,15 +19,15 @@ from stillhouse.cli import main
 from stillhouse.data import TextEncoder
 from stillhouse.engine.checkpoint import save_checkpoint
 from stillhouse.errors import UsageError
-from stillhouse.evaluation.embedding_scores import Embedded
 from stillhouse.pipeline import Run, load
-from stillhouse.pipeline.embedding.door import embed
-from stillhouse.pipeline.embedding.gathering import gather_embedding, settled
-from stillhouse.pipeline.embedding.judging import SCORES, VECTORS
-from stillhouse.pipeline.embedding.training import info_nce, lose_words
 from stillhouse.recipe import Recipe, parse
 from stillhouse.store import Store
-from tests.report.markup import parsed
+from stillhouse.tasks.embedding.contrast import info_nce, lose_words
+from stillhouse.tasks.embedding.distill import embed
+from stillhouse.tasks.embedding.judge import SCORES, VECTORS
+from stillhouse.tasks.embedding.scores import Embedded
+from stillhouse.tasks.embedding.setup import gather_embedding, settled
+from tests.reporting.markup import parsed
 from tests.teachers.hub_folders import TEXTS, bert
 
 WORDS = sorted({word.strip(".,:").lower() for text in TEXTS for word in text.split()})

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 import stillhouse
 from stillhouse.data import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.evaluation.embedding_scores import Embedded
 from stillhouse.pipeline import Run, predict
-from stillhouse.pipeline.embedding.judging import SCORES, VECTORS
+from stillhouse.tasks.embedding.judge import SCORES, VECTORS
+from stillhouse.tasks.embedding.scores import Embedded
 from tests.pipeline.test_embedding import derived, folder, run
 
 __all__ = ["derived", "folder", "run"]  # fixtures: a small encoder, 90 texts, and two runs of embedders

@@ -46,7 +46,7 @@ def net(folder: Path) -> Callable[[torch.Tensor], torch.Tensor]:
 @torch.no_grad()
 def closest(run: Run, arm: str) -> tuple[np.ndarray, np.ndarray]:
     """For each training row the net, 0 for the whole one, whose answer to it the store holds; and the labels."""
-    from stillhouse.pipeline.gathering import gather
+    from stillhouse.pipeline.setup import gather
 
     have = gather(read(run.folder / "recipe.toml"), teacher=None, student=None, data=None, allow_code=False)
     rows = np.arange(len(have.data.train.targets))

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.gathering import gather
+from stillhouse.pipeline.distill import plan_fits
+from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch

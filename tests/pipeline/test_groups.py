@@ -12,7 +12,7 @@ import tomli_w
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline import Run, distill, evaluate
-from stillhouse.pipeline.groups import labels_of
+from stillhouse.pipeline.evaluation.groups import labels_of
 from stillhouse.recipe import read
 from tests.pipeline.recipes import TINY, write_recipe
 

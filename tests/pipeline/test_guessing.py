@@ -12,8 +12,8 @@ import torch
 from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.gathering import gather
-from stillhouse.pipeline.guessing import CANDIDATES, Guesses
+from stillhouse.pipeline.masked_lm_views import CANDIDATES, Guesses
+from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import Recipe, parse
 from tests.teachers.masked_folders import TOKENS, masked_model, newsgroups
 

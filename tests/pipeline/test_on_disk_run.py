@@ -11,7 +11,7 @@ import pytest
 
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import Run, distill
-from stillhouse.pipeline.planning import plan
+from stillhouse.pipeline.plan import plan
 from stillhouse.recipe import Recipe, parse
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,7 +13,7 @@ from stillhouse import students
 from stillhouse.data import read as read_source
 from stillhouse.engine import read_weights
 from stillhouse.pipeline import Run
-from stillhouse.pipeline.probing import EXPLANATION, TAUGHT
+from stillhouse.pipeline.evaluation.explain import EXPLANATION, TAUGHT
 from tests.evaluation.test_explanation import kernel_cka
 
 

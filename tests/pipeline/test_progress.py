@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stillhouse.pipeline import progress
+from stillhouse.pipeline.run import progress
 
 
 def test_a_line_tells_rows_a_second_and_the_time_left(

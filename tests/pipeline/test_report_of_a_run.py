@@ -13,7 +13,7 @@ from stillhouse.pipeline import Run
 from stillhouse.reporting import write
 from stillhouse.reporting.folder import read
 from stillhouse.reporting.page import sections
-from tests.report.browser import Page
+from tests.reporting.browser import Page
 
 HOSTILE = "<script>alert(1)</script>"
 

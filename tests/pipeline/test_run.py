@@ -15,7 +15,7 @@ from stillhouse.data import read as read_source
 from stillhouse.engine import read_weights
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline import Run, distill, evaluate, label, predict
-from stillhouse.pipeline.withheld import visible_labels
+from stillhouse.pipeline.labels import visible_labels
 from stillhouse.recipe import read
 from tests.pipeline.recipes import write_recipe
 
@@ -134,7 +134,7 @@ def test_fewer_rows_than_a_batch_says_which_number_to_write(tmp_path: Path) -> N
 
 
 def test_a_teacher_may_be_given_any_number_of_labels(finished: Run) -> None:
-    from stillhouse.pipeline.gathering import gather
+    from stillhouse.pipeline.setup import gather
 
     recipe = read(finished.folder / "recipe.toml")
     for wanted, expected in (("same", 60), (30, 30), (200, 200)):

@@ -13,7 +13,7 @@ from torch import nn
 from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import Run, distill, export
-from stillhouse.pipeline.shipping import example_rows
+from stillhouse.pipeline.export import example_rows
 from tests.pipeline.test_gating import Knowing, make_data
 
 LENGTH = 6  # of the rows of token ids

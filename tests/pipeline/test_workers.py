@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from stillhouse.pipeline.workers import run_all
+from stillhouse.pipeline.run.workers import run_all
 
 
 class Session:

@@ -11,8 +11,8 @@ import pytest
 from sklearn.datasets import load_iris
 
 from stillhouse.errors import RejectedError
-from stillhouse.teachers.raw.files import file_identity, load_fitted
-from stillhouse.teachers.raw.objects import from_object
+from stillhouse.teachers.fitted.files import file_identity, load_fitted
+from stillhouse.teachers.fitted.objects import from_object
 from tests.teachers.test_raw import no_decoding, probabilities
 
 FLOWERS = ("setosa", "versicolor", "virginica")

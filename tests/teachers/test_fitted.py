@@ -23,9 +23,9 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.raw.files import load_fitted
-from stillhouse.teachers.raw.objects import from_object
-from stillhouse.teachers.raw.teacher import RawTeacher
+from stillhouse.teachers.fitted.files import load_fitted
+from stillhouse.teachers.fitted.objects import from_object
+from stillhouse.teachers.fitted.teacher import RawTeacher
 from tests.teachers.test_raw import no_decoding, probabilities, rows_of
 
 FLOWERS = ("setosa", "versicolor", "virginica")

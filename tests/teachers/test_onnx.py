@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.raw.files import load_fitted
-from stillhouse.teachers.raw.onnx import OnnxTeacher
+from stillhouse.teachers.fitted.files import load_fitted
+from stillhouse.teachers.fitted.onnx import OnnxTeacher
 from tests.teachers.test_raw import no_decoding, probabilities
 
 CLASSES = ("ant", "bee", "cat")

@@ -12,10 +12,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.raw.child import ask_child
-from stillhouse.teachers.raw.onnx import OnnxTeacher
-from stillhouse.teachers.raw.onnx_child import RefusedError, examine
-from stillhouse.teachers.raw.onnx_seen import see
+from stillhouse.teachers.fitted.child import ask_child
+from stillhouse.teachers.fitted.onnx import OnnxTeacher
+from stillhouse.teachers.fitted.onnx_child import RefusedError, examine
+from stillhouse.teachers.fitted.onnx_seen import see
 from tests.teachers.test_onnx import CLASSES, FLOAT, value, write
 from tests.teachers.test_raw import no_decoding
 

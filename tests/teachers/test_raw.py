@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.teachers.class_order import class_order, scatter
-from stillhouse.teachers.raw.teacher import BATCH_ROWS, SMALLEST, Kind, RawTeacher
+from stillhouse.teachers.fitted.teacher import BATCH_ROWS, SMALLEST, Kind, RawTeacher
 from stillhouse.types import Batch, Teacher
 
 

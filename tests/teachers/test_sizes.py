@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from stillhouse.teachers import EnsembleTeacher, ModuleTeacher, fit_sklearn
-from stillhouse.teachers.raw.files import load_fitted
-from stillhouse.teachers.raw.objects import from_object
+from stillhouse.teachers.fitted.files import load_fitted
+from stillhouse.teachers.fitted.objects import from_object
 from stillhouse.teachers.sizes import stored_bytes
 
 DRAW = np.random.default_rng(0)

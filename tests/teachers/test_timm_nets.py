@@ -12,7 +12,7 @@ import torch
 from stillhouse.engine import write_weights
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import distill, load
-from stillhouse.pipeline.cards import build
+from stillhouse.pipeline.student.config import build
 from stillhouse.recipe import parse
 from stillhouse.teachers.hub.timm_nets import timm_classifier
 

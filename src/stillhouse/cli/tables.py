@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from stillhouse.reporting import embedding, wording
+from stillhouse.reporting import wording
+from stillhouse.tasks.embedding import report as embedding
 
 if TYPE_CHECKING:
     from stillhouse.methods.base import Paper

@@ -6,7 +6,7 @@ from stillhouse.data.loaders import from_torch
 from stillhouse.data.prepared import Prepared, Rows, prepare
 from stillhouse.data.reader import read, read_inputs
 from stillhouse.data.source import Source
-from stillhouse.data.splits.drawing import Split, choose_labelled, split
+from stillhouse.data.splits.random import Split, choose_labelled, split
 from stillhouse.data.stream import Stream
 from stillhouse.data.views.policies import Views
 

@@ -17,7 +17,7 @@ from stillhouse.data.finite import check_finite
 from stillhouse.data.labels import check_labels, code_names, first_five, names_of, one_a_row, positions, whole_numbers
 from stillhouse.data.materialize import as_array, materialize, numbers, texts_of
 from stillhouse.data.source import UNLABELLED, Ints, Kind, Raw, Source
-from stillhouse.data.splits.drawing import Split
+from stillhouse.data.splits.random import Split
 from stillhouse.errors import RejectedError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stillhouse.data.source import Source
-from stillhouse.data.splits.drawing import stratified
+from stillhouse.data.splits.random import stratified
 from stillhouse.errors import UsageError, nearest
 
 _MNIST_TEST_ROWS = 1000

@@ -13,7 +13,7 @@ from stillhouse.data.encoders.text import TextOptions
 from stillhouse.data.on_disk.encoding import encoded_on_disk
 from stillhouse.data.on_disk.mapped import alone_in
 from stillhouse.data.source import Source
-from stillhouse.data.splits.drawing import Split
+from stillhouse.data.splits.random import Split
 
 
 class Rows(NamedTuple):

@@ -22,7 +22,7 @@ from stillhouse.engine.placement import placement
 from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step
 from stillhouse.errors import StillhouseError
-from stillhouse.layout import channels_last
+from stillhouse.memory_format import channels_last
 from stillhouse.types import Batch, Outputs
 
 Answer = Callable[[Batch], Outputs]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.evaluation import calibration, harm
-from stillhouse.evaluation.court import TEACHERS, TEMPERED, Court, as_json
+from stillhouse.evaluation import calibration, subgroups
+from stillhouse.evaluation.context import TEACHERS, TEMPERED, Court, as_json
 from stillhouse.evaluation.fidelity import agreement_between, fidelity
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.quality import quality
@@ -87,22 +87,22 @@ def _ceiling(court: Court, arm: str, reference: str) -> dict[str, float | None]:
 def losses(court: Court, arm: str, groups: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Changes by class and group against teacher and control, forgotten rows, the worst class and group."""
     predictions, reference = court.predictions, _reference(court, arm)
-    parts = {"classes": harm.class_parts(predictions.targets, predictions.classes)}
-    parts |= {f"group:{name}": harm.group_parts(values) for name, values in groups.items()}
+    parts = {"classes": subgroups.class_parts(predictions.targets, predictions.classes)}
+    parts |= {f"group:{name}": subgroups.group_parts(values) for name, values in groups.items()}
     against: dict[str, Any] = {}
     for other in filter(None, (reference, "labels_only")):
         seeds = court.common_seeds(arm, other)
         a, b = court.hits(arm, seeds), court.hits(other, seeds)
         against[other] = {
-            name: harm.changes(a, b, part, court.resamples, court.margin, court.confidence)
+            name: subgroups.changes(a, b, part, court.resamples, court.margin, court.confidence)
             for name, part in parts.items()
         }
     own = court.hits(arm, list(court.nets[arm]))
-    worst = {name: harm.worst_part(own, part, court.resamples, court.confidence) for name, part in parts.items()}
+    worst = {name: subgroups.worst_part(own, part, court.resamples, court.confidence) for name, part in parts.items()}
     found: dict[str, Any] = {"against": against, "worst": worst}
     if reference:
         seeds = court.common_seeds(arm, "labels_only")
         hits = [court.hits(x, seeds) for x in (arm, reference, "labels_only")]
-        rows = harm.forgotten(hits[0], hits[1], hits[2], predictions.rows)
+        rows = subgroups.forgotten(hits[0], hits[1], hits[2], predictions.rows)
         found["forgotten"] = {"count": len(rows), "share": len(rows) / len(predictions.rows), "rows": rows}
     return found

@@ -16,19 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evaluation.predictions import Floats
+from stillhouse.task import Statistic as Statistic
 
 MOST_BLOCKS = 2048  # rows beyond this number are resampled in random groups: the same variance for bounded memory
-
-
-class Statistic(NamedTuple):
-    """A measure of one net as the mean of one number a row.
-
-    A measure that is no mean, such as macro F1, is written as itself plus the first-order effect (the influence) of
-    each row; the mean is then the measure exactly, and resampling the numbers is resampling the measure to first order.
-    """
-
-    components: Floats  # (N,)
-    rows: int  # how many of the N rows it rests on; 0 where it is not defined, and the components are NaN
 
 
 class Sample(NamedTuple):

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import sentences
-from stillhouse.evaluation.court import Court, as_json, is_number, open_court
+from stillhouse.evaluation.context import Court, as_json, is_number, open_court
 from stillhouse.evaluation.models import losses, model
+from stillhouse.evaluation.power import Design, needed
 from stillhouse.evaluation.predictions import Predictions
-from stillhouse.evaluation.resolution import Design, needed
 from stillhouse.evaluation.verdict import QUESTIONS, Difference, Question, compare, holm, word
 
 SCHEMA = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stillhouse.evaluation.resolution import MOST_SEEDS
+from stillhouse.evaluation.power import MOST_SEEDS
 from stillhouse.evaluation.verdict import BETTER, CANNOT_TELL, NO_WORSE, WORSE
 
 Saw = Mapping[str, Mapping[str, Any]]

@@ -91,7 +91,7 @@ class LSKD(Method):
         self.inner.progress = self.progress
         ours, theirs = prepare(student.logits, teacher.logits, batch.mask)
         terms: dict[str, Tensor] = self.inner(
-            student._replace(logits=standardize(ours)), teacher._replace(logits=standardize(theirs)), batch
+            student._replace(values=standardize(ours)), teacher._replace(values=standardize(theirs)), batch
         )
         return terms
 

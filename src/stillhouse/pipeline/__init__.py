@@ -1,15 +1,15 @@
 """The pipeline: recipe -> data, teacher -> store -> fit -> evaluate -> run folder; every stage resumable."""
 
-from stillhouse.pipeline.curves import curve
-from stillhouse.pipeline.deployed import Deployed
-from stillhouse.pipeline.door import demo, distill, label
-from stillhouse.pipeline.embedding.door import embed
-from stillhouse.pipeline.embedding.shipping import DeployedEmbedder
-from stillhouse.pipeline.evaluating import evaluate
-from stillhouse.pipeline.finished import Run
+from stillhouse.pipeline.api import Run
+from stillhouse.pipeline.curve import curve
+from stillhouse.pipeline.distill import demo, distill, label
+from stillhouse.pipeline.evaluation.full import evaluate
+from stillhouse.pipeline.export import export, predict
 from stillhouse.pipeline.kinds import check, load, write_report
-from stillhouse.pipeline.planning import plan
-from stillhouse.pipeline.shipping import export, predict
+from stillhouse.pipeline.plan import plan
+from stillhouse.tasks.classification.predictor import Deployed
+from stillhouse.tasks.embedding.distill import embed
+from stillhouse.tasks.embedding.predictor import DeployedEmbedder
 
 __all__ = [
     "Deployed",

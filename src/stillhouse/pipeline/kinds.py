@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from stillhouse.evaluation import gate
-from stillhouse.evaluation.embedding_gate import CRITERIA as OF_EMBEDDERS
-from stillhouse.pipeline import judging
-from stillhouse.pipeline.deployed import CARD, FOLDER, load_classifier
-from stillhouse.pipeline.embedding import judging as embedding_judging
-from stillhouse.pipeline.embedding.shipping import load_embedder
-from stillhouse.pipeline.run import RunFolder, read_json, task_of
+from stillhouse.pipeline.evaluation import score as judging
+from stillhouse.pipeline.run.folder import RunFolder, read_json, task_of
 from stillhouse.reporting import write
-from stillhouse.reporting.embedding import write_embedding
+from stillhouse.tasks.classification.predictor import CARD, FOLDER, load_classifier
+from stillhouse.tasks.embedding import judge as embedding_judging
+from stillhouse.tasks.embedding.criteria import CRITERIA as OF_EMBEDDERS
+from stillhouse.tasks.embedding.predictor import load_embedder
+from stillhouse.tasks.embedding.report import write_embedding
 
 
 class Kind(NamedTuple):

@@ -10,7 +10,7 @@ import xxhash
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, StillhouseError
-from stillhouse.layout import channels_last
+from stillhouse.memory_format import channels_last
 from stillhouse.taps import Taps
 from stillhouse.types import Batch, Outputs, Spec, count_bytes, count_parameters, logits_of
 

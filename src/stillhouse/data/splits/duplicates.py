@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from stillhouse.data.source import Ints, Source
-from stillhouse.data.splits.drawing import Split
+from stillhouse.data.splits.random import Split
 
 SHOWN = 5  # pairs of rows that are named
 

@@ -1,0 +1,1 @@
+"""From trained students to predictions, scores, explanations and the full evaluation."""

@@ -1,0 +1,97 @@
+"""The groups of rows whose gain and loss is judged by itself: columns of the table, kept for the test rows."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.data import Source
+from stillhouse.errors import UsageError, nearest
+from stillhouse.files import write_npz
+from stillhouse.pipeline.context import Ingredients
+from stillhouse.recipe import Recipe
+
+FILE = "groups.npz"
+MISSING = "(missing)"
+MOST_GROUPS = 50  # of one column: more are names of rows, not of groups
+MOST_NUMBERS = 12  # different numbers of a column that are groups each; more are cut into quarters
+
+Texts = NDArray[np.str_]
+
+
+def write_groups(folder: Path, recipe: Recipe, have: Ingredients) -> None:
+    """Write ``groups.npz``: ``names`` (G,) and ``values`` (G, N), text for each test row; no file without groups.
+
+    Raises:
+        UsageError: a column does not exist, the data are no table, or a column has too many values.
+        RejectedError: a column names each row (an identifier), or its cells cannot be read.
+    """
+    names = recipe.evaluation.groups
+    if not names:
+        return
+    split = have.data.split
+    cells = [group_cells(name, recipe, have.data.source) for name in names]
+    values = [labels_of(c, split.train, n)[split.test] for n, c in zip(names, cells, strict=True)]
+    write_npz(folder / FILE, {"names": np.array(names, np.str_), "values": np.array(values, np.str_)})
+
+
+def read_groups(folder: Path) -> dict[str, Texts]:
+    """By name, a text for each test row."""
+    if not (folder / FILE).exists():
+        return {}
+    with np.load(folder / FILE, allow_pickle=False) as file:
+        return {str(name): values for name, values in zip(file["names"], file["values"], strict=True)}
+
+
+def group_cells(name: str, recipe: Recipe, source: Source) -> NDArray[Any]:
+    """The cells (N,) of one column of the source, float64 or text and None; a dropped column is read again."""
+    if name in source.kept:
+        return source.kept[name]
+    if isinstance(source.raw, np.ndarray):
+        raise UsageError(
+            f"[evaluation] groups = [{name!r}] names a column, and {source.name!r} holds {source.kind}s without any. "
+            "Take the line out, or give the data as a table or a file of texts."
+        )
+    if name in source.raw.columns:
+        found: NDArray[Any] = source.raw[name].to_numpy()
+        return found
+    known = [*map(str, source.raw.columns), *(source.ignored if recipe.data.path else ())]
+    raise UsageError(
+        f"[evaluation] groups: {source.name!r} has no column {name!r}.{nearest(name, known)} Mend the name."
+    )
+
+
+def labels_of(cells: NDArray[Any], train: NDArray[np.int64], name: str) -> Texts:
+    """Name the group of each row; many numbers are cut into quarters of the training rows.
+
+    >>> labels_of(np.arange(100.0), np.arange(100), "age")[[0, 99]].tolist()
+    ['up to 24.8', 'above 74.2']
+    """
+    if cells.dtype != np.float64:
+        texts = np.array([MISSING if c is None else str(c) for c in cells], np.str_)
+    else:
+        texts = _numbers(cells, train)
+    found = len(np.unique(texts))
+    if found > MOST_GROUPS:
+        raise UsageError(
+            f"[evaluation] groups: column {name!r} has {found} values, and {MOST_GROUPS} groups are the most that can "
+            "be told apart. Name a column with fewer values."
+        )
+    return texts
+
+
+def _numbers(cells: NDArray[np.float64], train: NDArray[np.int64]) -> Texts:
+    gaps = np.isnan(cells)
+    if len(np.unique(cells[~gaps])) <= MOST_NUMBERS:
+        texts = np.array([f"{x:g}" for x in cells], np.str_)
+    else:
+        edges = np.unique(np.nanquantile(cells[train], [0.25, 0.5, 0.75]))
+        ends = [f"{edge:.3g}" for edge in edges]
+        middle = [f"above {a} to {b}" for a, b in pairwise(ends)]
+        names = np.array([f"up to {ends[0]}", *middle, f"above {ends[-1]}"], np.str_)
+        texts = names[np.searchsorted(edges, cells)]
+    return np.where(gaps, MISSING, texts)

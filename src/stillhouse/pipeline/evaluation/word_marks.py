@@ -1,0 +1,73 @@
+"""The words of the most disputed texts on which the answers of teacher and student hang, for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from stillhouse.data import TextEncoder
+from stillhouse.evaluation import words
+from stillhouse.evaluation.predictions import floored
+from stillhouse.evaluation.words import Asked
+from stillhouse.pipeline.teacher.answers import answers_of
+from stillhouse.pipeline.teacher.endpoint import given_services
+from stillhouse.tasks.classification.predictor import log_proba
+from stillhouse.teachers.fitted.teacher import RawTeacher
+from stillhouse.types import Teacher
+
+MOST_MARKS = 5  # words of a text for each net
+LEAST_EFFECT = 1e-4  # nats: less is no reason to mark a word, and more is little for a net that is sure
+
+
+def asked_net(net: nn.Module) -> Asked:
+    """A net as a question about token ids."""
+    return lambda ids: floored(log_proba(net, ids).numpy())
+
+
+def asked_teacher(teacher: Teacher) -> Asked:
+    """A teacher as a question about token ids outside the training rows."""
+    return lambda ids: floored(answers_of(teacher, ids, torch.full((len(ids),), -1), None))
+
+
+def may_be_asked(teacher: Teacher) -> bool:
+    """Whether a thousand more questions cost nothing: not to services, nor to functions that may call one."""
+    members: Sequence[Any] = getattr(teacher, "teachers", [teacher])
+    return not given_services(teacher) and not any(isinstance(one, RawTeacher) for one in members)
+
+
+def word_marks(
+    encoder: TextEncoder, texts: Sequence[str], classes: np.ndarray, nets: Mapping[str, Asked]
+) -> dict[str, np.ndarray]:
+    """The words whose removal changes the log-probability of a class most, by net.
+
+    Args:
+        encoder: of the texts.
+        texts: (n,) as they were read.
+        classes: (n,), the class of each.
+        nets: by name.
+
+    Returns:
+        By net, ``<name>_spans``, int64 (n, 5, 2), where the words begin and end in characters, -1 where there are
+        fewer; and ``<name>_effects``, float64 (n, 5), in nats: what the word adds, the greatest change first.
+    """
+    without = words.variants(encoder, texts)
+    found: dict[str, np.ndarray] = {}
+    for name, ask in nets.items():
+        told = words.effects(ask, classes, without)
+        spans, effects = np.full((len(texts), MOST_MARKS, 2), -1, np.int64), np.zeros((len(texts), MOST_MARKS))
+        for row, (own, changes) in enumerate(zip(without.spans, told, strict=True)):
+            most = strongest(changes)
+            spans[row, : len(most)], effects[row, : len(most)] = own[most], changes[most]
+        found |= {f"{name}_spans": spans, f"{name}_effects": effects}
+    return found
+
+
+def strongest(changes: np.ndarray) -> np.ndarray:
+    """Positions of the words to mark, the greatest change first."""
+    order = np.argsort(-np.abs(changes), kind="stable")[:MOST_MARKS]
+    kept: np.ndarray = order[np.abs(changes[order]) >= LEAST_EFFECT]
+    return kept

@@ -1,0 +1,124 @@
+"""The words that a masked language model would write in each place of the training texts: asked once, kept on disk."""
+
+from __future__ import annotations
+
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from torch import Tensor
+
+from stillhouse.data import TextEncoder
+from stillhouse.data.views.tokens import Candidates
+from stillhouse.errors import UsageError
+from stillhouse.files import add_files, write_npz
+from stillhouse.pipeline.run.progress import stage
+
+CANDIDATES = "candidates.npz"
+FORM = "turns=7 own=0 form=1"  # how the model is asked: another form is asked anew
+
+
+class Guesses:
+    """A ``Guesser`` on a local folder with a masked language model.
+
+    Args:
+        folder: of the model.
+        encoder: of the run's texts.
+        k: candidates of each place.
+        room: the run folder, where ``candidates.npz`` is kept.
+    """
+
+    def __init__(self, folder: Path, encoder: Any, k: int, room: Path) -> None:
+        self.folder, self.encoder, self.k, self.room = folder, encoder, k, room
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the model's files, and how it is asked."""
+        return f"{folder_digest(self.folder)} k={self.k} {FORM}"
+
+    def candidates(self, inputs: Tensor) -> Candidates:
+        """Candidates of each place of token ids (N, L): those kept, where they are of the same rows and model."""
+        key = f"{self.key} rows={xxhash.xxh3_128_hexdigest(inputs.numpy().tobytes())}"
+        path = self.room / CANDIDATES
+        found = kept(path, key)
+        if found is None:
+            found = self.ask(inputs)
+            write_npz(path, {"key": np.array(key), **found._asdict()})
+        return found
+
+    def ask(self, inputs: Tensor) -> Candidates:
+        """Ask the model."""
+        from stillhouse.teachers.hub.loading import hub_masked
+        from stillhouse.teachers.hub.masked_words import guess
+        from stillhouse.teachers.hub.models import open_hub
+
+        encoder: TextEncoder = self.encoder
+        net = hub_masked(open_hub(self.folder))
+        with stage("words that fit their place", len(inputs), "texts") as advance:
+            return guess(
+                net,
+                inputs,
+                self.k,
+                mask_id=encoder.mask_id,
+                special_ids=encoder.special_ids,
+                vocabulary=encoder.vocabulary,
+                advance=advance,
+            )
+
+
+def kept(path: Path, key: str) -> Candidates | None:
+    """What is kept under this key; None where there is nothing, or nothing whole."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Candidates(file["ids"], file["chances"]) if str(file["key"]) == key else None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def check_model(policy: str, folder: Path | None, encoder: Any) -> None:
+    """Refuse a model that no view asks, that is no folder, or whose tokenizer is not the run's.
+
+    Args:
+        policy: [views] policy.
+        folder: [views] model.
+        encoder: of the run's rows.
+
+    Raises:
+        UsageError: says which line to mend.
+        RejectedError: the folder holds no model that is safe to load.
+    """
+    if folder is None:
+        return
+    if policy != "masked" or not isinstance(encoder, TextEncoder):
+        raise UsageError(
+            f'[views] model = "{folder}" guesses words of texts, for `policy = "masked"` alone. Write that policy, or '
+            "take the model out."
+        )
+    from stillhouse.teachers.hub.models import open_hub
+
+    if not folder.is_dir():
+        raise UsageError(
+            f'[views] model = "{folder}" is not a folder. Give that of a masked language model, with its config.json, '
+            "model.safetensors and tokenizer.json."
+        )
+    if not encoder.same_ids(open_hub(folder).tokenizer_json):
+        raise UsageError(
+            f'[views] model = "{folder}": its tokenizer gives other ids than the one that cuts the texts. Write '
+            f'`tokenizer = "{folder / "tokenizer.json"}"` into [data], or take a model of the same tokenizer as '
+            "the teacher's."
+        )
+    if not encoder.masks:
+        raise UsageError(
+            f'[views] model = "{folder}": its tokenizer has no mask, so it is no masked language model. Take one that '
+            "was trained to fill masks, such as a BERT."
+        )
+
+
+def folder_digest(folder: Path) -> str:
+    """Hash of the names and contents of a model's files."""
+    digest = xxhash.xxh3_64()
+    add_files(digest, sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors")), folder)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The students of a run: built, trained and loaded again."""

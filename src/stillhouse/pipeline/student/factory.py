@@ -1,0 +1,241 @@
+"""Who learns: a net of the zoo, the largest that fits a budget, one cut out of its teacher, or the user's own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse import students
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.pipeline.student.config import build, given_weights
+from stillhouse.pipeline.user_code import CODE, checked_module, own_code
+from stillhouse.recipe import Recipe, StudentSection
+from stillhouse.students.budget import largest_within
+from stillhouse.teachers import answer_of, are_probabilities
+
+NetMaker = Callable[[], nn.Module]
+
+
+@dataclass
+class Students:
+    """How the students of a run are made.
+
+    Attributes:
+        begin: builds one as a fit begins with it: random, or with the weights it is given.
+        card: how to build it again without weights; empty for the user's own.
+        derived: the settings of a student cut out of its teacher, else None.
+        pretrained: whether it begins with weights from elsewhere.
+        origin: the teacher that a derived student is cut out of: its module, trained where it is trained already.
+        probe: inputs on which layers and units are scored.
+    """
+
+    begin: NetMaker
+    card: dict[str, Any]
+    derived: dict[str, Any] | None = None
+    pretrained: bool = False
+    origin: Callable[[], tuple[nn.Module, dict[str, Any]]] | None = None
+    probe: Tensor | None = None
+    told: list[str] = field(default_factory=list)  # what was chosen, for run.json
+
+    def make(self) -> nn.Module:
+        """The student as a fit begins with it; weights that are drawn follow torch's global seed."""
+        return self.cut()[0] if self.derived is not None else self.begin()
+
+    def scratch(self) -> nn.Module:
+        """The same net with weights drawn anew."""
+        net = self.make()
+        for module in net.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+        return net
+
+    def cut(self) -> tuple[nn.Module, dict[str, Any]]:
+        """A derived student, and the card that builds it again."""
+        from stillhouse.students.derive import derive, format_map
+
+        assert self.derived is not None
+        if self.origin is None:
+            raise UsageError("[student.derive] needs a teacher that is a net: a zoo name, a module, or [teacher] hub.")
+        teacher, card = self.origin()
+        made = derive(copy.deepcopy(teacher), probe=self.probe, **self.derived)
+        self.told = [*made.notes, *format_map(made.map).splitlines()]
+        return made.module, card
+
+    def built_card(self) -> dict[str, Any]:
+        """How to build the shipped student again; empty for the user's own module."""
+        if self.derived is None:
+            return self.card
+        card = self.cut()[1]
+        return {"from": card, "derive": self.derived | {"choose": "first"}} if card else {}
+
+
+def make_students(
+    section: StudentSection,
+    given: Any,
+    *,
+    shape: tuple[int, ...],
+    classes: int,
+    vocabulary: int | None,
+    allow_code: bool,
+) -> Students:
+    """Find how students are made.
+
+    Args:
+        section: [student].
+        given: the user's own module or function, or None.
+        shape: of one encoded row.
+        classes: number of logits.
+        vocabulary: number of token ids, for texts.
+        allow_code: whether ``python:`` names may be run.
+
+    Raises:
+        UsageError: a wrong name, setting or file, or nothing that fits the budget.
+    """
+    if given is not None:
+        return Students(own_student(given), {}, pretrained=isinstance(given, nn.Module))
+    if section.derive.wanted:
+        return derived(section)
+    name, settings = section.name or default_student(vocabulary), dict(section.settings)
+    if name.startswith(CODE):
+        function = own_code(name, allow_code)
+        return Students(lambda: checked_module(function(shape=shape, classes=classes, **settings), name), {})
+    if vocabulary is not None and "vocabulary" in students.defaults(name):
+        settings.setdefault("vocabulary", vocabulary)
+    told = []
+    if section.budget.wanted:
+        name, settings, why = within(section, name, settings, shape, classes)
+        told.append(why)
+    card = {"name": name, "settings": settings, "shape": list(shape)}
+    made = Students(lambda: build(card, classes), card, told=told)
+    made.make()  # a wrong name or setting is told now, not after the teacher was trained
+    return started(made, section.start) if section.start is not None else made
+
+
+def default_student(vocabulary: int | None) -> str:
+    """A net of microseconds for texts, a small perceptron for the rest."""
+    return "static_embedding" if vocabulary is not None else "mlp_tiny"
+
+
+def derived(section: StudentSection) -> Students:
+    """A student cut out of its teacher; it cannot be built before the teacher is known."""
+    if section.name is not None or section.start is not None or section.budget.wanted:
+        raise UsageError("[student.derive] says all of the student: take out [student] name, start and budget.")
+
+    def begin() -> nn.Module:
+        raise UsageError("[student.derive] needs a teacher that is a net.")
+
+    return Students(begin, {}, derived=section.derive.model_dump(), pretrained=True)
+
+
+def within(
+    section: StudentSection, name: str, settings: dict[str, Any], shape: tuple[int, ...], classes: int
+) -> tuple[str, dict[str, Any], str]:
+    """The largest member of the family that fits the budget, measured here, and a sentence about it."""
+    family = section.family or name.split("_")[0]
+    limits = section.budget.model_dump()
+    kept = {key: value for key, value in settings.items() if key == "vocabulary"}
+    found = largest_within(family, shape=shape, classes=classes, settings=kept, **limits)
+    why = f"{found.name} {found.settings}: {found.parameters:,} parameters, {found.bytes:,} bytes"
+    return (
+        found.name,
+        dict(found.settings),
+        why + ("" if found.latency_ms is None else f", {found.latency_ms:.3g} ms a row"),
+    )
+
+
+def started(made: Students, weights: Path) -> Students:
+    """Students that begin with the weights of a file."""
+    tensors = given_weights(weights, "[student] start")
+
+    def begin() -> nn.Module:
+        net = made.begin()
+        try:
+            net.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise RejectedError(
+                f"[student] start: {weights} does not fit {made.card['name']!r}: {str(error).splitlines()[-1].strip()} "
+                "Give weights of this net with these settings."
+            ) from error
+        return net
+
+    begin()
+    return Students(begin, made.card, pretrained=True, told=made.told)
+
+
+def own_student(student: Any) -> NetMaker:
+    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds anew."""
+    if isinstance(student, nn.Module):
+        return lambda: copy.deepcopy(student)
+    if callable(student):
+        return lambda: checked_module(student(), "student")
+    raise UsageError(
+        f"student must be an nn.Module or a function that makes one, not {type(student).__name__}. A net of the zoo is "
+        "named in a recipe: `distill(Recipe(student={'name': 'mlp_tiny'}), ...)`."
+    )
+
+
+@torch.no_grad()
+def check_student(net: nn.Module, rows: Tensor, classes: int) -> None:
+    """Ask the user's own module about a few encoded rows, so that what is wrong with it is told before any training.
+
+    Raises:
+        RejectedError: it fails on them, or does not answer with logits of the data's classes.
+    """
+    if are_probabilities(answer_of(net.eval(), rows, classes, "The student")):
+        raise RejectedError(
+            "The student answers with probabilities, where it is trained by its logits: all lie in 0..1, and each row "
+            "adds up to 1. Leave the softmax at its end out."
+        )
+
+
+def fitted_name(recipe: Recipe, card: dict[str, Any]) -> str | None:
+    """The name of a student that is fitted, not trained by steps: a tree. None for nets.
+
+    Raises:
+        UsageError: a method that matches more than probabilities.
+    """
+    name = card.get("name")
+    if name is None or not students.is_fitted(name):
+        return None
+    odd = [entry.name for entry in recipe.method if entry.name not in ("hinton", "forward_kl")]
+    if odd:
+        raise UsageError(
+            f"The student {name!r} is fitted to the teacher's probabilities, and {odd[0]!r} matches something else. "
+            'Write `[[method]] name = "hinton"`, or take a net.'
+        )
+    return str(name)
+
+
+def soft_targets(
+    targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float, classes: int
+) -> Tensor:
+    """What a fitted student is fitted to, (N, C) probabilities: the teacher's, mixed with the label where one is seen.
+
+    Args:
+        targets: int64 (N,), -1 where no label may be seen.
+        teacher: log-probabilities (N, C), or None for a control, whose rows all have labels.
+        label_weight: of the labels beside the teacher.
+        method_weight: of the teacher.
+        classes: number of classes C.
+    """
+    if teacher is None:
+        return nn.functional.one_hot(targets, classes).float()
+    answers = teacher.double().exp()
+    labelled = (targets >= 0).nonzero().flatten()
+    hot = nn.functional.one_hot(targets[labelled], classes).double()
+    share = label_weight / (label_weight + method_weight) if label_weight + method_weight else 0.0
+    answers[labelled] = share * hot + (1 - share) * answers[labelled]
+    return (answers / answers.sum(1, keepdim=True)).float()
+
+
+def size_of(module: nn.Module) -> int:
+    """Learned numbers of a net, or nodes of trees."""
+    size = getattr(module, "size", None)
+    return int(size) if isinstance(size, int) else sum(p.numel() for p in module.parameters())

@@ -1,0 +1,117 @@
+"""A student and what it matches, made ready for training: the methods are told the shapes of both nets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse import methods
+from stillhouse.engine import Step
+from stillhouse.methods.base import Method
+from stillhouse.pipeline.context import Ingredients
+from stillhouse.recipe import MethodEntry, StudentTraining
+from stillhouse.taps import Taps
+from stillhouse.teachers import StoredTeacher, spec_of
+from stillhouse.types import Batch, Outputs, Spec, logits_of
+
+
+def matched_step(
+    student: nn.Module, have: Ingredients, training: StudentTraining, answers: StoredTeacher, teacher: nn.Module
+) -> Step:
+    """The student with the recipe's methods, built from one batch of stored answers.
+
+    Args:
+        student: as its seed initialised it.
+        have: the run's ingredients.
+        training: weights of the labels, smoothing, balance.
+        answers: what the teacher said.
+        teacher: the teacher as a module, whose classifier some methods reuse.
+    """
+    made = have.make_methods()
+    inputs = have.data.train.inputs[:2]
+    own = student_spec(student, inputs, [p for _, m, _ in made for p in m.student_layers], len(have.data.train.targets))
+    head = last_linear(teacher) if any(ships_parts(m) for _, m, _ in made) else None
+    theirs = teacher_spec(answers, have, head)
+    for _, method, _ in made:
+        method.build(own, theirs)
+    return Step(
+        student,
+        made,
+        label_weight=training.label_weight,
+        label_smoothing=training.label_smoothing,
+        balance=training.balance,
+    )
+
+
+def ships_parts(method: Method) -> bool:
+    """Whether parts of the method belong to what ships."""
+    return type(method).deploy is not Method.deploy
+
+
+def teacher_spec(answers: StoredTeacher, have: Ingredients, head: nn.Module | None) -> Spec:
+    """The teacher's shapes, from the stored answers to two rows."""
+    rows = torch.arange(2)
+    batch = Batch(have.data.train.inputs[:2], torch.full_like(rows, -1), rows, torch.zeros_like(rows))
+    return spec_of(answers.outputs(batch), rows=len(have.data.train.targets), head=head)
+
+
+@torch.no_grad()
+def student_spec(student: nn.Module, inputs: Tensor, layers: Sequence[str], rows: int) -> Spec:
+    """The student's shapes, in eval mode so that nothing of it moves."""
+    was_training = student.training
+    with Taps(student, sorted(set(layers))) as taps:
+        logits = logits_of(student.eval()(inputs))
+        spec = spec_of(Outputs(logits, taps.take()), rows=rows)
+    student.train(was_training)
+    return spec
+
+
+def last_linear(module: nn.Module) -> nn.Module | None:
+    """The classifier of a net: its last ``nn.Linear``."""
+    found = [m for m in module.modules() if isinstance(m, nn.Linear)]
+    return found[-1] if found else None
+
+
+def parts_card(
+    entries: Sequence[MethodEntry], have: Ingredients, answers: StoredTeacher, teacher: nn.Module
+) -> dict[str, Any]:
+    """What ``with_parts`` needs to build again what methods ship with the student; empty where they ship nothing.
+
+    Names, settings and shapes alone: the weights lie beside it.
+    """
+    shipping = [e for e in entries if ships_parts(methods.make(e.name, **e.settings))]
+    head = last_linear(teacher)
+    if not shipping or not isinstance(head, nn.Linear):
+        return {}
+    spec = teacher_spec(answers, have, head)
+    return {
+        "methods": [{"name": e.name, "settings": e.settings} for e in shipping],
+        "inputs": list(have.data.train.inputs.shape[1:]),
+        "teacher": {
+            "classes": spec.classes,
+            "features": {path: list(shape) for path, shape in spec.features.items()},
+            "head": {"in_features": head.in_features, "out_features": head.out_features, "bias": head.bias is not None},
+        },
+    }
+
+
+def with_parts(student: nn.Module, card: dict[str, Any]) -> nn.Module:
+    """The student as it ships, its weights not loaded yet.
+
+    Args:
+        student: a net as the run's students were before training.
+        card: from ``parts_card``.
+    """
+    told = card["teacher"]
+    shapes = {path: tuple(shape) for path, shape in told["features"].items()}
+    teacher = Spec(told["classes"], shapes, head=nn.Linear(**told["head"]))
+    made = [methods.make(entry["name"], **entry["settings"]) for entry in card["methods"]]
+    layers = [path for method in made for path in method.student_layers]
+    own = student_spec(student, torch.zeros(2, *card["inputs"]), layers, rows=0)
+    for method in made:
+        method.build(own, teacher)
+        student = method.deploy(student)
+    return student

@@ -1,0 +1,1 @@
+"""The teacher of a run: built or trained, examined, and asked once."""

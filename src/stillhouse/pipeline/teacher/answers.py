@@ -1,0 +1,80 @@
+"""Asking a teacher: about every training row, once, into a store; about other rows whenever they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from torch import Tensor, nn
+
+from stillhouse.pipeline.context import Ingredients
+from stillhouse.pipeline.run.progress import Advance
+from stillhouse.pipeline.validate import softening
+from stillhouse.recipe import Recipe
+from stillhouse.store import Store
+from stillhouse.teachers import label
+from stillhouse.types import Batch, Outputs, Teacher
+
+CHUNK = 1024  # rows a call
+
+
+def ask_all(
+    teacher: Teacher, have: Ingredients, recipe: Recipe, layers: Sequence[str], folder: Path, advance: Advance
+) -> Store:
+    """The answers of a teacher to every training row and view, in the store of a folder."""
+    data, keeps = have.data, recipe.store
+    key = {
+        "preprocessing": xxhash.xxh3_64_hexdigest(repr(data.encoder.state()).encode()),
+        "views": have.views.describe(),
+        "layers": " ".join(layers),
+    }
+    return label(
+        teacher,
+        data.train.inputs,
+        have.views,
+        folder if keeps.dir is None else keeps.dir,
+        key=key,
+        codec=keeps.codec,
+        dtype=keeps.dtype,
+        temperature=softening(have.make_methods()),
+        library=keeps.dir is not None,
+        block_rows=keeps.block_rows,
+        row_hashes=data.source.row_hashes(data.split.train),
+        advance=advance,
+        raw=lambda rows: data.source.take(data.split.train[rows]),
+    )
+
+
+def answers_of(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> np.ndarray:
+    """Normalised log-probabilities float32 (N, C) of encoded rows, their ids, and the same rows as they were read."""
+    parts = []
+    for start in range(0, len(rows), CHUNK):
+        some = slice(start, start + CHUNK)
+        ids = rows[some]
+        batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=part_of(raw, some))
+        parts.append(torch.log_softmax(teacher.outputs(batch).logits.double(), -1).float())
+    return torch.cat(parts).numpy() if parts else np.empty((0, teacher.classes), np.float32)
+
+
+def part_of(raw: Any, rows: slice) -> Any:
+    """Some rows of an array or a frame; None where there are none to give."""
+    if raw is None:
+        return None
+    return raw[rows] if isinstance(raw, np.ndarray) else raw.iloc[rows]
+
+
+class AsModule(nn.Module):
+    """A teacher that is not a module, timed like one."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        super().__init__()
+        self.teacher = teacher
+
+    def forward(self, inputs: Tensor) -> Outputs:
+        """Its outputs for rows outside the training split."""
+        rows = torch.full((len(inputs),), -1)
+        return self.teacher.outputs(Batch(inputs, rows, rows, torch.zeros_like(rows)))

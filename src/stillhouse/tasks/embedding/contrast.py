@@ -1,0 +1,107 @@
+"""Embedding students: matched to the teacher, or trained by contrast without it, by the one engine and budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from stillhouse.data import Encoder, TextEncoder
+from stillhouse.engine import Step
+from stillhouse.pipeline.context import Ingredients
+from stillhouse.pipeline.student.train import Arm, Trainer
+from stillhouse.teachers import StoredTeacher
+from stillhouse.types import Batch, Outputs, logits_of
+
+CONTRAST = "contrast"
+TEMPERATURE = 0.05  # Gao, Yao, Chen 2021, section 3
+LOST_WORDS = 0.1  # share of the words that each view loses, as large as their dropout
+
+
+def info_nce(first: Tensor, second: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """Each text must be likest to its own second view among those of all texts of the batch (van den Oord et al. 2018).
+
+    Args:
+        first: (B, D), one view of each text.
+        second: (B, D), another.
+        temperature: divides the cosines.
+
+    Returns:
+        Nats, the mean over the batch.
+
+    >>> import math
+    >>> views = torch.eye(2)
+    >>> math.isclose(info_nce(views, views, temperature=1.0).item(), math.log(1 + math.exp(-1)), rel_tol=1e-6)
+    True
+    """
+    cosines = F.normalize(first.float(), dim=-1) @ F.normalize(second.float(), dim=-1).T
+    return F.cross_entropy(cosines / temperature, torch.arange(len(first), device=first.device))
+
+
+def lose_words(ids: Tensor, kept_ids: Tensor, share: float = LOST_WORDS) -> Tensor:
+    """Token ids (B, L) without some of their words: these become padding, which no net here counts.
+
+    Args:
+        ids: int64, 0 = padding.
+        kept_ids: int64 (S,), ids that are never lost: those around a text.
+        share: of the words lost, drawn from torch's global generator.
+    """
+    lost = (torch.rand(ids.shape, device=ids.device) < share) & ~torch.isin(ids, kept_ids)
+    whole = (~lost & (ids != 0) & ~torch.isin(ids, kept_ids)).any(1, keepdim=True)
+    return torch.where(lost & whole, 0, ids)  # a text that would lose all its words keeps them
+
+
+class ContrastStep(Step):
+    """The student trained without any teacher, by unsupervised contrast.
+
+    SimCSE: Gao, Yao, Chen, "SimCSE: Simple Contrastive Learning of Sentence Embeddings", EMNLP 2021. Two views of each
+    text differ by the net's own dropout, as in the paper, and by words lost, since a net that looks words up and
+    averages has no dropout. The paper's extra layer above the [CLS] state is left out: what is trained is what ships.
+
+    Args:
+        student: from token ids to vectors.
+        kept_ids: ids that are no words.
+    """
+
+    kept_ids: Tensor
+
+    def __init__(self, student: nn.Module, kept_ids: tuple[int, ...]) -> None:
+        super().__init__(student, label_weight=0.0)
+        self.weights = {CONTRAST: 1.0}
+        self.register_buffer("kept_ids", torch.tensor(kept_ids), persistent=False)
+
+    def forward(
+        self, batch: Batch, teacher: Outputs | None = None, call: Callable[[Tensor], Any] | None = None
+    ) -> dict[str, Tensor]:
+        """Return ``contrast``."""
+        run = call or self.student
+        first, second = (logits_of(run(lose_words(batch.inputs, self.kept_ids))) for _ in range(2))
+        return {CONTRAST: info_nce(first, second)}
+
+
+class EmbeddingTrainer(Trainer):
+    """Trains the distilled students and, on the same budget and batches, those that learn by contrast."""
+
+    def step(self, arm: Arm, seed: int, answers: StoredTeacher | None) -> Step:
+        """The student as its seed initialises it, the same in both arms."""
+        if arm.name != CONTRAST:
+            return super().step(arm, seed, answers)
+        step = ContrastStep(self.begun(arm, seed), special_ids(self.have.data.encoder))
+        torch.manual_seed(seed)
+        return step
+
+
+def make_arms(have: Ingredients) -> list[Arm]:
+    """Both arms see all training texts and no label."""
+    unknown = have.data.train.targets
+    everything = torch.arange(len(unknown))
+    return [Arm(CONTRAST, everything, unknown, None), Arm("distilled", everything, unknown, "teacher")]
+
+
+def special_ids(encoder: Encoder) -> tuple[int, ...]:
+    """Ids that stand for no part of a text."""
+    assert isinstance(encoder, TextEncoder)
+    return encoder.special_ids

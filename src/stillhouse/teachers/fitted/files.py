@@ -1,0 +1,123 @@
+"""Fitted models from files, through formats that cannot run code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.files import add_contents
+from stillhouse.teachers.fitted.boosters import library, load_booster, load_catboost
+from stillhouse.teachers.fitted.objects import from_object
+from stillhouse.teachers.fitted.onnx import OnnxTeacher
+from stillhouse.teachers.fitted.teacher import Decode, RawTeacher
+from stillhouse.teachers.identity import version_of
+
+KNOWN = ".txt (LightGBM), .json and .ubj (XGBoost), .cbm (CatBoost), .skops (scikit-learn), .onnx"
+PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".sav")
+TORCH = (".pt", ".pth", ".bin", ".ckpt", ".th")
+ENOUGH = 16  # bytes that tell what a file is
+
+
+def load_fitted(path: Path, classes: Sequence[str], *, decode: Decode, trusted: Sequence[str] = ()) -> RawTeacher:
+    """A teacher from a file that someone fitted, by its suffix, once its first bytes say the same.
+
+    Args:
+        path: LightGBM's .txt, XGBoost's .json or .ubj, CatBoost's .cbm, scikit-learn's .skops, or .onnx.
+        classes: names of the data's classes, in order. CatBoost and skops files name theirs, which are matched; the
+            others are taken in order, but for an ONNX file that names them.
+        decode: from encoded inputs to raw rows, for batches that do not carry them.
+        trusted: types in a skops file that you vouch for beyond those that skops itself trusts.
+
+    Raises:
+        UsageError: there is no such file, its suffix is unknown, or an extra is not installed.
+        RejectedError: the format could run code; the file is not what its suffix says, or is damaged; it knows other
+            classes than the data.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}. Name the fitted teacher's file: {KNOWN}.")
+    suffix = path.suffix.lower()
+    refuse_code(path, suffix)
+    if suffix == ".onnx":
+        return OnnxTeacher(path, classes, decode=decode)
+    refuse_mismatch(path, suffix)
+    if suffix == ".skops":
+        model, size = load_skops(path, trusted), path.stat().st_size
+        return from_object(model, classes, decode=decode, identity=file_identity(path, "sklearn"), nbytes=size)
+    name = {".txt": "lightgbm", ".cbm": "catboost"}.get(suffix, "xgboost")
+    identity = file_identity(path, name)
+    if name == "catboost":
+        return from_object(load_catboost(path), classes, decode=decode, identity=identity, nbytes=path.stat().st_size)
+    return load_booster(path, classes, name, decode=decode, identity=identity)
+
+
+def load_skops(path: Path, trusted: Sequence[str]) -> Any:
+    """An estimator from a skops file, if it holds only types that skops trusts, or that the caller names.
+
+    Raises:
+        RejectedError: other types are in it; names them.
+    """
+    skops = library("skops.io")
+    try:
+        unknown = sorted(set(skops.get_untrusted_types(file=path)) - set(trusted))
+        if not unknown:
+            return skops.load(path, trusted=list(trusted))
+    except Exception as error:  # skops meets whatever a damaged archive makes it meet
+        raise RejectedError(
+            f"{path} cannot be read as a skops file: {type(error).__name__}: {error}. It may be cut short, or need a "
+            "library that is not installed; write it again with `skops.io.dump`."
+        ) from error
+    raise RejectedError(
+        f"{path} holds types that skops does not trust: {', '.join(unknown)}. Building them may run code that came "
+        "with the file. Export the model to ONNX; or, for a booster, save it in its own format; or, if you know who "
+        "made the file, load it in Python with `load_fitted(path, classes, decode=..., trusted=[...])`."
+    )
+
+
+def refuse_code(path: Path, suffix: str) -> None:
+    """Refuse formats that run code as they are read, whatever they are named."""
+    with path.open("rb") as file:
+        head = file.read(ENOUGH)
+    pickled = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    if suffix in PICKLES or pickled:
+        raise RejectedError(
+            f"{path} is a pickle, and reading a pickle runs whatever code is in it. Save the model in a format that "
+            "holds numbers only: LightGBM, XGBoost and CatBoost by their own `save_model` (.txt, .json, .cbm), "
+            "scikit-learn by `skops.io.dump` (.skops) or as ONNX; or hand the loaded model over in Python: "
+            "`distill(teacher=model, ...)`."
+        )
+    if suffix in TORCH:
+        raise RejectedError(
+            f"{path} holds torch weights in a format built on pickle, and says nothing of the net they belong to. "
+            "Save the weights as safetensors beside a Hugging Face `config.json`, export the net to ONNX, or hand the "
+            "module over in Python: `distill(teacher=module, ...)`."
+        )
+
+
+def refuse_mismatch(path: Path, suffix: str) -> None:
+    """Refuse an unknown suffix, or a file that begins otherwise than its suffix promises."""
+    begins = {".txt": b"tree\n", ".json": b"{", ".ubj": b"{", ".cbm": b"CBM1", ".skops": b"PK\x03\x04"}
+    if suffix not in begins:
+        raise UsageError(f"{path} has a suffix that names no known kind of teacher. Known are {KNOWN}.")
+    with path.open("rb") as file:
+        head = file.read(ENOUGH).replace(b"\r\n", b"\n").lstrip()
+    if not head.startswith(begins[suffix]):
+        raise RejectedError(
+            f"{path} does not begin as a {suffix} file does ({begins[suffix]!r}), but with {head!r}. Known are "
+            f"{KNOWN}; give the file the suffix of what it is, or save it again."
+        )
+
+
+def file_identity(path: Path, name: str) -> str:
+    """Hash of a file's bytes and of the version of the library that reads it.
+
+    Raises:
+        UsageError: the library is not installed.
+    """
+    library(name)
+    digest = xxhash.xxh3_128(f"{name} {version_of(name)} ".encode())
+    add_contents(digest, path)
+    return digest.hexdigest()

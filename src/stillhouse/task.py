@@ -82,9 +82,18 @@ class Control(NamedTuple):
     teacher: str | None = None  # the teacher's arm whose answers it matches
     scratch: bool = False  # starts from random weights where the student has given or derived ones
     trained: bool = True  # False: the student as it starts
-    smoothing: float | None = None  # of its labels; None: [training] label_smoothing
+    smoothing: Callable[[Any], float] | None = None  # of its labels, from the run's context; None: as the recipe says
     style: tuple[str, str] = ("arm-other", "cross")  # colour and shape of its mark in charts
-    step: Callable[..., nn.Module] | None = None  # makes its training step, where it trains in a way of its own
+    step: Callable[..., Any] | None = None  # from student and context to a training step of its own
+    when: Callable[[Any], bool] | None = None  # whether a run (its context) has this control; None: every run
+
+    def wanted(self, context: Any) -> bool:
+        """Whether a run has this control."""
+        return self.when is None or self.when(context)
+
+    def smoothing_of(self, context: Any) -> float:
+        """Label smoothing of its students."""
+        return float(self.smoothing(context) if self.smoothing else context.recipe.training.label_smoothing)
 
 
 class Section(NamedTuple):

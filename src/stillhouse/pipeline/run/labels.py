@@ -1,4 +1,4 @@
-"""Which labels a learner may see; -1 stands for one that is withheld from it."""
+"""Which labels a net may see."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import torch
 from torch import Tensor
 
 from stillhouse.errors import RejectedError
-from stillhouse.pipeline.context import Ingredients
-from stillhouse.recipe import Recipe
+from stillhouse.pipeline.run.context import RunContext
 from stillhouse.types import has_label, withheld
 
 
-def visible_labels(recipe: Recipe, have: Ingredients) -> Tensor:
+def visible_labels(context: RunContext) -> Tensor:
     """The training labels that the main teacher may see, by ``[teacher] labels``.
 
     Raises:
-        RejectedError: more labels are asked for than there are.
+        RejectedError: the recipe asks for more labels than there are.
     """
-    wanted, known = recipe.teacher.labels, have.data.train.targets
+    wanted, known = context.recipe.teacher.labels, context.data.train.targets
     if wanted == "all":
         return known
-    keep = have.labelled
+    keep = context.labelled
     if isinstance(wanted, int) and wanted < len(keep):
         keep = keep[:: max(1, len(keep) // wanted)][:wanted]
     elif isinstance(wanted, int):
@@ -31,13 +30,13 @@ def visible_labels(recipe: Recipe, have: Ingredients) -> Tensor:
                 f"[teacher] labels = {wanted}, but only {len(keep) + len(rest)} training rows have a label. "
                 'Lower it, or set `labels = "all"`.'
             )
-        order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(recipe.data.seed))
+        order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(context.recipe.data.seed))
         keep = torch.cat([keep, rest[order[:missing]]])
     return only(known, keep)
 
 
 def only(targets: Tensor, keep: Tensor) -> Tensor:
     """Withhold every label but those at the given positions."""
-    seen = withheld(targets)
-    seen[keep] = targets[keep]
-    return seen
+    visible = withheld(targets)
+    visible[keep] = targets[keep]
+    return visible

@@ -1,4 +1,4 @@
-"""The user's own Python, named in a recipe as ``python:package.module:function``; it runs only with leave."""
+"""The user's own Python, named in a recipe as ``python:package.module:function``; it runs only if the user allows it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def own_code(name: str, allow: bool) -> Callable[..., Any]:
     """Import ``python:package.module:function``.
 
     Raises:
-        UsageError: without leave, or when it cannot be imported.
+        UsageError: the user did not allow it, or it cannot be imported.
     """
     if not allow:
         raise UsageError(f"{name!r} would run your own code. If you trust this recipe, add `--allow-code`.")

@@ -31,6 +31,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class TaskSection(Section):
+    """[task]: what the nets answer."""
+
+    name: str = Field("classification", description="classification, multilabel, regression or embedding.")
+
+
 class Data(Section):
     """[data]: the rows, their labels, and which rows are for what. Give one of name, path, arrays, images and text."""
 
@@ -59,7 +65,7 @@ class Data(Section):
         None, description="A tokenizer.json to use; default: a hub teacher's own, else one trained on the texts."
     )
     on_disk: bool = Field(
-        False, description="Rows wait in mapped files of the run folder, not in memory: for what does not fit."
+        False, description="Rows lie in mapped files of the run folder, not in memory: for what does not fit."
     )
     labels: Labels = Field("all", description='Training rows that keep their label for the student, or "all".')
     valid: Fraction = Field(0.1, description="Share of the training rows split off for choosing; 0: none.")
@@ -144,7 +150,7 @@ class Endpoint(Section):
 
     url: str | None = Field(None, description="Its address up to /v1; asked only where this is given.")
     model: str = Field("", description="The model's name there.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written down.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written to a file.")
     concurrency: Positive = Field(4, description="Questions at once.")
     samples: Positive = Field(5, description="Answers a text where the service gives no log-probabilities.")
     max_calls: Positive | None = Field(
@@ -171,7 +177,7 @@ class Member(Net):
 
 
 class TeacherSection(Member):
-    """[teacher]: who teaches."""
+    """[teacher]: the teacher."""
 
     name: str | None = Field(
         None, description="cnn_large, mlp_large, extra_trees, random_forest, hist_gradient_boosting"
@@ -204,7 +210,7 @@ class TeacherSection(Member):
 
 
 class Assistant(Net):
-    """[[assistant]]: a net between teacher and student, taught by the one before, teacher of the one after."""
+    """[[assistant]]: a net between teacher and student, trained by the one before, teacher of the one after."""
 
     name: str = Field(description="A name from the zoo.")
     training: Training | None = Field(None, description="Its own budget; default: the student's.")
@@ -240,7 +246,7 @@ class Limits(Section):
 
 
 class StudentSection(Net):
-    """[student]: who learns."""
+    """[student]: the student."""
 
     name: str | None = Field(
         None, description="cnn_tiny, mlp_tiny, transformer_tiny, decision_tree ...; default: a small one for the data."
@@ -280,7 +286,9 @@ class Store(Section):
 
 
 class Controls(Section):
-    """[controls]: which reference students are trained beside the distilled one; labels_only always is."""
+    """[controls]: which reference students are trained beside the distilled one; NAME = false leaves one out."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, validate_default=True)
 
     all_labels: bool = Field(True, description="The same student given every training label that exists.")
     from_scratch: bool = Field(
@@ -291,6 +299,18 @@ class Controls(Section):
         0.0, description="Smoothing of a second labels-only student, the teacher-free control; 0: none."
     )
 
+    @model_validator(mode="after")
+    def _only_switches(self) -> Controls:
+        for name, value in (self.__pydantic_extra__ or {}).items():
+            if value is not False and value is not True:
+                raise ValueError(f"{name} = {value!r}: a control is switched off by `{name} = false`")
+        return self
+
+    @property
+    def switches(self) -> dict[str, bool]:
+        """The controls that are switched on or off by their names."""
+        return dict(self.__pydantic_extra__ or {})
+
 
 class Evaluation(Section):
     """[evaluation]: how it is judged."""
@@ -298,6 +318,9 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Of every interval.")
     margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of "no worse within m".')
     resamples: Positive = Field(4000, description="Bootstrap resamples.")
+    measure: str | None = Field(
+        None, description="What the verdict is about: accuracy, macro_f1, auc, rmse ...; default: the task's."
+    )
     groups: list[str] = Field([], description="Columns of a table whose groups are judged one by one; may be in drop.")
 
 
@@ -310,12 +333,13 @@ class Output(Section):
 class Recipe(Section):
     """A whole run."""
 
+    task: TaskSection = TaskSection()
     data: Data = Data()
     views: Views = Views()
     teacher: TeacherSection = TeacherSection()
     assistant: list[Assistant] = Field([], description="A chain of sizes, largest first (teacher assistants).")
     student: StudentSection = StudentSection()
-    method: list[MethodEntry] = Field([MethodEntry(name="hinton")], min_length=1)
+    method: list[MethodEntry] = Field([], description="What is matched; default: the task's own.")
     training: StudentTraining = StudentTraining()
     store: Store = Store()
     controls: Controls = Controls()
@@ -335,11 +359,11 @@ class Recipe(Section):
     def digest(self) -> str:
         """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run.
 
-        Where rows wait is no part of it: they are the same.
+        Where rows lie is no part of it: they are the same.
         """
         places = {section: set(keys) for section, keys in PATHS.items()}  # what lies there counts, not where
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
-        # A ceiling may be raised, and a stopped run taken up again: what was answered stays what it was.
+        # A ceiling may be raised, and a stopped run resumed: what was answered stays what it was.
         aside["data"] = {*places["data"], "on_disk"}
         aside["teacher"] = dict.fromkeys(places["teacher"], True) | {"endpoint": CEILINGS}
         text = self.model_dump_json(exclude=aside)
@@ -381,7 +405,7 @@ def _explain(error: ValidationError, where: str) -> str:
         return f"{where}: unknown key {place!r}.{nearest(path[-1], _keys(path[:-1]))} Remove or rename it."
     more = f" ({len(error.errors()) - 1} further problems follow this one.)" if len(error.errors()) > 1 else ""
     given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return f"{where}: {place or 'recipe'}{given}: {first['msg']}.{more} Mend that line and run again."
+    return f"{where}: {place or 'recipe'}{given}: {first['msg']}.{more} Fix that line and run again."
 
 
 def _keys(path: list[str]) -> list[str]:

@@ -122,46 +122,78 @@ class Predictor(Protocol):
 
 
 class Task(Protocol):
-    """What the nets of a run answer, and how that is learned, kept, judged, shown and shipped."""
+    """What the nets of a run answer, and how that is learned, kept, judged, shown and shipped.
+
+    ``tasks.base.BaseTask`` holds what most tasks have in common; a task overrides what is its own.
+    """
 
     name: str
+
+    # -- Its words, stated once
     controls: Mapping[str, Control]  # by name, in the order in which they are shown
     questions: tuple[Question, ...]
     measures: Mapping[str, Measure]
     headline: str  # the measure of the verdict where [evaluation] measure names none
-    monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
+    shipped: str  # the control whose student ships
+    baseline: str  # the control that the headline compares it with
     method: tuple[Mapping[str, Any], ...]  # the default [[method]]
-    shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
+    fits: tuple[str, ...]  # methods by which a student that is fitted at once (a tree) may match; empty: none may
     sections: tuple[Section, ...]
     criteria: Mapping[str, Any]  # of a gate: ``evaluation.gate.Rule`` by name
 
-    # What is learned
-    def read_targets(self, cells: Any, names: Sequence[str] | None, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    # -- What it has
+    supervised: bool  # whether labels train; else only the judgement sees them
+    shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
+    gates: bool  # whether the teacher is examined against the baseline before it is used
+    explains: bool  # whether what was handed over can be explained
+    full: bool  # whether ``evaluate --full`` has more to judge
+
+    def settle(self, recipe: Any) -> Any:
+        """The recipe with what this task fixes, and the default method; refuses what the task does not have."""
+
+    def place_method(self, entry: Any) -> Any:
+        """A ``[[method]]`` entry with the layers that the task matches; refuses one that matches something else."""
+
+    # -- Data
+    def read_targets(self, cells: Any, names: Sequence[str] | None, where: str) -> Any:
         """From the cells (N,) or (N, K) of the target columns to targets and the names of the outputs."""
 
-    def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec:
-        """What a student's net must give."""
+    def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
+        """What a student's net must give; None: the shape of the teacher's output."""
 
-    def check(self, outputs: Tensor, spec: OutputSpec, who: str) -> None:
-        """Refuse outputs (B, ...) of another shape or kind; ``who`` begins the message: "The teacher"."""
+    def any_targets(self, targets: Tensor) -> Tensor:
+        """Targets of which every row has a label, known or made up: to time a step."""
 
+    # -- Outputs
     def normalize(self, outputs: Tensor) -> Tensor:
         """Outputs as they are compared: log-probabilities, values, vectors of unit length; float32, same shape."""
 
+    def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
+        """Refuse what the user's own student answered, where it is of another shape or kind."""
+
+    def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
+        """Whether normalized outputs (N, *shape) of the same rows differ by rounding only."""
+
+    # -- Training
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0) -> Tensor:
         """Loss on the labels, a scalar: the mean over labelled rows times ``weight``; 0 where there are none."""
+
+    monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
 
     def validation(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Figures to watch while a net is trained; ``monitor`` is among them."""
 
     def soft_targets(
-        self, targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float
+        self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
-        """What a student that is fitted at once (a tree) is fitted to, (N, *shape)."""
+        """What a student that is fitted at once is fitted to, (N, *shape)."""
 
-    # How it is judged
+    def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
+        """A net with a model of the hub inside, from token ids to outputs."""
+
+    # -- Judgement
     def record(self, outputs: Tensor) -> Record:
-        """What is kept of a net's outputs for the judgement."""
+        """What is kept of a net's normalized outputs for the judgement."""
 
     def quality(self, record: Record, targets: NDArray[Any]) -> dict[str, Statistic]:
         """Measures against the targets."""
@@ -171,3 +203,21 @@ class Task(Protocol):
 
     def distance(self, student: Record, teacher: Record) -> Floats:
         """How far apart two nets are on each row, (N,): the report shows the rows of the largest."""
+
+    def examine(
+        self, teacher: Record, baseline: Record | None, targets: NDArray[Any], names: Sequence[str]
+    ) -> dict[str, Any]:
+        """What the gate finds of a teacher on labelled rows, beside the baseline's answers to them."""
+
+    def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+        """The task's own part of ``explanation.json``."""
+
+    # -- What ships
+    def predictor(self, net: nn.Module, encoder: Any, spec: OutputSpec, card: dict[str, Any], source: Any) -> Predictor:
+        """The trained net with its preprocessing."""
+
+    def spec_of_card(self, card: Mapping[str, Any]) -> OutputSpec:
+        """The output of the net that a ``model.json`` describes."""
+
+    def load_predictor(self, net: nn.Module, encoder: Any, card: Mapping[str, Any]) -> Predictor:
+        """The predictor of a ``model.json``, from its loaded net."""

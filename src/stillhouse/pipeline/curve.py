@@ -159,7 +159,9 @@ def asked_rows(context: RunContext, calls: int, how: How) -> torch.Tensor:
 SHARED = (TEACHER, "store", JOURNAL)
 AXES = {
     "labels": Axis(with_labels, of_one_teacher),
-    "calls": Axis(lambda recipe, _: recipe, lambda recipe: (*SHARED, f"fits/{tasks.get(recipe.task.name).baseline}"), asked_rows),
+    "calls": Axis(
+        lambda recipe, _: recipe, lambda recipe: (*SHARED, f"fits/{tasks.get(recipe.task.name).baseline}"), asked_rows
+    ),
     "layers": Axis(with_layers, lambda _: SHARED, sized=True),
 }
 

@@ -1,7 +1,7 @@
 """The one sequence of a run; every verb runs it up to its own point.
 
-    set up -> train teachers and the first baseline -> examine the teacher -> ask it -> train students -> predict ->
-    score -> explain -> report
+set up -> train teachers and the first baseline -> examine the teacher -> ask it -> train students -> predict ->
+score -> explain -> report
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
-from stillhouse.task import TEACHER
 from stillhouse.taps import Taps
+from stillhouse.task import TEACHER
 
 SAME = "teacher_same"  # the arm of a teacher that is trained on the student's own labels
 Work = Callable[[Advance], None]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stillhouse.evaluation import Predictions
 from stillhouse.evaluation.explanation import embedding, linear_cka
@@ -160,9 +160,7 @@ class Probe:
         return fit_surrogate(train, answers, test, test_answers, self.test.targets, self.test.names, confidence)
 
 
-def explain(
-    context: RunContext, trainer: Trainer, arms: Sequence[Arm], teachers: Mapping[str, RunTeacher]
-) -> None:
+def explain(context: RunContext, trainer: Trainer, arms: Sequence[Arm], teachers: Mapping[str, RunTeacher]) -> None:
     """Explain a judged run once; its files are there afterwards."""
     folder = context.run.folder
     if context.task.explains and not (folder / EXPLANATION).exists():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import xxhash
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from stillhouse.evaluation import Predictions, measure_costs
 from stillhouse.files import write_json, write_npz
@@ -64,7 +64,8 @@ class Judge:
         context = self.context
         rows, task = getattr(context.data, part), context.task
         records: dict[str, dict[str, Any]] = {
-            name: {SINGLE: task.record(torch.from_numpy(teacher.outputs(part)))} for name, teacher in self.teachers.items()
+            name: {SINGLE: task.record(torch.from_numpy(teacher.outputs(part)))}
+            for name, teacher in self.teachers.items()
         }
         for arm in self.arms:
             records[arm.name] = {}

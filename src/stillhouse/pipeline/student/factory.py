@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.pipeline.run.user_code import CODE, checked_module, own_code
+from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
 from stillhouse.task import OutputSpec, Task

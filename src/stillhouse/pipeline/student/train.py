@@ -80,13 +80,13 @@ def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
     Raises:
         UsageError: [controls] names a control that the task does not have.
     """
-    recipe, known = context.recipe, context.data.train.targets
-    off = recipe.controls.switched_off
-    for name in off:
+    known, switches = context.data.train.targets, context.recipe.controls.switches
+    for name in switches:
         if name not in context.task.controls:
-            raise UsageError(
-                f"[controls] {name} = false: there is no control of this name.{nearest(name, context.task.controls)}"
-            )
+            raise UsageError(f"[controls] has no control {name!r}.{nearest(name, context.task.controls)}")
+    needed = {context.task.shipped, context.task.baseline}
+    for name in sorted(needed & {name for name, on in switches.items() if not on}):
+        raise UsageError(f"[controls] {name} = false: the verdict is about this arm. Take the line out.")
     labels = {"visible": only(known, context.labelled), "known": known, "none": withheld(known)}
     rows = {
         "labelled": context.labelled,
@@ -96,7 +96,7 @@ def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
     wanted = [
         control
         for control in context.task.controls.values()
-        if (control.teacher is None or control.teacher in teachers) and control.name not in off
+        if (control.teacher is None or control.teacher in teachers) and switches.get(control.name, True)
     ]
     return [Arm(c, rows[c.rows], labels[c.labels]) for c in wanted if c.wanted(context)]
 

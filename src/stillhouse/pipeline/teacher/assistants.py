@@ -33,8 +33,8 @@ from stillhouse.pipeline.teacher.answers import ask_all
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.recipe import StudentSection
 from stillhouse.store import Store
-from stillhouse.task import TEACHER
 from stillhouse.taps import EMBEDDING
+from stillhouse.task import TEACHER
 from stillhouse.teachers import ModuleTeacher, StoredTeacher
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from stillhouse.data import TextOptions
 from stillhouse.errors import UsageError
 from stillhouse.recipe import Data, Endpoint, Member, TeacherSection
-from stillhouse.task import OutputSpec, Task
 from stillhouse.taps import EMBEDDING
+from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher
 from stillhouse.types import Teacher
 

@@ -36,7 +36,7 @@ def admit_teacher(
     Args:
         context: of the run.
         teacher: trained already, where it is trained here.
-        control: gives the normalized outputs of the first seed's baseline on the validation rows; None without such rows.
+        control: gives the normalized outputs of the first seed's baseline on the validation rows, or None without any.
         accept: go on whatever is found.
 
     Raises:
@@ -89,9 +89,7 @@ def gate_rows(context: RunContext) -> tuple[Tensor, Tensor, Tensor, Any]:
     return data.train.inputs[rows], data.train.targets[rows], rows, raw
 
 
-def ask_twice(
-    teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: Any
-) -> tuple[NDArray[np.float32], bool]:
+def ask_twice(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: Any) -> tuple[NDArray[np.float32], bool]:
     """Normalized outputs (N, *shape) of some rows, and whether they stay the same beside other rows.
 
     Raises:
@@ -106,8 +104,8 @@ def ask_twice(
         )
     if not np.array_equal(first, again):
         raise RejectedError(
-            "The teacher answers differently when it is asked about the same rows twice, so what is stored would not be "
-            "what it answers. Turn off its dropout and sampling (a module is put into eval mode; check custom `forward` "
+            "The teacher answers differently when it is asked about the same rows twice, so the stored answers would not "
+            "be its answers. Turn off its dropout and sampling (a module is put into eval mode; check custom `forward` "
             "code)."
         )
     odd = torch.cat([torch.arange(0, len(rows), 2), torch.arange(1, len(rows), 2)])

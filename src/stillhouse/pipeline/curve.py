@@ -138,6 +138,11 @@ def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
     return SHARED if same_teacher else ()
 
 
+def with_baseline(recipe: Recipe) -> tuple[str, ...]:
+    """What points with other teacher calls share: the teacher, and the students that see none of its answers."""
+    return (*SHARED, f"fits/{tasks.get(recipe.task.name).baseline}")
+
+
 def asked_rows(context: RunContext, calls: int, how: How) -> torch.Tensor:
     """The training rows whose answers a student may see for so many calls, sorted.
 
@@ -159,9 +164,7 @@ def asked_rows(context: RunContext, calls: int, how: How) -> torch.Tensor:
 SHARED = (TEACHER, "store", JOURNAL)
 AXES = {
     "labels": Axis(with_labels, of_one_teacher),
-    "calls": Axis(
-        lambda recipe, _: recipe, lambda recipe: (*SHARED, f"fits/{tasks.get(recipe.task.name).baseline}"), asked_rows
-    ),
+    "calls": Axis(lambda recipe, _: recipe, with_baseline, asked_rows),
     "layers": Axis(with_layers, lambda _: SHARED, sized=True),
 }
 

@@ -138,8 +138,8 @@ def spec_of_teacher(recipe: Recipe, given: Given, task: Task, inputs: Tensor) ->
     kind = kind_of(recipe.teacher, given.teacher)
     if not (isinstance(given.teacher, nn.Module) or kind == "hub"):
         raise UsageError(
-            f"A run of the task {task.name!r} distils a net that comes ready. Name its folder, or its name in the local "
-            'cache: `[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`.'
+            f"A run of the task {task.name!r} distils a net that comes ready. Name its folder, or its name in the "
+            'local cache: `[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`.'
         )
     net: nn.Module = (given.teacher if kind == "object" else hub_net(recipe.teacher, task, ())).eval()
     return OutputSpec(tuple(net(inputs[:1]).shape[1:])), net

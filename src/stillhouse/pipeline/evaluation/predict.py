@@ -1,4 +1,4 @@
-"""Every net of a run is asked about the validation and test rows, once; the answers, the shipped student and the costs."""
+"""Every net is asked about the validation and test rows, once: predictions, the shipped student, and the costs."""
 
 from __future__ import annotations
 
@@ -63,10 +63,9 @@ class Judge:
         """What every net answers to the rows of one split, as the task records it."""
         context = self.context
         rows, task = getattr(context.data, part), context.task
-        records: dict[str, dict[str, Any]] = {
-            name: {SINGLE: task.record(torch.from_numpy(teacher.outputs(part)))}
-            for name, teacher in self.teachers.items()
-        }
+        records: dict[str, dict[str, Any]] = {}
+        for name, teacher in self.teachers.items():
+            records[name] = {SINGLE: task.record(torch.from_numpy(teacher.outputs(part)))}
         for arm in self.arms:
             records[arm.name] = {}
             for seed in self.trainer.seeds:
@@ -74,7 +73,7 @@ class Judge:
                 records[arm.name][str(seed)] = task.record(torch.from_numpy(net_outputs(net, rows.inputs, task)))
                 advance(1)
         numbers = np.asarray(getattr(context.data.split, part), dtype=np.int64)
-        targets = task.judged_targets(context.data, part)
+        targets = context.data.source.targets[numbers]  # in the user's units; training rows may have scaled ones
         return Predictions(targets, numbers, context.spec.names, records)
 
     def parts(self, arm: Arm) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every stage of a run is given: recipe, task, data, views, methods, students, the user's teacher, the run folder."""
+"""What every stage of a run is given: recipe, task, data, views, methods, students, teacher, run folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's own Python, named in a recipe as ``python:package.module:function``; it runs only if the user allows it."""
+"""The user's own Python, named in a recipe as ``python:package.module:function``; it runs only when allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How students are built: a net of the zoo, the largest that fits a budget, one cut out of its teacher, or the user's own."""
+"""How students are built: from the zoo, as large as a budget allows, cut out of the teacher, or the user's own."""
 
 from __future__ import annotations
 

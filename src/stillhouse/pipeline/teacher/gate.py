@@ -104,9 +104,9 @@ def ask_twice(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: A
         )
     if not np.array_equal(first, again):
         raise RejectedError(
-            "The teacher answers differently when it is asked about the same rows twice, so the stored answers would not "
-            "be its answers. Turn off its dropout and sampling (a module is put into eval mode; check custom `forward` "
-            "code)."
+            "The teacher answers differently when it is asked about the same rows twice, so the stored answers would "
+            "not be its answers. Turn off its dropout and sampling (a module is put into eval mode; check custom "
+            "`forward` code)."
         )
     odd = torch.cat([torch.arange(0, len(rows), 2), torch.arange(1, len(rows), 2)])
     apart = np.empty_like(first)

@@ -60,6 +60,7 @@ class Measure(NamedTuple):
     higher: bool = True  # whether more is better
     bounds: tuple[float, float] = (0.0, np.inf)  # of the measure itself, and so of its interval
     comparative: tuple[str, str] = ("higher", "lower")  # "... is 3.2 points {more accurate} than ..."
+    main: bool = False  # whether it stands in the table of models, in the report and in the terminal
 
 
 class Question(NamedTuple):
@@ -90,10 +91,12 @@ class Control(NamedTuple):
 class Section(NamedTuple):
     """One section of the report: a file of its own."""
 
-    anchor: str  # of its heading, for links
-    title: str
+    anchor: str  # of its heading, for links; a task's section takes the place of a shared one with the same anchor
+    title: str  # in the contents of the page
     values: Callable[[Any], Any]  # from the run's files (``reporting.folder.RunFiles``) to what the template shows
-    template: str  # Jinja, with the values as ``it``; left out where the values are empty
+    template: str  # Jinja, with the values as ``it``; the section is left out where the values are empty
+    order: int  # on the page: from the least to the greatest
+    heading: str = ""  # of the section; empty: the title
 
 
 class Predictor(Protocol):

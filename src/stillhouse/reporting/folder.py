@@ -4,46 +4,63 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import DamagedError, UsageError
+from stillhouse.reporting.figures import Interval, interval
+from stillhouse.reporting.wording import Arm, capital, percent
+from stillhouse.task import TEACHER, Measure
 
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 SCHEMA = 1  # of scores.json: the only one this version can draw
+STUDENT = "distilled"  # the arm that a run is about, where no comparison says it
+TEACHER_STYLE, OTHER_STYLE = ("arm-teacher", "diamond"), ("arm-other", "cross")
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What every model said about the test rows (``predictions.npz``)."""
-
-    rows: Array  # (N,) int64: positions in the test split's source
-    targets: Array  # (N,) int64
-    log_probs: dict[str, dict[str, Array]]  # arm -> seed -> (N, C) float32, nats
+class Look(Protocol):
+    """What the report takes of a ``task.Control``."""
 
     @property
-    def classes(self) -> int | None:
-        """Number of classes, or None where no model answered."""
-        return next((a.shape[1] for seeds in self.log_probs.values() for a in seeds.values()), None)
+    def label(self) -> str:
+        """In tables and charts."""
 
-    def probabilities(self, arm: str) -> Array | None:
-        """Return (N, C) probabilities of an arm's first seed, or None where the arm is absent."""
-        for log_probs in self.log_probs.get(arm, {}).values():
-            return np.exp(log_probs.astype(np.float64))
-        return None
+    @property
+    def style(self) -> tuple[str, str]:
+        """Colour and shape of its mark."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What every net gave for the test rows (``predictions.npz``)."""
+
+    rows: Array  # (N,) int64: positions in the test split's source
+    targets: Array  # (N,) or (N, K)
+    outputs: dict[str, dict[str, Array]]  # arm -> seed -> (N, width) float32, as the task records them
+
+    @property
+    def width(self) -> int | None:
+        """Length of an output, or None where no net gave any."""
+        return next((a.shape[1] for seeds in self.outputs.values() for a in seeds.values()), None)
+
+    def first(self, arm: str) -> Array | None:
+        """Return the outputs (N, width) of an arm's first seed, float64, or None where the arm is absent."""
+        return next((a.astype(np.float64) for a in self.outputs.get(arm, {}).values()), None)
 
 
 @dataclass(frozen=True)
 class Gallery:
     """The test rows on which student and teacher disagree most (``gallery.npz``)."""
 
-    rows: Array  # (K,) int64: a subset of Answers.rows, worst first
+    rows: Array  # (K,) int64: a subset of Predicted.rows, worst first
     inputs: Array  # (K, ...) as the user gave them: images, numbers or text
     columns: tuple[str, ...] = ()  # names of the columns, for tables
     spans: dict[str, Array] = field(default_factory=dict)  # by net, (K, M, 2) of text: its words that count, -1: fewer
@@ -52,7 +69,10 @@ class Gallery:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run folder; what is absent is empty or None, and its section is left out."""
+    """The files of one run folder; what is absent is empty or None, and its section is left out.
+
+    Arms and measures are called as the run's task calls them.
+    """
 
     folder: Path
     scores: dict[str, Any]
@@ -60,22 +80,103 @@ class RunFiles:
     costs: dict[str, Any] = field(default_factory=dict)
     recipe: str = ""
     metrics: list[dict[str, Any]] = field(default_factory=list)
-    answers: Answers | None = None
+    predicted: Predicted | None = None
     gallery: Gallery | None = None
     explanation: dict[str, Any] = field(default_factory=dict)
     taught: Gallery | None = None  # the training rows that taught most
     full: dict[str, Any] = field(default_factory=dict)
+    arms: Mapping[str, Look] = field(default_factory=dict)
+    measures: Mapping[str, Measure] = field(default_factory=dict)
 
     @property
-    def classes(self) -> list[str]:
-        """Class names in the order of the data, as text; numbers where the predictions have another count of them."""
+    def names(self) -> list[str]:
+        """Names of the outputs in their order; numbers where the predictions have another count of them."""
         named = [str(name) for name in self.scores.get("classes", [])]
-        count = self.answers.classes if self.answers else None
+        count = self.predicted.width if self.predicted else None
         return named if count in (None, len(named)) else [str(i) for i in range(count or 0)]
 
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """What scores.json says of each arm."""
+        found: dict[str, dict[str, Any]] = self.scores.get("models", {})
+        return found
 
-def read(folder: Path) -> RunFiles:
+    @property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """The comparisons, the headline first."""
+        found: list[dict[str, Any]] = self.scores.get("comparisons", [])
+        return found
+
+    @property
+    def student(self) -> str:
+        """The arm that the run is about."""
+        return str(next((c.get("a") for c in self.comparisons), STUDENT))
+
+    @property
+    def control(self) -> str | None:
+        """The arm that it is compared with first."""
+        return next((str(c.get("b")) for c in self.comparisons), None)
+
+    @property
+    def headline(self) -> str:
+        """The measure that the verdict is about."""
+        main = next(iter(self.main_measures), "")
+        return str(next((c.get("measure") for c in self.comparisons), main))
+
+    @property
+    def main_measures(self) -> list[str]:
+        """The measures of the table of models that any model has."""
+        have = {name for model in self.models.values() for name in model.get("measures", {})}
+        return [name for name, measure in self.measures.items() if measure.main and name in have]
+
+    @property
+    def confidence(self) -> str:
+        """The confidence of the intervals: ``95 %``."""
+        return percent(self.scores.get("confidence"), 0)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe as tables; empty where it is absent or no TOML."""
+        try:
+            return tomllib.loads(self.recipe)
+        except tomllib.TOMLDecodeError:
+            return {}
+
+    def arm(self, name: str) -> Arm:
+        """Return how an arm appears; a name that the task does not know is shown as it is written."""
+        known = self.arms.get(name)
+        if known is not None:
+            return Arm(known.label, *known.style)
+        return Arm(capital(name.replace("_", " ")), *TEACHER_STYLE if name == TEACHER else OTHER_STYLE)
+
+    def measure(self, name: str) -> Measure:
+        """Return how a measure is called; a name that the task does not know is shown as it is written."""
+        return self.measures.get(name, Measure(name.replace("_", " ")))
+
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Sort arms as they are shown everywhere: the teacher first, then in the order of the task."""
+        order = [TEACHER, *self.arms]
+        return sorted(names, key=lambda n: order.index(n) if n in order else len(order))
+
+    @property
+    def shown_arms(self) -> list[str]:
+        """The judged arms that stand in tables and charts: those that the task knows, and the teacher."""
+        return self.in_order(n for n in self.models if not self.arms or n in self.arms or n == TEACHER)
+
+    def figure(self, arm: str, measure: str) -> Interval | None:
+        """Return a measure of an arm with its interval."""
+        return interval(self.models.get(arm, {}).get("measures", {}).get(measure))
+
+
+def read(
+    folder: Path, arms: Mapping[str, Look] | None = None, measures: Mapping[str, Measure] | None = None
+) -> RunFiles:
     """Read what a run left behind.
+
+    Args:
+        folder: the run folder.
+        arms: by name, in the order in which they are shown, as ``Task.controls`` has them.
+        measures: by name, as ``Task.measures`` has them.
 
     Raises:
         UsageError: the folder holds no scores yet, or scores of another schema.
@@ -99,11 +200,13 @@ def read(folder: Path) -> RunFiles:
         costs=read_json(folder / "costs.json") or scores.get("costs") or {},
         recipe=plain(_text(folder / "recipe.toml")),
         metrics=_metrics(folder / "metrics.jsonl"),
-        answers=_answers(folder / "predictions.npz"),
+        predicted=_predicted(folder / "predictions.npz"),
         gallery=_gallery(folder / "gallery.npz"),
         explanation=read_json(folder / "explanation.json"),
         taught=_gallery(folder / "taught.npz"),
         full=read_json(folder / "full.json"),
+        arms=arms or {},
+        measures=measures or {},
     )
 
 
@@ -184,16 +287,16 @@ def _arrays(path: Path) -> dict[str, Array]:
         raise _damaged(path, error) from error
 
 
-def _answers(path: Path) -> Answers | None:
+def _predicted(path: Path) -> Predicted | None:
     arrays = _arrays(path)
     if not {"rows", "targets"} <= arrays.keys():
         return None
-    log_probs: dict[str, dict[str, Array]] = {}
+    outputs: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
         arm, slash, seed = name.rpartition("/")
         if slash and array.ndim == 2:
-            log_probs.setdefault(arm, {})[seed] = array
-    return Answers(arrays["rows"], arrays["targets"], log_probs)
+            outputs.setdefault(arm, {})[seed] = array
+    return Predicted(arrays["rows"], arrays["targets"], outputs)
 
 
 def _gallery(path: Path) -> Gallery | None:

@@ -1,0 +1,14 @@
+"""Classification: one of C classes a row, as log-probabilities."""
+
+from __future__ import annotations
+
+from stillhouse.tasks.classification.judgement import ClassificationJudge
+
+
+class Classification(ClassificationJudge):
+    """One of C classes a row."""
+
+    name = "classification"
+
+
+TASK = Classification()

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stillhouse.evaluation.predictions import Floats, Integers
-from stillhouse.evaluation.resampling import Statistic
-
-HIGHER_IS_BETTER = {
-    "accuracy": True, "balanced_accuracy": True, "macro_f1": True, "auc": True,
-    "nll": False, "brier": False, "aurc": False,
-}  # fmt: skip
+from stillhouse.evaluation.statistics import Floats, Integers, Statistic, auc, mean
 
 
 def quality(log_probs: Floats, targets: Integers) -> dict[str, Statistic]:
@@ -40,26 +34,8 @@ def quality(log_probs: Floats, targets: Integers) -> dict[str, Statistic]:
         "aurc": mean(risk_coverage_components(probabilities.max(1), 1 - hits)),
     }
     if classes == 2:
-        statistics["auc"] = _auc(log_probs[:, 1] - log_probs[:, 0], targets)
+        statistics["auc"] = auc(log_probs[:, 1] - log_probs[:, 0], targets == 1)
     return statistics
-
-
-def mean(values: Floats) -> Statistic:
-    """The mean of one number a row."""
-    return Statistic(values, len(values))
-
-
-def conditional_mean(values: Floats, where: Floats) -> Statistic:
-    """The mean of one number a row over the rows where ``where`` is 1; undefined where there is none.
-
-    >>> float(conditional_mean(np.array([1.0, 0.0, 5.0]), np.array([1.0, 1.0, 0.0])).components.mean())
-    0.5
-    """
-    count = where.sum()
-    if not count:
-        return Statistic(np.full(len(values), np.nan), 0)
-    inside = (values * where).sum() / count
-    return Statistic(inside + (len(values) / count) * where * (values - inside), int(count))
 
 
 def _balanced_accuracy(hits: Floats, targets: Integers) -> Floats:
@@ -80,26 +56,6 @@ def _macro_f1(hits: Floats, targets: Integers, predicted: Integers, classes: int
     effect = 2 * hits / size[targets] - f1[targets] / size[targets] - f1[predicted] / size[predicted]
     components: Floats = f1.sum() / present + len(hits) / present * effect
     return components
-
-
-def _auc(scores: Floats, targets: Integers) -> Statistic:
-    """Area under the ROC curve; its components are DeLong's, of positive and of negative rows.
-
-    DeLong, DeLong and Clarke-Pearson, Biometrics 1988.
-    """
-    from scipy.stats import rankdata
-
-    positive = targets == 1
-    above, below = int(positive.sum()), int((~positive).sum())
-    if not (above and below):
-        return Statistic(np.full(len(targets), np.nan), 0)
-    ranks, within = rankdata(scores), np.empty(len(scores))
-    for side in (positive, ~positive):
-        within[side] = rankdata(scores[side])
-    won = np.where(positive, (ranks - within) / below, 1 - (ranks - within) / above)
-    area = won[positive].mean()
-    size = np.where(positive, above, below)
-    return Statistic(area + len(scores) / size * (won - area), min(above, below))
 
 
 def selective_risk(confidence: Floats, errors: Floats) -> Floats:

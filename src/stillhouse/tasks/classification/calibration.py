@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stillhouse.evaluation.predictions import Floats, Integers
-from stillhouse.evaluation.quality import selective_risk
 from stillhouse.evaluation.resampling import Interval, satterthwaite
+from stillhouse.evaluation.statistics import Floats, Integers
+from stillhouse.tasks.classification.quality import selective_risk
 
 BINS = 15
 CURVE_POINTS = 50

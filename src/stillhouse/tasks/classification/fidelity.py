@@ -7,9 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from stillhouse.evaluation.predictions import Floats, Integers
-from stillhouse.evaluation.quality import conditional_mean, mean
-from stillhouse.evaluation.resampling import Statistic
+from stillhouse.evaluation.statistics import Floats, Integers, Statistic, conditional_mean, mean, rank_correlation
 
 
 def fidelity(student: Floats, teacher: Floats, targets: Integers) -> dict[str, Statistic]:
@@ -44,16 +42,6 @@ def fidelity(student: Floats, teacher: Floats, targets: Integers) -> dict[str, S
     if student.shape[1] > 2:
         statistics["rank_correlation"] = mean(rank_correlation(student, teacher))
     return statistics
-
-
-def rank_correlation(student: Floats, teacher: Floats) -> Floats:
-    """Spearman's correlation of the classes of each row, (N,); 0 where one side ranks all classes the same."""
-    from scipy.stats import rankdata
-
-    a, b = (rankdata(x, axis=1) - (x.shape[1] + 1) / 2 for x in (student, teacher))
-    scale = np.sqrt((a**2).sum(1) * (b**2).sum(1))
-    correlation: Floats = np.divide((a * b).sum(1), scale, out=np.zeros(len(a)), where=scale > 0)
-    return correlation
 
 
 def agreement_between(nets: Mapping[str, Floats]) -> float | None:

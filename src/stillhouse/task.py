@@ -43,7 +43,7 @@ def show_verdict(verdict: str, margin: str = "m") -> str:
     >>> show_verdict("non_inferior", "1 point"), show_verdict("inconclusive")
     ('no worse within 1 point', 'cannot tell')
     """
-    return _SHOWN.get(verdict, verdict).format(margin=margin)
+    return _SHOWN[verdict].format(margin=margin) if verdict in _SHOWN else verdict
 
 
 class OutputSpec(NamedTuple):

@@ -219,4 +219,3 @@ def swatch(arm: Arm) -> Drawn:
 def clipped(label: str, length: int) -> str:
     """Shorten a long name, with an ellipsis in place of what is left out."""
     return label if len(label) <= length else f"{label[: length - 1]}…"
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,11 +14,11 @@ from stillhouse.errors import UsageError
 from stillhouse.reporting import summary
 from stillhouse.reporting.charts import interval_row
 from stillhouse.reporting.figures import Interval, cell, difference, interval
-from stillhouse.reporting.folder import Look, RunFiles, read
+from stillhouse.reporting.folder import RunFiles, Words, read
 from stillhouse.reporting.parts import Cell, Forest, line
 from stillhouse.reporting.render import page
 from stillhouse.reporting.wording import ABSENT, count, milliseconds, tone
-from stillhouse.task import TEACHER, Measure
+from stillhouse.task import TEACHER
 
 COSTS = (
     ("parameters", "parameters", count),
@@ -27,16 +27,13 @@ COSTS = (
 )
 
 
-def compare(
-    folders: Sequence[Path], out: Path, *, arms: Mapping[str, Look], measures: Mapping[str, Measure]
-) -> Path:
+def compare(folders: Sequence[Path], tasks: Sequence[Words], out: Path) -> Path:
     """Write one page that sets several judged runs side by side, in the order given.
 
     Args:
         folders: two or more run folders, each with ``scores.json``.
+        tasks: of the runs, in their order.
         out: path of the page.
-        arms: the controls of the runs' tasks by name, in the order in which they are shown.
-        measures: the measures of these tasks by name.
 
     Returns:
         The path of the page.
@@ -48,7 +45,8 @@ def compare(
     """
     if len(folders) < 2:
         raise UsageError("A comparison needs two run folders or more. Run `stillhouse report A B`.")
-    runs, called = [read(folder, arms, measures) for folder in folders], names(folders)
+    runs = [read(folder, task) for folder, task in zip(folders, tasks, strict=True)]
+    called = names(folders)
     return page(
         "compare.html.j2",
         out,
@@ -139,8 +137,8 @@ def _rows(runs: list[RunFiles]) -> list[Any]:
     ]
     for key in [first.headline, *(name for name in main if name != first.headline)]:
         every = first.in_order({arm for run in runs for arm in run.shown_arms})
-        for arm in every if key == first.headline else (TEACHER, student):
-            rows.append((f"{first.arm(arm).label}: {first.measure(key).label}", figures(arm, key)))
+        arms = every if key == first.headline else [TEACHER, student]
+        rows += [(f"{first.arm(arm).label}: {first.measure(key).label}", figures(arm, key)) for arm in arms]
     for key, title, write in COSTS:
         for arm in (TEACHER, student):
             cells = [write(run.models.get(arm, {}).get(key)) for run in runs]

@@ -8,35 +8,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.reporting.figures import between, written
-from stillhouse.reporting.folder import Look, RunFiles
+from stillhouse.reporting.folder import RunFiles, Words
 from stillhouse.reporting.wording import count, milliseconds, spelled
-from stillhouse.task import Measure
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-COSTS = (("parameters", "param-\neters", count), ("ms_1", "ms,\n1 row", milliseconds), ("ms_64", "ms,\n64 rows", milliseconds))
+COSTS = (
+    ("parameters", "param-\neters", count),
+    ("ms_1", "ms,\n1 row", milliseconds),
+    ("ms_64", "ms,\n64 rows", milliseconds),
+)
 HEAD_WIDTH = 13  # characters of a line in the head of a column
 
 
-def table(scores: Mapping[str, Any], *, arms: Mapping[str, Look], measures: Mapping[str, Measure]) -> Table:
+def table(scores: Mapping[str, Any], task: Words) -> Table:
     """Return one line for each arm: what it saw, its figures, size and speed.
 
     Measures that a comparison is about have their intervals.
 
     Args:
         scores: the contents of ``scores.json``.
-        arms: the controls of the task by name, in the order in which they are shown.
-        measures: the measures of the task by name.
+        task: of the run.
     """
     from rich.table import Table
 
-    run = RunFiles(Path(), dict(scores), arms=arms, measures=measures)
+    run = RunFiles(task, Path(), dict(scores))
     names, compared = run.shown_arms, {c.get("measure") for c in run.comparisons}
     costs = [cost for cost in COSTS if any(cost[0] in run.models[name] for name in names)]
     shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     shown.add_column("", min_width=16)
-    heads = ["labels", *(_head(run, key, key in compared) for key in run.main_measures), *(head for _, head, _ in costs)]
+    heads = [
+        "labels",
+        *(_head(run, key, key in compared) for key in run.main_measures),
+        *(head for _, head, _ in costs),
+    ]
     for head in heads:
         shown.add_column(head, justify="right", no_wrap=True)
     saw = scores.get("saw", {})

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import UsageError
 from stillhouse.reporting.charts import Series, curves, interval_row
-from stillhouse.reporting.figures import cell, difference, interval, ticks, written
-from stillhouse.reporting.folder import Look, RunFiles, read_json
+from stillhouse.reporting.figures import cell, difference, interval, ticks, titled, written
+from stillhouse.reporting.folder import RunFiles, Words, read_json
 from stillhouse.reporting.parts import Forest, head, legend, series, with_figures
 from stillhouse.reporting.render import Verbatim, page
 from stillhouse.reporting.svg import Axis
-from stillhouse.reporting.wording import Ticks, capital, count, milliseconds, percent, plain, shorts, tone
+from stillhouse.reporting.wording import capital, count, milliseconds, plain, shorts, tone
 from stillhouse.task import Measure
 
 FILE = "curve.json"
+MS = "milliseconds for 1 row"
 KINDS = (("labels", "labels"), ("calls", "teacher calls"), ("layers", "layers kept"))
 COSTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("parameters", "Parameters", count),
@@ -28,13 +29,12 @@ COSTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 Points = list[dict[str, Any]]
 
 
-def write_curve(folder: Path, *, arms: Mapping[str, Look], measures: Mapping[str, Measure]) -> Path:
+def write_curve(folder: Path, task: Words) -> Path:
     """Write ``curve.html`` beside ``curve.json``.
 
     Args:
         folder: the folder of the curve.
-        arms: the controls of the task by name, in the order in which they are shown.
-        measures: the measures of the task by name.
+        task: of its runs.
 
     Returns:
         The path of the page.
@@ -46,36 +46,34 @@ def write_curve(folder: Path, *, arms: Mapping[str, Look], measures: Mapping[str
     told = read_json(folder / FILE)
     if not told:
         raise UsageError(f"There is no {FILE} in {folder}. Run `stillhouse curve recipe.toml --labels 50,100,200`.")
-    run = RunFiles(folder, {"confidence": told.get("confidence")}, arms=arms, measures=measures)
-    key = str(told.get("measure", "accuracy"))
-    axes = [_axis(run, told[kind], key, kind, name) for kind, name in KINDS if told.get(kind)]
+    run = RunFiles(task, folder, {"confidence": told.get("confidence")})
+    axes = [_axis(run, told[kind], kind, name) for kind, name in KINDS if told.get(kind)]
     command = Verbatim(told.get("command", ""))
     return page("curve.html.j2", folder / "curve.html", axes=axes, confidence=run.confidence, command=command)
 
 
-def _axis(run: RunFiles, points: Points, key: str, kind: str, name: str) -> dict[str, Any]:
-    """Return one axis: the measure ``key`` as a chart, the gains as a forest."""
+def _axis(run: RunFiles, points: Points, kind: str, name: str) -> dict[str, Any]:
+    """Return one axis: the measure of its runs as a chart, the gains as a forest."""
+    key = str(points[0]["measure"])
     measure = run.measure(key)
-    names = run.in_order({arm for p in points for arm in p[key]})
+    names = run.in_order({arm for p in points for arm in p["models"]})
     drawn = len(points) > 1
-    lines = [_line(run, points, key, kind, arm) for arm in names]
-    fast = [_line(run, points, key, "ms_1", run.student)] if drawn and all(p.get("ms_1") for p in points) else []
-    title = capital(measure.label)
+    lines = [_line(run, points, kind, arm) for arm in names]
+    fast = [_line(run, points, "ms_1", run.student)] if drawn and all(p.get("ms_1") for p in points) else []
+    title = titled(measure)
     return {
         "title": f"Gain against {name}",
         "measure": title,
         "svg": _drawn(lines, f"{title} against {name}", measure, Axis(name, shorts), count) if drawn else "",
-        "speed": _drawn(fast, f"{title} against milliseconds for 1 row", measure, _ms(plain), milliseconds) if fast else "",
+        "speed": _drawn(fast, f"{title} against {MS}", measure, Axis("ms for 1 row", plain), milliseconds)
+        if fast
+        else "",
         "legend": legend(run.arm(arm) for arm in names),
         "caption": f"{run.arm(run.student).label} against the control, by {name}",
         "first": capital(name),
         "group": _gains(run, points, measure, kind, name),
         "table": _table(run, points, key, kind, names),
     }
-
-
-def _ms(write: Ticks) -> Axis:
-    return Axis("ms for 1 row", write)
 
 
 def _drawn(lines: list[Series], title: str, measure: Measure, x_axis: Axis, write: Callable[[Any], str]) -> str:
@@ -98,8 +96,8 @@ def _gains(run: RunFiles, points: Points, measure: Measure, kind: str, name: str
     return forest.shown(rows, run.confidence)
 
 
-def _line(run: RunFiles, points: Points, key: str, kind: str, arm: str) -> Series:
-    return series(run.arm(arm), [(float(p[kind]), i) for p in points if (i := interval(p[key].get(arm)))])
+def _line(run: RunFiles, points: Points, kind: str, arm: str) -> Series:
+    return series(run.arm(arm), [(float(p[kind]), i) for p in points if (i := interval(p["models"].get(arm)))])
 
 
 def _table(run: RunFiles, points: Points, key: str, kind: str, names: list[str]) -> dict[str, Any]:
@@ -111,7 +109,7 @@ def _table(run: RunFiles, points: Points, key: str, kind: str, names: list[str])
             "number": count(p[kind]),
             "cells": [
                 {"value": count(p.get("unlabelled"))},
-                *(cell(run.measure(key), p[key].get(n)) for n in names),
+                *(cell(run.measure(key), p["models"].get(n)) for n in names),
                 *([cell(run.measure("agreement"), p.get("agreement"))] if agreement else []),
                 *({"value": write(p[cost])} for cost, _, write in costs),
             ],
@@ -119,6 +117,6 @@ def _table(run: RunFiles, points: Points, key: str, kind: str, names: list[str])
         }
         for p in points
     ]
-    agrees = [capital(run.measure("agreement").label)] if agreement else []
+    agrees = [titled(run.measure("agreement"))] if agreement else []
     heads = ["Unlabelled rows", *(head(run.arm(n)) for n in names), *agrees, *(title for _, title, _ in costs)]
     return {"heads": heads, "rows": rows}

@@ -10,6 +10,7 @@ from stillhouse.reporting.wording import (
     ABSENT,
     MINUS,
     Ticks,
+    capital,
     decimal,
     in_points,
     in_units,
@@ -48,6 +49,11 @@ def interval(figure: Any) -> Interval | None:
     if centre is None:
         return None
     return Interval(centre, centre if bottom is None else bottom, centre if top is None else top)
+
+
+def titled(measure: Measure) -> str:
+    """Return a measure's name as a heading, with its unit where its figures do not show it."""
+    return capital(measure.label) + (" (nats)" if measure.unit == "nats" else "")
 
 
 def written(measure: Measure, figure: Any) -> str:

@@ -16,26 +16,30 @@ from numpy.typing import NDArray
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.reporting.figures import Interval, interval
 from stillhouse.reporting.wording import Arm, capital, percent
-from stillhouse.task import TEACHER, Measure
+from stillhouse.task import TEACHER, Control, Measure, Section
 
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 SCHEMA = 1  # of scores.json: the only one this version can draw
 STUDENT = "distilled"  # the arm that a run is about, where no comparison says it
-TEACHER_STYLE, OTHER_STYLE = ("arm-teacher", "diamond"), ("arm-other", "cross")
+OTHER_STYLE = ("arm-other", "cross")
 
 Array = NDArray[Any]
 
 
-class Look(Protocol):
-    """What the report takes of a ``task.Control``."""
+class Words(Protocol):
+    """What the report takes of a ``task.Task``: how it calls its arms and measures, and its own sections."""
+
+    controls: Mapping[str, Control]
+    others: Mapping[str, Control]
+    measures: Mapping[str, Measure]
+    table: tuple[str, ...]
 
     @property
-    def label(self) -> str:
-        """In tables and charts."""
+    def sections(self) -> tuple[Section, ...]:
+        """Its own sections."""
 
-    @property
-    def style(self) -> tuple[str, str]:
-        """Colour and shape of its mark."""
+    def measure(self, name: str) -> Measure:
+        """The measure of a name that may have arguments."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class RunFiles:
     Arms and measures are called as the run's task calls them.
     """
 
+    task: Words
     folder: Path
     scores: dict[str, Any]
     run: dict[str, Any] = field(default_factory=dict)
@@ -85,8 +90,6 @@ class RunFiles:
     explanation: dict[str, Any] = field(default_factory=dict)
     taught: Gallery | None = None  # the training rows that taught most
     full: dict[str, Any] = field(default_factory=dict)
-    arms: Mapping[str, Look] = field(default_factory=dict)
-    measures: Mapping[str, Measure] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -125,9 +128,11 @@ class RunFiles:
 
     @property
     def main_measures(self) -> list[str]:
-        """The measures of the table of models that any model has."""
+        """The measures of the table of models that any model has, the verdict's among them."""
         have = {name for model in self.models.values() for name in model.get("measures", {})}
-        return [name for name, measure in self.measures.items() if measure.main and name in have]
+        compared = next((str(c.get("measure")) for c in self.comparisons), "")
+        found = [name for name in self.task.table if name in have]
+        return [compared, *found] if compared in have and compared not in found else found
 
     @property
     def confidence(self) -> str:
@@ -144,39 +149,37 @@ class RunFiles:
 
     def arm(self, name: str) -> Arm:
         """Return how an arm appears; a name that the task does not know is shown as it is written."""
-        known = self.arms.get(name)
-        if known is not None:
-            return Arm(known.label, *known.style)
-        return Arm(capital(name.replace("_", " ")), *TEACHER_STYLE if name == TEACHER else OTHER_STYLE)
+        known = self.task.others.get(name) or self.task.controls.get(name)
+        return Arm(known.label, *known.style) if known else Arm(capital(name.replace("_", " ")), *OTHER_STYLE)
 
     def measure(self, name: str) -> Measure:
         """Return how a measure is called; a name that the task does not know is shown as it is written."""
-        return self.measures.get(name, Measure(name.replace("_", " ")))
+        known = name.partition(":")[0] in self.task.measures
+        return self.task.measure(name) if known else Measure(name.replace("_", " "))
 
     def in_order(self, names: Iterable[str]) -> list[str]:
-        """Sort arms as they are shown everywhere: the teacher first, then in the order of the task."""
-        order = [TEACHER, *self.arms]
+        """Sort arms as they are shown everywhere: the teachers first, then in the order of the task."""
+        order = [*self.task.others, *self.task.controls]
         return sorted(names, key=lambda n: order.index(n) if n in order else len(order))
 
     @property
     def shown_arms(self) -> list[str]:
-        """The judged arms that stand in tables and charts: those that the task knows, and the teacher."""
-        return self.in_order(n for n in self.models if not self.arms or n in self.arms or n == TEACHER)
+        """The judged arms that stand in tables and charts: teachers and controls."""
+        controls = self.task.controls
+        known = {TEACHER, *controls, *(control.teacher for control in controls.values())}
+        return self.in_order(name for name in self.models if name in known)
 
     def figure(self, arm: str, measure: str) -> Interval | None:
         """Return a measure of an arm with its interval."""
         return interval(self.models.get(arm, {}).get("measures", {}).get(measure))
 
 
-def read(
-    folder: Path, arms: Mapping[str, Look] | None = None, measures: Mapping[str, Measure] | None = None
-) -> RunFiles:
+def read(folder: Path, task: Words) -> RunFiles:
     """Read what a run left behind.
 
     Args:
         folder: the run folder.
-        arms: by name, in the order in which they are shown, as ``Task.controls`` has them.
-        measures: by name, as ``Task.measures`` has them.
+        task: of the run.
 
     Raises:
         UsageError: the folder holds no scores yet, or scores of another schema.
@@ -194,6 +197,7 @@ def read(
             f"Judge the run again with this version: `stillhouse evaluate {folder}`."
         )
     return RunFiles(
+        task=task,
         folder=folder,
         scores=scores,
         run=read_json(folder / "run.json"),
@@ -205,8 +209,6 @@ def read(
         explanation=read_json(folder / "explanation.json"),
         taught=_gallery(folder / "taught.npz"),
         full=read_json(folder / "full.json"),
-        arms=arms or {},
-        measures=measures or {},
     )
 
 

@@ -69,10 +69,10 @@ def environment() -> Environment:
 
 
 def unbroken(value: Any) -> Any:
-    """Return a text with a space before each per cent sign at which no line is broken.
+    r"""Return a text with a space before each per cent sign at which no line is broken.
 
     >>> unbroken("95 % of them")
-    '95\\xa0% of them'
+    '95\xa0% of them'
     """
     return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", value) if type(value) is str else value
 

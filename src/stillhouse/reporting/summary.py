@@ -99,7 +99,8 @@ def _who_had_more(sides: dict[str, dict[str, Any]], student: str) -> str:
         return ""
     if had == got:
         return f"Teacher and student had the same number of labels: {count(had)}."
-    return f"The teacher had {'more' if had > got else 'fewer'} labels than the student: {count(had)} against {count(got)}."
+    how = "more" if had > got else "fewer"
+    return f"The teacher had {how} labels than the student: {count(had)} against {count(got)}."
 
 
 def warnings(run: RunFiles) -> list[str]:

@@ -8,15 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, WORSE, show_verdict
+
 ABSENT = "–"
 MINUS = "−"  # the true minus, as wide as the plus
-VERDICTS = {  # the identifiers of scores.json; m is the margin
-    "better": "better",
-    "non_inferior": "no worse within m",
-    "inconclusive": "cannot tell",
-    "worse": "worse",
-}
 FINEST = 9  # decimals of a tick
+OLDER = {"no worse within m": NON_INFERIOR, "cannot tell": INCONCLUSIVE}  # words of runs before there were identifiers
 
 Ticks = Callable[[Sequence[float]], list[str]]
 
@@ -40,15 +37,13 @@ def within(margin: float) -> str:
 
 
 def spelled(verdict: str, margin: Any = None) -> str:
-    """Return a verdict's words: m becomes the margin it stands for, where that is known.
+    """Return a verdict's words with the margin, which is a share of one, where it is known.
 
-    The words of older runs, which stood in scores.json themselves, are shown as they are.
-
-    >>> spelled("non_inferior", 0.01), spelled("inconclusive"), spelled("cannot tell")
-    ('no worse within 1 point', 'cannot tell', 'cannot tell')
+    >>> spelled("non_inferior", 0.01), spelled("inconclusive")
+    ('no worse within 1 point', 'cannot tell')
     """
-    words = VERDICTS.get(verdict, verdict)
-    return words if number(margin) is None else words.replace("within m", f"within {within(margin)}")
+    verdict = OLDER.get(verdict, verdict)
+    return show_verdict(verdict) if number(margin) is None else show_verdict(verdict, within(margin))
 
 
 def tone(verdict: str, asks: str = "loss") -> str:
@@ -59,10 +54,10 @@ def tone(verdict: str, asks: str = "loss") -> str:
     >>> tone("non_inferior"), tone("non_inferior", asks="gain")
     ('good', 'open')
     """
-    words = VERDICTS.get(verdict, verdict)
-    if words == "better" or (words.startswith("no worse") and asks != "gain"):
+    verdict = OLDER.get(verdict, verdict)
+    if verdict == BETTER or (verdict == NON_INFERIOR and asks != "gain"):
         return "good"
-    return "bad" if words == "worse" else "open"
+    return "bad" if verdict == WORSE else "open"
 
 
 def typeset(sentence: object) -> str:

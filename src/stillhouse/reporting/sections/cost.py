@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from stillhouse.reporting.charts import Point, scatter
-from stillhouse.reporting.figures import ticks, written
+from stillhouse.reporting.figures import ticks, titled, written
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import chart, legend
 from stillhouse.reporting.sections.provenance import flat, text_of
 from stillhouse.reporting.svg import Axis
-from stillhouse.reporting.wording import capital, count, milliseconds, number, shorts
+from stillhouse.reporting.wording import count, milliseconds, number, shorts
 from stillhouse.task import Section
 
 COSTS = (("ms_1", "milliseconds for 1 row", milliseconds), ("parameters", "parameters", count))
 
 TEMPLATE = """
 {% if it.charts %}
-<p class="soft">Quality against what it takes to run: up and to the left is better. Lines are {{ confidence }} intervals; models of equal cost stand side by side.</p>
+<p class="soft">Quality against what it takes to run: up and to the left is better. Lines are {{ confidence }}
+intervals; models of equal cost stand side by side.</p>
 {{ legend(it.legend) }}
 {{ figures(it.charts) }}
 {% endif %}
@@ -33,7 +34,7 @@ def cost(run: RunFiles) -> dict[str, Any] | None:
     for key, title, write in COSTS:
         points = _points(run, key)
         if len(points) > 1:
-            heading = f"{capital(measure.label)} against {title}"
+            heading = f"{titled(measure)} against {title}"
             figures = [f"{p.arm.label}: {written(measure, p.y)} at {write(p.x)}." for p in points]
             spoken = f"{heading}. {' '.join(figures)}"
             charts.append(chart(heading, scatter(points, spoken, Axis(title, shorts), Axis("", ticks(measure)))))

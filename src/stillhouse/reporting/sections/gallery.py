@@ -25,10 +25,12 @@ TEMPLATE = """
 <p>{{ card.sentence }} <span class="soft">Row {{ card.row }}.</span></p>
 {% if card.lines %}
 <table>
-<thead><tr>{% for head in it.heads %}<th scope="col"{% if not loop.first %} class="number figure-column"{% endif %}>{{ head }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for head in it.heads %}<th scope="col"{% if not loop.first %} class="number figure-column"{% endif %}>{{
+head }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in card.lines %}
-<tr><th scope="row">{{ row.label }}{{ row.plot }}</th>{% for value in row.cells %}<td class="number">{{ value }}</td>{% endfor %}</tr>
+<tr><th scope="row">{{ row.label }}{{ row.plot }}</th>{% for value in row.cells %}<td class="number">{{ value
+}}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>
 </table>
@@ -36,7 +38,8 @@ TEMPLATE = """
 {% if card.hangs %}
 <dl class="hangs">
 {% for net in card.hangs %}
-<dt>Words that move the {{ net.name }}</dt><dd>{% for word, effect in net.words %}{{ word }}&nbsp;<span class="number">{{ effect }}</span>{% if not loop.last %}, {% endif %}{% endfor %}</dd>
+<dt>Words that move the {{ net.name }}</dt><dd>{% for word, effect in net.words %}{{ word }}&nbsp;<span
+class="number">{{ effect }}</span>{% if not loop.last %}, {% endif %}{% endfor %}</dd>
 {% endfor %}
 </dl>
 {% endif %}
@@ -47,7 +50,10 @@ TEMPLATE = """
 {% endmacro %}
 <p class="soft">Test rows, worst first, with the outputs of the student of the first seed. {{ it.key }}</p>
 {% if it.moved %}
-<p class="soft">Marked are the words whose removal, one at a time, changes the log-probability of the teacher’s class most: T for the teacher, S for the student; + where the word speaks for that class, − where against it. The figures are nats. Of a text, at most its first 64 words were tried.{% if "teacher" not in it.moved %} The teacher was not asked again for this.{% endif %}</p>
+<p class="soft">Marked are the words whose removal, one at a time, changes the log-probability of the teacher’s class
+most: T for the teacher, S for the student; + where the word speaks for that class, − where against it. The figures
+are nats. Of a text, at most its first 64 words were tried.{% if "teacher" not in it.moved %} The teacher was not
+asked again for this.{% endif %}</p>
 {% endif %}
 {{ cards(it.cards[:it.first]) }}
 {% if it.cards | length > it.first %}
@@ -64,7 +70,9 @@ class Told(NamedTuple):
     alt: str = ""  # what follows the row's number where an image cannot be seen
 
 
-Tell = Callable[[RunFiles, int, Array, Array], Told]  # place in the predictions, student's and teacher's outputs (N, ...)
+Tell = Callable[
+    [RunFiles, int, Array, Array], Told
+]  # place in the predictions, student's and teacher's outputs (N, ...)
 
 
 def cards(run: RunFiles, tell: Tell, heads: list[str], key: str = "") -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ CORRELATION = Measure("rank correlation", bounds=(-1.0, 1.0))
 
 TEMPLATE = """
 {% if it.layers.rows %}
-{{ table("Agreement of the inner layers", it.layers.heads, it.layers.rows, "Agreement with the teacher inside the nets: 1 is the same. The last line is what one could hope for.") }}
+{{ table("Agreement of the inner layers", it.layers.heads, it.layers.rows, "Agreement with the teacher inside the
+nets: 1 is the same. The last line is what one could hope for.") }}
 {% endif %}
 {% if it.layers.why %}
 <p class="note">The last hidden layers were not compared. {{ it.layers.why }}</p>
@@ -28,7 +29,8 @@ TEMPLATE = """
 {% if it.attribution.why %}
 <p class="note">{{ it.attribution.why }}</p>
 {% else %}
-<p class="soft">Rank correlation of attributions for the teacher’s output, mean over {{ it.attribution.count }} test rows, by several methods and several baselines. No single one is the right one.</p>
+<p class="soft">Rank correlation of attributions for the teacher’s output, mean over {{ it.attribution.count }} test
+rows, by several methods and several baselines. No single one is the right one.</p>
 {{ table("Agreement of attributions", it.attribution.heads, it.attribution.rows) }}
 {% endif %}
 </div>
@@ -36,20 +38,27 @@ TEMPLATE = """
 {% if it.surrogate %}
 <div class="later">
 <h3>The student as rules</h3>
-<p>A decision tree of {{ it.surrogate.leaves }} leaves that imitates the student {{ it.surrogate.does }} <b>{{ it.surrogate.fidelity }}</b>{% if it.surrogate.interval %} ({{ it.surrogate.interval }}){% endif %}{{ it.surrogate.beside }}. <span class="soft">It is a summary of the student, not the student{% if it.surrogate.accuracy %}: the tree itself has {{ it.surrogate.accuracy }} right{% endif %}.</span></p>
-<details{% if it.surrogate.open %} open{% endif %}><summary>The rules, in raw units</summary><pre tabindex="0"><code>{{ it.surrogate.rules }}</code></pre></details>
+<p>A decision tree of {{ it.surrogate.leaves }} leaves that imitates the student {{ it.surrogate.does }} <b>{{
+it.surrogate.fidelity }}</b>{% if it.surrogate.interval %} ({{ it.surrogate.interval }}){% endif %}{{
+it.surrogate.beside }}. <span class="soft">It is a summary of the student, not the student{% if it.surrogate.accuracy
+%}: the tree itself has {{ it.surrogate.accuracy }} right{% endif %}.</span></p>
+<details{% if it.surrogate.open %} open{% endif %}><summary>The rules, in raw units</summary><pre
+tabindex="0"><code>{{ it.surrogate.rules }}</code></pre></details>
 </div>
 {% endif %}
 {% if it.taught %}
 <div class="later">
 <h3>The rows that helped most</h3>
-<p class="soft">Training rows on which one step of distillation would lower the loss of the control on the {{ it.taught.held_out }} rows most (TracIn, last layer). {{ it.taught.helping }} of the training rows help; {{ it.taught.unlabelled }} of all help comes from rows without a label.</p>
+<p class="soft">Training rows on which one step of distillation would lower the loss of the control on the {{
+it.taught.held_out }} rows most (TracIn, last layer). {{ it.taught.helping }} of the training rows help; {{
+it.taught.unlabelled }} of all help comes from rows without a label.</p>
 <details><summary>Show the first {{ it.taught.cards | length }}</summary>
 <ul class="cards">
 {% for card in it.taught.cards %}
 <li class="card">
 {{ row_input(card, "Training row " ~ card.row) }}
-<p>The teacher gives {{ card.given }}. <span class="soft">{{ card.labelled }} row {{ card.row }}{% if card.truth %}, truly {{ card.truth }}{% endif %}; {{ card.share }} of all help.</span></p>
+<p>The teacher gives {{ card.given }}. <span class="soft">{{ card.labelled }} row {{ card.row }}{% if card.truth %},
+truly {{ card.truth }}{% endif %}; {{ card.share }} of all help.</span></p>
 {{ row_columns(card) }}
 </li>
 {% endfor %}

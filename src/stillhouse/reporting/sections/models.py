@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillhouse.reporting.figures import cell, written
+from stillhouse.reporting.figures import cell, titled, written
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import arm_line, line
-from stillhouse.reporting.wording import capital, count, milliseconds, timed
+from stillhouse.reporting.wording import count, milliseconds, timed
 from stillhouse.task import Section
 
-COSTS = (("parameters", "Parameters", count), ("ms_1", "ms, 1 row", milliseconds), ("ms_64", "ms, 64 rows", milliseconds))
+COSTS = (
+    ("parameters", "Parameters", count),
+    ("ms_1", "ms, 1 row", milliseconds),
+    ("ms_64", "ms, 64 rows", milliseconds),
+)
 
 TEMPLATE = """
 <p class="soft">{{ it.note }}</p>
@@ -34,7 +38,7 @@ def models(run: RunFiles) -> dict[str, Any] | None:
     for name in names:
         figures = [cell(run.measure(m), run.figure(name, m)) for m in measures]
         rows.append(arm_line(run, name, [*figures, *(write(run.models[name].get(key)) for key, _, write in costs)]))
-    heads = ["Model", *(capital(run.measure(m).label) for m in measures), *(title for _, title, _ in costs)]
+    heads = ["Model", *(titled(run.measure(m)) for m in measures), *(title for _, title, _ in costs)]
     return {"heads": heads, "rows": rows, "note": note(run), "seeds": seeds(run)}
 
 
@@ -56,7 +60,7 @@ def seeds(run: RunFiles) -> dict[str, Any] | None:
         by_seed = run.models[arm]["seeds"]
         rows.append(line(run.arm(arm).label, [written(measure, by_seed.get(s, {}).get(run.headline)) for s in names]))
     return {
-        "title": f"{capital(measure.label)} of every seed",
+        "title": f"{titled(measure)} of every seed",
         "heads": ["Model", *(f"Seed {name}" for name in names)],
         "rows": rows,
     }

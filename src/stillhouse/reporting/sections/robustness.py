@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stillhouse.reporting.charts import Series, curves
-from stillhouse.reporting.figures import Interval, between, cell, interval, ticks, written
+from stillhouse.reporting.figures import Interval, between, cell, interval, ticks, titled, written
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import chart, head, legend, line, series
 from stillhouse.reporting.svg import Axis
@@ -15,14 +15,17 @@ from stillhouse.task import Measure, Section
 Entries = list[dict[str, Any]]
 
 TEMPLATE = """
-<p class="soft">{{ it.measure }} on {{ it.count }} test rows made worse step by step; all models get the same rows. Bands are {{ confidence }} intervals.</p>
+<p class="soft">{{ it.measure }} on {{ it.count }} test rows made worse step by step; all models get the same rows.
+Bands are {{ confidence }} intervals.</p>
 {% if it.charts %}
 {{ legend(it.legend) }}
 {{ figures(it.charts) }}
 {% endif %}
 {% if it.strange %}
 <div class="later">
-{{ table("Detection of strange rows", it.strange.heads, it.strange.rows, "Do they notice rows of another kind? Chance that a test row is answered more surely than a strange one: 100 % tells them apart, 50 % not at all, less is surer of the strange ones. Small figures: range of the seeds.") }}
+{{ table("Detection of strange rows", it.strange.heads, it.strange.rows, "Do they notice rows of another kind? Chance
+that a test row is answered more surely than a strange one: 100 % tells them apart, 50 % not at all, less is surer of
+the strange ones. Small figures: range of the seeds.") }}
 </div>
 {% endif %}
 {% if it.rows %}
@@ -46,7 +49,7 @@ def robustness(run: RunFiles) -> dict[str, Any] | None:
     corruptions = dict.fromkeys(str(entry["corruption"]) for entry in ladder)
     measure = run.measure(key)
     return {
-        "measure": capital(measure.label),
+        "measure": titled(measure),
         "count": count(run.full.get("rows")),
         "charts": [_chart(run, c, [e for e in ladder if e["corruption"] == c], key, names) for c in corruptions],
         "legend": legend(run.arm(n) for n in names),
@@ -58,7 +61,7 @@ def robustness(run: RunFiles) -> dict[str, Any] | None:
 
 def _chart(run: RunFiles, corruption: str, entries: Entries, key: str, names: list[str]) -> dict[str, str]:
     found, measure = [s for n in names if (s := _line(run, entries, key, n))], run.measure(key)
-    spoken = f"{capital(measure.label)} under {corruption} against its severity. " + " ".join(
+    spoken = f"{titled(measure)} under {corruption} against its severity. " + " ".join(
         f"{s.label}: {written(measure, s.y[0])} without, {written(measure, s.y[-1])} at severity {count(s.x[-1])}."
         for s in found
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillhouse.reporting.figures import written
+from stillhouse.reporting.figures import titled, written
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import line
-from stillhouse.reporting.wording import capital, count, typeset
+from stillhouse.reporting.wording import count, typeset
 from stillhouse.task import Section
 
 TEMPLATE = """
@@ -41,7 +41,7 @@ def gate(run: RunFiles) -> dict[str, Any] | None:
         "word": word,
         "tone": "bad" if problems else "good" if comparison else "open",
         "problems": [typeset(p["finding"]) for p in problems],
-        "heads": ["Model", *(capital(run.measure(name).label) for name in measures)],
+        "heads": ["Model", *(titled(run.measure(name)) for name in measures)],
         "rows": [
             line(run.arm(a).label, [written(run.measure(m), comparison[m].get(a)) for m in measures], arm=run.arm(a))
             for a in arms

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from stillhouse.reporting.charts import Series, curves
-from stillhouse.reporting.figures import Interval, ticks, written
+from stillhouse.reporting.figures import Interval, ticks, titled, written
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import chart, legend, line, series
 from stillhouse.reporting.svg import Axis
-from stillhouse.reporting.wording import Arm, capital, number, percent, percents, plain, shorts
+from stillhouse.reporting.wording import Arm, number, percent, percents, shorts
 from stillhouse.task import Measure, Section
 
 VALID = "valid_"  # before the names of measures of the validation rows, in metrics.jsonl
@@ -26,7 +26,8 @@ TERM_STYLES = [
 
 TEMPLATE = """
 {% if it.charts or it.shares.svg %}
-<p class="soft">Every student had the same steps, batches, views, optimiser and seeds. A line is the mean of the seeds, the band their range.</p>
+<p class="soft">Every student had the same steps, batches, views, optimiser and seeds. A line is the mean of the
+seeds, the band their range.</p>
 {{ legend(it.legend) }}
 <div class="grid">
 {% for chart in it.charts %}
@@ -68,7 +69,7 @@ def training(run: RunFiles) -> dict[str, Any] | None:
 
 def _chart(run: RunFiles, key: str, lines: list[Series]) -> dict[str, str]:
     measure = run.measure(key.removeprefix(VALID)) if key != "loss" else Measure("loss")
-    title = "Loss in training" if key == "loss" else f"{capital(measure.label)} on the validation rows"
+    title = "Loss in training" if key == "loss" else f"{titled(measure)} on the validation rows"
     spoken = " ".join(f"{s.label}: {written(measure, s.y[-1])} at the end." for s in lines)
     svg = curves(lines, f"{title} over the training steps. {spoken}", Axis("step", shorts), Axis("", ticks(measure)))
     return chart(title, svg, "Arms have different terms: their losses are not on one scale." if key == "loss" else "")

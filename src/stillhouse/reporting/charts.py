@@ -114,7 +114,7 @@ def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis) -> D
     """
     low, high = padded([v for p in points for v in (p.y.low, p.y.high)], 0.1)
     xs = [p.x for p in points]
-    y = Scale(low, high, HEIGHT - BOTTOM, TOP)
+    y = Scale(low, high, HEIGHT - BOTTOM, TOP if y_axis.title else 8.0)
     x = Scale(min(xs) / 1.6, max(xs) * 1.6, left_of(y, y_axis), WIDTH - RIGHT, log=True)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, x_axis, y_axis)

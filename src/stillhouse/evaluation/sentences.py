@@ -75,12 +75,12 @@ def _gain(comparison: Mapping[str, Any], context: Context) -> str:
         return f"Distilling did harm: {a} is {worse} than {b}"
     if comparison["verdict"] == NON_INFERIOR:
         return (
-            f"Distilling did not pay: no gain{about} of {a} over {b} could be shown, only that it is no worse by more "
+            f"Distilling did not pay: no gain{about} could be shown of {a} over {b}, only that it is no worse by more "
             f"than {amount(comparison['margin'], measure)}; the difference is {difference}"
         )
     return (
         f"The test rows cannot tell whether distilling paid: the difference{about} between {a} and {b} is {difference}, "
-        "and chance alone can explain it"
+        "and chance is not ruled out"
     )
 
 

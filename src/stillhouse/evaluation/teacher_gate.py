@@ -27,16 +27,15 @@ def compare(
     """Teacher and baseline on the same rows.
 
     Returns:
-        ``rows``; of each measure of the gate the figures of the teacher and of the baseline by arm; ``better``.
+        ``rows``; of each measure of the gate that the rows define, the figures of teacher and baseline by arm;
+        ``better``.
     """
     arms = {TEACHER: teacher, task.questions[0].b: baseline}
     prepared = task.prepare({arm: {"-": record} for arm, record in arms.items()}, None)
     found = {arm: task.quality(prepared[arm]["-"], targets, names) for arm in arms}
-    figures = {m: {arm: float(found[arm][m].components.mean()) for arm in arms} for m in task.gate_measures}
-    signs = [1 if task.measure(m).higher else -1 for m in task.gate_measures]
-    ours, theirs = (
-        [sign * by_arm[arm] for sign, by_arm in zip(signs, figures.values(), strict=True)] for arm in arms
-    )
+    defined = [m for m in task.gate_measures if all(found[arm][m].rows for arm in arms)]
+    figures = {m: {arm: float(found[arm][m].components.mean()) for arm in arms} for m in defined}
+    ours, theirs = ([by_arm[arm] * (1 if task.measure(m).higher else -1) for m, by_arm in figures.items()] for arm in arms)
     return {"rows": len(targets), **figures, "better": ours > theirs}
 
 
@@ -82,7 +81,7 @@ def _not_better(task: Judgement, against: Mapping[str, Any]) -> str:
 
 def _figures(task: Judgement, against: Mapping[str, Any], arm: str) -> str:
     """ "an accuracy of 85.0 % (negative log-likelihood 0.432)"."""
-    first, *rest = [(task.measure(m), against[m][arm]) for m in task.gate_measures]
+    first, *rest = [(task.measure(m), against[m][arm]) for m in task.gate_measures if m in against]
     more = f" ({', '.join(f'{m.label} {_written(m, x)}' for m, x in rest)})" if rest else ""
     return f"{first[0].label} {_written(*first)}{more}"
 

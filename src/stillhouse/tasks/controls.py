@@ -45,7 +45,7 @@ CONTROLS: Mapping[str, Control] = {
         Control(
             "smoothed",
             "Labels only, smoothed",
-            "the same student trained on the {labels} alone, smoothed",
+            "the same student trained on the {labels} alone with label smoothing",
             smoothing=lambda context: float(context.recipe.controls.label_smoothing),
             style=("arm-control", "cross"),
             when=lambda context: bool(context.recipe.controls.label_smoothing),

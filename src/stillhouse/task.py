@@ -28,6 +28,24 @@ TEACHER = "teacher"  # the arm of the main teacher
 SINGLE = "-"  # the seed of an arm that is one net, such as a teacher
 
 
+BETTER, NON_INFERIOR, INCONCLUSIVE, WORSE = "better", "non_inferior", "inconclusive", "worse"
+VERDICTS = (BETTER, NON_INFERIOR, INCONCLUSIVE, WORSE)  # from good to bad
+_SHOWN = {NON_INFERIOR: "no worse within {margin}", INCONCLUSIVE: "cannot tell"}
+
+
+def show_verdict(verdict: str, margin: str = "m") -> str:
+    """A verdict as words for people; one that is not known is shown as it is written.
+
+    Args:
+        verdict: one of ``VERDICTS``.
+        margin: as it is written: "1 point".
+
+    >>> show_verdict("non_inferior", "1 point"), show_verdict("inconclusive")
+    ('no worse within 1 point', 'cannot tell')
+    """
+    return _SHOWN[verdict].format(margin=margin) if verdict in _SHOWN else verdict
+
+
 class OutputSpec(NamedTuple):
     """What a net gives for one row."""
 
@@ -53,13 +71,16 @@ class Statistic(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """How a measure is called and written."""
+    """How a measure is called and written, and what one row's number of it is."""
 
-    label: str  # in tables: "accuracy"
+    label: str  # in tables: "accuracy"; "{of}" is replaced by the part of the name behind ":", such as a class
     unit: Literal["share", "nats", "target", ""] = ""  # share: written in per cent and points; target: the user's units
     higher: bool = True  # whether more is better
     bounds: tuple[float, float] = (0.0, np.inf)  # of the measure itself, and so of its interval
-    comparative: tuple[str, str] = ("higher", "lower")  # "... is 3.2 points {more accurate} than ..."
+    comparative: tuple[str, str] = ("better in {label}", "worse in {label}")  # "... is 3.2 points {more accurate} than"
+    row: Literal["hit", "value", "effect"] = "effect"  # 0 or 1; a number of the row alone; an effect on the whole
+    proportion: bool = False  # whether it counts rows, so that the interval of a share fits it
+    listed: bool = False  # of fidelity: stands among the measures of an arm too
 
 
 class Question(NamedTuple):
@@ -99,10 +120,12 @@ class Control(NamedTuple):
 class Section(NamedTuple):
     """One section of the report: a file of its own."""
 
-    anchor: str  # of its heading, for links
-    title: str
+    anchor: str  # of its heading, for links; a task's section takes the place of a shared one with the same anchor
+    title: str  # in the contents of the page
     values: Callable[[Any], Any]  # from the run's files (``reporting.folder.RunFiles``) to what the template shows
-    template: str  # Jinja, with the values as ``it``; left out where the values are empty
+    template: str  # Jinja, with the values as ``it``; the section is left out where the values are empty
+    order: int  # on the page: from the least to the greatest
+    heading: str = ""  # of the section; empty: the title
 
 
 class Predictor(Protocol):
@@ -121,27 +144,96 @@ class Predictor(Protocol):
         """Write weights and card."""
 
 
-class Task(Protocol):
-    """What the nets of a run answer, and how that is learned, kept, judged, shown and shipped.
-
-    ``tasks.base.BaseTask`` holds what most tasks have in common; a task overrides what is its own.
-    """
+class Judgement(Protocol):
+    """The part of a task by which its nets are judged; ``tasks.judgement.Judge`` holds what most tasks share."""
 
     name: str
-
-    # -- Its words, stated once
     controls: Mapping[str, Control]  # by name, in the order in which they are shown
+    others: Mapping[str, Control]  # the arms that are no students trained here: teachers, arms that the judgement adds
     questions: tuple[Question, ...]
-    measures: Mapping[str, Measure]
+    measures: Mapping[str, Measure]  # by name; the headline's choice falls through them in this order
     headline: str  # the measure of the verdict where [evaluation] measure names none
-    shipped: str  # the control whose student ships
-    baseline: str  # the control that the headline compares it with
-    method: tuple[Mapping[str, Any], ...]  # the default [[method]]
-    fits: tuple[str, ...]  # methods by which a student that is fitted at once (a tree) may match; empty: none may
-    sections: tuple[Section, ...]
+    table: tuple[str, ...]  # the measures of the table of models, in the report and in the terminal
+    part_measure: str  # of classes and groups, where the headline's number of a row is an effect on the whole
+    choices: tuple[str, ...]  # what [evaluation] measure may name, without the part behind ":"
+    gate_measures: tuple[str, ...]  # by which a teacher must be better than the baseline; the later ones break ties
     criteria: Mapping[str, Any]  # of a gate: ``evaluation.gate.Rule`` by name
 
-    # -- What it has
+    def measure(self, name: str) -> Measure:
+        """The measure of a name such as "auc" or "sensitivity:sick@0.95"."""
+
+    def check_measure(self, name: str, argument: str, names: Sequence[str]) -> None:
+        """Refuse a wrong part behind ":"; ``names`` of classes or targets are empty where they are not known yet."""
+
+    def record(self, outputs: Tensor) -> Record:
+        """What is kept of a net's normalized outputs for the judgement."""
+
+    def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
+        """Refuse targets that cannot be judged."""
+
+    def check_record(self, record: Record, targets: NDArray[Any], names: Sequence[str], rows: NDArray[Any]) -> str:
+        """What is wrong with a record, as the rest of a sentence that begins with its name; "" where nothing is."""
+
+    def prepare(
+        self, records: Mapping[str, Mapping[str, Record]], valid: Any | None
+    ) -> dict[str, dict[str, Record]]:
+        """Records of all arms and seeds as the measures take them, and the arms that the judgement adds.
+
+        Args:
+            records: by arm and seed.
+            valid: ``evaluation.Predictions`` of the same arms on validation rows, for what is fitted there.
+        """
+
+    def quality(self, record: Record, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Statistic]:
+        """Measures of a prepared record against the targets."""
+
+    def fidelity(self, record: Record, teacher: Record, targets: NDArray[Any]) -> dict[str, Statistic]:
+        """Measures of a prepared record against the teacher's; their names differ from those of ``quality``."""
+
+    def statistic(
+        self, name: str, record: Record, targets: NDArray[Any], names: Sequence[str]
+    ) -> Statistic | None:
+        """A measure that is computed only where the run asks for it; None where ``quality`` or ``fidelity`` has it."""
+
+    def scale(self, name: str, targets: NDArray[Any]) -> float:
+        """What the margin is a share of, in the units of the measure; 1 for shares."""
+
+    def parts(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, dict[str, Floats]]:
+        """Lists of parts of the rows that are judged one by one, such as "classes": 0/1 columns (N,) by name."""
+
+    def details(self, context: Any, arm: str) -> dict[str, Any]:
+        """What else an arm's entry in ``scores.json`` holds; ``context`` is ``evaluation.context.Context``."""
+
+    def facts(self, context: Any) -> dict[str, Any]:
+        """What else ``scores.json`` holds."""
+
+    def examine(
+        self, teacher: Record, baseline: Record | None, targets: NDArray[Any], names: Sequence[str]
+    ) -> dict[str, Any]:
+        """What the gate finds in a teacher's answers to labelled rows; ``baseline`` where these are validation rows."""
+
+    def problems(self, finding: Mapping[str, Any]) -> list[dict[str, str]]:
+        """What of it speaks against the teacher: ``finding`` and ``cure``, a sentence each."""
+
+    def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
+        """Whether normalized outputs of the same rows differ by no more than rounding."""
+
+    def distance(self, student: Record, teacher: Record) -> Floats:
+        """How far apart two nets are on each row, (N,): the report shows the rows of the largest."""
+
+
+class Task(Judgement, Protocol):
+    """What the nets of a run answer, and how that is learned, kept, judged, shown and shipped.
+
+    ``tasks.base.BaseTask`` and ``tasks.judgement.Judge`` hold what most tasks share; a task overrides what is its own.
+    """
+
+    shipped: str  # the control whose student ships
+    baseline: str  # the control that it is compared with, by the headline and by the gate
+    method: tuple[Mapping[str, Any], ...]  # the default [[method]]
+    fits: tuple[str, ...]  # methods by which a student that is fitted at once (a tree) may match; empty: none may
+    sections: tuple[Section, ...]  # of the report
+    monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
     supervised: bool  # whether labels train; else only the judgement sees them
     shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
     gates: bool  # whether the teacher is examined against the baseline before it is used
@@ -154,7 +246,7 @@ class Task(Protocol):
     def place_method(self, entry: Any) -> Any:
         """A ``[[method]]`` entry with the layers that the task matches; refuses one that matches something else."""
 
-    # -- Data
+    # Data
     def read_targets(self, cells: Any, names: Sequence[str] | None, where: str) -> Any:
         """From the cells (N,) or (N, K) of the target columns to targets and the names of the outputs."""
 
@@ -164,21 +256,16 @@ class Task(Protocol):
     def any_targets(self, targets: Tensor) -> Tensor:
         """Targets of which every row has a label, known or made up: to time a step."""
 
-    # -- Outputs
+    # Outputs
     def normalize(self, outputs: Tensor) -> Tensor:
         """Outputs as they are compared: log-probabilities, values, vectors of unit length; float32, same shape."""
 
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
         """Refuse what the user's own student answered, where it is of another shape or kind."""
 
-    def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
-        """Whether normalized outputs (N, *shape) of the same rows differ by rounding only."""
-
-    # -- Training
+    # Training
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0) -> Tensor:
         """Loss on the labels, a scalar: the mean over labelled rows times ``weight``; 0 where there are none."""
-
-    monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
 
     def validation(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Figures to watch while a net is trained; ``monitor`` is among them."""
@@ -191,28 +278,10 @@ class Task(Protocol):
     def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
         """A net with a model of the hub inside, from token ids to outputs."""
 
-    # -- Judgement
-    def record(self, outputs: Tensor) -> Record:
-        """What is kept of a net's normalized outputs for the judgement."""
-
-    def quality(self, record: Record, targets: NDArray[Any]) -> dict[str, Statistic]:
-        """Measures against the targets."""
-
-    def fidelity(self, record: Record, teacher: Record, targets: NDArray[Any]) -> dict[str, Statistic]:
-        """Measures against the teacher."""
-
-    def distance(self, student: Record, teacher: Record) -> Floats:
-        """How far apart two nets are on each row, (N,): the report shows the rows of the largest."""
-
-    def examine(
-        self, teacher: Record, baseline: Record | None, targets: NDArray[Any], names: Sequence[str]
-    ) -> dict[str, Any]:
-        """What the gate finds of a teacher on labelled rows, beside the baseline's answers to them."""
-
     def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """The task's own part of ``explanation.json``."""
 
-    # -- What ships
+    # What ships
     def predictor(self, net: nn.Module, encoder: Any, spec: OutputSpec, card: dict[str, Any], source: Any) -> Predictor:
         """The trained net with its preprocessing."""
 

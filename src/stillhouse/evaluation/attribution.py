@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
-from stillhouse.evaluation.fidelity import rank_correlation
+from stillhouse.evaluation.statistics import rank_correlation
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.types import logits_of
 

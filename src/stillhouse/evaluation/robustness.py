@@ -21,7 +21,7 @@ from stillhouse.data.encoders.table import Numeric, TableEncoder
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.data.views.policies import shift as shift_images
 from stillhouse.evaluation.predictions import Floats, Integers
-from stillhouse.evaluation.quality import mean
+from stillhouse.evaluation.statistics import mean
 from stillhouse.evaluation.resampling import RowResamples, share
 from stillhouse.evaluation.text_corruption import LADDER, corrupted
 

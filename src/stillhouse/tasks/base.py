@@ -1,40 +1,39 @@
-"""What most tasks have in common; a task overrides what is its own (``stillhouse.task.Task``)."""
+"""What most tasks share beside the judgement; a task overrides what is its own (``stillhouse.task.Task``)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
 from stillhouse.recipe import MethodEntry, Recipe
-from stillhouse.task import OUTPUTS, Control, Floats, Measure, OutputSpec, Question, Record, Section
+from stillhouse.task import OutputSpec, Section
+from stillhouse.tasks.judgement import Judge
 
-SAME_ANSWER = 1e-3  # largest change, as a share of the answers' spread, that rounding may explain
 
+class BaseTask(Judge):
+    """A task whose labels train, whose outputs have a name each, and whose teacher is examined first."""
 
-class BaseTask:
-    """Defaults of the protocol."""
-
-    name: str
-    controls: Mapping[str, Control]
-    questions: tuple[Question, ...]
-    measures: Mapping[str, Measure]
-    headline: str
-    shipped = "distilled"
-    baseline = "labels_only"
-    method: tuple[Mapping[str, Any], ...]
     fits: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
-    criteria: Mapping[str, Any]
     supervised = True
     shift_invariant = False
     gates = True
     explains = True
     full = False
+
+    @property
+    def shipped(self) -> str:
+        """The student of the first question."""
+        return self.questions[0].a
+
+    @property
+    def baseline(self) -> str:
+        """What the first question compares it with."""
+        return self.questions[0].b
 
     def settle(self, recipe: Recipe) -> Recipe:
         """The recipe with the default method where it names none."""
@@ -58,20 +57,6 @@ class BaseTask:
         """The values as they are."""
         return outputs.float()
 
-    def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
-        """Whether no answer moved by more than a small share of the answers' spread."""
-        spread = max(float(np.std(together)), 1e-12)
-        return bool(np.abs(together - apart).max(initial=0.0) <= SAME_ANSWER * spread)
-
-    def record(self, outputs: Tensor) -> Record:
-        """The outputs themselves."""
-        return {OUTPUTS: outputs.numpy()}
-
-    def distance(self, student: Record, teacher: Record) -> Floats:
-        """Euclidean distance of the outputs."""
-        gap = np.asarray(student[OUTPUTS], np.float64) - np.asarray(teacher[OUTPUTS], np.float64)
-        return np.asarray(np.sqrt((gap.reshape(len(gap), -1) ** 2).sum(1)))
-
     def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """Nothing of its own."""
         return {}
@@ -80,7 +65,7 @@ class BaseTask:
         """One output a name of the card."""
         return OutputSpec((len(card["names"]),), tuple(card["names"]))
 
-    def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> Any:
+    def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
         """Refuse: a task that takes models of the hub says how.
 
         Raises:

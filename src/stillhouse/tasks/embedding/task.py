@@ -1,0 +1,14 @@
+"""Embedding: a vector a text, as a ready embedder gives it."""
+
+from __future__ import annotations
+
+from stillhouse.tasks.embedding.judgement import EmbeddingJudge
+
+
+class Embedding(EmbeddingJudge):
+    """A vector a text."""
+
+    name = "embedding"
+
+
+TASK = Embedding()

@@ -1,0 +1,14 @@
+"""Regression: one or several real targets a row, in the user's units."""
+
+from __future__ import annotations
+
+from stillhouse.tasks.regression.judgement import RegressionJudge
+
+
+class Regression(RegressionJudge):
+    """One or several real targets a row."""
+
+    name = "regression"
+
+
+TASK = Regression()

@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 Record = Mapping[str, NDArray[Any]]  # what is kept of one net's outputs on a split: arrays (N, ...) by name
 OUTPUTS = "outputs"  # the name in a record of the outputs themselves, float32 (N, *shape)
 TEACHER = "teacher"  # the arm of the main teacher
+# What outputs become before they are compared with targets: probabilities of classes or of labels, or what they are
+Link = Literal["softmax", "sigmoid", "identity"]
 SINGLE = "-"  # the seed of an arm that is one net, such as a teacher
 
 
@@ -123,6 +125,7 @@ class Task(Protocol):
     monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
     method: tuple[Mapping[str, Any], ...]  # the default [[method]]
     shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
+    link: Link  # from a net's outputs to what ``soft_targets`` gives
     sections: tuple[Section, ...]
     criteria: Mapping[str, Any]  # of a gate: ``evaluation.gate.Rule`` by name
 
@@ -148,7 +151,7 @@ class Task(Protocol):
     def soft_targets(
         self, targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float
     ) -> Tensor:
-        """What a student that is fitted at once (a tree) is fitted to, (N, *shape)."""
+        """What a student that is fitted at once (a tree) is fitted to, (N, *shape); NaN where nothing is known."""
 
     # How it is judged
     def record(self, outputs: Tensor) -> Record:

@@ -17,7 +17,7 @@ from stillhouse.files import write_json
 from stillhouse.pipeline.context import Ingredients
 from stillhouse.pipeline.distill import plan_fits, python_command, write_split
 from stillhouse.pipeline.evaluation.score import Judge
-from stillhouse.pipeline.kinds import write_report
+from stillhouse.pipeline.kinds import load, write_report
 from stillhouse.pipeline.run.folder import locked, open_run, read_json
 from stillhouse.pipeline.run.progress import say
 from stillhouse.pipeline.setup import gather
@@ -28,7 +28,7 @@ from stillhouse.pipeline.teacher.gate import admit_teacher
 from stillhouse.pipeline.teacher.selection import worth_asking
 from stillhouse.recipe import Recipe
 from stillhouse.reporting import write_curve
-from stillhouse.tasks.classification.predictor import FOLDER, load_classifier
+from stillhouse.tasks.predictor import FOLDER
 
 FILE = "curve.json"
 ARMS = ("teacher", "labels_only", "distilled")
@@ -241,6 +241,6 @@ def facts(scores: dict[str, Any]) -> dict[str, Any]:
 
 def with_costs(root: Path, points: Sequence[dict[str, Any]], example: Tensor) -> list[dict[str, Any]]:
     """The points with size and speed of their students, which take turns: runs at other times do not compare."""
-    nets = {point["folder"]: load_classifier(root / point["folder"] / FOLDER) for point in points}
+    nets = {point["folder"]: load(root / point["folder"] / FOLDER) for point in points}
     found = measure_costs(nets, example)
     return [point | {name: found[point["folder"]][name] for name in COSTS} for point in points]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,20 +19,19 @@ from stillhouse.pipeline.kinds import load
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
-from stillhouse.tasks.classification.predictor import Deployed
-from stillhouse.tasks.embedding.predictor import DeployedEmbedder
+from stillhouse.tasks.predictor import Deployed
 
 EXAMPLES = 7  # rows that the exporter traces and compares
 
 
 def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = None) -> Path:
-    """Write ``export/student.onnx`` or ``export/student.safetensors``, checked against the torch student.
+    """Write ``export/student.<suffix of the format>``, checked against the torch student.
 
-    An embedder's graph goes from the ids of ``export/tokenizer.json`` to ``vectors``; any number of texts, any length.
+    What a graph gives stands with each task's ``exportable``.
 
     Args:
         folder: the run folder.
-        format: one of the two.
+        format: one of ``stillhouse.exporting.formats.names()``.
         module: your own student, freshly built, where the run was given one from Python: code is never stored.
 
     Raises:
@@ -40,19 +39,15 @@ def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = 
         StillhouseError: the exported file does not answer as the student does.
     """
     from stillhouse.exporting import export as write
+    from stillhouse.exporting import formats
 
-    folder = Path(folder)
-    run = RunFolder(folder)
-    if format not in ("onnx", "safetensors"):
-        raise UsageError(f"There is no export format {format!r}. Known: onnx, safetensors.")
-    known: Literal["onnx", "safetensors"] = "onnx" if format == "onnx" else "safetensors"
-    model: Deployed | DeployedEmbedder = load(folder, module)
+    folder, chosen = Path(folder), formats.get(format)
+    run, model = RunFolder(folder), load(folder, module)
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
-    rows, out = example_rows(model.encoder, folder), folder / "export" / f"student.{known}"
-    net, example = model.served(rows) if known == "onnx" else (model.net, rows)
+    out = folder / "export" / f"student{chosen.suffix}"
     for name, content in model.beside().items():
         write_atomic(out.with_name(name), content.encode())
-    return write(net, example, out, format=known, answers=model.answers, metadata=metadata)
+    return write(model.exportable(example_rows(model.encoder, folder)), out, format=format, metadata=metadata)
 
 
 def example_rows(encoder: Encoder, folder: Path) -> Tensor:
@@ -79,10 +74,10 @@ def rules(folder: Path) -> str:
     Raises:
         UsageError: the student is no tree, or a sum of many.
     """
-    model: Deployed | DeployedEmbedder = load(folder)
-    if not (isinstance(model, Deployed) and isinstance(model.net, TreeEnsemble)):
+    model: Deployed = load(folder)
+    if not isinstance(model.net, TreeEnsemble):
         raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
-    return as_rules(model.net, encoded_columns(model.encoder), model.classes)
+    return as_rules(model.net, encoded_columns(model.encoder), model.leaf)
 
 
 def encoded_columns(encoder: Encoder) -> list[Column]:
@@ -126,21 +121,17 @@ def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
         raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {Path(out) / 'answers.csv'}`.")
     from stillhouse.data.reader import read_image_inputs
 
-    model: Deployed | DeployedEmbedder = load(folder)
+    model: Deployed = load(folder)
     path = Path(rows)
     if not path.exists():
         raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
     images = read_image_inputs(path, model.encoder)
-    if isinstance(model, Deployed) and images is not None:
-        raw, names = images
-        model.write_answers(raw, Path(out), names)
-    else:
-        raw = read_rows(path, model)
-        model.write_answers(raw, Path(out))
+    raw, names = images if images is not None else (read_rows(path, model), None)
+    model.write_answers(raw, Path(out), names)
     return len(raw)
 
 
-def read_rows(path: Path, model: Deployed | DeployedEmbedder) -> Any:
+def read_rows(path: Path, model: Deployed) -> Any:
     """Raw rows of a file, as the student's encoder takes them."""
     from stillhouse.data import read_inputs
     from stillhouse.data.files.texts import read_text_inputs

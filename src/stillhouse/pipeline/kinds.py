@@ -11,12 +11,14 @@ from torch import nn
 from stillhouse.evaluation import gate
 from stillhouse.pipeline.evaluation import score as judging
 from stillhouse.pipeline.run.folder import RunFolder, read_json, task_of
+from stillhouse.pipeline.student.load import load_student
 from stillhouse.reporting import write
-from stillhouse.tasks.classification.predictor import CARD, FOLDER, load_classifier
+from stillhouse.tasks.classification.predictor import DeployedClassifier
 from stillhouse.tasks.embedding import judge as embedding_judging
 from stillhouse.tasks.embedding.criteria import CRITERIA as OF_EMBEDDERS
-from stillhouse.tasks.embedding.predictor import load_embedder
+from stillhouse.tasks.embedding.predictor import DeployedEmbedder
 from stillhouse.tasks.embedding.report import write_embedding
+from stillhouse.tasks.predictor import CARD, FOLDER, Deployed
 
 
 class Kind(NamedTuple):
@@ -24,14 +26,14 @@ class Kind(NamedTuple):
 
     judge: Callable[[Path], dict[str, Any]]  # again, from what the nets once answered
     write_report: Callable[[Path], Path]
-    load: Callable[[Path, nn.Module | None], Any]  # of the student's folder
+    student: type[Deployed]  # what it ships
     criteria: Mapping[str, gate.Rule]  # that a gate may hold it to
     full: bool  # whether there is more to judge with the nets at hand
 
 
 KINDS: Mapping[str, Kind] = {
-    "classification": Kind(judging.evaluate, write, load_classifier, gate.CRITERIA, True),
-    "embedding": Kind(embedding_judging.judge_vectors, write_embedding, load_embedder, OF_EMBEDDERS, False),
+    "classification": Kind(judging.evaluate, write, DeployedClassifier, gate.CRITERIA, True),
+    "embedding": Kind(embedding_judging.judge_vectors, write_embedding, DeployedEmbedder, OF_EMBEDDERS, False),
 }
 
 
@@ -72,8 +74,8 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Any:
         module: your own student, freshly built, where the run was given one from Python: code is never stored.
 
     Returns:
-        A ``Deployed`` with ``predict`` and ``predict_proba`` where the student is a classifier, a ``DeployedEmbedder``
-        with ``embed`` where it is an embedder: which one stands in the folder, so the type is open.
+        The student with ``predict``; a classifier has ``predict_proba`` too, an embedder ``embed``: which one it is
+        stands in the folder, so the type is open.
 
     Raises:
         UsageError: there is no student, or it is your own module and was not given.
@@ -81,4 +83,4 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Any:
     """
     folder = Path(folder)
     folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
-    return KINDS[task_of(read_json(folder / CARD)).name].load(folder, module)
+    return load_student(folder, KINDS[task_of(read_json(folder / CARD)).name].student, module)

@@ -24,7 +24,9 @@ from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import Teaching
 from stillhouse.recipe import Recipe, read
-from stillhouse.tasks.classification.predictor import FOLDER, WEIGHTS, Deployed, log_proba
+from stillhouse.tasks.classification.losses import log_proba
+from stillhouse.tasks.classification.predictor import DeployedClassifier
+from stillhouse.tasks.predictor import FOLDER, WEIGHTS
 from stillhouse.types import Teacher
 
 TEST, VALID = "predictions.npz", "predictions_valid.npz"
@@ -77,7 +79,7 @@ class Judge:
         data = self.have.data
         parts = self.trainer.parts(arm)
         card = self.have.students.built_card() | ({"parts": parts} if parts else {})
-        shipped = Deployed(student, data.encoder, data.source.classes, card, data.source.column)
+        shipped = DeployedClassifier(student, data.encoder, data.source.classes, card, data.source.column)
         shipped.save(self.run.folder / FOLDER)
         teacher = test.log_probs["teacher"]["-"]
         distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.log_probs["distilled"][str(seed)])).sum(1)

@@ -15,7 +15,7 @@ from stillhouse.evaluation.predictions import floored
 from stillhouse.evaluation.words import Asked
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import given_services
-from stillhouse.tasks.classification.predictor import log_proba
+from stillhouse.tasks.classification.losses import log_proba
 from stillhouse.teachers.fitted.teacher import RawTeacher
 from stillhouse.types import Teacher
 

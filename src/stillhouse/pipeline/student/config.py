@@ -14,13 +14,14 @@ from stillhouse.errors import DamagedError, RejectedError, UsageError
 TIMM = "timm:"  # prefix of timm's names in a recipe
 
 
-def build(card: dict[str, Any], classes: int) -> nn.Module:
+def build(card: dict[str, Any], outputs: int) -> nn.Module:
     """Build the net of a card, its weights random.
 
     Args:
-        card: ``{"name", "settings", "shape"}`` of the zoo or of timm, ``{"hub": ...}`` of a Hugging Face net, or
-            ``{"from": card, "derive": settings}`` of one cut out of another.
-        classes: number of logits.
+        card: ``{"name", "settings", "shape"}`` of the zoo or of timm, ``{"hub": ...}`` of a Hugging Face net,
+            ``{"embedder": ...}`` of one without a head, or ``{"from": card, "derive": settings}`` of one cut out of
+            another.
+        outputs: width of the output.
 
     Raises:
         UsageError: the card names what does not exist here.
@@ -28,17 +29,21 @@ def build(card: dict[str, Any], classes: int) -> nn.Module:
     if "from" in card:
         from stillhouse.students.derive import derive
 
-        return derive(build(card["from"], classes), **card["derive"]).module
+        return derive(build(card["from"], outputs), **card["derive"]).module
     if "hub" in card:
         from stillhouse.teachers.hub.cards import from_card
 
-        return from_card(card["hub"], classes)
+        return from_card(card["hub"], outputs)
+    if "embedder" in card:
+        from stillhouse.teachers.hub.cards import embedder_from_card
+
+        return embedder_from_card(card["embedder"])
     if card["name"].startswith(TIMM):
         from stillhouse.teachers.hub.timm_nets import timm_classifier
 
         name = card["name"].removeprefix(TIMM)
-        return timm_classifier(name, tuple(card["shape"]), classes, card["settings"])
-    return students.make(card["name"], shape=tuple(card["shape"]), classes=classes, settings=card["settings"])
+        return timm_classifier(name, tuple(card["shape"]), outputs, card["settings"])
+    return students.make(card["name"], shape=tuple(card["shape"]), outputs=outputs, settings=card["settings"])
 
 
 def given_weights(path: Path, key: str) -> dict[str, Tensor]:

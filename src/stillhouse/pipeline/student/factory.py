@@ -141,7 +141,7 @@ def within(
     family = section.family or name.split("_")[0]
     limits = section.budget.model_dump()
     kept = {key: value for key, value in settings.items() if key == "vocabulary"}
-    found = largest_within(family, shape=shape, classes=classes, settings=kept, **limits)
+    found = largest_within(family, shape=shape, outputs=classes, settings=kept, **limits)
     why = f"{found.name} {found.settings}: {found.parameters:,} parameters, {found.bytes:,} bytes"
     return (
         found.name,
@@ -211,28 +211,6 @@ def fitted_name(recipe: Recipe, card: dict[str, Any]) -> str | None:
             'Write `[[method]] name = "hinton"`, or take a net.'
         )
     return str(name)
-
-
-def soft_targets(
-    targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float, classes: int
-) -> Tensor:
-    """What a fitted student is fitted to, (N, C) probabilities: the teacher's, mixed with the label where one is seen.
-
-    Args:
-        targets: int64 (N,), -1 where no label may be seen.
-        teacher: log-probabilities (N, C), or None for a control, whose rows all have labels.
-        label_weight: of the labels beside the teacher.
-        method_weight: of the teacher.
-        classes: number of classes C.
-    """
-    if teacher is None:
-        return nn.functional.one_hot(targets, classes).float()
-    answers = teacher.double().exp()
-    labelled = (targets >= 0).nonzero().flatten()
-    hot = nn.functional.one_hot(targets[labelled], classes).double()
-    share = label_weight / (label_weight + method_weight) if label_weight + method_weight else 0.0
-    answers[labelled] = share * hot + (1 - share) * answers[labelled]
-    return (answers / answers.sum(1, keepdim=True)).float()
 
 
 def size_of(module: nn.Module) -> int:

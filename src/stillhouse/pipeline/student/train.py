@@ -19,13 +19,13 @@ from stillhouse.pipeline.labels import only
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all
-from stillhouse.pipeline.student.factory import soft_targets
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.pipeline.teacher.assistants import Link, logs_of, make_chain, teach_links
 from stillhouse.pipeline.teacher.labeling import Teaching, teach_all
 from stillhouse.pipeline.teacher.train import WEIGHTS
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
+from stillhouse.tasks.classification.losses import soft_targets
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch
 

@@ -17,11 +17,11 @@ from stillhouse.pipeline.run.folder import TASKS, RunFolder, read_json
 from stillhouse.pipeline.run.progress import stage
 from stillhouse.pipeline.student.train import Arm
 from stillhouse.recipe import Recipe, read
-from stillhouse.tasks.classification.predictor import FOLDER, WEIGHTS
 from stillhouse.tasks.embedding.contrast import EmbeddingTrainer
 from stillhouse.tasks.embedding.predictor import DeployedEmbedder, embed_all
 from stillhouse.tasks.embedding.scores import Embedded, score_embeddings
 from stillhouse.tasks.embedding.setup import Gathered
+from stillhouse.tasks.predictor import FOLDER, WEIGHTS
 
 VECTORS, SCORES = "embeddings.npz", TASKS["embedding"].scores
 SECONDS = 3.0  # of timing, for both nets together

@@ -10,7 +10,7 @@ from torch import nn
 
 from stillhouse.errors import UsageError
 from stillhouse.teachers.hub.models import HubModel, library
-from stillhouse.teachers.hub.nets import EncoderClassifier, ReadyClassifier
+from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, ReadyClassifier
 
 
 def card_of(net: nn.Module) -> dict[str, Any]:
@@ -36,16 +36,47 @@ def from_card(card: dict[str, Any], classes: int) -> nn.Module:
     Raises:
         UsageError: transformers is not installed.
     """
-    transformers = library("transformers")
-    settings = {
-        key: value for key, value in card["config"].items() if key not in ("model_type", "transformers_version")
-    }
-    config = transformers.AutoConfig.for_model(card["config"]["model_type"], **settings)
+    transformers, config = _config(card)
     found = HubModel(Path(), "encoder", "", None, None, card["vocabulary"], card["pad"])
     if card["pooling"] is None:
         model = transformers.AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
         return ReadyClassifier(model, torch.arange(classes), found).train()
+    return EncoderClassifier(_encoder(card), card["pooling"], classes, found, seed=0).train()
+
+
+def embedder_card(net: Any) -> dict[str, Any]:
+    """The configuration of an embedder made by ``hub_embedder``, JSON-able."""
+    return {
+        "config": net.encoder.config.to_dict(),
+        "pooling": net.pool.mode,
+        "normalised": not isinstance(net.unit, nn.Identity),
+        "vocabulary": net.vocabulary,
+        "pad": net.pad,
+        "pooler": getattr(net.encoder, "pooler", None) is not None,
+    }
+
+
+def embedder_from_card(card: dict[str, Any]) -> Embedder:
+    """The same structure with random weights.
+
+    Raises:
+        UsageError: transformers is not installed.
+    """
+    found = HubModel(Path(), "encoder", "", None, None, card["vocabulary"], card["pad"])
+    return Embedder(_encoder(card), card["pooling"], card["normalised"], found)
+
+
+def _config(card: dict[str, Any]) -> tuple[Any, Any]:
+    transformers = library("transformers")
+    settings = {
+        key: value for key, value in card["config"].items() if key not in ("model_type", "transformers_version")
+    }
+    return transformers, transformers.AutoConfig.for_model(card["config"]["model_type"], **settings)
+
+
+def _encoder(card: dict[str, Any]) -> Any:
+    transformers, config = _config(card)
     encoder = transformers.AutoModel.from_config(config, dtype=torch.float32)
     if not card["pooler"] and hasattr(encoder, "pooler"):
         encoder.pooler = None
-    return EncoderClassifier(encoder, card["pooling"], classes, found, seed=0).train()
+    return encoder

@@ -115,8 +115,8 @@ def mnist5k(phase: Phase, folder: Path) -> World:
         folder,
         data,
         Views("shift", 8, 2.0, 0, fill=data.encoder.fill),
-        lambda: students.make("cnn_tiny", shape=(1, 28, 28), classes=10, settings={}),
-        lambda: students.make("cnn_large", shape=(1, 28, 28), classes=10, settings={}),
+        lambda: students.make("cnn_tiny", shape=(1, 28, 28), outputs=10, settings={}),
+        lambda: students.make("cnn_large", shape=(1, 28, 28), outputs=10, settings={}),
         Budget(steps=600, batch_size=128, lr=4e-3, checkpoint_every=10_000, log_every=600),
     )
 
@@ -137,7 +137,7 @@ def mnist1d(phase: Phase, folder: Path) -> World:
         folder,
         prepare(source, drawn),
         Views("none", 1, 0.0, 0),
-        lambda: students.make("mlp_tiny", shape=(40,), classes=10, settings={"hidden": [48, 48]}),
+        lambda: students.make("mlp_tiny", shape=(40,), outputs=10, settings={"hidden": [48, 48]}),
         convolutional_1d,
         Budget(steps=1500, batch_size=128, lr=1e-2, checkpoint_every=10_000, log_every=1500),
     )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Floats = NDArray[np.float64]
+# What outputs become before they are compared with targets: probabilities of classes or of labels, or what they are
+Link = Literal["softmax", "sigmoid", "identity"]
 Record = Mapping[str, NDArray[Any]]  # what is kept of one net's outputs on a split: arrays (N, ...) by name
 OUTPUTS = "outputs"  # the name in a record of the outputs themselves, float32 (N, *shape)
 TEACHER = "teacher"  # the arm of the main teacher
@@ -236,6 +238,8 @@ class Task(Judgement, Protocol):
     monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
     supervised: bool  # whether labels train; else only the judgement sees them
     shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
+    link: Link  # from a net's outputs to what ``soft_targets`` gives
+    deployed: Any  # the class of what ships: ``tasks.predictor.Deployed``
     gates: bool  # whether the teacher is examined against the baseline before it is used
     explains: bool  # whether what was handed over can be explained
     full: bool  # whether ``evaluate --full`` has more to judge
@@ -284,9 +288,3 @@ class Task(Judgement, Protocol):
     # What ships
     def predictor(self, net: nn.Module, encoder: Any, spec: OutputSpec, card: dict[str, Any], source: Any) -> Predictor:
         """The trained net with its preprocessing."""
-
-    def spec_of_card(self, card: Mapping[str, Any]) -> OutputSpec:
-        """The output of the net that a ``model.json`` describes."""
-
-    def load_predictor(self, net: nn.Module, encoder: Any, card: Mapping[str, Any]) -> Predictor:
-        """The predictor of a ``model.json``, from its loaded net."""

@@ -49,7 +49,7 @@ def test_inner_pictures_are_aligned_as_a_net_loaded_from_the_run_says(finished: 
         inputs = encoder.encode(source.raw[split["test"]])
     inner = []
     for seed in (0, 1):
-        net = students.make("mlp_tiny", shape=(1, 8, 8), classes=10, settings={"hidden": [8]})
+        net = students.make("mlp_tiny", shape=(1, 8, 8), outputs=10, settings={"hidden": [8]})
         net.load_state_dict(read_weights(finished.fit_folder("distilled", seed) / "model.safetensors")[0])
         with torch.no_grad():
             inner.append(nn.Sequential(*list(net.children())[:-1])(inputs).double().numpy())

@@ -7,13 +7,11 @@ from stillhouse.pipeline.evaluation.full import evaluate
 from stillhouse.pipeline.export import export, predict
 from stillhouse.pipeline.kinds import check, load, write_report
 from stillhouse.pipeline.plan import plan
-from stillhouse.tasks.classification.predictor import Deployed
 from stillhouse.tasks.embedding.distill import embed
-from stillhouse.tasks.embedding.predictor import DeployedEmbedder
+from stillhouse.tasks.predictor import Deployed
 
 __all__ = [
     "Deployed",
-    "DeployedEmbedder",
     "Run",
     "check",
     "curve",

@@ -20,24 +20,24 @@ EXAMPLES = 7  # rows that the exporter traces and compares
 
 
 def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = None) -> Path:
-    """Write ``export/student.<format>``, checked against the torch student.
+    """Write ``export/student.<suffix of the format>``, checked against the torch student.
 
     Args:
         folder: the run folder.
-        format: "onnx" or "safetensors".
+        format: one of ``stillhouse.exporting.formats.names()``.
         module: your own student, freshly built, where the run was given one from Python: code is never stored.
 
     Raises:
         UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.
         StillhouseError: the exported file does not answer as the student does.
     """
-    folder = Path(folder)
+    folder, chosen = Path(folder), exporting.formats.get(format)
     run, model = RunFolder(folder), load(folder, module)
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
-    rows, out = example_rows(model, folder), folder / "export" / f"student.{format}"
+    out = folder / "export" / f"student{chosen.suffix}"
     for name, content in model.beside().items():
         write_atomic(out.with_name(name), content.encode())
-    return exporting.export(model, rows, out, format=format, metadata=metadata)
+    return exporting.export(model.exportable(example_rows(model, folder)), out, format=format, metadata=metadata)
 
 
 def example_rows(model: object, folder: Path) -> Tensor:
@@ -59,4 +59,4 @@ def rules(folder: Path) -> str:
     model = load(folder)
     if not isinstance(model.net, TreeEnsemble):
         raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
-    return as_rules(model.net, model.encoder.columns(), model.names)
+    return as_rules(model.net, model.encoder.columns(), model.leaf)

@@ -8,13 +8,11 @@ from typing import Any
 from torch import nn
 
 from stillhouse import tasks
-from stillhouse.data import encoder_from_state
-from stillhouse.pipeline.evaluation.predict import STUDENT
 from stillhouse.pipeline.run.folder import read_json, task_name
 from stillhouse.pipeline.student.config import WEIGHTS, build, fill, refuse_own
 from stillhouse.pipeline.student.step import with_parts
+from stillhouse.tasks.predictor import CARD, FOLDER
 
-CARD = "model.json"
 
 
 def load(folder: Path | str, module: nn.Module | None = None) -> Any:
@@ -33,14 +31,14 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Any:
         DamagedError: weights and description do not fit each other.
     """
     folder = Path(folder)
-    folder = folder / STUDENT if (folder / STUDENT).is_dir() else folder
+    folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     card = read_json(folder / CARD)
     task = tasks.get(task_name(card))
-    net_card, spec = card["net"], task.spec_of_card(card)
+    net_card = card["net"]
     if module is None:
         refuse_own(net_card, folder)
-        module = build(net_card, spec.width)
+        module = build(net_card, task.deployed.width(card))
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
     fill(module, folder / WEIGHTS)
-    return task.load_predictor(module, encoder_from_state(card["encoder"]), card)
+    return task.deployed.from_card(card, module)

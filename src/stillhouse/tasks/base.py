@@ -61,10 +61,6 @@ class BaseTask(Judge):
         """Nothing of its own."""
         return {}
 
-    def spec_of_card(self, card: Mapping[str, Any]) -> OutputSpec:
-        """One output a name of the card."""
-        return OutputSpec((len(card["names"]),), tuple(card["names"]))
-
     def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
         """Refuse: a task that takes models of the hub says how.
 

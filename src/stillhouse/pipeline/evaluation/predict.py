@@ -22,10 +22,10 @@ from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.task import OUTPUTS, SINGLE, TEACHER
+from stillhouse.tasks.predictor import FOLDER, WEIGHTS
 from stillhouse.types import Teacher, has_label
 
-TEST, VALID = "predictions.npz", "predictions_valid.npz"
-STUDENT, COSTS = "student", "costs.json"
+TEST, VALID, COSTS = "predictions.npz", "predictions_valid.npz", "costs.json"
 GALLERY_ROWS = 24
 
 
@@ -88,7 +88,7 @@ class Judge:
         student = self.trainer.trained(arm, seed, parts)
         card = context.students.built_card() | ({"parts": parts} if parts else {})
         shipped = task.predictor(student, data.encoder, context.spec, card, data.source)
-        shipped.save(run.folder / STUDENT)
+        shipped.save(run.folder / FOLDER)
         teacher = test.records[TEACHER][SINGLE]
         distance = task.distance(test.records[arm.name][str(seed)], teacher)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
@@ -98,7 +98,7 @@ class Judge:
         if context.students.notes:
             run.note(student=context.students.notes)
             say("\n".join(["student:", *context.students.notes]))
-        digest = xxhash.xxh3_64_hexdigest((run.folder / STUDENT / "model.safetensors").read_bytes())
+        digest = xxhash.xxh3_64_hexdigest((run.folder / FOLDER / WEIGHTS).read_bytes())
         hashes = {"data": run.record["parts"]["data"], "student": digest}
         run.note(hashes=hashes | {name: t.teacher.fingerprint() for name, t in self.teachers.items()})
         write_json(run.folder / COSTS, costs)

@@ -194,6 +194,7 @@ class Trainer:
             weights=None,
             settings=context.students.card["settings"],
             seed=job.seed,
+            link=context.task.link,
         )
 
     def step(self, job: Job, answers: StoredTeacher | None, teacher: Asked | None) -> Step:

@@ -78,7 +78,7 @@ class EmbedderTeaching(Teaching):
 
     def origin(self) -> tuple[nn.Module, dict[str, Any]]:
         """The net that a student is cut out of, and its card."""
-        from stillhouse.tasks.embedding.predictor import embedder_card
+        from stillhouse.teachers.hub.cards import embedder_card
 
         return self.embedder, {"embedder": embedder_card(self.embedder)}
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from stillhouse.errors import StillhouseError
-from stillhouse.exporting.graph import Answers
+from stillhouse.exporting.formats.base import Exportable, Format
 
 
-def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str], answers: Answers) -> None:
-    """Write every parameter and buffer under its path, and compare the file bit by bit with the model.
+def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
+    """Write every parameter and buffer of the net under its path, and compare the file bit by bit with it.
 
     Weights that two paths share are written twice, so that the file loads with a plain ``load_state_dict``.
 
     Raises:
         StillhouseError: the model's state holds something else than tensors, or the file does not hold the weights.
     """
-    state = model.state_dict()
+    state = student.net.state_dict()
     for path, value in state.items():
         if not isinstance(value, Tensor):
             raise StillhouseError(
@@ -39,3 +39,6 @@ def write(model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, s
 def _same_bits(written: Tensor, own: Tensor) -> bool:
     same_kind = written.dtype == own.dtype and written.shape == own.shape
     return same_kind and torch.equal(written.reshape(-1).view(torch.uint8), own.reshape(-1).view(torch.uint8))
+
+
+FORMAT = Format(".safetensors", None, write)

@@ -8,43 +8,42 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import StillhouseError, UsageError
+from stillhouse.exporting.formats.base import Exportable, Format
 
 BATCHES = (
     1,
     2,
     7,
 )  # compared: one row, the traced number of rows, and one that nothing else in a net is likely to have
-TOLERANCE = 1e-5  # largest difference of a probability, or of a unit vector, that another order of arithmetic explains
-INPUT, LOGITS, PROBABILITIES, VECTORS = "inputs", "logits", "probabilities", "vectors"
-Answers = Literal["classes", "vectors"]
-OUTPUTS: Mapping[Answers, list[str]] = {"classes": [LOGITS, PROBABILITIES], "vectors": [VECTORS]}  # compared: the last
+TOLERANCE = 1e-5  # largest difference, in the form in which outputs are compared, that the order of arithmetic explains
+INPUT = "inputs"
+EXTRA = "onnx"
 
 
-def write(
-    model: nn.Module, example: Tensor, out: Path, metadata: Mapping[str, str], answers: Answers = "classes"
-) -> None:
-    """Write the model as ONNX with a dynamic batch axis, and compare its probabilities at batches of 1, 2 and 7.
+def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
+    """Write the graph as ONNX with a dynamic batch axis, and compare its outputs at batches of 1, 2 and 7.
 
-    Of a model that gives vectors of texts, these are compared, and the axis of the tokens is dynamic too.
+    Where its inputs are texts, the axis of the tokens is dynamic too, and texts without their padding are compared.
 
     Raises:
         UsageError: onnx, onnxscript or onnxruntime is not installed.
         StillhouseError: the exporter cannot translate the model, or the graph answers differently.
     """
     runtime = _runtime()
-    rows = _probe(example, max(BATCHES))
-    _check_answer(model(rows), len(rows))
-    program = _translate(model, rows[:2], answers)  # torch.export takes a traced batch of one for a constant
+    rows = _probe(student.inputs, max(BATCHES))
+    graph = _Graph(student.graph)
+    _check_outputs(graph(rows), student.outputs, len(rows))
+    program = _translate(graph, rows[:2], student)  # torch.export takes a traced batch of one for a constant
     program.model.metadata_props.update(metadata)
     program.save(str(out), external_data=False)
     whole = [(rows[:batch], rows[:batch]) for batch in BATCHES]
-    _compare(model, runtime, out, whole if answers == "classes" else [*whole, _shorter(rows)], answers)
+    _compare(student, graph, runtime, out, [*whole, _shorter(rows)] if student.tokens else whole)
 
 
 def _runtime() -> Any:
@@ -55,21 +54,21 @@ def _runtime() -> Any:
     except ImportError as error:
         raise UsageError(
             f"Exporting to ONNX needs the package {error.name!r}, which is not installed: "
-            "`pip install 'stillhouse[onnx]'`, or export to safetensors."
+            f"`pip install 'stillhouse[{EXTRA}]'`, or export to safetensors."
         ) from error
     return onnxruntime
 
 
-class _Answer(nn.Module):
-    """What the file answers: vectors; or the logits, and the probabilities that most readers want."""
+class _Graph(nn.Module):
+    """A graph whose forward always returns a tuple."""
 
-    def __init__(self, model: nn.Module, answers: Answers) -> None:
+    def __init__(self, graph: nn.Module) -> None:
         super().__init__()
-        self.model, self.answers = model, answers
+        self.inner = graph  # torch.export has a "graph" of its own
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        given = self.model(inputs)
-        return (given, given.softmax(-1)) if self.answers == "classes" else (given,)
+        given = self.inner(inputs)
+        return given if isinstance(given, tuple) else (given,)
 
 
 def _shorter(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,19 +78,19 @@ def _shorter(rows: Tensor) -> tuple[Tensor, Tensor]:
     return rows[1:, : max(longest, 1)], rows[1:]
 
 
-def _translate(model: nn.Module, rows: Tensor, answers: Answers) -> Any:
+def _translate(graph: nn.Module, rows: Tensor, student: Exportable) -> Any:
     axes = {0: torch.export.Dim("batch")}
-    if answers == "vectors":
+    if student.tokens:
         axes[1] = torch.export.Dim("length", max=rows.shape[1])
     with _quiet():
         try:
             return torch.onnx.export(
-                _Answer(model, answers),
+                graph,
                 (rows,),
                 dynamo=True,
                 dynamic_shapes=(axes,),
                 input_names=[INPUT],
-                output_names=OUTPUTS[answers],
+                output_names=list(student.outputs),
                 verbose=False,
             )
         except Exception as error:  # the exporter's errors have no common base that torch makes public
@@ -134,40 +133,43 @@ def _probe(example: Tensor, rows: int) -> Tensor:
     return repeated + noise * repeated.std()
 
 
-def _check_answer(answer: object, rows: int) -> None:
-    if not isinstance(answer, Tensor) or answer.dim() != 2 or len(answer) != rows:
-        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+def _check_outputs(given: tuple[object, ...], named: Mapping[str, Any], rows: int) -> None:
+    if len(given) != len(named) or not all(isinstance(t, Tensor) and t.dim() == 2 and len(t) == rows for t in given):
+        found = [tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in given]
+        shown = found[0] if len(found) == 1 else f"a tuple of {found}"
         raise StillhouseError(
-            f"This model answers {rows} rows with {shape}, and an exported one answers with logits or vectors of the "
-            f"shape ({rows}, C). Wrap it in a module whose forward returns them alone."
+            f"This model answers {rows} rows with {shown}, and an exported one answers with a tensor of the shape "
+            f"({rows}, K) for each of {', '.join(named)}. Wrap it in a module whose forward returns them alone."
         )
-    if not torch.isfinite(answer).all():
+    if not all(torch.isfinite(t).all() for t in given if isinstance(t, Tensor)):
         raise StillhouseError(
             "This model answers the example rows with NaN or infinity: train it again before exporting."
         )
 
 
 def _compare(
-    model: nn.Module, runtime: Any, file: Path, cases: Sequence[tuple[Tensor, Tensor]], answers: Answers
+    student: Exportable, graph: nn.Module, runtime: Any, file: Path, cases: Sequence[tuple[Tensor, Tensor]]
 ) -> None:
-    """Compare the file's answers with the model's, which may be asked the same in another form."""
-    compared = OUTPUTS[answers][-1]
+    """Compare the file's outputs with the graph's, which may be asked the same in another form."""
     for rows, asked in cases:
-        own, batch = _Answer(model, answers)(asked)[-1], len(rows)
-        length = own.norm(dim=1, keepdim=True).clamp(min=1e-12) if answers == "vectors" else 1.0
+        own, batch = graph(asked), len(rows)
         try:
             session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-            (given,) = session.run([compared], {INPUT: rows.numpy()})
+            given = session.run(list(student.outputs), {INPUT: rows.numpy()})
         except Exception as error:  # ONNX Runtime's errors have no common base below Exception
             raise StillhouseError(
                 f"The ONNX file does not run at a batch of {batch}, so it was not kept: {_reason(error)} The forward "
                 "must not depend on the number of rows; or export the weights with the format safetensors."
             ) from error
-        same = given.shape == own.shape
-        difference = ((torch.from_numpy(given) - own) / length).abs().max().item() if same else float("inf")
-        if not difference <= TOLERANCE:
-            raise StillhouseError(
-                f"The ONNX file answers differently from the torch student: {compared} differ by up to "
-                f"{difference:.2g} at a batch of {batch} (allowed: {TOLERANCE:g}), so it was not kept. A layer that is "
-                "random or depends on the number of rows in eval mode does this; replace it, or export to safetensors."
-            )
+        for (name, compared), theirs, ours in zip(student.outputs.items(), given, own, strict=True):
+            same = theirs.shape == ours.shape
+            apart = (compared(torch.from_numpy(theirs)) - compared(ours)).abs().max().item() if same else float("inf")
+            if not apart <= TOLERANCE:
+                raise StillhouseError(
+                    f"The ONNX file answers differently from the torch student: {name} differ by up to {apart:.2g} at "
+                    f"a batch of {batch} (allowed: {TOLERANCE:g}), so it was not kept. A layer that is random or "
+                    "depends on the number of rows in eval mode does this; replace it, or export to safetensors."
+                )
+
+
+FORMAT = Format(".onnx", EXTRA, write)

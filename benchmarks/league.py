@@ -30,6 +30,7 @@ from stillhouse.files import write_json
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all
 from stillhouse.pipeline.student.step import last_linear, student_spec
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import StoredTeacher, spec_of
 from stillhouse.types import Batch, count_parameters, logits_of
 
@@ -104,7 +105,7 @@ def step_of(job: Job, answers: StoredTeacher | None) -> Step:
     torch.manual_seed(job.seed)
     student, trial = job.world.make_student(), job.trial
     if answers is None or trial.method is None:
-        return Step(student, label_smoothing=trial.smoothing)
+        return Step(student, loss=label_loss, label_smoothing=trial.smoothing)
     method = methods.make(trial.method, **trial.settings)
     rows = torch.arange(2)
     inputs, size = job.world.data.train.inputs[:2], len(job.world.seen)
@@ -114,7 +115,7 @@ def step_of(job: Job, answers: StoredTeacher | None) -> Step:
         spec_of(told, rows=size, head=last_linear(job.world.teacher)),
     )
     matched = [(trial.method, method, trial.share)]
-    return Step(student, matched, label_weight=1 - trial.share, balance="gradient")
+    return Step(student, matched, loss=label_loss, label_weight=1 - trial.share, balance="gradient")
 
 
 @torch.inference_mode()

@@ -21,6 +21,7 @@ from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, wri
 from stillhouse.pipeline.labels import only
 from stillhouse.store import Store
 from stillhouse.taps import layers, propose
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 
 Phase = Literal["tuning", "final"]
@@ -60,7 +61,7 @@ class World:
         rows, budget = self.data.train, self.teacher_budget
         stream = Stream(torch.arange(len(rows.targets)), batch_size=budget.batch_size, seed=0, views=self.views.count)
         trained = fit(
-            Step(net),
+            Step(net, loss=label_loss),
             rows,
             stream,
             self.views,
@@ -68,6 +69,8 @@ class World:
             folder=self.folder / "teacher",
             identity=self.name,
             valid=self.data.valid,
+            validation=validation,
+            monitor=MONITOR,
         )
         write_weights(weights, tensor_state(trained))
         return trained

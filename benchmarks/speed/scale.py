@@ -21,6 +21,7 @@ from stillhouse.data import Rows, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
 from stillhouse.store import hash_rows
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Spec
 
@@ -96,7 +97,7 @@ def stages(rows: int, folder: Path) -> dict[str, float]:
     hinton.build(Spec(2), Spec(2))
     budget = Budget(-(-rows // BATCH), BATCH, LR, log_every=500, checkpoint_every=2000)
     student = fit(
-        Step(make(lambda: mlp(64), 1), [("hinton", hinton, SOFT)]), Rows(inputs, targets),
+        Step(make(lambda: mlp(64), 1), [("hinton", hinton, SOFT)], loss=label_loss), Rows(inputs, targets),
         Stream(torch.arange(rows), batch_size=BATCH, seed=0), PLAIN, budget,
         folder=folder / "fit", identity="scale", answer=StoredTeacher(store).outputs,
     )  # fmt: skip

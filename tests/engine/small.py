@@ -11,6 +11,7 @@ from torch import nn
 from stillhouse.data import Rows, Stream, Views
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.types import Batch, Outputs, Spec
 
 BUDGET = Budget(steps=60, batch_size=16, lr=1e-2, checkpoint_every=10, log_every=5)
@@ -48,7 +49,7 @@ def small_step() -> Step:
     ]
     for _, method, _ in methods:
         method.build(Spec(3, {"hidden.0": (8,)}), Spec(3, {"body": (5,)}))
-    return Step(net, methods, label_weight=0.1)
+    return Step(net, methods, loss=label_loss, label_weight=0.1)
 
 
 def run(folder: Path, budget: Budget = BUDGET) -> nn.Module:
@@ -59,7 +60,8 @@ def run(folder: Path, budget: Budget = BUDGET) -> nn.Module:
     views = Views("noise", 2, 0.1, 0)
     data = rows()
     valid = Rows(data.inputs[80:], data.targets[80:])
-    return fit(step, data, stream, views, budget, folder=folder, identity="small", answer=answer, valid=valid)
+    return fit(step, data, stream, views, budget, folder=folder, identity="small", answer=answer, valid=valid,
+        validation=validation, monitor=MONITOR)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from stillhouse.engine.balance import MEASURED_STEPS, PATIENCE, Balance, ShareWa
 from stillhouse.engine.meter import gradient_norms
 from stillhouse.methods import make
 from stillhouse.methods.base import Method
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.types import Batch, Spec
 from tests.engine.small import BUDGET, Net, answer, rows
 
@@ -31,7 +32,7 @@ def step_of(hinton: float, fitnet: float, labels: float, *, balance: bool) -> St
     for _, method, _ in methods:
         method.build(Spec(3, {"hidden.0": (8,)}), Spec(3, {"body": (5,)}))
     torch.manual_seed(1)
-    return Step(Net(), methods, label_weight=labels, balance="gradient" if balance else "none")
+    return Step(Net(), methods, loss=label_loss, label_weight=labels, balance="gradient" if balance else "none")
 
 
 def train(folder: Path, step: Step, stop_at: int | None = None) -> dict[str, torch.Tensor]:
@@ -115,7 +116,9 @@ def test_a_method_that_warms_up_gets_the_weight_that_it_would_have_without_warmi
     found = []
     for warmup in (0.0, 0.5):
         torch.manual_seed(1)
-        step = Step(Net(), [("dkd", make("dkd", warmup=warmup), 0.5)], label_weight=0.5, balance="gradient")
+        step = Step(
+            Net(), [("dkd", make("dkd", warmup=warmup), 0.5)], loss=label_loss, label_weight=0.5, balance="gradient"
+        )
         train(tmp_path / str(warmup), step)
         found.append(lines_of(tmp_path / str(warmup))[-1]["weights"])
     assert found[0] == found[1]

@@ -11,8 +11,9 @@ import torch
 
 from stillhouse.data import Rows, Stream, Views
 from stillhouse.engine import LOG, fit
-from stillhouse.engine.log import watch
+from stillhouse.engine.log import Watch
 from stillhouse.errors import UsageError
+from stillhouse.tasks.classification.losses import MONITOR, validation
 from tests.engine.small import BUDGET, answer, rows, run, small_step
 
 # So fast that the loss on the few validation rows rises again before the end.
@@ -29,7 +30,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     losses = [line["valid_nll"] for line in lines]
     assert min(losses) < losses[-1]
-    assert watch(trained, valid())["valid_nll"] == pytest.approx(min(losses))
+    assert Watch(valid(), validation, MONITOR).figures(trained)["valid_nll"] == pytest.approx(min(losses))
     lowest = [loss < min(losses[:i], default=float("inf")) for i, loss in enumerate(losses)]
     assert [line["best"] for line in lines] == lowest
 
@@ -61,6 +62,8 @@ def test_a_fit_that_was_interrupted_after_its_best_line_returns_the_same_weights
             identity="small",
             answer=answer,
             valid=valid(),
+            validation=validation,
+            monitor=MONITOR,
             advance=stop,
         )
     again = run(tmp_path / "cut", RESTLESS).state_dict()
@@ -79,3 +82,22 @@ def test_the_best_cannot_be_chosen_without_validation_rows(tmp_path: Path) -> No
             identity="small",
             answer=answer,
         )
+
+
+def test_any_figure_that_the_task_watches_can_choose_the_weights(tmp_path: Path) -> None:
+    def errors(outputs: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+        return {"error": (outputs.argmax(1) != targets).float().mean().item()}
+
+    def fit_by(monitor: str, folder: Path) -> None:
+        stream, views = Stream(torch.arange(80), batch_size=16, seed=3), Views("none", 1, 0.0, 0)
+        fit(
+            small_step(), rows(), stream, views, RESTLESS, folder=folder, identity="small", answer=answer,
+            valid=valid(), validation=errors, monitor=monitor,
+        )  # fmt: skip
+
+    fit_by("error", tmp_path / "error")
+    lines = [json.loads(line) for line in (tmp_path / "error" / LOG).read_text().splitlines()]
+    found = [line["valid_error"] for line in lines]
+    assert [line["best"] for line in lines] == [x < min(found[:i], default=2.0) for i, x in enumerate(found)]
+    with pytest.raises(UsageError, match=r"'nll'.*gives error"):
+        fit_by("nll", tmp_path / "nll")

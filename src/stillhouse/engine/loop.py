@@ -15,7 +15,7 @@ from stillhouse.engine.balance import MEASURED_STEPS, by_source
 from stillhouse.engine.best import Best
 from stillhouse.engine.checkpoint import NAME, load_checkpoint, save_checkpoint
 from stillhouse.engine.compiling import compiled
-from stillhouse.engine.log import LOG, Log, Recorder
+from stillhouse.engine.log import LOG, Log, Recorder, Validation, Watch
 from stillhouse.engine.meter import Meter, gradient_norms
 from stillhouse.engine.optim import lr_at, make_optimiser
 from stillhouse.engine.placement import placement
@@ -33,7 +33,7 @@ class Budget:
     """What a fit may spend, and how; equal for all students that are compared.
 
     ``compile`` runs the student through ``torch.compile`` where the machine can. ``keep`` says which weights are
-    returned: the last, or those of the log line with the lowest validation loss.
+    returned: the last, or those of the log line with the lowest monitored figure.
     """
 
     steps: int
@@ -58,6 +58,8 @@ def fit(
     identity: str,
     answer: Answer | None = None,
     valid: Rows | None = None,
+    validation: Validation | None = None,
+    monitor: str = "",
     tags: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] = lambda steps: None,
 ) -> nn.Module:
@@ -68,7 +70,7 @@ def fit(
 
     Args:
         step: the student with its methods.
-        rows: all training rows; ``targets`` is -1 where this learner may not see the label.
+        rows: all training rows; ``targets`` is withheld where this student may not see the label.
         stream: says which rows and views make up each step.
         views: replays the augmented views that the teacher was asked about.
         budget: steps, rate, precision.
@@ -76,6 +78,8 @@ def fit(
         identity: names this fit; a checkpoint of another is refused.
         answer: the teacher, stored or live; None trains on labels alone.
         valid: rows to watch; never trained on.
+        validation: the figures that are watched on them, as ``Task.validation``.
+        monitor: name of the figure that is lowest at the best weights, for ``keep = "best"``.
         tags: written into each line of the log.
         advance: told how many steps were done.
 
@@ -89,7 +93,7 @@ def fit(
     channels_last(step.student, inputs)
     student = [p for p in step.student.parameters() if p.requires_grad]
     optimiser = make_optimiser(step, lr=budget.lr, weight_decay=budget.weight_decay)
-    checkpoint = folder / NAME
+    checkpoint, watch = folder / NAME, Watch(valid, validation, monitor)
     best = Best(step, len(valid.targets) if valid is not None else 0) if budget.keep == "best" else None
     start, sums, best_state = load_checkpoint(checkpoint, identity=identity, module=step, optimiser=optimiser)
     if best is not None:
@@ -97,7 +101,7 @@ def fit(
     call = compiled(step.student) if budget.compile else None
     one = torch.ones((), device=device)
     balance, meter = step.balance, Meter(sums)
-    recorder = Recorder(Log(folder / LOG, start, dict(tags or {})), step, meter, valid, best)
+    recorder = Recorder(Log(folder / LOG, start, dict(tags or {})), step, meter, watch, best)
     advance(start)
 
     def save(done: int) -> None:

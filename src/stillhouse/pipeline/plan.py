@@ -25,6 +25,7 @@ from stillhouse.pipeline.teacher.labeling import Teaching
 from stillhouse.pipeline.validate import softening
 from stillhouse.recipe import Recipe
 from stillhouse.store import Dense, Sampled, TopK, gradient_error
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import ModuleTeacher, check_teacher, make_codec
 from stillhouse.teachers.sizes import total
 from stillhouse.timing import one_thread
@@ -200,7 +201,15 @@ def _step_seconds(net: nn.Module, have: Ingredients, budget: Budget, folder: Pat
             stream = Stream(
                 torch.arange(len(rows.targets)), batch_size=budget.batch_size, seed=0, views=have.views.labelled
             )
-            fit(Step(net), rows, stream, have.views, short, folder=folder / str(number), identity="plan")
+            fit(
+                Step(net, loss=label_loss),
+                rows,
+                stream,
+                have.views,
+                short,
+                folder=folder / str(number),
+                identity="plan",
+            )
             taken.append(time.perf_counter() - begun)
     return max(taken[2] - taken[1], 0.0) / MEASURED
 

@@ -14,6 +14,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.context import Ingredients
 from stillhouse.recipe import MethodEntry, StudentTraining
 from stillhouse.taps import Taps
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import StoredTeacher, spec_of
 from stillhouse.types import Batch, Outputs, Spec, logits_of
 
@@ -40,6 +41,7 @@ def matched_step(
     return Step(
         student,
         made,
+        loss=label_loss,
         label_weight=training.label_weight,
         label_smoothing=training.label_smoothing,
         balance=training.balance,

@@ -26,6 +26,7 @@ from stillhouse.pipeline.teacher.labeling import Teaching, teach_all
 from stillhouse.pipeline.teacher.train import WEIGHTS
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch
 
@@ -118,6 +119,8 @@ class Trainer:
             identity=f"{self.run.record['digest']}/{arm.name}/{seed}",
             answer=answers.outputs if answers else None,
             valid=self.have.data.valid,
+            validation=validation,
+            monitor=MONITOR,
             tags={"arm": arm.name, "seed": seed},
             advance=advance,
         )
@@ -151,7 +154,7 @@ class Trainer:
         training = self.recipe.training
         if arm.teacher is None or answers is None:
             smoothing = training.label_smoothing if arm.smoothing is None else arm.smoothing
-            step = Step(student, label_smoothing=smoothing)
+            step = Step(student, loss=label_loss, label_smoothing=smoothing)
         else:
             links = self.chains[arm.teacher]
             last = links[-1] if links else self.teachings[arm.teacher]

@@ -35,6 +35,7 @@ from stillhouse.pipeline.user_code import CODE
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.store import Store
 from stillhouse.taps import EMBEDDING
+from stillhouse.tasks.classification.losses import MONITOR, validation
 from stillhouse.teachers import ModuleTeacher, StoredTeacher
 
 
@@ -89,6 +90,8 @@ class Link:
             identity=f"{self.run.record['digest']}/{self.arm}/{self.name}",
             answer=answers.outputs,
             valid=data.valid,
+            validation=validation,
+            monitor=MONITOR,
             tags={"arm": self.name if self.arm == "teacher" else f"{self.name}_same", "seed": "-"},
             advance=advance,
         )

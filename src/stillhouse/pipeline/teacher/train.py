@@ -20,6 +20,7 @@ from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.pipeline.teacher.build import hub_net, whole_length
 from stillhouse.pipeline.user_code import CODE, checked_module, own_code
 from stillhouse.recipe import Member, Recipe
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.teachers.hub.cards import card_of
 from stillhouse.teachers.hub.nets import TokenNet
 from stillhouse.teachers.hub.tuning import merged
@@ -121,7 +122,7 @@ class TeacherNet:
         data, seen = self.have.data, torch.nonzero(self.visible >= 0).flatten()
         views = self.have.views
         trained = fit(
-            Step(self.net(), label_smoothing=self.section.training.label_smoothing),
+            Step(self.net(), loss=label_loss, label_smoothing=self.section.training.label_smoothing),
             Rows(data.train.inputs, self.visible),
             Stream(seen, batch_size=self.budget.batch_size, seed=self.recipe.data.seed, views=views.labelled),
             views,
@@ -129,6 +130,8 @@ class TeacherNet:
             folder=self.folder,
             identity=f"{self.run.record['digest']}/{self.folder.relative_to(self.run.folder)}",
             valid=data.valid,
+            validation=validation,
+            monitor=MONITOR,
             tags={"arm": self.arm, "seed": "-"},
             advance=advance,
         )

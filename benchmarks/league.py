@@ -23,7 +23,7 @@ from benchmarks.league_worlds import WORLDS, World
 from torch import nn
 
 from stillhouse import methods
-from stillhouse.data import Rows, Stream
+from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_json
@@ -89,9 +89,7 @@ def trained(job: Job, advance: Advance) -> nn.Module:
     budget = Budget(job.steps, BATCH_SIZE, job.lr, checkpoint_every=10 * job.steps, log_every=job.steps)
     return fit(
         step_of(job, answers),
-        Rows(world.data.train.inputs, world.seen),
-        stream,
-        views,
+        StoredBatches(Rows(world.data.train.inputs, world.seen), stream, views),
         budget,
         folder=job.path.with_suffix(""),
         identity=job.path.stem,

@@ -16,7 +16,18 @@ import torch
 from torch import nn
 
 from stillhouse import students
-from stillhouse.data import Prepared, Rows, Stream, Views, choose_labelled, from_torch, prepare, read, split
+from stillhouse.data import (
+    Prepared,
+    Rows,
+    StoredBatches,
+    Stream,
+    Views,
+    choose_labelled,
+    from_torch,
+    prepare,
+    read,
+    split,
+)
 from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.pipeline.labels import only
 from stillhouse.store import Store
@@ -62,9 +73,7 @@ class World:
         stream = Stream(torch.arange(len(rows.targets)), batch_size=budget.batch_size, seed=0, views=self.views.count)
         trained = fit(
             Step(net, loss=label_loss),
-            rows,
-            stream,
-            self.views,
+            StoredBatches(rows, stream, self.views),
             budget,
             folder=self.folder / "teacher",
             identity=self.name,

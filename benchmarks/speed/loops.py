@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from benchmarks.speed.nets import World, labels, make
 
-from stillhouse.data import Rows, Stream, Views
+from stillhouse.data import Rows, StoredBatches, Stream, Views
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
 from stillhouse.tasks.classification.losses import label_loss
@@ -113,7 +113,7 @@ def engine_fit(
     with scratch() as folder:
         begun = time.perf_counter()
         fit(
-            step, Rows(x, targets), stream, views, budget,
+            step, StoredBatches(Rows(x, targets), stream, views), budget,
             folder=folder, identity="bench", answer=answer, advance=advance,
         )  # fmt: skip
         return time.perf_counter() - begun

@@ -12,15 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.data import Stream, Views
-from stillhouse.engine import LOG, Step, fit
+from stillhouse.engine import LOG, Step
 from stillhouse.engine.balance import MEASURED_STEPS, PATIENCE, Balance, ShareWatch, by_source
 from stillhouse.engine.meter import gradient_norms
 from stillhouse.methods import make
 from stillhouse.methods.base import Method
 from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.types import Batch, Spec
-from tests.engine.small import BUDGET, Net, answer, rows
+from tests.engine.small import BUDGET, Net, answer, rows, run
 
 
 def step_of(hinton: float, fitnet: float, labels: float, *, balance: bool) -> Step:
@@ -37,7 +36,6 @@ def step_of(hinton: float, fitnet: float, labels: float, *, balance: bool) -> St
 
 def train(folder: Path, step: Step, stop_at: int | None = None) -> dict[str, torch.Tensor]:
     """The whole fit, or a fit whose process is lost in the step after its checkpoint at ``stop_at``."""
-    torch.set_num_threads(1)
 
     def advance(steps: int) -> None:
         advance.done += steps  # type: ignore[attr-defined]
@@ -46,9 +44,7 @@ def train(folder: Path, step: Step, stop_at: int | None = None) -> dict[str, tor
 
     advance.done = 0  # type: ignore[attr-defined]
     budget = replace(BUDGET, checkpoint_every=5)
-    stream, views = Stream(torch.arange(80), batch_size=16, seed=3, views=2), Views("noise", 2, 0.1, 0)
-    trained = fit(step, rows(), stream, views, budget, folder=folder, identity="b", answer=answer, advance=advance)
-    return trained.state_dict()
+    return run(folder, budget, step, valid=None, advance=advance).state_dict()
 
 
 def lines_of(folder: Path) -> list[dict[str, object]]:

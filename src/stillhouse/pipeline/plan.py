@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stillhouse.data import Rows, Stream
+from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.pipeline.context import Ingredients
 from stillhouse.pipeline.distill import plan_fits
@@ -203,9 +203,7 @@ def _step_seconds(net: nn.Module, have: Ingredients, budget: Budget, folder: Pat
             )
             fit(
                 Step(net, loss=label_loss),
-                rows,
-                stream,
-                have.views,
+                StoredBatches(rows, stream, have.views),
                 short,
                 folder=folder / str(number),
                 identity="plan",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse import students
-from stillhouse.data import Rows, Stream
+from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import CHECKPOINT, LOG, Step, describe, fit, read_log, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
@@ -111,9 +111,7 @@ class Trainer:
         stream = Stream(arm.eligible, batch_size=self.budget.batch_size, seed=seed, views=shown)
         trained = fit(
             step,
-            Rows(self.have.data.train.inputs, arm.targets),
-            stream,
-            views,
+            StoredBatches(Rows(self.have.data.train.inputs, arm.targets), stream, views),
             self.budget,
             folder=folder,
             identity=f"{self.run.record['digest']}/{arm.name}/{seed}",

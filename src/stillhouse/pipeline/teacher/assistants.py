@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stillhouse.data import Rows, Stream
+from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.context import Ingredients, budget_of
@@ -79,12 +79,11 @@ class Link:
         answers = StoredTeacher(store)
         step = matched_step(net, self.have, self.recipe.training, answers, self.before.module)
         torch.manual_seed(seed)
-        everything = torch.arange(len(data.train.targets))
+        everything, seen = torch.arange(len(data.train.targets)), only(data.train.targets, self.have.labelled)
+        stream = Stream(everything, batch_size=self.budget.batch_size, seed=seed, views=self.have.views.count)
         trained = fit(
             step,
-            Rows(data.train.inputs, only(data.train.targets, self.have.labelled)),
-            Stream(everything, batch_size=self.budget.batch_size, seed=seed, views=self.have.views.count),
-            self.have.views,
+            StoredBatches(Rows(data.train.inputs, seen), stream, self.have.views),
             self.budget,
             folder=self.folder,
             identity=f"{self.run.record['digest']}/{self.arm}/{self.name}",

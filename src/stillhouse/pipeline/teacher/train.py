@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse import students
-from stillhouse.data import Rows, Stream
+from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError
 from stillhouse.pipeline.context import Ingredients, budget_of
@@ -121,11 +121,10 @@ class TeacherNet:
         torch.manual_seed(self.recipe.data.seed)
         data, seen = self.have.data, torch.nonzero(self.visible >= 0).flatten()
         views = self.have.views
+        stream = Stream(seen, batch_size=self.budget.batch_size, seed=self.recipe.data.seed, views=views.labelled)
         trained = fit(
             Step(self.net(), loss=label_loss, label_smoothing=self.section.training.label_smoothing),
-            Rows(data.train.inputs, self.visible),
-            Stream(seen, batch_size=self.budget.batch_size, seed=self.recipe.data.seed, views=views.labelled),
-            views,
+            StoredBatches(Rows(data.train.inputs, self.visible), stream, views),
             self.budget,
             folder=self.folder,
             identity=f"{self.run.record['digest']}/{self.folder.relative_to(self.run.folder)}",

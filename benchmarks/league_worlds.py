@@ -16,11 +16,23 @@ import torch
 from torch import nn
 
 from stillhouse import students
-from stillhouse.data import Prepared, Rows, Stream, Views, choose_labelled, from_torch, prepare, read, split
+from stillhouse.data import (
+    Prepared,
+    Rows,
+    StoredBatches,
+    Stream,
+    Views,
+    choose_labelled,
+    from_torch,
+    prepare,
+    read,
+    split,
+)
 from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.pipeline.labels import only
 from stillhouse.store import Store
 from stillhouse.taps import layers, propose
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 
 Phase = Literal["tuning", "final"]
@@ -60,14 +72,14 @@ class World:
         rows, budget = self.data.train, self.teacher_budget
         stream = Stream(torch.arange(len(rows.targets)), batch_size=budget.batch_size, seed=0, views=self.views.count)
         trained = fit(
-            Step(net),
-            rows,
-            stream,
-            self.views,
+            Step(net, loss=label_loss),
+            StoredBatches(rows, stream, self.views),
             budget,
             folder=self.folder / "teacher",
             identity=self.name,
             valid=self.data.valid,
+            validation=validation,
+            monitor=MONITOR,
         )
         write_weights(weights, tensor_state(trained))
         return trained

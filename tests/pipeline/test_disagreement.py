@@ -20,6 +20,7 @@ from stillhouse.pipeline import distill
 from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.store import Store
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers.stored import StoredTeacher
 from stillhouse.types import Batch, Outputs
 
@@ -62,7 +63,7 @@ def test_a_step_weighs_what_is_matched_and_not_the_labels() -> None:
     inputs, theirs = torch.randn(6, 4, generator=draw), torch.randn(6, 3, generator=draw)
     apart = torch.tensor([0.0, 0.1, 0.2, 0.4, 0.6, 0.69])
     student = torch.nn.Linear(4, 3)
-    step = Step(student, [("hinton", make("hinton", temperature=2.0), 0.5)], label_weight=0.25)
+    step = Step(student, [("hinton", make("hinton", temperature=2.0), 0.5)], loss=label_loss, label_weight=0.25)
     rows = torch.arange(6)
     batch = Batch(inputs, torch.tensor([0, 1, 2, -1, -1, -1]), rows, torch.zeros_like(rows))
     plain = step(batch, Outputs(theirs))

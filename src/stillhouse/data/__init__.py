@@ -1,5 +1,6 @@
-"""Data: named sets, tables, arrays and the user's own loaders; splits, encoders, replayed views and training order."""
+"""Data: named sets, tables, arrays and the user's own loaders; splits, encoders, replayed views, batches."""
 
+from stillhouse.data.batches import Batches, StoredBatches
 from stillhouse.data.encoders.fitting import Encoder, encoder_from_state, fit_encoder
 from stillhouse.data.encoders.text import TextEncoder, TextOptions
 from stillhouse.data.loaders import from_torch
@@ -11,11 +12,13 @@ from stillhouse.data.stream import Stream
 from stillhouse.data.views.policies import Views
 
 __all__ = [
+    "Batches",
     "Encoder",
     "Prepared",
     "Rows",
     "Source",
     "Split",
+    "StoredBatches",
     "Stream",
     "TextEncoder",
     "TextOptions",

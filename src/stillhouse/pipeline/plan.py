@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.data import Rows, Stream
-from stillhouse.engine import Budget, Step, StoredBatches, fit
+from stillhouse.data import Rows, StoredBatches, Stream
+from stillhouse.engine import Budget, Step, fit
 from stillhouse.pipeline.distill import Distillation
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.teacher.answers import softening

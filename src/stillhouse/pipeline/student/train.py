@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse import students
-from stillhouse.data import Rows, Stream
+from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import (
     CHECKPOINT,
     LOG,
     Step,
-    StoredBatches,
     describe,
     fit,
     read_log,

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from stillhouse.data import Rows, Stream
-from stillhouse.engine import CHECKPOINT, LOG, Budget, StoredBatches, fit, read_weights, tensor_state, write_weights
+from stillhouse.data import Rows, StoredBatches, Stream
+from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import only

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse import students
-from stillhouse.data import Rows, Stream
-from stillhouse.engine import CHECKPOINT, Budget, Step, StoredBatches, fit, read_weights, tensor_state, write_weights
+from stillhouse.data import Rows, StoredBatches, Stream
+from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.progress import Advance

@@ -31,6 +31,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class TaskSection(Section):
+    """[task]: what the nets answer."""
+
+    name: str = Field("classification", description="classification, embedding, regression or multilabel.")
+
+
 class Data(Section):
     """[data]: the rows, their labels, and which rows are for what. Give one of name, path, arrays, images and text."""
 
@@ -310,12 +316,13 @@ class Output(Section):
 class Recipe(Section):
     """A whole run."""
 
+    task: TaskSection = TaskSection()
     data: Data = Data()
     views: Views = Views()
     teacher: TeacherSection = TeacherSection()
     assistant: list[Assistant] = Field([], description="A chain of sizes, largest first (teacher assistants).")
     student: StudentSection = StudentSection()
-    method: list[MethodEntry] = Field([MethodEntry(name="hinton")], min_length=1)
+    method: list[MethodEntry] = Field([], description="What is matched; default: the task's own method.")
     training: StudentTraining = StudentTraining()
     store: Store = Store()
     controls: Controls = Controls()
@@ -341,6 +348,8 @@ class Recipe(Section):
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
         # A ceiling may be raised, and a stopped run taken up again: what was answered stays what it was.
         aside["data"] = {*places["data"], "on_disk"}
+        if self.task == TaskSection():
+            aside["task"] = True  # so that runs from before there were tasks are resumed
         aside["teacher"] = dict.fromkeys(places["teacher"], True) | {"endpoint": CEILINGS}
         text = self.model_dump_json(exclude=aside)
         return xxhash.xxh3_64_hexdigest(text.encode())

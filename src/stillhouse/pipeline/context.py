@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,19 @@ from stillhouse.pipeline.student.factory import Students
 from stillhouse.recipe import Training
 
 DEFAULT_STEPS = 1000
+
+
+class Given(NamedTuple):
+    """What came from Python in place of a section of the recipe."""
+
+    teacher: Any = None
+    student: Any = None
+    data: Any = None
+    methods: Callable[[], list[tuple[str, Method, float]]] | None = None
+    allow_code: bool = False  # whether ``python:`` names of the recipe may be imported and run
+
+
+NOTHING = Given()
 
 
 @dataclass(frozen=True)

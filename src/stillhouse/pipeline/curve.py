@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from stillhouse import command
 from stillhouse.data.asking import How
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
-from stillhouse.pipeline.context import Ingredients
-from stillhouse.pipeline.distill import plan_fits, python_command, write_split
+from stillhouse.pipeline.context import NOTHING, Given, Ingredients
+from stillhouse.pipeline.distill import plan_fits, write_split
 from stillhouse.pipeline.evaluation.score import Judge
 from stillhouse.pipeline.kinds import write_report
 from stillhouse.pipeline.run.folder import locked, open_run, read_json
@@ -50,12 +51,11 @@ class Axis(NamedTuple):
 
 def curve(
     recipe: Recipe,
+    given: Given = NOTHING,
     *,
     labels: Sequence[int] = (),
     calls: Sequence[int] = (),
     layers: Sequence[int] = (),
-    command: str | None = None,
-    allow_code: bool = False,
     accept_teacher: bool = False,
 ) -> Path:
     """Run a recipe at several numbers of labels, of teacher calls, or of layers kept, and draw what comes of it.
@@ -67,11 +67,10 @@ def curve(
 
     Args:
         recipe: of every point; ``output.dir`` gets a folder for each point, ``curve.json`` and ``curve.html``.
+        given: what came from Python.
         labels: numbers of labels.
         calls: numbers of teacher calls: rows times views.
         layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says which and what else.
-        command: what the reports give as the command.
-        allow_code: whether ``python:`` names may be imported and run.
         accept_teacher: go on with teachers that are not better than their students.
 
     Returns:
@@ -85,8 +84,8 @@ def curve(
         raise UsageError(
             "A curve needs numbers: `--labels 50,100,200`, `--calls 1000,4000` or `--layers 1,2,4`, or several of them."
         )
-    root, command = recipe.output.dir, command or python_command()
-    told: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": command}
+    root = recipe.output.dir
+    told: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": command.current()}
     told |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
     for kind, numbers in asked.items():
         axis, points, example = AXES[kind], {point[kind]: point for point in told.get(kind, [])}, None
@@ -97,7 +96,7 @@ def curve(
             inherited = {} if first is None else {name: first / name for name in axis.shared(recipe)}
             scores, example = run_point(
                 at(recipe, folder, axis, number), inherited, choice(axis, number, recipe.teacher.ask),
-                command=command, allow_code=allow_code, accept=accept_teacher,
+                given=given, accept=accept_teacher,
             )  # fmt: skip
             points[number] = {kind: number, "folder": folder.name} | facts(scores)
             told[kind] = [points[n] for n in sorted(points)]
@@ -181,7 +180,7 @@ def choice(axis: Axis, number: int, how: How) -> Choose:
 
 
 def run_point(
-    recipe: Recipe, inherited: Mapping[str, Path], choose: Choose, *, command: str, allow_code: bool, accept: bool
+    recipe: Recipe, inherited: Mapping[str, Path], choose: Choose, *, given: Given, accept: bool
 ) -> tuple[dict[str, Any], Tensor]:
     """One point: a run folder with its own report; returns its scores, and encoded rows to time its student with.
 
@@ -189,16 +188,15 @@ def run_point(
         recipe: of the point.
         inherited: by name in the run folder, the folders and files of another point that would be made the same here.
         choose: what the point changes in its arms.
-        command: for the report.
-        allow_code: whether ``python:`` names may be run.
+        given: what came from Python.
         accept: any teacher.
     """
     folder = recipe.output.dir
     with locked(folder):
-        have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
+        have = gather(recipe, given)
         check_service(recipe, have)
         # The part of the rows that is asked belongs to the identity of the run, though no recipe says it.
-        run = open_run(recipe, command=command, parts=have.parts | {"curve": folder.name})
+        run = open_run(recipe, command=command.current(), parts=have.parts | {"curve": folder.name})
         inherit(inherited, folder)
         have = answered_only(run, recipe, have)
         write_split(run, have)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stillhouse.data import Encoder
 from stillhouse.data.encoders.table import Numeric, TableEncoder
@@ -15,7 +16,7 @@ from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import write_atomic
-from stillhouse.pipeline.kinds import load
+from stillhouse.pipeline.kinds import load_student
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
@@ -25,7 +26,7 @@ from stillhouse.tasks.embedding.predictor import DeployedEmbedder
 EXAMPLES = 7  # rows that the exporter traces and compares
 
 
-def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = None) -> Path:
+def export(folder: Path, format: str, model: Deployed | DeployedEmbedder) -> Path:
     """Write ``export/student.onnx`` or ``export/student.safetensors``, checked against the torch student.
 
     An embedder's graph goes from the ids of ``export/tokenizer.json`` to ``vectors``; any number of texts, any length.
@@ -33,20 +34,18 @@ def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = 
     Args:
         folder: the run folder.
         format: one of the two.
-        module: your own student, freshly built, where the run was given one from Python: code is never stored.
+        model: its student.
 
     Raises:
-        UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.
+        UsageError: unknown format, or the extra is not installed.
         StillhouseError: the exported file does not answer as the student does.
     """
     from stillhouse.exporting import export as write
 
-    folder = Path(folder)
     run = RunFolder(folder)
     if format not in ("onnx", "safetensors"):
         raise UsageError(f"There is no export format {format!r}. Known: onnx, safetensors.")
     known: Literal["onnx", "safetensors"] = "onnx" if format == "onnx" else "safetensors"
-    model: Deployed | DeployedEmbedder = load(folder, module)
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
     rows, out = example_rows(model.encoder, folder), folder / "export" / f"student.{known}"
     net, example = model.served(rows) if known == "onnx" else (model.net, rows)
@@ -79,7 +78,7 @@ def rules(folder: Path) -> str:
     Raises:
         UsageError: the student is no tree, or a sum of many.
     """
-    model: Deployed | DeployedEmbedder = load(folder)
+    model: Deployed | DeployedEmbedder = load_student(folder)
     if not (isinstance(model, Deployed) and isinstance(model.net, TreeEnsemble)):
         raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
     return as_rules(model.net, encoded_columns(model.encoder), model.classes)
@@ -104,16 +103,8 @@ def encoded_columns(encoder: Encoder) -> list[Column]:
     return [Column(f"value {','.join(map(str, place))}") for place in places]
 
 
-def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
-    """Answer each row of a file, in input order: by class and probabilities, or by the vector of a text.
-
-    Args:
-        folder: the run folder.
-        rows: .csv, .tsv or .parquet for tables; .npz for arrays and images (or a CSV of flat values); an image or a
-            folder of them; .csv, .tsv, .jsonl or .parquet for texts.
-        out: of a classifier, CSV with the columns ``class`` and one ``p_<class>`` for each class, of image files
-            after the column ``file``; of an embedder
-            float32 (N, D) as .npy, as "vectors" of an .npz, or as the column ``vector`` of a .parquet.
+def predict_file(model: Deployed | DeployedEmbedder, rows: Path | str, out: Path | str) -> int:
+    """Write the answers to the rows of a file, in input order; see ``stillhouse.predict``.
 
     Returns:
         The number of rows.
@@ -122,29 +113,31 @@ def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
         UsageError: ``out`` is a folder, or no kind of file in which vectors are written.
         RejectedError: the file cannot be read as rows of this kind, or some rows cannot be used; names them.
     """
-    if Path(out).is_dir():
-        raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {Path(out) / 'answers.csv'}`.")
-    from stillhouse.data.reader import read_image_inputs
-
-    model: Deployed | DeployedEmbedder = load(folder)
-    path = Path(rows)
-    if not path.exists():
-        raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
-    images = read_image_inputs(path, model.encoder)
-    if isinstance(model, Deployed) and images is not None:
-        raw, names = images
-        model.write_answers(raw, Path(out), names)
-    else:
-        raw = read_rows(path, model)
-        model.write_answers(raw, Path(out))
+    raw, names = read_file(model, Path(rows))
+    model.write_answers(raw, Path(out), *([] if names is None else [names]))
     return len(raw)
 
 
-def read_rows(path: Path, model: Deployed | DeployedEmbedder) -> Any:
-    """Raw rows of a file, as the student's encoder takes them."""
+def check_out(out: Path | str) -> None:
+    """Refuse to write answers over a folder.
+
+    Raises:
+        UsageError: ``out`` is one.
+    """
+    if Path(out).is_dir():
+        raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {Path(out) / 'answers.csv'}`.")
+
+
+def read_file(model: Deployed | DeployedEmbedder, path: Path) -> tuple[Any, Sequence[str] | None]:
+    """Raw rows of a file as the student's encoder takes them, and of image files their names."""
     from stillhouse.data import read_inputs
     from stillhouse.data.files.texts import read_text_inputs
+    from stillhouse.data.reader import read_image_inputs
 
+    if not path.exists():
+        raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
+    if isinstance(model, Deployed) and (images := read_image_inputs(path, model.encoder)) is not None:
+        return images
     if isinstance(model.encoder, TextEncoder):
-        return read_text_inputs(path, model.column or None)
-    return read_inputs(path, model.encoder)
+        return read_text_inputs(path, model.column or None), None
+    return read_inputs(path, model.encoder), None

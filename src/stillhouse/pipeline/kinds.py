@@ -54,17 +54,7 @@ def write_report(folder: Path | str) -> Path:
     return kind_of(run).write_report(run.folder)
 
 
-def check(folder: Path | str, limits: Mapping[str, Any]) -> list[gate.Criterion]:
-    """Hold a judged run against the limits of a gate (``evaluation/gate.py``, ``evaluation/embedding_gate.py``).
-
-    Raises:
-        UsageError: the folder is no judged run, or the gate is wrong.
-    """
-    run = RunFolder(Path(folder))
-    return gate.check(run.scores, limits, kind_of(run).criteria)
-
-
-def load(folder: Path | str, module: nn.Module | None = None) -> Any:
+def load_student(folder: Path, module: nn.Module | None = None) -> Any:
     """Load the student of a run folder (or of its ``student`` folder alone).
 
     Args:
@@ -79,6 +69,5 @@ def load(folder: Path | str, module: nn.Module | None = None) -> Any:
         UsageError: there is no student, or it is your own module and was not given.
         DamagedError: weights and description do not fit each other.
     """
-    folder = Path(folder)
     folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     return KINDS[task_of(read_json(folder / CARD)).name].load(folder, module)

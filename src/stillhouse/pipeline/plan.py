@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import Rows, Stream
 from stillhouse.engine import Budget, Step, fit
-from stillhouse.pipeline.context import Ingredients
+from stillhouse.pipeline.context import NOTHING, Given, Ingredients
 from stillhouse.pipeline.distill import plan_fits
 from stillhouse.pipeline.run.folder import open_run
 from stillhouse.pipeline.run.workers import default_workers
@@ -35,7 +35,7 @@ MASS = 0.999  # of each row's classes, for the top-k codec that is proposed
 WARM_UP, MEASURED = 2, 20  # steps that are not timed, and steps that are
 
 
-def plan(recipe: Recipe, *, allow_code: bool = False) -> dict[str, Any]:
+def plan(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
     """Rows, views, teacher calls, bytes for each codec with the error it brings, fits, steps and seconds.
 
     The seconds come from a few steps of the student and of each net that is to be trained, and from asking a probe
@@ -46,7 +46,7 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> dict[str, Any]:
         UsageError: the recipe is wrong.
         RejectedError: data or teacher cannot be used.
     """
-    have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
+    have = gather(recipe, given)
     with tempfile.TemporaryDirectory() as scratch:
         aside = recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": Path(scratch) / "run"})})
         run = open_run(aside, command="stillhouse plan", parts=have.parts)

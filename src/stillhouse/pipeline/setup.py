@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from stillhouse import methods
 from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.context import Ingredients
+from stillhouse.pipeline.context import NOTHING, Given, Ingredients
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.folder import ROWS, check_folder
 from stillhouse.pipeline.student.factory import check_student, fitted_name, make_students
@@ -24,17 +25,19 @@ from stillhouse.pipeline.teacher.selection import asked_only
 from stillhouse.pipeline.validate import check_codec, check_disagreement
 from stillhouse.recipe import Data, MethodEntry, Recipe
 from stillhouse.teachers import EnsembleTeacher
+from stillhouse.teachers.identity import identity_of
 
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
 
 
-def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code: bool) -> Ingredients:
-    """Read the data, draw the splits, and find who teaches and who learns.
+def gather(recipe: Recipe, given: Given = NOTHING) -> Ingredients:
+    """Read the data, draw the splits, and find teacher, student and methods.
 
     Raises:
         UsageError: the recipe names what does not exist, or code without leave.
         RejectedError: the data cannot be used.
     """
+    teacher, student, data, own_methods, allow_code = given
     kind = kind_of(recipe.teacher, teacher)
     check_folds(recipe.teacher, teacher, same_teacher=recipe.controls.same_teacher)
     # The user's own module gets the user's own numbers; nets of ours get standardised ones.
@@ -53,16 +56,16 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
         check_student(own_net, made.probe, classes)
     if teacher is not None:
         parts["teacher"] = identity(teacher, classes)
-    entries = recipe.method
-    checked = make_methods(entries)
+    fresh_methods = own_methods or (lambda: make_methods(recipe.method))
+    checked = fresh_methods()
+    if own_methods is not None:
+        parts["method"] = identity_of([(name, method, weight) for name, method, weight in checked])
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):
         refuse_features(recipe, kind, teacher)
     check_codec(recipe.store, checked)
     fitted = fitted_name(recipe, made.card)
     check_disagreement(recipe, kind == "members" or isinstance(teacher, EnsembleTeacher), checked, fitted)
-    have = Ingredients(
-        prepared, make_views(recipe, prepared), made, lambda: make_methods(entries), teacher, parts, fitted
-    )
+    have = Ingredients(prepared, make_views(recipe, prepared), made, fresh_methods, teacher, parts, fitted)
     if recipe.teacher.calls is None:
         return have
     if not ready(recipe.teacher, teacher):
@@ -115,7 +118,8 @@ def parts_of(data: Any) -> tuple[Any, Any, Any]:
     if not isinstance(data, tuple | list) or len(data) != 3 or data[0] is None or data[2] is None:
         raise UsageError(
             "data must be the three parts (train, valid, test), each a dataset, a loader or a pair (x, y). Only valid "
-            "may be None: `data=((x, y), None, (x_test, y_test))`."
+            "may be None: `data=((x, y), None, (x_test, y_test))`. A file is named by a table laid over [data]: "
+            '`data={"path": "table.csv", "target": "label"}`.'
         )
     return data[0], data[1], data[2]
 
@@ -212,13 +216,22 @@ def contents(recipe: Recipe) -> dict[str, str]:
     return found
 
 
-def make_methods(entries: Sequence[MethodEntry]) -> list[tuple[str, Method, float]]:
-    """Fresh methods with their weights; a method that stands twice gets a number behind its name."""
+def make_methods(
+    entries: Sequence[MethodEntry], own: Mapping[int, Callable[[], Method]] = MappingProxyType({})
+) -> list[tuple[str, Method, float]]:
+    """Fresh methods with their weights; a method that stands twice gets a number behind its name.
+
+    Args:
+        entries: of the recipe.
+        own: by position among them, what makes a method that came from Python.
+    """
     made: list[tuple[str, Method, float]] = []
-    for entry in entries:
-        before = sum(name.split("#")[0] == entry.name for name, _, _ in made)
-        name = f"{entry.name}#{before + 1}" if before else entry.name
-        made.append((name, methods.make(entry.name, **entry.settings), entry.weight))
+    for place, entry in enumerate(entries):
+        stem = entry.name.rpartition(":")[2]
+        before = sum(name.split("#")[0] == stem for name, _, _ in made)
+        name = f"{stem}#{before + 1}" if before else stem
+        method = own[place]() if place in own else methods.make(entry.name, **entry.settings)
+        made.append((name, method, entry.weight))
     return made
 
 

@@ -16,6 +16,7 @@ from stillhouse.evaluation import Predictions, attribution, ood, robustness, wor
 from stillhouse.evaluation.predictions import Floats, floored
 from stillhouse.evaluation.robustness import Rows
 from stillhouse.files import write_json
+from stillhouse.pipeline.context import NOTHING, Given
 from stillhouse.pipeline.distill import plan_fits
 from stillhouse.pipeline.evaluation.explain import SHOWN, Probe, look_inside
 from stillhouse.pipeline.evaluation.score import TEST, predict_net
@@ -38,10 +39,7 @@ def evaluate(
     folder: Path | str,
     *,
     full: bool = False,
-    teacher: Any = None,
-    student: Any = None,
-    data: Any = None,
-    allow_code: bool = False,
+    given: Given = NOTHING,
 ) -> dict[str, Any]:
     """Judge a run again.
 
@@ -49,10 +47,7 @@ def evaluate(
         folder: the run folder.
         full: also compute what is slow (robustness, detection of outsiders, attributions) into ``full.json``, and
             write the report anew; needs nets and data. Else the predictions are enough.
-        teacher: as given to ``distill``, where it came from Python; for ``full``.
-        student: the same.
-        data: the same.
-        allow_code: whether ``python:`` names in the recipe may be imported and run.
+        given: what was given to ``distill`` from Python; for ``full``.
 
     Returns:
         The scores.
@@ -70,26 +65,26 @@ def evaluate(
     scores = kind.judge(folder)
     if full:
         with locked(folder):
-            run, probe = reopen(folder, teacher=teacher, student=student, data=data, allow_code=allow_code)
+            run, probe = reopen(folder, given)
             with run.timed("full evaluation"):
                 write_json(folder / FULL, Full(probe).judge())
             write_report(run.folder)
     return scores
 
 
-def reopen(folder: Path, *, teacher: Any, student: Any, data: Any, allow_code: bool) -> tuple[RunFolder, Probe]:
-    """Take up a finished run with its nets and data."""
+def reopen(folder: Path, given: Given) -> tuple[RunFolder, Probe]:
+    """Open a finished run with its nets and data."""
     run = RunFolder(folder)
     recipe: Recipe = parse(read_table_text((folder / "recipe.toml").read_text(encoding="utf-8")))
-    given = {"teacher": teacher, "student": student}
-    missing = [name for name, value in given.items() if name in run.record["parts"] and value is None]
+    needed = {"teacher": given.teacher, "student": given.student, "method": given.methods}
+    missing = [name for name, value in needed.items() if name in run.record["parts"] and value is None]
     if missing:
         raise UsageError(
             f"The {' and '.join(missing)} of {folder} came from Python, and code is not stored. Give them again: "
             f"`stillhouse.evaluate({str(folder)!r}, full=True, {', '.join(f'{m}=...' for m in missing)}, data=...)`."
         )
     recipe = recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": folder})})
-    have = gather(recipe, teacher=teacher, student=student, data=data, allow_code=allow_code)
+    have = gather(recipe, given)
     run = open_run(recipe, command=run.record["command"], parts=have.parts)
     have = answered_only(run, recipe, have)
     trainer, arms = plan_fits(run, recipe, have)

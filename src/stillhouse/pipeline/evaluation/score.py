@@ -72,13 +72,7 @@ class Judge:
     def ship(self, test: Predictions) -> None:
         """The student of the first seed (no test row chooses), the gallery, and what both nets cost."""
         seed = self.recipe.training.seeds[0]
-        arm = next(a for a in self.arms if a.name == "distilled")
-        student = self.trainer.trained(arm, seed)
-        data = self.have.data
-        parts = self.trainer.parts(arm)
-        card = self.have.students.built_card() | ({"parts": parts} if parts else {})
-        shipped = Deployed(student, data.encoder, data.source.classes, card, data.source.column)
-        shipped.save(self.run.folder / FOLDER)
+        student, data = ship(self.trainer, next(a for a in self.arms if a.name == "distilled")).net, self.have.data
         teacher = test.log_probs["teacher"]["-"]
         distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.log_probs["distilled"][str(seed)])).sum(1)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
@@ -144,6 +138,17 @@ class Judge:
         steps = {} if self.have.fitted else {"steps": budget.steps, "batch_size": budget.batch_size}
         spent = steps | {"views": self.have.views.count}
         self.run.note(data=facts, saw=saw, budget=spent)
+
+
+def ship(trainer: Trainer, arm: Arm) -> Deployed:
+    """Write an arm's student of the first seed into ``student/`` of the run folder."""
+    data, students = trainer.have.data, trainer.have.students
+    parts = trainer.parts(arm)
+    card = students.built_card() | ({"parts": parts} if parts else {})
+    net = trainer.trained(arm, trainer.recipe.training.seeds[0])
+    shipped = Deployed(net, data.encoder, data.source.classes, card, data.source.column)
+    shipped.save(trainer.run.folder / FOLDER)
+    return shipped
 
 
 def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:

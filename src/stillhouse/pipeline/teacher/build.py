@@ -128,8 +128,11 @@ def from_python(
         return ModuleTeacher(given, len(classes), layers, precision)
     if callable(getattr(given, "outputs", None)) and callable(getattr(given, "fingerprint", None)):
         return cast(Teacher, given)
+    from stillhouse.teachers.fitted.folds import FittedFolds
     from stillhouse.teachers.fitted.objects import from_object
 
+    if isinstance(given, FittedFolds):
+        return given.teacher(lambda model: from_object(model, classes, decode=decode))
     return from_object(given, classes, decode=decode, probe=probe)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stillhouse.pipeline.api import Run
-from stillhouse.pipeline.distill import python_command, write_split
+from stillhouse import command
+from stillhouse.pipeline.distill import write_split
 from stillhouse.pipeline.kinds import write_report
-from stillhouse.pipeline.run.folder import locked, open_run
+from stillhouse.pipeline.run.folder import RunFolder, locked, open_run
 from stillhouse.recipe import Recipe
 from stillhouse.tasks.embedding.contrast import EmbeddingTrainer, make_arms
 from stillhouse.tasks.embedding.judge import EmbeddingJudge
@@ -13,7 +13,7 @@ from stillhouse.tasks.embedding.setup import gather_embedding, settled
 from stillhouse.tasks.embedding.teacher import EmbedderTeaching
 
 
-def embed(recipe: Recipe, *, command: str | None = None, allow_code: bool = False) -> Run:
+def embed(recipe: Recipe, *, allow_code: bool = False) -> RunFolder:
     """Distil a ready embedder into a small one, beside the same student trained without it, and judge both.
 
     The teacher's vectors of the training texts are asked for once and kept; each seed's student is trained to match
@@ -24,7 +24,6 @@ def embed(recipe: Recipe, *, command: str | None = None, allow_code: bool = Fals
         recipe: ``[data] text``, ``[teacher] hub``, a student of texts. ``[data] target`` names a column of categories
             by which retrieval is judged; nothing learns from it. ``[data] valid`` and ``[training] label_weight`` are
             taken as 0. Without a ``[[method]]`` the cosine of the vectors is matched.
-        command: what the report gives as the command that reproduces the run.
         allow_code: whether ``python:`` names may be run.
 
     Returns:
@@ -38,7 +37,7 @@ def embed(recipe: Recipe, *, command: str | None = None, allow_code: bool = Fals
     resolved = settled(recipe)
     with locked(resolved.output.dir):
         found = gather_embedding(resolved, allow_code=allow_code)
-        run = open_run(resolved, command=command or python_command(), parts=found.have.parts)
+        run = open_run(resolved, command=command.current(), parts=found.have.parts)
         write_split(run, found.have)
         teaching = EmbedderTeaching(run, resolved, found.have, found.teacher, found.width)
         found.have.students.origin = teaching.origin
@@ -46,4 +45,4 @@ def embed(recipe: Recipe, *, command: str | None = None, allow_code: bool = Fals
         trainer.train(arms)
         EmbeddingJudge(run, resolved, found, trainer, arms).judge()
         write_report(run.folder)
-    return Run(run.folder)
+    return run

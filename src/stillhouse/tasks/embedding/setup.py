@@ -59,7 +59,7 @@ def settled(recipe: Recipe) -> Recipe:
             raise UsageError(f"{what} has no meaning for embedders, which have no classes. Take it out of the recipe.")
     if recipe.data.text is None:
         raise UsageError('Embedders are distilled on texts. Name a file of them: `[data] text = "texts.csv"`.')
-    entries = recipe.method if "method" in recipe.model_fields_set else [DEFAULT]
+    entries = recipe.method or [DEFAULT]
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"valid": 0.0}),

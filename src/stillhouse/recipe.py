@@ -365,6 +365,8 @@ class Recipe(Section):
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
         # A ceiling may be raised, and a stopped run resumed: what was answered stays what it was.
         aside["data"] = {*places["data"], "on_disk"}
+        if self.task == TaskSection():
+            aside["task"] = True  # so that runs from before there were tasks are resumed
         aside["teacher"] = dict.fromkeys(places["teacher"], True) | {"endpoint": CEILINGS}
         text = self.model_dump_json(exclude=aside)
         return xxhash.xxh3_64_hexdigest(text.encode())

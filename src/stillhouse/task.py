@@ -286,5 +286,5 @@ class Task(Judgement, Protocol):
         """The task's own part of ``explanation.json``."""
 
     # What ships
-    def predictor(self, net: nn.Module, encoder: Any, spec: OutputSpec, card: dict[str, Any], source: Any) -> Predictor:
-        """The trained net with its preprocessing."""
+    def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> Any:
+        """What ships: a ``tasks.predictor.Deployed`` of the trained net, from the run's context and the net's card."""

@@ -14,7 +14,7 @@ from stillhouse.teachers import StoredTeacher
 def initial_states(run: Run) -> list[dict[str, Tensor]]:
     """The student of each arm of one seed before its first step."""
     recipe = read(run.folder / "recipe.toml")
-    have = gather(recipe, teacher=None, student=None, data=None, allow_code=False)
+    have = gather(recipe)
     trainer, arms = plan_fits(run, recipe, have)
     answers = {t.arm: StoredTeacher(t.ask(lambda rows: None)) for t in trainer.teachings.values()}
     steps = [trainer.step(arm, 1, answers.get(arm.teacher or "")) for arm in arms]

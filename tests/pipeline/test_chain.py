@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def trainer_of(run: Run) -> Trainer:
     recipe = read(run.folder / "recipe.toml")
-    have = gather(recipe, teacher=None, student=None, data=None, allow_code=False)
+    have = gather(recipe)
     return plan_fits(run, recipe, have)[0]
 
 

@@ -41,8 +41,8 @@ def test_what_came_from_python_must_be_given_again_and_then_serves(tmp_path: Pat
     data = ((x[:300], y[:300]), None, (x[300:], y[300:]))
     teacher, student = Knowing([0, 1, 2]), nn.Linear(4, 3)
     run = distill(
-        teacher=teacher, student=student, data=data, out=tmp_path / "run", evaluation={"resamples": 100},
-        training={"steps": 20, "batch_size": 32, "seeds": [0]},
+        teacher=teacher, student=student, data=data, out=tmp_path / "run", recipe={"evaluation": {"resamples": 100}},
+        steps=20, batch_size=32, seeds=[0],
     )  # fmt: skip
     with pytest.raises(UsageError, match=r"teacher=\.\.\., student=\.\.\., data=\.\.\."):
         evaluate(run.folder, full=True)

@@ -21,7 +21,7 @@ def test_the_store_holds_the_teachers_answers_to_the_very_blends_the_student_see
     recipe = read(write_recipe(tmp_path, **over))
     run = distill(recipe, accept_teacher=True)
     assert set(run.scores["models"]) >= {"teacher", "labels_only", "distilled", "all_labels"}
-    have = gather(recipe, teacher=None, student=None, data=None, allow_code=False)
+    have = gather(recipe)
     trainer, _ = plan_fits(run, recipe, have)
     teaching = trainer.teachings["teacher"]
     rows, views = torch.arange(60), torch.arange(60) % 3

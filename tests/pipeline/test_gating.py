@@ -78,8 +78,10 @@ def distil_from(teacher: nn.Module, folder: Path, **over: Any) -> Run:
         student=lambda: nn.Linear(4, 3),
         data=((x[:300], y[:300]), None, (x[300:], y[300:])),
         out=folder,
-        training={"steps": 20, "batch_size": 32, "seeds": [0]},
-        evaluation={"resamples": 100},
+        steps=20,
+        batch_size=32,
+        seeds=[0],
+        recipe={"evaluation": {"resamples": 100}},
         **over,
     )
 

@@ -47,7 +47,7 @@ def recipe(world: Path, out: Path, **over: Any) -> Recipe:
 
 
 def gathered(table: Recipe) -> Any:
-    return gather(table, teacher=None, student=None, data=None, allow_code=False)
+    return gather(table)
 
 
 def test_a_run_asks_the_model_once_and_a_second_one_not_at_all(

@@ -75,7 +75,7 @@ def test_judging_again_needs_neither_data_nor_model_and_says_the_same(finished: 
 def test_the_same_call_again_does_nothing_anew(finished: Run) -> None:
     weights = finished.folder / "fits" / "distilled" / "0" / "model.safetensors"
     stamp = weights.stat().st_mtime_ns
-    distill(read(finished.folder.parent / "recipe.toml"), command="pytest")
+    distill(read(finished.folder.parent / "recipe.toml"))
     assert weights.stat().st_mtime_ns == stamp
 
 
@@ -140,7 +140,7 @@ def test_a_teacher_may_be_given_any_number_of_labels(finished: Run) -> None:
     for wanted, expected in (("same", 60), (30, 30), (200, 200)):
         section = recipe.teacher.model_copy(update={"labels": wanted})
         changed = recipe.model_copy(update={"teacher": section})
-        have = gather(changed, teacher=None, student=None, data=None, allow_code=False)
+        have = gather(changed)
         seen = visible_labels(changed, have)
         assert int((seen >= 0).sum()) == expected
         assert bool(((seen == have.data.train.targets) | (seen == -1)).all())
@@ -183,8 +183,10 @@ def test_own_modules_and_loaders_go_through_the_same_door(tmp_path: Path) -> Non
         data=(train, None, torch.utils.data.Subset(whole, range(300, 400))),
         method=["hinton", {"name": "fitnet", "student_layer": "1", "teacher_layer": "1"}],
         out=tmp_path / "small",
-        training={"steps": 60, "batch_size": 32, "seeds": [0, 1]},
-        evaluation={"resamples": 200},
+        steps=60,
+        batch_size=32,
+        seeds=[0, 1],
+        recipe={"evaluation": {"resamples": 200}},
     )
     assert run.scores["verdict"] in {"better", "no worse within m", "cannot tell", "worse"}
     assert run.scores["saw"]["teacher"]["labels"] is None

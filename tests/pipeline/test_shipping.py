@@ -37,7 +37,7 @@ def own(folder: Path, teacher: nn.Module, student: nn.Module, x: torch.Tensor, y
     torch.set_num_threads(1)
     return distill(
         teacher=teacher, student=student, data=((x[:200], y[:200]), None, (x[200:], y[200:])), out=folder,
-        accept_teacher=True, evaluation={"resamples": 100}, training={"steps": 10, "batch_size": 32, "seeds": [0]},
+        accept_teacher=True, recipe={"evaluation": {"resamples": 100}}, steps=10, batch_size=32, seeds=[0],
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def test_it_sees_what_the_labels_only_student_sees(run: Run) -> None:
 
 def test_it_starts_from_the_same_student_and_smooths_alone(run: Run) -> None:
     recipe = read(run.folder / "recipe.toml")
-    have = gather(recipe, teacher=None, student=None, data=None, allow_code=False)
+    have = gather(recipe)
     trainer, arms = plan_fits(run, recipe, have)
     plain, smoothed = (trainer.step(arm, 1, None) for arm in arms if arm.teacher is None)
     assert (plain.label_smoothing, smoothed.label_smoothing) == (0.0, 0.3)

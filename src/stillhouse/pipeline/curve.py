@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from stillhouse import tasks
+from stillhouse.command import current
 from stillhouse.data.asking import How
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
 from stillhouse.pipeline.distill import Distillation
-from stillhouse.pipeline.load import load
-from stillhouse.pipeline.report import write_report
-from stillhouse.pipeline.run.context import Given, RunContext
+from stillhouse.pipeline.student.load import load_student
+from stillhouse.pipeline.evaluation.report import write_report
+from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import locked, read_json
 from stillhouse.pipeline.run.progress import say
 from stillhouse.pipeline.student.train import Arm
@@ -46,12 +47,11 @@ class Axis(NamedTuple):
 
 def curve(
     recipe: Recipe,
+    given: Given = NOTHING,
     *,
     labels: Sequence[int] = (),
     calls: Sequence[int] = (),
     layers: Sequence[int] = (),
-    command: str,
-    allow_code: bool = False,
     accept_teacher: bool = False,
 ) -> Path:
     """Run a recipe at several numbers of labels, of teacher calls, or of layers kept, and draw what comes of it.
@@ -63,11 +63,10 @@ def curve(
 
     Args:
         recipe: of every point; ``output.dir`` gets a folder for each point, ``curve.json`` and ``curve.html``.
+        given: what came from Python.
         labels: numbers of labels.
         calls: numbers of teacher calls: rows times views.
         layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says which and what else.
-        command: what the reports give as the command.
-        allow_code: whether ``python:`` names may be imported and run.
         accept_teacher: go on with teachers that are not better than their students.
 
     Returns:
@@ -82,7 +81,7 @@ def curve(
             "A curve needs numbers: `--labels 50,100,200`, `--calls 1000,4000` or `--layers 1,2,4`, or several of them."
         )
     root = recipe.output.dir
-    found: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": command}
+    found: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": current()}
     found |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
     for kind, numbers in asked.items():
         axis, points, example = AXES[kind], {point[kind]: point for point in found.get(kind, [])}, None
@@ -93,7 +92,7 @@ def curve(
             inherited = {} if first is None else {name: first / name for name in axis.shared(recipe)}
             scores, example = run_point(
                 at(recipe, folder, axis, number), inherited, choice(axis, number, recipe.teacher.ask),
-                command=command, allow_code=allow_code, accept=accept_teacher,
+                given=given, accept=accept_teacher,
             )  # fmt: skip
             points[number] = {kind: number, "folder": folder.name} | facts(scores)
             found[kind] = [points[n] for n in sorted(points)]
@@ -182,7 +181,7 @@ def choice(axis: Axis, number: int, how: How) -> Choose:
 
 
 def run_point(
-    recipe: Recipe, inherited: Mapping[str, Path], choose: Choose, *, command: str, allow_code: bool, accept: bool
+    recipe: Recipe, inherited: Mapping[str, Path], choose: Choose, *, given: Given, accept: bool
 ) -> tuple[dict[str, Any], Tensor]:
     """One point: a run folder with its own report; returns its scores, and encoded rows to time its student with.
 
@@ -190,15 +189,13 @@ def run_point(
         recipe: of the point.
         inherited: by name in the run folder, the folders and files of another point that would be made the same here.
         choose: what the point changes in its arms.
-        command: for the report.
-        allow_code: whether ``python:`` names may be run.
+        given: what came from Python.
         accept: any teacher.
     """
     folder = recipe.output.dir
     with locked(folder):
         # The part of the rows that is asked belongs to the identity of the run, though no recipe names it.
-        given = Given(allow_code=allow_code)
-        run = Distillation(recipe, given, command=command, parts={"curve": folder.name}, choose=choose)
+        run = Distillation(recipe, given, parts={"curve": folder.name}, choose=choose)
         inherit(inherited, folder)
         run.plan_fits()
         run.admit(accept=accept)
@@ -239,6 +236,6 @@ def facts(scores: dict[str, Any]) -> dict[str, Any]:
 
 def with_costs(root: Path, points: Sequence[dict[str, Any]], example: Tensor) -> list[dict[str, Any]]:
     """The points with size and speed of their students, which take turns: runs at other times do not compare."""
-    nets = {point["folder"]: load(root / point["folder"]) for point in points}
+    nets = {point["folder"]: load_student(root / point["folder"]) for point in points}
     costs = measure_costs(nets, example)
     return [point | {name: costs[point["folder"]][name] for name in COSTS} for point in points]

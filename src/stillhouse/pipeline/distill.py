@@ -13,26 +13,32 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from stillhouse.command import current
+from stillhouse.data.columns import columns_line
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import Predictions
 from stillhouse.files import write_npz
 from stillhouse.pipeline.evaluation.explain import Probe, explain
+from stillhouse.pipeline.evaluation.full import write_full
 from stillhouse.pipeline.evaluation.groups import write_groups
-from stillhouse.pipeline.evaluation.predict import TEST, Judge
+from stillhouse.pipeline.evaluation.predict import TEST, Judge, ship
+from stillhouse.pipeline.evaluation.report import write_report
 from stillhouse.pipeline.evaluation.score import judge
-from stillhouse.pipeline.run.context import Given, RunContext
+from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
+from stillhouse.pipeline.run.folder import RunFolder, locked
 from stillhouse.pipeline.run.labels import only, visible_labels
-from stillhouse.pipeline.run.progress import Advance, stage
+from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.workers import run_all
-from stillhouse.pipeline.setup import set_up
+from stillhouse.pipeline.setup import moved, set_up
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
-from stillhouse.recipe import Recipe
+from stillhouse.recipe import Recipe, read
 from stillhouse.store import Store
 from stillhouse.taps import Taps
+from stillhouse.tasks.predictor import Deployed
 from stillhouse.task import TEACHER
 
 SAME = "teacher_same"  # the arm of a teacher that is trained on the student's own labels
@@ -45,7 +51,7 @@ class Distillation:
     Args:
         recipe: of the run.
         given: what came from Python.
-        command: what the user typed, for the report.
+        command: what reproduces the run; None: what the user typed.
         folder: of the run, where it is not [output] dir.
         parts: what else belongs to the identity of the run.
         choose: changes the arms of the run.
@@ -54,14 +60,15 @@ class Distillation:
     def __init__(
         self,
         recipe: Recipe,
-        given: Given | None = None,
+        given: Given = NOTHING,
         *,
-        command: str,
+        command: str | None = None,
         folder: Path | None = None,
         parts: dict[str, str] | None = None,
         choose: Callable[[RunContext, list[Arm]], list[Arm]] | None = None,
     ) -> None:
-        self.context = set_up(recipe, given or Given(), command=command, folder=folder, parts=parts)
+        typed = command or current()
+        self.context = set_up(recipe, given, command=typed, folder=folder, parts=parts)
         self.choose = choose
 
     @cached_property
@@ -187,6 +194,74 @@ class Distillation:
         """The nets of a judged run, to look into."""
         test = Predictions.load(self.context.run.folder / TEST)
         return Probe(self.context, self.trainer, self.arms, self.teachers, test)
+
+
+def distill_run(recipe: Recipe, given: Given = NOTHING, *, accept_teacher: bool = False) -> RunFolder:
+    """The whole sequence; a run that was stopped is resumed.
+
+    Args:
+        recipe: ``output.dir`` is the run folder.
+        given: what came from Python.
+        accept_teacher: go on with a teacher that is not better than its student.
+    """
+    with locked(recipe.output.dir):
+        run = Distillation(recipe, given)
+        if run.context.column_types:
+            say(columns_line(run.context.column_types))
+        run.plan_fits()
+        run.admit(accept=accept_teacher)
+        run.train()
+        run.judge()
+        run.explain()
+        write_report(run.context.run.folder)
+    return run.context.run
+
+
+def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
+    """The sequence up to the teacher's stored answers; folder, rows, views and bytes of the store."""
+    with locked(recipe.output.dir):
+        run = Distillation(recipe, given)
+        run.plan_fits()
+        store = run.ask([TEACHER])[TEACHER]
+    return {"store": str(store.folder), "rows": store.rows, "views": store.views, "bytes": store.nbytes}
+
+
+def fit_student(recipe: Recipe, given: Given) -> Deployed:
+    """The sequence for one student alone: no control, no gate, no judgement. It is shipped into the run folder."""
+    with locked(recipe.output.dir):
+        run = Distillation(recipe, given, choose=lambda context, arms: [a for a in arms if a.name == context.task.shipped])
+        run.plan_fits()
+        run.train()
+        return ship(run.context, run.trainer, run.arms[0], run.teachers)
+
+
+def evaluate_again(folder: Path, *, full: bool = False, given: Given = NOTHING) -> dict[str, Any]:
+    """Judge a finished run again: from its predictions, and in full with nets and data.
+
+    Raises:
+        UsageError: there is no finished run, or nothing more to judge in full, or what came from Python is missing.
+    """
+    scores = judge(folder)
+    if full:
+        record, recipe = RunFolder(folder), read(folder / "recipe.toml")
+        refuse_missing(record, given)
+        with locked(folder):
+            run = Distillation(moved(recipe, folder), given, command=record.record["command"])
+            run.explain()
+            write_full(run.probe())
+            write_report(folder)
+    return scores
+
+
+def refuse_missing(run: RunFolder, given: Given) -> None:
+    """Refuse to open a run without what came from Python, which is not stored."""
+    needed = {"teacher": given.teacher, "student": given.student, "method": given.methods}
+    missing = [name for name, value in needed.items() if name in run.record["parts"] and value is None]
+    if missing:
+        raise UsageError(
+            f"The {' and '.join(missing)} of {run.folder} came from Python, and code is not stored. Give them again: "
+            f"`stillhouse.evaluate({str(run.folder)!r}, full=True, {', '.join(f'{m}=...' for m in missing)}, data=...)`."
+        )
 
 
 def check_layers(context: RunContext, teachers: Any) -> None:

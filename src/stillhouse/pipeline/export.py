@@ -6,33 +6,33 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stillhouse import exporting
 from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
-from stillhouse.pipeline.load import load
+from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.students.rules import as_rules
 from stillhouse.students.trees import TreeEnsemble
+from stillhouse.tasks.predictor import Deployed
 
 EXAMPLES = 7  # rows that the exporter traces and compares
 
 
-def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = None) -> Path:
+def export(folder: Path, format: str, model: Deployed) -> Path:
     """Write ``export/student.<suffix of the format>``, checked against the torch student.
 
     Args:
         folder: the run folder.
         format: one of ``stillhouse.exporting.formats.names()``.
-        module: your own student, freshly built, where the run was given one from Python: code is never stored.
+        model: its student.
 
     Raises:
-        UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.
+        UsageError: unknown format, or the extra is not installed.
         StillhouseError: the exported file does not answer as the student does.
     """
-    folder, chosen = Path(folder), exporting.formats.get(format)
-    run, model = RunFolder(folder), load(folder, module)
+    chosen, run = exporting.formats.get(format), RunFolder(folder)
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
     out = folder / "export" / f"student{chosen.suffix}"
     for name, content in model.beside().items():
@@ -40,13 +40,12 @@ def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = 
     return exporting.export(model.exportable(example_rows(model, folder)), out, format=format, metadata=metadata)
 
 
-def example_rows(model: object, folder: Path) -> Tensor:
+def example_rows(model: Deployed, folder: Path) -> Tensor:
     """Encoded rows for the exporter to trace: made up, or of the run where their type is the user's."""
-    encoder = getattr(model, "encoder")  # noqa: B009 - of any predictor
-    made: Tensor | None = encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
+    made: Tensor | None = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
     if made is None:
-        with np.load(folder / "gallery.npz", allow_pickle=False) as shown:
-            made = encoder.encode(shown["inputs"][:EXAMPLES])
+        with np.load_student(folder / "gallery.npz", allow_pickle=False) as shown:
+            made = model.encoder.encode(shown["inputs"][:EXAMPLES])
     return made
 
 
@@ -56,7 +55,7 @@ def rules(folder: Path) -> str:
     Raises:
         UsageError: the student is no tree, or a sum of many.
     """
-    model = load(folder)
+    model = load_student(folder)
     if not isinstance(model.net, TreeEnsemble):
         raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
     return as_rules(model.net, model.encoder.columns(), model.leaf)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.pipeline.distill import Distillation
-from stillhouse.pipeline.run.context import Given, RunContext
+from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.assistants import Assistant
 from stillhouse.pipeline.teacher.labeling import RunTeacher
@@ -31,7 +31,7 @@ MASS = 0.999  # of each row's classes, for the top-k codec that is proposed
 WARM_UP, MEASURED = 2, 20  # steps that are not timed, and steps that are
 
 
-def plan(recipe: Recipe, *, allow_code: bool = False) -> dict[str, Any]:
+def plan(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
     """Rows, views, teacher calls, bytes for each codec with the error it brings, fits, steps and seconds.
 
     The seconds come from a few steps of the student and of each net that is to be trained, and from asking a probe
@@ -43,8 +43,7 @@ def plan(recipe: Recipe, *, allow_code: bool = False) -> dict[str, Any]:
         RejectedError: data or teacher cannot be used.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        given, folder = Given(allow_code=allow_code), Path(scratch) / "run"
-        run = Distillation(recipe, given, command="stillhouse plan", folder=folder)
+        run = Distillation(recipe, given, folder=Path(scratch) / "run")
         for arm, teacher in run.teachers.items():
             teacher.look_in(recipe.output.dir / arm)  # a teacher that an earlier run has trained
         return _facts(run, Path(scratch))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -36,6 +37,7 @@ from stillhouse.pipeline.validate import check_codec, check_disagreement, refuse
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
+from stillhouse.teachers.identity import identity_of
 from stillhouse.types import withheld
 
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
@@ -78,6 +80,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         net = students.build()
         found["student"] = xxhash.xxh3_64_hexdigest(repr(net).encode())
         check_student(net, data.train.inputs[:64], task, spec)
+    if given.methods is not None:
+        found["method"] = identity_of(list(checked))
     if given.teacher is not None:
         found["teacher"] = identity(given.teacher, task, spec)
     fitted = fitted_name(recipe, students.card, task)
@@ -187,7 +191,8 @@ def parts_of(data: Any) -> tuple[Any, Any, Any]:
     if not isinstance(data, tuple | list) or len(data) != 3 or data[0] is None or data[2] is None:
         raise UsageError(
             "data must be the three parts (train, valid, test), each a dataset, a loader or a pair (x, y). Only valid "
-            "may be None: `data=((x, y), None, (x_test, y_test))`."
+            "may be None: `data=((x, y), None, (x_test, y_test))`. A file is named by a table laid over [data]: "
+            '`data={"path": "table.csv", "target": "label"}`.'
         )
     return data[0], data[1], data[2]
 
@@ -299,15 +304,25 @@ def contents(recipe: Recipe) -> dict[str, str]:
 
 
 def method_maker(entries: Sequence[MethodEntry], task: Task) -> Callable[[], list[tuple[str, Method, float]]]:
-    """Makes fresh methods with their weights; a method that stands twice gets a number behind its name."""
+    """Makes the recipe's methods, each placed by the task; see ``make_methods``."""
     placed = [task.place_method(entry) for entry in entries]
+    return lambda: make_methods(placed)
 
-    def make() -> list[tuple[str, Method, float]]:
-        made: list[tuple[str, Method, float]] = []
-        for entry in placed:
-            before = sum(name.split("#")[0] == entry.name for name, _, _ in made)
-            name = f"{entry.name}#{before + 1}" if before else entry.name
-            made.append((name, methods.make(entry.name, **entry.settings), entry.weight))
-        return made
 
-    return make
+def make_methods(
+    entries: Sequence[MethodEntry], own: Mapping[int, Callable[[], Method]] = MappingProxyType({})
+) -> list[tuple[str, Method, float]]:
+    """Fresh methods with their weights; a method that stands twice gets a number behind its name.
+
+    Args:
+        entries: of the recipe.
+        own: by position among them, what makes a method that came from Python.
+    """
+    made: list[tuple[str, Method, float]] = []
+    for place, entry in enumerate(entries):
+        stem = entry.name.rpartition(":")[2]
+        before = sum(name.split("#")[0] == stem for name, _, _ in made)
+        name = f"{stem}#{before + 1}" if before else stem
+        method = own[place]() if place in own else methods.make(entry.name, **entry.settings)
+        made.append((name, method, entry.weight))
+    return made

@@ -22,7 +22,7 @@ from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.task import OUTPUTS, SINGLE, TEACHER
-from stillhouse.tasks.predictor import FOLDER, WEIGHTS
+from stillhouse.tasks.predictor import FOLDER, WEIGHTS, Deployed
 from stillhouse.types import Teacher, has_label
 
 TEST, VALID, COSTS = "predictions.npz", "predictions_valid.npz", "costs.json"
@@ -83,12 +83,8 @@ class Judge:
     def ship(self, test: Predictions) -> None:
         """The student of the first seed (no test row chooses), the gallery, and what both nets cost."""
         context, arm, seed = self.context, self.shipped_arm, self.trainer.seeds[0]
-        run, data, task = context.run, context.data, context.task
-        parts = self.parts(arm)
-        student = self.trainer.trained(arm, seed, parts)
-        card = context.students.built_card() | ({"parts": parts} if parts else {})
-        shipped = task.predictor(student, data.encoder, context.spec, card, data.source)
-        shipped.save(run.folder / FOLDER)
+        run, task = context.run, context.task
+        student = ship(context, self.trainer, arm, self.teachers).net
         teacher = test.records[TEACHER][SINGLE]
         distance = task.distance(test.records[arm.name][str(seed)], teacher)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
@@ -152,6 +148,16 @@ class Judge:
         # A tree is fitted at once: it has no steps.
         steps = {} if context.fitted else {"steps": budget.steps, "batch_size": budget.batch_size}
         context.run.note(data=facts, saw=saw, budget=steps | {"views": context.views.count})
+
+
+def ship(context: RunContext, trainer: Trainer, arm: Arm, teachers: Mapping[str, RunTeacher]) -> Deployed:
+    """Write an arm's student of the first seed into ``student/`` of the run folder."""
+    parts = trainer.parts(arm, teachers)
+    student = trainer.trained(arm, trainer.seeds[0], parts)
+    card = context.students.built_card() | ({"parts": parts} if parts else {})
+    shipped: Deployed = context.task.predictor(student, context, card)
+    shipped.save(context.run.folder / FOLDER)
+    return shipped
 
 
 def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,9 @@ class MakesStudents(Protocol):
         """How to build the shipped student again; empty for the user's own module."""
 
 
+NOTHING = Given()
+
+
 @dataclass(frozen=True)
 class RunContext:
     """All that the stages need, unpacked from the recipe once."""

@@ -178,7 +178,7 @@ def own_student(student: Any) -> NetMaker:
         return lambda: checked_module(student(), "student")
     raise UsageError(
         f"student must be an nn.Module or a function that makes one, not {type(student).__name__}. A net of the zoo is "
-        "named in a recipe: `distill(Recipe(student={'name': 'mlp_tiny'}), ...)`."
+        'given by its name: `distill(student="mlp_tiny", ...)`.'
     )
 
 

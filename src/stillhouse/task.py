@@ -243,6 +243,9 @@ class Task(Judgement, Protocol):
     gates: bool  # whether the teacher is examined against the baseline before it is used
     explains: bool  # whether what was handed over can be explained
     full: bool  # whether ``evaluate --full`` has more to judge
+    surrogate: bool  # whether a tree of classes can stand for a student
+    marks_words: bool  # whether the words of a text can be ranked by what they add to an output
+    influence: Any  # how much a step on each training row lowers the loss on held-out rows; None: not defined
 
     def settle(self, recipe: Any) -> Any:
         """The recipe with what this task fixes, and the default method; refuses what the task does not have."""
@@ -281,6 +284,9 @@ class Task(Judgement, Protocol):
 
     def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
         """A net with a model of the hub inside, from token ids to outputs."""
+
+    def judged(self, outputs: NDArray[Any]) -> Floats:
+        """Normalized outputs (N, *shape) as measures of single nets take them, float64."""
 
     def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """The task's own part of ``explanation.json``."""

@@ -68,8 +68,7 @@ def show_scores(run: Run, json: bool) -> None:
     if json:
         show_json(run.scores)
         return
-    from stillhouse.cli.tables import sentences
-    from stillhouse.reporting.overview import as_table
+    from stillhouse.reporting.overview import as_table, sentences
 
     screen = console()
     screen.print(as_table(run.overview()))

@@ -13,13 +13,6 @@ if TYPE_CHECKING:
     from stillhouse.taps import Layer
 
 
-def sentences(scores: dict[str, Any]) -> list[str]:
-    """The verdict, the further comparisons, and what makes them less sure."""
-    others = [f"- {c['sentence']}" for c in scores["comparisons"][1:] if c.get("sentence")]
-    warnings = [f"! {warning}" for warning in scores.get("warnings", [])]
-    return ["", f"{scores['verdict'].upper()}: {scores['sentence']}", *others, *warnings, ""]
-
-
 def method_line(card: Card) -> str:
     """A method in one line: its name and what is matched."""
     return f"{card.name:<20} {card.matches}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
 from stillhouse.recipe import MethodEntry, Recipe
-from stillhouse.task import OutputSpec, Section
+from stillhouse.task import Floats, OutputSpec, Section
 from stillhouse.tasks.judgement import Judge
 
 
@@ -24,6 +25,9 @@ class BaseTask(Judge):
     gates = True
     explains = True
     full = False
+    surrogate = False
+    marks_words = False
+    influence: Any = None
 
     @property
     def shipped(self) -> str:
@@ -56,6 +60,10 @@ class BaseTask(Judge):
     def normalize(self, outputs: Tensor) -> Tensor:
         """The values as they are."""
         return outputs.float()
+
+    def judged(self, outputs: NDArray[Any]) -> Floats:
+        """The outputs as float64."""
+        return outputs.astype(np.float64)
 
     def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """Nothing of its own."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from stillhouse.evaluation import Predictions
 from stillhouse.evaluation.explanation import embedding, linear_cka
-from stillhouse.evaluation.predictions import Floats, floored
+from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.surrogate import fit_surrogate, readable
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.predict import TEST, preview
@@ -103,8 +103,8 @@ class Probe:
             return {"why": f"The student cannot be looked into: {NO_LAYER}."}
         teacher = self.teacher_answers()
         influence = task.influence(
-            floored(net_outputs(control, data.train.inputs, task)), teacher, hidden,
-            floored(net_outputs(control, held_out.inputs, task)), held_out_hidden, held_out.targets.numpy(),
+            task.judged(net_outputs(control, data.train.inputs, task)), teacher, hidden,
+            task.judged(net_outputs(control, held_out.inputs, task)), held_out_hidden, held_out.targets.numpy(),
         )  # fmt: skip
         most = np.argsort(-influence, kind="stable")[:TAUGHT_ROWS]
         rows = data.split.train[most]
@@ -141,7 +141,7 @@ class Probe:
         rows = torch.arange(len(train.inputs))
         answers = StoredTeacher(self.teacher.ask(lambda done: None))
         asked = Batch(train.inputs, withheld(train.targets), rows, torch.zeros_like(rows))
-        return floored(answers.log_probs(asked).numpy())
+        return self.context.task.judged(answers.log_probs(asked).numpy())
 
     def surrogate(self) -> dict[str, Any] | None:
         """A tree that answers as the shipped student does; None where no person could read its columns."""

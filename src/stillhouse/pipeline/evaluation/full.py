@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import attribution, ood, robustness, words
-from stillhouse.evaluation.predictions import Floats, floored
+from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.robustness import Rows
 from stillhouse.files import write_json
 from stillhouse.pipeline.evaluation.explain import Probe
@@ -87,9 +87,9 @@ class Full:
 
     def answers(self, inputs: Tensor) -> Mapping[str, Sequence[Floats]]:
         """Every net's log-probabilities of encoded rows."""
-        found = {arm: [floored(net_outputs(net, inputs, self.task)) for net in nets] for arm, nets in self.nets.items()}
+        found = {arm: [self.task.judged(net_outputs(net, inputs, self.task)) for net in nets] for arm, nets in self.nets.items()}
         teacher = answers_of(self.probe.teacher.teacher, self.task, inputs, torch.full((len(inputs),), -1), None)
-        return {TEACHER: [floored(teacher)], **found}
+        return {TEACHER: [self.task.judged(teacher)], **found}
 
     def attributions(self, rows: Rows) -> dict[str, Any]:
         """Agreement of teacher and students on what they looked at, for what the teacher says."""

@@ -11,7 +11,6 @@ from torch import nn
 
 from stillhouse.data import TextEncoder
 from stillhouse.evaluation import words
-from stillhouse.evaluation.predictions import floored
 from stillhouse.evaluation.words import Asked
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.teacher.answers import answers_of
@@ -26,12 +25,12 @@ LEAST_EFFECT = 1e-4  # nats: less is no reason to mark a word, and more is littl
 
 def asked_net(net: nn.Module, task: Task) -> Asked:
     """A net as a function from token ids to outputs."""
-    return lambda ids: floored(net_outputs(net, ids, task))
+    return lambda ids: task.judged(net_outputs(net, ids, task))
 
 
 def asked_teacher(teacher: Teacher, task: Task) -> Asked:
     """A teacher as a function from token ids outside the training rows to outputs."""
-    return lambda ids: floored(answers_of(teacher, task, ids, torch.full((len(ids),), -1), None))
+    return lambda ids: task.judged(answers_of(teacher, task, ids, torch.full((len(ids),), -1), None))
 
 
 def may_be_asked(teacher: Teacher) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from stillhouse.pipeline.labels import only
 from torch import nn
 
 from stillhouse import students
@@ -29,7 +30,6 @@ from stillhouse.data import (
     split,
 )
 from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, write_weights
-from stillhouse.pipeline.labels import only
 from stillhouse.store import Store
 from stillhouse.taps import layers, propose
 from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation

@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import ndcg_score
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
+from stillhouse.tasks.embedding.scores import Embedded, score_embeddings
 
 from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.tasks.embedding.measures import (
@@ -22,7 +23,6 @@ from stillhouse.tasks.embedding.measures import (
     rank_correlation,
     same_category,
 )
-from stillhouse.tasks.embedding.scores import Embedded, score_embeddings
 
 
 def vectors(texts: int, width: int = 6, seed: int = 0) -> np.ndarray:

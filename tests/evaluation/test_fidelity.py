@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 from scipy.stats import entropy, spearmanr
-
 from stillhouse.evaluation.fidelity import agreement_between, fidelity, rank_correlation
+
 from stillhouse.evaluation.predictions import FLOOR
 
 RNG = np.random.default_rng(0)

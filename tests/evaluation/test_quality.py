@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn import metrics
-
 from stillhouse.evaluation.quality import conditional_mean, quality, selective_risk
 
 

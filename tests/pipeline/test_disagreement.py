@@ -17,12 +17,12 @@ from stillhouse.engine import Step
 from stillhouse.errors import UsageError
 from stillhouse.methods import make
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.store import Store
 from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers.stored import StoredTeacher
 from stillhouse.types import Batch, Outputs
+from tests.pipeline.helpers import opened
 
 SCALE = 3.0
 SMALL: dict[str, Any] = {"name": "mlp_large", "settings": {"hidden": [8]}, "training": {"steps": 30, "batch_size": 32}}
@@ -82,7 +82,7 @@ def test_a_run_trains_its_students_by_weighed_rows(tmp_path: Path) -> None:
     run = distill(read(file), accept_teacher=True)
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     logged = next(line for line in lines if line["arm"] == "distilled" and line["step"] == 1)["terms"]["hinton"]
-    have = gather(read(file))
+    have = opened(read(file)).context
     rows, views = Stream(torch.arange(len(have.data.train.targets)), batch_size=32, seed=1).at(0)
     torch.manual_seed(1)
     student = have.students.make()

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stillhouse.tasks.embedding.judge import SCORES, VECTORS
+from stillhouse.tasks.embedding.scores import Embedded
+from stillhouse.tasks.embedding.setup import gather_embedding, settled
 
 from stillhouse.cli import main
 from stillhouse.data import TextEncoder
@@ -23,9 +26,6 @@ from stillhouse.pipeline import Run, distill, load
 from stillhouse.recipe import Recipe, parse
 from stillhouse.store import Store
 from stillhouse.tasks.embedding.contrast import info_nce, lose_words
-from stillhouse.tasks.embedding.judge import SCORES, VECTORS
-from stillhouse.tasks.embedding.scores import Embedded
-from stillhouse.tasks.embedding.setup import gather_embedding, settled
 from tests.reporting.markup import parsed
 from tests.teachers.hub_folders import TEXTS, bert
 

@@ -15,8 +15,8 @@ from stillhouse.data import read as read_source
 from stillhouse.engine import read_weights
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline import Run, distill, evaluate, label, predict
-from stillhouse.pipeline.labels import visible_labels
-from stillhouse.recipe import read
+from stillhouse.pipeline.run.labels import visible_labels
+from stillhouse.recipe import Output, read
 from tests.pipeline.recipes import write_recipe
 
 
@@ -133,15 +133,13 @@ def test_fewer_rows_than_a_batch_says_which_number_to_write(tmp_path: Path) -> N
         distill(read(write_recipe(tmp_path, training={"batch_size": 5000})))
 
 
-def test_a_teacher_may_be_given_any_number_of_labels(finished: Run) -> None:
-    from stillhouse.pipeline.setup import gather
-
+def test_a_teacher_may_be_given_any_number_of_labels(finished: Run, tmp_path: Path) -> None:
     recipe = read(finished.folder / "recipe.toml")
     for wanted, expected in (("same", 60), (30, 30), (200, 200)):
         section = recipe.teacher.model_copy(update={"labels": wanted})
         changed = recipe.model_copy(update={"teacher": section})
-        have = gather(changed)
-        seen = visible_labels(changed, have)
+        have = opened(changed.model_copy(update={"output": Output(dir=tmp_path / str(wanted))})).context
+        seen = visible_labels(have)
         assert int((seen >= 0).sum()) == expected
         assert bool(((seen == have.data.train.targets) | (seen == -1)).all())
 

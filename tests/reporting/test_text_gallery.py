@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stillhouse.reporting.gallery import MOST_CHARACTERS
 
 from stillhouse.reporting import write
-from stillhouse.reporting.gallery import MOST_CHARACTERS
 from tests.reporting.browser import Page
 from tests.reporting.markup import parsed
 

@@ -116,7 +116,9 @@ def _sides(comparison: Mapping[str, Any], context: Context) -> str:
     through = ""
     if teacher := a.get("teacher"):
         labels = saw.get(teacher, {}).get("labels")
-        known = f"had {count(labels, 'label')}" if isinstance(labels, int) else "was trained elsewhere on unknown labels"
+        known = (
+            f"had {count(labels, 'label')}" if isinstance(labels, int) else "was trained elsewhere on unknown labels"
+        )
         through = f" through a teacher that {known}"
     who = "the teacher itself" if comparison["b"] == TEACHER else "the control"
     return f"The student saw {_seen(a)}{through}; {who} saw {_seen(b)}."

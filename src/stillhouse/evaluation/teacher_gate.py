@@ -35,7 +35,9 @@ def compare(
     found = {arm: task.quality(prepared[arm]["-"], targets, names) for arm in arms}
     defined = [m for m in task.gate_measures if all(found[arm][m].rows for arm in arms)]
     figures = {m: {arm: float(found[arm][m].components.mean()) for arm in arms} for m in defined}
-    ours, theirs = ([by_arm[arm] * (1 if task.measure(m).higher else -1) for m, by_arm in figures.items()] for arm in arms)
+    ours, theirs = (
+        [by_arm[arm] * (1 if task.measure(m).higher else -1) for m, by_arm in figures.items()] for arm in arms
+    )
     return {"rows": len(targets), **figures, "better": ours > theirs}
 
 

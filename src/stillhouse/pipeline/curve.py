@@ -17,11 +17,11 @@ from stillhouse.errors import UsageError
 from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
 from stillhouse.pipeline.distill import Distillation
-from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.evaluation.report import write_report
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import locked, read_json
 from stillhouse.pipeline.run.progress import say
+from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.student.train import Arm
 from stillhouse.pipeline.teacher.build import JOURNAL, ready
 from stillhouse.pipeline.teacher.selection import worth_asking

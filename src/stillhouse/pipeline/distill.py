@@ -38,8 +38,8 @@ from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
 from stillhouse.recipe import Recipe, read
 from stillhouse.store import Store
 from stillhouse.taps import Taps
-from stillhouse.tasks.predictor import Deployed
 from stillhouse.task import TEACHER
+from stillhouse.tasks.predictor import Deployed
 
 SAME = "teacher_same"  # the arm of a teacher that is trained on the student's own labels
 Work = Callable[[Advance], None]
@@ -229,7 +229,9 @@ def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
 def fit_student(recipe: Recipe, given: Given) -> Deployed:
     """The sequence for one student alone: no control, no gate, no judgement. It is shipped into the run folder."""
     with locked(recipe.output.dir):
-        run = Distillation(recipe, given, choose=lambda context, arms: [a for a in arms if a.name == context.task.shipped])
+        run = Distillation(
+            recipe, given, choose=lambda context, arms: [a for a in arms if a.name == context.task.shipped]
+        )
         run.plan_fits()
         run.train()
         return ship(run.context, run.trainer, run.arms[0], run.teachers)

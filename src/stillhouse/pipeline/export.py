@@ -11,8 +11,8 @@ from torch import Tensor
 from stillhouse import exporting
 from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
-from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.run.folder import RunFolder
+from stillhouse.pipeline.student.load import load_student
 from stillhouse.students.rules import as_rules
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.tasks.predictor import Deployed

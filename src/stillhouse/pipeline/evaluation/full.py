@@ -87,7 +87,10 @@ class Full:
 
     def answers(self, inputs: Tensor) -> Mapping[str, Sequence[Floats]]:
         """Every net's log-probabilities of encoded rows."""
-        found = {arm: [self.task.judged(net_outputs(net, inputs, self.task)) for net in nets] for arm, nets in self.nets.items()}
+        found = {
+            arm: [self.task.judged(net_outputs(net, inputs, self.task)) for net in nets]
+            for arm, nets in self.nets.items()
+        }
         teacher = answers_of(self.probe.teacher.teacher, self.task, inputs, torch.full((len(inputs),), -1), None)
         return {TEACHER: [self.task.judged(teacher)], **found}
 

@@ -14,7 +14,6 @@ from stillhouse.pipeline.student.step import with_parts
 from stillhouse.tasks.predictor import CARD, FOLDER
 
 
-
 def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
     """Load the student of a run folder (or of its ``student`` folder alone).
 

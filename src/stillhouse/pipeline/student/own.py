@@ -11,8 +11,8 @@ from stillhouse import tasks
 from stillhouse.data import encoder_from_state
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.folder import read_json, task_name
-from stillhouse.pipeline.student.factory import own_student
 from stillhouse.pipeline.run.user_code import CODE, checked_module, own_code
+from stillhouse.pipeline.student.factory import own_student
 from stillhouse.recipe import read_table
 from stillhouse.tasks.predictor import CARD, FOLDER
 

@@ -74,9 +74,7 @@ def class_similarity(
     return {
         "off_diagonal": {arm: float(1 - np.nanmean(np.diag(table))) for arm, table in maps.items()},
         "correlation": {
-            arm: _mean([map_correlation(teacher, m) for m in found])
-            for arm, found in by_seed.items()
-            if arm != TEACHER
+            arm: _mean([map_correlation(teacher, m) for m in found]) for arm, found in by_seed.items() if arm != TEACHER
         },
         "ceiling": _mean([map_correlation(a, b) for a, b in combinations(by_seed.get(student, []), 2)]),
         "pairs": [

@@ -147,9 +147,7 @@ class ClassificationJudge(Judge):
         """See ``fidelity.fidelity``."""
         return fidelity.fidelity(record[OUTPUTS], teacher[OUTPUTS], targets)
 
-    def statistic(
-        self, name: str, record: Record, targets: NDArray[Any], names: Sequence[str]
-    ) -> Statistic | None:
+    def statistic(self, name: str, record: Record, targets: NDArray[Any], names: Sequence[str]) -> Statistic | None:
         """Log-likelihood, and the sensitivity to a class."""
         base, _, argument = name.partition(":")
         log_probs = record[OUTPUTS]
@@ -171,7 +169,10 @@ class ClassificationJudge(Judge):
         """Calibration, the ceiling of agreement, and the temperatures of the tempered control."""
         records = context.records[arm]
         nets = {seed: record[OUTPUTS] for seed, record in records.items()}
-        errors = {seed: {"ece": gate_findings.own_calibration(x, context.predictions.targets)["ece"]} for seed, x in nets.items()}
+        errors = {
+            seed: {"ece": gate_findings.own_calibration(x, context.predictions.targets)["ece"]}
+            for seed, x in nets.items()
+        }
         found: dict[str, Any] = {"calibration": _calibration(context, list(nets.values())), "seeds": errors}
         if reference := context.reference(arm):
             found["fidelity"] = {"ceiling": _ceiling(context, arm, reference)}

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from stillhouse.tasks.soft_targets import mixed
 from stillhouse.types import logits_of
 
-
 MONITOR = "nll"  # of ``validation``: lowest at the best weights
 
 

@@ -12,12 +12,10 @@ import torch
 
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import Run, distill
-from stillhouse.pipeline.distill import plan_fits
-from stillhouse.pipeline.setup import gather
-from stillhouse.pipeline.student.train import Trainer
 from stillhouse.recipe import Recipe, parse, read
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch
+from tests.pipeline.helpers import opened
 from tests.pipeline.recipes import stillhouse, write_recipe
 
 CHAIN: dict[str, Any] = {
@@ -39,12 +37,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return distill(chained(tmp_path_factory.mktemp("chain")), accept_teacher=True)
 
 
-def trainer_of(run: Run) -> Trainer:
-    recipe = read(run.folder / "recipe.toml")
-    have = gather(recipe)
-    return plan_fits(run, recipe, have)[0]
-
-
 def test_the_chain_goes_from_large_to_small_and_sees_no_more_labels_than_the_student(run: Run) -> None:
     sizes = {"assistant_1": 64 * 16 + 16 + 16 * 10 + 10, "generation_1": 64 * 8 + 8 + 8 * 10 + 10}
     sizes["generation_2"] = sizes["generation_1"]
@@ -54,9 +46,9 @@ def test_the_chain_goes_from_large_to_small_and_sees_no_more_labels_than_the_stu
 
 
 def test_the_student_is_taught_by_the_last_link(run: Run) -> None:
-    trainer = trainer_of(run)
-    last, first = trainer.chains["teacher"][-1], trainer.teachings["teacher"]
-    inputs, rows = trainer.have.data.train.inputs[:20], torch.arange(20)
+    found = opened(run)
+    last, first = found.chains["teacher"][-1], found.teachers["teacher"]
+    inputs, rows = found.context.data.train.inputs[:20], torch.arange(20)
     batch = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
     kept = StoredTeacher(last.ask(lambda rows: None)).outputs(batch).logits
     with torch.no_grad():
@@ -65,7 +57,7 @@ def test_the_student_is_taught_by_the_last_link(run: Run) -> None:
 
 
 def test_each_generation_starts_from_the_same_student_and_ends_with_another(run: Run) -> None:
-    links = trainer_of(run).chains["teacher"]
+    links = opened(run).chains["teacher"]
     one, two = (link.fresh().state_dict() for link in links[1:])
     assert all(torch.equal(one[k], two[k]) for k in one)
     one, two = (link.module.state_dict() for link in links[1:])

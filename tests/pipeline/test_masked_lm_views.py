@@ -13,8 +13,8 @@ from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import distill
 from stillhouse.pipeline.masked_lm_views import CANDIDATES, Guesses
-from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import Recipe, parse
+from tests.pipeline.helpers import opened
 from tests.teachers.masked_folders import TOKENS, masked_model, newsgroups
 
 
@@ -47,7 +47,7 @@ def recipe(world: Path, out: Path, **over: Any) -> Recipe:
 
 
 def gathered(table: Recipe) -> Any:
-    return gather(table)
+    return opened(table).context
 
 
 def test_a_run_asks_the_model_once_and_a_second_one_not_at_all(
@@ -85,7 +85,7 @@ def test_candidates_of_other_rows_or_cut_short_are_asked_anew(world: Path, tmp_p
 def test_the_model_belongs_to_the_run_and_to_the_key_of_its_answers(world: Path, tmp_path: Path) -> None:
     have = gathered(recipe(world, tmp_path))
     assert have.views.guesser.key in have.views.describe()
-    assert "views model" in have.parts
+    assert "views model" in have.run.record["parts"]
     other = tmp_path / "other"
     encoder = masked_model(other, newsgroups(40), steps=1)
     assert isinstance(encoder, TextEncoder)

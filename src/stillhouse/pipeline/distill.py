@@ -237,6 +237,11 @@ def fit_student(recipe: Recipe, given: Given) -> Deployed:
         return ship(run.context, run.trainer, run.arms[0], run.teachers)
 
 
+def only_shipped(context: RunContext, arms: list[Arm]) -> list[Arm]:
+    """The arm whose student ships, without its controls."""
+    return [arm for arm in arms if arm.name == context.task.shipped]
+
+
 def evaluate_again(folder: Path, *, full: bool = False, given: Given = NOTHING) -> dict[str, Any]:
     """Judge a finished run again: from its predictions, and in full with nets and data.
 
@@ -262,7 +267,8 @@ def refuse_missing(run: RunFolder, given: Given) -> None:
     if missing:
         raise UsageError(
             f"The {' and '.join(missing)} of {run.folder} came from Python, and code is not stored. Give them again: "
-            f"`stillhouse.evaluate({str(run.folder)!r}, full=True, {', '.join(f'{m}=...' for m in missing)}, data=...)`."
+            f"`stillhouse.evaluate({str(run.folder)!r}, full=True, {', '.join(f'{m}=...' for m in missing)}, "
+            "data=...)`."
         )
 
 

@@ -83,7 +83,7 @@ def as_text(shown: Overview) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    Console(file=file, width=PLAIN_WIDTH, highlight=False).print(as_table(told))
+    Console(file=file, width=PLAIN_WIDTH, highlight=False).print(as_table(shown))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 

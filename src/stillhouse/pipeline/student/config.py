@@ -20,7 +20,8 @@ def build(card: dict[str, Any], outputs: int) -> nn.Module:
 
     Args:
         card: ``{"name", "settings", "shape"}`` of the zoo or of timm, ``{"hub": ...}`` or
-            ``{"embedder": ...}`` of a Hugging Face net, or ``{"from": card, "derive": settings}`` of one cut out of another.
+            ``{"embedder": ...}`` of a Hugging Face net, or ``{"from": card, "derive": settings}``
+            of one cut out of another.
         outputs: width of the output.
 
     Raises:

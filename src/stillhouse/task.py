@@ -234,6 +234,8 @@ class Task(Judgement, Protocol):
     monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
     supervised: bool  # whether labels train; else only the judgement sees them
     shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
+    stored: str  # name of the store's field that holds a teacher's outputs: "logits", "values"
+    teachers: Any  # how models of all kinds are read as teachers: ``teachers.protocol.TaskTeachers``
     link: Link  # from a net's outputs to what ``soft_targets`` gives
     deployed: Any  # the class of what ships: ``tasks.predictor.Deployed``
     gates: bool  # whether the teacher is examined against the baseline before it is used
@@ -277,9 +279,6 @@ class Task(Judgement, Protocol):
         self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
         """What a student that is fitted at once is fitted to, (N, *shape)."""
-
-    def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
-        """A net with a model of the hub inside, from token ids to outputs."""
 
     def judged(self, outputs: NDArray[Any]) -> Floats:
         """Normalized outputs (N, *shape) as measures of single nets take them, float64."""

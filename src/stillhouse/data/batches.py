@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from stillhouse.data.prepared import Rows
+from stillhouse.data.encoders.prepare import Rows
 from stillhouse.data.stream import Stream
 from stillhouse.data.views.policies import Views
 from stillhouse.types import Batch

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from stillhouse import exporting
 from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.student.load import load_student
-from stillhouse.students.rules import as_rules
+from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.tasks.predictor import Deployed
 
@@ -34,19 +32,11 @@ def export(folder: Path, format: str, model: Deployed) -> Path:
     """
     chosen, run = exporting.formats.get(format), RunFolder(folder)
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
+    rows = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
     out = folder / "export" / f"student{chosen.suffix}"
     for name, content in model.beside().items():
         write_atomic(out.with_name(name), content.encode())
-    return exporting.export(model.exportable(example_rows(model, folder)), out, format=format, metadata=metadata)
-
-
-def example_rows(model: Deployed, folder: Path) -> Tensor:
-    """Encoded rows for the exporter to trace: made up, or of the run where their type is the user's."""
-    made: Tensor | None = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
-    if made is None:
-        with np.load_student(folder / "gallery.npz", allow_pickle=False) as shown:
-            made = model.encoder.encode(shown["inputs"][:EXAMPLES])
-    return made
+    return exporting.export(model.exportable(rows), out, format=format, metadata=metadata)
 
 
 def rules(folder: Path) -> str:
@@ -58,4 +48,4 @@ def rules(folder: Path) -> str:
     model = load_student(folder)
     if not isinstance(model.net, TreeEnsemble):
         raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
-    return as_rules(model.net, model.encoder.columns(), model.leaf)
+    return as_rules(model.net, [Column(*one) for one in model.encoder.columns()], model.leaf)

@@ -86,9 +86,9 @@ def _teacher(teacher: RunTeacher) -> dict[str, Any]:
         return {"arm": teacher.arm, "name": teacher.name, "ready": False, "parameters": None, "seconds_a_row": None}
     asked = _probed(teacher)
     inputs, raw = _probe(teacher)
-    check_teacher(asked, teacher.context.task, inputs, raw)
+    check_teacher(asked, inputs, raw)
     begun = time.perf_counter()
-    check_teacher(asked, teacher.context.task, inputs, raw)  # asks twice
+    check_teacher(asked, inputs, raw)  # asks twice
     taken = (time.perf_counter() - begun) / (2 * len(inputs))
     return {
         "arm": teacher.arm,
@@ -116,7 +116,7 @@ def _store(context: RunContext, teacher: RunTeacher, answers: int, stores: int) 
     ready = not (teacher.trainable or teacher.fitted_here or teacher.members or teacher.kind == "service")
     compares = ready and context.task.shift_invariant
     logits = _probe_values(teacher) / softening(context.make_methods()) if compares else None
-    chosen = make_codec(keeps.codec, keeps.dtype)
+    chosen = make_codec(keeps.codec, keeps.dtype, context.task)
     features = _feature_bytes(teacher, keeps.dtype)
     others = _others(width, logits) if context.task.shift_invariant else []
     known = {codec.name: codec for codec in (chosen, *others)}
@@ -138,7 +138,7 @@ def _store(context: RunContext, teacher: RunTeacher, answers: int, stores: int) 
 
 def _probe_values(teacher: RunTeacher) -> NDArray[Any]:
     inputs, raw = _probe(teacher)
-    values: NDArray[Any] = check_teacher(_probed(teacher), teacher.context.task, inputs, raw).values.numpy()
+    values: NDArray[Any] = check_teacher(_probed(teacher), inputs, raw).values.numpy()
     return values
 
 
@@ -154,7 +154,7 @@ def _feature_bytes(teacher: RunTeacher, dtype: str) -> int:
     if not teacher.layers:
         return 0
     inputs = teacher.context.data.train.inputs[:2]
-    found = check_teacher(_probed(teacher), teacher.context.task, inputs).features
+    found = check_teacher(_probed(teacher), inputs).features
     return sum(value[0].numel() for value in found.values()) * (4 if dtype == "float32" else 2)
 
 

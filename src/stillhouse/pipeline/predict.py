@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.data import read_inputs
-from stillhouse.data.reader import read_image_inputs
 from stillhouse.errors import RejectedError, UsageError
 
 
@@ -46,6 +45,5 @@ def read_file(model: Any, path: Path) -> tuple[Any, Sequence[str] | None]:
     """Raw rows of a file as the student's encoder takes them, and of image files their names."""
     if not path.exists():
         raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
-    if (images := read_image_inputs(path, model.encoder)) is not None:
-        return images
-    return read_inputs(path, model.encoder, column=model.column or None), None
+    found = read_inputs(path, model.encoder, column=model.column or None)
+    return found.rows, found.files

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stillhouse import methods, tasks
 from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
+from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.splits.duplicates import across
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
@@ -125,7 +126,7 @@ def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, data: Prepar
         given.student,
         shape=tuple(data.train.inputs.shape[1:]),
         outputs=spec.width,
-        vocabulary=getattr(data.encoder, "vocabulary", None),
+        vocabulary=None if data.encoder.text is None else data.encoder.text.vocabulary,
         allow_code=given.allow_code,
     )
     made.probe = data.train.inputs[:64]
@@ -153,16 +154,12 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
     """The views of a run, with all that their policy needs to know of the data."""
     wanted, encoder = recipe.views, prepared.encoder
     check_model(wanted.policy, wanted.model, encoder)
-    told: dict[str, Any] = {}
-    if wanted.policy == "munge":
-        told["column_groups"] = getattr(encoder, "column_groups", ())
-    if prepared.source.kind == "text":
-        told |= {"mask_id": getattr(encoder, "mask_id"), "special_ids": getattr(encoder, "special_ids")}  # noqa: B009
+    words: dict[str, Any] = {}
     if wanted.policy == "masked":
         if wanted.model is not None:
-            told["guesser"] = Guesses(wanted.model, encoder, NEIGHBOURS, recipe.output.dir)
+            words["guesser"] = Guesses(wanted.model, encoder, NEIGHBOURS, recipe.output.dir)
         else:
-            told["neighbours"] = neighbours(recipe, told.get("special_ids", ()))
+            words["neighbours"] = neighbours(recipe, encoder.special_ids)
     return Views(
         wanted.policy,
         wanted.count if wanted.policy != "none" else 1,
@@ -171,7 +168,10 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
         fill=encoder.fill,
         columns=encoder.noise_columns,
         pool=prepared.train.inputs,
-        **told,
+        column_groups=encoder.column_groups,
+        mask_id=encoder.mask_id,
+        special_ids=encoder.special_ids,
+        **words,
     )
 
 
@@ -200,13 +200,17 @@ def parts_of(data: Any) -> tuple[Any, Any, Any]:
 def gather_data(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Prepared, dict[str, str]]:
     """The rows, from the recipe's [data] or from the user's own datasets, and the fingerprint of what was read."""
     prepared, fingerprint = read_rows(recipe, data, task, as_is=as_is)
-    return (prepared if task.supervised else unlabelled(prepared)), {"data": fingerprint}
+    if not task.supervised:
+        prepared = unlabelled(prepared, recipe.data.target is not None)
+    return prepared, {"data": fingerprint}
 
 
-def unlabelled(found: Prepared) -> Prepared:
-    """The same rows; nothing but the judgement sees a label."""
-    parts = {name: rows._replace(targets=withheld(rows.targets)) for name, rows in found.parts().items()}
-    return found._replace(split=replace(found.split, labelled=found.split.train[:0]), **parts)
+def unlabelled(found: Prepared, judged: bool) -> Prepared:
+    """The same rows without labels; where there are some, the source keeps them for the judgement alone."""
+    source = found.source if judged else replace(found.source, targets=np.full(len(found.source), -1), names=())
+    train, valid, test = (part._replace(targets=withheld(part.targets)) for part in found[3:])
+    split_ = replace(found.split, labelled=found.split.train[:0])
+    return Prepared(source, split_, found.encoder, train, valid, test)
 
 
 def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Prepared, str]:
@@ -240,6 +244,8 @@ def rows_folder(recipe: Recipe) -> Path | None:
 
 def read_source(wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: Path | None = None) -> Source:
     """What [data] names."""
+    if not task.supervised and wanted.target is None:
+        return unlabelled_texts(wanted)
     sides = [name for name in (wanted.group, wanted.order) if name is not None]
     columns = wanted.path is not None or wanted.text is not None
     if sides and not columns:
@@ -259,8 +265,14 @@ def read_source(wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: P
         classes=wanted.classes,
         on_disk=on_disk,
         read_targets=task.read_targets,
-        labelled=task.supervised or wanted.target is not None,
     )
+
+
+def unlabelled_texts(wanted: Data) -> Source:
+    """Texts of a file without a column of labels; each has the same class, so that they can be divided."""
+    path = Path(str(wanted.text))
+    raw = read_text_inputs(path, wanted.column, header=wanted.header)
+    return Source(raw, np.zeros(len(raw), np.int64), ("text",), "text", path.stem, ())
 
 
 def divide(source: Source, wanted: Data) -> Split:

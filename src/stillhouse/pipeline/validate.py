@@ -24,7 +24,7 @@ def check_codec(keeps: Store, methods: Methods, task: Task) -> None:
     Raises:
         UsageError: names the method, and those that can use it; or there is no such codec.
     """
-    if isinstance(make_codec(keeps.codec, keeps.dtype), Dense):
+    if isinstance(make_codec(keeps.codec, keeps.dtype, task), Dense):
         return
     if not task.shift_invariant:
         raise UsageError(

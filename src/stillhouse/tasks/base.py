@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from stillhouse.errors import UsageError
 from stillhouse.recipe import MethodEntry, Recipe
 from stillhouse.task import Floats, OutputSpec, Section
 from stillhouse.tasks.judgement import Judge
@@ -22,6 +21,7 @@ class BaseTask(Judge):
     sections: tuple[Section, ...] = ()
     supervised = True
     shift_invariant = False
+    stored = "values"
     gates = True
     explains = True
     full = False
@@ -53,6 +53,10 @@ class BaseTask(Judge):
         """One output a name."""
         return OutputSpec((len(names),), tuple(names))
 
+    def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
+        """As the task's teachers say."""
+        self.teachers.check_student(outputs, spec)
+
     def any_targets(self, targets: Tensor) -> Tensor:
         """Targets with 0 in place of what is not known."""
         return targets.nan_to_num(0.0) if targets.is_floating_point() else targets.clamp(min=0)
@@ -68,14 +72,3 @@ class BaseTask(Judge):
     def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
         """Nothing of its own."""
         return {}
-
-    def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
-        """Refuse: a task that takes models of the hub says how.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(
-            f"[teacher] hub: a run of the task {self.name!r} takes no model of the hub. Give another teacher, such as "
-            "a module from Python or a file."
-        )

@@ -12,7 +12,7 @@ from torch import nn
 from stillhouse.evaluation import Predictions
 from stillhouse.evaluation.explanation import embedding, linear_cka
 from stillhouse.evaluation.predictions import Floats
-from stillhouse.evaluation.surrogate import fit_surrogate, readable
+from stillhouse.evaluation.surrogate import fit_surrogate
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.predict import TEST, preview
 from stillhouse.pipeline.run.context import RunContext
@@ -141,7 +141,7 @@ class Probe:
         rows = torch.arange(len(train.inputs))
         answers = StoredTeacher(self.teacher.ask(lambda done: None))
         asked = Batch(train.inputs, withheld(train.targets), rows, torch.zeros_like(rows))
-        return self.context.task.judged(answers.log_probs(asked).numpy())
+        return self.context.task.judged(answers.whole(asked).numpy())
 
     def surrogate(self) -> dict[str, Any] | None:
         """A tree that answers as the shipped student does; None where no person could read its columns."""
@@ -150,8 +150,8 @@ class Probe:
             return None
         student = self.net(self.student, self.seeds[0])
         chosen = np.linspace(0, len(data.split.train) - 1, min(MOST_ROWS, len(data.split.train))).astype(np.int64)
-        train = readable(data.source.take(data.split.train[chosen]), data.encoder)
-        test = readable(data.source.take(data.split.test), data.encoder)
+        train = data.encoder.readable(data.source.take(data.split.train[chosen]))
+        test = data.encoder.readable(data.source.take(data.split.test))
         if train is None or test is None:
             return None
         answers = net_outputs(student, data.train.inputs[torch.from_numpy(chosen)], context.task).argmax(1)

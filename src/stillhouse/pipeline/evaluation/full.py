@@ -106,8 +106,8 @@ class Full:
         pairs |= {"ceiling": (first, second)} if len(trained) > 1 else {}
         nets = {baseline: self.nets[baseline][0]}
         nets |= {f"{student}/{i}": net for i, net in enumerate(trained[:2])}
-        if self.context.data.source.kind == "text":
-            return self.word_attributions(rows.encoder, rows.raw[chosen.numpy()], classes, nets, pairs)
+        if rows.encoder.text is not None:
+            return self.word_attributions(rows.encoder.text, rows.raw[chosen.numpy()], classes, nets, pairs)
         try:
             attribution.captum()
         except UsageError as error:
@@ -150,6 +150,6 @@ def feature_groups(rows: Rows) -> list[np.ndarray]:
     """Flat positions that are one feature: the channels of a pixel, the encoded columns of a raw one."""
     shape = tuple(rows.inputs.shape[1:])
     if not rows.image:
-        return list(ood.column_groups(rows.encoder, int(np.prod(shape))))
+        return ood.column_groups(rows.encoder)
     pixels = int(np.prod(shape[-2:]))
     return [np.arange(place, int(np.prod(shape)), pixels) for place in range(pixels)]

@@ -102,13 +102,14 @@ class Judge:
     def marks(self, rows: NDArray[np.int64], teacher: NDArray[Any], student: nn.Module) -> dict[str, NDArray[Any]]:
         """Of texts, the words on which the answers depend; nothing for other rows, or other tasks."""
         context, asked = self.context, self.teachers[TEACHER].teacher
-        if context.data.source.kind != "text" or not context.task.marks_words:
+        words = context.data.encoder.text
+        if words is None or not context.task.marks_words:
             return {}
         texts = [str(text) for text in np.asarray(context.data.source.take(rows))]
         nets = {"student": asked_net(student, context.task)}
         if not asks_service(context) and may_be_asked(asked):
             nets = {"teacher": asked_teacher(asked, context.task), **nets}
-        return word_marks(context.data.encoder, texts, teacher.argmax(1), nets)
+        return word_marks(words, texts, teacher.argmax(1), nets)
 
     def costs(self, student: nn.Module) -> dict[str, Any]:
         """Size and latency of teacher and student, measured in turns; what asking and training took."""

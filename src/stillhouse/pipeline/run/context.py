@@ -75,8 +75,7 @@ class RunContext:
     @property
     def column_types(self) -> dict[str, str]:
         """The type of each column of a table, as it was found or given; empty for other data."""
-        types: dict[str, str] = getattr(self.data.encoder, "types", {})
-        return types
+        return self.data.encoder.types
 
     def raw(self, part: str) -> Any:
         """The rows of "train", "valid" or "test" as they were read."""

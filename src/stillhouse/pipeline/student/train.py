@@ -184,7 +184,7 @@ class Trainer:
             view = torch.full_like(arm.rows, number)
             inputs.append(views.apply(context.data.train.inputs[arm.rows], arm.rows, view))
             labels = views.targets(arm.targets[arm.rows], view)
-            outputs = answers.outputs(Batch(inputs[-1], labels, arm.rows, view)).values if answers else None
+            outputs = answers.whole(Batch(inputs[-1], labels, arm.rows, view)) if answers else None
             targets.append(context.task.soft_targets(labels, outputs, context.spec, training.label_weight, weight))
         return students.fit_soft(
             name,

@@ -18,7 +18,7 @@ from stillhouse.pipeline.run.progress import Advance
 from stillhouse.store import Store
 from stillhouse.task import Task
 from stillhouse.teachers import label
-from stillhouse.types import Batch, Outputs, Teacher
+from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 CHUNK = 1024  # rows a call
 
@@ -41,7 +41,7 @@ def ask_all(teacher: Teacher, context: RunContext, layers: Sequence[str], folder
         data.train.inputs,
         context.views,
         folder if keeps.dir is None else keeps.dir,
-        task=context.task,
+        task=getattr(teacher, "task", context.task),
         key=key,
         codec=keeps.codec,
         dtype=keeps.dtype,
@@ -62,7 +62,7 @@ def answers_of(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: 
         ids = rows[some]
         batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=part_of(raw, some))
         parts.append(task.normalize(teacher.outputs(batch).values))
-    return torch.cat(parts).numpy() if parts else np.empty((0, *teacher.shape), np.float32)
+    return torch.cat(parts).numpy() if parts else np.empty((0, *shape_of(teacher)), np.float32)
 
 
 def part_of(raw: Any, rows: slice) -> Any:

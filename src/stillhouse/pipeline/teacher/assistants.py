@@ -134,7 +134,7 @@ def make_assistants(context: RunContext, first: RunTeacher) -> list[Assistant]:
             None,
             shape=tuple(context.data.train.inputs.shape[1:]),
             outputs=context.spec.width,
-            vocabulary=getattr(context.data.encoder, "vocabulary", None),
+            vocabulary=None if context.data.encoder.text is None else context.data.encoder.text.vocabulary,
             allow_code=assistant.name.startswith(CODE),
         )
         planned.append((f"assistant_{number}", made.make, budget_of(assistant.training or recipe.training, rows)))

@@ -150,7 +150,8 @@ def hub_net(section: Member, task: Task, names: Sequence[str], seed: int = 0) ->
     from stillhouse.teachers.hub.models import open_hub
 
     found = open_hub(str(section.hub), revision=getattr(section, "revision", None))
-    return task.hub_net(found, names, section.tune, seed)
+    net: nn.Module = task.teachers.hub_net(found, names, section.tune, seed)
+    return net
 
 
 def service(section: Endpoint, classes: Sequence[str], decode: Callable[[Any], Any], folder: Path) -> Teacher:

@@ -26,6 +26,7 @@ from stillhouse.task import TEACHER
 from stillhouse.teachers import SKLEARN_NAMES, CrossFitted, EnsembleTeacher, ModuleTeacher, fit_sklearn, fold_of
 from stillhouse.teachers.crossfit import rows_seen, whole_of
 from stillhouse.teachers.hub.tuning import merged
+from stillhouse.teachers.stored import FEATURE
 from stillhouse.types import Teacher, has_label
 
 FOLDS = 5  # of models of scikit-learn, where the recipe does not say; a net is a training for each, so none
@@ -56,7 +57,8 @@ class RunTeacher:
         self.section: Member = section or context.recipe.teacher
         self.given = given if section is not None or arm != TEACHER else context.teacher
         self.folder = folder or context.run.folder / arm
-        self.layers = sorted({path for _, m, _ in context.make_methods() for path in m.teacher_layers})
+        wanted = {path for _, m, _ in context.make_methods() for path in m.teacher_layers}
+        self.layers = sorted(path for path in wanted if FEATURE + path != context.task.stored)
         if arm != TEACHER:  # what came ready has seen other labels: this one is trained here, on the student's own
             self.section = self.section.model_copy(update={"file": None})
         self.kind = kind_of(self.section, self.given)
@@ -146,6 +148,7 @@ class RunTeacher:
         if self.members:
             return EnsembleTeacher(
                 [m.teacher for m in self.members],
+                context.task,
                 context.recipe.teacher.combine,
                 labels=self.visible,
                 labelled_views=context.views.labelled,

@@ -78,9 +78,9 @@ class TeacherNet:
     def zoo_card(self) -> dict[str, Any]:
         """How to build a net of the zoo; the vocabulary is the data's."""
         settings: dict[str, Any] = dict(self.section.settings)
-        vocabulary = getattr(self.context.data.encoder, "vocabulary", None)
-        if vocabulary is not None and "vocabulary" in students.defaults(self.name):
-            settings.setdefault("vocabulary", vocabulary)
+        words = self.context.data.encoder.text
+        if words is not None and "vocabulary" in students.defaults(self.name):
+            settings.setdefault("vocabulary", words.vocabulary)
         return {"name": self.name, "settings": settings, "shape": list(self.context.data.train.inputs.shape[1:])}
 
     def of_hub(self, net: nn.Module) -> bool:

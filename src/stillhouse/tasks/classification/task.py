@@ -8,7 +8,6 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.errors import RejectedError
 from stillhouse.task import OUTPUTS, Floats, OutputSpec, Record
 from stillhouse.tasks.base import BaseTask
 from stillhouse.tasks.classification import explanation, losses, teachers
@@ -27,6 +26,8 @@ class Classification(ClassificationJudge, BaseTask):
     sections = SECTIONS
     monitor = losses.MONITOR
     shift_invariant = True
+    stored = "logits"
+    teachers = teachers
     full = True
     surrogate = True
     marks_words = True
@@ -39,19 +40,6 @@ class Classification(ClassificationJudge, BaseTask):
     loss = staticmethod(losses.label_loss)
     validation = staticmethod(losses.validation)
 
-    def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
-        """Refuse probabilities: a student is trained by its logits.
-
-        Raises:
-            RejectedError: another number of classes, or probabilities.
-        """
-        teachers.check_classes(outputs.shape[-1], spec.width, "The student")
-        if teachers.are_probabilities(outputs):
-            raise RejectedError(
-                "The student answers with probabilities, but it is trained by its logits: all lie in 0..1, and each "
-                "row adds up to 1. Leave the softmax at its end out."
-            )
-
     def judged(self, outputs: NDArray[Any]) -> Floats:
         """Log-probabilities with a floor."""
         return floored(outputs)
@@ -61,10 +49,6 @@ class Classification(ClassificationJudge, BaseTask):
     ) -> Tensor:
         """Probabilities (N, C): the teacher's, mixed with the label where one is visible."""
         return losses.soft_targets(targets, teacher, label_weight, method_weight, spec.width)
-
-    def hub_net(self, found: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
-        """A classifier of texts; with a fresh head where it is to be tuned."""
-        return teachers.hub_classifier_net(found, names, tune, seed)
 
     def explanation(
         self, records: Mapping[str, Mapping[str, Record]], targets: NDArray[Any], names: Sequence[str]

@@ -57,5 +57,5 @@ def place_method(entry: MethodEntry) -> MethodEntry:
             f"[[method]] {entry.name!r}: an embedder matches the vectors that ship. Take out student_layer and "
             "teacher_layer."
         )
-    settings = entry.settings | {"student_layer": WHOLE, "teacher_layer": WHOLE}
+    settings = entry.settings | {"student_layer": WHOLE, "teacher_layer": EMBEDDING}
     return MethodEntry.model_validate({"name": entry.name, "weight": entry.weight} | settings)

@@ -296,8 +296,13 @@ class Evaluation(Section):
     """[evaluation]: how it is judged."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Of every interval.")
-    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of "no worse within m".')
+    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of the verdict non_inferior ("no worse within m").')
     resamples: Positive = Field(4000, description="Bootstrap resamples.")
+    measure: str | None = Field(
+        None,
+        description="What the headline is about, such as balanced_accuracy or sensitivity:CLASS@0.95; default: what the "
+        "task has.",
+    )
     groups: list[str] = Field([], description="Columns of a table whose groups are judged one by one; may be in drop.")
 
 

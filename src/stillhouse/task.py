@@ -171,9 +171,7 @@ class Judgement(Protocol):
     def check_record(self, record: Record, targets: NDArray[Any], names: Sequence[str], rows: NDArray[Any]) -> str:
         """What is wrong with a record, as the rest of a sentence that begins with its name; "" where nothing is."""
 
-    def prepare(
-        self, records: Mapping[str, Mapping[str, Record]], valid: Any | None
-    ) -> dict[str, dict[str, Record]]:
+    def prepare(self, records: Mapping[str, Mapping[str, Record]], valid: Any | None) -> dict[str, dict[str, Record]]:
         """Records of all arms and seeds as the measures take them, and the arms that the judgement adds.
 
         Args:
@@ -187,9 +185,7 @@ class Judgement(Protocol):
     def fidelity(self, record: Record, teacher: Record, targets: NDArray[Any]) -> dict[str, Statistic]:
         """Measures of a prepared record against the teacher's; their names differ from those of ``quality``."""
 
-    def statistic(
-        self, name: str, record: Record, targets: NDArray[Any], names: Sequence[str]
-    ) -> Statistic | None:
+    def statistic(self, name: str, record: Record, targets: NDArray[Any], names: Sequence[str]) -> Statistic | None:
         """A measure that is computed only where the run asks for it; None where ``quality`` or ``fidelity`` has it."""
 
     def scale(self, name: str, targets: NDArray[Any]) -> float:

@@ -12,9 +12,9 @@ from stillhouse.evaluation import gate
 from stillhouse.pipeline.evaluation import score as judging
 from stillhouse.pipeline.run.folder import RunFolder, read_json, task_of
 from stillhouse.reporting import write
+from stillhouse.tasks import get
 from stillhouse.tasks.classification.predictor import CARD, FOLDER, load_classifier
 from stillhouse.tasks.embedding import judge as embedding_judging
-from stillhouse.tasks.embedding.criteria import CRITERIA as OF_EMBEDDERS
 from stillhouse.tasks.embedding.predictor import load_embedder
 from stillhouse.tasks.embedding.report import write_embedding
 
@@ -30,8 +30,10 @@ class Kind(NamedTuple):
 
 
 KINDS: Mapping[str, Kind] = {
-    "classification": Kind(judging.evaluate, write, load_classifier, gate.CRITERIA, True),
-    "embedding": Kind(embedding_judging.judge_vectors, write_embedding, load_embedder, OF_EMBEDDERS, False),
+    "classification": Kind(judging.evaluate, write, load_classifier, get("classification").criteria, True),
+    "embedding": Kind(
+        embedding_judging.judge_vectors, write_embedding, load_embedder, get("embedding").criteria, False
+    ),
 }
 
 

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from stillhouse.evaluation import Predictions
 from stillhouse.evaluation.explanation import class_similarity, embedding, linear_cka, teaching_influence
-from stillhouse.evaluation.predictions import Floats, floored
+from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.surrogate import fit_surrogate, readable
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.score import TEST, gallery, predict_net
 from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.labeling import Teaching
+from stillhouse.tasks.classification.judgement import floored
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch
 
@@ -44,8 +45,8 @@ class Probe:
 
     def explain(self) -> None:
         """Write ``explanation.json`` and ``taught.npz``."""
-        targets, classes = self.test.targets, self.test.classes
-        shown = {arm: self.test.log_probs[arm] for arm in ("teacher", *SHOWN)}
+        targets, classes = self.test.targets, self.test.names
+        shown = {arm: self.test.outputs(arm) for arm in ("teacher", *SHOWN)}
         nets = {arm: {s: floored(x) for s, x in seeds.items()} for arm, seeds in shown.items()}
         write_json(
             self.trainer.run.folder / EXPLANATION,
@@ -109,7 +110,7 @@ class Probe:
 
     def taught_row(self, position: int, row: int, share: float, teacher: Floats) -> dict[str, Any]:
         """One training row: its share of all help, the teacher's answer, and its label where the student saw one."""
-        classes, labelled = self.test.classes, position in set(self.have.labelled.tolist())
+        classes, labelled = self.test.names, position in set(self.have.labelled.tolist())
         truth = int(self.have.data.train.targets[position])
         order = np.argsort(-teacher, kind="stable")[:3]
         return {
@@ -137,9 +138,9 @@ class Probe:
         if train is None or test is None:
             return None
         said = classes_said(student, data.train.inputs[torch.from_numpy(chosen)])
-        test_said = self.test.log_probs["distilled"][str(self.seeds[0])].argmax(1)
+        test_said = self.test.outputs("distilled")[str(self.seeds[0])].argmax(1)
         confidence = self.trainer.recipe.evaluation.confidence
-        return fit_surrogate(train, said, test, test_said, self.test.targets, self.test.classes, confidence)
+        return fit_surrogate(train, said, test, test_said, self.test.targets, self.test.names, confidence)
 
 
 def classes_said(net: nn.Module, inputs: Tensor) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import Predictions, attribution, ood, robustness, words
-from stillhouse.evaluation.predictions import Floats, floored
+from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.robustness import Rows
 from stillhouse.files import write_json
 from stillhouse.pipeline.distill import plan_fits
@@ -27,6 +27,7 @@ from stillhouse.pipeline.setup import gather
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import answered_only, asks_service
 from stillhouse.recipe import Recipe, parse, read_table_text
+from stillhouse.tasks.classification.judgement import floored
 
 FULL = "full.json"
 ROWS = 2000  # test rows that are corrupted, at most

@@ -24,6 +24,7 @@ from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import Teaching
 from stillhouse.recipe import Recipe, read
+from stillhouse.tasks import get
 from stillhouse.tasks.classification.predictor import FOLDER, WEIGHTS, Deployed, log_proba
 from stillhouse.types import Teacher
 
@@ -67,7 +68,9 @@ class Judge:
                 log_probs[arm.name][str(seed)] = predict_net(self.trainer.trained(arm, seed), inputs)
                 advance(1)
         targets = getattr(self.have.data, part).targets.numpy()
-        return Predictions(targets, np.asarray(rows, dtype=np.int64), self.have.data.source.classes, log_probs)
+        return Predictions.of_outputs(
+            targets, np.asarray(rows, dtype=np.int64), self.have.data.source.classes, log_probs
+        )
 
     def ship(self, test: Predictions) -> None:
         """The student of the first seed (no test row chooses), the gallery, and what both nets cost."""
@@ -79,8 +82,8 @@ class Judge:
         card = self.have.students.built_card() | ({"parts": parts} if parts else {})
         shipped = Deployed(student, data.encoder, data.source.classes, card, data.source.column)
         shipped.save(self.run.folder / FOLDER)
-        teacher = test.log_probs["teacher"]["-"]
-        distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.log_probs["distilled"][str(seed)])).sum(1)
+        teacher = test.outputs("teacher")["-"]
+        distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.outputs("distilled")[str(seed)])).sum(1)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
         shown = gallery(data.source, test.rows[most]) | self.marks(test.rows[most], teacher[most].argmax(1), student)
         write_npz(self.run.folder / "gallery.npz", shown)
@@ -173,7 +176,9 @@ def evaluate(folder: Path) -> dict[str, Any]:
     """Judge a run from its predictions; needs neither data nor model. Writes and returns ``scores.json``."""
     run, recipe = RunFolder(folder), read(folder / "recipe.toml")
     costs = read_json(folder / "costs.json")
+    task = get("classification")
     scores = score(
+        task,
         Predictions.load(folder / TEST),
         saw=run.record["saw"],
         budget=run.record["budget"],
@@ -183,10 +188,11 @@ def evaluate(folder: Path) -> dict[str, Any]:
         confidence=recipe.evaluation.confidence,
         margin=recipe.evaluation.margin,
         resamples=recipe.evaluation.resamples,
+        measure=recipe.evaluation.measure,
         valid=Predictions.load(folder / VALID) if (folder / VALID).exists() else None,
         groups=read_groups(folder),
     )
     if gate := run.record.get("teacher_gate"):
-        scores["warnings"] += teacher_gate.warnings(gate)
+        scores["warnings"] += teacher_gate.warnings(task, gate)
     write_json(folder / "scores.json", scores)
     return scores

@@ -11,10 +11,10 @@ from torch import nn
 
 from stillhouse.data import TextEncoder
 from stillhouse.evaluation import words
-from stillhouse.evaluation.predictions import floored
 from stillhouse.evaluation.words import Asked
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import given_services
+from stillhouse.tasks.classification.judgement import floored
 from stillhouse.tasks.classification.predictor import log_proba
 from stillhouse.teachers.fitted.teacher import RawTeacher
 from stillhouse.types import Teacher

@@ -38,7 +38,7 @@ class Task(NamedTuple):
 
 TASKS = {
     "classification": Task("classification", "distill", "scores.json"),
-    "embedding": Task("embedding", "embed", "embedding_scores.json"),
+    "embedding": Task("embedding", "embed", "scores.json"),
 }
 
 
@@ -67,7 +67,7 @@ class RunFolder:
 
     @property
     def scores(self) -> dict[str, Any]:
-        """The judgement: ``scores.json``, of embedders ``embedding_scores.json``."""
+        """The judgement: ``scores.json``."""
         return read_json(self.folder / self.task.scores)
 
     @property

@@ -13,13 +13,16 @@ from torch import Tensor
 from stillhouse.data.source import take
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import teacher_gate
-from stillhouse.evaluation.predictions import Floats, floored
+from stillhouse.evaluation.predictions import Floats
 from stillhouse.pipeline.evaluation.score import predict_net
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all
 from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.answers import answers_of
+from stillhouse.task import OUTPUTS
+from stillhouse.tasks import get
+from stillhouse.tasks.classification.judgement import floored
 from stillhouse.teachers.fitted.teacher import name_rows
 from stillhouse.types import Teacher
 
@@ -104,19 +107,16 @@ def examine(run: RunFolder, trainer: Trainer, arms: Sequence[Arm]) -> dict[str, 
         "finite": True,
         "deterministic": True,
         "steady": steady,
-        "class_order": teacher_gate.class_order(answers, known, source.classes),
-        "comparison": None,
-        "calibration": teacher_gate.own_calibration(answers, known) if valid else None,
     }
-    if valid:
-        control = predict_net(trainer.trained(*control_of(trainer, arms)), inputs)
-        finding["comparison"] = teacher_gate.compare(answers, floored(control), known)
-    else:
+    task = get("classification")
+    control = {OUTPUTS: predict_net(trainer.trained(*control_of(trainer, arms)), inputs)} if valid else None
+    finding |= task.examine({OUTPUTS: answers}, control, known, source.classes)
+    if not valid:
         finding["why"] = "there are no validation rows. Set [data] valid above 0"
     hashes = source.row_hashes()
     parts = {"train": split.train, "valid": split.valid, "test": split.test, "labelled": split.labelled}
     finding["leakage"] = teacher_gate.leakage({name: hashes[part] for name, part in parts.items()})
-    return finding | {"problems": teacher_gate.problems(finding)}
+    return finding | {"problems": teacher_gate.problems(task, finding)}
 
 
 def gate_rows(trainer: Trainer) -> tuple[Tensor, Tensor, Tensor, Any]:
@@ -154,4 +154,4 @@ def ask_twice(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> tuple
     for part in (odd[:half], odd[half:]):
         if len(part):
             apart[part.numpy()] = answers_of(teacher, inputs[part], rows[part], take(raw, part.numpy()))
-    return floored(first), teacher_gate.same_answers(first, apart)
+    return floored(first), get("classification").same_answers(first, apart)

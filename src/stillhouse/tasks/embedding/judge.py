@@ -11,19 +11,19 @@ import xxhash
 from torch import nn
 
 from stillhouse.data import TextEncoder
-from stillhouse.evaluation import measure_costs
+from stillhouse.evaluation import Predictions, measure_costs, score
 from stillhouse.files import write_json
-from stillhouse.pipeline.run.folder import TASKS, RunFolder, read_json
+from stillhouse.pipeline.run.folder import RunFolder, read_json
 from stillhouse.pipeline.run.progress import stage
 from stillhouse.pipeline.student.train import Arm
 from stillhouse.recipe import Recipe, read
 from stillhouse.tasks.classification.predictor import FOLDER, WEIGHTS
 from stillhouse.tasks.embedding.contrast import EmbeddingTrainer
 from stillhouse.tasks.embedding.predictor import DeployedEmbedder, embed_all
-from stillhouse.tasks.embedding.scores import Embedded, score_embeddings
 from stillhouse.tasks.embedding.setup import Gathered
+from stillhouse.tasks.embedding.task import TASK
 
-VECTORS, SCORES = "embeddings.npz", TASKS["embedding"].scores
+VECTORS, SCORES = "predictions.npz", "scores.json"
 SECONDS = 3.0  # of timing, for both nets together
 
 
@@ -47,7 +47,7 @@ class EmbeddingJudge:
         with self.run.timed("score"):
             return judge_vectors(self.run.folder)
 
-    def vectors(self, advance: Any) -> Embedded:
+    def vectors(self, advance: Any) -> Predictions:
         """What every net makes of the held-out texts."""
         inputs, seeds = self.data.test.inputs, self.recipe.training.seeds
         found: dict[str, dict[str, np.ndarray]] = {"teacher": {"-": embed_all(self.found.teacher, inputs)}}
@@ -61,7 +61,7 @@ class EmbeddingJudge:
             found["start"][str(seed)] = embed_all(self.trainer.begun(self.arms[0], seed).eval(), inputs)
             advance(1)
         rows = np.asarray(self.data.split.test, np.int64)
-        return Embedded(rows, self.found.labels.numpy(), found)
+        return Predictions.of_outputs(self.found.labels.numpy(), rows, self.data.source.classes, found)
 
     def ship(self) -> None:
         """The distilled student of the first seed (no held-out text chooses), and what both nets cost."""
@@ -86,7 +86,7 @@ class EmbeddingJudge:
     def note_what_each_saw(self) -> None:
         """Facts of the texts, and what each learner was allowed to see, into run.json."""
         texts = len(self.data.train.targets)
-        saw = {a.name: {"texts": texts, "labels": 0, "teacher": a.teacher} for a in self.arms}
+        saw = {a.name: {"labels": 0, "unlabelled": texts, "teacher": a.teacher} for a in self.arms}
         facts = {
             "name": self.data.source.name,
             "kind": "text",
@@ -101,17 +101,22 @@ class EmbeddingJudge:
 
 
 def judge_vectors(folder: Path) -> dict[str, Any]:
-    """Judge a run from its vectors; needs neither texts nor nets. Writes and returns ``embedding_scores.json``."""
+    """Judge a run from its vectors; needs neither texts nor nets. Writes and returns ``scores.json``."""
     run, recipe, costs = RunFolder(folder), read(folder / "recipe.toml"), read_json(folder / "costs.json")
-    scores = score_embeddings(
-        Embedded.load(folder / VECTORS),
+    record = run.record
+    scores = score(
+        TASK,
+        Predictions.load(folder / VECTORS),
+        saw=record["saw"],
+        budget=record["budget"],
+        costs=costs,
+        versions=record["versions"],
+        hashes=record["hashes"],
         confidence=recipe.evaluation.confidence,
         margin=recipe.evaluation.margin,
         resamples=recipe.evaluation.resamples,
-        seeds=recipe.training.seeds,
+        measure=recipe.evaluation.measure,
     )
-    record = run.record
-    scores |= {"saw": record["saw"], "budget": record["budget"], "costs": costs, "warnings": record["found"]}
-    scores |= {"versions": record["versions"], "hashes": record["hashes"]}
+    scores["warnings"] += record["found"]
     write_json(folder / SCORES, scores)
     return scores

@@ -38,7 +38,7 @@ def quality(log_odds: Floats, targets: Floats, names: Sequence[str]) -> dict[str
         "micro_f1": ratio(2 * both.sum(1), size.sum(1)),
         "macro_f1": average([ratio(2 * both[:, k], size[:, k]) for k in range(len(names))]),
         "auc": average(areas),
-        "label_accuracy": mean(1 - ((said != truth) * where).sum(1) / share),
+        "label_accuracy": mean((right.sum(1) - (~known).sum(1)) / share),
         "subset_accuracy": mean(right.all(1).astype(np.float64)),
         "log_loss": mean(losses.sum(1) / share),
         **{f"auc:{name}": area for name, area in zip(names, areas, strict=True)},

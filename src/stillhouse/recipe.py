@@ -300,8 +300,8 @@ class Evaluation(Section):
     resamples: Positive = Field(4000, description="Bootstrap resamples.")
     measure: str | None = Field(
         None,
-        description="What the headline is about, such as balanced_accuracy or sensitivity:CLASS@0.95; default: what the "
-        "task has.",
+        description="What the headline is about, such as balanced_accuracy or sensitivity:CLASS@0.95; default: the "
+        "task's.",
     )
     groups: list[str] = Field([], description="Columns of a table whose groups are judged one by one; may be in drop.")
 

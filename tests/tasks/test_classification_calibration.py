@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 from scipy.stats import binomtest
 
-from stillhouse.evaluation.calibration import (
+from stillhouse.tasks.classification.calibration import (
     bin_of,
     class_squared_error,
     fit_temperature,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation import Predictions, check_measure
 from stillhouse.task import VERDICTS
 from stillhouse.tasks import get
-from tests.evaluation.schemas import keep_to_schema
+from tests.evaluation.schemas import keep_to_schema, validator
 from tests.evaluation.worlds import (
     SKILLS,
     classifiers,
@@ -22,6 +25,7 @@ from tests.evaluation.worlds import (
     labellers,
     regressors,
 )
+
 
 def world(rows: int = 300, classes: int = 3, seeds: int = 3, seed: int = 0, **skills: float) -> Predictions:
     return classifiers(rows, classes, seeds, seed, **skills)
@@ -268,3 +272,35 @@ def test_groups_of_real_targets_are_judged_by_their_squared_errors() -> None:
         part["name"] for part in harm["against"]["labels_only"]["quarters"]
     }
     assert sum(part["rows"] for part in harm["against"]["teacher"]["quarters"]) == 300
+
+
+OPEN = ("saw", "budget", "costs", "versions", "hashes")  # what the run knows, copied as it is
+
+
+def tables(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where each table of a JSON value stands whose keys are fixed; of a list, the first entry."""
+    if isinstance(value, dict):
+        by_name = above[-1:] in (("seeds",), ("temperatures",), ("half_widths",)) or "half_widths" in above[:-1]
+        if above and not by_name and above[-2:-1] != ("seeds",):
+            yield above
+        for key, part in value.items():
+            if above or key not in OPEN:
+                yield from tables(part, (*above, key))
+    elif isinstance(value, list) and value:
+        yield from tables(value[0], (*above, 0))
+
+
+@pytest.mark.parametrize("task", WORLDS)
+def test_a_key_too_many_is_refused_wherever_it_stands(task: str) -> None:
+    made = WORLDS[task]()
+    scores = judged(task, made, valid=made, groups={"site": np.arange(len(made.rows)) % 2})
+    scores = json.loads(json.dumps(scores))
+    schema, found = validator(task), list(tables(scores))
+    assert len(found) > 20
+    for path in ((), *found):
+        spoilt = copy.deepcopy(scores)
+        place = spoilt
+        for key in path:
+            place = place[key]
+        place["surplus"] = "nowhere in the schema"
+        assert not schema.is_valid(spoilt), path

@@ -316,10 +316,12 @@ class Evaluation(Section):
     """[evaluation]: how it is judged."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Of every interval.")
-    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of "no worse within m".')
+    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of the verdict non_inferior ("no worse within m").')
     resamples: Positive = Field(4000, description="Bootstrap resamples.")
     measure: str | None = Field(
-        None, description="What the verdict is about: accuracy, macro_f1, auc, rmse ...; default: the task's."
+        None,
+        description="What the headline is about, such as balanced_accuracy or sensitivity:CLASS@0.95; default: the "
+        "task's.",
     )
     groups: list[str] = Field([], description="Columns of a table whose groups are judged one by one; may be in drop.")
 

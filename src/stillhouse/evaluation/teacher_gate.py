@@ -82,7 +82,7 @@ def _not_better(task: Judgement, against: Mapping[str, Any]) -> str:
 
 
 def _figures(task: Judgement, against: Mapping[str, Any], arm: str) -> str:
-    """ "an accuracy of 85.0 % (negative log-likelihood 0.432)"."""
+    """The measures of the gate in words: "accuracy 85.0 % (negative log-likelihood 0.432)"."""
     first, *rest = [(task.measure(m), against[m][arm]) for m in task.gate_measures if m in against]
     more = f" ({', '.join(f'{m.label} {_written(m, x)}' for m, x in rest)})" if rest else ""
     return f"{first[0].label} {_written(*first)}{more}"

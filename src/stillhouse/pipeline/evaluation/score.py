@@ -40,6 +40,6 @@ def judge(folder: Path) -> dict[str, Any]:
     )
     scores["warnings"] += run.record.get("found", [])
     if gate := run.record.get("teacher_gate"):
-        scores["warnings"] += teacher_gate.warnings(gate)
+        scores["warnings"] += teacher_gate.warnings(task, gate)
     write_json(folder / SCORES, scores)
     return scores

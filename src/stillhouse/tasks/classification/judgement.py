@@ -120,7 +120,7 @@ class ClassificationJudge(Judge):
         )
 
     def prepare(self, records: Mapping[str, Mapping[str, Record]], valid: Any | None) -> Prepared:
-        """Log-probabilities with a floor, and the undistilled student with its temperature fitted on validation rows."""
+        """Log-probabilities with a floor, and the undistilled student at the temperature that fits validation rows."""
         found: Prepared = {
             arm: {seed: {OUTPUTS: floored(record[OUTPUTS])} for seed, record in seeds.items()}
             for arm, seeds in records.items()
@@ -132,7 +132,7 @@ class ClassificationJudge(Judge):
                 for s in found[LABELS_ONLY]
                 if s in answers
             }
-            tempered = {
+            tempered: dict[str, Record] = {
                 s: {OUTPUTS: calibration.temper(found[LABELS_ONLY][s][OUTPUTS], t), TEMPERATURE: np.array(t)}
                 for s, t in fitted.items()
             }

@@ -87,8 +87,8 @@ def quality(
 ) -> dict[str, Statistic]:
     """All measures of one net: the mean over the targets, and of several targets each.
 
-    Beside those of ``closeness`` there are ``rse``, the squared error as a share of the variance of these targets, which
-    is taken as a unit, so that a part of the rows has it too; and ``coverage`` and ``width`` of conformal intervals.
+    Beside those of ``closeness`` there are ``rse``, the squared error as a share of the variance of these targets,
+    which is taken as a unit, so that a part of the rows has it too; ``coverage`` and ``width`` of conformal intervals.
 
     Args:
         values: (N, K) predictions.

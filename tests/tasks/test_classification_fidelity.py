@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 from scipy.stats import entropy, spearmanr
-from stillhouse.evaluation.fidelity import agreement_between, fidelity, rank_correlation
 
-from stillhouse.evaluation.predictions import FLOOR
+from stillhouse.evaluation.statistics import rank_correlation
+from stillhouse.tasks.classification.fidelity import agreement_between, fidelity
+from stillhouse.tasks.classification.judgement import FLOOR
 
 RNG = np.random.default_rng(0)
 ROWS, CLASSES = 200, 5

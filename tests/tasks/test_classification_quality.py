@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn import metrics
-from stillhouse.evaluation.quality import conditional_mean, quality, selective_risk
+
+from stillhouse.tasks.classification.quality import quality, selective_risk
 
 
 def draw(seed: int, rows: int, classes: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -83,11 +84,3 @@ def test_components_are_what_leaving_a_row_out_does(name: str) -> None:
     jackknife = (rows - 1) * (components.mean() - without)
     assert np.corrcoef(jackknife, components)[0, 1] > 0.999
     assert components.std() == pytest.approx(jackknife.std(), rel=0.02)
-
-
-def test_a_mean_over_some_rows_ignores_the_others() -> None:
-    numbers, where = np.array([1.0, 2.0, 9.0, 7.0]), np.array([1.0, 1.0, 0.0, 0.0])
-    statistic = conditional_mean(numbers, where)
-    assert statistic.components.mean() == pytest.approx(1.5)
-    assert statistic.rows == 2
-    assert np.isnan(conditional_mean(numbers, where * 0).components).all()

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 from scipy.stats import binomtest
-from stillhouse.evaluation.calibration import (
+
+from stillhouse.tasks.classification.calibration import (
     bin_of,
     class_squared_error,
     fit_temperature,

@@ -89,13 +89,34 @@ def axis_row(scale: Scale, write: Ticks) -> Drawn:
     return drawing.html()
 
 
-def curves(series: Sequence[Series], name: str, x_axis: Axis, y_axis: Axis) -> Drawn:
-    """Draw lines over training steps; a band shows the seeds' range."""
-    low, high = padded([v for s in series for v in (*s.low, *s.high)], 0.04)
+def curves(
+    series: Sequence[Series],
+    name: str,
+    x_axis: Axis,
+    y_axis: Axis,
+    *,
+    start: float | None = 0.0,
+    guide: float | None = None,
+) -> Drawn:
+    """Draw lines over some quantity; a band shows the seeds' range, or an interval.
+
+    Args:
+        series: the lines.
+        name: what a screen reader says.
+        x_axis: of the quantity.
+        y_axis: of the lines.
+        start: of the horizontal axis; None: where the first line starts.
+        guide: height of a dashed line over the whole width.
+    """
+    heights = [v for s in series for v in (*s.low, *s.high)]
+    low, high = padded(heights if guide is None else [*heights, guide], 0.04)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP if y_axis.title else 8.0)
-    x = Scale(0.0, max(max(s.x) for s in series), left_of(y, y_axis), WIDTH - RIGHT)
+    first = min(min(s.x) for s in series) if start is None else start
+    x = Scale(first, max(max(s.x) for s in series), left_of(y, y_axis), WIDTH - RIGHT)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, x_axis, y_axis)
+    if guide is not None:
+        drawing.line(x.start, y(guide), x.end, y(guide), "guide")
     for s in series:
         upper = [(x(a), y(b)) for a, b in zip(s.x, s.high, strict=True)]
         lower = [(x(a), y(b)) for a, b in zip(s.x, s.low, strict=True)]

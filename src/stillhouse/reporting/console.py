@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stillhouse.reporting.figures import between, written
+from stillhouse.reporting.figures import between, spelled, written
 from stillhouse.reporting.folder import RunFiles, Words
-from stillhouse.reporting.wording import count, milliseconds, spelled
+from stillhouse.reporting.wording import count, milliseconds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,10 +65,11 @@ def _figure(run: RunFiles, arm: str, key: str, compared: bool) -> str:
     return f"{written(measure, figure)} ({ends})" if ends else written(measure, figure)
 
 
-def sentences(scores: Mapping[str, Any]) -> list[str]:
+def sentences(scores: Mapping[str, Any], task: Words) -> list[str]:
     """Return the verdict, the further comparisons, and what makes them less sure."""
-    first = next(iter(scores["comparisons"]), {})
-    others = [f"- {c['sentence']}" for c in scores["comparisons"][1:] if c.get("sentence")]
+    run = RunFiles(task, Path(), dict(scores))
+    margin = next((c.get("margin") for c in run.comparisons), None)
+    others = [f"- {c['sentence']}" for c in run.comparisons[1:] if c.get("sentence")]
     warnings = [f"! {warning}" for warning in scores.get("warnings", [])]
-    word = spelled(str(scores["verdict"]), first.get("margin")).upper()
+    word = spelled(str(scores["verdict"]), margin, run.measure(run.headline)).upper()
     return ["", f"{word}: {scores['sentence']}", *others, *warnings, ""]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from stillhouse.reporting.figures import difference, interval
+from stillhouse.reporting.figures import difference, interval, spelled
 from stillhouse.reporting.folder import RunFiles
-from stillhouse.reporting.wording import ABSENT, capital, count, number, spelled, tone, typeset
+from stillhouse.reporting.wording import ABSENT, capital, count, number, tone, typeset
 from stillhouse.task import TEACHER
 
 NAMED = ("name", "hub", "file", "family")  # keys of a recipe's table that say which net it is
@@ -67,7 +67,7 @@ def verdict(run: RunFiles) -> dict[str, Any]:
         finding, basis = first.removesuffix("."), ""
     entry = next(iter(run.comparisons), {})
     return {
-        "word": spelled(word, entry.get("margin")),
+        "word": spelled(word, entry.get("margin"), run.measure(run.headline)),
         "tone": tone(word, str(entry.get("asks", "gain"))),
         "headline": finding,
         "basis": basis.removesuffix(")").replace("; ", " · "),
@@ -86,7 +86,7 @@ def saw(run: RunFiles) -> dict[str, Any]:
                 "arm": name,
                 "label": run.arm(name).label,
                 "labels": count(sides[name].get("labels")),
-                "unlabelled": count(sides[name].get("unlabelled", sides[name].get("texts"))),
+                "unlabelled": count(sides[name].get("unlabelled")),
                 "teacher": run.arm(teacher).label if isinstance(teacher, str) else ABSENT,
             }
         )

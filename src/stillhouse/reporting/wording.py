@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, WORSE, show_verdict
+from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, WORSE
 
 ABSENT = "–"
 MINUS = "−"  # the true minus, as wide as the plus
@@ -34,16 +34,6 @@ def within(margin: float) -> str:
     """
     number = f"{100 * margin:g}"
     return f"{number} point{'' if number == '1' else 's'}"
-
-
-def spelled(verdict: str, margin: Any = None) -> str:
-    """Return a verdict's words with the margin, which is a share of one, where it is known.
-
-    >>> spelled("non_inferior", 0.01), spelled("inconclusive")
-    ('no worse within 1 point', 'cannot tell')
-    """
-    verdict = OLDER.get(verdict, verdict)
-    return show_verdict(verdict) if number(margin) is None else show_verdict(verdict, within(margin))
 
 
 def tone(verdict: str, asks: str = "loss") -> str:

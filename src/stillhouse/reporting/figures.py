@@ -26,7 +26,6 @@ from stillhouse.reporting.wording import (
 )
 from stillhouse.task import Measure, show_verdict
 
-
 SHARE = Measure("share", "share")
 
 

@@ -72,7 +72,8 @@ def _worst(run: RunFiles, name: str, entry: dict[str, Any], measure: Measure) ->
     ends = between(measure, figure)
     inside = f" ({ends})" if ends else ""
     label = run.arm(run.student).label.lower()
-    return f"Worst {name} of the {label} student: '{entry.get('name')}', {written(measure, figure)}{inside}."
+    value = f"{measure.label} {written(measure, figure)}{inside}"
+    return f"Worst {name} of the {label} student: '{entry.get('name')}', {value}."
 
 
 def _table(run: RunFiles, other: str, name: str, entries: list[dict[str, Any]], measure: Measure) -> dict[str, Any]:

@@ -154,13 +154,15 @@ def _side_by_side(points: Sequence[Point], x: Scale, gap: float = 11.0) -> list[
     return [(x(p.x) + (i - (len(g) - 1) / 2) * gap, p) for g in groups for i, p in enumerate(g)]
 
 
-def reliability(bins: Sequence[Bin], arm: Arm, name: str, y_title: str = "accuracy") -> Drawn:
+def reliability(
+    bins: Sequence[Bin], arm: Arm, name: str, said: str = "confidence", held: str = "accuracy"
+) -> Drawn:
     """Draw how often something holds against how surely it is said, and under it how many rows each bin has."""
     low = min([b.confidence for b in bins] + [b.accuracy.low for b in bins] + [0.9])
     low = max(0.0, int(low * 10) / 10)
     x, y = Scale(low, 1.0, LEFT, WIDTH - RIGHT), Scale(low, 1.0, HEIGHT - BOTTOM, TOP)
     drawing = Drawing(WIDTH, HEIGHT, name)
-    frame(drawing, x, y, Axis("confidence", percents), Axis(y_title, percents))
+    frame(drawing, x, y, Axis(said, percents), Axis(held, percents))
     drawing.line(x(low), y(low), x(1.0), y(1.0), "guide")
     most = max(b.count for b in bins)
     for b in bins:
@@ -169,7 +171,7 @@ def reliability(bins: Sequence[Bin], arm: Arm, name: str, y_title: str = "accura
     for b in bins:
         place = x(b.confidence)
         drawing.line(place, y(b.accuracy.low), place, y(b.accuracy.high), f"{arm.css} whisker")
-        tip = f"confidence {percent(b.confidence)}, {y_title} {percent(b.accuracy.value)}, {count(b.count)} rows"
+        tip = f"{said} {percent(b.confidence)}, {held} {percent(b.accuracy.value)}, {count(b.count)} rows"
         drawing.mark(place, y(b.accuracy.value), arm.shape, arm.css, tip)
     return drawing.html()
 

@@ -60,12 +60,12 @@ def typeset(sentence: object) -> str:
 
 
 def capital(text: str) -> str:
-    """Return a text with a capital first letter, the others as they are.
+    """Return a text with a capital first letter, the others as they are; a first word such as nDCG is left alone.
 
-    >>> capital("area under the ROC curve")
-    'Area under the ROC curve'
+    >>> capital("area under the ROC curve"), capital("nDCG")
+    ('Area under the ROC curve', 'nDCG')
     """
-    return text[:1].upper() + text[1:]
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def timed(costs: Mapping[str, Any]) -> str:
@@ -233,10 +233,9 @@ def plain(ticks: Sequence[float]) -> list[str]:
     >>> plain([0.0, 0.5]), plain([0, 20000])
     (['0.0', '0.5'], ['0', '20 k'])
     """
-    digits = decimals(ticks)
-    if digits > 6 or max(map(abs, ticks), default=0.0) >= 10_000:
-        return shorts(ticks)
-    return [decimal(t, digits) for t in ticks]
+    digits, brief = decimals(ticks), shorts(ticks)
+    long = digits > 6 or max(map(abs, ticks), default=0.0) >= 10_000
+    return brief if long and len(set(brief)) == len(ticks) else [decimal(t, digits) for t in ticks]
 
 
 def signs(ticks: Sequence[float]) -> list[str]:

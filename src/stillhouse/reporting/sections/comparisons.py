@@ -14,7 +14,7 @@ from stillhouse.task import Section
 TEMPLATE = """
 <p class="soft">{{ it.note }}</p>
 {% for group in it.groups %}
-{{ plot_table(group.caption, "Comparison", group) }}
+<div{% if not loop.first %} class="later"{% endif %}>{{ plot_table(group.caption, "Comparison", group) }}</div>
 {% endfor %}
 <details>
 <summary>Each comparison in words</summary>

@@ -39,10 +39,10 @@ def calibration(run: RunFiles) -> dict[str, Any] | None:
         error = sum(b.count * abs(b.confidence - b.accuracy.value) for b in bins) / max(sum(b.count for b in bins), 1)
         fullest = max(bins, key=lambda b: b.count)
         spoken = (
-            f"Reliability of the label probabilities of {label}. In the fullest bin, {count(fullest.count)} labels, the "
-            f"probability is {percent(fullest.confidence)} and the frequency {percent(fullest.accuracy.value)}."
+            f"Reliability of the label probabilities of {label}. In the fullest bin, {count(fullest.count)} labels, "
+            f"the probability is {percent(fullest.confidence)} and the frequency {percent(fullest.accuracy.value)}."
         )
-        charts.append(chart(label, reliability(bins, run.arm(name), spoken, "frequency")))
+        charts.append(chart(label, reliability(bins, run.arm(name), spoken, "probability", "frequency")))
         rows.append(arm_line(run, name, [percent(error)]))
     return {"charts": charts, "heads": ["Model", "Calibration error"], "rows": rows}
 

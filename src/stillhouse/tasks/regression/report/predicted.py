@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.reporting.charts import BOTTOM, RIGHT, WIDTH
+from stillhouse.reporting.charts import BOTTOM, RIGHT, TOP
 from stillhouse.reporting.figures import written
 from stillhouse.reporting.folder import Array, Predicted, RunFiles
 from stillhouse.reporting.parts import chart
@@ -15,6 +15,7 @@ from stillhouse.reporting.svg import Axis, Drawing, Drawn, Scale, frame, left_of
 from stillhouse.reporting.wording import Arm, count, plain
 from stillhouse.task import TEACHER, Section
 
+SIZE = 310.0  # of a chart: three stand beside each other
 TARGETS = 6  # that are drawn
 ROWS = 1000  # that are drawn of each net
 LAYERS = 5  # a dot is transparent: where many lie on each other it is darker, up to this depth
@@ -89,10 +90,10 @@ def _range(truth: Array, values: Sequence[Array]) -> tuple[float, float]:
 
 def dots(truth: Array, given: Array, ends: tuple[float, float], arm: Arm, name: str) -> Drawn:
     """Draw a dot for each row, true value to the right and predicted value upward, around the line of no error."""
-    axis, height = Axis("true", plain, 4), WIDTH
-    y = Scale(*ends, height - BOTTOM, 26.0)
-    x = Scale(*ends, left_of(y, axis), WIDTH - RIGHT)
-    drawing = Drawing(WIDTH, height, name)
+    axis = Axis("true", plain, 4)
+    y = Scale(*ends, SIZE - BOTTOM, TOP)
+    x = Scale(*ends, left_of(y, axis), SIZE - RIGHT)
+    drawing = Drawing(SIZE, SIZE, name)
     frame(drawing, x, y, axis, Axis("predicted", plain, 4))
     drawing.line(x(ends[0]), y(ends[0]), x(ends[1]), y(ends[1]), "guide")
     chosen = np.linspace(0, len(truth) - 1, min(ROWS, len(truth))).astype(int) if len(truth) else np.arange(0)

@@ -20,7 +20,7 @@ LEAST_ROWS = 3 * TENTHS  # fewer, and the tenths are single rows
 
 TEMPLATE = """
 <p class="soft">A residual is the prediction less the true value, of all seeds together: above 0 the prediction is too
-high. Lines against the prediction are medians of ten equal parts of the rows; bands are the middle half of each.</p>
+high. Lines against the prediction are medians of ten equal parts of the rows; the band is the middle half of each.</p>
 {{ legend(it.legend) }}
 {% for target in it.targets %}
 <div{% if not loop.first %} class="later"{% endif %}>
@@ -94,7 +94,9 @@ def _against(run: RunFiles, arm: str, given: Array, errors: Array) -> Series:
     parts = np.array_split(np.argsort(given, kind="stable"), TENTHS)
     quartiles = np.array([np.percentile(errors[part], (50, 25, 75)) for part in parts])
     middles = [float(np.median(given[part])) for part in parts]
-    return Series(run.arm(arm), run.arm(arm).label, middles, *quartiles.T.tolist())
+    median, low, high = quartiles.T.tolist()
+    ends = (low, high) if arm == run.student else (median, median)
+    return Series(run.arm(arm), run.arm(arm).label, middles, median, *ends)
 
 
 SECTION = Section("residuals", "Residuals", residuals, TEMPLATE, order=70)

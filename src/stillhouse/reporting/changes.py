@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stillhouse.reporting.charts import bar_row
-from stillhouse.reporting.figures import Interval, between, difference, interval, written
+from stillhouse.reporting.figures import Interval, between, difference, differing, interval, written
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import Forest, with_figures
 from stillhouse.reporting.wording import capital, count, p_value
@@ -33,14 +33,14 @@ TEMPLATE = """
 """
 
 
-def changes(run: RunFiles, parts: Mapping[str, str], measure: Measure) -> dict[str, Any] | None:
+def changes(run: RunFiles, parts: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the change of each part of the rows against the teacher and against the control, worst first.
 
     Args:
         run: the run's files.
         parts: what one entry of a list of parts is called, such as "class"; groups that the user names have their own.
-        measure: that changes.
     """
+    measure = run.measure(run.part_measure)
     found = run.models.get(run.student, {}).get("harm")
     if not found:
         return None
@@ -72,7 +72,8 @@ def _worst(run: RunFiles, name: str, entry: dict[str, Any], measure: Measure) ->
     ends = between(measure, figure)
     inside = f" ({ends})" if ends else ""
     label = run.arm(run.student).label.lower()
-    return f"Worst {name} of the {label} student: '{entry.get('name')}', {written(measure, figure)}{inside}."
+    value = f"{measure.label} {written(measure, figure)}{inside}"
+    return f"Worst {name} of the {label} student: '{entry.get('name')}', {value}."
 
 
 def _table(run: RunFiles, other: str, name: str, entries: list[dict[str, Any]], measure: Measure) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _table(run: RunFiles, other: str, name: str, entries: list[dict[str, Any]], 
     rows = [_row(run, forest, entry, figure) for entry, figure in found]
     student, against = run.arm(run.student).label.lower(), run.arm(other).label.lower()
     return forest.shown(rows[:ROWS_SHOWN], run.confidence, "Verdict, all together") | {
-        "caption": f"Change of {measure.label} for each {name}, {student} against {against}, worst first",
+        "caption": f"{differing(measure)}, for each {name}, {student} against {against}, worst first",
         "first": capital(name),
         "folded": rows[ROWS_SHOWN:],
     }
@@ -92,4 +93,5 @@ def _row(run: RunFiles, forest: Forest, entry: dict[str, Any], figure: Interval)
     name = str(entry.get("name", ""))
     spoken = f"{name}: {value}, interval {ends}, {count(entry.get('rows'))} rows"
     plot = bar_row(figure, forest.scale, "tone-bad" if figure.value < 0 else "tone-good", spoken)
-    return forest.row(entry, figure, plot, run.scores.get("margin"), name=name, p=p_value(entry.get("p_holm")))
+    first = next(iter(run.comparisons), {}) if run.part_measure == run.headline else run.scores
+    return forest.row(entry, figure, plot, first.get("margin"), name=name, p=p_value(entry.get("p_holm")))

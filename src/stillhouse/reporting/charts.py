@@ -89,13 +89,34 @@ def axis_row(scale: Scale, write: Ticks) -> Drawn:
     return drawing.html()
 
 
-def curves(series: Sequence[Series], name: str, x_axis: Axis, y_axis: Axis) -> Drawn:
-    """Draw lines over training steps; a band shows the seeds' range."""
-    low, high = padded([v for s in series for v in (*s.low, *s.high)], 0.04)
+def curves(
+    series: Sequence[Series],
+    name: str,
+    x_axis: Axis,
+    y_axis: Axis,
+    *,
+    start: float | None = 0.0,
+    guide: float | None = None,
+) -> Drawn:
+    """Draw lines over some quantity; a band shows the seeds' range, or an interval.
+
+    Args:
+        series: the lines.
+        name: what a screen reader says.
+        x_axis: of the quantity.
+        y_axis: of the lines.
+        start: of the horizontal axis; None: where the first line starts.
+        guide: height of a dashed line over the whole width.
+    """
+    heights = [v for s in series for v in (*s.low, *s.high)]
+    low, high = padded(heights if guide is None else [*heights, guide], 0.04)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP if y_axis.title else 8.0)
-    x = Scale(0.0, max(max(s.x) for s in series), left_of(y, y_axis), WIDTH - RIGHT)
+    first = min(min(s.x) for s in series) if start is None else start
+    x = Scale(first, max(max(s.x) for s in series), left_of(y, y_axis), WIDTH - RIGHT)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, x_axis, y_axis)
+    if guide is not None:
+        drawing.line(x.start, y(guide), x.end, y(guide), "guide")
     for s in series:
         upper = [(x(a), y(b)) for a, b in zip(s.x, s.high, strict=True)]
         lower = [(x(a), y(b)) for a, b in zip(s.x, s.low, strict=True)]
@@ -133,13 +154,15 @@ def _side_by_side(points: Sequence[Point], x: Scale, gap: float = 11.0) -> list[
     return [(x(p.x) + (i - (len(g) - 1) / 2) * gap, p) for g in groups for i, p in enumerate(g)]
 
 
-def reliability(bins: Sequence[Bin], arm: Arm, name: str, y_title: str = "accuracy") -> Drawn:
+def reliability(
+    bins: Sequence[Bin], arm: Arm, name: str, said: str = "confidence", held: str = "accuracy"
+) -> Drawn:
     """Draw how often something holds against how surely it is said, and under it how many rows each bin has."""
     low = min([b.confidence for b in bins] + [b.accuracy.low for b in bins] + [0.9])
     low = max(0.0, int(low * 10) / 10)
     x, y = Scale(low, 1.0, LEFT, WIDTH - RIGHT), Scale(low, 1.0, HEIGHT - BOTTOM, TOP)
     drawing = Drawing(WIDTH, HEIGHT, name)
-    frame(drawing, x, y, Axis("confidence", percents), Axis(y_title, percents))
+    frame(drawing, x, y, Axis(said, percents), Axis(held, percents))
     drawing.line(x(low), y(low), x(1.0), y(1.0), "guide")
     most = max(b.count for b in bins)
     for b in bins:
@@ -148,7 +171,7 @@ def reliability(bins: Sequence[Bin], arm: Arm, name: str, y_title: str = "accura
     for b in bins:
         place = x(b.confidence)
         drawing.line(place, y(b.accuracy.low), place, y(b.accuracy.high), f"{arm.css} whisker")
-        tip = f"confidence {percent(b.confidence)}, {y_title} {percent(b.accuracy.value)}, {count(b.count)} rows"
+        tip = f"{said} {percent(b.confidence)}, {held} {percent(b.accuracy.value)}, {count(b.count)} rows"
         drawing.mark(place, y(b.accuracy.value), arm.shape, arm.css, tip)
     return drawing.html()
 

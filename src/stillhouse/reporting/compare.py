@@ -13,7 +13,7 @@ import numpy as np
 from stillhouse.errors import UsageError
 from stillhouse.reporting import summary
 from stillhouse.reporting.charts import interval_row
-from stillhouse.reporting.figures import Interval, cell, difference, interval
+from stillhouse.reporting.figures import Interval, cell, difference, differing, interval
 from stillhouse.reporting.folder import RunFiles, Words, read
 from stillhouse.reporting.parts import Cell, Forest, line
 from stillhouse.reporting.render import page
@@ -111,9 +111,8 @@ def _forest(runs: list[RunFiles], labels: list[str]) -> dict[str, Any] | None:
         plot = interval_row(figure, forest.scale, f"tone-{colour}", f"{name}: {value}, interval {ends}")
         against = run.arm(str(entry.get("b"))).label.lower()
         rows.append(forest.row(entry, figure, plot, entry.get("margin"), name=name, against=against))
-    points = ", in percentage points" if measure.unit == "share" else ""
     shown = forest.shown(rows, " / ".join(sorted({run.confidence for run in runs})))
-    return shown | {"caption": f"Difference in {measure.label}{points}"}
+    return shown | {"caption": differing(measure)}
 
 
 def _rows(runs: list[RunFiles]) -> list[Any]:

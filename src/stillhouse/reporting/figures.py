@@ -9,6 +9,7 @@ from typing import Any
 from stillhouse.reporting.wording import (
     ABSENT,
     MINUS,
+    OLDER,
     Ticks,
     capital,
     decimal,
@@ -21,8 +22,11 @@ from stillhouse.reporting.wording import (
     points,
     signed,
     signs,
+    within,
 )
-from stillhouse.task import Measure
+from stillhouse.task import Measure, show_verdict
+
+SHARE = Measure("share", "share")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,33 @@ class Interval:
     def size(self) -> float:
         """Return the greatest of the three without its sign."""
         return max(abs(self.value), abs(self.low), abs(self.high))
+
+
+def spelled(verdict: str, margin: Any = None, measure: Measure = SHARE) -> str:
+    """Return a verdict's words with the margin, where it is known, in the units of its measure.
+
+    >>> spelled("non_inferior", 0.01), spelled("inconclusive")
+    ('no worse within 1 point', 'cannot tell')
+    """
+    verdict, known = OLDER.get(verdict, verdict), number(margin)
+    return show_verdict(verdict) if known is None else show_verdict(verdict, amount(measure, known))
+
+
+def amount(measure: Measure, value: float) -> str:
+    """Write a margin in the units of its measure."""
+    if measure.unit == "share":
+        return within(value)
+    return in_units(value) if measure.unit == "target" else f"{value:g}{' nats' if measure.unit == 'nats' else ''}"
+
+
+def differing(measure: Measure) -> str:
+    """Return what a difference of which more is better is called.
+
+    >>> differing(Measure("accuracy", "share")), differing(Measure("RMSE", higher=False))
+    ('Difference in accuracy, in percentage points', 'Reduction of RMSE')
+    """
+    points = ", in percentage points" if measure.unit == "share" else ""
+    return f"{'Difference in' if measure.higher else 'Reduction of'} {measure.label}{points}"
 
 
 def interval(figure: Any) -> Interval | None:

@@ -33,6 +33,7 @@ class Words(Protocol):
     others: Mapping[str, Control]
     measures: Mapping[str, Measure]
     table: tuple[str, ...]
+    part_measure: str
 
     @property
     def sections(self) -> tuple[Section, ...]:
@@ -125,6 +126,12 @@ class RunFiles:
         """The measure that the verdict is about."""
         main = next(iter(self.main_measures), "")
         return str(next((c.get("measure") for c in self.comparisons), main))
+
+    @property
+    def part_measure(self) -> str:
+        """The measure by which classes, labels and groups of rows are judged."""
+        whole = self.measure(self.headline).row == "effect"
+        return self.task.part_measure if whole else self.headline
 
     @property
     def main_measures(self) -> list[str]:
@@ -296,7 +303,7 @@ def _predicted(path: Path) -> Predicted | None:
     outputs: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
         arm, slash, seed = name.rpartition("/")
-        if slash and array.ndim == 2:
+        if slash and array.ndim == 2 and "/" not in arm:  # more slashes: what else is recorded of a net
             outputs.setdefault(arm, {})[seed] = array
     return Predicted(arrays["rows"], arrays["targets"], outputs)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from stillhouse.reporting import summary
 from stillhouse.reporting.folder import Words, read
+from stillhouse.reporting.registry import together
 from stillhouse.reporting.render import page
-from stillhouse.reporting.sections import together
 
 
 def write(folder: Path, task: Words) -> Path:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stillhouse.reporting.charts import Series, axis_row, row_scale, swatch
-from stillhouse.reporting.figures import Interval, difference, difference_ticks, interval
+from stillhouse.reporting.figures import Interval, difference, difference_ticks, interval, spelled
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.svg import Scale
-from stillhouse.reporting.wording import Arm, p_value, spelled, tone
+from stillhouse.reporting.wording import Arm, p_value, tone
 from stillhouse.task import Measure
 
 Cell = str | dict[str, str]  # a figure, or a figure with its interval, or words as {"text": ...}
@@ -74,7 +74,7 @@ class Forest:
         """Return one line; ``words`` are its ``name``, what it is ``against``, and others that a section reads."""
         value, ends = difference(self.measure, figure)
         word = str(entry.get("verdict", ""))
-        shown = {"difference": value, "interval": ends, "plot": plot, "word": spelled(word, margin)}
+        shown = {"difference": value, "interval": ends, "plot": plot, "word": spelled(word, margin, self.measure)}
         colour = tone(word, str(entry.get("asks", "loss")))
         return {"against": "", "p": p_value(entry.get("p"))} | shown | {"tone": colour} | words
 

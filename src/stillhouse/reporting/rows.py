@@ -9,6 +9,7 @@ import numpy as np
 from stillhouse.reporting.folder import Gallery, plain
 from stillhouse.reporting.png import as_bytes, data_uri
 from stillhouse.reporting.word_marks import marked
+from stillhouse.reporting.wording import MINUS
 
 MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 24, 12, 2000
 
@@ -44,4 +45,4 @@ def written(text: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{float(value):.6g}" if isinstance(value, np.floating) else plain(str(value))
+    return f"{float(value):.6g}".replace("-", MINUS) if isinstance(value, np.floating) else plain(str(value))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 from typing import Any
 
-from stillhouse.reporting.figures import difference, interval
+from stillhouse.reporting.figures import difference, interval, spelled
 from stillhouse.reporting.folder import RunFiles
-from stillhouse.reporting.wording import ABSENT, capital, count, number, spelled, tone, typeset
+from stillhouse.reporting.wording import ABSENT, capital, count, number, tone, typeset
 from stillhouse.task import TEACHER
 
+BASIS = re.compile(r" \((?=[\d.]+ % interval)")  # where a sentence turns from what was found to what it rests on
 NAMED = ("name", "hub", "file", "family")  # keys of a recipe's table that say which net it is
 
 
@@ -62,15 +64,13 @@ def verdict(run: RunFiles) -> dict[str, Any]:
     """Return the headline word and its sentence, divided: the finding is the title, its basis and the rest follow."""
     word, sentence = str(run.scores.get("verdict", "")), typeset(run.scores.get("sentence", ""))
     first, _, rest = sentence.partition(". ")
-    finding, bracket, basis = first.removesuffix(".").partition(" (")
-    if not (bracket and basis.endswith(")")):
-        finding, basis = first.removesuffix("."), ""
+    finding, *basis = BASIS.split(first.removesuffix("."), maxsplit=1)
     entry = next(iter(run.comparisons), {})
     return {
-        "word": spelled(word, entry.get("margin")),
+        "word": spelled(word, entry.get("margin"), run.measure(run.headline)),
         "tone": tone(word, str(entry.get("asks", "gain"))),
         "headline": finding,
-        "basis": basis.removesuffix(")").replace("; ", " · "),
+        "basis": "".join(basis).removesuffix(")").replace("; ", " · "),
         "rest": rest,
     }
 
@@ -86,7 +86,7 @@ def saw(run: RunFiles) -> dict[str, Any]:
                 "arm": name,
                 "label": run.arm(name).label,
                 "labels": count(sides[name].get("labels")),
-                "unlabelled": count(sides[name].get("unlabelled", sides[name].get("texts"))),
+                "unlabelled": count(sides[name].get("unlabelled")),
                 "teacher": run.arm(teacher).label if isinstance(teacher, str) else ABSENT,
             }
         )
@@ -95,7 +95,7 @@ def saw(run: RunFiles) -> dict[str, Any]:
 
 def _who_had_more(sides: dict[str, dict[str, Any]], student: str) -> str:
     had, got = (number(sides.get(name, {}).get("labels")) for name in (TEACHER, student))
-    if had is None or got is None:
+    if had is None or got is None or had == got == 0:
         return ""
     if had == got:
         return f"Teacher and student had the same number of labels: {count(had)}."

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, WORSE, show_verdict
+from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, WORSE
 
 ABSENT = "–"
 MINUS = "−"  # the true minus, as wide as the plus
@@ -36,16 +36,6 @@ def within(margin: float) -> str:
     return f"{number} point{'' if number == '1' else 's'}"
 
 
-def spelled(verdict: str, margin: Any = None) -> str:
-    """Return a verdict's words with the margin, which is a share of one, where it is known.
-
-    >>> spelled("non_inferior", 0.01), spelled("inconclusive")
-    ('no worse within 1 point', 'cannot tell')
-    """
-    verdict = OLDER.get(verdict, verdict)
-    return show_verdict(verdict) if number(margin) is None else show_verdict(verdict, within(margin))
-
-
 def tone(verdict: str, asks: str = "loss") -> str:
     """Return the colour class of a verdict: good, bad or open.
 
@@ -70,12 +60,12 @@ def typeset(sentence: object) -> str:
 
 
 def capital(text: str) -> str:
-    """Return a text with a capital first letter, the others as they are.
+    """Return a text with a capital first letter, the others as they are; a first word such as nDCG is left alone.
 
-    >>> capital("area under the ROC curve")
-    'Area under the ROC curve'
+    >>> capital("area under the ROC curve"), capital("nDCG")
+    ('Area under the ROC curve', 'nDCG')
     """
-    return text[:1].upper() + text[1:]
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def timed(costs: Mapping[str, Any]) -> str:
@@ -243,10 +233,9 @@ def plain(ticks: Sequence[float]) -> list[str]:
     >>> plain([0.0, 0.5]), plain([0, 20000])
     (['0.0', '0.5'], ['0', '20 k'])
     """
-    digits = decimals(ticks)
-    if digits > 6 or max(map(abs, ticks), default=0.0) >= 10_000:
-        return shorts(ticks)
-    return [decimal(t, digits) for t in ticks]
+    digits, brief = decimals(ticks), shorts(ticks)
+    long = digits > 6 or max(map(abs, ticks), default=0.0) >= 10_000
+    return brief if long and len(set(brief)) == len(ticks) else [decimal(t, digits) for t in ticks]
 
 
 def signs(ticks: Sequence[float]) -> list[str]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from stillhouse.reporting.charts import interval_row
-from stillhouse.reporting.figures import Interval, difference
+from stillhouse.reporting.figures import Interval, amount, difference, differing
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import Forest, with_figures
-from stillhouse.reporting.wording import number, tone, typeset, within
+from stillhouse.reporting.wording import number, tone, typeset
 from stillhouse.task import Section
 
 TEMPLATE = """
 <p class="soft">{{ it.note }}</p>
 {% for group in it.groups %}
-{{ plot_table(group.caption, "Comparison", group) }}
+<div{% if not loop.first %} class="later"{% endif %}>{{ plot_table(group.caption, "Comparison", group) }}</div>
 {% endfor %}
 <details>
 <summary>Each comparison in words</summary>
@@ -51,14 +51,14 @@ def _group(run: RunFiles, name: str, found: list[tuple[dict[str, Any], Interval]
         a, b = (run.arm(str(entry.get(side, ""))).label for side in "ab")
         words = {"name": a, "against": b.lower(), "sentence": typeset(entry.get("sentence", ""))}
         rows.append(forest.row(entry, figure, plot, entry.get("margin"), **words))
-    points = ", in percentage points" if measure.unit == "share" else ""
-    return forest.shown(rows, run.confidence) | {"caption": f"Difference in {measure.label}{points}"}
+    return forest.shown(rows, run.confidence) | {"caption": differing(measure)}
 
 
 def _note(run: RunFiles) -> str:
-    """Say how the forest plot is to be read."""
-    margins = [m for e in run.comparisons if (m := number(e.get("margin"))) is not None]
-    dashed = f" The dashed line is the margin that “no worse” allows: {within(margins[0])}." if margins else ""
+    """Say how the forest plots are to be read."""
+    margins = {(str(e.get("measure")), m) for e in run.comparisons if (m := number(e.get("margin"))) is not None}
+    sizes = "".join(f": {amount(run.measure(name), m)}" for name, m in margins) if len(margins) == 1 else ""
+    dashed = f" The dashed line is the margin that “no worse” allows{sizes}." if margins else ""
     return f"Paired by seed and by test row. To the right of the solid line the first named is the better one.{dashed}"
 
 

@@ -13,7 +13,7 @@ from stillhouse.reporting.svg import Axis
 from stillhouse.reporting.wording import count, milliseconds, number, shorts
 from stillhouse.task import Section
 
-COSTS = (("ms_1", "milliseconds for 1 row", milliseconds), ("parameters", "parameters", count))
+COSTS = (("ms_1", "latency", "milliseconds for 1 row", milliseconds), ("parameters", "size", "parameters", count))
 
 TEMPLATE = """
 {% if it.charts %}
@@ -31,15 +31,15 @@ intervals; models of equal cost stand side by side.</p>
 def cost(run: RunFiles) -> dict[str, Any] | None:
     """Return the headline measure against latency and against size, and every measured cost by its path of names."""
     charts, measure = [], run.measure(run.headline)
-    for key, title, write in COSTS:
+    for key, what, title, write in COSTS:
         points = _points(run, key)
         if len(points) > 1:
-            heading = f"{titled(measure)} against {title}"
+            heading = f"{titled(measure)} against {what}"
             figures = [f"{p.arm.label}: {written(measure, p.y)} at {write(p.x)}." for p in points]
             spoken = f"{heading}. {' '.join(figures)}"
             charts.append(chart(heading, scatter(points, spoken, Axis(title, shorts), Axis("", ticks(measure)))))
     rows = [(name, text_of(value)) for name, value in flat(run.costs) if not isinstance(value, dict)]
-    names = {p.arm.label: p.arm for key, _, _ in COSTS for p in _points(run, key)}
+    names = {p.arm.label: p.arm for key, *_ in COSTS for p in _points(run, key)}
     return {"charts": charts, "legend": legend(names.values()), "rows": rows} if charts or rows else None
 
 

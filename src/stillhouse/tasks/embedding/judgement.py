@@ -74,6 +74,7 @@ class EmbeddingJudge(Judge):
     )
     measures = MEASURES
     headline, part_measure = PRECISION, NDCG
+    table = (PRECISION, NDCG, RECALL, SPEARMAN)
     choices = tuple(MEASURES)
     gate_measures = ()
     criteria = criteria.CRITERIA

@@ -1,5 +1,5 @@
 """The sections of the report that only classifiers have: one file each."""
 
-from stillhouse.reporting.sections import in_folder
+from stillhouse.reporting.registry import in_folder
 
 SECTIONS = in_folder(__name__, __path__)

@@ -12,8 +12,7 @@ from stillhouse.task import Section
 
 def gains_and_losses(run: RunFiles) -> dict[str, Any] | None:
     """Return the changes of classes and groups, the worst of them, and how many rows were forgotten."""
-    accuracy = run.measure(run.task.table[0])
-    shown = changes.changes(run, {"classes": "class"}, accuracy)
+    shown = changes.changes(run, {"classes": "class"})
     lost = (run.models.get(run.student, {}).get("harm") or {}).get("forgotten")
     if shown and lost:
         shown["notes"].append(

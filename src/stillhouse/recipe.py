@@ -57,7 +57,9 @@ class Data(Section):
     )
     header: bool | None = Field(None, description="Whether a CSV's first line names the columns; found by looking.")
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
-    types: dict[str, Literal["numeric", "categorical"]] = Field({}, description="Column types, where looking errs.")
+    types: dict[str, Literal["numeric", "categorical"]] = Field(
+        {}, description="Column types, where those that were found are wrong."
+    )
     classes: list[str] | None = Field(None, description="All class names in order; default: the sorted labels found.")
     tokens: int = Field(128, ge=4, description="Tokens of a text that are read; what is longer is cut.")
     vocabulary: int = Field(8192, ge=64, description="Pieces of words of the tokenizer that is trained on the texts.")
@@ -65,7 +67,7 @@ class Data(Section):
         None, description="A tokenizer.json to use; default: a hub teacher's own, else one trained on the texts."
     )
     on_disk: bool = Field(
-        False, description="Rows lie in mapped files of the run folder, not in memory: for what does not fit."
+        False, description="Rows lie in mapped files of the run folder, not in memory: for data larger than memory."
     )
     labels: Labels = Field("all", description='Training rows that keep their label for the student, or "all".')
     valid: Fraction = Field(0.1, description="Share of the training rows split off for choosing; 0: none.")
@@ -142,7 +144,7 @@ class Net(Section):
     """The settings shared by [teacher] and [student]: a name from the zoo and its sizes."""
 
     name: str | None = Field(None, description="A name from the zoo.")
-    settings: dict[str, Setting] = Field({}, description="Sizes and options of the named model.")
+    settings: dict[str, Setting] = Field({}, description="Sizes and options of the named model; see nets.md.")
 
 
 class Endpoint(Section):
@@ -177,10 +179,10 @@ class Member(Net):
 
 
 class TeacherSection(Member):
-    """[teacher]: the teacher."""
+    """[teacher]: the model whose outputs the student matches."""
 
     name: str | None = Field(
-        None, description="cnn_large, mlp_large, extra_trees, random_forest, hist_gradient_boosting"
+        None, description="A net of the zoo, a scikit-learn model, `timm:NAME` or `python:package.module:function`."
     )
     file: Path | None = Field(
         None,
@@ -210,7 +212,7 @@ class TeacherSection(Member):
 
 
 class Assistant(Net):
-    """[[assistant]]: a net between teacher and student, trained by the one before, teacher of the one after."""
+    """[[assistant]]: a net between teacher and student; it matches the one before it and is matched by the one after."""
 
     name: str = Field(description="A name from the zoo.")
     training: Training | None = Field(None, description="Its own budget; default: the student's.")
@@ -246,10 +248,11 @@ class Limits(Section):
 
 
 class StudentSection(Net):
-    """[student]: the student."""
+    """[student]: the small model that is trained."""
 
     name: str | None = Field(
-        None, description="cnn_tiny, mlp_tiny, transformer_tiny, decision_tree ...; default: a small one for the data."
+        None,
+        description="A net of the zoo, a tree, or `python:package.module:function`; default: a small one for the data.",
     )
     family: str | None = Field(None, description="Of which [student.budget] takes the largest that fits: cnn, mlp ...")
     start: Path | None = Field(None, description="Weights (.safetensors) that every student begins with.")
@@ -272,7 +275,7 @@ class MethodEntry(BaseModel):
 
 
 class Store(Section):
-    """[store]: how the teacher's answers are kept."""
+    """[store]: how the teacher's outputs are kept."""
 
     codec: str = Field(
         "dense", description='Of the logits: "dense", "topk:32" (32 classes and the tail), "sampled:50" (50 drawn).'
@@ -286,13 +289,12 @@ class Store(Section):
 
 
 class Controls(Section):
-    """[controls]: which reference students are trained beside the distilled one; NAME = false leaves one out."""
+    """[controls]: which further students are trained for comparison; the one trained on the labels alone always is."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, validate_default=True)
-
-    all_labels: bool = Field(True, description="The same student given every training label that exists.")
+    all_labels: bool = Field(True, description="The same student trained on every training label that exists.")
     from_scratch: bool = Field(
-        False, description="Of a student with given or derived weights: the same one begun at random, with and without."
+        False,
+        description="Of a student with given or derived weights: the same one from random weights, with and without teacher.",
     )
     same_teacher: bool = Field(False, description="Also distil from a teacher trained on the student's own labels.")
     label_smoothing: Fraction = Field(

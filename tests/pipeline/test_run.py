@@ -52,7 +52,7 @@ def test_no_row_is_both_taught_and_tested(finished: Run) -> None:
 
 
 def test_all_arms_of_a_seed_start_from_the_same_student_and_rows_only_differ_by_right(finished: Run) -> None:
-    from tests.pipeline.helpers import opened, initial_states
+    from tests.pipeline.helpers import initial_states
 
     one, *others = initial_states(finished)
     for other in others:

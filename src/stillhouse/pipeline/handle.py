@@ -33,9 +33,9 @@ class Run(RunFolder):
         UsageError: there is no run, or one of another version.
     """
 
-    def __init__(self, folder: Path | str, given: Given = NOTHING) -> None:
+    def __init__(self, folder: Path | str, given: Given | None = None) -> None:
         super().__init__(Path(folder))
-        self._given = given
+        self._given = given or NOTHING
         self._scores: dict[str, Any] | None = None
 
     @property
@@ -67,7 +67,7 @@ class Run(RunFolder):
         """The student's answers (N, ...) to raw rows: a frame, an array, texts; see ``stillhouse.predict``."""
         return answers(self.load(), rows)
 
-    def evaluate(self, *, full: bool = False, given: Given = NOTHING, verbose: bool = True) -> dict[str, Any]:
+    def evaluate(self, *, full: bool = False, given: Given | None = None, verbose: bool = True) -> dict[str, Any]:
         """Judge the run again; see ``stillhouse.evaluate``.
 
         Args:
@@ -75,7 +75,7 @@ class Run(RunFolder):
             given: from Python, where this process did not give it to ``distill``.
             verbose: whether progress is shown.
         """
-        known = Given(*(new or old for new, old in zip(given, self._given, strict=True)))
+        known = Given(*(new or old for new, old in zip(given or NOTHING, self._given, strict=True)))
         with shown(verbose):
             self._scores = evaluate_again(self.folder, full=full, given=known)
         return self._scores

@@ -18,6 +18,7 @@ from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, fro
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.splits.duplicates import across
 from stillhouse.errors import UsageError
+from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.context import Given, RunContext
@@ -73,6 +74,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     found |= contents(recipe)
     if task.name != TaskSection().name:
         found[TASK] = task.name
+    check_measure(task, recipe.evaluation.measure or task.headline, data.source.names)
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:
         spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)

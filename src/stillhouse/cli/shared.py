@@ -72,7 +72,7 @@ def show_scores(run: Run, json: bool) -> None:
 
     screen = console()
     screen.print(as_table(run.overview()))
-    for sentence in sentences(run.scores):
+    for sentence in sentences(run.scores, run.task):
         screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # a file's lines are not broken
 
 

@@ -16,6 +16,7 @@ from stillhouse.pipeline.run.progress import shown
 from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.student.own import own_module
 from stillhouse.reporting.overview import Overview, as_html, as_text, overview
+from stillhouse.task import Task
 
 
 class Run(RunFolder):
@@ -50,9 +51,14 @@ class Run(RunFolder):
         """The word of the headline comparison, an identifier such as ``"better"``."""
         return str(self.scores["verdict"])
 
+    @property
+    def task(self) -> Task:
+        """What its nets answer."""
+        return tasks.get(self.task_name)
+
     def overview(self) -> Overview:
         """The models of the run in a few columns."""
-        return overview(self.scores, tasks.get(self.task_name))
+        return overview(self.scores, self.task)
 
     def summary(self) -> str:
         """The models of the run as a table of plain text, and the verdict in a sentence."""

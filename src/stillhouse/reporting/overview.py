@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stillhouse.reporting.figures import between, written
+from stillhouse.reporting.figures import between, spelled, written
 from stillhouse.reporting.folder import RunFiles, Words
-from stillhouse.reporting.wording import count, milliseconds, spelled
+from stillhouse.reporting.wording import count, milliseconds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -97,10 +97,11 @@ def as_html(shown: Overview) -> str:
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
-def sentences(scores: Mapping[str, Any]) -> list[str]:
+def sentences(scores: Mapping[str, Any], task: Words) -> list[str]:
     """Return the verdict, the further comparisons, and what makes them less sure."""
-    first = next(iter(scores["comparisons"]), {})
-    others = [f"- {c['sentence']}" for c in scores["comparisons"][1:] if c.get("sentence")]
+    run = RunFiles(task, Path(), dict(scores))
+    margin = next((c.get("margin") for c in run.comparisons), None)
+    others = [f"- {c['sentence']}" for c in run.comparisons[1:] if c.get("sentence")]
     warnings = [f"! {warning}" for warning in scores.get("warnings", [])]
-    word = spelled(str(scores["verdict"]), first.get("margin")).upper()
+    word = spelled(str(scores["verdict"]), margin, run.measure(run.headline)).upper()
     return ["", f"{word}: {scores['sentence']}", *others, *warnings, ""]

@@ -84,7 +84,7 @@ def test_the_loaded_student_answers_raw_rows_as_the_judgement_says(finished: Run
     source = read_source(name="digits")
     with np.load(finished.folder / "split.npz") as split:
         rows = split["test"]
-    right = model.predict(source.raw[rows]) == np.asarray(source.names, dtype=object)[source.targets[rows]]
+    right = model.predict(source.raw[rows]) == np.asarray(source.label_values)[source.targets[rows]]
     first = finished.scores["models"]["distilled"]["seeds"]["0"]["accuracy"]
     assert right.mean() == pytest.approx(first, abs=1e-9)
     assert model.predict_proba(source.raw[rows]).sum(1) == pytest.approx(1.0)

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax, nll_loss
 
 from stillhouse.evaluation import Predictions, measure_costs, score
 from stillhouse.recipe import Recipe, parse
+from stillhouse.tasks import get
 
 STEPS, BATCH, TEMPERATURE = 120, 64, 2.0
 
@@ -120,8 +121,10 @@ def make(folder: Path, name: str = "digits", labels: int = 60, seeds: Sequence[i
     arms = {"labels_only": (labels, None), "distilled": (labels, answers), "all_labels": (len(inputs), None)}
     fits = {arm: {str(s): fit(data, arm, s, n, t) for s in seeds} for arm, (n, t) in arms.items()}
     test = {"teacher": {"-": log_probabilities(forest, data.test[0])}} | _answers(fits, "test")
-    predictions = Predictions(data.test[1].numpy(), data.rows_test, data.classes, test)
-    valid = Predictions(data.valid[1].numpy(), np.arange(len(data.valid[1])), data.classes, _answers(fits, "valid"))
+    predictions = Predictions.of_outputs(data.test[1].numpy(), data.rows_test, data.classes, test)
+    valid = Predictions.of_outputs(
+        data.valid[1].numpy(), np.arange(len(data.valid[1])), data.classes, _answers(fits, "valid")
+    )
     folder.mkdir(parents=True, exist_ok=True)
     predictions.save(folder / "predictions.npz")
     costs = _costs(forest, fits["distilled"][str(seeds[0])].net, data.test[0])
@@ -135,7 +138,15 @@ def make(folder: Path, name: str = "digits", labels: int = 60, seeds: Sequence[i
     budget = {"steps": STEPS, "batch_size": BATCH, "views": 1}
     versions, hashes = {"torch": torch.__version__, "numpy": np.__version__}, {"data": "d1", "teacher": "t1"}
     scores = score(
-        predictions, saw=saw, budget=budget, costs=costs, versions=versions, hashes=hashes, resamples=500, valid=valid
+        get("classification"),
+        predictions,
+        saw=saw,
+        budget=budget,
+        costs=costs,
+        versions=versions,
+        hashes=hashes,
+        resamples=500,
+        valid=valid,
     )
     _write(folder, scores, costs, fits, recipe(name, labels, seeds), data)
     _gallery(folder, data, test["teacher"]["-"], test["distilled"][str(seeds[0])])

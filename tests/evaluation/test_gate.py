@@ -13,7 +13,7 @@ from stillhouse.evaluation import junit
 from stillhouse.evaluation.gate import Criterion
 from stillhouse.evaluation.gate import check as check_by
 from stillhouse.tasks import get
-from tests.evaluation.worlds import embedders, judged, labellers, regressors
+from tests.evaluation.worlds import WORLDS, judged, regressors
 
 
 def _compared(b: str, value: float, low: float, high: float) -> dict[str, Any]:
@@ -164,9 +164,6 @@ def test_a_verdict_is_held_against_the_least_that_will_do(least: str, found: str
     shown = str(junit([criterion]))
     assert "non_inferior" not in shown
     assert ("no worse within m" in shown) == ("non_inferior" in (least, found))
-
-
-WORLDS = {"regression": regressors, "multilabel": labellers, "embedding": embedders}
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from stillhouse.errors import DamagedError, RejectedError
@@ -44,7 +46,11 @@ def test_a_file_holds_what_was_saved_and_no_objects(tmp_path: Path) -> None:
 
 
 def test_further_arrays_of_a_record_stand_beside_its_outputs(tmp_path: Path) -> None:
-    record = {"outputs": np.ones((4, 1), np.float32), "bytes": np.arange(4), "spread": np.zeros((4, 1), np.float32)}
+    record: dict[str, NDArray[Any]] = {
+        "outputs": np.ones((4, 1), np.float32),
+        "bytes": np.arange(4),
+        "spread": np.zeros((4, 1), np.float32),
+    }
     path = tmp_path / "predictions.npz"
     Predictions(np.zeros((4, 1), np.float32), ROWS, ("price",), {"distilled": {"-3": record}}).save(path)
     back = Predictions.load(path).records["distilled"]["-3"]

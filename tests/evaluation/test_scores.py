@@ -17,14 +17,7 @@ from stillhouse.evaluation import Predictions, check_measure
 from stillhouse.task import VERDICTS
 from stillhouse.tasks import get
 from tests.evaluation.schemas import keep_to_schema, validator
-from tests.evaluation.worlds import (
-    SKILLS,
-    classifiers,
-    embedders,
-    judged,
-    labellers,
-    regressors,
-)
+from tests.evaluation.worlds import SKILLS, WORLDS, classifiers, judged, regressors
 
 
 def world(rows: int = 300, classes: int = 3, seeds: int = 3, seed: int = 0, **skills: float) -> Predictions:
@@ -189,7 +182,6 @@ MEASURES = {
     "multilabel": ["micro_f1", "macro_f1", "auc", "auc:l2", "label_accuracy", "subset_accuracy", "log_loss"],
     "embedding": ["precision_10", "ndcg_10", "recall_10", "spearman"],
 }
-WORLDS = {"classification": classifiers, "regression": regressors, "multilabel": labellers, "embedding": embedders}
 
 
 @pytest.mark.parametrize(("task", "measure"), [(t, m) for t, ms in MEASURES.items() for m in ms])

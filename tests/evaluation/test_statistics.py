@@ -67,8 +67,8 @@ def test_a_root_has_the_standard_error_of_the_resampled_root() -> None:
 @given(st.integers(0, 10_000), st.integers(3, 60), st.integers(1, 30))
 def test_the_rank_correlation_is_scipys_also_with_ties(seed: int, rows: int, different: int) -> None:
     rng = np.random.default_rng(seed)
-    x = rng.integers(0, different + 1, rows).astype(float)
-    y = x + rng.integers(0, different + 1, rows)
+    x = rng.integers(0, different + 1, rows).astype(np.float64)
+    y = x + rng.integers(0, different + 1, rows).astype(np.float64)
     found = spearman(x, y)
     if np.ptp(x) and np.ptp(y):
         assert value(found) == pytest.approx(spearmanr(x, y).statistic, abs=1e-9)

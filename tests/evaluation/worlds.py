@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,14 @@ def embedders(texts: int = 150, *, labelled: bool = True, seed: int = 0, **noise
     return Predictions.of_outputs(
         targets, np.arange(texts), ("a", "b", "c"), nets | {"teacher": {"-": teacher.astype(np.float32)}}
     )
+
+
+WORLDS: Mapping[str, Callable[[], Predictions]] = {
+    "classification": classifiers,
+    "regression": regressors,
+    "multilabel": labellers,
+    "embedding": embedders,
+}
 
 
 def judged(task: str, predictions: Predictions, **more: Any) -> dict[str, Any]:

@@ -80,5 +80,5 @@ def test_a_class_may_have_any_name() -> None:
 
 @pytest.mark.parametrize("argument", ["", "sick", "sick@", "@0.9", "sick@1", "sick@0", "sick@nan", "sick@-0.5"])
 def test_what_names_no_class_and_specificity_is_refused_with_an_example(argument: str) -> None:
-    with pytest.raises(UsageError, match="sensitivity:sick@0.95"):
+    with pytest.raises(UsageError, match=r"sensitivity:sick@0\.95"):
         parse(argument, ("sick", "well"))

@@ -33,7 +33,8 @@ def quality(log_odds: Floats, targets: Floats, names: Sequence[str]) -> dict[str
     right = np.where(known, said == truth, True)
     share: Floats = np.maximum(where.sum(axis=1), 1.0)
     correct: Floats = (right * where).sum(axis=1) / share
-    losses = np.logaddexp(0.0, np.where(truth > 0, -log_odds, log_odds)) * where
+    losses: Floats = np.logaddexp(0.0, np.where(truth > 0, -log_odds, log_odds)) * where
+    loss: Floats = losses.sum(axis=1) / share
     areas = [_auc(log_odds[:, k], targets[:, k]) for k in range(len(names))]
     return {
         "micro_f1": ratio(2 * both.sum(1), size.sum(1)),
@@ -41,7 +42,7 @@ def quality(log_odds: Floats, targets: Floats, names: Sequence[str]) -> dict[str
         "auc": average(areas),
         "label_accuracy": mean(correct),
         "subset_accuracy": mean(right.all(1).astype(np.float64)),
-        "log_loss": mean(losses.sum(1) / share),
+        "log_loss": mean(loss),
         **{f"auc:{name}": area for name, area in zip(names, areas, strict=True)},
     }
 

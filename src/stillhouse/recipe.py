@@ -34,7 +34,7 @@ class Section(BaseModel):
 class Data(Section):
     """[data]: the rows, their labels, and which rows are for what. Give one of name, path, arrays, images and text."""
 
-    name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer.")
+    name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer, diabetes.")
     path: Path | None = Field(
         None, description="A table: .csv, .tsv, .jsonl or .parquet, or a folder that `datasets` saved."
     )
@@ -46,8 +46,8 @@ class Data(Section):
     )
     text: Path | None = Field(None, description="Texts: .csv, .tsv, .jsonl or .parquet with a column of text.")
     column: str | None = Field(None, description="The column that holds the text; found by looking.")
-    target: str | None = Field(
-        None, description="Column of the label, by name or number; an empty cell is an unlabelled row."
+    target: str | list[str] | None = Field(
+        None, description="Column of the label, by name or number, or a list of them; empty: the row has no label."
     )
     header: bool | None = Field(None, description="Whether a CSV's first line names the columns; found by looking.")
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from stillhouse import students
-from stillhouse.data import read as read_source
 from stillhouse.engine import read_weights
 from stillhouse.pipeline import Run
 from stillhouse.pipeline.evaluation.explain import EXPLANATION, TAUGHT
+from tests.data.reading import read as read_source
 from tests.evaluation.test_explanation import kernel_cka
 
 
@@ -34,7 +34,7 @@ def test_the_rows_that_taught_most_are_training_rows_shown_as_they_are(finished:
         train, labelled = set(split["train"].tolist()), set(split["labelled"].tolist())
     assert set(rows) <= train
     assert [entry["labelled"] for entry in told["rows"]] == [row in labelled for row in rows]
-    assert [entry["label"] for entry in told["rows"]] == [source.classes[source.labels[row]] for row in rows]
+    assert [entry["label"] for entry in told["rows"]] == [source.names[source.targets[row]] for row in rows]
     shares = [entry["share"] for entry in told["rows"]]
     assert shares == sorted(shares, reverse=True)
     assert told["held_out"] == "valid"

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 import stillhouse
-from stillhouse.data import read as read_source
 from stillhouse.engine import read_weights
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline import Run, distill, evaluate, label, predict
 from stillhouse.pipeline.labels import visible_labels
 from stillhouse.recipe import read
+from tests.data.reading import read as read_source
 from tests.pipeline.recipes import write_recipe
 
 
@@ -84,7 +84,7 @@ def test_the_loaded_student_answers_raw_rows_as_the_judgement_says(finished: Run
     source = read_source(name="digits")
     with np.load(finished.folder / "split.npz") as split:
         rows = split["test"]
-    right = model.predict(source.raw[rows]) == np.asarray(source.classes, dtype=object)[source.labels[rows]]
+    right = model.predict(source.raw[rows]) == np.asarray(source.names, dtype=object)[source.targets[rows]]
     first = finished.scores["models"]["distilled"]["seeds"]["0"]["accuracy"]
     assert right.mean() == pytest.approx(first, abs=1e-9)
     assert model.predict_proba(source.raw[rows]).sum(1) == pytest.approx(1.0)
@@ -97,7 +97,7 @@ def test_predict_writes_a_row_for_each_row_in_order(finished: Run, tmp_path: Pat
     np.savez(tmp_path / "rows.npz", x=source.raw[:30])
     assert predict(finished.folder, tmp_path / "rows.npz", tmp_path / "out.csv") == 30
     written = pd.read_csv(tmp_path / "out.csv", dtype={"class": str})
-    assert list(written.columns) == ["class", *(f"p_{c}" for c in source.classes)]
+    assert list(written.columns) == ["class", *(f"p_{c}" for c in source.names)]
     np.testing.assert_array_equal(written["class"].to_numpy(), finished.load().predict(source.raw[:30]))
 
 

@@ -13,7 +13,6 @@ from torch import nn
 from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import Run, distill, export
-from stillhouse.pipeline.export import example_rows
 from tests.pipeline.test_gating import Knowing, make_data
 
 LENGTH = 6  # of the rows of token ids
@@ -70,10 +69,10 @@ def test_a_net_of_token_ids_is_traced_with_ids(tmp_path: Path) -> None:
     np.testing.assert_allclose(answers(file, ids[:9].numpy()), student(ids[:9]).softmax(-1).detach().numpy(), atol=1e-5)
 
 
-def test_rows_of_a_text_encoder_are_ids_of_its_vocabulary_and_padding(tmp_path: Path) -> None:
+def test_rows_of_a_text_encoder_are_ids_of_its_vocabulary_and_padding() -> None:
     texts = np.array(["the still house", "a house of glass", "the glass is still"] * 5, dtype=object)
     encoder = TextEncoder.fit(texts, vocabulary=60, length=8)
-    rows = example_rows(encoder, tmp_path)
+    rows = encoder.example(7, torch.Generator().manual_seed(0))
     assert rows.dtype == torch.int64
     assert rows.shape == (7, 8)
     assert int(rows.min()) >= 0

@@ -34,7 +34,7 @@ class Ingredients:
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return len(self.data.source.classes)
+        return len(self.data.source.names)
 
     @property
     def labelled(self) -> Tensor:
@@ -44,8 +44,7 @@ class Ingredients:
     @property
     def column_types(self) -> dict[str, str]:
         """The type of each column of a table, as it was found or given; empty for other data."""
-        types: dict[str, str] = getattr(self.data.encoder, "types", {})
-        return types
+        return self.data.encoder.types
 
     def raw(self, part: str) -> Any:
         """The rows of "train", "valid" or "test" as they were read."""

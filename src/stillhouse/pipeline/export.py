@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from stillhouse.data import Encoder
-from stillhouse.data.encoders.table import Numeric, TableEncoder
-from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder
-from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.kinds import load
@@ -48,29 +43,12 @@ def export(folder: Path | str, format: str = "onnx", module: nn.Module | None = 
     known: Literal["onnx", "safetensors"] = "onnx" if format == "onnx" else "safetensors"
     model: Deployed | DeployedEmbedder = load(folder, module)
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
-    rows, out = example_rows(model.encoder, folder), folder / "export" / f"student.{known}"
+    rows = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
+    out = folder / "export" / f"student.{known}"
     net, example = model.served(rows) if known == "onnx" else (model.net, rows)
     for name, content in model.beside().items():
         write_atomic(out.with_name(name), content.encode())
     return write(net, example, out, format=known, answers=model.answers, metadata=metadata)
-
-
-def example_rows(encoder: Encoder, folder: Path) -> Tensor:
-    """Rows such as the encoder gives, for the exporter to trace: made up, or of the run where their type is the user's.
-
-    Args:
-        encoder: of the run.
-        folder: the run folder.
-    """
-    draw = torch.Generator().manual_seed(0)
-    if isinstance(encoder, TextEncoder):
-        ids = torch.randint(1, encoder.vocabulary, (EXAMPLES, *encoder.shape), generator=draw)
-        ids[1:, encoder.length // 2 :] = 0  # texts of which half is padding
-        return ids
-    if isinstance(encoder, IdentityEncoder):
-        with np.load(folder / "gallery.npz", allow_pickle=False) as shown:
-            return encoder.encode(shown["inputs"][:EXAMPLES])
-    return torch.randn(EXAMPLES, *encoder.shape, generator=draw)
 
 
 def rules(folder: Path) -> str:
@@ -82,26 +60,7 @@ def rules(folder: Path) -> str:
     model: Deployed | DeployedEmbedder = load(folder)
     if not (isinstance(model, Deployed) and isinstance(model.net, TreeEnsemble)):
         raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
-    return as_rules(model.net, encoded_columns(model.encoder), model.classes)
-
-
-def encoded_columns(encoder: Encoder) -> list[Column]:
-    """What each encoded value says of the raw row: a column in its units, or that it holds a category."""
-    if isinstance(encoder, TableEncoder):
-        found: list[Column] = []
-        for column in encoder.columns:
-            if isinstance(column, Numeric):
-                found.append(Column(column.name, None, column.scale.mean[0], column.scale.factor[0]))
-                found += [Column(column.name, "missing")] * column.indicator
-            else:
-                found += [Column(column.name, name) for name in (*column.categories, "unseen in training", "missing")]
-        return found
-    places = np.indices(encoder.shape).reshape(len(encoder.shape), -1).T.tolist()
-    if isinstance(encoder, ArrayEncoder):
-        scale = zip(encoder.scale.mean, encoder.scale.factor, strict=True)
-        names = encoder.names or tuple(f"column {i}" for (i,) in places)
-        return [Column(name, None, mean, factor) for name, (mean, factor) in zip(names, scale, strict=True)]
-    return [Column(f"value {','.join(map(str, place))}") for place in places]
+    return as_rules(model.net, [Column(*one) for one in model.encoder.columns()], model.classes)
 
 
 def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
@@ -124,27 +83,15 @@ def predict(folder: Path | str, rows: Path | str, out: Path | str) -> int:
     """
     if Path(out).is_dir():
         raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {Path(out) / 'answers.csv'}`.")
-    from stillhouse.data.reader import read_image_inputs
+    from stillhouse.data import read_inputs
 
     model: Deployed | DeployedEmbedder = load(folder)
     path = Path(rows)
     if not path.exists():
         raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
-    images = read_image_inputs(path, model.encoder)
-    if isinstance(model, Deployed) and images is not None:
-        raw, names = images
-        model.write_answers(raw, Path(out), names)
+    found = read_inputs(path, model.encoder, column=model.column or None)
+    if isinstance(model, Deployed):
+        model.write_answers(found.rows, Path(out), found.files)
     else:
-        raw = read_rows(path, model)
-        model.write_answers(raw, Path(out))
-    return len(raw)
-
-
-def read_rows(path: Path, model: Deployed | DeployedEmbedder) -> Any:
-    """Raw rows of a file, as the student's encoder takes them."""
-    from stillhouse.data import read_inputs
-    from stillhouse.data.files.texts import read_text_inputs
-
-    if isinstance(model.encoder, TextEncoder):
-        return read_text_inputs(path, model.column or None)
-    return read_inputs(path, model.encoder)
+        model.write_answers(found.rows, Path(out))
+    return len(found.rows)

@@ -23,6 +23,7 @@ from stillhouse.pipeline.teacher.build import check_folds, identity, kind_of, re
 from stillhouse.pipeline.teacher.selection import asked_only
 from stillhouse.pipeline.validate import check_codec, check_disagreement
 from stillhouse.recipe import Data, MethodEntry, Recipe
+from stillhouse.tasks.classification.targets import read_targets
 from stillhouse.teachers import EnsembleTeacher
 
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
@@ -41,8 +42,8 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
     own = isinstance(teacher, nn.Module) or student is not None
     prepared, parts = gather_data(recipe, data, as_is=own)
     parts |= contents(recipe)
-    encoder, shape, classes = prepared.encoder, tuple(prepared.train.inputs.shape[1:]), len(prepared.source.classes)
-    vocabulary = getattr(encoder, "vocabulary", None)
+    encoder, shape, classes = prepared.encoder, tuple(prepared.train.inputs.shape[1:]), len(prepared.source.names)
+    vocabulary = None if encoder.text is None else encoder.text.vocabulary
     made = make_students(
         recipe.student, student, shape=shape, classes=classes, vocabulary=vocabulary, allow_code=allow_code
     )
@@ -78,15 +79,11 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
     wanted, encoder = recipe.views, prepared.encoder
     check_model(wanted.policy, wanted.model, encoder)
     told: dict[str, Any] = {}
-    if wanted.policy == "munge":
-        told["column_groups"] = getattr(encoder, "column_groups", ())
-    if prepared.source.kind == "text":
-        told |= {"mask_id": getattr(encoder, "mask_id"), "special_ids": getattr(encoder, "special_ids")}  # noqa: B009
     if wanted.policy == "masked":
         if wanted.model is not None:
             told["guesser"] = Guesses(wanted.model, encoder, NEIGHBOURS, recipe.output.dir)
         else:
-            told["neighbours"] = neighbours(recipe, told.get("special_ids", ()))
+            told["neighbours"] = neighbours(recipe, encoder.special_ids)
     return Views(
         wanted.policy,
         wanted.count if wanted.policy != "none" else 1,
@@ -95,6 +92,9 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
         fill=encoder.fill,
         columns=encoder.noise_columns,
         pool=prepared.train.inputs,
+        column_groups=encoder.column_groups,
+        mask_id=encoder.mask_id,
+        special_ids=encoder.special_ids,
         **told,
     )
 
@@ -125,7 +125,7 @@ def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, di
     wanted = recipe.data
     if data is not None:
         train, valid, test = parts_of(data)
-        source, own = from_torch(train, valid, test, classes=wanted.classes)
+        source, own = from_torch(train, valid, test, classes=wanted.classes, read_targets=read_targets)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
         ready = replace(source, as_is=as_is and source.as_is)
@@ -156,6 +156,7 @@ def read_source(wanted: Data, groups: Sequence[str] = (), on_disk: Path | None =
     if sides and not columns:
         raise UsageError("[data] group and order name columns of a table or of a file of texts. Take them out.")
     return read(
+        read_targets=read_targets,
         name=wanted.name,
         path=wanted.path,
         arrays=wanted.arrays,

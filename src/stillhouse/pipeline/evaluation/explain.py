@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from stillhouse.evaluation import Predictions
 from stillhouse.evaluation.explanation import class_similarity, embedding, linear_cka, teaching_influence
 from stillhouse.evaluation.predictions import Floats, floored
-from stillhouse.evaluation.surrogate import fit_surrogate, readable
+from stillhouse.evaluation.surrogate import fit_surrogate
 from stillhouse.files import write_json, write_npz
-from stillhouse.pipeline.evaluation.score import TEST, gallery, predict_net
+from stillhouse.pipeline.evaluation.score import TEST, predict_net
 from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.labeling import Teaching
 from stillhouse.teachers import StoredTeacher
@@ -93,7 +93,8 @@ class Probe:
         )  # fmt: skip
         most = np.argsort(-influence, kind="stable")[:TAUGHT_ROWS]
         rows = data.split.train[most]
-        write_npz(self.trainer.run.folder / TAUGHT, gallery(data.source, rows))
+        shown = {"rows": rows} | data.encoder.preview(data.source.take(rows))
+        write_npz(self.trainer.run.folder / TAUGHT, shown)
         helped = np.maximum(influence, 0.0)
         unlabelled = np.setdiff1d(np.arange(len(influence)), self.have.labelled.numpy())
         total = float(helped.sum()) or 1.0
@@ -132,8 +133,8 @@ class Probe:
         """A tree that answers as the shipped student does; None where no person could read its columns."""
         data, student = self.have.data, self.net("distilled", self.seeds[0])
         chosen = np.linspace(0, len(data.split.train) - 1, min(MOST_ROWS, len(data.split.train))).astype(np.int64)
-        train = readable(data.source.take(data.split.train[chosen]), data.encoder)
-        test = readable(data.source.take(data.split.test), data.encoder)
+        train = data.encoder.readable(data.source.take(data.split.train[chosen]))
+        test = data.encoder.readable(data.source.take(data.split.test))
         if train is None or test is None:
             return None
         said = classes_said(student, data.train.inputs[torch.from_numpy(chosen)])

@@ -154,8 +154,8 @@ class Full:
         pairs |= {"ceiling": ("distilled/0", "distilled/1")} if len(distilled) > 1 else {}
         nets = {"labels_only": self.nets["labels_only"][0]}
         nets |= {f"distilled/{i}": net for i, net in enumerate(distilled[:2])}
-        if isinstance(rows.encoder, TextEncoder):
-            return self.word_attributions(rows.encoder, rows.raw[chosen.numpy()], classes, nets, pairs)
+        if rows.encoder.text is not None:
+            return self.word_attributions(rows.encoder.text, rows.raw[chosen.numpy()], classes, nets, pairs)
         try:
             attribution.captum()
         except UsageError as error:
@@ -198,6 +198,6 @@ def feature_groups(rows: Rows) -> list[np.ndarray]:
     """Flat positions that are one feature: the channels of a pixel, the encoded columns of a raw one."""
     shape = tuple(rows.inputs.shape[1:])
     if not rows.image:
-        return list(ood.column_groups(rows.encoder, int(np.prod(shape))))
+        return ood.column_groups(rows.encoder)
     pixels = int(np.prod(shape[-2:]))
     return [np.arange(place, int(np.prod(shape)), pixels) for place in range(pixels)]

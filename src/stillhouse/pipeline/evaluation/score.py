@@ -11,7 +11,6 @@ import torch
 import xxhash
 from torch import Tensor, nn
 
-from stillhouse.data import Source, TextEncoder
 from stillhouse.evaluation import Predictions, measure_costs, score, teacher_gate
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.context import Ingredients
@@ -29,7 +28,6 @@ from stillhouse.types import Teacher
 
 TEST, VALID = "predictions.npz", "predictions_valid.npz"
 GALLERY_ROWS = 24
-SHOWN_TEXT = 2000  # characters of a text that the report shows
 
 
 class Judge:
@@ -67,7 +65,7 @@ class Judge:
                 log_probs[arm.name][str(seed)] = predict_net(self.trainer.trained(arm, seed), inputs)
                 advance(1)
         targets = getattr(self.have.data, part).targets.numpy()
-        return Predictions(targets, np.asarray(rows, dtype=np.int64), self.have.data.source.classes, log_probs)
+        return Predictions(targets, np.asarray(rows, dtype=np.int64), self.have.data.source.names, log_probs)
 
     def ship(self, test: Predictions) -> None:
         """The student of the first seed (no test row chooses), the gallery, and what both nets cost."""
@@ -77,12 +75,14 @@ class Judge:
         data = self.have.data
         parts = self.trainer.parts(arm)
         card = self.have.students.built_card() | ({"parts": parts} if parts else {})
-        shipped = Deployed(student, data.encoder, data.source.classes, card, data.source.column)
+        shipped = Deployed(student, data.encoder, data.source.names, card, data.source.column)
         shipped.save(self.run.folder / FOLDER)
         teacher = test.log_probs["teacher"]["-"]
         distance = 0.5 * np.abs(np.exp(teacher) - np.exp(test.log_probs["distilled"][str(seed)])).sum(1)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
-        shown = gallery(data.source, test.rows[most]) | self.marks(test.rows[most], teacher[most].argmax(1), student)
+        rows = test.rows[most]
+        shown = {"rows": rows} | data.encoder.preview(data.source.take(rows))
+        shown |= self.marks(rows, teacher[most].argmax(1), student)
         write_npz(self.run.folder / "gallery.npz", shown)
         costs = self.costs(student)
         if self.have.students.told:
@@ -96,13 +96,13 @@ class Judge:
     def marks(self, rows: np.ndarray, classes: np.ndarray, student: nn.Module) -> dict[str, np.ndarray]:
         """Of texts, the words on which the answers hang for the teacher's class; nothing of other rows."""
         encoder, teacher = self.have.data.encoder, self.trainer.teachings["teacher"].teacher
-        if not isinstance(encoder, TextEncoder):
+        if encoder.text is None:
             return {}
         texts = [str(text) for text in np.asarray(self.have.data.source.take(rows))]
         nets = {"student": asked_net(student)}
         if not asks_service(self.recipe, self.have) and may_be_asked(teacher):
             nets = {"teacher": asked_teacher(teacher), **nets}
-        return word_marks(encoder, texts, classes, nets)
+        return word_marks(encoder.text, texts, classes, nets)
 
     def costs(self, student: nn.Module) -> dict[str, Any]:
         """Size and latency of teacher and student, measured beside each other; what asking and training took."""
@@ -129,7 +129,7 @@ class Judge:
         facts = {
             "name": source.name,
             "kind": source.kind,
-            "classes": list(source.classes),
+            "classes": list(source.names),
             "shape": list(source.shape),
             "train": rows,
             "valid": len(data.valid.targets),
@@ -155,18 +155,6 @@ def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:
 def predict_net(net: nn.Module, inputs: Tensor) -> np.ndarray:
     """Log-probabilities float32 (N, C)."""
     return np.concatenate([log_proba(net, part).numpy() for part in torch.split(inputs, 1024)])
-
-
-def gallery(source: Source, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Raw rows for the report's eye: pixels of images, text of table cells."""
-    raw = source.take(rows)
-    if source.kind == "text":
-        texts: np.ndarray = np.array([str(text)[:SHOWN_TEXT] for text in np.asarray(raw)], dtype=np.str_)
-        return {"rows": rows, "inputs": texts}
-    if isinstance(raw, np.ndarray):
-        return {"rows": rows, "inputs": raw}
-    columns: np.ndarray = np.array([str(c) for c in raw.columns])
-    return {"rows": rows, "inputs": raw.astype(str).to_numpy(dtype=str), "columns": columns}
 
 
 def evaluate(folder: Path) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def services_of(run: RunFolder, recipe: Recipe, have: Ingredients) -> list[Endpo
     made = appoint(
         recipe.teacher,
         None,
-        classes=have.data.source.classes,
+        classes=have.data.source.names,
         decode=have.data.encoder.decode,
         probe=None,
         layers=(),
@@ -155,8 +155,8 @@ def chosen(rows: Rows, keep: Flags) -> Rows:
 def refuse_losses(data: Prepared, rows: dict[str, NDArray[np.int64]], labelled: NDArray[np.int64]) -> None:
     """Refuse a run in which nothing is left to learn from, or to judge by."""
     gone = [part for part in PARTS if len(getattr(data.split, part)) and not len(rows[part])]
-    before, after = (set(data.source.labels[some].tolist()) for some in (data.split.labelled, labelled))
-    gone += [f"labelled rows of class {data.source.classes[c]!r}" for c in sorted(before - after)]
+    before, after = (set(data.source.targets[some].tolist()) for some in (data.split.labelled, labelled))
+    gone += [f"labelled rows of class {data.source.names[c]!r}" for c in sorted(before - after)]
     if gone:
         raise RejectedError(
             f"The service has answered no text of {', '.join(gone)}, so that the run cannot be made. Its refusals "

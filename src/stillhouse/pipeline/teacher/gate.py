@@ -104,7 +104,7 @@ def examine(run: RunFolder, trainer: Trainer, arms: Sequence[Arm]) -> dict[str, 
         "finite": True,
         "deterministic": True,
         "steady": steady,
-        "class_order": teacher_gate.class_order(answers, known, source.classes),
+        "class_order": teacher_gate.class_order(answers, known, source.names),
         "comparison": None,
         "calibration": teacher_gate.own_calibration(answers, known) if valid else None,
     }

@@ -164,7 +164,7 @@ class Teaching:
             return appoint(
                 self.section,
                 self.given,
-                classes=data.source.classes,
+                classes=data.source.names,
                 decode=data.encoder.decode,
                 probe=data.source.take(data.split.train[:4]),
                 layers=self.layers,

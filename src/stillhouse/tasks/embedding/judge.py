@@ -90,7 +90,7 @@ class EmbeddingJudge:
         facts = {
             "name": self.data.source.name,
             "kind": "text",
-            "classes": list(self.data.source.classes) if self.recipe.data.target is not None else [],
+            "classes": list(self.data.source.names) if self.recipe.data.target is not None else [],
             "tokens": int(self.data.train.inputs.shape[1]),
             "train": texts,
             "test": len(self.data.test.targets),

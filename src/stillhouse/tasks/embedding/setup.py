@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse import methods
 from stillhouse.data import Prepared, Rows, Source, prepare
-from stillhouse.data.files.texts import read_text_inputs
+from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.splits.duplicates import across
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method

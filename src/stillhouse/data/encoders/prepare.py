@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stillhouse.data.encoders.fitting import Encoder, fit_encoder
+from stillhouse.data.encoders.base import Encoder
+from stillhouse.data.encoders.fitting import fit_encoder
+from stillhouse.data.encoders.on_disk import encoded_on_disk
 from stillhouse.data.encoders.text import TextOptions
-from stillhouse.data.on_disk.encoding import encoded_on_disk
 from stillhouse.data.on_disk.mapped import alone_in
 from stillhouse.data.source import Source
 from stillhouse.data.splits.random import Split
@@ -20,7 +21,7 @@ class Rows(NamedTuple):
     """Encoded rows of one part, in the order of the split; a row's id is its position here."""
 
     inputs: Tensor  # (N, ...) float32; texts: (N, L) int64
-    targets: Tensor  # (N,) int64, -1 where the source has no label
+    targets: Tensor  # (N,) int64 or (N, K) float32; -1 or NaN where the source has no label
 
 
 class Prepared(NamedTuple):
@@ -41,8 +42,8 @@ def prepare(source: Source, split: Split, text: TextOptions | None = None, on_di
         source: what was read.
         split: which rows are for what.
         text: how texts are tokenized; None: the defaults.
-        on_disk: a folder where the encoded rows wait in mapped files, which are made a piece at a time and taken up
-            again by the same rows and encoder; None: in memory. The rows are the same.
+        on_disk: a folder where the encoded rows wait in mapped files, which are made a piece at a time and used
+            again for the same rows and encoder; None: in memory. The rows are the same.
 
     Raises:
         RejectedError: inputs that cannot be used, with their rows.
@@ -56,5 +57,5 @@ def prepare(source: Source, split: Split, text: TextOptions | None = None, on_di
         with alone_in(on_disk):
             encoder = fit_encoder(source, split.train, text, on_disk)
             encoded = encoded_on_disk(source, encoder, parts, on_disk)
-    rows = (Rows(inputs, torch.from_numpy(source.labels[part])) for inputs, part in zip(encoded, parts, strict=True))
+    rows = (Rows(inputs, torch.from_numpy(source.targets[part])) for inputs, part in zip(encoded, parts, strict=True))
     return Prepared(source, split, encoder, *rows)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.finite import check_finite
-from stillhouse.data.labels import check_labels, code_numbers, one_a_row
+from stillhouse.data.encoders.base import Encoder
+from stillhouse.data.files.format import Format, Inputs, Wanted
+from stillhouse.data.inputs import check_finite
 from stillhouse.data.on_disk.mapped import ARRAY
-from stillhouse.data.source import UNLABELLED, Kind, Source
+from stillhouse.data.source import Kind, Source
+from stillhouse.data.targets import TargetCells
 from stillhouse.errors import RejectedError, nearest
 from stillhouse.files import cannot_write
 
@@ -22,32 +23,27 @@ _WRITE = "Write it with `numpy.savez(path, x=x, y=y)`."
 _BROKEN = (OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile)
 
 
-def read_arrays(path: Path, classes: Sequence[str] | None = None, room: Path | None = None) -> Source:
-    """Read arrays: ``x`` (N, D) is an array, (N, H, W) and (N, C, H, W) are images; ``y`` holds the labels.
+def read_arrays(path: Path, wanted: Wanted) -> Source:
+    """Read arrays: ``x`` (N, D) is an array, (N, H, W) and (N, C, H, W) are images; ``y`` (M,) or (M, K) the targets.
 
-    No label: -1, NaN, empty text, or ``y`` shorter than ``x``.
+    Rows beyond the end of ``y`` have no label; what else means no label, the task says.
 
     Args:
         path: an .npz file with x and y, or a folder with x.npy and y.npy, of which x stays on disk.
-        classes: all class names in order; None: the labels found, sorted.
-        room: a folder where the x of an .npz waits on disk; None: in memory.
+        wanted: with a ``room`` the x of an .npz waits there on disk.
 
     Raises:
         RejectedError: the file, ``x`` or ``y`` cannot be used.
         StoppedError: the disk is full.
     """
-    content = _mapped_folder(path) if path.is_dir() else load_npz(path, room)
-    x = content["x"]
+    content = _mapped_folder(path) if path.is_dir() else load_npz(path, wanted.room)
+    x, y = content["x"], content.get("y", np.empty(0))
     kind = kind_of(x, f"{path}: x")
-    y = one_a_row(content.get("y", np.empty(0)), f"{path}: y")
-    if len(y) > len(x):
-        raise RejectedError(f"{path}: y has {len(y)} labels for the {len(x)} rows of x. Give at most one a row.")
-    coded, order = code_numbers(y, classes, f"{path}: y")
-    labels = np.full(len(x), UNLABELLED)
-    labels[: len(y)] = coded
-    check_labels(labels, order, str(path))
+    if np.ndim(y) < 1 or len(y) > len(x):
+        raise RejectedError(f"{path}: y has {y.size} labels for the {len(x)} rows of x. Give at most one a row.")
+    read = wanted.read_targets(TargetCells("array", y, len(x), f"{path}: y", str(path)), wanted.classes)
     check_finite(x, f"{path}: x")
-    return Source(x, labels, order, kind, path.stem, x.shape[1:])
+    return Source(x, read.values, read.names, kind, path.stem, x.shape[1:], label_values=read.given)
 
 
 def kind_of(x: NDArray[Any], where: str) -> Kind:
@@ -107,3 +103,16 @@ def _mapped_folder(folder: Path) -> dict[str, NDArray[Any]]:
         raise RejectedError(
             f"{folder}: x.npy or y.npy is no plain array: {error}. Write it with `numpy.save`."
         ) from None
+
+
+def _is_arrays(path: Path) -> bool:
+    return path.suffix.lower() == ".npz" or (path / "x.npy").exists()
+
+
+def _rows(path: Path, _encoder: Encoder, _column: str | None, _header: bool | None) -> Inputs:
+    return Inputs((_mapped_folder(path) if path.is_dir() else load_npz(path))["x"])
+
+
+FORMAT = Format(
+    {"arrays": ()}, lambda _, place, wanted: read_arrays(Path(place), wanted), (".npz",), _is_arrays, rows=_rows
+)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from stillhouse.data.on_disk.cells import SPOOL
 from stillhouse.data.on_disk.mapped import (
     ARRAY,
     COLUMNS,
+    SPOOL,
     TEXTS,
     MappedTable,
     MappedTexts,
@@ -30,12 +30,12 @@ from stillhouse.errors import DamagedError
 from stillhouse.files import add_files, cannot_write, write_json
 
 CARD = "source.json"  # written last: where it stands, all else is whole
-_FORMAT = 1
+_FORMAT = 2
 _OWN = re.compile(r"[0-9a-f]{16}(\.part)?")
-_FACTS = ("classes", "kind", "name", "shape", "ignored", "header", "as_is", "column")
+_FACTS = ("names", "kind", "name", "shape", "ignored", "header", "as_is", "column", "label_values")
 
 
-def put_down(folder: Path, place: Path | None, settings: Mapping[str, Any], make: Callable[[Path], Source]) -> Source:
+def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], make: Callable[[Path], Source]) -> Source:
     """Return a source whose rows lie in mapped files of the folder.
 
     They are made in a folder of their own, which gets its name once it is whole: an interrupted making leaves nothing
@@ -75,7 +75,7 @@ def _save(draft: Path, source: Source) -> None:
         write_array(draft / ARRAY, raw.shape, raw.dtype, [raw])
     elif not isinstance(raw, np.ndarray | MappedTable | MappedTexts):
         write_columns(draft / COLUMNS, raw.columns, lambda name: raw[name].to_numpy())
-    write_array(draft / "labels.npy", source.labels.shape, np.int64, [source.labels])
+    write_array(draft / "targets.npy", source.targets.shape, source.targets.dtype, [source.targets])
     if source.test is not None:
         write_array(draft / "test.npy", source.test.shape, np.int64, [source.test])
     kept = write_columns(draft / "kept", source.kept, lambda name: source.kept[name])
@@ -98,8 +98,8 @@ def _open(whole: Path) -> Source:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{whole} cannot be read ({error!r}). Delete it and run the same command again.") from None
     test = open_array(whole / "test.npy") if (whole / "test.npy").exists() else None
-    labels, aside = np.array(open_array(whole / "labels.npy")), {name: kept.cells(name) for name in kept.columns}
-    return Source(raw, labels, test=None if test is None else np.array(test), kept=aside, **facts)
+    targets, aside = np.array(open_array(whole / "targets.npy")), {name: kept.cells(name) for name in kept.columns}
+    return Source(raw, targets, test=None if test is None else np.array(test), kept=aside, **facts)
 
 
 def _content(place: Path | None) -> str:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import (
@@ -23,14 +21,12 @@ from torch.utils.data import (
 )
 from torch.utils.data.distributed import DistributedSampler
 
-from stillhouse.data.labels import first_five
-from stillhouse.data.on_disk.mapped import TEXTS, MappedTexts
+from stillhouse.data.inputs import as_labels, numbers
 from stillhouse.errors import RejectedError
 
 _WHOLE_SET = (RandomSampler, SequentialSampler, WeightedRandomSampler, DistributedSampler)
 _CHUNK = 256  # items collated together
 _READ_TWICE = 8  # items that are read twice, to find a random transform
-LONGEST = 100_000  # characters of a text: more is a damaged file, or a book that no student here reads
 
 Collate = Callable[[list[Any]], Any]
 Pair = tuple[NDArray[Any], NDArray[Any] | None]
@@ -56,6 +52,8 @@ def materialize(data: Any, name: str) -> Pair:
     loader = data if isinstance(data, DataLoader) else None
     dataset: Any = data if loader is None else loader.dataset
     collate: Collate = default_collate if loader is None else loader.collate_fn
+    if collate is default_collate:
+        collate = _collate
     whole_batches = loader is not None and loader.batch_sampler is None
     if isinstance(dataset, IterableDataset):
         items: Iterator[Any] = iter(dataset)
@@ -82,106 +80,12 @@ def drawn(loader: DataLoader[Any]) -> Sequence[int]:
     return sorted({int(i) for i in getattr(loader.sampler, "indices", loader.sampler)})
 
 
-def as_array(values: Any) -> NDArray[Any]:
-    """Return a tensor, series or list of labels as numpy; numbers with gaps (None) as float64 with NaN."""
-    if isinstance(values, Tensor):
-        return values.detach().cpu().numpy()
-    array = np.asarray(values)
-    if array.dtype == object and not any(isinstance(value, str) for value in array.flat):
-        return array.astype(np.float64)
-    return array
-
-
-def numbers(raw: Any) -> NDArray[Any]:
-    """Return tensors, frames, lists and arrays of numbers as a numpy array with the rows first.
-
-    Raises:
-        RejectedError: not numbers, or no axis for the rows.
-    """
-    if isinstance(raw, Tensor):
-        raw = raw.detach().cpu()
-        raw = raw.float() if raw.dtype == torch.bfloat16 else raw
-    values = np.asarray(raw)
-    if values.dtype == object or values.dtype.kind in "US":  # frames of text cells, as CSV is read
-        try:
-            values = values.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise RejectedError(f"The rows hold cells that are not numbers: {error}. Mend or remove them.") from None
-    if values.dtype.kind not in "biuf" or values.ndim < 1:
-        raise RejectedError(
-            f"The rows have the type {values.dtype} and the shape {values.shape}. Give numbers, with the rows first."
-        )
-    return values
-
-
-def texts_of(raw: Any, where: str) -> NDArray[Any]:
-    """Return a list, an array, a series or a frame of one column as an object array (N,) of str.
-
-    Args:
-        raw: the texts.
-        where: what to call them in an error.
-
-    Raises:
-        RejectedError: names the first five rows that are no text, empty, too long, or not Unicode.
-    """
-    if isinstance(raw, str):
-        raise RejectedError(f"{where} are one text. Give a list of texts: `[text]`.")
-    cells = np.array(list(_one_column(raw, where)), object)
-    if cells.ndim != 1:
-        raise RejectedError(f"{where} have the shape {cells.shape}. Give one text a row.")
-    _refuse([_fault(cell) for cell in cells], where)
-    return np.array([str(cell) for cell in cells], object)  # numpy's own text becomes plain
-
-
-def put_down_texts(pieces: Iterable[Iterable[Any]], where: str, folder: Path) -> MappedTexts:
-    """Put texts that come in pieces into mapped files of a folder.
-
-    Raises:
-        RejectedError: as ``texts_of``, once all rows are known.
-        StoppedError: the disk is full.
-    """
-    faults: list[str | None] = []
-
-    def sound() -> Iterator[list[str]]:
-        for piece in pieces:
-            cells = list(piece)
-            faults.extend(map(_fault, cells))
-            yield [str(cell) for cell in cells] if not any(faults[-len(cells) :]) else []
-
-    texts = MappedTexts.write(folder / TEXTS, sound())
-    _refuse(faults, where)
-    return texts
-
-
-def _refuse(faults: list[str | None], where: str) -> None:
-    for fault in dict.fromkeys(faults):
-        if fault:
-            rows = np.array([other == fault for other in faults])
-            raise RejectedError(f"{where}: {first_five(rows)} {fault}. Mend or remove those rows.")
-
-
-def _one_column(raw: Any, where: str) -> Any:
-    if not hasattr(raw, "columns"):
-        return raw
-    if raw.shape[1] != 1:
-        raise RejectedError(f"{where} have the columns {list(raw.columns)}. Give the one that holds the texts.")
-    return raw.iloc[:, 0]
-
-
-def _fault(cell: Any) -> str | None:
-    """Say what is wrong with a text."""
-    if not isinstance(cell, str):
-        missing = cell is None or type(cell).__name__ in ("float", "NAType")  # NaN and pandas' own gap
-        return "hold no text" if missing else f"hold a {type(cell).__name__}, not text"
-    if not cell or cell.isspace():
-        return "hold an empty text"
-    if len(cell) > LONGEST:
-        return f"hold a text of more than {LONGEST:,} characters"
-    try:
-        cell.encode()
-    except UnicodeEncodeError:
-        return "hold half of a surrogate pair, which is no character"
-    return None
+def _collate(items: list[Any]) -> Any:
+    """As torch does; lists of labels, which it would transpose, stay lists."""
+    pairs = isinstance(items[0], tuple | list) and len(items[0]) == 2
+    if not pairs or not any(isinstance(item[1], list | tuple | set | frozenset) for item in items):
+        return default_collate(items)
+    return [default_collate([x for x, _ in items]), [y for _, y in items]]
 
 
 def _chunks(items: Iterator[Any]) -> Iterator[list[Any]]:
@@ -211,7 +115,7 @@ def _pair(batch: Any, name: str) -> Pair:
             "be (x, y) or x, with x a text, a tensor or an array: wrap the dataset in one that returns these."
         )
     inputs = np.array(batch[0], object) if _all_text(batch[0]) else numbers(batch[0])
-    return inputs, None if len(batch) == 1 or batch[1] is None else np.atleast_1d(as_array(batch[1]))
+    return inputs, None if len(batch) == 1 or batch[1] is None else np.atleast_1d(as_labels(batch[1]))
 
 
 def _all_text(values: Any) -> bool:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.labels import check_labels, code_names
+from stillhouse.data.encoders.base import Encoder
+from stillhouse.data.files.format import Format, Inputs, Wanted
 from stillhouse.data.on_disk.mapped import ARRAY, open_array, write_array
 from stillhouse.data.source import Source
-from stillhouse.errors import RejectedError
+from stillhouse.data.targets import TargetCells
+from stillhouse.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,12 +40,7 @@ class _File(NamedTuple):
 
 
 def read_image_folder(
-    folder: Path,
-    *,
-    unlabelled: str = "unlabelled",
-    size: tuple[int, int] | None = None,
-    classes: Sequence[str] | None = None,
-    room: Path | None = None,
+    folder: Path, wanted: Wanted, *, unlabelled: str = "unlabelled", size: tuple[int, int] | None = None
 ) -> Source:
     """Read PNG, JPEG, BMP, GIF (first frame) and WebP images, the name of the subfolder as the class.
 
@@ -54,10 +51,10 @@ def read_image_folder(
 
     Args:
         folder: of the images.
+        wanted: the task reads the names of the subfolders; with a ``room`` the pixels wait there on disk, for which
+            each image is decoded twice.
         unlabelled: name of the subfolder without labels.
         size: (height, width) of all; None: the most frequent. Others are resized (bilinear) with a ``UserWarning``.
-        classes: all class names in order; None: the subfolders, sorted.
-        room: a folder where the pixels wait on disk, for which each image is decoded twice; None: in memory.
 
     Returns:
         a source of kind "image": uint8 (N, H, W) where all are grey, else (N, H, W, 3); ``kept["file"]`` holds the
@@ -68,23 +65,24 @@ def read_image_folder(
     """
     files = _find(folder, unlabelled)
     sizes = _each(files, folder, _size)
-    wanted = size or _most_frequent(sizes)
-    odd = sum(found != wanted for found in sizes)
+    chosen = size or _most_frequent(sizes)
+    odd = sum(found != chosen for found in sizes)
     if odd:
         warnings.warn(
-            f"{folder}: {odd} of {len(files)} images are not {wanted[0]} x {wanted[1]} pixels (height x width) and "
+            f"{folder}: {odd} of {len(files)} images are not {chosen[0]} x {chosen[1]} pixels (height x width) and "
             "were resized to that; their proportions may have changed.",
             stacklevel=2,
         )
-    if room is None:
-        raw = _together(_each(files, folder, lambda image: _pixels(image, wanted)))
+    if wanted.room is None:
+        raw = _together(_each(files, folder, lambda image: _pixels(image, chosen)))
     else:
-        raw = _put_down(files, folder, wanted, room / ARRAY)
-    labels, order = code_names(np.array([file.label for file in files], object), classes, str(folder))
-    check_labels(labels, order, str(folder))
+        raw = _written(files, folder, chosen, wanted.room / ARRAY)
+    labels = np.array([file.label for file in files], object)
+    read = wanted.read_targets(TargetCells("names", labels, len(files), str(folder), str(folder)), wanted.classes)
     test = np.flatnonzero([file.test and file.label is not None for file in files]) if _has_test(files) else None
     names = np.array([file.path.relative_to(folder).as_posix() for file in files], object)
-    return Source(raw, labels, order, "image", folder.name, raw.shape[1:], test, kept={"file": names})
+    kept, shape = {"file": names}, raw.shape[1:]
+    return Source(raw, read.values, read.names, "image", folder.name, shape, test, kept=kept, label_values=read.given)
 
 
 def read_images(path: Path, size: tuple[int, int], *, colour: bool) -> tuple[Pixels, list[str]]:
@@ -121,7 +119,7 @@ def _channels(pixels: Pixels, colour: bool) -> Pixels:
 
 def _find(folder: Path, unlabelled: str) -> list[_File]:
     if not folder.is_dir():
-        raise RejectedError(f"{folder} is no folder. Mend the path in [data] images.")
+        raise RejectedError(f"{folder} is no folder. Fix the path in [data] images.")
     names = {path.name for path in _folders(folder)} - {unlabelled}
     parted = bool(names & {*_TRAIN} and names & {*_TEST}) and names <= {*_TRAIN, *_TEST, *_VALID}
     parts = sorted(names, key=lambda name: (name in _TEST, name in _VALID, name)) if parted else []
@@ -183,7 +181,7 @@ def _each(files: list[_File], folder: Path, look: Callable[[Image.Image], Any]) 
         names = ", ".join(name for name, _ in broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
         raise RejectedError(
             f"{folder}: {len(broken)} of {len(files)} files cannot be read as images: {names}. The first: "
-            f"{broken[0][1]}. Mend or remove them."
+            f"{broken[0][1]}. Fix or remove them."
         )
     return seen
 
@@ -215,7 +213,7 @@ def _pixels(image: Image.Image, size: tuple[int, int]) -> Pixels:
     return pixels[..., 0] if grey else pixels
 
 
-def _put_down(files: list[_File], folder: Path, size: tuple[int, int], path: Path) -> NDArray[Any]:
+def _written(files: list[_File], folder: Path, size: tuple[int, int], path: Path) -> NDArray[Any]:
     """The pixels of all images in a mapped file, as ``_together`` has them."""
     colour = any(_each(files, folder, lambda image: _pixels(image, size).ndim == 3))
     shape = (len(files), *size, *(3,) * colour)
@@ -235,3 +233,25 @@ def _together(images: list[Pixels]) -> Pixels:
             np.broadcast_to(image[..., None], (*image.shape, 3)) if image.ndim == 2 else image for image in images
         ]
     return np.stack(images)
+
+
+def _rows(path: Path, encoder: Encoder, _column: str | None, _header: bool | None) -> Inputs:
+    """The images to predict on, in the size and with the channels of those in training."""
+    form = encoder.image_form
+    if form is None:
+        raise UsageError(
+            f"rows = {str(path)!r}: this student was not trained on images of bytes, as files hold them. Give the "
+            "images to predict on as one array of the size, the channels and the range of those in training: "
+            "`numpy.savez('rows.npz', x=images)`."
+        )
+    pixels, names = read_images(path, (form.height, form.width), colour=form.channels == 3)
+    return Inputs(pixels if form.channels == 1 or form.channels_last else np.moveaxis(pixels, -1, 1), names)
+
+
+FORMAT = Format(
+    {"images": ()},
+    lambda _, place, wanted: read_image_folder(Path(place), wanted),
+    SUFFIXES,
+    folders=True,
+    rows=_rows,
+)

@@ -10,25 +10,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from stillhouse.data.cells import first_five
 from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face
 from stillhouse.data.files.tables import as_inputs
 from stillhouse.data.files.texts import mean_length
-from stillhouse.data.finite import check_finite
-from stillhouse.data.labels import check_labels, code_names, first_five, names_of, one_a_row, positions, whole_numbers
-from stillhouse.data.materialize import as_array, materialize, numbers, texts_of
-from stillhouse.data.source import UNLABELLED, Ints, Kind, Raw, Source
+from stillhouse.data.inputs import as_labels, check_finite, numbers, texts_of
+from stillhouse.data.reading.datasets import materialize
+from stillhouse.data.source import Kind, Raw, Source
 from stillhouse.data.splits.random import Split
+from stillhouse.data.targets import ReadTargets, TargetCells, join_parts, known
 from stillhouse.errors import RejectedError
 
 
 class _Part(NamedTuple):
     name: str
     inputs: Any  # (N, ...) array, an object array (N,) of str, or a frame
-    labels: NDArray[Any]  # (N,) numbers or text
+    labels: NDArray[Any] | None  # (N,) or (N, K) numbers, text or lists; None: the part has none
     classes: tuple[str, ...] | None  # where the data name them
 
 
-def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None = None) -> tuple[Source, Split]:
+def from_torch(
+    train: Any, valid: Any, test: Any, classes: Sequence[str] | None = None, *, read_targets: ReadTargets
+) -> tuple[Source, Split]:
     """Take the user's own training, validation and test data.
 
     Each is a torch ``Dataset`` (map style or iterable), a ``DataLoader`` or a list of items ``(x, y)`` or ``x``, or a
@@ -38,8 +41,9 @@ def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None 
 
     Texts are a list, an array or a series of str, or a frame whose one column holds text.
 
-    Whole-number labels are the positions of the classes in the nets' outputs. Labels may be text: then the classes are
-    the sorted names. No label: -1, NaN, None, or no ``y``.
+    What ``y`` may be, the task says: whole numbers are the positions of the classes in the nets' outputs, and labels of
+    text become classes by the sorted names; real targets are numbers (N,) or (N, K); several labels a row are a 0/1
+    matrix or a list of labels for each row. No label: -1 of classes, NaN, None, or no ``y``.
 
     Args:
         train: training rows, with or without labels.
@@ -47,6 +51,7 @@ def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None 
         test: rows for the one final test.
         classes: names of the classes, in the order of the nets' outputs; None: those of a ``ClassLabel``, else "0",
             "1" ... or the names found.
+        read_targets: makes targets of what stands in ``y``, as the task wants them.
 
     Returns:
         the source, with train, valid and test rows one after the other, and the split that says so. Tensors and arrays
@@ -58,15 +63,26 @@ def from_torch(train: Any, valid: Any, test: Any, classes: Sequence[str] | None 
     given = {"train": train, "valid": valid, "test": test}
     parts = [_part(data, name) for name, data in given.items() if data is not None]
     raw = _stack(parts)
-    labels, order = _code([part.labels for part in parts], _classes(parts) if classes is None else classes)
-    counts = {part.name: len(part.labels) for part in parts}
+    counts = {part.name: len(part.inputs) for part in parts}
+    labels = join_parts([part.labels for part in parts], list(counts.values()), "The labels")
     rows = np.split(np.arange(len(labels)), np.cumsum([counts.get(name, 0) for name in given])[:2])
+    cells = TargetCells("python", labels, len(labels), "The labels", "The data")
+    read = read_targets(cells, _classes(parts) if classes is None else classes)
+    labelled = known(read.values)
     for name, part in zip(given, rows, strict=True):
-        _refuse_unlabelled(labels[part], name)
-    check_labels(labels, order, "The data")
+        _refuse_unlabelled(labelled[part], name)
     kind = _kind(raw)
-    source = Source(raw, labels, order, kind, "python", tuple(raw.shape[1:]), as_is=kind in ("image", "array"))
-    return source, Split(rows[0], rows[1], rows[2], rows[0][labels[rows[0]] >= 0])
+    source = Source(
+        raw,
+        read.values,
+        read.names,
+        kind,
+        "python",
+        tuple(raw.shape[1:]),
+        as_is=kind in ("image", "array"),
+        label_values=read.given,
+    )
+    return source, Split(rows[0], rows[1], rows[2], rows[0][labelled[rows[0]]])
 
 
 def _part(data: Any, name: str) -> _Part:
@@ -94,10 +110,12 @@ def _part(data: Any, name: str) -> _Part:
         )
     if not len(inputs):
         raise RejectedError(f"The {name} data have no rows. Give at least a few.")
-    flat = np.full(len(inputs), UNLABELLED) if labels is None else one_a_row(as_array(labels), f"The {name} labels")
-    if len(flat) != len(inputs):
-        raise RejectedError(f"The {name} data have {len(inputs)} inputs and {len(flat)} labels. Give one label a row.")
-    return _Part(name, inputs, flat, classes)
+    found = None if labels is None else as_labels(labels)
+    if found is not None and (found.ndim < 1 or len(found) != len(inputs)):
+        raise RejectedError(
+            f"The {name} data have {len(inputs)} inputs and {len(np.atleast_1d(found))} labels. Give one label a row."
+        )
+    return _Part(name, inputs, found, classes)
 
 
 def _classes(parts: list[_Part]) -> tuple[str, ...] | None:
@@ -144,22 +162,10 @@ def _stack_frames(parts: list[_Part]) -> Raw:
     return as_inputs(frame, {}, "The frame")
 
 
-def _code(labels: list[NDArray[Any]], classes: Sequence[str] | None) -> tuple[Ints, tuple[str, ...]]:
-    """Number the labels of all parts: whole numbers are positions already, text is looked up."""
-    unlabelled = [part.dtype.kind in "iu" and bool((part == UNLABELLED).all()) for part in labels]
-    if all(part.dtype.kind in "biuf" for part in labels):
-        whole = np.concatenate([whole_numbers(part, "The labels") for part in labels])
-        order = tuple(map(str, range(int(whole.max(initial=UNLABELLED)) + 1) if classes is None else classes))
-        return positions(whole, order, "The labels"), order
-    pairs = zip(labels, unlabelled, strict=True)
-    names = [np.full(len(part), None, object) if empty else names_of(part) for part, empty in pairs]
-    return code_names(np.concatenate(names), classes, "The labels")
-
-
-def _refuse_unlabelled(labels: Ints, name: str) -> None:
-    if name != "train" and (labels < 0).any():
+def _refuse_unlabelled(labelled: NDArray[np.bool_], name: str) -> None:
+    if name != "train" and not labelled.all():
         raise RejectedError(
-            f"The {name} data: {first_five(labels < 0)} have no label, but it is what the rows are judged by. Label "
+            f"The {name} data: {first_five(~labelled)} have no label, but it is what the rows are judged by. Label "
             "them, or move them to the training data."
         )
 

@@ -11,7 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.data.encoders.fitting import Encoder
+from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.on_disk.mapped import open_tensor, pieces, write_array
 from stillhouse.data.source import Ints, Source
 from stillhouse.errors import RejectedError

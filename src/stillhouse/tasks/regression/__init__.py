@@ -1,0 +1,1 @@
+"""Regression: one or several real numbers a row."""

@@ -123,6 +123,8 @@ class Task(Protocol):
     monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
     method: tuple[Mapping[str, Any], ...]  # the default [[method]]
     shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
+    stored: str  # name of the store's field that holds a teacher's outputs: "logits", "values"
+    teachers: Any  # how models of all kinds are read as teachers: ``teachers.protocol.TaskTeachers``
     sections: tuple[Section, ...]
     criteria: Mapping[str, Any]  # of a gate: ``evaluation.gate.Rule`` by name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,8 +16,11 @@ from stillhouse.errors import RejectedError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.student.factory import Students
 from stillhouse.recipe import Training
+from stillhouse.task import OutputSpec
+from stillhouse.tasks.classification import teachers
 
 DEFAULT_STEPS = 1000
+TASK: Any = SimpleNamespace(name="classification", shift_invariant=True, stored="logits", teachers=teachers)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,16 @@ class Ingredients:
     def classes(self) -> int:
         """Number of classes."""
         return len(self.data.source.classes)
+
+    @property
+    def task(self) -> Any:
+        """What a run's teachers know of classification."""
+        return TASK
+
+    @property
+    def spec(self) -> OutputSpec:
+        """The outputs of every net."""
+        return OutputSpec((self.classes,), tuple(self.data.source.classes))
 
     @property
     def labelled(self) -> Tensor:

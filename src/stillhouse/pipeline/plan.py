@@ -117,14 +117,14 @@ def _probed(teaching: Teaching) -> Teacher:
     if not teaching.trainable:
         return teaching.teacher
     precision = teaching.recipe.store.teacher_precision
-    return ModuleTeacher(teaching.whole.net(), teaching.have.classes, teaching.layers, precision)
+    return ModuleTeacher(teaching.whole.net(), teaching.have.task, teaching.have.spec, teaching.layers, precision)
 
 
 def _store(recipe: Recipe, have: Ingredients, teaching: Teaching, answers: int, stores: int) -> dict[str, Any]:
     """Bytes of the recipe's codec and of others, and what each does to the gradient of a student at the start."""
     ready = not (teaching.trainable or teaching.fitted_here or teaching.members or teaching.kind == "service")
     logits = _probe_logits(teaching) / softening(have.make_methods()) if ready else None
-    chosen = make_codec(recipe.store.codec, recipe.store.dtype)
+    chosen = make_codec(recipe.store.codec, recipe.store.dtype, have.task)
     features = _feature_bytes(teaching, recipe.store.dtype)
     known = {codec.name: codec for codec in (chosen, *_others(have.classes, logits))}
     told = []

@@ -15,7 +15,7 @@ from stillhouse import methods
 from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.context import Ingredients
+from stillhouse.pipeline.context import TASK, Ingredients
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.folder import ROWS, check_folder
 from stillhouse.pipeline.student.factory import check_student, fitted_name, make_students
@@ -23,6 +23,7 @@ from stillhouse.pipeline.teacher.build import check_folds, identity, kind_of, re
 from stillhouse.pipeline.teacher.selection import asked_only
 from stillhouse.pipeline.validate import check_codec, check_disagreement
 from stillhouse.recipe import Data, MethodEntry, Recipe
+from stillhouse.task import OutputSpec
 from stillhouse.teachers import EnsembleTeacher
 
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
@@ -52,7 +53,7 @@ def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code:
         parts["student"] = xxhash.xxh3_64_hexdigest(repr(own_net).encode())
         check_student(own_net, made.probe, classes)
     if teacher is not None:
-        parts["teacher"] = identity(teacher, classes)
+        parts["teacher"] = identity(teacher, TASK, OutputSpec((classes,)))
     entries = recipe.method
     checked = make_methods(entries)
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):

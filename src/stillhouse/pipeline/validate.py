@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
+from stillhouse.pipeline.context import TASK
 from stillhouse.recipe import Recipe, Store
 from stillhouse.store import Dense
 from stillhouse.teachers import make_codec
@@ -19,7 +20,7 @@ def check_codec(keeps: Store, methods: Methods) -> None:
     Raises:
         UsageError: names the method, and those that can use it; or there is no such codec.
     """
-    if isinstance(make_codec(keeps.codec, keeps.dtype), Dense):
+    if isinstance(make_codec(keeps.codec, keeps.dtype, TASK), Dense):
         return
     for name, method, _ in methods:
         if {"logits", "targets"} & method.needs and not method.sparse:

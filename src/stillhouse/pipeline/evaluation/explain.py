@@ -126,7 +126,7 @@ class Probe:
         rows = torch.arange(len(inputs))
         answers = StoredTeacher(self.teaching.ask(lambda done: None))
         asked = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
-        return floored(answers.log_probs(asked).numpy())
+        return floored(answers.whole(asked).numpy())
 
     def surrogate(self) -> dict[str, Any] | None:
         """A tree that answers as the shipped student does; None where no person could read its columns."""

@@ -16,7 +16,7 @@ from stillhouse.evaluation.words import Asked
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import given_services
 from stillhouse.tasks.classification.predictor import log_proba
-from stillhouse.teachers.fitted.teacher import RawTeacher
+from stillhouse.teachers.fitted.teacher import FittedTeacher
 from stillhouse.types import Teacher
 
 MOST_MARKS = 5  # words of a text for each net
@@ -36,7 +36,7 @@ def asked_teacher(teacher: Teacher) -> Asked:
 def may_be_asked(teacher: Teacher) -> bool:
     """Whether a thousand more questions cost nothing: not to services, nor to functions that may call one."""
     members: Sequence[Any] = getattr(teacher, "teachers", [teacher])
-    return not given_services(teacher) and not any(isinstance(one, RawTeacher) for one in members)
+    return not given_services(teacher) and not any(isinstance(one, FittedTeacher) for one in members)
 
 
 def word_marks(

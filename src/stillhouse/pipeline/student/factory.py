@@ -17,7 +17,9 @@ from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.pipeline.user_code import CODE, checked_module, own_code
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
-from stillhouse.teachers import answer_of, are_probabilities
+from stillhouse.task import OutputSpec
+from stillhouse.tasks.classification.teachers import check_student as check_student_outputs
+from stillhouse.teachers import output_of
 
 NetMaker = Callable[[], nn.Module]
 
@@ -188,11 +190,7 @@ def check_student(net: nn.Module, rows: Tensor, classes: int) -> None:
     Raises:
         RejectedError: it fails on them, or does not answer with logits of the data's classes.
     """
-    if are_probabilities(answer_of(net.eval(), rows, classes, "The student")):
-        raise RejectedError(
-            "The student answers with probabilities, where it is trained by its logits: all lie in 0..1, and each row "
-            "adds up to 1. Leave the softmax at its end out."
-        )
+    check_student_outputs(output_of(net.eval(), rows, "The student"), OutputSpec((classes,)))
 
 
 def fitted_name(recipe: Recipe, card: dict[str, Any]) -> str | None:

@@ -134,7 +134,7 @@ class Trainer:
             view = torch.full_like(rows, number)
             inputs.append(views.apply(data.train.inputs[rows], rows, view))
             labels = views.targets(arm.targets[rows], view)
-            said = answers.log_probs(Batch(inputs[-1], labels, rows, view)) if answers else None
+            said = answers.whole(Batch(inputs[-1], labels, rows, view)) if answers else None
             targets.append(soft_targets(labels, said, training.label_weight, weight, self.have.classes))
         return students.fit_soft(
             name,

@@ -17,7 +17,7 @@ from stillhouse.pipeline.validate import softening
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store
 from stillhouse.teachers import label
-from stillhouse.types import Batch, Outputs, Teacher
+from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 CHUNK = 1024  # rows a call
 
@@ -37,6 +37,7 @@ def ask_all(
         data.train.inputs,
         have.views,
         folder if keeps.dir is None else keeps.dir,
+        task=getattr(teacher, "task", have.task),
         key=key,
         codec=keeps.codec,
         dtype=keeps.dtype,
@@ -57,7 +58,7 @@ def answers_of(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> np.n
         ids = rows[some]
         batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=part_of(raw, some))
         parts.append(torch.log_softmax(teacher.outputs(batch).logits.double(), -1).float())
-    return torch.cat(parts).numpy() if parts else np.empty((0, teacher.classes), np.float32)
+    return torch.cat(parts).numpy() if parts else np.empty((0, *shape_of(teacher)), np.float32)
 
 
 def part_of(raw: Any, rows: slice) -> Any:

@@ -105,7 +105,7 @@ class Link:
         """The trained net as a teacher."""
         net = self.fresh()
         net.load_state_dict(read_weights(self.folder / WEIGHTS)[0])
-        return ModuleTeacher(net, self.have.classes, self.layers)
+        return ModuleTeacher(net, self.have.task, self.have.spec, self.layers)
 
     @property
     def module(self) -> nn.Module:

@@ -118,7 +118,8 @@ def services_of(run: RunFolder, recipe: Recipe, have: Ingredients) -> list[Endpo
     made = appoint(
         recipe.teacher,
         None,
-        classes=have.data.source.classes,
+        task=have.task,
+        spec=have.spec,
         decode=have.data.encoder.decode,
         probe=None,
         layers=(),

@@ -150,6 +150,7 @@ class Teaching:
         if self.members:
             return EnsembleTeacher(
                 [m.teacher for m in self.members],
+                self.have.task,
                 self.recipe.teacher.combine,
                 labels=self.visible,
                 labelled_views=self.have.views.labelled,
@@ -164,7 +165,8 @@ class Teaching:
             return appoint(
                 self.section,
                 self.given,
-                classes=data.source.classes,
+                task=self.have.task,
+                spec=self.have.spec,
                 decode=data.encoder.decode,
                 probe=data.source.take(data.split.train[:4]),
                 layers=self.layers,
@@ -176,7 +178,7 @@ class Teaching:
 
     def answering(self, net: nn.Module) -> ModuleTeacher:
         """A net as a teacher."""
-        return ModuleTeacher(net, self.have.classes, self.layers, self.recipe.store.teacher_precision)
+        return ModuleTeacher(net, self.have.task, self.have.spec, self.layers, self.recipe.store.teacher_precision)
 
     def fit_trees(self) -> Teacher:
         """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""
@@ -187,7 +189,8 @@ class Teaching:
                 section.settings,
                 inputs,
                 self.visible,
-                classes=self.have.classes,
+                task=self.have.task,
+                spec=self.have.spec,
                 folds=section.folds or FOLDS,
                 seed=seed,
             )

@@ -73,7 +73,7 @@ class TeacherNet:
     def net(self) -> nn.Module:
         """A fresh one."""
         if self.section.hub is not None:
-            made = hub_net(self.section, self.have.data.source.classes, self.recipe.data.seed)
+            made = hub_net(self.section, self.have.task, self.have.spec.names, self.recipe.data.seed)
             return whole_length(made, self.layers)
         if self.name.startswith(CODE):
             shape = tuple(self.have.data.train.inputs.shape[1:])

@@ -1,8 +1,9 @@
-"""An embedder that teaches: asked once, as any teacher is, its vectors kept in the same store."""
+"""The embedder that students are matched to: asked once, as any teacher is."""
 
 from __future__ import annotations
 
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -15,40 +16,11 @@ from stillhouse.pipeline.teacher.build import kind_of
 from stillhouse.pipeline.teacher.labeling import Teaching
 from stillhouse.recipe import Recipe, TeacherSection
 from stillhouse.taps import EMBEDDING
+from stillhouse.task import OutputSpec
+from stillhouse.tasks.embedding import teachers
 from stillhouse.teachers import ModuleTeacher
-from stillhouse.types import Batch, Outputs
 
-
-class EmbedderTeacher:
-    """A net whose output is the vector that is matched, under the name that the methods know it by.
-
-    It has no classes. Where a classifier has its logits stands the first coordinate alone, by which the labelling pass
-    sees that it answers twice alike, so that the store keeps the vectors once and not twice.
-
-    Args:
-        net: from encoded texts to vectors (B, D).
-        width: D.
-    """
-
-    classes = 1
-
-    def __init__(self, net: nn.Module, width: int) -> None:
-        self.module, self.width = net, width
-        self._answering = ModuleTeacher(net, width)
-
-    @property
-    def parameters(self) -> int:
-        """Number of learned scalars."""
-        return self._answering.parameters
-
-    def outputs(self, batch: Batch) -> Outputs:
-        """The vectors float32 (B, D) as the feature "embedding"."""
-        vectors = self._answering.outputs(batch).logits
-        return Outputs(vectors[:, :1], {EMBEDDING: vectors})
-
-    def fingerprint(self) -> str:
-        """Hash of structure and weights."""
-        return self._answering.fingerprint()
+TASK: Any = SimpleNamespace(name="embedding", shift_invariant=False, stored=f"feature:{EMBEDDING}", teachers=teachers)
 
 
 class EmbedderTeaching(Teaching):
@@ -67,9 +39,9 @@ class EmbedderTeaching(Teaching):
         super().__init__(run, recipe, have, "teacher", have.data.train.targets)
 
     @cached_property
-    def teacher(self) -> EmbedderTeacher:
+    def teacher(self) -> ModuleTeacher:
         """The embedder as a teacher."""
-        return EmbedderTeacher(self.embedder, self.width)
+        return ModuleTeacher(self.embedder, TASK, OutputSpec((self.width,)))
 
     @property
     def module(self) -> nn.Module:

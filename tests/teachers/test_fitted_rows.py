@@ -13,28 +13,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.class_order import class_order, scatter
-from stillhouse.teachers.fitted.teacher import BATCH_ROWS, SMALLEST, Kind, RawTeacher
-from stillhouse.types import Batch, Teacher
+from stillhouse.tasks.classification import teachers as classification
+from stillhouse.tasks.classification.class_order import class_order, scatter
+from stillhouse.tasks.classification.reading import SMALLEST
+from stillhouse.teachers.fitted.teacher import BATCH_ROWS, FittedTeacher
+from tests.teachers.asking import no_decoding, probabilities, rows_of
+from tests.teachers.tasks import wide
 
 
-def rows_of(raw: Any, first: int = 0) -> Batch:
-    """A batch that carries raw rows, and whose encoded inputs are of no use."""
-    rows = torch.arange(first, first + len(raw))
-    return Batch(torch.zeros(len(raw), 1), torch.full_like(rows, -1), rows, torch.zeros_like(rows), None, raw)
-
-
-def probabilities(teacher: Teacher, raw: Any) -> np.ndarray:
-    """What a teacher says about raw rows, float64 (B, C)."""
-    return teacher.outputs(rows_of(raw)).logits.double().softmax(-1).numpy()
-
-
-def no_decoding(inputs: torch.Tensor) -> Any:
-    raise AssertionError("the batch carries its raw rows")
-
-
-def teacher(ask: Callable[[Any], Any], classes: int = 3, *, kind: Kind | None = "probabilities") -> RawTeacher:
-    return RawTeacher(ask, classes, identity="test", decode=no_decoding, kind=kind)
+def teacher(ask: Callable[[Any], Any], classes: int = 3, *, kind: str | None = "probabilities") -> FittedTeacher:
+    read = classification.read(wide(classes), kind)
+    return FittedTeacher(ask, read, (classes,), identity="test", decode=no_decoding)
 
 
 def even(raw: Any) -> np.ndarray:
@@ -53,7 +42,7 @@ def test_a_probability_of_zero_stays_finite() -> None:
 
 
 @pytest.mark.parametrize("kind", ["logits", "log_probabilities", "probabilities", None])
-def test_each_kind_of_answer_gives_the_same_distribution(kind: Kind | None) -> None:
+def test_each_kind_of_answer_gives_the_same_distribution(kind: str | None) -> None:
     logs = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]]))
     answer = {"logits": logs + 5, "log_probabilities": logs, "probabilities": np.exp(logs), None: logs - 3}[kind]
     np.testing.assert_allclose(probabilities(teacher(lambda raw: answer, kind=kind), logs), np.exp(logs), atol=1e-6)
@@ -61,7 +50,7 @@ def test_each_kind_of_answer_gives_the_same_distribution(kind: Kind | None) -> N
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1)])
 @pytest.mark.parametrize("kind", ["logits", "log_probabilities", "probabilities"])
-def test_one_column_is_the_second_of_two_classes(shape: tuple[int, ...], kind: Kind) -> None:
+def test_one_column_is_the_second_of_two_classes(shape: tuple[int, ...], kind: str) -> None:
     second = np.array([0.25, 0.5, 0.9])
     answers = {"probabilities": second, "log_probabilities": np.log(second), "logits": np.log(second / (1 - second))}
     answer = answers[kind].reshape(shape)
@@ -82,7 +71,8 @@ def test_a_call_has_at_most_so_many_rows_and_their_order_is_kept() -> None:
 
 
 def test_rows_that_a_batch_does_not_carry_are_decoded_from_its_inputs() -> None:
-    asked = RawTeacher(lambda raw: raw, 2, identity="", decode=lambda inputs: inputs.numpy() / 10)
+    read = classification.read(wide(2), "probabilities")
+    asked = FittedTeacher(lambda raw: raw, read, (2,), identity="", decode=lambda inputs: inputs.numpy() / 10)
     batch = rows_of(np.zeros(2))._replace(inputs=torch.tensor([[1.0, 9.0], [4.0, 6.0]]), raw=None)
     torch.testing.assert_close(asked.outputs(batch).logits.exp(), batch.inputs / 10)
 

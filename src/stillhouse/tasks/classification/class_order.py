@@ -1,4 +1,4 @@
-"""Whose answer is in which column: a model's classes matched with the data's."""
+"""Which class is in which column: a model's classes matched with the data's."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def scatter(answers: Any, order: NDArray[np.int64], classes: int) -> NDArray[np.
     """
     if isinstance(answers, list) and answers and np.ndim(answers[0]) == 2:
         raise RejectedError(
-            f"The teacher answers {len(answers)} targets at once; a student is taught one. Give the model of one."
+            f"The teacher answers {len(answers)} targets at once; a student learns one. Give the model of one."
         )
     values = np.asarray(answers, np.float64)
     if values.ndim != 2 or values.shape[1] != len(order):

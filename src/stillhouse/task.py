@@ -261,6 +261,15 @@ class Task(Judgement, Protocol):
     def any_targets(self, targets: Tensor) -> Tensor:
         """Targets of which every row has a label, known or made up: to time a step."""
 
+    def bind(self, targets: NDArray[Any], names: Sequence[str]) -> Task:
+        """The task of one run, from its labelled training targets: what is fitted to them, such as their scale."""
+
+    def enter(self, targets: Tensor) -> Tensor:
+        """Targets as nets are trained on them, from the user's units."""
+
+    def enter_teacher(self, teacher: Any) -> Any:
+        """A teacher that answers in the user's units, as nets are trained."""
+
     # Outputs
     def normalize(self, outputs: Tensor) -> Tensor:
         """Outputs as they are compared: log-probabilities, values, vectors of unit length; float32, same shape."""

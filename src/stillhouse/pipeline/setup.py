@@ -74,6 +74,10 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     found |= contents(recipe)
     if task.name != TaskSection().name:
         found[TASK] = task.name
+    if task.supervised:
+        task = task.bind(data.source.targets[data.split.labelled], data.source.names)
+        parts_in = [part._replace(targets=task.enter(part.targets)) for part in data[3:]]
+        data = Prepared(*data[:3], *parts_in)
     check_measure(task, recipe.evaluation.measure or task.headline, data.source.names)
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from torch import Tensor
 from stillhouse.recipe import MethodEntry, Recipe
 from stillhouse.task import Floats, OutputSpec, Section
 from stillhouse.tasks.judgement import Judge
+from stillhouse.types import Teacher
 
 
 class BaseTask(Judge):
@@ -56,6 +57,18 @@ class BaseTask(Judge):
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
         """As the task's teachers say."""
         self.teachers.check_student(outputs, spec)
+
+    def bind(self, targets: NDArray[Any], names: Sequence[str]) -> Self:
+        """Nothing is fitted."""
+        return self
+
+    def enter(self, targets: Tensor) -> Tensor:
+        """The targets as they are."""
+        return targets
+
+    def enter_teacher(self, teacher: Teacher) -> Teacher:
+        """The teacher as it is."""
+        return teacher
 
     def any_targets(self, targets: Tensor) -> Tensor:
         """Targets with 0 in place of what is not known."""

@@ -69,7 +69,7 @@ def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float3
         "steady": steady,
     }
     baseline = None if control is None else task.record(torch.from_numpy(control))
-    finding |= task.examine(task.record(torch.from_numpy(answers)), baseline, targets.numpy(), context.spec.names)
+    finding |= task.examine(task.record(torch.from_numpy(answers)), baseline, targets, context.spec.names)
     if control is None:
         finding["why"] = "there are no validation rows. Set [data] valid above 0"
     hashes = data.source.row_hashes()
@@ -78,15 +78,15 @@ def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float3
     return finding | {"problems": teacher_gate.problems(task, finding)}
 
 
-def gate_rows(context: RunContext) -> tuple[Tensor, Tensor, Tensor, Any]:
-    """Inputs, labels, ids and raw rows the teacher is asked about: validation rows, else the labelled ones."""
-    data = context.data
+def gate_rows(context: RunContext) -> tuple[Tensor, NDArray[Any], Tensor, Any]:
+    """Inputs, labels (in the user's units), ids and raw rows: validation rows, else the labelled training rows."""
+    data, known = context.data, context.data.source.targets
     if len(data.valid.targets):
         ids = torch.full((len(data.valid.targets),), -1)
-        return data.valid.inputs, data.valid.targets, ids, context.raw("valid")
+        return data.valid.inputs, known[data.split.valid], ids, context.raw("valid")
     rows = context.labelled[:MOST_ROWS]
-    raw = data.source.take(data.split.train[rows.numpy()])
-    return data.train.inputs[rows], data.train.targets[rows], rows, raw
+    numbers = data.split.train[rows.numpy()]
+    return data.train.inputs[rows], known[numbers], rows, data.source.take(numbers)
 
 
 def ask_twice(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: Any) -> tuple[NDArray[np.float32], bool]:

@@ -159,7 +159,7 @@ class RunTeacher:
         if weights is not None and weights.suffix == NET_FILE:
             return self.answering(self.whole.load(weights))
         if ready(self.section, self.given):
-            return build_teacher(
+            ready_teacher = build_teacher(
                 self.section,
                 self.given,
                 task=context.task,
@@ -170,6 +170,7 @@ class RunTeacher:
                 precision=context.recipe.store.teacher_precision,
                 folder=context.run.folder,
             )
+            return context.task.enter_teacher(ready_teacher)
         whole, *folds = [self.answering(net.load()) for net in self.nets]
         return whole if self.fold_of is None else CrossFitted(folds, self.fold_of, whole)
 

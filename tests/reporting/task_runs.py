@@ -35,7 +35,9 @@ def leave(folder: Path, task: str, test: Predictions, valid: Predictions | None,
     (folder / "costs.json").write_text(json.dumps(costs))
     run = {"version": 1, "data": {"name": folder.name}, "started": "2026-11-30T08:15:00+0000", "command": "stillhouse"}
     (folder / "run.json").write_text(json.dumps(run))
-    (folder / "recipe.toml").write_text(f'[task]\nname = "{task}"\n[teacher]\nname = "forest"\n[student]\nname = "net"\n')
+    (folder / "recipe.toml").write_text(
+        f'[task]\nname = "{task}"\n[teacher]\nname = "forest"\n[student]\nname = "net"\n'
+    )
     return folder
 
 

@@ -154,9 +154,7 @@ def _side_by_side(points: Sequence[Point], x: Scale, gap: float = 11.0) -> list[
     return [(x(p.x) + (i - (len(g) - 1) / 2) * gap, p) for g in groups for i, p in enumerate(g)]
 
 
-def reliability(
-    bins: Sequence[Bin], arm: Arm, name: str, said: str = "confidence", held: str = "accuracy"
-) -> Drawn:
+def reliability(bins: Sequence[Bin], arm: Arm, name: str, said: str = "confidence", held: str = "accuracy") -> Drawn:
     """Draw how often something holds against how surely it is said, and under it how many rows each bin has."""
     low = min([b.confidence for b in bins] + [b.accuracy.low for b in bins] + [0.9])
     low = max(0.0, int(low * 10) / 10)

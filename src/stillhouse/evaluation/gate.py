@@ -176,7 +176,9 @@ def difference(b: str | None, measure: str | None = None) -> Reader:
             wanted = (student(scores), b or comparisons[0]["b"], measure or comparisons[0]["measure"])
             if (found["a"], found["b"], found["measure"]) == wanted:
                 return Figure(**found["difference"])
-        return Figure(None, about=f"the run does not compare the student with {b or 'a baseline'}, or by another measure")
+        return Figure(
+            None, about=f"the run does not compare the student with {b or 'a baseline'}, or by another measure"
+        )
 
     return read
 

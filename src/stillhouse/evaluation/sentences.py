@@ -62,7 +62,7 @@ def _words(comparison: Mapping[str, Any], context: Context) -> tuple[str, str, M
 
 
 def _about(measure: Measure) -> str:
-    """ " in macro F1" where the measure is not the usual one, whose comparative says it already."""
+    """Name the measure, " in macro F1", unless its comparative does: "more accurate"."""
     return f" in {measure.label}" if "{label}" in measure.comparative[0] else ""
 
 
@@ -79,8 +79,8 @@ def _gain(comparison: Mapping[str, Any], context: Context) -> str:
             f"than {amount(comparison['margin'], measure)}; the difference is {difference}"
         )
     return (
-        f"The test rows cannot tell whether distilling paid: the difference{about} between {a} and {b} is {difference}, "
-        "and chance is not ruled out"
+        f"The test rows cannot tell whether distilling paid: the difference{about} between {a} and {b} is "
+        f"{difference}, and chance is not ruled out"
     )
 
 
@@ -95,7 +95,10 @@ def _loss(comparison: Mapping[str, Any], context: Context) -> str:
         lower = f"measurably {measure.comparative[1].format(label=measure.label)}"
         though = f", though {lower}" if comparison["difference"]["high"] < 0 else ""
         return f"{start} is no worse{about} than {b} by more than {margin}{though}: the difference is {difference}"
-    return f"The test rows cannot tell whether {a} loses more than {margin}{about} against {b}: the difference is {difference}"
+    return (
+        f"The test rows cannot tell whether {a} loses more than {margin}{about} against {b}: the difference is "
+        f"{difference}"
+    )
 
 
 def _basis(comparison: Mapping[str, Any], context: Context) -> str:
@@ -116,7 +119,9 @@ def _sides(comparison: Mapping[str, Any], context: Context) -> str:
     through = ""
     if teacher := a.get("teacher"):
         labels = saw.get(teacher, {}).get("labels")
-        known = f"had {count(labels, 'label')}" if isinstance(labels, int) else "was trained elsewhere on unknown labels"
+        known = (
+            f"had {count(labels, 'label')}" if isinstance(labels, int) else "was trained elsewhere on unknown labels"
+        )
         through = f" through a teacher that {known}"
     who = "the teacher itself" if comparison["b"] == TEACHER else "the control"
     return f"The student saw {_seen(a)}{through}; {who} saw {_seen(b)}."

@@ -35,7 +35,9 @@ def compare(
     found = {arm: task.quality(prepared[arm]["-"], targets, names) for arm in arms}
     defined = [m for m in task.gate_measures if all(found[arm][m].rows for arm in arms)]
     figures = {m: {arm: float(found[arm][m].components.mean()) for arm in arms} for m in defined}
-    ours, theirs = ([by_arm[arm] * (1 if task.measure(m).higher else -1) for m, by_arm in figures.items()] for arm in arms)
+    ours, theirs = (
+        [by_arm[arm] * (1 if task.measure(m).higher else -1) for m, by_arm in figures.items()] for arm in arms
+    )
     return {"rows": len(targets), **figures, "better": ours > theirs}
 
 
@@ -80,7 +82,7 @@ def _not_better(task: Judgement, against: Mapping[str, Any]) -> str:
 
 
 def _figures(task: Judgement, against: Mapping[str, Any], arm: str) -> str:
-    """ "an accuracy of 85.0 % (negative log-likelihood 0.432)"."""
+    """The measures of the gate in words: "accuracy 85.0 % (negative log-likelihood 0.432)"."""
     first, *rest = [(task.measure(m), against[m][arm]) for m in task.gate_measures if m in against]
     more = f" ({', '.join(f'{m.label} {_written(m, x)}' for m, x in rest)})" if rest else ""
     return f"{first[0].label} {_written(*first)}{more}"

@@ -1,4 +1,4 @@
-"""The tasks. This folder is the registry: a folder whose ``task.py`` ends in ``TASK = Class()`` is a task of its name."""
+"""The tasks. This folder is the registry: a folder with a ``task.py`` that ends in ``TASK = Class()`` is a task."""
 
 from __future__ import annotations
 

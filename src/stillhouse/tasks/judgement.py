@@ -57,9 +57,7 @@ class Judge(Judgement):
             for arm, seeds in records.items()
         }
 
-    def statistic(
-        self, name: str, record: Record, targets: NDArray[Any], names: Sequence[str]
-    ) -> Statistic | None:
+    def statistic(self, name: str, record: Record, targets: NDArray[Any], names: Sequence[str]) -> Statistic | None:
         """Every measure is computed anyway."""
         return None
 

@@ -31,7 +31,9 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "agreement": _share("agreement with the teacher", "value", listed=True),
         "agreement_f1": _share("micro F1 against the teacher's labels"),
         "kl": Measure("KL divergence from the teacher", "nats", False, row="value"),
-        "total_variation": Measure("difference of the probabilities from the teacher's", "", False, (0.0, 1.0), row="value"),
+        "total_variation": Measure(
+            "difference of the probabilities from the teacher's", "", False, (0.0, 1.0), row="value"
+        ),
     }
 )
 
@@ -55,7 +57,9 @@ class MultilabelJudge(Judge):
         if name != "auc":
             super().check_measure(name, argument, names)
         elif argument and names and argument not in names:
-            raise UsageError(f"[evaluation] measure = 'auc:{argument}': no label {argument!r}.{nearest(argument, names)}")
+            raise UsageError(
+                f"[evaluation] measure = 'auc:{argument}': no label {argument!r}.{nearest(argument, names)}"
+            )
 
     def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
         """Every row has a known label, and all are 0 or 1."""

@@ -31,16 +31,18 @@ def quality(log_odds: Floats, targets: Floats, names: Sequence[str]) -> dict[str
     said = (log_odds > 0) * where
     both, size = said * truth, said + truth
     right = np.where(known, said == truth, True)
-    share = np.maximum(where.sum(1), 1)
-    losses = np.logaddexp(0.0, np.where(truth > 0, -log_odds, log_odds)) * where
+    share: Floats = np.maximum(where.sum(axis=1), 1.0)
+    correct: Floats = (right * where).sum(axis=1) / share
+    losses: Floats = np.logaddexp(0.0, np.where(truth > 0, -log_odds, log_odds)) * where
+    loss: Floats = losses.sum(axis=1) / share
     areas = [_auc(log_odds[:, k], targets[:, k]) for k in range(len(names))]
     return {
         "micro_f1": ratio(2 * both.sum(1), size.sum(1)),
         "macro_f1": average([ratio(2 * both[:, k], size[:, k]) for k in range(len(names))]),
         "auc": average(areas),
-        "label_accuracy": mean(1 - ((said != truth) * where).sum(1) / share),
+        "label_accuracy": mean(correct),
         "subset_accuracy": mean(right.all(1).astype(np.float64)),
-        "log_loss": mean(losses.sum(1) / share),
+        "log_loss": mean(loss),
         **{f"auc:{name}": area for name, area in zip(names, areas, strict=True)},
     }
 

@@ -1,8 +1,8 @@
 """Split-conformal intervals: so wide that a new row's target lies inside with a given probability.
 
-Papadopoulos, Proedrou, Vovk, Gammerman, "Inductive Confidence Machines for Regression", ECML 2002; Lei, G'Sell, Rinaldo,
-Tibshirani, Wasserman, "Distribution-Free Predictive Inference for Regression", JASA 2018. Half the width is a quantile
-of the absolute errors on validation rows, which neither trained the student nor judge it.
+Papadopoulos, Proedrou, Vovk, Gammerman, "Inductive Confidence Machines for Regression", ECML 2002; Lei, G'Sell,
+Rinaldo, Tibshirani, Wasserman, "Distribution-Free Predictive Inference for Regression", JASA 2018. Half the width is a
+quantile of the absolute errors on validation rows, which neither trained the student nor judge it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,12 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "spearman": Measure("rank correlation", "", True, (-1.0, 1.0)),
         "rse": Measure("squared error over the targets' variance", "share", False, row="value"),
         "coverage": Measure(
-            f"coverage of {100 * conformal.LEVEL:g} % intervals", "share", True, (0.0, 1.0), row="value", proportion=True
+            f"coverage of {100 * conformal.LEVEL:g} % intervals",
+            "share",
+            True,
+            (0.0, 1.0),
+            row="value",
+            proportion=True,
         ),
         "width": Measure(f"width of {100 * conformal.LEVEL:g} % intervals", "target", False, row="value"),
         "r2_teacher": Measure("teacher's variance explained (R2)", "share", True, (-np.inf, 1.0), listed=True),
@@ -51,7 +56,7 @@ class RegressionJudge(Judge):
         if argument and names and (argument not in names or len(names) == 1):
             raise UsageError(
                 f"[evaluation] measure = '{name}:{argument}': the run has no target {argument!r} among several."
-                f"{nearest(argument, names)} For the mean over the targets, write `measure = \"{name}\"`."
+                f'{nearest(argument, names)} For the mean over the targets, write `measure = "{name}"`.'
             )
 
     def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:

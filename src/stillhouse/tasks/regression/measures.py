@@ -22,6 +22,7 @@ from stillhouse.evaluation.statistics import (
     undefined,
 )
 
+
 def closeness(values: Floats, targets: Floats) -> dict[str, Statistic]:
     """Measures of predictions of one target.
 
@@ -81,11 +82,13 @@ def _rank_correlation(values: Floats, targets: Floats, known: np.ndarray) -> Sta
     return Statistic(components, inside.rows)
 
 
-def quality(values: Floats, targets: Floats, names: Sequence[str], radius: Floats | None = None) -> dict[str, Statistic]:
+def quality(
+    values: Floats, targets: Floats, names: Sequence[str], radius: Floats | None = None
+) -> dict[str, Statistic]:
     """All measures of one net: the mean over the targets, and of several targets each.
 
-    Beside those of ``closeness`` there are ``rse``, the squared error as a share of the variance of these targets, which
-    is taken as a unit, so that a part of the rows has it too; and ``coverage`` and ``width`` of conformal intervals.
+    Beside those of ``closeness`` there are ``rse``, the squared error as a share of the variance of these targets,
+    which is taken as a unit, so that a part of the rows has it too; ``coverage`` and ``width`` of conformal intervals.
 
     Args:
         values: (N, K) predictions.

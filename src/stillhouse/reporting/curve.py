@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from stillhouse.errors import UsageError
 from stillhouse.reporting.charts import Series, curves, interval_row
 from stillhouse.reporting.figures import cell, difference, interval, ticks, titled, written
 from stillhouse.reporting.folder import RunFiles, Words, read_json
-from stillhouse.reporting.parts import Forest, head, legend, series, with_figures
+from stillhouse.reporting.parts import Cell, Forest, head, legend, line, series, with_figures
 from stillhouse.reporting.render import Verbatim, page
 from stillhouse.reporting.svg import Axis
 from stillhouse.reporting.wording import capital, count, milliseconds, plain, shorts, tone
@@ -72,7 +73,7 @@ def _axis(run: RunFiles, points: Points, kind: str, name: str) -> dict[str, Any]
         "caption": f"{run.arm(run.student).label} against the control, by {name}",
         "first": capital(name),
         "group": _gains(run, points, measure, kind, name),
-        "table": _table(run, points, key, kind, names),
+        "table": _table(run, points, key, kind, name, names),
     }
 
 
@@ -100,23 +101,19 @@ def _line(run: RunFiles, points: Points, kind: str, arm: str) -> Series:
     return series(run.arm(arm), [(float(p[kind]), i) for p in points if (i := interval(p["models"].get(arm)))])
 
 
-def _table(run: RunFiles, points: Points, key: str, kind: str, names: list[str]) -> dict[str, Any]:
+def _table(run: RunFiles, points: Points, key: str, kind: str, name: str, names: list[str]) -> dict[str, Any]:
     """Return the chart's figures as a table."""
     costs = [cost for cost in COSTS if all(cost[0] in p for p in points)]
     agreement = any(interval(p.get("agreement")) for p in points)
-    rows = [
-        {
-            "number": count(p[kind]),
-            "cells": [
-                {"value": count(p.get("unlabelled"))},
-                *(cell(run.measure(key), p["models"].get(n)) for n in names),
-                *([cell(run.measure("agreement"), p.get("agreement"))] if agreement else []),
-                *({"value": write(p[cost])} for cost, _, write in costs),
-            ],
-            "folder": str(p.get("folder", "")),
-        }
-        for p in points
-    ]
+    rows = []
+    for p in points:
+        cells: list[Cell] = [count(p.get("unlabelled"))]
+        cells += [cell(run.measure(key), p["models"].get(n)) for n in names]
+        cells += [cell(run.measure("agreement"), p.get("agreement"))] if agreement else []
+        cells += [write(p[cost]) for cost, _, write in costs]
+        folder = str(p.get("folder", ""))
+        rows.append(line(count(p[kind]), [*cells, {"text": folder, "href": f"./{quote(folder)}/report.html"}]))
     agrees = [titled(run.measure("agreement"))] if agreement else []
-    heads = ["Unlabelled rows", *(head(run.arm(n)) for n in names), *agrees, *(title for _, title, _ in costs)]
+    models = [head(run.arm(n)) for n in names]
+    heads = [capital(name), "Unlabelled rows", *models, *agrees, *(title for _, title, _ in costs), "Run"]
     return {"heads": heads, "rows": rows}

@@ -54,7 +54,8 @@ Line = dict[str, Any]
 
 def training(run: RunFiles) -> dict[str, Any] | None:
     """Return a chart for each logged measure of the validation rows and for the loss, and the shares of the terms."""
-    charts, seen = [], {}
+    charts: list[dict[str, str]] = []
+    seen: dict[str, Arm] = {}
     valid = [key for line in run.metrics for key in line if key.startswith(VALID)]
     for key in [*dict.fromkeys(valid), "loss"]:
         lines = [s for name in run.in_order(_arms(run.metrics)) if (s := _line(run, name, key))]

@@ -36,7 +36,7 @@ def tell(run: RunFiles, at: int, student: Array, teacher: Array) -> Told:
 def _line(name: str, student: float, teacher: float) -> dict[str, Any]:
     spoken = f"{name}: student {percent(student)}, teacher {percent(teacher)}"
     plot = probabilities_row(student, teacher, spoken)
-    return line(name, [percent(student, 0), percent(teacher, 0)]) | {"plot": plot}
+    return {**line(name, [percent(student, 0), percent(teacher, 0)]), "plot": plot}
 
 
 def disagreements(run: RunFiles) -> dict[str, Any] | None:

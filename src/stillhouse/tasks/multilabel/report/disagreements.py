@@ -31,7 +31,7 @@ def tell(run: RunFiles, at: int, student: Array, teacher: Array) -> Told:
 
 def _line(name: str, student: float, teacher: float) -> dict[str, Any]:
     plot = probabilities_row(student, teacher, f"{name}: student {percent(student)}, teacher {percent(teacher)}")
-    return line(name, [percent(student, 0), percent(teacher, 0)]) | {"plot": plot}
+    return {**line(name, [percent(student, 0), percent(teacher, 0)]), "plot": plot}
 
 
 def disagreements(run: RunFiles) -> dict[str, Any] | None:

@@ -19,8 +19,8 @@ MEASURES = ("coverage", "width")
 
 TEMPLATE = """
 <p class="soft">Each prediction has an interval that is to hold the true value of {{ it.level }} of new rows. Its width
-is set on validation rows, and is the same for all rows (split-conformal). The charts show how many test rows each tenth of
-the predictions has inside: the dashed line is what is promised.</p>
+is set on validation rows, and is the same for all rows (split-conformal). The charts show how many test rows of each
+tenth of the predictions lie inside: the dashed line is what is promised.</p>
 {{ table("Prediction intervals", it.heads, it.rows) }}
 {% if it.charts %}
 <div class="later">

@@ -13,7 +13,7 @@ from torch import nn
 from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import Run, distill, export
-from tests.pipeline.test_gating import Knowing, make_data
+from tests.pipeline.knowing import Knowing, make_data
 
 LENGTH = 6  # of the rows of token ids
 

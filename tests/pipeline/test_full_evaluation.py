@@ -11,7 +11,7 @@ from torch import nn
 
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import distill, evaluate
-from tests.pipeline.test_gating import Knowing, make_data
+from tests.pipeline.knowing import Knowing, make_data
 
 
 def test_severity_0_is_the_accuracy_that_the_scores_hold(judged: Path) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stillhouse.cli import main
 from stillhouse.errors import RejectedError
 from stillhouse.pipeline import Run, distill
 from stillhouse.recipe import read
+from tests.pipeline.knowing import Knowing, make_data
 from tests.pipeline.recipes import write_recipe
 
 WEAK: dict[str, Any] = {
@@ -52,23 +52,6 @@ def test_the_finding_of_a_sound_teacher_stands_in_the_record(finished: Run) -> N
     assert gate["problems"] == []
     assert gate["steady"] is True
     assert gate["class_order"]["suspect"] is False
-
-
-def make_data() -> tuple[Tensor, Tensor]:
-    x = torch.randn(400, 4, generator=torch.Generator().manual_seed(0))
-    return x, x[:, :3].argmax(1)
-
-
-class Knowing(nn.Module):
-    """The right answer in a given order of the classes."""
-
-    def __init__(self, order: list[int], awake: bool = False) -> None:
-        super().__init__()
-        self.order, self.awake = order, awake
-
-    def forward(self, x: Tensor) -> Tensor:
-        shifted = x - x.mean(0) if self.awake else x
-        return 4 * shifted[:, self.order]
 
 
 def distil_from(teacher: nn.Module, folder: Path, **over: Any) -> Run:

@@ -17,6 +17,7 @@ from stillhouse.pipeline import Run, distill, evaluate, label, predict
 from stillhouse.pipeline.run.labels import visible_labels
 from stillhouse.recipe import Output, read
 from tests.data.reading import read as read_source
+from tests.pipeline.helpers import opened
 from tests.pipeline.recipes import write_recipe
 
 

@@ -8,10 +8,21 @@ from typing import Any
 
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification import teachers as classification
+from stillhouse.tasks.embedding import teachers as embedding
+from stillhouse.tasks.multilabel import teachers as multilabel
+from stillhouse.tasks.regression import teachers as regression
+from stillhouse.teachers.protocol import TaskTeachers
 
-CLASSIFICATION: Any = SimpleNamespace(
-    name="classification", stored="logits", shift_invariant=True, teachers=classification
-)
+
+def task(name: str, stored: str, teachers: TaskTeachers, *, shift_invariant: bool = False) -> Any:
+    """What teachers and stores know of a task."""
+    return SimpleNamespace(name=name, stored=stored, shift_invariant=shift_invariant, teachers=teachers)
+
+
+CLASSIFICATION = task("classification", "logits", classification, shift_invariant=True)
+REGRESSION = task("regression", "values", regression)
+MULTILABEL = task("multilabel", "log_odds", multilabel)
+EMBEDDING = task("embedding", "feature:embedding", embedding)
 
 
 def named(names: Sequence[str]) -> OutputSpec:

@@ -123,7 +123,7 @@ def test_the_case_of_letters_matters_only_where_it_must() -> None:
 
 def test_a_classifier_of_several_answers_at_once_is_refused(tmp_path: Path) -> None:
     folder = classifier(tmp_path / "c", problem_type="multi_label_classification")
-    with pytest.raises(RejectedError, match="yes or no"):
+    with pytest.raises(RejectedError, match="made for another task"):
         hub_classifier(open_hub(folder), CLASSES)
 
 

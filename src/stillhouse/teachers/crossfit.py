@@ -69,8 +69,9 @@ class CrossFitted:
 
 
 def whole_of(teacher: Teacher) -> Teacher:
-    """The teacher that answers rows which no fold holds."""
-    return teacher.whole if isinstance(teacher, CrossFitted) else teacher
+    """The teacher that answers rows which no fold holds; of one that is wrapped (``inner``), the one inside."""
+    inner: Teacher | None = teacher.whole if isinstance(teacher, CrossFitted) else getattr(teacher, "inner", None)
+    return teacher if inner is None else whole_of(inner)
 
 
 def fold_of(labels: NDArray[Any], folds: int, seed: int, name: str) -> NDArray[np.int64]:

@@ -54,11 +54,25 @@ class Port(NamedTuple):
 class TaskTeachers(Protocol):
     """The names of a task's ``teachers.py``. Those that refuse raise ``RejectedError`` or ``UsageError``."""
 
-    asks: str  # the method of a fitted model that gives its outputs: "predict_proba", "predict"
-    kind: str | None  # what functions answer, as ``read`` takes it; None: found by looking
-    onnx_outputs: Mapping[str, str | None]  # names of an ONNX file's outputs, the likeliest first, and their kind
-    catboost: str  # the class of CatBoost that opens a file of its own format
-    joins: tuple[str, ...]  # ways in which several teachers answer as one; the first is the default
+    @property
+    def asks(self) -> str:
+        """The method of a fitted model that gives its outputs: "predict_proba", "predict"."""
+
+    @property
+    def kind(self) -> str | None:
+        """What functions answer, as ``read`` takes it; None: found by looking."""
+
+    @property
+    def onnx_outputs(self) -> Mapping[str, str | None]:
+        """Names of an ONNX file's outputs, the likeliest first, and their kind as ``read`` takes it."""
+
+    @property
+    def catboost(self) -> str:
+        """The class of CatBoost that opens a file of its own format."""
+
+    @property
+    def joins(self) -> tuple[str, ...]:
+        """Ways in which several teachers answer as one."""
 
     def read_module(self, spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
         """For one module: from what it returned for so many rows to outputs float32 (B, *shape)."""

@@ -6,7 +6,7 @@ noise, not what the forest knows. So each of those rows is answered by a forest 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 import xxhash
 from torch import Tensor
 
-from stillhouse.errors import UsageError, nearest
+from stillhouse.errors import RejectedError, UsageError, nearest
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.crossfit import WHOLE, by_fold, fold_of, rows_seen
 from stillhouse.teachers.sizes import learned, stored_bytes
@@ -137,3 +137,41 @@ def make_estimator(makers: Mapping[str, str], name: str, settings: Mapping[str, 
 def flat(inputs: Tensor) -> np.ndarray:
     """Rows as vectors, which is all that trees read."""
     return inputs.reshape(len(inputs), -1).numpy()
+
+
+class PerOutput:
+    """One model for each output, fitted to the rows in which that output is known.
+
+    Args:
+        models: fitted, in the order of the outputs.
+    """
+
+    def __init__(self, models: Sequence[Any]) -> None:
+        self.estimators_ = list(models)
+
+
+def fit_outputs(make: Callable[[], Any], inputs: np.ndarray, targets: np.ndarray, *, several: bool) -> Any:
+    """A model of scikit-learn for targets (N, K): one for all of them, or one for each.
+
+    Args:
+        make: builds an unfitted model.
+        inputs: (N, F).
+        targets: (N, K), NaN where one is not known.
+        several: whether one model takes several targets.
+
+    Returns:
+        The fitted model, or a ``PerOutput``: where the model takes one target, or some targets are not known.
+
+    Raises:
+        RejectedError: an output is known in no row.
+    """
+    known = ~np.isnan(targets)
+    if not known.any(0).all():
+        raise RejectedError(
+            f"Output {int(np.flatnonzero(~known.any(0))[0]) + 1} of {targets.shape[1]} has no label among the "
+            f"{len(targets)} rows that a teacher may be fitted to. Raise `[teacher] labels`, or leave that target out."
+        )
+    if several and targets.shape[1] > 1 and known.all():
+        return make().fit(inputs, targets)
+    columns = range(targets.shape[1])
+    return PerOutput([make().fit(inputs[known[:, k]], targets[known[:, k], k]) for k in columns])

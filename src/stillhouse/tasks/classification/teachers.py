@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,11 @@ from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.task import OutputSpec
-from stillhouse.tasks.classification.joining import join, joins
+from stillhouse.tasks.classification import joining
 from stillhouse.tasks.classification.reading import SMALLEST, ClassReader, check_classes
 from stillhouse.teachers.fitted.boosters import refuse_objective
 from stillhouse.teachers.protocol import Booster, Port, Read
 from stillhouse.teachers.sklearn import make_estimator
-
-__all__ = ["join", "joins"]
 
 asks = "predict_proba"
 kind = "probabilities"
@@ -32,6 +30,8 @@ onnx_outputs = {
     "scores": "logits",
 }
 catboost = "CatBoostClassifier"
+joins = joining.joins
+join = joining.join
 
 MAPS = "seq(map("  # of an ONNX file: from class to probability, for each row
 OBJECTIVES = {
@@ -156,16 +156,13 @@ def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.fl
 
 def hub_net(model: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
     """A hub classifier with its own head, its classes matched by name; or an encoder with a fresh one, to be tuned."""
-    from stillhouse.teachers.hub.loading import hub_classifier
-    from stillhouse.teachers.hub.tuning import How, prepare_tuning
+    from stillhouse.teachers.hub.loading import fresh_head, hub_classifier
 
-    if tune == "none":
-        if model.kind != "classifier":
-            raise UsageError(
-                f"The hub model {model.folder} has no classifier of its own. Let it learn the classes here: "
-                '`[teacher] tune = "full"` (or "probe", "lora").'
-            )
-        return hub_classifier(model, names)
-    pooling: Literal["mean"] | None = "mean" if model.kind == "classifier" else None
-    how: How = tune  # type: ignore[assignment]
-    return prepare_tuning(hub_classifier(model, names, pooling=pooling, seed=seed), how, head="head")
+    if tune != "none":
+        return fresh_head(model, len(names), tune, seed)
+    if model.kind != "classifier":
+        raise UsageError(
+            f"The hub model {model.folder} has no classifier of its own. Let it learn the classes here: "
+            '`[teacher] tune = "full"` (or "probe", "lora").'
+        )
+    return hub_classifier(model, names)

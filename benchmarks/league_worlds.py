@@ -13,14 +13,26 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from stillhouse.pipeline.labels import only
 from torch import nn
 
 from stillhouse import students
-from stillhouse.data import Prepared, Rows, Stream, Views, choose_labelled, from_torch, prepare, read, split
+from stillhouse.data import (
+    Prepared,
+    Rows,
+    StoredBatches,
+    Stream,
+    Views,
+    choose_labelled,
+    from_torch,
+    prepare,
+    read,
+    split,
+)
 from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, write_weights
-from stillhouse.pipeline.labels import only
 from stillhouse.store import Store
 from stillhouse.taps import layers, propose
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.tasks.classification.targets import read_targets
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 
@@ -61,14 +73,14 @@ class World:
         rows, budget = self.data.train, self.teacher_budget
         stream = Stream(torch.arange(len(rows.targets)), batch_size=budget.batch_size, seed=0, views=self.views.count)
         trained = fit(
-            Step(net),
-            rows,
-            stream,
-            self.views,
+            Step(net, loss=label_loss),
+            StoredBatches(rows, stream, self.views),
             budget,
             folder=self.folder / "teacher",
             identity=self.name,
             valid=self.data.valid,
+            validation=validation,
+            monitor=MONITOR,
         )
         write_weights(weights, tensor_state(trained))
         return trained
@@ -116,8 +128,8 @@ def mnist5k(phase: Phase, folder: Path) -> World:
         folder,
         data,
         Views("shift", 8, 2.0, 0, fill=data.encoder.fill),
-        lambda: students.make("cnn_tiny", shape=(1, 28, 28), classes=10, settings={}),
-        lambda: students.make("cnn_large", shape=(1, 28, 28), classes=10, settings={}),
+        lambda: students.make("cnn_tiny", shape=(1, 28, 28), outputs=10, settings={}),
+        lambda: students.make("cnn_large", shape=(1, 28, 28), outputs=10, settings={}),
         Budget(steps=600, batch_size=128, lr=4e-3, checkpoint_every=10_000, log_every=600),
     )
 
@@ -140,7 +152,7 @@ def mnist1d(phase: Phase, folder: Path) -> World:
         folder,
         prepare(source, drawn),
         Views("none", 1, 0.0, 0),
-        lambda: students.make("mlp_tiny", shape=(40,), classes=10, settings={"hidden": [48, 48]}),
+        lambda: students.make("mlp_tiny", shape=(40,), outputs=10, settings={"hidden": [48, 48]}),
         convolutional_1d,
         Budget(steps=1500, batch_size=128, lr=1e-2, checkpoint_every=10_000, log_every=1500),
     )

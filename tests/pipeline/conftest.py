@@ -20,7 +20,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The tiny recipe, done without a disturbance, one thread a fit."""
     torch.set_num_threads(1)
     folder: Path = tmp_path_factory.mktemp("finished")
-    return distill(read(write_recipe(folder, controls={"same_teacher": True})), command="pytest")
+    return distill(read(write_recipe(folder, controls={"same_teacher": True})))
 
 
 @pytest.fixture(scope="session")

@@ -14,19 +14,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stillhouse.tasks.embedding.judge import SCORES, VECTORS
+from stillhouse.tasks.embedding.scores import Embedded
+from stillhouse.tasks.embedding.setup import gather_embedding, settled
 
 from stillhouse.cli import main
 from stillhouse.data import TextEncoder
 from stillhouse.engine.checkpoint import save_checkpoint
 from stillhouse.errors import UsageError
-from stillhouse.pipeline import Run, load
+from stillhouse.pipeline import Run, distill, load
 from stillhouse.recipe import Recipe, parse
 from stillhouse.store import Store
 from stillhouse.tasks.embedding.contrast import info_nce, lose_words
-from stillhouse.tasks.embedding.distill import embed
-from stillhouse.tasks.embedding.judge import SCORES, VECTORS
-from stillhouse.tasks.embedding.scores import Embedded
-from stillhouse.tasks.embedding.setup import gather_embedding, settled
 from tests.reporting.markup import parsed
 from tests.teachers.hub_folders import TEXTS, bert
 
@@ -51,6 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(folder: Path, run: str, **over: Any) -> Recipe:
     table: dict[str, Any] = {
+        "task": {"name": "embedding"},
         "data": {"text": str(folder / "texts.csv"), "target": "topic", "tokens": 20, "test": 0.5},
         "teacher": {"hub": str(folder / "hub")},
         "student": {"name": "static_embedding", "settings": {"width": 8}},
@@ -63,7 +63,7 @@ def recipe(folder: Path, run: str, **over: Any) -> Recipe:
 
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Run:
-    return embed(recipe(folder, "static"), command="pytest")
+    return distill(recipe(folder, "static"))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def derived(folder: Path) -> Run:
     student = made.student.model_copy(
         update={"name": None, "settings": {}, "derive": made.student.derive.model_copy(update={"layers": 1})}
     )
-    return embed(made.model_copy(update={"student": student}), command="pytest")
+    return distill(made.model_copy(update={"student": student}))
 
 
 def scores(run: Run) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_the_teachers_vectors_are_kept_once_and_are_its_own(run: Run, folder: Pa
     with torch.inference_mode():
         asked = found.teacher(found.have.data.train.inputs).numpy()
     assert kept["feature:embedding"] == pytest.approx(asked, abs=2e-3)
-    assert sum(array.size for array in kept.values()) == asked.size + len(rows)
+    assert sum(array.size for array in kept.values()) == asked.size
 
 
 def test_what_ships_embeds_texts_as_the_judged_student_did(run: Run, derived: Run, folder: Path) -> None:
@@ -120,7 +120,7 @@ def test_labels_train_nothing(run: Run, folder: Path) -> None:
     # Balanced groups stay balanced, so the same rows are held out; every label is another one.
     renamed = [lines[0], *(line[:-1] + {"a": "x", "b": "y", "c": "z"}[line[-1]] for line in lines[1:])]
     (other / "texts.csv").write_text("\n".join(renamed) + "\n")
-    again = embed(recipe(folder, "renamed", data={"text": str(other / "texts.csv")}), command="pytest")
+    again = distill(recipe(folder, "renamed", data={"text": str(other / "texts.csv")}))
     for arm in ("distilled", "contrast"):
         mine, theirs = (load_file(r.fit_folder(arm, 0) / "model.safetensors") for r in (run, again))
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
@@ -133,7 +133,7 @@ def test_texts_without_labels_are_judged_by_the_teachers_neighbours(folder: Path
     lines = (folder / "texts.csv").read_text().splitlines()
     bare.write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
     data = made.data.model_copy(update={"text": bare, "target": None})
-    found = scores(embed(made.model_copy(update={"data": data}), command="pytest"))
+    found = scores(distill(made.model_copy(update={"data": data})))
     assert found["labelled_texts"] == 0
     assert found["comparisons"][0]["measure"] == "ndcg_10"
 
@@ -141,7 +141,7 @@ def test_texts_without_labels_are_judged_by_the_teachers_neighbours(folder: Path
 def test_the_same_call_again_trains_and_asks_nothing(run: Run, folder: Path) -> None:
     names = ("embeddings.npz", "costs.json", "fits/distilled/0/model.safetensors", "store/manifest.json")
     before = {name: (run.folder / name).stat().st_mtime_ns for name in names}
-    embed(recipe(folder, "static"), command="pytest")
+    distill(recipe(folder, "static"))
     assert {name: (run.folder / name).stat().st_mtime_ns for name in names} == before
 
 
@@ -159,9 +159,9 @@ def test_a_run_that_is_cut_off_between_checkpoints_ends_with_the_same_bits(
     with monkeypatch.context() as patched:
         patched.setattr("stillhouse.engine.loop.save_checkpoint", save_and_fail)
         with pytest.raises(OSError, match="no space"):
-            embed(made, command="pytest")
+            distill(made)
     assert saved == [10, 20]
-    again = embed(made, command="pytest")
+    again = distill(made)
     for arm in ("distilled", "contrast"):
         mine, theirs = (load_file(r.fit_folder(arm, 0) / "model.safetensors") for r in (run, again))
         assert all(torch.equal(mine[name], theirs[name]) for name in mine), arm
@@ -177,7 +177,7 @@ def test_the_report_has_no_script_and_holds_the_figures(run: Run) -> None:
 
 
 def test_the_command_prints_the_scores(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["embed", str(run.folder / "recipe.toml"), "--json"]) == 0
+    assert main(["distill", str(run.folder / "recipe.toml"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == scores(run)["verdict"]
 
 
@@ -191,7 +191,7 @@ def test_the_command_prints_the_scores(run: Run, capsys: pytest.CaptureFixture[s
 )
 def test_what_embedders_do_not_have_is_refused(folder: Path, over: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        embed(recipe(folder, "refused", **over), command="pytest")
+        distill(recipe(folder, "refused", **over))
 
 
 def test_a_method_of_logits_is_refused(folder: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_method_of_logits_is_refused(folder: Path) -> None:
         recipe(folder, "refused").model_dump(mode="json", exclude_none=True) | {"method": [{"name": "hinton"}]}
     )
     with pytest.raises(UsageError, match="hinton"):
-        embed(made, command="pytest")
+        distill(made)
 
 
 def test_contrast_is_the_cross_entropy_of_the_papers_formula() -> None:

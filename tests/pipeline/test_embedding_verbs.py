@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from stillhouse.tasks.embedding.judge import SCORES, VECTORS
+from stillhouse.tasks.embedding.scores import Embedded
 
 import stillhouse
 from stillhouse.data import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline import Run, predict
-from stillhouse.tasks.embedding.judge import SCORES, VECTORS
-from stillhouse.tasks.embedding.scores import Embedded
 from tests.pipeline.test_embedding import derived, folder, run
 
 __all__ = ["derived", "folder", "run"]  # fixtures: a small encoder, 90 texts, and two runs of embedders

@@ -12,14 +12,15 @@ import torch
 from stillhouse import students
 from stillhouse.data import fit_encoder
 from stillhouse.errors import UsageError
+from stillhouse.pipeline import load
 from stillhouse.pipeline.export import rules
-from stillhouse.tasks.classification.predictor import Deployed, load_classifier
+from stillhouse.tasks.classification.predictor import DeployedClassifier
 from tests.data.reading import read
 
 ROWS = 120
 
 
-def shipped(folder: Path, name: str) -> tuple[pd.DataFrame, Deployed]:
+def shipped(folder: Path, name: str) -> tuple[pd.DataFrame, DeployedClassifier]:
     """A student of a table of numbers, categories and gaps, saved."""
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(
@@ -39,14 +40,14 @@ def shipped(folder: Path, name: str) -> tuple[pd.DataFrame, Deployed]:
     settings = {"min_samples_leaf": 1}
     net = students.fit_soft(name, inputs=x, targets=targets, weights=None, settings=settings, seed=0)
     card = {"name": name, "settings": settings, "shape": [x.shape[1]]}
-    model = Deployed(net, encoder, tuple(source.names), card)
+    model = DeployedClassifier(net, encoder, tuple(source.names), card)
     model.save(folder)
     return frame, model
 
 
 def test_a_shipped_tree_is_loaded_with_its_preprocessing(tmp_path: Path) -> None:
     frame, model = shipped(tmp_path, "decision_tree")
-    again = load_classifier(tmp_path)
+    again = load(tmp_path)
     rows = frame.drop(columns="y")
     np.testing.assert_array_equal(again.predict_proba(rows), model.predict_proba(rows))
     assert (again.predict(rows) == frame["y"]).all()

@@ -1,5 +1,6 @@
-"""Data: named sets, tables, arrays and the user's own loaders; splits, encoders, replayed views and training order."""
+"""Data: named sets, tables, arrays and the user's own loaders; splits, encoders, replayed views, batches."""
 
+from stillhouse.data.batches import Batches, StoredBatches
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
 from stillhouse.data.encoders.prepare import Prepared, Rows, prepare
@@ -13,12 +14,14 @@ from stillhouse.data.targets import ReadTargets, TargetCells, Targets
 from stillhouse.data.views.policies import Views
 
 __all__ = [
+    "Batches",
     "Encoder",
     "Prepared",
     "ReadTargets",
     "Rows",
     "Source",
     "Split",
+    "StoredBatches",
     "Stream",
     "TargetCells",
     "Targets",

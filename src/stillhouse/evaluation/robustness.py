@@ -19,8 +19,8 @@ from torch.nn.functional import conv2d, pad
 from stillhouse.data import Encoder
 from stillhouse.data.views.policies import shift as shift_images
 from stillhouse.evaluation.predictions import Floats, Integers
-from stillhouse.evaluation.quality import mean
 from stillhouse.evaluation.resampling import RowResamples, share
+from stillhouse.evaluation.statistics import mean
 from stillhouse.evaluation.text_corruption import LADDER, corrupted
 
 NOISE_IMAGE = (0.25, 0.4, 0.6, 0.85, 1.2)  # standard deviations of the training pixels

@@ -1,1 +1,1 @@
-"""Multi-label classification: any number of labels a row, each there or not."""
+"""Multi-label classification: any number of labels a row."""

@@ -1,1 +1,1 @@
-"""Regression: one or several real numbers a row."""
+"""Regression: one or several real targets a row."""

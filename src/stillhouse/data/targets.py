@@ -105,8 +105,8 @@ def join_parts(parts: Sequence[NDArray[Any] | None], lengths: Sequence[int], whe
     widths = {part.shape[1:] for part in given}
     if len(widths) > 1:
         raise RejectedError(
-            f"{where} of the parts have the shapes {sorted(widths)} a row. Bring them to one, for instance one column a "
-            "class to its number with `y = y.argmax(1)`."
+            f"{where} of the parts have the shapes {sorted(widths)} a row. Bring them to one, for instance with "
+            "`y = y.argmax(1)` where there is one column a class."
         )
     numeric = all(part.dtype.kind in "biuf" for part in given)
     if numeric and len(given) == len(parts):

@@ -90,7 +90,7 @@ def _switch(value: Any) -> float:
     if name_of_empty(value):
         return np.nan
     if isinstance(value, str):
-        return _WORDS.get(value.strip().lower(), np.inf)
+        return _WORDS.get(value.strip().lower().removesuffix(".0"), np.inf)
     number = float(value) if isinstance(value, bool | int | float | np.generic) else np.inf
     return np.nan if number == UNLABELLED else number if number in (0.0, 1.0) else np.inf
 
@@ -150,8 +150,8 @@ def _made(values: Matrix, names: tuple[str, ...], cells: TargetCells) -> Targets
     whole = filled(values, cells.rows)
     if not len(whole):
         raise RejectedError(f"{cells.data} has no rows. Give a file with at least a few labelled rows.")
-    if not known(whole).any():
-        raise RejectedError(f"{cells.data} has no row with labels (an empty cell means unknown). Add labels.")
     if not names:
-        raise RejectedError(f"{cells.data} has no label in any row. Give some rows a label.")
+        raise RejectedError(f"{cells.data} has no label in any row (an empty cell means unknown). Add labels.")
+    if not known(whole).any():
+        raise RejectedError(f"{cells.data} has no row whose labels are known (an empty cell means unknown). Add some.")
     return Targets(whole, names)

@@ -3,7 +3,7 @@
 ```python
 import stillhouse as sh
 
-run = sh.distill(teacher=big, student=small, data=(train, valid, test), steps=500, out="runs/small")
+run = sh.distill(teacher=big, student=small, data=(train, valid, test), steps=200, out="runs/small")
 print(run.verdict, run.scores["sentence"])
 model = run.load()  # an nn.Module with .predict and .predict_proba
 ```

@@ -36,7 +36,7 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
     net_card = card["net"]
     if module is None:
         refuse_own(net_card, folder)
-        module = build(net_card, task.deployed.width(card))
+        module = build(net_card, task.deployed.net_width(card))
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
     fill(module, folder / WEIGHTS)

@@ -66,5 +66,5 @@ def built(name: str, card: dict[str, Any], settings: dict[str, Any]) -> nn.Modul
             "the module itself."
         )
     shape = tuple(encoder_from_state(card["encoder"]).shape)
-    width = tasks.get(task_name(card)).deployed.width(card)
+    width = tasks.get(task_name(card)).deployed.net_width(card)
     return checked_module(own_code(name, True)(shape=shape, classes=width, **settings), name)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Floats = NDArray[np.float64]
+# What outputs become before they are compared with targets: probabilities of classes or of labels, or what they are
+Link = Literal["softmax", "sigmoid", "identity"]
 Record = Mapping[str, NDArray[Any]]  # what is kept of one net's outputs on a split: arrays (N, ...) by name
 OUTPUTS = "outputs"  # the name in a record of the outputs themselves, float32 (N, *shape)
 TEACHER = "teacher"  # the arm of the main teacher
@@ -43,7 +45,7 @@ def show_verdict(verdict: str, margin: str = "m") -> str:
     >>> show_verdict("non_inferior", "1 point"), show_verdict("inconclusive")
     ('no worse within 1 point', 'cannot tell')
     """
-    return _SHOWN.get(verdict, verdict).format(margin=margin)
+    return _SHOWN[verdict].format(margin=margin) if verdict in _SHOWN else verdict
 
 
 class OutputSpec(NamedTuple):
@@ -120,10 +122,12 @@ class Control(NamedTuple):
 class Section(NamedTuple):
     """One section of the report: a file of its own."""
 
-    anchor: str  # of its heading, for links
-    title: str
+    anchor: str  # of its heading, for links; a task's section takes the place of a shared one with the same anchor
+    title: str  # in the contents of the page
     values: Callable[[Any], Any]  # from the run's files (``reporting.folder.RunFiles``) to what the template shows
-    template: str  # Jinja, with the values as ``it``; left out where the values are empty
+    template: str  # Jinja, with the values as ``it``; the section is left out where the values are empty
+    order: int  # on the page: from the least to the greatest
+    heading: str = ""  # of the section; empty: the title
 
 
 class Predictor(Protocol):
@@ -151,6 +155,7 @@ class Judgement(Protocol):
     questions: tuple[Question, ...]
     measures: Mapping[str, Measure]  # by name; the headline's choice falls through them in this order
     headline: str  # the measure of the verdict where [evaluation] measure names none
+    table: tuple[str, ...]  # the measures of the table of models, in the report and in the terminal
     part_measure: str  # of classes and groups, where the headline's number of a row is an effect on the whole
     choices: tuple[str, ...]  # what [evaluation] measure may name, without the part behind ":"
     gate_measures: tuple[str, ...]  # by which a teacher must be better than the baseline; the later ones break ties
@@ -216,26 +221,63 @@ class Judgement(Protocol):
 
 
 class Task(Judgement, Protocol):
-    """What the nets of a run answer, and how that is learned, kept, judged, shown and shipped."""
+    """What the nets of a run answer, and how that is learned, kept, judged, shown and shipped.
 
-    monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
+    ``tasks.base.BaseTask`` and ``tasks.judgement.Judge`` hold what most tasks share; a task overrides what is its own.
+    """
+
+    shipped: str  # the control whose student ships
+    baseline: str  # the control that it is compared with, by the headline and by the gate
     method: tuple[Mapping[str, Any], ...]  # the default [[method]]
+    fits: tuple[str, ...]  # methods by which a student that is fitted at once (a tree) may match; empty: none may
+    sections: tuple[Section, ...]  # of the report
+    monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
+    supervised: bool  # whether labels train; else only the judgement sees them
     shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
-    sections: tuple[Section, ...]
+    stored: str  # name of the store's field that holds a teacher's outputs: "logits", "values"
+    teachers: Any  # how models of all kinds are read as teachers: ``teachers.protocol.TaskTeachers``
+    link: Link  # from a net's outputs to what ``soft_targets`` gives
+    deployed: Any  # the class of what ships: ``tasks.predictor.Deployed``
+    gates: bool  # whether the teacher is examined against the baseline before it is used
+    explains: bool  # whether what was handed over can be explained
+    full: bool  # whether ``evaluate --full`` has more to judge
+    surrogate: bool  # whether a tree of classes can stand for a student
+    marks_words: bool  # whether the words of a text can be ranked by what they add to an output
+    influence: Any  # how much a step on each training row lowers the loss on held-out rows; None: not defined
 
-    # What is learned
-    def read_targets(self, cells: Any, names: Sequence[str] | None, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    def settle(self, recipe: Any) -> Any:
+        """The recipe with what this task fixes, and the default method; refuses what the task does not have."""
+
+    def place_method(self, entry: Any) -> Any:
+        """A ``[[method]]`` entry with the layers that the task matches; refuses one that matches something else."""
+
+    # Data
+    def read_targets(self, cells: Any, names: Sequence[str] | None, where: str) -> Any:
         """From the cells (N,) or (N, K) of the target columns to targets and the names of the outputs."""
 
-    def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec:
-        """What a student's net must give."""
+    def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
+        """What a student's net must give; None: the shape of the teacher's output."""
 
-    def check(self, outputs: Tensor, spec: OutputSpec, who: str) -> None:
-        """Refuse outputs (B, ...) of another shape or kind; ``who`` begins the message: "The teacher"."""
+    def any_targets(self, targets: Tensor) -> Tensor:
+        """Targets of which every row has a label, known or made up: to time a step."""
 
+    def bind(self, targets: NDArray[Any], names: Sequence[str]) -> Task:
+        """The task of one run, from its labelled training targets: what is fitted to them, such as their scale."""
+
+    def enter(self, targets: Tensor) -> Tensor:
+        """Targets as nets are trained on them, from the user's units."""
+
+    def enter_teacher(self, teacher: Any) -> Any:
+        """A teacher that answers in the user's units, as nets are trained."""
+
+    # Outputs
     def normalize(self, outputs: Tensor) -> Tensor:
         """Outputs as they are compared: log-probabilities, values, vectors of unit length; float32, same shape."""
 
+    def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
+        """Refuse what the user's own student answered, where it is of another shape or kind."""
+
+    # Training
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0) -> Tensor:
         """Loss on the labels, a scalar: the mean over labelled rows times ``weight``; 0 where there are none."""
 
@@ -243,6 +285,16 @@ class Task(Judgement, Protocol):
         """Figures to watch while a net is trained; ``monitor`` is among them."""
 
     def soft_targets(
-        self, targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float
+        self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
-        """What a student that is fitted at once (a tree) is fitted to, (N, *shape)."""
+        """What a student that is fitted at once is fitted to, (N, *shape)."""
+
+    def judged(self, outputs: NDArray[Any]) -> Floats:
+        """Normalized outputs (N, *shape) as measures of single nets take them, float64."""
+
+    def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+        """The task's own part of ``explanation.json``."""
+
+    # What ships
+    def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> Any:
+        """What ships: a ``tasks.predictor.Deployed`` of the trained net, from the run's context and the net's card."""

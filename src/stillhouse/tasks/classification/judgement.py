@@ -63,6 +63,7 @@ class ClassificationJudge(Judge):
 
     measures = MEASURES
     headline = part_measure = "accuracy"
+    table = ("accuracy", "nll", "agreement")
     choices = ("accuracy", "balanced_accuracy", "macro_f1", "log_likelihood", "auc", "brier", "sensitivity")
     gate_measures = ("accuracy", "nll")
     criteria = criteria.CRITERIA

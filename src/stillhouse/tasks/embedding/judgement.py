@@ -15,6 +15,7 @@ from stillhouse.evaluation.teacher_gate import SAME_ANSWER
 from stillhouse.task import OUTPUTS, TEACHER, Control, Floats, Measure, Question, Record, Statistic
 from stillhouse.tasks.controls import CONTROLS, DISTILLED, TEACHERS
 from stillhouse.tasks.embedding import criteria, measures
+from stillhouse.tasks.embedding.contrast import contrast_step
 from stillhouse.tasks.embedding.measures import NDCG, PRECISION, RECALL, SPEARMAN
 from stillhouse.tasks.judgement import Judge, Prepared
 
@@ -44,6 +45,7 @@ EMBEDDING_CONTROLS: Mapping[str, Control] = MappingProxyType(
             rows="all",
             labels="none",
             style=("arm-control", "ring"),
+            step=contrast_step,
         ),
         DISTILLED: CONTROLS[DISTILLED]._replace(labels="none"),
         START: Control(
@@ -74,6 +76,7 @@ class EmbeddingJudge(Judge):
     )
     measures = MEASURES
     headline, part_measure = PRECISION, NDCG
+    table = (PRECISION, NDCG, RECALL, SPEARMAN)
     choices = tuple(MEASURES)
     gate_measures = ()
     criteria = criteria.CRITERIA

@@ -47,6 +47,7 @@ class MultilabelJudge(Judge):
 
     measures = MEASURES
     headline, part_measure = "micro_f1", "label_accuracy"
+    table = ("micro_f1", "macro_f1", "auc", "label_accuracy", "log_loss", "agreement")
     choices = ("micro_f1", "macro_f1", "auc", "label_accuracy", "subset_accuracy", "log_loss")
     gate_measures = ("micro_f1", "log_loss")
     criteria = criteria.CRITERIA

@@ -8,6 +8,7 @@ quantile of the absolute errors on validation rows, which neither trained the st
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,3 +37,11 @@ def half_width(values: Floats, targets: Floats, level: float = LEVEL) -> Floats:
         rank = math.ceil(round((len(known) + 1) * level, 9))
         found.append(known[rank - 1] if rank <= len(known) else np.inf)
     return np.array(found, np.float64)
+
+
+def bounds(values: Floats, half_widths: Sequence[float | None] | None) -> tuple[Floats, Floats] | None:
+    """Lower and upper ends (N, K) of the intervals; None where the half-width of some target is not known."""
+    if half_widths is None or any(width is None for width in half_widths):
+        return None
+    widths = np.asarray(half_widths, np.float64)
+    return values - widths, values + widths

@@ -46,6 +46,7 @@ class RegressionJudge(Judge):
 
     measures = MEASURES
     headline, part_measure = "r2", "rse"
+    table = ("r2", "rmse", "mae", "spearman", "coverage", "width")
     choices = ("r2", "rmse", "mae", "spearman")
     gate_measures = ("r2", "mae")
     criteria = criteria.CRITERIA

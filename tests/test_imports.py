@@ -1,7 +1,7 @@
 """Imports between folders go one way, at any depth.
 
-A folder's own modules are a node of the graph, its subfolders are others. A folder's ``__init__`` is its front door: it
-passes on what lies behind it, nothing behind it asks at it, and so it is a node of its own.
+A folder's own modules are a node of the graph, its subfolders are others. ``__init__`` and ``__main__`` are the front
+door of a folder: they pass on what lies behind them. They are a node of their own, from which nothing behind imports.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,6 @@ ROOT = "stillhouse"
 KNOWN = {
     frozenset(pair)
     for pair in (
-        ("stillhouse", "stillhouse.cli (front door)"),
         ("stillhouse", "stillhouse.pipeline"),
         ("stillhouse", "stillhouse.pipeline.run"),
         ("stillhouse", "stillhouse.teachers.fitted"),
@@ -26,8 +25,11 @@ KNOWN = {
 
 
 def folder_of(module: str, packages: Iterable[str]) -> str:
-    """The node of a module: its folder, or the front door of the folder that it is the ``__init__`` of."""
-    return f"{module} (front door)" if module in packages else module.rpartition(".")[0]
+    """The node of a module: its folder, or the front door of a folder."""
+    folder, _, name = module.rpartition(".")
+    if module in packages:
+        return f"{module} (front door)"
+    return f"{folder} (front door)" if name == "__main__" else folder
 
 
 def two_way(imports: Mapping[str, Iterable[str]], packages: frozenset[str]) -> set[frozenset[str]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stillhouse.data.normal import whole
 from stillhouse.data.splitmix import stream, words
-from stillhouse.data.views.tokens import Candidates
+from stillhouse.data.views.base import Candidates
 from stillhouse.teachers.hub.nets import MaskedModel, length_of
 
 TURNS = 7  # in each about a seventh of the words is hidden: BERT was taught with 15 %

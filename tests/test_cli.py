@@ -354,7 +354,7 @@ def test_the_help_groups_the_commands_by_what_one_wants_to_do() -> None:
     assert places == sorted(places)
     for group, command in zip(places, ("distill", "evaluate", "export", "store"), strict=True):
         assert group < out.index(f"│ {command} ")
-    assert "embed" not in out
+    assert "│ embed" not in out
 
 
 def test_layers_lists_paths_that_methods_can_name() -> None:

@@ -57,7 +57,9 @@ class Data(Section):
     )
     header: bool | None = Field(None, description="Whether a CSV's first line names the columns; found by looking.")
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
-    types: dict[str, Literal["numeric", "categorical"]] = Field({}, description="Column types, where those that were found are wrong.")
+    types: dict[str, Literal["numeric", "categorical"]] = Field(
+        {}, description="Column types, where those that were found are wrong."
+    )
     classes: list[str] | None = Field(None, description="All class names in order; default: the sorted labels found.")
     tokens: int = Field(128, ge=4, description="Tokens of a text that are read; what is longer is cut.")
     vocabulary: int = Field(8192, ge=64, description="Pieces of words of the tokenizer that is trained on the texts.")
@@ -210,7 +212,7 @@ class TeacherSection(Member):
 
 
 class Assistant(Net):
-    """[[assistant]]: a net between teacher and student; it matches the one before it and is matched by the one after."""
+    """[[assistant]]: a net between teacher and student; it matches the one before, and the one after matches it."""
 
     name: str = Field(description="A name from the zoo.")
     training: Training | None = Field(None, description="Its own budget; default: the student's.")
@@ -249,7 +251,8 @@ class StudentSection(Net):
     """[student]: the small model that is trained."""
 
     name: str | None = Field(
-        None, description="A net of the zoo, a tree, or `python:package.module:function`; default: a small one for the data."
+        None,
+        description="A net of the zoo, a tree, or `python:package.module:function`; default: a small one for the data.",
     )
     family: str | None = Field(None, description="Of which [student.budget] takes the largest that fits: cnn, mlp ...")
     start: Path | None = Field(None, description="Weights (.safetensors) that every student begins with.")
@@ -290,7 +293,8 @@ class Controls(Section):
 
     all_labels: bool = Field(True, description="The same student trained on every training label that exists.")
     from_scratch: bool = Field(
-        False, description="Of a student with given or derived weights: the same one from random weights, with and without teacher."
+        False,
+        description="Where the student has given or derived weights: also from random ones, with and without teacher.",
     )
     same_teacher: bool = Field(False, description="Also distil from a teacher trained on the student's own labels.")
     label_smoothing: Fraction = Field(

@@ -16,9 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from stillhouse.pipeline.distill import plan_fits
-from stillhouse.pipeline.run.folder import open_run
-from stillhouse.pipeline.setup import gather
+from stillhouse.pipeline.distill import Distillation
 from stillhouse.recipe import merge, parse, read_table
 
 DEMO = Path(str(files("stillhouse") / "demo.toml"))
@@ -55,10 +53,9 @@ def try_setting(over: dict[str, Any], folder: Path, teacher: Path | None) -> Pat
     if teacher is not None:
         table = merge(table, {"teacher": {"file": str(teacher)}})
     recipe = parse(merge(table, over))
-    have = gather(recipe)
-    run = open_run(recipe, command="benchmarks.tune_demo", parts=have.parts)
-    trainer, arms = plan_fits(run, recipe, have)
-    trainer.train(arms)
+    run = Distillation(recipe, command="benchmarks.tune_demo")
+    run.plan_fits()
+    run.train()
     found = {arm: accuracy(folder, arm) for arm in ("labels_only", "distilled")}
     means = {arm: sum(values) / len(values) for arm, values in found.items()}
     named = json.dumps(over) if over else "the demo's own"

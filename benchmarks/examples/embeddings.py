@@ -19,6 +19,7 @@ from benchmarks.examples.page import packages
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import note, recipe_of, run_folder
 from benchmarks.examples.texts import TEST, TRAIN, origins, prepare
+from stillhouse.tasks.embedding.judge import SCORES
 
 import stillhouse
 from stillhouse.command import reproduced_by
@@ -26,7 +27,6 @@ from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, interval, spelled
 from stillhouse.reporting.folder import read_json
 from stillhouse.reporting.wording import ABSENT, count, decimal, milliseconds, percent, timed
-from stillhouse.tasks.embedding.judge import SCORES
 from stillhouse.tasks.embedding.report import MEASURES, SHARES, arm
 
 NAME = "embeddings"

@@ -19,8 +19,8 @@ import stillhouse
 from stillhouse.command import reproduced_by
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.arguments import resolve
-from stillhouse.pipeline.run.folder import RECORD, locked, open_run
-from stillhouse.pipeline.setup import gather
+from stillhouse.pipeline.run.folder import RECORD, locked
+from stillhouse.pipeline.setup import set_up
 from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, difference, interval
 from stillhouse.reporting.folder import RunFiles, read_json
@@ -140,8 +140,7 @@ def hand_over(recipe: Path, folder: Path, teacher: Path, command: str) -> None:
         return
     resolved, given = resolve(recipe, out=folder)
     with locked(folder):
-        have = gather(resolved, given)
-        open_run(resolved, command=command, parts=have.parts)
+        set_up(resolved, given, command=command)
         shutil.copytree(teacher, folder / teacher.name)
 
 

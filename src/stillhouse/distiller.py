@@ -20,8 +20,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.estimator_labels import Labels, read_labels, validation_rows
 from stillhouse.pipeline.arguments import resolve, table_of
-from stillhouse.pipeline.context import Given
 from stillhouse.pipeline.distill import fit_student
+from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.recipe import Recipe, merge
 from stillhouse.teachers.fitted.folds import fit_folds

@@ -34,13 +34,13 @@ class Section(BaseModel):
 class TaskSection(Section):
     """[task]: what the nets answer."""
 
-    name: str = Field("classification", description="classification, embedding, regression or multilabel.")
+    name: str = Field("classification", description="classification, multilabel, regression or embedding.")
 
 
 class Data(Section):
     """[data]: the rows, their labels, and which rows are for what. Give one of name, path, arrays, images and text."""
 
-    name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer.")
+    name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer, diabetes.")
     path: Path | None = Field(
         None, description="A table: .csv, .tsv, .jsonl or .parquet, or a folder that `datasets` saved."
     )
@@ -52,8 +52,8 @@ class Data(Section):
     )
     text: Path | None = Field(None, description="Texts: .csv, .tsv, .jsonl or .parquet with a column of text.")
     column: str | None = Field(None, description="The column that holds the text; found by looking.")
-    target: str | None = Field(
-        None, description="Column of the label, by name or number; an empty cell is an unlabelled row."
+    target: str | list[str] | None = Field(
+        None, description="Column of the label, by name or number, or a list of them; empty: the row has no label."
     )
     header: bool | None = Field(None, description="Whether a CSV's first line names the columns; found by looking.")
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
@@ -152,7 +152,7 @@ class Endpoint(Section):
 
     url: str | None = Field(None, description="Its address up to /v1; asked only where this is given.")
     model: str = Field("", description="The model's name there.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written down.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written to a file.")
     concurrency: Positive = Field(4, description="Questions at once.")
     samples: Positive = Field(5, description="Answers a text where the service gives no log-probabilities.")
     max_calls: Positive | None = Field(
@@ -301,13 +301,30 @@ class Controls(Section):
         0.0, description="Smoothing of a second labels-only student, the teacher-free control; 0: none."
     )
 
+    @model_validator(mode="after")
+    def _only_switches(self) -> Controls:
+        for name, value in (self.__pydantic_extra__ or {}).items():
+            if value is not False and value is not True:
+                raise ValueError(f"{name} = {value!r}: a control is switched off by `{name} = false`")
+        return self
+
+    @property
+    def switches(self) -> dict[str, bool]:
+        """The controls that are switched on or off by their names."""
+        return dict(self.__pydantic_extra__ or {})
+
 
 class Evaluation(Section):
     """[evaluation]: how it is judged."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Of every interval.")
-    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of "no worse within m".')
+    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of the verdict non_inferior ("no worse within m").')
     resamples: Positive = Field(4000, description="Bootstrap resamples.")
+    measure: str | None = Field(
+        None,
+        description="What the headline is about, such as balanced_accuracy or sensitivity:CLASS@0.95; default: the "
+        "task's.",
+    )
     groups: list[str] = Field([], description="Columns of a table whose groups are judged one by one; may be in drop.")
 
 
@@ -326,7 +343,7 @@ class Recipe(Section):
     teacher: TeacherSection = TeacherSection()
     assistant: list[Assistant] = Field([], description="A chain of sizes, largest first (teacher assistants).")
     student: StudentSection = StudentSection()
-    method: list[MethodEntry] = Field([], description="What is matched; default: the task's own method.")
+    method: list[MethodEntry] = Field([], description="What is matched; default: the task's own.")
     training: StudentTraining = StudentTraining()
     store: Store = Store()
     controls: Controls = Controls()
@@ -346,7 +363,7 @@ class Recipe(Section):
     def digest(self) -> str:
         """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run.
 
-        Where rows wait is no part of it: they are the same.
+        Where rows lie is no part of it: they are the same.
         """
         places = {section: set(keys) for section, keys in PATHS.items()}  # what lies there counts, not where
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places

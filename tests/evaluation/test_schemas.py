@@ -16,8 +16,8 @@ from torch import nn
 
 from stillhouse.pipeline import Run, distill, evaluate
 from stillhouse.recipe import read
+from tests.pipeline.knowing import Knowing, make_data
 from tests.pipeline.recipes import write_recipe
-from tests.pipeline.test_gating import Knowing, make_data
 
 NAMES = ("explanation", "full")
 

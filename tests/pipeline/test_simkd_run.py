@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import stillhouse
-from stillhouse.data import read as read_source
 from stillhouse.pipeline import Run, distill
 from stillhouse.recipe import read
 from stillhouse.types import count_parameters
+from tests.data.reading import read as read_source
 from tests.pipeline.recipes import write_recipe
 
 METHOD = [{"name": "simkd", "weight": 0.9}]

@@ -156,7 +156,7 @@ def layers(
 
     example = torch.zeros(2, *shape)
     found = {
-        name: taps.layers(students.make(name, shape=tuple(shape), classes=classes, settings={}), example)
+        name: taps.layers(students.make(name, shape=tuple(shape), outputs=classes, settings={}), example)
         for name in (student, teacher)
         if name is not None
     }

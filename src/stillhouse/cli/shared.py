@@ -68,12 +68,11 @@ def show_scores(run: Run, json: bool) -> None:
     if json:
         show_json(run.scores)
         return
-    from stillhouse.cli.tables import sentences
-    from stillhouse.reporting.overview import as_table
+    from stillhouse.reporting.overview import as_table, sentences
 
     screen = console()
     screen.print(as_table(run.overview()))
-    for sentence in sentences(run.scores):
+    for sentence in sentences(run.scores, run.task):
         screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # a file's lines are not broken
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -11,13 +11,6 @@ from stillhouse.reporting import wording
 if TYPE_CHECKING:
     from stillhouse.methods import Card
     from stillhouse.taps import Layer
-
-
-def sentences(scores: dict[str, Any]) -> list[str]:
-    """The verdict, the further comparisons, and what makes them less sure."""
-    others = [f"- {c['sentence']}" for c in scores["comparisons"][1:] if c.get("sentence")]
-    warnings = [f"! {warning}" for warning in scores.get("warnings", [])]
-    return ["", f"{scores['verdict'].upper()}: {scores['sentence']}", *others, *warnings, ""]
 
 
 def method_line(card: Card) -> str:

@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from stillhouse.errors import UsageError, nearest
@@ -15,10 +16,24 @@ from stillhouse.methods.base import Method, Paper
 ENTRY_POINTS = "stillhouse.methods"  # other packages: name = "package.module", a module with METHOD
 
 
+TASKS = Path(__file__).parents[1] / "tasks"  # a task's own methods are the files of its folder ``methods``
+
+
 def names() -> list[str]:
-    """All methods, sorted: the files of this folder and the entry points of other packages."""
+    """All methods, sorted: the files of this folder, those of the tasks, and the entry points of other packages."""
     own = {m.name for m in pkgutil.iter_modules(__path__) if m.name != "base"}
-    return sorted(own | set(outside()))
+    return sorted(own | set(of_tasks()) | set(outside()))
+
+
+@cache
+def of_tasks() -> dict[str, str]:
+    """Methods that a task brings along: name to module."""
+    package = __name__.rpartition(".")[0]
+    return {
+        module.name: f"{package}.tasks.{folder.parent.name}.methods.{module.name}"
+        for folder in sorted(TASKS.glob("*/methods"))
+        for module in pkgutil.iter_modules([str(folder)])
+    }
 
 
 @cache
@@ -35,7 +50,7 @@ def get(name: str) -> type[Method]:
     """
     if name not in names():
         raise UsageError(f"There is no method {name!r}.{nearest(name, names())} `stillhouse methods` lists all.")
-    module = importlib.import_module(outside().get(name, f"{__name__}.{name}"))
+    module = importlib.import_module((of_tasks() | outside()).get(name, f"{__name__}.{name}"))
     method: type[Method] = module.METHOD
     return method
 

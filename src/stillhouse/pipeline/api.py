@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, overload
 
+from stillhouse import tasks
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.gate import Criterion
 from stillhouse.evaluation.gate import check as held_against
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import distill_run, label_run
-from stillhouse.pipeline.export import check_out, predict_file, read_file
 from stillhouse.pipeline.handle import Run, answers
-from stillhouse.pipeline.kinds import kind_of, load_student
 from stillhouse.pipeline.plan import plan as estimate
+from stillhouse.pipeline.predict import check_out, predict_file, read_file
 from stillhouse.pipeline.run.progress import shown
+from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.student.own import own_module
 from stillhouse.recipe import Recipe
-from stillhouse.tasks.embedding.distill import embed
 
 RecipeLike = Recipe | Mapping[str, Any] | str | Path
 RunLike = Run | str | Path
@@ -84,8 +84,6 @@ def distill(
         batch_size=batch_size, lr=lr, seeds=seeds, out=out, allow_code=allow_code,
     )  # fmt: skip
     with shown(verbose):
-        if resolved.task.name == "embedding":
-            return Run(embed(resolved, allow_code=allow_code).folder)
         return Run(distill_run(resolved, given, accept_teacher=accept_teacher).folder, given)
 
 
@@ -259,7 +257,7 @@ def check(run: RunLike, limits: Mapping[str, Any] | str | Path) -> list[Criterio
         UsageError: the folder is no judged run, or the gate is wrong.
     """
     judged = opened(run)
-    return held_against(judged.scores, read_limits(limits), kind_of(judged).criteria)
+    return held_against(judged.scores, read_limits(limits), tasks.get(judged.task_name).criteria)
 
 
 def opened(run: RunLike) -> Run:

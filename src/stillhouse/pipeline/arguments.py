@@ -13,17 +13,15 @@ import numpy as np
 from stillhouse import methods
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.context import Given
+from stillhouse.pipeline.run.context import Given
+from stillhouse.pipeline.run.user_code import CODE
 from stillhouse.pipeline.setup import make_methods
-from stillhouse.pipeline.user_code import CODE
 from stillhouse.recipe import MethodEntry, Recipe, merge, parse, read_table, read_table_text
-from stillhouse.tasks.embedding.setup import DEFAULT
 from stillhouse.teachers.identity import identity_of
 
 SOURCES = ("name", "path", "arrays", "images", "text")  # keys of [data], of which a recipe gives one
 SHARED = {"labels", "training", "calls", "ask", "generations"}  # keys of [teacher] that hold for any teacher
 WHERE = "the arguments"  # where a wrong value stands, for the message
-DEFAULT_METHODS = {"classification": MethodEntry(name="hinton"), "embedding": DEFAULT}
 
 
 class Options(TypedDict, total=False):
@@ -76,14 +74,7 @@ def resolve(recipe: Any = None, *, allow_code: bool = False, **options: Unpack[O
     }
     if "data" in given and not isinstance(given["data"], Mapping):
         objects["data"] = given["data"]
-    return with_default_method(recipe), Given(**objects, methods=own, allow_code=allow_code)
-
-
-def with_default_method(recipe: Recipe) -> Recipe:
-    """The recipe with the method of its task, where it names none."""
-    if recipe.method or recipe.task.name not in DEFAULT_METHODS:
-        return recipe
-    return recipe.model_copy(update={"method": [DEFAULT_METHODS[recipe.task.name]]})
+    return recipe, Given(**objects, methods=own, allow_code=allow_code)
 
 
 def table_of(recipe: Any) -> dict[str, Any]:

@@ -6,16 +6,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from stillhouse.pipeline.context import NOTHING, Given
-from stillhouse.pipeline.evaluation.full import evaluate as judge_again
+from stillhouse import tasks
+from stillhouse.pipeline.distill import evaluate_again
+from stillhouse.pipeline.evaluation.report import write_report
 from stillhouse.pipeline.export import export as write_export
-from stillhouse.pipeline.kinds import kind_of, load_student
-from stillhouse.pipeline.run.folder import RunFolder
+from stillhouse.pipeline.run.context import NOTHING, Given
+from stillhouse.pipeline.run.folder import SCORES, RunFolder
 from stillhouse.pipeline.run.progress import shown
+from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.student.own import own_module
-from stillhouse.reporting import wording
 from stillhouse.reporting.overview import Overview, as_html, as_text, overview
-from stillhouse.tasks.embedding.report import ARMS as OF_EMBEDDERS
+from stillhouse.task import Task
 
 
 class Run(RunFolder):
@@ -50,10 +51,14 @@ class Run(RunFolder):
         """The word of the headline comparison, an identifier such as ``"better"``."""
         return str(self.scores["verdict"])
 
+    @property
+    def task(self) -> Task:
+        """What its nets answer."""
+        return tasks.get(self.task_name)
+
     def overview(self) -> Overview:
         """The models of the run in a few columns."""
-        arms = OF_EMBEDDERS if self.task.name == "embedding" else wording.ARMS
-        return overview(self.scores, {name: arm.label for name, arm in arms.items()})
+        return overview(self.scores, self.task)
 
     def summary(self) -> str:
         """The models of the run as a table of plain text, and the verdict in a sentence."""
@@ -78,12 +83,12 @@ class Run(RunFolder):
         """
         known = Given(*(new or old for new, old in zip(given or NOTHING, self._given, strict=True)))
         with shown(verbose):
-            self._scores = judge_again(self.folder, full=full, given=known)
+            self._scores = evaluate_again(self.folder, full=full, given=known)
         return self._scores
 
     def report(self) -> Path:
         """Write ``report.html`` again from the files of the folder; returns its path."""
-        return kind_of(self).write_report(self.folder)
+        return write_report(self.folder)
 
     def export(self, format: str = "onnx", module: Any = None, *, allow_code: bool = False) -> Path:
         """Write the student for serving; see ``stillhouse.export``."""
@@ -91,12 +96,12 @@ class Run(RunFolder):
 
     def __repr__(self) -> str:
         """Verdict and folder."""
-        done = (self.folder / self.task.scores).exists()
+        done = (self.folder / SCORES).exists()
         return f"<Run {self.verdict if done else 'unfinished'}: {self.folder}>"
 
     def _repr_html_(self) -> str:
         """The table and the verdict, for a notebook."""
-        if not (self.folder / self.task.scores).exists():
+        if not (self.folder / SCORES).exists():
             return f"<p>{escape(repr(self))}</p>"
         return f"{as_html(self.overview())}<p>{escape(self.scores['sentence'])}</p>"
 

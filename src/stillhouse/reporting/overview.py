@@ -1,108 +1,107 @@
-"""The table of a run in a few columns: the same in the terminal, in a notebook and in ``Run.summary``."""
+"""The judgement in a few columns and sentences: the same in the terminal, in a notebook and in ``Run.summary``."""
 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stillhouse.reporting import wording
+from stillhouse.reporting.figures import between, spelled, written
+from stillhouse.reporting.folder import RunFiles, Words
+from stillhouse.reporting.wording import count, milliseconds
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+COSTS = (
+    ("parameters", "param-\neters", count),
+    ("ms_1", "ms,\n1 row", milliseconds),
+    ("ms_64", "ms,\n64 rows", milliseconds),
+)
+HEAD_WIDTH = 13  # characters of a line in the head of a column
 PLAIN_WIDTH = 120  # columns of a table that has no terminal
-
-
-class Shown(NamedTuple):
-    """How a measure is shown."""
-
-    heading: str
-    share: bool = False  # of one, written in per cent
-    interval: bool = False  # whether its interval stands behind it
-
-
-MEASURES: Mapping[str, Shown] = {  # those of them that the scores have, in this order
-    "accuracy": Shown("accuracy %", share=True, interval=True),
-    "nll": Shown("NLL"),
-    "agreement": Shown("agree\nwith\nteacher", share=True),
-    "precision_10": Shown("same category %", share=True, interval=True),
-    "recall_10": Shown("teacher's nearest %", share=True, interval=True),
-    "spearman": Shown("rank correlation", interval=True),
-}
 
 
 class Overview(NamedTuple):
     """Headings, and for each model its label and cells."""
 
     headings: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[str, ...], bool], ...]  # label, cells, whether it is the distilled student
+    rows: tuple[tuple[str, tuple[str, ...], bool], ...]  # label, cells, whether it is the student that ships
 
 
-def overview(scores: Mapping[str, Any], labels: Mapping[str, str]) -> Overview:
-    """The table of a run.
+def overview(scores: Mapping[str, Any], task: Words) -> Overview:
+    """One line for each arm: what it saw, its figures, size and speed.
+
+    Measures that a comparison is about have their intervals.
 
     Args:
-        scores: of the run.
-        labels: what each arm is called, in the order in which arms are shown; others come last, by their names.
+        scores: the contents of ``scores.json``.
+        task: of the run.
     """
-    models, saw, confidence = scores["models"], scores.get("saw", {}), f"({100 * scores['confidence']:g} % interval)"
-    measures = {n: m for n, m in MEASURES.items() if any(n in model.get("measures", {}) for model in models.values())}
-    headings = [f"{m.heading}\n{confidence}" if m.interval else m.heading for m in measures.values()]
-    order = [name for name in labels if name in models] + sorted(set(models) - set(labels))
-    rows = []
-    for name in order:
-        model, side = models[name], "teacher" if name == "teacher" else "student"
-        cost = scores.get("costs", {}).get(side) or {}
-        known = {key: model.get(key, cost.get(key)) for key in ("parameters", "ms_1", "ms_64")}
-        cells = [wording.count(saw.get(name, {}).get("labels"))] if saw else []
-        cells += [_cell(shown, model.get("measures", {}).get(measure)) for measure, shown in measures.items()]
-        cells += [wording.count(known["parameters"]), *(wording.milliseconds(known[key]) for key in ("ms_1", "ms_64"))]
-        rows.append((labels.get(name, name), tuple(cells), name == "distilled"))
-    ends = ("param-\neters", "ms,\n1 row", "ms,\n64 rows")
-    return Overview((*(["labels"] if saw else []), *headings, *ends), tuple(rows))
+    run = RunFiles(task, Path(), dict(scores))
+    names, compared = run.shown_arms, {c.get("measure") for c in run.comparisons}
+    costs = [cost for cost in COSTS if any(cost[0] in run.models[name] for name in names)]
+    heads = [_head(run, key, key in compared) for key in run.main_measures]
+    saw, rows = scores.get("saw", {}), []
+    for name in names:
+        figures = [_figure(run, name, key, key in compared) for key in run.main_measures]
+        sizes = [write(run.models[name].get(key)) for key, _, write in costs]
+        cells = (count(saw.get(name, {}).get("labels")), *figures, *sizes)
+        rows.append((run.arm(name).label, cells, name == run.student))
+    return Overview(("labels", *heads, *(head for _, head, _ in costs)), tuple(rows))
 
 
-def _cell(shown: Shown, found: Mapping[str, Any] | None) -> str:
-    if not found:
-        return wording.ABSENT
-    if not shown.interval:
-        return wording.percent(found["value"]) if shown.share else wording.decimal(found["value"])
-    value, low, high = (
-        wording.decimal(100 * found[end], 1) if shown.share else wording.decimal(found[end])
-        for end in ("value", "low", "high")
-    )
-    return f"{value} ({low} to {high})"
+def _head(run: RunFiles, key: str, compared: bool) -> str:
+    head = textwrap.fill(run.measure(key).label, HEAD_WIDTH, break_long_words=False)
+    return f"{head}\n({run.confidence} interval)" if compared else head
 
 
-def as_table(told: Overview) -> Table:
+def _figure(run: RunFiles, arm: str, key: str, compared: bool) -> str:
+    measure, figure = run.measure(key), run.figure(arm, key)
+    ends = between(measure, figure) if compared else ""
+    return f"{written(measure, figure)} ({ends})" if ends else written(measure, figure)
+
+
+def as_table(shown: Overview) -> Table:
     """The overview for a terminal."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", min_width=16)
-    for heading in told.headings:
+    for heading in shown.headings:
         table.add_column(heading, justify="right", no_wrap=True)
-    for label, cells, bold in told.rows:
+    for label, cells, bold in shown.rows:
         table.add_row(label, *cells, style="bold" if bold else None)
     return table
 
 
-def as_text(told: Overview) -> str:
+def as_text(shown: Overview) -> str:
     """The overview as lines of plain text."""
     from rich.console import Console
 
     file = io.StringIO()
-    Console(file=file, width=PLAIN_WIDTH, highlight=False).print(as_table(told))
+    Console(file=file, width=PLAIN_WIDTH, highlight=False).print(as_table(shown))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
-def as_html(told: Overview) -> str:
+def as_html(shown: Overview) -> str:
     """The overview as a table of HTML; every text is escaped."""
-    heads = "".join(f"<th>{escape(heading)}</th>" for heading in ("", *(h.replace("-\n", "") for h in told.headings)))
+    heads = "".join(f"<th>{escape(heading)}</th>" for heading in ("", *(h.replace("-\n", "") for h in shown.headings)))
     lines = []
-    for label, cells, bold in told.rows:
+    for label, cells, bold in shown.rows:
         row = "".join(f"<td>{escape(cell)}</td>" for cell in (label, *cells))
         lines.append(f'<tr style="font-weight:bold">{row}</tr>' if bold else f"<tr>{row}</tr>")
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def sentences(scores: Mapping[str, Any], task: Words) -> list[str]:
+    """Return the verdict, the further comparisons, and what makes them less sure."""
+    run = RunFiles(task, Path(), dict(scores))
+    margin = next((c.get("margin") for c in run.comparisons), None)
+    others = [f"- {c['sentence']}" for c in run.comparisons[1:] if c.get("sentence")]
+    warnings = [f"! {warning}" for warning in scores.get("warnings", [])]
+    word = spelled(str(scores["verdict"]), margin, run.measure(run.headline)).upper()
+    return ["", f"{word}: {scores['sentence']}", *others, *warnings, ""]

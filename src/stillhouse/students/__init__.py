@@ -46,13 +46,13 @@ def defaults(name: str) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
-def make(name: str, *, shape: tuple[int, ...], classes: int, settings: Mapping[str, Any]) -> nn.Module:
+def make(name: str, *, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> nn.Module:
     """Build a net by name, in training mode, with weights drawn from torch's global generator.
 
     Args:
         name: One of ``names()``.
         shape: Of one input, without the batch axis: ``(C, H, W)`` for images, ``(F,)`` for encoded tables.
-        classes: Number of logits, at least 2.
+        outputs: Width of the output: classes, targets or coordinates; at least 1.
         settings: Keyword arguments of the net's builder; what is missing has the builder's default.
 
     Raises:
@@ -60,7 +60,7 @@ def make(name: str, *, shape: tuple[int, ...], classes: int, settings: Mapping[s
             net cannot read.
 
     Example:
-        >>> net = make("mlp_tiny", shape=(64,), classes=10, settings={"hidden": [32]})
+        >>> net = make("mlp_tiny", shape=(64,), outputs=10, settings={"hidden": [32]})
         >>> sum(p.numel() for p in net.parameters())
         2410
     """
@@ -69,17 +69,17 @@ def make(name: str, *, shape: tuple[int, ...], classes: int, settings: Mapping[s
     for key in settings:
         if key not in known:
             raise UsageError(f"The net {name!r} has no setting {key!r}.{nearest(key, known)}")
-    if classes < 2 or not shape or min(shape) < 1:
-        raise UsageError(f"A net needs at least 2 classes and an input of at least one value; got {classes}, {shape}.")
+    if outputs < 1 or not shape or min(shape) < 1:
+        raise UsageError(f"A net needs at least 1 output and an input of at least one value; got {outputs}, {shape}.")
     try:
-        return build(shape, classes, **settings)
+        return build(shape, outputs, **settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"The net {name!r} cannot be built with {dict(settings)}: {error}.") from error
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
     if name in FITTED:
-        return lambda shape, classes, **settings: unfitted(name, shape, classes, settings)
+        return lambda shape, outputs, **settings: unfitted(name, shape, outputs, settings)
     if name not in NETS:
         raise UsageError(f"There is no net {name!r} in the zoo.{nearest(name, [*NETS, *FITTED])}")
     return NETS[name]

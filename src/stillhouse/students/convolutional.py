@@ -16,27 +16,27 @@ HEAD_MAP = 4  # pixels a side of the map that the head reads, at most: larger on
 LEAST_MAP = 4  # a map of fewer pixels a side is not strided again: batch normalisation of one row needs a variance
 
 
-def cnn_tiny(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (8, 12, 12)) -> nn.Module:
-    """Student of 4,354 parameters (1x28x28, 10 classes)."""
-    return _convolutional(shape, classes, channels)
+def cnn_tiny(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (8, 12, 12)) -> nn.Module:
+    """Student of 4,354 parameters (1x28x28, 10 outputs)."""
+    return _convolutional(shape, outputs, channels)
 
 
-def cnn_small(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (16, 24, 32)) -> nn.Module:
-    """Student of 16,042 parameters (1x28x28, 10 classes)."""
-    return _convolutional(shape, classes, channels)
+def cnn_small(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (16, 24, 32)) -> nn.Module:
+    """Student of 16,042 parameters (1x28x28, 10 outputs)."""
+    return _convolutional(shape, outputs, channels)
 
 
-def cnn_medium(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (24, 48, 64, 64)) -> nn.Module:
-    """Student or assistant of 86,130 parameters (1x28x28, 10 classes)."""
-    return _convolutional(shape, classes, channels)
+def cnn_medium(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (24, 48, 64, 64)) -> nn.Module:
+    """Student or assistant of 86,130 parameters (1x28x28, 10 outputs)."""
+    return _convolutional(shape, outputs, channels)
 
 
-def cnn_large(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (32, 64, 128, 128, 128)) -> nn.Module:
-    """Teacher of 409,322 parameters (1x28x28, 10 classes), most of them where the map is small and cheap."""
-    return _convolutional(shape, classes, channels)
+def cnn_large(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (32, 64, 128, 128, 128)) -> nn.Module:
+    """Teacher of 409,322 parameters (1x28x28, 10 outputs), most of them where the map is small and cheap."""
+    return _convolutional(shape, outputs, channels)
 
 
-def _convolutional(shape: tuple[int, ...], classes: int, channels: Sequence[int]) -> nn.Sequential:
+def _convolutional(shape: tuple[int, ...], outputs: int, channels: Sequence[int]) -> nn.Sequential:
     """Return ``blocks.<i>`` (convolution, batch normalisation, ReLU), ``pool``, ``head``: the paths taps can name.
 
     The strides come first, so that a step is cheap. The head sees a map, not its average: where a stroke lies is worth
@@ -53,7 +53,7 @@ def _convolutional(shape: tuple[int, ...], classes: int, channels: Sequence[int]
         height, width = -(-height // stride), -(-width // stride)
     net = nn.Sequential()
     net.add_module("blocks", blocks)
-    for name, part in read_out(widths[-1], (height, width), classes).items():
+    for name, part in read_out(widths[-1], (height, width), outputs).items():
         net.add_module(name, part)
     return net
 
@@ -76,11 +76,11 @@ def check_image(net: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def read_out(channels: int, given: tuple[int, int], classes: int) -> dict[str, nn.Module]:
-    """Return ``pool`` and ``head`` for a map (channels, height, width): logits from at most 4x4 averages."""
+def read_out(channels: int, given: tuple[int, int], outputs: int) -> dict[str, nn.Module]:
+    """Return ``pool`` and ``head`` for a map (channels, height, width): outputs from at most 4x4 averages."""
     size = (min(HEAD_MAP, given[0]), min(HEAD_MAP, given[1]))
     pool = nn.Sequential(_average(given, size), nn.Flatten())
-    return {"pool": pool, "head": nn.Linear(channels * size[0] * size[1], classes)}
+    return {"pool": pool, "head": nn.Linear(channels * size[0] * size[1], outputs)}
 
 
 def _average(given: tuple[int, int], wanted: tuple[int, int]) -> nn.Module:

@@ -7,15 +7,16 @@ from typing import Any
 
 from torch import nn
 
+from stillhouse import tasks
 from stillhouse.data import encoder_from_state
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.run.folder import read_json
+from stillhouse.pipeline.run.folder import read_json, task_name
+from stillhouse.pipeline.run.user_code import CODE, checked_module, own_code
 from stillhouse.pipeline.student.factory import own_student
-from stillhouse.pipeline.user_code import CODE, checked_module, own_code
 from stillhouse.recipe import read_table
-from stillhouse.tasks.classification.predictor import CARD, FOLDER
+from stillhouse.tasks.predictor import CARD, FOLDER
 
-KNOWN = {"name", "from", "hub"}  # keys of a card that says in full how its net is built
+KNOWN = {"name", "from", "hub", "embedder"}  # keys of a card that says in full how its net is built
 
 
 def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = False) -> nn.Module | None:
@@ -64,5 +65,6 @@ def built(name: str, card: dict[str, Any], settings: dict[str, Any]) -> nn.Modul
             f'module = {name!r} is no name of your own code. Write `module="{CODE}package.module:function"`, or give '
             "the module itself."
         )
-    shape, width = tuple(encoder_from_state(card["encoder"]).shape), card.get("width") or len(card["classes"])
+    shape = tuple(encoder_from_state(card["encoder"]).shape)
+    width = tasks.get(task_name(card)).deployed.net_width(card)
     return checked_module(own_code(name, True)(shape=shape, classes=width, **settings), name)

@@ -213,7 +213,7 @@ class TeacherSection(Member):
 
 
 class Assistant(Net):
-    """[[assistant]]: a net between teacher and student; it matches the one before it and is matched by the one after."""
+    """[[assistant]]: a net between teacher and student; it matches the one before, and the one after matches it."""
 
     name: str = Field(description="A name from the zoo.")
     training: Training | None = Field(None, description="Its own budget; default: the student's.")
@@ -295,7 +295,7 @@ class Controls(Section):
     all_labels: bool = Field(True, description="The same student trained on every training label that exists.")
     from_scratch: bool = Field(
         False,
-        description="Of a student with given or derived weights: the same one from random weights, with and without teacher.",
+        description="Where the student has given or derived weights: also from random ones, with and without teacher.",
     )
     same_teacher: bool = Field(False, description="Also distil from a teacher trained on the student's own labels.")
     label_smoothing: Fraction = Field(

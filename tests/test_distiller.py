@@ -43,7 +43,9 @@ def cannot_hold(_: Distiller) -> dict[str, str]:
     return {}
 
 
-@parametrize_with_checks([Distiller(GaussianNB(), **QUICK)], expected_failed_checks=cannot_hold)
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [Distiller(GaussianNB(), **QUICK)], expected_failed_checks=cannot_hold
+)
 def test_every_check_of_scikit_learn_holds(estimator: Distiller, check: Callable[[Distiller], None]) -> None:
     check(estimator)
 
@@ -97,11 +99,8 @@ def test_a_fitted_teacher_stays_as_it_is_and_in_a_clone_only_where_it_is_frozen(
 
 
 def test_names_modules_functions_and_lists_teach() -> None:
-    big = nn.Sequential(nn.Linear(4, 3))
-    with torch.no_grad():
-        fitted = LogisticRegression(max_iter=500).fit(X, Y)
-        big[0].weight.copy_(torch.tensor(fitted.coef_))
-        big[0].bias.copy_(torch.tensor(fitted.intercept_))
+    big, fitted = nn.Linear(4, 3), LogisticRegression(max_iter=500).fit(X, Y)
+    big.load_state_dict({"weight": torch.tensor(fitted.coef_), "bias": torch.tensor(fitted.intercept_)})
     model = GaussianNB().fit(X, Y)
     for teacher in (big, model.predict_proba, [model, LogisticRegression(max_iter=500)]):
         found = Distiller(teacher, lambda: nn.Linear(4, 3), steps=80, lr=0.05, batch_size=32).fit(X, Y)
@@ -195,7 +194,7 @@ def test_a_seed_decides_and_another_seed_decides_otherwise() -> None:
 
 
 def test_a_task_that_is_no_estimators_is_refused_with_the_way_to_go() -> None:
-    with pytest.raises(ValueError, match="`stillhouse.distill"):
+    with pytest.raises(ValueError, match=r"stillhouse\.distill"):
         Distiller(task="embedding").fit(X, Y)
 
 

@@ -18,7 +18,7 @@ from stillhouse.task import SINGLE, TEACHER, Control, Judgement, Measure, Questi
 BySeed = Mapping[str, Mapping[str, Statistic]]  # statistics by seed and name
 
 
-class Told(NamedTuple):
+class RunFacts(NamedTuple):
     """What is known of a run beside its predictions."""
 
     saw: Mapping[str, Mapping[str, Any]]  # by arm: ``labels``, ``unlabelled`` (numbers of rows), ``teacher``
@@ -34,7 +34,7 @@ class Context:
     predictions: Predictions
     records: Mapping[str, Mapping[str, Record]]  # by arm and seed, as the task prepared them
     resamples: RowResamples
-    told: Told
+    run: RunFacts
     confidence: float
     margin: float
     asked: str | None  # the measure that [evaluation] measure names
@@ -109,7 +109,7 @@ class Context:
     def reference(self, arm: str) -> str | None:
         """The teacher an arm is compared to: its own, or for a control that had none, the main one."""
         control = self.task.controls.get(arm)
-        own = self.told.saw.get(arm, {}).get("teacher") or (control.teacher if control else None) or TEACHER
+        own = self.run.saw.get(arm, {}).get("teacher") or (control.teacher if control else None) or TEACHER
         return own if own in self.records and arm not in self.teachers else None
 
     @cached_property
@@ -172,7 +172,7 @@ def arms_of(task: Judgement) -> dict[str, Control]:
 def open_context(
     task: Judgement,
     predictions: Predictions,
-    told: Told,
+    run: RunFacts,
     *,
     confidence: float,
     margin: float,
@@ -203,7 +203,7 @@ def open_context(
     }
     records = task.prepare(sorted_records, valid)
     rows = RowResamples(len(predictions.rows), resamples)
-    return Context(task, predictions, records, rows, told, confidence, margin, measure)
+    return Context(task, predictions, records, rows, run, confidence, margin, measure)
 
 
 def is_number(seed: str) -> bool:

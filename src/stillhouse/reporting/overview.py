@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stillhouse.reporting import summary
 from stillhouse.reporting.figures import between, spelled, written
 from stillhouse.reporting.folder import RunFiles, Words
 from stillhouse.reporting.wording import count, milliseconds
@@ -102,6 +103,6 @@ def sentences(scores: Mapping[str, Any], task: Words) -> list[str]:
     run = RunFiles(task, Path(), dict(scores))
     margin = next((c.get("margin") for c in run.comparisons), None)
     others = [f"- {c['sentence']}" for c in run.comparisons[1:] if c.get("sentence")]
-    warnings = [f"! {warning}" for warning in scores.get("warnings", [])]
+    warnings = [f"! {warning}" for warning in summary.warnings(run)]
     word = spelled(str(scores["verdict"]), margin, run.measure(run.headline)).upper()
     return ["", f"{word}: {scores['sentence']}", *others, *warnings, ""]

@@ -10,7 +10,9 @@ from benchmarks.examples.markdown import words
 from benchmarks.reference.recipe import written
 
 from stillhouse import students
-from stillhouse.teachers.sklearn import NAMES, make_estimator
+from stillhouse.tasks.classification.teachers import ESTIMATORS as CLASSIFIERS
+from stillhouse.tasks.regression.teachers import ESTIMATORS as REGRESSORS
+from stillhouse.teachers.sklearn import NAMES
 
 GROUPS: Mapping[str, str] = {
     "_IMAGES": "For images",
@@ -47,5 +49,8 @@ def nets_page(made: str) -> str:
         "\n## Teachers of scikit-learn\n\nThey are fitted here and answer their own training rows out of fold "
         "(`[teacher] folds`, default 5). Settings are the keyword arguments of the class.\n\n"
     )
-    rows = [[f"`{name}`", f"`sklearn.ensemble.{type(make_estimator(name, {}, 0)).__name__}`"] for name in NAMES]
+    rows = [
+        [f"`{name}`", f"`sklearn.ensemble.{CLASSIFIERS[name]}`, under regression `{REGRESSORS[name]}`"]
+        for name in NAMES
+    ]
     return text + words(["name", "class"], rows) + "\n"

@@ -209,21 +209,13 @@ def anything(_: Views) -> None:
 
 
 def need_fractions(policy: str, inputs: Tensor) -> None:
-    """Refuse rows of whole numbers.
-
-    Raises:
-        UsageError: says what the rows are.
-    """
+    """Refuse rows of whole numbers."""
     if not inputs.is_floating_point():
         raise UsageError(f'[views] policy = "{policy}" needs numbers with fractions, not {inputs.dtype}. Write "none".')
 
 
 def need_images(policy: str, inputs: Tensor, does: str) -> None:
-    """Refuse rows that are no images.
-
-    Raises:
-        UsageError: says what the rows are and which policy to write.
-    """
+    """Refuse rows that are no images."""
     if inputs.dim() < 3:
         raise UsageError(
             f'[views] policy = "{policy}" {does} images, but a row has the shape {tuple(inputs.shape[1:])}. Write '
@@ -232,11 +224,7 @@ def need_images(policy: str, inputs: Tensor, does: str) -> None:
 
 
 def need_texts(policy: str, inputs: Tensor) -> None:
-    """Refuse rows that are no token ids.
-
-    Raises:
-        UsageError: says what the rows are.
-    """
+    """Refuse rows that are no token ids."""
     if inputs.dtype != torch.int64 or inputs.dim() != 2:
         raise UsageError(
             f'[views] policy = "{policy}" is for texts as token ids, not for {inputs.dtype} rows of the shape '
@@ -245,21 +233,13 @@ def need_texts(policy: str, inputs: Tensor) -> None:
 
 
 def need_pool(views: Views, does: str) -> None:
-    """Refuse views without the other training rows.
-
-    Raises:
-        UsageError: says what to give.
-    """
+    """Refuse views without the other training rows."""
     if views.pool is None:
         raise UsageError(f'Views("{views.policy}", ...) {does}: give all training rows as `pool=inputs`.')
 
 
 def need_share(views: Views) -> None:
-    """Refuse a strength that is no share of the words.
-
-    Raises:
-        UsageError: says the range.
-    """
+    """Refuse a strength that is no share of the words."""
     if views.strength > 1:
         raise UsageError(
             f'[views] policy = "{views.policy}" takes a share of the words, from 0 to 1, but strength = '

@@ -22,7 +22,7 @@ A name stands in `[student] name`, `[teacher] name`, `student=` or `teacher=`; i
 such as `settings = { hidden = [32] }`. Any net may be the student or the teacher. Without a name the student is
 `static_embedding` for texts and `mlp_tiny` for the rest, and the teacher `cnn_large` for images, `transformer_tiny` for
 texts and `hist_gradient_boosting` for the rest. `"timm:NAME"` names a net of timm, `"python:package.module:function"` a
-function of your own that is called with `shape`, `classes` and the settings.
+function of your own, which is called with `shape` (of one encoded row), `outputs` (their number) and the settings.
 """
 
 

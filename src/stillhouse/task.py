@@ -252,8 +252,8 @@ class Task(Judgement, Protocol):
         """A ``[[method]]`` entry with the layers that the task matches; refuses one that matches something else."""
 
     # Data
-    def read_targets(self, cells: Any, names: Sequence[str] | None, where: str) -> Any:
-        """From the cells (N,) or (N, K) of the target columns to targets and the names of the outputs."""
+    def read_targets(self, cells: Any, names: Sequence[str] | None) -> Any:
+        """From ``data.targets.TargetCells`` and [data] classes to ``data.targets.Targets``."""
 
     def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
         """What a student's net must give; None: the shape of the teacher's output."""

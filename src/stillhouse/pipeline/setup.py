@@ -186,7 +186,7 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
 
 def neighbours(recipe: Recipe, special_ids: tuple[int, ...]) -> Tensor:
     """The words near each word, by the token embeddings of a hub teacher, int64 (V, k)."""
-    from stillhouse.data.views.tokens import token_neighbours
+    from stillhouse.data.views.masked import token_neighbours
 
     return token_neighbours(token_embedding(recipe.teacher), NEIGHBOURS, special_ids=special_ids)
 

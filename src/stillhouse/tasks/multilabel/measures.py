@@ -35,13 +35,14 @@ def quality(log_odds: Floats, targets: Floats, names: Sequence[str]) -> dict[str
     correct: Floats = (right * where).sum(axis=1) / share
     losses: Floats = np.logaddexp(0.0, np.where(truth > 0, -log_odds, log_odds)) * where
     loss: Floats = losses.sum(axis=1) / share
+    subset: Floats = np.asarray(right.all(axis=1), np.float64)
     areas = [_auc(log_odds[:, k], targets[:, k]) for k in range(len(names))]
     return {
         "micro_f1": ratio(2 * both.sum(1), size.sum(1)),
         "macro_f1": average([ratio(2 * both[:, k], size[:, k]) for k in range(len(names))]),
         "auc": average(areas),
         "label_accuracy": mean(correct),
-        "subset_accuracy": mean(right.all(1).astype(np.float64)),
+        "subset_accuracy": mean(subset),
         "log_loss": mean(loss),
         **{f"auc:{name}": area for name, area in zip(names, areas, strict=True)},
     }

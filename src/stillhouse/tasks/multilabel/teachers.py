@@ -91,7 +91,7 @@ def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
 
     def read(returned: Tensor, rows: int) -> Tensor:
         values = columns_of(returned, rows, spec)
-        if values.isnan().any():  # named with its rows by whoever asked
+        if values.isnan().any():  # the caller names the rows
             return values
         return reader(values, np.full(rows, -1)).values.to(values.device)
 

@@ -23,6 +23,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.run.folder import ROWS, TASK, RunFolder, check_folder, open_run
+from stillhouse.pipeline.run.user_code import refuse_code
 from stillhouse.pipeline.student.factory import StudentFactory, check_student, fitted_name, make_students
 from stillhouse.pipeline.teacher.build import (
     check_folds,
@@ -59,6 +60,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         UsageError: the recipe names what does not exist, or code that the user did not allow.
         RejectedError: the data cannot be used.
     """
+    nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
+    refuse_code([net.name for net in nets], given.allow_code)
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)
     kind = kind_of(recipe.teacher, given.teacher)

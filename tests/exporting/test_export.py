@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import StillhouseError, UsageError
-from stillhouse.exporting import Exportable, export
+from stillhouse.exporting import Exportable, export, formats
 from stillhouse.tasks.classification.predictor import WithProbabilities
 
 METADATA = {"classes": json.dumps(["a", "b", "ç"]), "encoder": json.dumps({"mean": 0.5})}
@@ -246,3 +246,31 @@ except UsageError as error:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "stillhouse[onnx]" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+class Trembling(nn.Module):
+    """Adds the same random number to all outputs of a row."""
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        noise = nn.functional.dropout(torch.ones_like(inputs[:, :1]), 0.5, training=True)
+        return inputs, inputs + noise
+
+
+def test_every_output_of_a_graph_is_compared(tmp_path: Path) -> None:
+    net, rows = Trembling(), torch.randn(4, 4)
+    shipped = Exportable(net, rows, net, rows, {"first": lambda t: t, "second": lambda t: t})
+    with pytest.raises(StillhouseError, match="second differ"):
+        export(shipped, tmp_path / "s.onnx", format="onnx", metadata={})
+
+
+def test_outputs_are_compared_in_the_form_that_the_task_names(tmp_path: Path) -> None:
+    net, rows = Trembling(), torch.randn(4, 4)
+    shipped = Exportable(net, rows, net, rows, {"first": lambda t: t, "second": lambda t: t.softmax(-1)})
+    assert export(shipped, tmp_path / "s.onnx", format="onnx", metadata={}).exists()
+
+
+def test_the_formats_are_the_files_of_their_folder() -> None:
+    folder = Path(formats.__file__).parent
+    assert set(formats.names()) == {p.stem for p in folder.glob("*.py")} - {"__init__", "base"}
+    assert {"onnx", "safetensors"} <= set(formats.names())
+    assert len({formats.get(name).suffix for name in formats.names()}) == len(formats.names())

@@ -17,6 +17,7 @@ from stillhouse.students.parameter_map import MapRow, format_map, parameter_map
 from stillhouse.students.stacks import Choice, block_paths, choose_layers, find_stack, keep_layers
 from stillhouse.students.vocabulary_cut import cut_vocabulary, factorise
 from stillhouse.students.width import narrow_blocks, narrow_channels
+from stillhouse.task import Link
 
 __all__ = ["Derived", "MapRow", "derive", "format_map"]
 
@@ -35,6 +36,7 @@ class Derived:
 @dataclass
 class _Work:
     net: nn.Module
+    link: Link
     notes: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     layers: list[int] | None = None
@@ -53,6 +55,7 @@ def derive(
     embedding_rank: int | None = None,
     vocabulary: Tensor | None = None,
     probe: Tensor | None = None,
+    link: Link = "softmax",
 ) -> Derived:
     """Cut a student out of its teacher.
 
@@ -71,6 +74,7 @@ def derive(
         embedding_rank: rank of the product that replaces the token embedding.
         vocabulary: int64, token ids in use; the others lose their rows (``Derived.ids`` translates).
         probe: encoded inputs (B, ...), some tens of rows, on which importance is measured.
+        link: what the teacher's outputs are: of classes ("softmax"), of independent labels ("sigmoid"), or values.
 
     Raises:
         UsageError: the net has no such part, or not so many; says what there is.
@@ -84,7 +88,7 @@ def derive(
     _check_share("feedforward", feedforward)
     _check_share("width", width if isinstance(width, float) else None)
     teacher = getattr(teacher, "_orig_mod", teacher)  # torch.compile's wrapper
-    work = _Work(copy.deepcopy(teacher))
+    work = _Work(copy.deepcopy(teacher), link)
     if layers is not None:
         _keep(work, layers, choose, probe)
     if width is not None or heads is not None or feedforward is not None:
@@ -113,7 +117,7 @@ def _keep(work: _Work, layers: int | Sequence[int], choose: Choice, probe: Tenso
                 'choose = "importance" measures the layers on a probe, and there is none. Give `probe`, some tens of '
                 'encoded rows, or write choose = "alternate".'
             )
-        return block_scores(work.net, stack, probe)
+        return block_scores(work.net, stack, probe, work.link)
 
     work.layers = choose_layers(layers, stack, choose, scores)
     work.renamed = keep_layers(work.net, stack, work.layers)
@@ -125,7 +129,7 @@ def _narrow(
 ) -> None:
     blocks = _blocks(work.net)
     if blocks and all(block.attention for block in blocks):
-        work.notes += narrow_blocks(work.net, blocks, width, heads, share, probe)
+        work.notes += narrow_blocks(work.net, blocks, width, heads, share, probe, work.link)
         return
     if heads is not None:
         raise UsageError(
@@ -133,9 +137,9 @@ def _narrow(
             f"{type(work.net).__name__}. Leave heads out."
         )
     if share is not None:
-        work.notes += narrow_blocks(work.net, blocks, None, None, share, probe)
+        work.notes += narrow_blocks(work.net, blocks, None, None, share, probe, work.link)
     if width is not None:
-        work.notes += narrow_channels(work.net, width, probe)
+        work.notes += narrow_channels(work.net, width, probe, work.link)
 
 
 def _blocks(net: nn.Module) -> list[Block]:

@@ -48,7 +48,7 @@ class Deployed(nn.Module, ABC):
 
     @staticmethod
     @abstractmethod
-    def width(card: Mapping[str, Any]) -> int:
+    def net_width(card: Mapping[str, Any]) -> int:
         """Number of outputs of the net of a card."""
 
     @classmethod

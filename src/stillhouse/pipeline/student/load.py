@@ -35,7 +35,7 @@ def load_student(folder: Path, kind: type[Deployed], module: nn.Module | None = 
                 f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
                 f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
             )
-        module = build(net_card, kind.width(card))
+        module = build(net_card, kind.net_width(card))
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
     try:

@@ -51,7 +51,7 @@ class DeployedClassifier(Deployed):
         self.labels = tuple(classes if labels is None else labels)
 
     @staticmethod
-    def width(card: Mapping[str, Any]) -> int:
+    def net_width(card: Mapping[str, Any]) -> int:
         """Number of classes."""
         return len(card["classes"])
 

@@ -47,7 +47,7 @@ class DeployedEmbedder(Deployed):
     Args:
         net: from token ids (B, L) to vectors (B, D).
         encoder: from texts to token ids.
-        dimensions: D.
+        width: D.
         net_card: see ``Deployed``.
         column: of a file, that holds the texts; empty where it is to be found by looking.
     """
@@ -59,15 +59,15 @@ class DeployedEmbedder(Deployed):
         self,
         net: nn.Module,
         encoder: TextEncoder,
-        dimensions: int,
+        width: int,
         net_card: Mapping[str, Any],
         column: str = "",
     ) -> None:
         super().__init__(net, encoder, net_card, column)
-        self.dimensions = dimensions
+        self.width = width
 
     @staticmethod
-    def width(card: Mapping[str, Any]) -> int:
+    def net_width(card: Mapping[str, Any]) -> int:
         """Numbers of a vector."""
         return int(card["width"])
 
@@ -80,7 +80,7 @@ class DeployedEmbedder(Deployed):
 
     def own_card(self) -> dict[str, Any]:
         """Numbers of a vector."""
-        return {"width": self.dimensions}
+        return {"width": self.width}
 
     def embed(self, texts: Any) -> NDArray[np.float32]:
         """Vectors float32 (N, D) of a list, an array or a series of texts.
@@ -133,7 +133,7 @@ class DeployedEmbedder(Deployed):
 
     def metadata(self) -> dict[str, str]:
         """What an exported file says of the student: numbers of a vector, and tokens of a text at most."""
-        return {"task": self.task, "width": str(self.dimensions), "length": str(self.encoder.length)}
+        return {"task": self.task, "width": str(self.width), "length": str(self.encoder.length)}
 
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:
         """A vector says nothing in words: how long it is."""

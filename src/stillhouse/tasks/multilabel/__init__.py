@@ -1,0 +1,1 @@
+"""Labels that do not exclude each other: a row has any number of them."""

@@ -1,0 +1,1 @@
+"""One or several real targets for each row."""

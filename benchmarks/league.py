@@ -23,13 +23,14 @@ from benchmarks.league_worlds import WORLDS, World
 from torch import nn
 
 from stillhouse import methods
-from stillhouse.data import Rows, Stream
+from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_json
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all
 from stillhouse.pipeline.student.step import last_linear, student_spec
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import StoredTeacher, spec_of
 from stillhouse.types import Batch, count_parameters, logits_of
 
@@ -88,9 +89,7 @@ def trained(job: Job, advance: Advance) -> nn.Module:
     budget = Budget(job.steps, BATCH_SIZE, job.lr, checkpoint_every=10 * job.steps, log_every=job.steps)
     return fit(
         step_of(job, answers),
-        Rows(world.data.train.inputs, world.seen),
-        stream,
-        views,
+        StoredBatches(Rows(world.data.train.inputs, world.seen), stream, views),
         budget,
         folder=job.path.with_suffix(""),
         identity=job.path.stem,
@@ -104,7 +103,7 @@ def step_of(job: Job, answers: StoredTeacher | None) -> Step:
     torch.manual_seed(job.seed)
     student, trial = job.world.make_student(), job.trial
     if answers is None or trial.method is None:
-        return Step(student, label_smoothing=trial.smoothing)
+        return Step(student, loss=label_loss, label_smoothing=trial.smoothing)
     method = methods.make(trial.method, **trial.settings)
     rows = torch.arange(2)
     inputs, size = job.world.data.train.inputs[:2], len(job.world.seen)
@@ -114,7 +113,7 @@ def step_of(job: Job, answers: StoredTeacher | None) -> Step:
         spec_of(told, rows=size, head=last_linear(job.world.teacher)),
     )
     matched = [(trial.method, method, trial.share)]
-    return Step(student, matched, label_weight=1 - trial.share, balance="gradient")
+    return Step(student, matched, loss=label_loss, label_weight=1 - trial.share, balance="gradient")
 
 
 @torch.inference_mode()

@@ -13,14 +13,27 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from stillhouse.pipeline.labels import only
 from torch import nn
 
 from stillhouse import students
-from stillhouse.data import Prepared, Rows, Stream, Views, choose_labelled, from_torch, prepare, read, split
+from stillhouse.data import (
+    Prepared,
+    Rows,
+    StoredBatches,
+    Stream,
+    Views,
+    choose_labelled,
+    from_torch,
+    prepare,
+    read,
+    split,
+)
 from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, write_weights
-from stillhouse.pipeline.labels import only
 from stillhouse.store import Store
 from stillhouse.taps import layers, propose
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
+from stillhouse.tasks.classification.targets import read_targets
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 
 Phase = Literal["tuning", "final"]
@@ -60,14 +73,14 @@ class World:
         rows, budget = self.data.train, self.teacher_budget
         stream = Stream(torch.arange(len(rows.targets)), batch_size=budget.batch_size, seed=0, views=self.views.count)
         trained = fit(
-            Step(net),
-            rows,
-            stream,
-            self.views,
+            Step(net, loss=label_loss),
+            StoredBatches(rows, stream, self.views),
             budget,
             folder=self.folder / "teacher",
             identity=self.name,
             valid=self.data.valid,
+            validation=validation,
+            monitor=MONITOR,
         )
         write_weights(weights, tensor_state(trained))
         return trained
@@ -85,7 +98,7 @@ class World:
         views = self.mixed if kind == "mixup" else self.views
         return StoredTeacher(
             label(
-                ModuleTeacher(self.teacher, len(self.data.source.classes), paths),
+                ModuleTeacher(self.teacher, len(self.data.source.names), paths),
                 self.data.train.inputs,
                 views,
                 self.folder / f"store_{kind}",
@@ -107,7 +120,7 @@ class World:
 
 def mnist5k(phase: Phase, folder: Path) -> World:
     """The demo's world: 4,000 training rows of which 200 have a label; the teacher saw all labels."""
-    source = read(name="mnist5k")
+    source = read(name="mnist5k", read_targets=read_targets)
     data = prepare(source, split(source, labels=200, valid=VALID if phase == "tuning" else 0.0, test=0.2, seed=0))
     return World(
         "mnist5k",
@@ -129,7 +142,9 @@ def mnist1d(phase: Phase, folder: Path) -> World:
     (x, x_test), (y, y_test) = ((torch.from_numpy(made[k]) for k in (n, f"{n}_test")) for n in "xy")
     cut = round(VALID * len(y)) if phase == "tuning" else 0
     train, valid = (x[cut:].float(), y[cut:].long()), (x[:cut].float(), y[:cut].long())
-    source, drawn = from_torch(train, valid if cut else None, (x_test.float(), y_test.long()))
+    source, drawn = from_torch(
+        train, valid if cut else None, (x_test.float(), y_test.long()), read_targets=read_targets
+    )
     drawn = replace(drawn, labelled=choose_labelled(source, drawn.train, labels="all", seed=0))
     return World(
         "mnist1d",

@@ -18,7 +18,9 @@ from benchmarks.examples.page import packages
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import RECORD, note, prepare, recipe_of, run_folder
 
-from stillhouse.pipeline.curve import FILE, curve
+import stillhouse
+from stillhouse.command import reproduced_by
+from stillhouse.pipeline.curve import FILE
 from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, difference, interval, spelled
 from stillhouse.reporting.folder import read_json
@@ -76,7 +78,8 @@ def run(way: str) -> None:
         "output": made.output.model_copy(update={"dir": run_folder(NAME) / way}),
         "store": made.store.model_copy(update={"dir": ROOT / str(made.store.dir)}),
     }
-    curve(made.model_copy(update=place), calls=CALLS, command=command(way))
+    with reproduced_by(command(way)):
+        stillhouse.curve(made.model_copy(update=place), calls=CALLS)
 
 
 def command(way: str) -> str:

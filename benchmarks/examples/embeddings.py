@@ -19,13 +19,14 @@ from benchmarks.examples.page import packages
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import note, recipe_of, run_folder
 from benchmarks.examples.texts import TEST, TRAIN, origins, prepare
+from stillhouse.tasks.embedding.judge import SCORES
 
+import stillhouse
+from stillhouse.command import reproduced_by
 from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, interval, spelled
 from stillhouse.reporting.folder import read_json
 from stillhouse.reporting.wording import ABSENT, count, decimal, milliseconds, percent, timed
-from stillhouse.tasks.embedding.distill import embed
-from stillhouse.tasks.embedding.judge import SCORES
 from stillhouse.tasks.embedding.report import MEASURES, SHARES, arm
 
 NAME = "embeddings"
@@ -83,7 +84,8 @@ def run(name: str) -> None:
     made = read(recipe)
     output = made.output.model_copy(update={"dir": run_folder(name)})
     place = {"output": output, "store": made.store.model_copy(update={"dir": ROOT / str(made.store.dir)})}
-    embed(made.model_copy(update=place), command=f"stillhouse embed {recipe.relative_to(ROOT)}")
+    with reproduced_by(f"stillhouse distill {recipe.relative_to(ROOT)}"):
+        stillhouse.distill(made.model_copy(update=place))
     if not finished:
         note(run_folder(name), seconds=round(time.monotonic() - begun, 1), cores=os.cpu_count())
 

@@ -45,15 +45,15 @@ def figures(run: RunFiles, classes: Sequence[str]) -> str:
 
 def scores(predictions: Predictions, name: str, seeds: str) -> list[NDArray[np.float64]]:
     """The probability of a class, by each net of an arm."""
-    column = predictions.classes.index(name)
-    return [np.exp(logs[:, column].astype(np.float64)) for logs in predictions.log_probs[seeds].values()]
+    column = predictions.names.index(name)
+    return [np.exp(logs[:, column].astype(np.float64)) for logs in predictions.outputs(seeds).values()]
 
 
 def ranked(test: Predictions, name: str) -> Iterator[str]:
     """How well the probability of a class ranks the test rows, with no threshold chosen."""
-    positive = test.targets == test.classes.index(name)
+    positive = test.targets == test.names.index(name)
     weights = resampled(positive, RESAMPLES)
-    arms = [a for a in in_order(list(test.log_probs)) if a in ARMS]
+    arms = [a for a in in_order(list(test.records)) if a in ARMS]
     found = {a: sensitivities(scores(test, name, a), positive, SPECIFICITY, weights) for a in arms}
     yield f"### {name.capitalize()}: {count(int(positive.sum()))} of {count(len(positive))} test rows"
     rows = []
@@ -94,7 +94,7 @@ def told(found: Interval, name: str, other: str) -> str:
 
 def thresholds(test: Predictions, valid: Predictions, name: str) -> Iterator[str]:
     """What the shipped student does at the threshold that the validation rows choose."""
-    index = test.classes.index(name)
+    index = test.names.index(name)
     rows = []
     for a in ONE:
         cut = cutoff(valid, name, a)
@@ -114,7 +114,7 @@ def first(predictions: Predictions, name: str, seeds: str) -> NDArray[np.float64
 
 def cutoff(valid: Predictions, name: str, seeds: str) -> float:
     """The threshold of an arm's first net, from the validation rows."""
-    return threshold_at(first(valid, name, seeds), valid.targets == valid.classes.index(name), SPECIFICITY)
+    return threshold_at(first(valid, name, seeds), valid.targets == valid.names.index(name), SPECIFICITY)
 
 
 def shown(share: Share) -> str:
@@ -165,7 +165,7 @@ def place(group: str) -> tuple[bool, bool, float, str]:
 
 def in_group(test: Predictions, valid: Predictions, name: str, inside: NDArray[np.bool_]) -> str:
     """Sensitivity of the shipped student among the rows of one group."""
-    positive = (test.targets == test.classes.index(name)) & inside
+    positive = (test.targets == test.names.index(name)) & inside
     said = first(test, name, "distilled") > cutoff(valid, name, "distilled")
     return shown(exact(int((said & positive).sum()), int(positive.sum())))
 

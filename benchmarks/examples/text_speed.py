@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 import stillhouse
-from stillhouse.data.files.texts import read_text_inputs
+from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.evaluation import measure_cost
 from stillhouse.pipeline.teacher.build import hub_net
 from stillhouse.recipe import read

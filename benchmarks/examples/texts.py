@@ -16,10 +16,11 @@ from benchmarks.examples.running import note, recipe_of, run_folder
 from benchmarks.examples.text_speed import TEACHER, TOKENS, microseconds
 
 import stillhouse
+from stillhouse.command import reproduced_by
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.distill import resolve
-from stillhouse.pipeline.run.folder import RECORD, locked, open_run
-from stillhouse.pipeline.setup import gather
+from stillhouse.pipeline.arguments import resolve
+from stillhouse.pipeline.run.folder import RECORD, locked
+from stillhouse.pipeline.setup import set_up
 from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, difference, interval
 from stillhouse.reporting.folder import RunFiles, read_json
@@ -128,7 +129,8 @@ def distil_all(recipes: Sequence[Path], teacher: Path | None = None) -> Path:
         command = f"stillhouse distill {recipe.relative_to(ROOT)}"
         if ready.exists() and folder != ready.parent:
             hand_over(recipe, folder, ready, command)
-        stillhouse.distill(recipe, command=command, out=folder)
+        with reproduced_by(command):
+            stillhouse.distill(recipe, out=folder)
     return folders[0]
 
 
@@ -136,10 +138,9 @@ def hand_over(recipe: Path, folder: Path, teacher: Path, command: str) -> None:
     """Begin a run with a teacher that another run of the same recipe has trained."""
     if (folder / RECORD).exists():
         return
-    resolved = resolve(recipe, None, folder, {})
+    resolved, given = resolve(recipe, out=folder)
     with locked(folder):
-        have = gather(resolved, teacher=None, student=None, data=None, allow_code=False)
-        open_run(resolved, command=command, parts=have.parts)
+        set_up(resolved, given, command=command)
         shutil.copytree(teacher, folder / teacher.name)
 
 

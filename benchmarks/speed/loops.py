@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from benchmarks.speed.nets import World, labels, make
 
-from stillhouse.data import Rows, Stream, Views
+from stillhouse.data import Rows, StoredBatches, Stream, Views
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Batch, Outputs, Spec
 
@@ -106,13 +107,13 @@ def engine_fit(
         hinton = make_method("hinton", temperature=TEMPERATURE)
         hinton.build(Spec(world.classes), Spec(world.classes))
         methods = [("hinton", hinton, SOFT)]
-    step = Step(net, methods, label_weight=HARD if methods else 1.0)
+    step = Step(net, methods, loss=label_loss, label_weight=HARD if methods else 1.0)
     stream = Stream(torch.arange(rows), batch_size=world.batch_size, seed=0, views=views.count)
     budget = Budget(steps, world.batch_size, LR, log_every=log_every, checkpoint_every=10**9)
     with scratch() as folder:
         begun = time.perf_counter()
         fit(
-            step, Rows(x, targets), stream, views, budget,
+            step, StoredBatches(Rows(x, targets), stream, views), budget,
             folder=folder, identity="bench", answer=answer, advance=advance,
         )  # fmt: skip
         return time.perf_counter() - begun

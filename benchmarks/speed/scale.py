@@ -17,10 +17,11 @@ from benchmarks.speed.loops import LR, PLAIN, SOFT, scratch
 from benchmarks.speed.nets import labels, make, mlp
 from benchmarks.speed.timing import Row
 
-from stillhouse.data import Rows, Stream
+from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
 from stillhouse.store import hash_rows
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Spec
 
@@ -96,8 +97,8 @@ def stages(rows: int, folder: Path) -> dict[str, float]:
     hinton.build(Spec(2), Spec(2))
     budget = Budget(-(-rows // BATCH), BATCH, LR, log_every=500, checkpoint_every=2000)
     student = fit(
-        Step(make(lambda: mlp(64), 1), [("hinton", hinton, SOFT)]), Rows(inputs, targets),
-        Stream(torch.arange(rows), batch_size=BATCH, seed=0), PLAIN, budget,
+        Step(make(lambda: mlp(64), 1), [("hinton", hinton, SOFT)], loss=label_loss),
+        StoredBatches(Rows(inputs, targets), Stream(torch.arange(rows), batch_size=BATCH, seed=0), PLAIN), budget,
         folder=folder / "fit", identity="scale", answer=StoredTeacher(store).outputs,
     )  # fmt: skip
     marks.append(time.perf_counter())

@@ -72,18 +72,24 @@ class Teacher(Protocol):
     """Anything that answers a batch: a module, a scikit-learn model, an ONNX file, a service, an ensemble."""
 
     @property
-    def classes(self) -> int:
-        """Number of classes, in the order of the data's class list."""
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the outputs for one row: (C,) of classes, (K,) of targets, (D,) of vectors; see ``shape_of``."""
 
     @property
     def parameters(self) -> int:
         """Number of learned parameters (nodes for trees), for the cost table."""
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Answer in inference mode, without a gradient: the same batch gives the same answer."""
+        """Outputs in inference mode, without a gradient: the same batch gives the same outputs."""
 
     def fingerprint(self) -> str:
-        """Hash of all that determines the answers (weights, structure, settings)."""
+        """Hash of all that determines the outputs (weights, structure, settings)."""
+
+
+def shape_of(teacher: Any) -> tuple[int, ...]:
+    """Shape of a teacher's outputs for one row; a teacher that names only its ``classes`` answers (classes,)."""
+    shape = getattr(teacher, "shape", None)
+    return (int(teacher.classes),) if shape is None else tuple(shape)
 
 
 def has_label(targets: Tensor) -> Tensor:

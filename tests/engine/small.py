@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from stillhouse.data import Rows, Stream, Views
+from stillhouse.data import Rows, StoredBatches, Stream, Views
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.types import Batch, Outputs, Spec
 
 BUDGET = Budget(steps=60, batch_size=16, lr=1e-2, checkpoint_every=10, log_every=5)
@@ -48,18 +50,24 @@ def small_step() -> Step:
     ]
     for _, method, _ in methods:
         method.build(Spec(3, {"hidden.0": (8,)}), Spec(3, {"body": (5,)}))
-    return Step(net, methods, label_weight=0.1)
+    return Step(net, methods, loss=label_loss, label_weight=0.1)
 
 
-def run(folder: Path, budget: Budget = BUDGET) -> nn.Module:
-    """The same fit every time."""
-    torch.set_num_threads(1)
-    step = small_step()
-    stream = Stream(torch.arange(80), batch_size=budget.batch_size, seed=3, views=2)
-    views = Views("noise", 2, 0.1, 0)
+def valid() -> Rows:
     data = rows()
-    valid = Rows(data.inputs[80:], data.targets[80:])
-    return fit(step, data, stream, views, budget, folder=folder, identity="small", answer=answer, valid=valid)
+    return Rows(data.inputs[80:], data.targets[80:])
+
+
+def batches() -> StoredBatches:
+    return StoredBatches(rows(), Stream(torch.arange(80), batch_size=16, seed=3, views=2), Views("noise", 2, 0.1, 0))
+
+
+def run(folder: Path, budget: Budget = BUDGET, step: Step | None = None, **changes: Any) -> nn.Module:
+    """The same fit every time, but for what is changed."""
+    torch.set_num_threads(1)
+    given: dict[str, Any] = {"answer": answer, "valid": valid(), "validation": validation, "monitor": MONITOR}
+    source = changes.pop("batches", None) or batches()
+    return fit(step or small_step(), source, budget, folder=folder, identity="small", **given | changes)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.data import Stream, Views
-from stillhouse.engine import LOG, Step, fit
+from stillhouse.engine import LOG, Step
 from stillhouse.engine.balance import MEASURED_STEPS, PATIENCE, Balance, ShareWatch, by_source
 from stillhouse.engine.meter import gradient_norms
 from stillhouse.methods import make
 from stillhouse.methods.base import Method
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.types import Batch, Spec
-from tests.engine.small import BUDGET, Net, answer, rows
+from tests.engine.small import BUDGET, Net, answer, rows, run
 
 
 def step_of(hinton: float, fitnet: float, labels: float, *, balance: bool) -> Step:
@@ -31,12 +31,11 @@ def step_of(hinton: float, fitnet: float, labels: float, *, balance: bool) -> St
     for _, method, _ in methods:
         method.build(Spec(3, {"hidden.0": (8,)}), Spec(3, {"body": (5,)}))
     torch.manual_seed(1)
-    return Step(Net(), methods, label_weight=labels, balance="gradient" if balance else "none")
+    return Step(Net(), methods, loss=label_loss, label_weight=labels, balance="gradient" if balance else "none")
 
 
 def train(folder: Path, step: Step, stop_at: int | None = None) -> dict[str, torch.Tensor]:
     """The whole fit, or a fit whose process is lost in the step after its checkpoint at ``stop_at``."""
-    torch.set_num_threads(1)
 
     def advance(steps: int) -> None:
         advance.done += steps  # type: ignore[attr-defined]
@@ -45,9 +44,7 @@ def train(folder: Path, step: Step, stop_at: int | None = None) -> dict[str, tor
 
     advance.done = 0  # type: ignore[attr-defined]
     budget = replace(BUDGET, checkpoint_every=5)
-    stream, views = Stream(torch.arange(80), batch_size=16, seed=3, views=2), Views("noise", 2, 0.1, 0)
-    trained = fit(step, rows(), stream, views, budget, folder=folder, identity="b", answer=answer, advance=advance)
-    return trained.state_dict()
+    return run(folder, budget, step, valid=None, advance=advance).state_dict()
 
 
 def lines_of(folder: Path) -> list[dict[str, object]]:
@@ -115,7 +112,9 @@ def test_a_method_that_warms_up_gets_the_weight_that_it_would_have_without_warmi
     found = []
     for warmup in (0.0, 0.5):
         torch.manual_seed(1)
-        step = Step(Net(), [("dkd", make("dkd", warmup=warmup), 0.5)], label_weight=0.5, balance="gradient")
+        step = Step(
+            Net(), [("dkd", make("dkd", warmup=warmup), 0.5)], loss=label_loss, label_weight=0.5, balance="gradient"
+        )
         train(tmp_path / str(warmup), step)
         found.append(lines_of(tmp_path / str(warmup))[-1]["weights"])
     assert found[0] == found[1]

@@ -9,19 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from stillhouse.data import Rows, Stream, Views
-from stillhouse.engine import LOG, fit
-from stillhouse.engine.log import watch
+from stillhouse.engine import LOG
+from stillhouse.engine.log import Watch
 from stillhouse.errors import UsageError
-from tests.engine.small import BUDGET, answer, rows, run, small_step
+from stillhouse.tasks.classification.losses import MONITOR, validation
+from tests.engine.small import BUDGET, run, valid
 
 # So fast that the loss on the few validation rows rises again before the end.
 RESTLESS = replace(BUDGET, lr=0.1, keep="best")
-
-
-def valid() -> Rows:
-    data = rows()
-    return Rows(data.inputs[80:], data.targets[80:])
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path) -> None:
@@ -29,7 +24,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     losses = [line["valid_nll"] for line in lines]
     assert min(losses) < losses[-1]
-    assert watch(trained, valid())["valid_nll"] == pytest.approx(min(losses))
+    assert Watch(valid(), validation, MONITOR).figures(trained)["valid_nll"] == pytest.approx(min(losses))
     lowest = [loss < min(losses[:i], default=float("inf")) for i, loss in enumerate(losses)]
     assert [line["best"] for line in lines] == lowest
 
@@ -49,33 +44,24 @@ def test_a_fit_that_was_interrupted_after_its_best_line_returns_the_same_weights
         if told > best_step + 10:  # a checkpoint has been written since
             raise InterruptedFitError
 
-    step, data = small_step(), rows()
     with pytest.raises(InterruptedFitError):
-        fit(
-            step,
-            data,
-            Stream(torch.arange(80), batch_size=16, seed=3, views=2),
-            Views("noise", 2, 0.1, 0),
-            RESTLESS,
-            folder=tmp_path / "cut",
-            identity="small",
-            answer=answer,
-            valid=valid(),
-            advance=stop,
-        )
+        run(tmp_path / "cut", RESTLESS, advance=stop)
     again = run(tmp_path / "cut", RESTLESS).state_dict()
     assert all(torch.equal(value, whole[name]) for name, value in again.items())
 
 
 def test_the_best_cannot_be_chosen_without_validation_rows(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r'keep = "best".*valid = 0.1'):
-        fit(
-            small_step(),
-            rows(),
-            Stream(torch.arange(80), batch_size=16, seed=3),
-            Views("none", 1, 0.0, 0),
-            RESTLESS,
-            folder=tmp_path,
-            identity="small",
-            answer=answer,
-        )
+        run(tmp_path, RESTLESS, valid=None)
+
+
+def test_any_figure_that_the_task_watches_can_choose_the_weights(tmp_path: Path) -> None:
+    def errors(outputs: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+        return {"error": (outputs.argmax(1) != targets).float().mean().item()}
+
+    run(tmp_path / "error", RESTLESS, validation=errors, monitor="error")
+    lines = [json.loads(line) for line in (tmp_path / "error" / LOG).read_text().splitlines()]
+    found = [line["valid_error"] for line in lines]
+    assert [line["best"] for line in lines] == [x < min(found[:i], default=2.0) for i, x in enumerate(found)]
+    with pytest.raises(UsageError, match=r"'nll'.*gives error"):
+        run(tmp_path / "nll", RESTLESS, validation=errors)

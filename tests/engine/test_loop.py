@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from stillhouse.engine.log import watch
+from stillhouse.engine.log import Watch
 from stillhouse.engine.meter import Meter, gradient_norms
 from stillhouse.engine.optim import lr_at, make_optimiser
-from stillhouse.engine.step import Step, label_loss
-from stillhouse.errors import StillhouseError
+from stillhouse.engine.step import Step
+from stillhouse.errors import StillhouseError, UsageError
+from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.types import Batch
 from tests.engine.small import BUDGET, Net, answer, rows, run, small_step
 
@@ -58,7 +60,7 @@ def test_a_batch_without_labels_moves_nothing() -> None:
 
 
 def test_the_controls_are_the_run_without_methods() -> None:
-    step, data = Step(Net()).eval(), batch()
+    step, data = Step(Net(), loss=label_loss).eval(), batch()
     by_hand = torch.nn.functional.cross_entropy(step.student(data.inputs), data.targets)
     assert list(step(data)) == ["labels"]
     assert step(data)["labels"].item() == pytest.approx(by_hand.item())
@@ -101,7 +103,25 @@ def test_the_rate_rises_for_a_tenth_and_falls_to_zero() -> None:
 
 
 def test_training_leaves_the_student_in_eval_mode_and_better_than_it_was(tmp_path: Path) -> None:
-    before = watch(small_step().student, rows())
+    watch = Watch(rows(), validation, MONITOR)
+    before = watch.figures(small_step().student)
     trained = run(tmp_path)
     assert not trained.training
-    assert watch(trained, rows())["valid_accuracy"] > before["valid_accuracy"] + 0.2
+    assert watch.figures(trained)["valid_accuracy"] > before["valid_accuracy"] + 0.2
+
+
+def test_labels_with_a_weight_and_no_loss_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"`loss=`.*`label_weight=0.0`"):
+        Step(Net())
+    assert Step(Net(), label_weight=0.0)(batch()) == {}
+
+
+def test_the_engine_learns_from_any_loss_on_any_targets() -> None:
+    def squares(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:
+        return weight * (outputs - targets).square().mean()
+
+    step, data = Step(Net(), loss=squares, label_weight=0.5).eval(), batch()
+    real = data._replace(targets=data.inputs[:, :3])
+    outputs = step.student(real.inputs)
+    by_hand = 0.5 * ((outputs - real.targets).detach().numpy() ** 2).mean()
+    assert step(real)["labels"].item() == pytest.approx(by_hand, rel=1e-5)

@@ -45,7 +45,7 @@ def test_equal_arms_are_rarely_called_better_or_worse(scenario: Any) -> None:
 @pytest.mark.parametrize("scenario", JUDGEMENT.AT_THE_MARGIN, ids=lambda s: s.title)
 def test_a_loss_of_the_margin_is_rarely_called_no_worse(scenario: Any) -> None:
     found = JUDGEMENT.rates(scenario.draw, scenario.rows, scenario.difference, 200)
-    assert found["no worse within m"] <= limit(0.025, 200)
+    assert found["non_inferior"] <= limit(0.025, 200)
 
 
 def test_a_method_that_does_nothing_is_rarely_called_better_or_worse() -> None:

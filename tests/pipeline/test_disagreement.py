@@ -17,11 +17,12 @@ from stillhouse.engine import Step
 from stillhouse.errors import UsageError
 from stillhouse.methods import make
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.store import Store
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers.stored import StoredTeacher
 from stillhouse.types import Batch, Outputs
+from tests.pipeline.helpers import opened
 
 SCALE = 3.0
 SMALL: dict[str, Any] = {"name": "mlp_large", "settings": {"hidden": [8]}, "training": {"steps": 30, "batch_size": 32}}
@@ -62,7 +63,7 @@ def test_a_step_weighs_what_is_matched_and_not_the_labels() -> None:
     inputs, theirs = torch.randn(6, 4, generator=draw), torch.randn(6, 3, generator=draw)
     apart = torch.tensor([0.0, 0.1, 0.2, 0.4, 0.6, 0.69])
     student = torch.nn.Linear(4, 3)
-    step = Step(student, [("hinton", make("hinton", temperature=2.0), 0.5)], label_weight=0.25)
+    step = Step(student, [("hinton", make("hinton", temperature=2.0), 0.5)], loss=label_loss, label_weight=0.25)
     rows = torch.arange(6)
     batch = Batch(inputs, torch.tensor([0, 1, 2, -1, -1, -1]), rows, torch.zeros_like(rows))
     plain = step(batch, Outputs(theirs))
@@ -78,10 +79,10 @@ def test_a_step_weighs_what_is_matched_and_not_the_labels() -> None:
 
 def test_a_run_trains_its_students_by_weighed_rows(tmp_path: Path) -> None:
     file = recipe(tmp_path)
-    run = distill(read(file), command="pytest", accept_teacher=True)
+    run = distill(read(file), accept_teacher=True)
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     logged = next(line for line in lines if line["arm"] == "distilled" and line["step"] == 1)["terms"]["hinton"]
-    have = gather(read(file), teacher=None, student=None, data=None, allow_code=False)
+    have = opened(read(file)).context
     rows, views = Stream(torch.arange(len(have.data.train.targets)), batch_size=32, seed=1).at(0)
     torch.manual_seed(1)
     student = have.students.make()
@@ -129,5 +130,5 @@ def test_answers_of_which_some_classes_are_known_are_weighed_too(tmp_path: Path,
 )
 def test_it_is_refused_where_it_has_no_meaning(tmp_path: Path, over: dict[str, Any], why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        distill(read(recipe(tmp_path, **over)), command="pytest")
+        distill(read(recipe(tmp_path, **over)))
     assert not (tmp_path / "run" / "run.json").exists()

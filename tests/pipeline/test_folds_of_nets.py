@@ -19,6 +19,7 @@ from stillhouse.pipeline import Run, distill, label, plan
 from stillhouse.recipe import parse, read
 from stillhouse.store import Store
 from stillhouse.students import make
+from tests.pipeline.helpers import opened
 from tests.pipeline.recipes import TINY, write_recipe
 
 FOLDS = 3
@@ -33,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = write_recipe(
         folder, teacher=TEACHER | {"labels": 300}, training=QUICK, controls={"same_teacher": True, "all_labels": False}
     )
-    return distill(read(recipe), command="pytest", accept_teacher=True)
+    return distill(read(recipe), accept_teacher=True)
 
 
 def net(folder: Path) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -46,9 +47,7 @@ def net(folder: Path) -> Callable[[torch.Tensor], torch.Tensor]:
 @torch.no_grad()
 def closest(run: Run, arm: str) -> tuple[np.ndarray, np.ndarray]:
     """For each training row the net, 0 for the whole one, whose answer to it the store holds; and the labels."""
-    from stillhouse.pipeline.setup import gather
-
-    have = gather(read(run.folder / "recipe.toml"), teacher=None, student=None, data=None, allow_code=False)
+    have = opened(run).context
     rows = np.arange(len(have.data.train.targets))
     kept = Store.open(run.folder / arm.replace("teacher", "store")).read(rows, np.zeros_like(rows))["logits"]
     said = torch.from_numpy(kept).float().log_softmax(-1)

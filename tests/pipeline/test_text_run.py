@@ -59,7 +59,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "evaluation": {"resamples": 200},
         "output": {"dir": str(folder / "run")},
     }
-    return distill(parse(table), command="pytest")
+    return distill(parse(table))
 
 
 @pytest.fixture(scope="module")

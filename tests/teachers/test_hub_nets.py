@@ -19,6 +19,7 @@ from stillhouse.teachers.hub.nets import length_of
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.types import Batch
 from tests.teachers.hub_folders import LABELS, TEXTS, bert, classifier, encoded, roberta
+from tests.teachers.tasks import CLASSIFICATION, wide
 
 CLASSES = ["business", "sports", "world"]
 
@@ -122,7 +123,7 @@ def test_the_case_of_letters_matters_only_where_it_must() -> None:
 
 def test_a_classifier_of_several_answers_at_once_is_refused(tmp_path: Path) -> None:
     folder = classifier(tmp_path / "c", problem_type="multi_label_classification")
-    with pytest.raises(RejectedError, match="yes or no"):
+    with pytest.raises(RejectedError, match="made for another task"):
         hub_classifier(open_hub(folder), CLASSES)
 
 
@@ -208,7 +209,8 @@ def test_as_a_teacher_it_is_known_by_weights_and_pooling(bert_folder: Path) -> N
     model, ids = open_hub(bert_folder), encoded(bert_folder)
     rows = torch.arange(len(ids))
     teachers = [
-        ModuleTeacher(hub_classifier(model, CLASSES, pooling=pooling), 3) for pooling in ("mean", "cls", "mean")
+        ModuleTeacher(hub_classifier(model, CLASSES, pooling=pooling), CLASSIFICATION, wide(3))
+        for pooling in ("mean", "cls", "mean")
     ]
     assert teachers[0].fingerprint() == teachers[2].fingerprint() != teachers[1].fingerprint()
     answer = teachers[0].outputs(Batch(ids, torch.full_like(rows, -1), rows, torch.zeros_like(rows)))

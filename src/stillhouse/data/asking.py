@@ -1,4 +1,4 @@
-"""Which rows to ask a costly teacher about, where it cannot be asked about all."""
+"""Which rows to ask a expensive teacher about, where it cannot be asked about all."""
 
 from __future__ import annotations
 

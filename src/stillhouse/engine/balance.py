@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LABELS = "labels"  # the name of the cross-entropy term
+LABELS = "labels"  # the name of the term of the labels
 MEASURED_STEPS = 20  # first steps over which the gradient norms are averaged; the weights are frozen after them
 DEAD, DROWNING = 0.01, 0.99  # shares of the gradient norm beyond which a term is reported
 PATIENCE = 3  # log lines in a row

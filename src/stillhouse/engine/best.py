@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from stillhouse.engine.checkpoint import tensor_state
 from stillhouse.errors import UsageError
 
-NLL, WEIGHTS = "nll", "weights/"
+LOWEST, WEIGHTS = "lowest", "weights/"
 
 
 class Best:
-    """Keeps a copy of a module's state where the validation loss was lowest; the earliest of equals.
+    """Keeps a copy of a module's state where the monitored figure was lowest; the earliest of equals.
 
     Args:
         module: the step, so that what a method ships with the student is kept too.
@@ -32,14 +32,14 @@ class Best:
                 'Set `[data] valid = 0.1`, or `keep = "last"`.'
             )
         self.module = module
-        self.nll = math.inf
+        self.lowest = math.inf
         self.weights: dict[str, Tensor] = {}
 
-    def look(self, nll: float) -> bool:
-        """Take the module as it is now where its validation loss (nats) is the lowest so far; says whether it is."""
-        if not nll < self.nll:
+    def look(self, figure: float) -> bool:
+        """Take the module as it is now where its monitored figure is the lowest so far; says whether it is."""
+        if not figure < self.lowest:
             return False
-        self.nll = nll
+        self.lowest = figure
         self.weights = {name: value.detach().clone() for name, value in tensor_state(self.module).items()}
         return True
 
@@ -50,10 +50,12 @@ class Best:
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold so that a resumed fit chooses as an uninterrupted one does."""
-        return {NLL: torch.tensor(self.nll, dtype=torch.float64)} | {WEIGHTS + k: v for k, v in self.weights.items()}
+        return {LOWEST: torch.tensor(self.lowest, dtype=torch.float64)} | {
+            WEIGHTS + k: v for k, v in self.weights.items()
+        }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up the state of a checkpoint; an empty one changes nothing."""
+        """Restore the state of a checkpoint; an empty one changes nothing."""
         if state:
-            self.nll = state[NLL].item()
+            self.lowest = state[LOWEST].item()
             self.weights = {k.removeprefix(WEIGHTS): v for k, v in state.items() if k.startswith(WEIGHTS)}

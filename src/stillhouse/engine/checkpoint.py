@@ -24,6 +24,7 @@ class Found(NamedTuple):
     step: int  # steps done; 0 without a checkpoint
     meter: dict[str, Tensor]  # half-filled sums
     best: dict[str, Tensor]  # state of the best weights so far
+    batches: dict[str, Tensor]  # state of the batch source
 
 
 def save_checkpoint(
@@ -35,11 +36,13 @@ def save_checkpoint(
     optimiser: AdamW,
     meter: Mapping[str, Tensor],
     best: Mapping[str, Tensor],
+    batches: Mapping[str, Tensor],
 ) -> None:
-    """Write model, optimiser, random state, half-filled meters and the best weights after ``step`` steps."""
+    """Write model, optimiser, random state, half-filled meters, best weights and batch source after ``step`` steps."""
     tensors = {f"model/{k}": v for k, v in tensor_state(module).items()}
     tensors |= {f"optimiser/{k}": v for k, v in optimiser.state().items()}
-    tensors |= {f"meter/{k}": v for k, v in meter.items()} | {f"best/{k}": v for k, v in best.items()}
+    for part, state in (("meter", meter), ("best", best), ("batches", batches)):
+        tensors |= {f"{part}/{k}": v for k, v in state.items()}
     tensors["rng"] = torch.get_rng_state()
     write_weights(path, tensors, {"step": str(step), "identity": identity})
 
@@ -52,7 +55,7 @@ def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: 
         DamagedError: the file is not a whole checkpoint.
     """
     if not path.exists():
-        return Found(0, {}, {})
+        return Found(0, {}, {}, {})
     tensors, metadata = read_weights(path)
     if metadata.get("identity") != identity:
         raise UsageError(
@@ -62,7 +65,8 @@ def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: 
     module.load_state_dict(_under(tensors, "model/"))
     optimiser.load(_under(tensors, "optimiser/"))
     torch.set_rng_state(tensors["rng"])
-    return Found(int(metadata["step"]), _under(tensors, "meter/"), _under(tensors, "best/"))
+    states = (_under(tensors, f"{part}/") for part in ("meter", "best", "batches"))
+    return Found(int(metadata["step"]), *states)
 
 
 def tensor_state(module: nn.Module) -> dict[str, Tensor]:

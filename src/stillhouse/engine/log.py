@@ -1,10 +1,10 @@
-"""``metrics.jsonl``: what is written down of a fit, and when it first goes wrong."""
+"""``metrics.jsonl``: what is written of a fit, and when it first goes wrong."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from stillhouse.data import Rows
 from stillhouse.engine.balance import ShareWatch
 from stillhouse.engine.best import Best
 from stillhouse.engine.meter import Meter, shares
-from stillhouse.engine.step import Step, label_loss
+from stillhouse.engine.step import Step
+from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
 from stillhouse.types import logits_of
 
 LOG = "metrics.jsonl"
+VALID = "valid_"  # before the names of what is watched on validation rows
+
+Validation = Callable[[Tensor, Tensor], dict[str, float]]  # from outputs (N, ...) and targets to figures by name
 
 
 class Log:
@@ -46,6 +50,50 @@ def read_log(path: Path) -> Iterator[dict[str, Any]]:
                 return
 
 
+class Watch:
+    """Validation rows and what is looked at on them; the rows are never trained on.
+
+    Args:
+        rows: None, or none at all: there is nothing to watch.
+        validation: figures of outputs and targets, as ``Task.validation``.
+        monitor: name of the figure that is lowest at the best weights.
+
+    Raises:
+        UsageError: there are rows and no figures.
+    """
+
+    def __init__(self, rows: Rows | None, validation: Validation | None, monitor: str) -> None:
+        self.rows = rows if rows is not None and len(rows.targets) else None
+        if self.rows is not None and validation is None:
+            raise UsageError("Validation rows need `validation=`, the figures that are watched on them.")
+        self.validation, self.monitor = validation, VALID + monitor
+
+    @torch.no_grad()
+    def figures(self, student: nn.Module) -> dict[str, float]:
+        """The figures of the student in eval mode, named ``valid_...``; empty without rows."""
+        if self.rows is None or self.validation is None:
+            return {}
+        was_training = student.training
+        student.eval()
+        outputs = torch.cat([logits_of(student(part)).float() for part in torch.split(self.rows.inputs, 1024)])
+        student.train(was_training)
+        return {VALID + name: value for name, value in self.validation(outputs, self.rows.targets).items()}
+
+    def monitored(self, figures: dict[str, float]) -> float:
+        """The figure that is lowest at the best weights.
+
+        Raises:
+            UsageError: it is not among the figures.
+        """
+        if self.monitor not in figures:
+            known = ", ".join(name.removeprefix(VALID) for name in figures)
+            raise UsageError(
+                f"The best weights cannot be chosen by {self.monitor.removeprefix(VALID)!r}: validation gives {known}. "
+                "Pass `monitor=` one of these."
+            )
+        return figures[self.monitor]
+
+
 class Recorder:
     """Makes the lines of one fit's log.
 
@@ -53,13 +101,12 @@ class Recorder:
         log: where they go.
         step: what is trained.
         meter: the terms since the last line.
-        valid: rows to watch; never trained on.
-        best: told of each line's validation loss.
+        watch: the validation rows.
+        best: is shown the monitored figure of each line.
     """
 
-    def __init__(self, log: Log, step: Step, meter: Meter, valid: Rows | None, best: Best | None) -> None:
-        self.log, self.step, self.meter, self.best = log, step, meter, best
-        self.valid = valid if valid is not None and len(valid.targets) else None
+    def __init__(self, log: Log, step: Step, meter: Meter, watch: Watch, best: Best | None) -> None:
+        self.log, self.step, self.meter, self.watch, self.best = log, step, meter, watch, best
         self.share_watch = ShareWatch(step.weights, read_log(log.path))
 
     def write(self, done: int, lr: float, norms: Mapping[str, Tensor]) -> bool:
@@ -75,9 +122,9 @@ class Recorder:
             return False
         amiss = self.share_watch.look(line["shares"])
         line |= ({"warning": amiss} if amiss else {}) | balanced_weights(self.step)
-        seen = watch(self.step.shipped(), self.valid) if self.valid is not None else {}
+        seen = self.watch.figures(self.step.shipped())
         if self.best is not None:
-            line["best"] = self.best.look(seen["valid_nll"])
+            line["best"] = self.best.look(self.watch.monitored(seen))
         self.log.write(line | seen)
         return True
 
@@ -91,16 +138,3 @@ class Recorder:
 def balanced_weights(step: Step) -> dict[str, Any]:
     """The weights in force, for the log, where they are not the recipe's."""
     return {} if step.balance is None else {"weights": {s: float(step.weight(s)) for s in step.weights}}
-
-
-@torch.no_grad()
-def watch(student: nn.Module, valid: Rows) -> dict[str, float]:
-    """Accuracy and mean negative log-likelihood (nats) on validation rows, in eval mode."""
-    was_training = student.training
-    student.eval()
-    logits = torch.cat([logits_of(student(part)).float() for part in torch.split(valid.inputs, 1024)])
-    student.train(was_training)
-    return {
-        "valid_accuracy": (logits.argmax(-1) == valid.targets).float().mean().item(),
-        "valid_nll": label_loss(logits, valid.targets).item(),
-    }

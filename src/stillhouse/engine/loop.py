@@ -10,12 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from stillhouse.data import Rows, Stream, Views
+from stillhouse.data import Batches, Rows
 from stillhouse.engine.balance import MEASURED_STEPS, by_source
 from stillhouse.engine.best import Best
 from stillhouse.engine.checkpoint import NAME, load_checkpoint, save_checkpoint
 from stillhouse.engine.compiling import compiled
-from stillhouse.engine.log import LOG, Log, Recorder
+from stillhouse.engine.log import LOG, Log, Recorder, Validation, Watch
 from stillhouse.engine.meter import Meter, gradient_norms
 from stillhouse.engine.optim import lr_at, make_optimiser
 from stillhouse.engine.placement import placement
@@ -33,7 +33,7 @@ class Budget:
     """What a fit may spend, and how; equal for all students that are compared.
 
     ``compile`` runs the student through ``torch.compile`` where the machine can. ``keep`` says which weights are
-    returned: the last, or those of the log line with the lowest validation loss.
+    returned: the last, or those of the log line with the lowest monitored figure.
     """
 
     steps: int
@@ -49,33 +49,33 @@ class Budget:
 
 def fit(
     step: Step,
-    rows: Rows,
-    stream: Stream,
-    views: Views,
+    batches: Batches,
     budget: Budget,
     *,
     folder: Path,
     identity: str,
     answer: Answer | None = None,
     valid: Rows | None = None,
+    validation: Validation | None = None,
+    monitor: str = "",
     tags: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] = lambda steps: None,
 ) -> nn.Module:
     """Train ``step`` in place and return what ships of it, in eval mode.
 
-    The batch of step i is a function of (seed, i), and the checkpoint holds weights, optimiser and random state, so a
-    fit that was killed and is called again ends with the same weights as one that was not.
+    The checkpoint holds weights, optimiser, random state and the state of a batch source that reads the net, so a fit
+    that was killed and is called again ends with the same weights as one that was not.
 
     Args:
         step: the student with its methods.
-        rows: all training rows; ``targets`` is -1 where this learner may not see the label.
-        stream: says which rows and views make up each step.
-        views: replays the augmented views that the teacher was asked about.
+        batches: gives the batch of each step.
         budget: steps, rate, precision.
         folder: where ``checkpoint.safetensors`` and ``metrics.jsonl`` go.
         identity: names this fit; a checkpoint of another is refused.
         answer: the teacher, stored or live; None trains on labels alone.
         valid: rows to watch; never trained on.
+        validation: the figures that are watched on them, as ``Task.validation``.
+        monitor: name of the figure that is lowest at the best weights, for ``keep = "best"``.
         tags: written into each line of the log.
         advance: told how many steps were done.
 
@@ -85,34 +85,35 @@ def fit(
     """
     device, arithmetic = placement(budget.precision)
     step.to(device).train()
-    inputs, targets = rows.inputs.to(device), rows.targets.to(device)
-    channels_last(step.student, inputs)
+    batches.to(device)
+    channels_last(step.student, batches.example)
     student = [p for p in step.student.parameters() if p.requires_grad]
     optimiser = make_optimiser(step, lr=budget.lr, weight_decay=budget.weight_decay)
-    checkpoint = folder / NAME
+    checkpoint, watch = folder / NAME, Watch(valid, validation, monitor)
     best = Best(step, len(valid.targets) if valid is not None else 0) if budget.keep == "best" else None
-    start, sums, best_state = load_checkpoint(checkpoint, identity=identity, module=step, optimiser=optimiser)
+    found = load_checkpoint(checkpoint, identity=identity, module=step, optimiser=optimiser)
     if best is not None:
-        best.load(best_state)
+        best.load(found.best)
+    if batches.reads_net and found.step:
+        batches.load(found.batches)
     call = compiled(step.student) if budget.compile else None
     one = torch.ones((), device=device)
-    balance, meter = step.balance, Meter(sums)
-    recorder = Recorder(Log(folder / LOG, start, dict(tags or {})), step, meter, valid, best)
-    advance(start)
+    balance, meter = step.balance, Meter(found.meter)
+    recorder = Recorder(Log(folder / LOG, found.step, dict(tags or {})), step, meter, watch, best)
+    advance(found.step)
 
     def save(done: int) -> None:
         if not is_finite(step):
             raise diverged(done, checkpoint, budget.lr)
-        kept = best.state() if best is not None else {}
         save_checkpoint(
-            checkpoint, step=done, identity=identity, module=step, optimiser=optimiser, meter=meter.state(), best=kept
-        )
+            checkpoint, step=done, identity=identity, module=step, optimiser=optimiser, meter=meter.state(),
+            best=best.state() if best is not None else {}, batches=batches.state() if batches.reads_net else {},
+        )  # fmt: skip
 
     with StopRequest() as stop:
-        for index in range(start, budget.steps):
+        for index in range(found.step, budget.steps):
             done = index + 1
-            chosen, view = stream.at(index)
-            batch = Batch(views.apply(inputs[chosen], chosen, view), views.targets(targets[chosen], view), chosen, view)
+            batch = batches.at(index, step.student)
             optimiser.lr = lr_at(index, budget.steps, budget.lr)
             measured = balance is not None and index < MEASURED_STEPS
             # A method that warms up is measured, and trained for these few steps, as it is when it has warmed up.

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from stillhouse.engine.balance import LABELS, Balance
+from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
 from stillhouse.taps import Taps
 from stillhouse.types import Batch, Outputs, logits_of
+
+
+class LabelLoss(Protocol):
+    """The loss on the labels: the mean over labelled rows times ``weight``; 0 with gradient 0 where there are none."""
+
+    def __call__(
+        self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: float | Tensor = 1.0
+    ) -> Tensor:
+        """A scalar, from outputs (B, ...) and targets as in ``Batch``."""
 
 
 class Step(nn.Module):
     """Student, taps and methods; data-parallel, autocast and compile see this one thing.
 
     Args:
-        student: any module from inputs to logits.
+        student: any module from inputs to outputs.
         methods: what is matched, each with its weight and the name under which its terms are logged; already built.
-        label_weight: weight of the cross-entropy on labelled rows; 0 leaves labels out.
-        label_smoothing: share of the label's mass spread evenly over all classes.
+        loss: on the labels, as ``Task.loss``; it may be left out where ``label_weight`` is 0.
+        label_weight: weight of that loss; 0 leaves labels out.
+        label_smoothing: handed to the loss as ``smoothing``.
         balance: "gradient" lets the first steps set the weights so that each source gets the share of the gradient
             that its weight asks for; "none" takes the weights as they are.
+
+    Raises:
+        UsageError: labels have a weight and no loss.
     """
 
     def __init__(
@@ -31,11 +44,15 @@ class Step(nn.Module):
         student: nn.Module,
         methods: Sequence[tuple[str, Method, float]] = (),
         *,
+        loss: LabelLoss | None = None,
         label_weight: float = 1.0,
         label_smoothing: float = 0.0,
         balance: Literal["none", "gradient"] = "none",
     ) -> None:
         super().__init__()
+        if label_weight and loss is None:
+            raise UsageError("A step that learns from labels needs `loss=`, or `label_weight=0.0` to leave labels out.")
+        self.loss = loss
         self.student = student
         self.methods = nn.ModuleList([method for _, method, _ in methods])
         self.names = [name for name, _, _ in methods]
@@ -56,11 +73,13 @@ class Step(nn.Module):
             teacher: its answer; None: the labels alone count.
             call: runs the student in another way (compiled).
         """
-        logits = logits_of((call or self.student)(batch.inputs))
-        student = Outputs(logits, self.taps.take())
+        outputs = logits_of((call or self.student)(batch.inputs))
+        student = Outputs(outputs, self.taps.take())
         terms: dict[str, Tensor] = {}
-        if self.label_weight:
-            terms[LABELS] = label_loss(logits, batch.targets, self.label_smoothing, self.weight(LABELS))
+        if self.loss is not None and self.label_weight:
+            terms[LABELS] = self.loss(
+                outputs, batch.targets, smoothing=self.label_smoothing, weight=self.weight(LABELS)
+            )
         if teacher is not None:
             batch = weighted(batch, teacher.weights)
             for name, method in zip(self.names, self.methods, strict=True):
@@ -107,28 +126,3 @@ def weighted(batch: Batch, weights: Tensor | None) -> Batch:
     if batch.mask is None:
         return batch._replace(mask=weights)
     return batch._replace(mask=batch.mask * weights.reshape(-1, *[1] * (batch.mask.ndim - 1)))
-
-
-def label_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:
-    """Cross-entropy in nats, averaged over the labelled rows (targets >= 0); 0 with gradient 0 where there are none.
-
-    Args:
-        logits: ``(..., C)``.
-        targets: int64 ``(...)``, -1 where there is no label.
-        smoothing: share of the label's mass spread evenly over all classes.
-        weight: factor of the result; taken together with the mean, it is one multiplication in the graph and not two.
-
-    Example:
-        >>> import torch
-        >>> round(label_loss(torch.tensor([[2.0, 0.0], [9.0, 9.0]]), torch.tensor([0, -1])).item(), 4)
-        0.1269
-    """
-    classes = logits.shape[-1]
-    total = F.cross_entropy(
-        logits.reshape(-1, classes).float(),
-        targets.reshape(-1),
-        ignore_index=-1,
-        label_smoothing=smoothing,
-        reduction="sum",
-    )
-    return total * (weight / (targets >= 0).sum().clamp(min=1))

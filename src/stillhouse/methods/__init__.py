@@ -7,18 +7,33 @@ import inspect
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from stillhouse.errors import UsageError, nearest
-from stillhouse.methods.base import Method
+from stillhouse.methods.base import Method, Paper
 
 ENTRY_POINTS = "stillhouse.methods"  # other packages: name = "package.module", a module with METHOD
 
 
+TASKS = Path(__file__).parents[1] / "tasks"  # a task's own methods are the files of its folder ``methods``
+
+
 def names() -> list[str]:
-    """All methods, sorted: the files of this folder and the entry points of other packages."""
+    """All methods, sorted: the files of this folder, those of the tasks, and the entry points of other packages."""
     own = {m.name for m in pkgutil.iter_modules(__path__) if m.name != "base"}
-    return sorted(own | set(outside()))
+    return sorted(own | set(of_tasks()) | set(outside()))
+
+
+@cache
+def of_tasks() -> dict[str, str]:
+    """Methods that a task brings along: name to module."""
+    package = __name__.rpartition(".")[0]
+    return {
+        module.name: f"{package}.tasks.{folder.parent.name}.methods.{module.name}"
+        for folder in sorted(TASKS.glob("*/methods"))
+        for module in pkgutil.iter_modules([str(folder)])
+    }
 
 
 @cache
@@ -35,7 +50,7 @@ def get(name: str) -> type[Method]:
     """
     if name not in names():
         raise UsageError(f"There is no method {name!r}.{nearest(name, names())} `stillhouse methods` lists all.")
-    module = importlib.import_module(outside().get(name, f"{__name__}.{name}"))
+    module = importlib.import_module((of_tasks() | outside()).get(name, f"{__name__}.{name}"))
     method: type[Method] = module.METHOD
     return method
 
@@ -65,3 +80,52 @@ def make(name: str, **given: Any) -> Method:
         return method(**given)
     except (TypeError, ValueError) as error:
         raise UsageError(f"[[method]] {name!r}: {error}") from error
+
+
+class Card(NamedTuple):
+    """What is known of a method; ``print(card)`` shows all of it."""
+
+    name: str
+    family: str
+    matches: str  # in a sentence
+    needs: tuple[str, ...]  # of "logits", "features", "embedding", "targets"
+    defaults: dict[str, Any]  # of its settings; "required" where there is none
+    paper: Paper
+    text: str  # signature and docstring of its functions: formula, defaults, known deviations
+
+    @property
+    def citation(self) -> str:
+        """The paper in one line."""
+        arxiv = f", arXiv:{self.paper.arxiv}" if self.paper.arxiv else ""
+        return f"{self.paper.authors}: {self.paper.title}. {self.paper.venue} {self.paper.year}{arxiv}"
+
+    def __str__(self) -> str:
+        """The whole card."""
+        defaults = ", ".join(f"{key} = {value}" for key, value in self.defaults.items())
+        head = f"{self.name} ({self.family}; needs {', '.join(self.needs)}{'; ' + defaults if defaults else ''})"
+        return f"{head}\n{self.citation}\n\n{self.text}"
+
+
+def card(name: str) -> Card:
+    """The card of a method.
+
+    Raises:
+        UsageError: no method has this name; the message names the nearest.
+
+    >>> card("hinton").defaults
+    {'temperature': 4.0}
+    """
+    method = get(name)
+    module = importlib.import_module(method.__module__)
+    own = [f for f in vars(module).values() if inspect.isfunction(f) and f.__module__ == module.__name__]
+    shown = [f"{f.__name__}{_bare(f)}\n\n{inspect.getdoc(f) or ''}" for f in own if not f.__name__.startswith("_")]
+    defaults = {k: "required" if v is inspect.Parameter.empty else v for k, v in settings(method).items()}
+    matches = (inspect.getdoc(module) or inspect.getdoc(method) or "").split("\n")[0]
+    return Card(name, method.family, matches, tuple(sorted(method.needs)), defaults, method.paper, "\n\n".join(shown))
+
+
+def _bare(function: Any) -> inspect.Signature:
+    """A signature without its types, which the docstring gives in words."""
+    signature = inspect.signature(function)
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    return signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)

@@ -1,4 +1,4 @@
-"""The shipped student of a run, loaded: its net built from the card, filled with its weights."""
+"""A trained student, loaded from a run folder, ready for raw rows."""
 
 from __future__ import annotations
 
@@ -7,39 +7,37 @@ from typing import Any
 
 from torch import nn
 
-from stillhouse.engine import read_weights
-from stillhouse.errors import DamagedError, UsageError
-from stillhouse.pipeline.run.folder import read_json
-from stillhouse.pipeline.student.config import build
+from stillhouse import tasks
+from stillhouse.pipeline.run.folder import read_json, task_name
+from stillhouse.pipeline.student.config import WEIGHTS, build, fill, refuse_own
 from stillhouse.pipeline.student.step import with_parts
-from stillhouse.tasks.predictor import CARD, WEIGHTS, Deployed
+from stillhouse.tasks.predictor import CARD, FOLDER
 
 
-def load_student(folder: Path, kind: type[Deployed], module: nn.Module | None = None) -> Deployed:
-    """Load a student.
+def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
+    """Load the student of a run folder (or of its ``student`` folder alone).
 
     Args:
-        folder: the ``student`` folder of a run.
-        kind: the class of its task.
+        folder: the run folder.
         module: your own student, freshly built, where the run was given one from Python: code is never stored.
 
+    Returns:
+        The task's predictor: ``predict`` takes raw rows; a classifier's has ``predict_proba``, an embedder's ``embed``.
+        Which one it is stands in the folder, so the type is open.
+
     Raises:
-        UsageError: it is your own module and was not given.
+        UsageError: there is no student, or it is your own module and was not given.
         DamagedError: weights and description do not fit each other.
     """
+    folder = Path(folder)
+    folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     card = read_json(folder / CARD)
-    net_card: dict[str, Any] = card["net"]
+    task = tasks.get(task_name(card))
+    net_card = card["net"]
     if module is None:
-        if not {"name", "from", "hub"} & set(net_card):
-            raise UsageError(
-                f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
-                f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
-            )
-        module = build(net_card, kind.net_width(card))
+        refuse_own(net_card, folder)
+        module = build(net_card, task.deployed.net_width(card))
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
-    try:
-        module.load_state_dict(read_weights(folder / WEIGHTS)[0])
-    except RuntimeError as error:
-        raise DamagedError(f"{folder / WEIGHTS} does not fit {CARD}: {error}. Run the recipe again.") from error
-    return kind.from_card(card, module)
+    fill(module, folder / WEIGHTS)
+    return task.deployed.from_card(card, module)

@@ -1,1 +1,3 @@
-"""Classification: one class a row."""
+"""Classification: what is particular to nets that answer with the probabilities of classes."""
+
+ESTIMATOR = "classifier"  # what scikit-learn calls it

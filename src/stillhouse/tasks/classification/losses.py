@@ -1,12 +1,53 @@
-"""Classes: from labels and a teacher's answers to probabilities."""
+"""The loss on class labels, the figures watched in training, and what a student that is fitted at once is fitted to."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from stillhouse.tasks.soft_targets import mixed
 from stillhouse.types import logits_of
+
+MONITOR = "nll"  # of ``validation``: lowest at the best weights
+
+
+def label_loss(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:
+    """Cross-entropy in nats, averaged over the labelled rows (targets >= 0); 0 with gradient 0 where there are none.
+
+    Args:
+        outputs: logits ``(..., C)``.
+        targets: int64 ``(...)``, -1 where there is no label.
+        smoothing: share of the label's mass spread evenly over all classes.
+        weight: factor of the result; taken together with the mean, it is one multiplication in the graph and not two.
+
+    Example:
+        >>> import torch
+        >>> round(label_loss(torch.tensor([[2.0, 0.0], [9.0, 9.0]]), torch.tensor([0, -1])).item(), 4)
+        0.1269
+    """
+    classes = outputs.shape[-1]
+    total = F.cross_entropy(
+        outputs.reshape(-1, classes).float(),
+        targets.reshape(-1),
+        ignore_index=-1,
+        label_smoothing=smoothing,
+        reduction="sum",
+    )
+    return total * (weight / (targets >= 0).sum().clamp(min=1))
+
+
+def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:
+    """Accuracy (a share) and mean negative log-likelihood (nats).
+
+    Args:
+        outputs: logits float32 ``(N, C)``.
+        targets: int64 ``(N,)``, -1 where there is no label.
+    """
+    return {
+        "accuracy": (outputs.argmax(-1) == targets).float().mean().item(),
+        "nll": label_loss(outputs, targets).item(),
+    }
 
 
 def normalize(outputs: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Labels that do not exclude each other: a row has any number of them."""
+"""Multi-label classification: any number of labels a row."""

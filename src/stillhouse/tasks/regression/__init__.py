@@ -1,1 +1,1 @@
-"""One or several real targets for each row."""
+"""Regression: one or several real targets a row."""

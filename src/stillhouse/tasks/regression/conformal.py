@@ -1,4 +1,9 @@
-"""Intervals by split-conformal prediction: as wide as the errors on rows that no net was trained on."""
+"""Split-conformal intervals: so wide that a new row's target lies inside with a given probability.
+
+Papadopoulos, Proedrou, Vovk, Gammerman, "Inductive Confidence Machines for Regression", ECML 2002; Lei, G'Sell,
+Rinaldo, Tibshirani, Wasserman, "Distribution-Free Predictive Inference for Regression", JASA 2018. Half the width is a
+quantile of the absolute errors on validation rows, which neither trained the student nor judge it.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +11,37 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from stillhouse.evaluation.statistics import Floats
+
+LEVEL = 0.9  # share of new rows whose target lies inside
 
 
-def conformal_quantiles(
-    predictions: NDArray[np.floating], targets: NDArray[np.floating], coverage: float
-) -> tuple[float | None, ...]:
-    """Half widths of intervals around predictions that hold the truth of a new row with at least this probability.
+def half_width(values: Floats, targets: Floats, level: float = LEVEL) -> Floats:
+    """Half-widths (K,) of the intervals of K targets; infinite where there are too few rows for this level.
 
-    The ceil((n + 1) coverage)-th smallest absolute error on n rows (Lei, G'Sell, Rinaldo, Tibshirani, Wasserman,
-    "Distribution-Free Predictive Inference for Regression", JASA 2018). It holds on average over such rows, for rows
-    that are exchangeable with new ones.
+    Of n absolute errors the one of rank ceil((n + 1) * level): one more row, as likely in any place among them, lies
+    inside with a probability of at least the level.
 
     Args:
-        predictions: (N, K) of rows that were not trained on.
-        targets: (N, K), NaN where unknown.
-        coverage: in (0, 1).
+        values: (n, K) predictions on validation rows.
+        targets: (n, K), NaN where a row does not have one.
+        level: in (0, 1).
 
-    Returns:
-        K half widths in the units of the targets, above or equal to 0; None where there are too few known rows for this
-        coverage: fewer than coverage / (1 - coverage).
-
-    >>> conformal_quantiles(np.zeros((9, 1)), np.arange(9.0)[:, None], 0.8)
-    (7.0,)
-    >>> conformal_quantiles(np.zeros((3, 1)), np.arange(3.0)[:, None], 0.8)
-    (None,)
+    >>> half_width(np.zeros((9, 1)), np.arange(1.0, 10.0)[:, None], 0.8).tolist()
+    [8.0]
     """
-    errors = np.abs(np.asarray(predictions, np.float64) - np.asarray(targets, np.float64))
-    return tuple(_quantile(column[~np.isnan(column)], coverage) for column in errors.T)
+    found = []
+    for errors in np.abs(values.astype(np.float64) - targets).T:
+        known = np.sort(errors[~np.isnan(errors)])
+        rank = math.ceil(round((len(known) + 1) * level, 9))
+        found.append(known[rank - 1] if rank <= len(known) else np.inf)
+    return np.array(found, np.float64)
 
 
-def _quantile(errors: NDArray[np.float64], coverage: float) -> float | None:
-    # 10 * 0.8 must be 8, and not the next whole number for a rounding error.
-    rank = math.ceil((len(errors) + 1) * coverage - 1e-9)
-    return float(np.partition(errors, rank - 1)[rank - 1]) if 1 <= rank <= len(errors) else None
-
-
-def bounds(
-    predictions: NDArray[np.float64], half_widths: Sequence[float | None] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Lower and upper ends (N, K) of the intervals; None where the half width of some target is not known."""
+def bounds(values: Floats, half_widths: Sequence[float | None] | None) -> tuple[Floats, Floats] | None:
+    """Lower and upper ends (N, K) of the intervals; None where the half-width of some target is not known."""
     if half_widths is None or any(width is None for width in half_widths):
         return None
     widths = np.asarray(half_widths, np.float64)
-    return predictions - widths, predictions + widths
+    return values - widths, values + widths

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -14,7 +15,8 @@ from stillhouse.exporting import Exportable
 from stillhouse.students.rules import Leaf, one_line
 from stillhouse.tasks.predictor import Deployed
 from stillhouse.tasks.regression.conformal import bounds
-from stillhouse.tasks.regression.scaling import InUnits, Scaling
+from stillhouse.tasks.regression.scaling import Scaler
+from stillhouse.types import logits_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +36,7 @@ class DeployedRegressor(Deployed):
         scaling: of the targets, on the training rows.
         net_card: see ``Deployed``.
         column: of a file, that holds the texts; empty for other data.
-        half_widths: of the intervals, K in the user's units (``conformal.conformal_quantiles``); None: no intervals.
+        half_widths: of the intervals, K in the user's units (``conformal.half_width``); None: no intervals.
         coverage: of the intervals.
     """
 
@@ -45,7 +47,7 @@ class DeployedRegressor(Deployed):
         net: nn.Module,
         encoder: Encoder,
         targets: Sequence[str],
-        scaling: Scaling,
+        scaling: Scaler,
         net_card: Mapping[str, Any],
         column: str = "",
         half_widths: Sequence[float | None] | None = None,
@@ -64,7 +66,7 @@ class DeployedRegressor(Deployed):
     @classmethod
     def from_card(cls, card: Mapping[str, Any], net: nn.Module) -> Self:
         """The regressor of a card; see ``Deployed``."""
-        scaling = Scaling(tuple(card["mean"]), tuple(card["std"]))
+        scaling = Scaler(tuple(card["mean"]), tuple(card["std"]))
         interval = card["interval"] or {"half_widths": None, "coverage": None}
         encoder = encoder_from_state(card["encoder"])
         return cls(net, encoder, card["targets"], scaling, card["net"], card.get("column", ""), **interval)
@@ -74,7 +76,7 @@ class DeployedRegressor(Deployed):
         interval = None
         if self.half_widths is not None:
             interval = {"half_widths": list(self.half_widths), "coverage": self.coverage}
-        scaling = {"mean": list(self.scaling.mean), "std": list(self.scaling.std)}
+        scaling = {"mean": list(self.scaling.mean), "std": list(self.scaling.scale)}
         return {"targets": list(self.targets)} | scaling | {"interval": interval}
 
     def values(self, rows: Any) -> Floats:
@@ -118,8 +120,8 @@ class DeployedRegressor(Deployed):
 
         Values are compared in standard units, large ones by their ratio.
         """
-        mean, std = np.asarray(self.scaling.mean), np.asarray(self.scaling.std)
-        units = Scaling(self.scaling.mean, tuple((std + np.abs(mean) / ROUNDING).tolist()))
+        mean, std = np.asarray(self.scaling.mean), np.asarray(self.scaling.scale)
+        units = Scaler(self.scaling.mean, tuple((std + np.abs(mean) / ROUNDING).tolist()))
         compare = {PREDICTION: lambda values: units.standardize(values.double()).asinh()}
         return Exportable(self.net, rows, InUnits(self.net, self.scaling), rows, compare)
 
@@ -135,3 +137,25 @@ class DeployedRegressor(Deployed):
 
     def _flat(self, values: Floats) -> Floats:
         return values[:, 0] if len(self.targets) == 1 else values
+
+
+class InUnits(nn.Module):
+    """A net that answers in standard units, in the user's units: what an exported graph computes.
+
+    Args:
+        net: from encoded inputs to values (B, K) in standard units.
+        scaling: of the targets.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, net: nn.Module, scaling: Scaler) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", torch.tensor(scaling.mean, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(scaling.scale, dtype=torch.float32))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Values (B, K) in the user's units."""
+        return logits_of(self.net(inputs)) * self.scale + self.mean

@@ -1,83 +1,116 @@
-"""Targets in standard units, in which nets are trained, and in the user's units, in which people read them."""
+"""Targets in standard units: inside a run each target has mean 0 and standard deviation 1 over the labelled rows.
+
+Targets and the values of teachers that come ready are standardised when they enter the run, so that nets are trained,
+stores are filled and losses are balanced on one scale, whatever the units. Predictor and records give back the user's
+units.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+import xxhash
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from stillhouse.types import Outputs, logits_of
+from stillhouse.errors import RejectedError
+from stillhouse.teachers.ensemble import DISAGREEMENT, SPREAD
+from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
-Values = TypeVar("Values", Tensor, NDArray[np.float64])
-SPREAD = "spread"  # the feature of a teacher that holds the standard deviations (B, K) of its values
+Values = TypeVar("Values", Tensor, NDArray[Any])
 
 
-class Scaling(NamedTuple):
-    """Mean and standard deviation of each target on the training rows, in the user's units."""
+class Scaler(NamedTuple):
+    """Mean and standard deviation of each target, in the user's units.
 
-    mean: tuple[float, ...]  # (K,)
-    std: tuple[float, ...]  # (K,), above 0; 1 where a target does not vary
+    >>> scaler = Scaler.fit(np.array([[1.0], [3.0], [np.nan]]), ["price"])
+    >>> scaler, scaler.standardize(np.array([[5.0]])).tolist(), scaler.restore(np.array([[3.0]])).tolist()
+    (Scaler(mean=(2.0,), scale=(1.0,)), [[3.0]], [[5.0]])
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, targets: NDArray[Any], names: Sequence[str]) -> Scaler:
+        """From the targets (N, K) of the labelled training rows; NaN where one is not known.
+
+        Raises:
+            RejectedError: a target is never known, or always the same; names it.
+        """
+        known = ~np.isnan(targets)
+        for column, name in enumerate(names):
+            values = targets[known[:, column], column].astype(np.float64)
+            if not len(values) or values.min() == values.max():
+                what = f"is {values[0]:g} in all of them" if len(values) else "is known in none of them"
+                raise RejectedError(
+                    f"The target {name!r} has nothing to learn: of {len(targets)} labelled training rows it {what}. "
+                    "Take it out of `[data] target`, or raise `[data] labels`."
+                )
+        given = targets.astype(np.float64)
+        return cls(tuple(np.nanmean(given, 0).tolist()), tuple(np.nanstd(given, 0).tolist()))
 
     def standardize(self, values: Values) -> Values:
-        """Values (..., K) of the user's units in standard units; NaN stays NaN."""
-        mean, std = _like(values, self.mean), _like(values, self.std)
-        return (values - mean) / std
+        """Values (..., K) in the user's units as standard units, float64; NaN stays NaN."""
+        mean, scale = self._like(values)
+        return (values - mean) / scale  # type: ignore[no-any-return]
 
     def restore(self, values: Values) -> Values:
-        """Values (..., K) of standard units in the user's units."""
-        return values * _like(values, self.std) + _like(values, self.mean)
+        """Standard units (..., K) in the user's units, float64."""
+        mean, scale = self._like(values)
+        return values * scale + mean  # type: ignore[no-any-return]
 
-    def standardize_outputs(self, outputs: Outputs) -> Outputs:
-        """A teacher's values (B, K), and the spread that it may give beside them, in standard units."""
-        features = dict(outputs.features)
+    def restore_spread(self, spread: Values) -> Values:
+        """Widths and standard deviations (..., K) in the user's units, float64."""
+        return spread * self._like(spread)[1]  # type: ignore[no-any-return]
+
+    def _like(self, values: Any) -> tuple[Any, Any]:
+        """Mean and scale, float64, of the kind of the values."""
+        arrays = np.asarray(self.mean), np.asarray(self.scale)
+        if not isinstance(values, Tensor):
+            return arrays
+        return torch.from_numpy(arrays[0]).to(values.device), torch.from_numpy(arrays[1]).to(values.device)
+
+
+class StandardizedTeacher:
+    """A teacher that answers in the user's units, in standard units.
+
+    Args:
+        inner: the teacher as the user gave it.
+        scaler: of the run's targets.
+    """
+
+    def __init__(self, inner: Teacher, scaler: Scaler) -> None:
+        self.inner, self.scaler = inner, scaler
+        self.shape = shape_of(inner)
+        self.precision: str = getattr(inner, "precision", "32-true")
+
+    @property
+    def parameters(self) -> int:
+        """Of the inner teacher."""
+        return self.inner.parameters
+
+    @property
+    def nbytes(self) -> int | None:
+        """Of the inner teacher; None: unknown."""
+        size: int | None = getattr(self.inner, "nbytes", None)
+        return size
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Values and spread, float32 (B, K) each, in standard units; other features as they are.
+
+        A ``disagreement`` has the units of several targets at once and is left out: join teachers of one unit.
+        """
+        given = self.inner.outputs(batch)
+        features = {name: value for name, value in given.features.items() if name != DISAGREEMENT}
         if SPREAD in features:
-            features[SPREAD] = features[SPREAD] / _like(features[SPREAD], self.std)
-        return outputs._replace(values=self.standardize(outputs.values), features=features)
+            scale = torch.tensor(self.scaler.scale, dtype=torch.float64, device=given.values.device)
+            features[SPREAD] = (features[SPREAD].double() / scale).float()
+        return Outputs(self.scaler.standardize(given.values.double()).float(), features)
 
-
-def fit_scaling(targets: NDArray[np.floating]) -> Scaling:
-    """Mean and standard deviation of each target over the rows where it is known.
-
-    Args:
-        targets: (N, K), NaN where unknown; each target known at least once.
-
-    >>> fit_scaling(np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]]))
-    Scaling(mean=(2.0, 5.0), std=(1.0, 1.0))
-    """
-    values = np.asarray(targets, np.float64)
-    mean, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    # What does not vary differs from its mean by rounding at most; divided by that, it would be noise.
-    constant = std <= 1e-12 * np.maximum(np.abs(mean), np.finfo(np.float64).tiny)
-    return Scaling(tuple(mean.tolist()), tuple(np.where(constant, 1.0, std).tolist()))
-
-
-class InUnits(nn.Module):
-    """A net that answers in standard units, in the user's units: what an exported graph computes.
-
-    Args:
-        net: from encoded inputs to values (B, K) in standard units.
-        scaling: of the targets.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, net: nn.Module, scaling: Scaling) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("mean", torch.tensor(scaling.mean, dtype=torch.float32))
-        self.register_buffer("std", torch.tensor(scaling.std, dtype=torch.float32))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Values (B, K) in the user's units."""
-        return logits_of(self.net(inputs)) * self.std + self.mean
-
-
-def _like(values: Values, numbers: Sequence[float]) -> Values:
-    if isinstance(values, Tensor):
-        return values.new_tensor(numbers)
-    return np.asarray(numbers, np.float64)
+    def fingerprint(self) -> str:
+        """Hash of the inner teacher and the units."""
+        return xxhash.xxh3_128_hexdigest(f"{self.inner.fingerprint()} {self.scaler!r}".encode())

@@ -14,69 +14,47 @@ from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, ReadyClass
 
 
 def card_of(net: nn.Module) -> dict[str, Any]:
-    """The configuration of a classifier made by ``hub_classifier``, JSON-able.
+    """How to build a hub net again, JSON-able: ``{"hub": ...}`` of a net with a head, ``{"embedder": ...}`` of another.
 
     Raises:
         UsageError: it is another kind of net.
     """
+    if isinstance(net, Embedder):
+        facts = _facts(net, net.encoder, net.pool.mode)
+        return {"embedder": facts | {"normalised": not isinstance(net.unit, nn.Identity)}}
     if isinstance(net, EncoderClassifier):
-        inner, mode = net.encoder, net.pool.mode
-    elif isinstance(net, ReadyClassifier):
-        inner, mode = net.model, None
-    else:
-        raise UsageError(f"{type(net).__name__} is no net of a hub model, and no card describes it.")
-    config: Any = inner.config
-    kept = {"config": config.to_dict(), "pooling": mode, "vocabulary": net.vocabulary, "pad": net.pad}
+        return {"hub": _facts(net, net.encoder, net.pool.mode)}
+    if isinstance(net, ReadyClassifier):
+        return {"hub": _facts(net, net.model, None)}
+    raise UsageError(f"{type(net).__name__} is no net of a hub model, and no card describes it.")
+
+
+def _facts(net: Any, inner: Any, pooling: str | None) -> dict[str, Any]:
+    kept = {"config": inner.config.to_dict(), "pooling": pooling, "vocabulary": net.vocabulary, "pad": net.pad}
     return kept | {"pooler": getattr(inner, "pooler", None) is not None}
 
 
-def from_card(card: dict[str, Any], classes: int) -> nn.Module:
+def from_card(card: dict[str, Any], outputs: int) -> nn.Module:
     """The same structure with random weights, in training mode.
 
-    Raises:
-        UsageError: transformers is not installed.
-    """
-    transformers, config = _config(card)
-    found = HubModel(Path(), "encoder", "", None, None, card["vocabulary"], card["pad"])
-    if card["pooling"] is None:
-        model = transformers.AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-        return ReadyClassifier(model, torch.arange(classes), found).train()
-    return EncoderClassifier(_encoder(card), card["pooling"], classes, found, seed=0).train()
-
-
-def embedder_card(net: Any) -> dict[str, Any]:
-    """The configuration of an embedder made by ``hub_embedder``, JSON-able."""
-    return {
-        "config": net.encoder.config.to_dict(),
-        "pooling": net.pool.mode,
-        "normalised": not isinstance(net.unit, nn.Identity),
-        "vocabulary": net.vocabulary,
-        "pad": net.pad,
-        "pooler": getattr(net.encoder, "pooler", None) is not None,
-    }
-
-
-def embedder_from_card(card: dict[str, Any]) -> Embedder:
-    """The same structure with random weights.
+    Args:
+        card: from ``card_of``.
+        outputs: width of the head, where it has one.
 
     Raises:
         UsageError: transformers is not installed.
     """
-    found = HubModel(Path(), "encoder", "", None, None, card["vocabulary"], card["pad"])
-    return Embedder(_encoder(card), card["pooling"], card["normalised"], found)
-
-
-def _config(card: dict[str, Any]) -> tuple[Any, Any]:
     transformers = library("transformers")
-    settings = {
-        key: value for key, value in card["config"].items() if key not in ("model_type", "transformers_version")
-    }
-    return transformers, transformers.AutoConfig.for_model(card["config"]["model_type"], **settings)
-
-
-def _encoder(card: dict[str, Any]) -> Any:
-    transformers, config = _config(card)
+    facts = card.get("hub") or card["embedder"]
+    settings = {k: v for k, v in facts["config"].items() if k not in ("model_type", "transformers_version")}
+    config = transformers.AutoConfig.for_model(facts["config"]["model_type"], **settings)
+    found = HubModel(Path(), "encoder", "", None, None, facts["vocabulary"], facts["pad"])
+    if facts["pooling"] is None:
+        model = transformers.AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        return ReadyClassifier(model, torch.arange(outputs), found).train()
     encoder = transformers.AutoModel.from_config(config, dtype=torch.float32)
-    if not card["pooler"] and hasattr(encoder, "pooler"):
+    if not facts["pooler"] and hasattr(encoder, "pooler"):
         encoder.pooler = None
-    return encoder
+    if "embedder" in card:
+        return Embedder(encoder, facts["pooling"], facts["normalised"], found)
+    return EncoderClassifier(encoder, facts["pooling"], outputs, found, seed=0).train()

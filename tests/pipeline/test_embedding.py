@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -23,6 +21,7 @@ from stillhouse.pipeline import Run, distill, load
 from stillhouse.recipe import parse
 from stillhouse.store import Store
 from stillhouse.tasks.embedding.contrast import info_nce, lose_words
+from tests.evaluation.schemas import keep_to_schema
 from tests.pipeline.embedding_runs import recipe
 from tests.pipeline.helpers import opened
 from tests.reporting.markup import parsed
@@ -53,9 +52,8 @@ def scores(run: Run) -> dict[str, Any]:
 
 
 def test_a_run_keeps_to_its_schema(run: Run, derived: Run) -> None:
-    schema = json.loads((files("stillhouse.tasks.embedding") / "scores.schema.json").read_text())
     for done in (run, derived):
-        jsonschema.Draft202012Validator(schema).validate(scores(done))
+        keep_to_schema("embedding", scores(done))
 
 
 def test_the_teachers_vectors_are_kept_once_and_are_its_own(run: Run, folder: Path) -> None:

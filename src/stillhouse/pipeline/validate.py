@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import UsageError
-from stillhouse.methods.base import Method
+from stillhouse.methods.base import KINDS, Method
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.recipe import Recipe, Store
 from stillhouse.store import Dense
@@ -16,6 +16,21 @@ from stillhouse.task import Task
 from stillhouse.teachers import make_codec
 
 Methods = Sequence[tuple[str, Method, float]]
+
+
+def check_methods(methods: Methods, task: Task) -> None:
+    """Refuse a method that matches outputs of another kind than the task's.
+
+    Raises:
+        UsageError: names the method, and one that matches what there is.
+    """
+    for name, method, _ in methods:
+        if not task.matches(method):
+            other = " and ".join(sorted(method.needs & KINDS))
+            raise UsageError(
+                f"The method {name!r} matches {other}, which nets of the task {task.name!r} do not give. Write "
+                f'`[[method]] name = "{task.method[0]["name"]}"`, or another method of this task.'
+            )
 
 
 def check_codec(keeps: Store, methods: Methods, task: Task) -> None:

@@ -36,7 +36,7 @@ from stillhouse.pipeline.teacher.build import (
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import check_codec, check_disagreement, refuse_features
+from stillhouse.pipeline.validate import check_codec, check_controls, check_disagreement, check_methods, refuse_features
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
 from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
@@ -68,6 +68,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     check_folds(recipe.teacher, given.teacher, same_teacher=recipe.controls.same_teacher)
     make_methods = given.methods or method_maker(recipe.method, task)
     checked = make_methods()
+    check_methods(checked, task)
+    check_controls(recipe.controls, task)
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):
         refuse_features(recipe, kind, given.teacher)
     check_codec(recipe.store, checked, task)

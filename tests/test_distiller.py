@@ -32,7 +32,7 @@ from torch import nn
 
 import stillhouse
 from stillhouse import Distiller
-from stillhouse.estimator_targets import read_labels, validation_rows
+from stillhouse.estimator.targets import read_labels, validation_rows
 
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])

@@ -1,4 +1,4 @@
-"""Regression goes through the whole job, in the user's units: from a CSV and from Python to a judged, shipped student."""
+"""Regression goes through the whole job in the user's units, from a CSV and from Python."""
 
 from __future__ import annotations
 

@@ -77,8 +77,7 @@ class Scale:
 def padded(values: list[float], share: float = 0.06) -> tuple[float, float]:
     """Return the range of some values with a margin on both sides, so that no mark touches the frame.
 
-    Values that are all the same get a range in which they can be read, and hardly one beyond them: of shares, none above
-    the whole.
+    Values that are all the same get a readable range that hardly passes them. A share never gets room above one.
 
     >>> padded([0.5, 1.0], 0.1), padded([1.0, 1.0])
     ((0.45, 1.05), (0.98, 1.001))

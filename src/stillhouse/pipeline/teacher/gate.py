@@ -17,7 +17,7 @@ from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.task import Task
-from stillhouse.teachers.fitted.teacher import name_rows
+from stillhouse.teachers.values import name_rows
 from stillhouse.types import Teacher
 
 NOTE = "teacher_gate"  # the key in run.json

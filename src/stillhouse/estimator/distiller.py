@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from stillhouse import tasks
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.estimator_targets import Targets, read_labels, read_values, validation_rows
+from stillhouse.estimator.targets import Targets, read_labels, read_values, validation_rows
 from stillhouse.pipeline.arguments import resolve, table_of
 from stillhouse.pipeline.distill import fit_student
 from stillhouse.pipeline.run.context import Given

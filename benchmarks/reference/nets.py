@@ -45,7 +45,8 @@ def nets_page(made: str) -> str:
     text += f"\n## Students that are fitted at once\n\n{words(heads, fitted)}\n"
     text += (
         "\n## Teachers of scikit-learn\n\nThey are fitted here and answer their own training rows out of fold "
-        "(`[teacher] folds`, default 5). Settings are the keyword arguments of the class of `sklearn.ensemble`, which follows the task.\n\n"
+        "(`[teacher] folds`, default 5). Settings are the keyword arguments of the class of `sklearn.ensemble`, which "
+        "follows the task.\n\n"
     )
     by_task = {name: getattr(tasks.get(name).teachers, "ESTIMATORS", {}) for name in tasks.names()}
     known = {task: classes for task, classes in by_task.items() if classes}

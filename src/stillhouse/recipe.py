@@ -290,7 +290,12 @@ class Store(Section):
 
 
 class Controls(Section):
-    """[controls]: which further students are trained for comparison; the one trained on the labels alone always is."""
+    """[controls]: which further students are trained for comparison; the one trained on the labels alone always is.
+
+    Further keys are names of the task's controls: ``false`` leaves one out.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, validate_default=True)
 
     all_labels: bool = Field(True, description="The same student trained on every training label that exists.")
     from_scratch: bool = Field(

@@ -88,7 +88,7 @@ class Card(NamedTuple):
     name: str
     family: str
     matches: str  # in a sentence
-    needs: tuple[str, ...]  # of "logits", "features", "embedding", "targets"
+    needs: tuple[str, ...]  # see ``Method.needs``
     defaults: dict[str, Any]  # of its settings; "required" where there is none
     paper: Paper
     text: str  # signature and docstring of its functions: formula, defaults, known deviations

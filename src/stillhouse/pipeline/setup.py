@@ -36,9 +36,9 @@ from stillhouse.pipeline.teacher.build import (
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import check_codec, check_disagreement, refuse_features
+from stillhouse.pipeline.validate import check_codec, check_controls, check_disagreement, check_methods, refuse_features
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
-from stillhouse.task import OutputSpec, Task
+from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.identity import identity_of
 from stillhouse.types import withheld
@@ -68,6 +68,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     check_folds(recipe.teacher, given.teacher, same_teacher=recipe.controls.same_teacher)
     make_methods = given.methods or method_maker(recipe.method, task)
     checked = make_methods()
+    check_methods(checked, task)
+    check_controls(recipe.controls, task)
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):
         refuse_features(recipe, kind, given.teacher)
     check_codec(recipe.store, checked, task)
@@ -85,7 +87,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:
         spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)
-    students = student_factory(recipe, given, spec, data)
+    students = student_factory(recipe, given, spec, task.link, data)
     if given.student is not None:
         net = students.build()
         found["student"] = xxhash.xxh3_64_hexdigest(repr(net).encode())
@@ -128,7 +130,7 @@ def only_asked(context: RunContext) -> RunContext:
     return asked_only(context, wanted.calls, wanted.ask)
 
 
-def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, data: Prepared) -> StudentFactory:
+def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, link: Link, data: Prepared) -> StudentFactory:
     """How students are built."""
     made = make_students(
         recipe.student,
@@ -138,7 +140,7 @@ def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, data: Prepar
         vocabulary=None if data.encoder.text is None else data.encoder.text.vocabulary,
         allow_code=given.allow_code,
     )
-    made.probe = data.train.inputs[:64]
+    made.probe, made.link = data.train.inputs[:64], link
     return made
 
 

@@ -10,7 +10,6 @@ from benchmarks.examples.markdown import words
 from benchmarks.reference.recipe import written
 
 from stillhouse import students, tasks
-from stillhouse.students import zoo
 from stillhouse.teachers.sklearn import NAMES
 
 GROUPS: Mapping[str, str] = {
@@ -39,15 +38,15 @@ def nets_page(made: str) -> str:
     text = f"# Nets and models by name\n\n{made}\n\n{ABOUT}"
     heads = ["name", "what it is", "settings and defaults"]
     for attribute, title in GROUPS.items():
-        builders = getattr(zoo, attribute)
+        builders = getattr(students, attribute)
         rows = [line(one.__name__, one, students.defaults(one.__name__)) for one in builders]
         text += f"\n## {title}\n\n{words(heads, rows)}\n"
     fitted = [line(name, kind, students.defaults(name)) for name, kind in students.FITTED.items()]
     text += f"\n## Students that are fitted at once\n\n{words(heads, fitted)}\n"
     text += (
         "\n## Teachers of scikit-learn\n\nThey are fitted here and answer their own training rows out of fold "
-        "(`[teacher] folds`, default 5). Settings are the keyword arguments of the class of "
-        "`sklearn.ensemble`, which follows the task.\n\n"
+        "(`[teacher] folds`, default 5). Settings are the keyword arguments of the class of `sklearn.ensemble`, which "
+        "follows the task.\n\n"
     )
     by_task = {name: getattr(tasks.get(name).teachers, "ESTIMATORS", {}) for name in tasks.names()}
     known = {task: classes for task, classes in by_task.items() if classes}

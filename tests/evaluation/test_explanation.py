@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from stillhouse.evaluation import explanation
 from stillhouse.tasks.classification import explanation as classes_explained
+from tests.evaluation.kernels import kernel_cka
 
 
 def answers(seed: int, rows: int = 60, classes: int = 4) -> np.ndarray:
@@ -66,14 +67,6 @@ def test_two_classes_have_no_map_to_correlate_and_many_classes_no_map_to_show() 
     many = classes_explained.class_similarity(nets, np.arange(62) % 31, names, "distilled")
     assert many["maps"] is None
     assert len(many["pairs"]) == classes_explained.PAIRS
-
-
-def kernel_cka(a: np.ndarray, b: np.ndarray) -> float:
-    """CKA as the paper's equation 4 writes it: HSIC of centred N x N kernels."""
-    rows = len(a)
-    centre = np.eye(rows) - 1 / rows
-    k, l_ = centre @ a @ a.T @ centre, centre @ b @ b.T @ centre
-    return float(np.trace(k @ l_) / np.sqrt(np.trace(k @ k) * np.trace(l_ @ l_)))
 
 
 @pytest.mark.parametrize(("p", "q"), [(3, 7), (50, 8), (8, 50), (40, 60)])

@@ -1,4 +1,4 @@
-"""The scikit-learn face: a student that is distilled by ``fit``."""
+"""The scikit-learn interface: an estimator whose ``fit`` distils a student."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
             makes fitted estimators unfitted: wrap one that must stay as it is in ``sklearn.frozen.FrozenEstimator``.
             Default: gradient boosting for tables, a net for images and texts.
         student: a name such as ``"mlp_tiny"`` or ``"decision_tree"``, an ``nn.Module`` or a function that builds one.
-        task: what is learned, such as ``"classification"``.
-        method: what is matched, as for ``stillhouse.distill``.
+        task: name of the task, such as ``"classification"``.
+        method: the distillation method, as for ``stillhouse.distill``.
         steps: optimiser steps; default 1000.
         epochs: passes over the rows, in place of steps.
         batch_size: rows a step, all rows at most; default 128.
         lr: peak learning rate.
         validation_fraction: share of the labelled rows, in [0, 1), that is held out to choose the weights of the lowest
-            validation loss; 0: none is, and the last weights count.
+            validation loss; 0: no rows are held out, and the last weights are used.
         unlabelled: the value in y of rows without a label, beside None and NaN. It is a label where it is one of two
             values, as in y of -1 and 1, or where another label is negative too. None: there is no such value.
         recipe: further settings: the path of a recipe, a ``Recipe``, or a mapping of its tables.
@@ -63,7 +63,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: the labels, sorted, of the type they have in y.
-        n_features_in_: columns of X; not there where X holds texts.
+        n_features_in_: columns of X; absent where X holds texts.
         feature_names_in_: names of the columns, where X is a frame with text as names.
         model_: the student with its preprocessing, an ``nn.Module``.
 
@@ -116,7 +116,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
             y: labels (N,); -1, None or NaN where a row has none.
 
         Raises:
-            ValueError: rows, labels, teacher or settings cannot be used; says which, and why.
+            ValueError: rows, labels, teacher or settings cannot be used; the message names which, and why.
         """
         try:
             return self._fit(X, y)
@@ -147,7 +147,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
     def _resolved(
         self, rows: Any, labels: Labels, train: NDArray[np.int64], held_out: NDArray[np.int64], seed: int
     ) -> tuple[Recipe, Given]:
-        """The recipe of a run of one student, and what comes as objects."""
+        """The recipe of a run of one student, and the objects that a recipe cannot hold."""
         fixed = {
             "data": {"classes": list(labels.names), "labels": "all"},
             "training": {"seeds": [seed], "workers": 1, "keep": "best" if len(held_out) else "last"},
@@ -159,7 +159,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
             merge(table_of(self.recipe), fixed),
             teacher=self._teacher(self.teacher, rows, labels, train, seed),
             student=self.student,
-            # A run must have a test part. Nothing is judged here, so one labelled row stands for it.
+            # A run must have a test part. Nothing is judged here, so one labelled row is enough.
             data=(parts[0], parts[1] if len(held_out) else None, parts[2]),
             task=self.task,
             method=self.method,
@@ -208,7 +208,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
 
     def _rows(self, X: Any, *, reset: bool) -> Any:
-        """Rows as the data reader takes them, checked in the manner of scikit-learn."""
+        """Rows as the data reader takes them, checked as scikit-learn checks them."""
         if holds_texts(X):
             return np.asarray(X, dtype=object)
         framed = hasattr(X, "iloc") and hasattr(X, "columns")
@@ -233,7 +233,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         return str(named.get("name", Recipe().task.name))
 
     def __sklearn_tags__(self) -> Tags:
-        """What scikit-learn may expect."""
+        """Properties of this estimator that scikit-learn asks for."""
         from sklearn.utils import ClassifierTags
 
         tags = super().__sklearn_tags__()
@@ -246,7 +246,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
 
 
 def estimator_type(task: str) -> str | None:
-    """What scikit-learn calls the nets of a task: ``ESTIMATOR`` of the task's folder; None: it has no name for them."""
+    """scikit-learn's name for the estimators of a task: ``ESTIMATOR`` of the task's folder; None: it has no name."""
     try:
         folder = importlib.import_module(f"stillhouse.tasks.{task}")
     except ModuleNotFoundError:

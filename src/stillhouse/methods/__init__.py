@@ -27,7 +27,7 @@ def names() -> list[str]:
 
 @cache
 def of_tasks() -> dict[str, str]:
-    """Methods that a task brings along: name to module."""
+    """Methods in the folders of tasks: name to module."""
     package = __name__.rpartition(".")[0]
     return {
         module.name: f"{package}.tasks.{folder.parent.name}.methods.{module.name}"
@@ -38,7 +38,7 @@ def of_tasks() -> dict[str, str]:
 
 @cache
 def outside() -> dict[str, str]:
-    """Methods of other packages: name to module. Asked once, since every installed package is looked through."""
+    """Methods of other packages: name to module. Read once, because it searches every installed package."""
     return {e.name: e.value for e in entry_points(group=ENTRY_POINTS)}
 
 
@@ -83,7 +83,7 @@ def make(name: str, **given: Any) -> Method:
 
 
 class Card(NamedTuple):
-    """What is known of a method; ``print(card)`` shows all of it."""
+    """The description of a method; ``print(card)`` shows all of it."""
 
     name: str
     family: str
@@ -125,7 +125,7 @@ def card(name: str) -> Card:
 
 
 def _bare(function: Any) -> inspect.Signature:
-    """A signature without its types, which the docstring gives in words."""
+    """A signature without types; the docstring gives them in words."""
     signature = inspect.signature(function)
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
     return signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)

@@ -1,4 +1,4 @@
-"""The zoo: small nets to distil into, and the larger ones that teach them.
+"""The zoo: small nets as students, and larger nets as teachers.
 
 A net's settings are the keyword arguments of its builder. Initialisation follows torch's global seed.
 """
@@ -53,7 +53,7 @@ def make(name: str, *, shape: tuple[int, ...], outputs: int, settings: Mapping[s
         name: One of ``names()``.
         shape: Of one input, without the batch axis: ``(C, H, W)`` for images, ``(F,)`` for encoded tables.
         outputs: Width of the output: classes, targets or coordinates; at least 1.
-        settings: Keyword arguments of the net's builder; what is missing has the builder's default.
+        settings: Keyword arguments of the net's builder; missing ones have the builder's default.
 
     Raises:
         UsageError: unknown net or setting (with the nearest known one), a value out of range, or a shape that this

@@ -68,13 +68,13 @@ def read_labels(y: Any, unlabelled: Any, who: str) -> Targets:
     """Read the labels of rows.
 
     Args:
-        y: (N,) numbers, text or booleans; None and NaN stand for no label.
-        unlabelled: a value that stands for no label too, unless it is one of two values or another is negative; None:
+        y: (N,) numbers, text or booleans; None and NaN mean no label.
+        unlabelled: a value that also means no label, unless it is one of two values or another value is negative; None:
             there is no such value.
         who: name of the estimator, for messages.
 
     Raises:
-        ValueError: there are no labels, or they are no classes.
+        ValueError: there are no labels, or they are not classes.
 
     >>> found = read_labels(["b", "a", None, "b"], -1, "Distiller")
     >>> found.values.tolist(), found.classes.tolist()

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from stillhouse import students
+from stillhouse import students, tasks
 from stillhouse.data import (
     Prepared,
     Rows,
@@ -35,8 +35,9 @@ from stillhouse.taps import layers, propose
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.tasks.classification.targets import read_targets
-from stillhouse.tasks.classification.task import TASK
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
+
+TASK = tasks.get("classification")
 
 Phase = Literal["tuning", "final"]
 Kind = Literal["logits", "features", "mixup"]

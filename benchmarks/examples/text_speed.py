@@ -10,12 +10,14 @@ from pathlib import Path
 from torch import nn
 
 import stillhouse
+from stillhouse import tasks
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.evaluation import measure_cost
 from stillhouse.pipeline.teacher.build import hub_net
 from stillhouse.recipe import read
-from stillhouse.tasks.classification.task import TASK
 from stillhouse.timing import Timed, in_turns
+
+TASK = tasks.get("classification")
 
 TEXTS = 64
 SECONDS = 4.0  # for each net: alone, as it would serve, so that no other net's weights drive its own from the caches

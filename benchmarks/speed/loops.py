@@ -16,14 +16,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from benchmarks.speed.nets import World, labels, make
 
+from stillhouse import tasks
 from stillhouse.data import Rows, StoredBatches, Stream, Views
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import label_loss
-from stillhouse.tasks.classification.task import TASK
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Batch, Outputs, Spec
+
+TASK = tasks.get("classification")
 
 TEMPERATURE, SOFT, HARD = 4.0, 0.9, 0.1
 LR = 1e-3

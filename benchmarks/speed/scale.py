@@ -17,15 +17,17 @@ from benchmarks.speed.loops import LR, PLAIN, SOFT, scratch
 from benchmarks.speed.nets import labels, make, mlp
 from benchmarks.speed.timing import Row
 
+from stillhouse import tasks
 from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
 from stillhouse.store import hash_rows
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import label_loss
-from stillhouse.tasks.classification.task import TASK
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Spec
+
+TASK = tasks.get("classification")
 
 BATCH = 256
 FLAT = 16  # MiB

@@ -282,8 +282,13 @@ class Task(Judgement, Protocol):
         """Refuse what the user's own student answered, where it is of another shape or kind."""
 
     # Training
-    def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0) -> Tensor:
-        """Loss on the labels, a scalar: the mean over labelled rows times ``weight``; 0 where there are none."""
+    def loss(
+        self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0, count: int | None = None
+    ) -> Tensor:
+        """Loss on the labels, a scalar: the mean over labelled rows times ``weight``; 0 where there are none.
+
+        ``count`` is the number of labelled rows (or tokens) where the caller knows it; None: the loss counts them.
+        """
 
     def validation(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Figures to watch while a net is trained; ``monitor`` is among them."""

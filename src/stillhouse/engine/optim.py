@@ -34,6 +34,11 @@ class AdamW:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def set_grad(self, gradient: Sequence[Tensor | None]) -> None:
+        """Set the gradient of each of ``parameters``."""
+        for parameter, part in zip(self.parameters, gradient, strict=True):
+            parameter.grad = part
+
     @torch.no_grad()
     def step(self) -> None:
         """Move every parameter that has a gradient."""
@@ -61,7 +66,7 @@ class AdamW:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take up what ``state`` gave."""
+        """Restore what ``state`` gave."""
         for number, parameter in enumerate(self.parameters):
             if f"{number}/step" in state:
                 first, second, steps = self._of(parameter)

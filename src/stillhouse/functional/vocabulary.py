@@ -18,12 +18,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.functional import divergences, pointwise
 from stillhouse.functional.blocks import Dense, Layer, Sparse, Target
 from stillhouse.functional.chunked import chunked
-from stillhouse.functional.divergences import forward_kl
-from stillhouse.functional.pointwise import POINTWISE
+from stillhouse.functional.pointwise import Pointwise
 from stillhouse.functional.reduction import REDUCTIONS
 from stillhouse.functional.sparse import sparse_divergence, sparse_forward_kl
+
+POINTWISE: dict[Callable[..., Tensor], Pointwise] = {
+    getattr(divergences, name): getattr(pointwise, name)
+    for name in (
+        "forward_kl", "reverse_kl", "jensen_shannon", "skew_kl", "skew_reverse_kl", "total_variation", "alpha_beta"
+    )
+}  # fmt: skip
 
 
 def vocabulary_loss(
@@ -66,6 +73,7 @@ def vocabulary_loss(
     Raises:
         UsageError: shapes, chunk, temperature, reduction or mask do not fit.
 
+    >>> from stillhouse.functional.divergences import forward_kl
     >>> hidden, weight = torch.eye(2), torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     >>> round(vocabulary_loss(forward_kl, hidden, weight, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), chunk=1).item(), 5)
     0.73448
@@ -179,7 +187,7 @@ def _add(home: Tensor | None, left: Tensor, right: Tensor) -> None:
 
 def _sparse(divergence: Callable[..., Tensor], settings: dict[str, Any]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """One loss a row from the student's logits, ids and log-probabilities."""
-    if divergence is forward_kl:
+    if divergence is divergences.forward_kl:
         return partial(sparse_forward_kl, reduction="none", **settings)
     return partial(sparse_divergence, divergence, reduction="none", **settings)
 
@@ -197,7 +205,9 @@ def _any_other(
 ) -> Tensor:
     """The loss through automatic differentiation, chunk by chunk."""
     if sparse and divergence in POINTWISE:
-        divergence = sparse_forward_kl if divergence is forward_kl else partial(sparse_divergence, divergence)
+        divergence = (
+            sparse_forward_kl if divergence is divergences.forward_kl else partial(sparse_divergence, divergence)
+        )
     if teacher_weight is not None and teacher_bias is not None:
         teacher = (torch.nn.functional.pad(teacher[0], (0, 1), value=1.0), *teacher[1:])
         teacher_weight = torch.cat([teacher_weight, teacher_bias.unsqueeze(-1)], -1)

@@ -13,7 +13,7 @@ from scipy import stats
 from stillhouse.data import Views
 from stillhouse.data.views.policies import shift
 from stillhouse.errors import UsageError
-from tests.data.test_splitmix import reference, reference_word
+from tests.data.authors_splitmix import reference, reference_word
 
 
 def shifted_by_loops(image: np.ndarray, down: int, right: int, fill: float) -> np.ndarray:

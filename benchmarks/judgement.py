@@ -1,6 +1,6 @@
 """Do the intervals cover, and do the verdicts cry wolf? Simulated experiments; the tables go to docs/statistics.md.
 
-Run ``python benchmarks/judgement.py`` (about five minutes on one core) to print the tables, with ``--write`` to put
+Run ``python benchmarks/judgement.py`` (about ten minutes on one core) to print the tables, with ``--write`` to put
 them into docs/statistics.md as well, with ``--experiments 200`` for a quick look.
 """
 
@@ -21,7 +21,9 @@ from scipy.special import log_softmax, ndtri
 
 from stillhouse.evaluation import Predictions, score
 from stillhouse.evaluation.resampling import RowResamples
-from stillhouse.evaluation.verdict import BETTER, NO_WORSE, WORSE, compare, word
+from stillhouse.evaluation.verdict import Difference, compare, decide
+from stillhouse.task import BETTER, NON_INFERIOR, OUTPUTS, WORSE, Judgement, Statistic
+from stillhouse.tasks import get
 
 Floats = NDArray[np.float64]
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
@@ -105,18 +107,24 @@ def rates(draw: Draw, rows: int, truth: float, experiments: int, confidence: flo
     """
     rng = np.random.default_rng(0)
     weights = [RowResamples(rows, RESAMPLES, seed) for seed in range(min(20, experiments))]
-    counts = dict.fromkeys((BETTER, WORSE, NO_WORSE, "below", "above"), 0.0)
+    counts = dict.fromkeys(CLAIMS, 0.0)
     for experiment in range(experiments):
-        a, b = draw(rng)
-        found = compare(a, b, weights[experiment % len(weights)], MARGIN, confidence)
-        gain = word("gain", found.interval, found.p, found.p_margin, MARGIN, confidence)
-        loss = word("loss", found.interval, found.p, found.p_margin, MARGIN, confidence)
-        counts[BETTER] += gain == BETTER
-        counts[WORSE] += gain == WORSE
-        counts[NO_WORSE] += loss in (NO_WORSE, BETTER)
-        counts["below"] += truth < found.interval.low
-        counts["above"] += truth > found.interval.high
+        found = compare(*draw(rng), weights[experiment % len(weights)], MARGIN, confidence)
+        for name, claimed in claims(found, MARGIN, truth, confidence).items():
+            counts[name] += claimed
     return {name: count / experiments for name, count in counts.items()}
+
+
+CLAIMS = (BETTER, WORSE, NON_INFERIOR, "below", "above")
+
+
+def claims(found: Difference, margin: float, truth: float, confidence: float) -> dict[str, bool]:
+    """What is claimed of a difference, and whether its interval misses the truth."""
+    gain, loss = (
+        decide(asks, found.interval, found.p, found.p_margin, margin, confidence) for asks in ("gain", "loss")
+    )
+    below, above = truth < found.interval.low, truth > found.interval.high
+    return dict(zip(CLAIMS, (gain == BETTER, gain == WORSE, loss in (NON_INFERIOR, BETTER), below, above), strict=True))
 
 
 def idle_method(count: int = 100) -> tuple[int, Draw]:
@@ -176,7 +184,7 @@ class World:
                 for s in range(self.seeds)
             }
         names = tuple(f"c{c}" for c in range(self.classes))
-        return Predictions(targets, np.arange(self.rows), names, nets)
+        return Predictions.of_outputs(targets, np.arange(self.rows), names, nets)
 
     @staticmethod
     def _net(rng: np.random.Generator, true: Floats, noise: float, scale: float) -> NDArray[np.float32]:
@@ -189,7 +197,9 @@ WORLDS = (World("4 classes, 500 rows, 5 seeds"), World("2 classes, 300 rows, 3 s
 
 def judged(predictions: Predictions, resamples: int = RESAMPLES) -> dict[str, Any]:
     """The scores of an experiment."""
-    return score(predictions, saw={}, budget={}, costs={}, versions={}, hashes={}, resamples=resamples)
+    return score(
+        get("classification"), predictions, saw={}, budget={}, costs={}, versions={}, hashes={}, resamples=resamples
+    )
 
 
 def intervals(scores: dict[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
@@ -236,7 +246,7 @@ def coverage(world: World, expected: dict[str, float], experiments: int) -> dict
 def claims_table(experiments: int) -> str:
     """The rates of false claims and of misses, scenario by scenario, as Markdown."""
     lines = [
-        f"| {experiments:,} experiments each | `better` | `worse` | `no worse within m` | truth below | truth above |",
+        f"| {experiments:,} experiments each | `better` | `worse` | `non_inferior` | truth below | truth above |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     rows, draw = idle_method()
@@ -247,6 +257,100 @@ def claims_table(experiments: int) -> str:
     for title, drawn, count, true in cases:
         found = rates(drawn, count, true, experiments)
         lines.append(f"| {title} | " + " | ".join(f"{100 * x:.1f} %" for x in found.values()) + " |")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two arms of one recipe in some task: nets that read the truth with errors that rows, arms and seeds share."""
+
+    task: str
+    title: str
+    measures: tuple[str, ...]
+    rows: int = 500
+    seeds: int = 5
+    outputs: int = 1  # classes, targets, labels
+    noise: float = 0.8
+
+    def draw(self, rng: np.random.Generator) -> tuple[NDArray[Any], list[list[Floats]]]:
+        """Targets, and the outputs of both arms' seeds."""
+        true = 2 * rng.normal(size=(self.rows, self.outputs)) - np.linspace(0, 1.5, self.outputs)
+        if self.task == "classification":
+            targets: NDArray[Any] = (true + rng.gumbel(size=true.shape)).argmax(1)
+        elif self.task == "multilabel":
+            targets = (true + rng.logistic(size=true.shape) > 0).astype(np.float64)
+        else:
+            targets = true + rng.normal(size=true.shape)
+        hard = rng.normal(size=true.shape)
+        return targets, [self._arm(rng, true, hard) for _ in range(2)]
+
+    def _arm(self, rng: np.random.Generator, true: Floats, hard: Floats) -> list[Floats]:
+        own = rng.normal(size=true.shape)
+        nets = []
+        for _ in range(self.seeds):
+            # One net: what is asked is about that net, so that the two must be equally good.
+            size = self.noise * np.exp((0.1 if self.seeds > 1 else 0.0) * rng.normal())
+            said = true + size * (hard + 0.6 * own + 0.8 * rng.normal(size=true.shape))
+            nets.append(log_softmax(said, axis=1) if self.task == "classification" else said)
+        return nets
+
+
+FOUR = ("balanced_accuracy", "macro_f1", "log_likelihood", "brier")
+TWO = ("auc", "sensitivity:0@0.9", "sensitivity:1@0.95")
+TWINS = (
+    Twins("classification", "4 classes, 500 rows, 5 seeds", FOUR, outputs=4),
+    Twins("classification", "2 classes, 500 rows, 5 seeds", TWO, outputs=2),
+    Twins("classification", "2 classes, 500 rows, 1 seed", ("auc", "sensitivity:0@0.9"), outputs=2, seeds=1),
+    Twins("regression", "500 rows, 5 seeds", ("r2", "rmse", "mae", "spearman")),
+    Twins("regression", "100 rows, 1 seed", ("r2", "rmse", "mae", "spearman"), rows=100, seeds=1),
+    Twins("multilabel", "4 labels, 500 rows, 5 seeds",
+          ("micro_f1", "macro_f1", "auc", "label_accuracy", "subset_accuracy", "log_loss"), outputs=4),
+)  # fmt: skip
+
+
+def twin_rates(world: Twins, experiments: int, confidence: float = 0.95) -> dict[str, dict[str, float]]:
+    """Of each measure the rates of false claims, and of intervals that miss the true difference, which is 0."""
+    task, rng = get(world.task), np.random.default_rng(0)
+    names = tuple(str(i) for i in range(world.outputs))
+    weights = [RowResamples(world.rows, RESAMPLES, seed) for seed in range(20)]
+    counts = {measure: dict.fromkeys(CLAIMS, 0.0) for measure in world.measures}
+    for experiment in range(experiments):
+        targets, arms = world.draw(rng)
+        found = [[of_net(task, net, targets, names, world.measures) for net in arm] for arm in arms]
+        for measure in world.measures:
+            a, b = (np.array([of_seed[measure].components for of_seed in arm]) for arm in found)
+            rows = min(of_seed[measure].rows for arm in found for of_seed in arm)
+            margin = MARGIN * task.scale(measure, targets)
+            difference = compare(
+                a, b, weights[experiment % 20], margin, confidence, measure=task.measure(measure), rows=rows
+            )
+            for name, claimed in claims(difference, margin, 0.0, confidence).items():
+                counts[measure][name] += claimed / experiments
+    return counts
+
+
+def of_net(
+    task: Judgement, outputs: Floats, targets: NDArray[Any], names: tuple[str, ...], measures: tuple[str, ...]
+) -> dict[str, Statistic]:
+    """Every measure of one net."""
+    record = {OUTPUTS: outputs}
+    found = task.quality(record, targets, names)
+    for measure in measures:
+        if measure not in found and (extra := task.statistic(measure, record, targets, names)):
+            found[measure] = extra
+    return found
+
+
+def measures_table(experiments: int) -> str:
+    """The rates of false claims by measure, as Markdown."""
+    lines = [
+        f"| {experiments:,} experiments each | `better` | `worse` | `non_inferior` | truth below | truth above |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for world in TWINS:
+        lines.append(f"| **{world.task}, {world.title}** | | | | | |")
+        for measure, found in twin_rates(world, experiments).items():
+            lines.append(f"| {measure} | " + " | ".join(f"{100 * x:.1f} %" for x in found.values()) + " |")
     return "\n".join(lines)
 
 
@@ -286,7 +390,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="into docs/statistics.md")
     options = parser.parse_args()
     start = time.perf_counter()
-    tables = {"claims": claims_table(2 * options.experiments), "coverage": coverage_table(options.experiments)}
+    tables = {
+        "claims": claims_table(2 * options.experiments),
+        "measures": measures_table(options.experiments),
+        "coverage": coverage_table(options.experiments),
+    }
     for name, table in tables.items():
         print(f"{name}\n\n{table}\n")
         if options.write:

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from stillhouse import students
+from stillhouse import students, tasks
 from stillhouse.data import (
     Prepared,
     Rows,
@@ -29,11 +29,15 @@ from stillhouse.data import (
     split,
 )
 from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, write_weights
-from stillhouse.pipeline.labels import only
+from stillhouse.pipeline.run.labels import only
 from stillhouse.store import Store
 from stillhouse.taps import layers, propose
+from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
+from stillhouse.tasks.classification.targets import read_targets
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
+
+TASK = tasks.get("classification")
 
 Phase = Literal["tuning", "final"]
 Kind = Literal["logits", "features", "mixup"]
@@ -91,16 +95,22 @@ class World:
         pairs = propose(layers(self.make_student(), example), layers(self.teacher, example))
         return [(p.student.path, p.teacher.path) for p in pairs if len(p.student.shape) == 3][-2:]
 
+    @property
+    def spec(self) -> OutputSpec:
+        """One output a class."""
+        return OutputSpec((len(self.data.source.names),), tuple(self.data.source.names))
+
     def answers(self, kind: Kind) -> StoredTeacher:
         """What the teacher said of every row and view: logits alone, or with the layers, or of blends."""
         paths = ["embedding", "head", *(teacher for _, teacher in self.map_pairs)] if kind == "features" else []
         views = self.mixed if kind == "mixup" else self.views
         return StoredTeacher(
             label(
-                ModuleTeacher(self.teacher, len(self.data.source.classes), paths),
+                ModuleTeacher(self.teacher, TASK, self.spec, paths),
                 self.data.train.inputs,
                 views,
                 self.folder / f"store_{kind}",
+                task=TASK,
                 key={"views": views.describe(), "layers": " ".join(paths)},
                 dtype="float16",
                 block_rows=512,
@@ -119,7 +129,7 @@ class World:
 
 def mnist5k(phase: Phase, folder: Path) -> World:
     """The demo's world: 4,000 training rows of which 200 have a label; the teacher saw all labels."""
-    source = read(name="mnist5k")
+    source = read(name="mnist5k", read_targets=read_targets)
     data = prepare(source, split(source, labels=200, valid=VALID if phase == "tuning" else 0.0, test=0.2, seed=0))
     return World(
         "mnist5k",
@@ -127,8 +137,8 @@ def mnist5k(phase: Phase, folder: Path) -> World:
         folder,
         data,
         Views("shift", 8, 2.0, 0, fill=data.encoder.fill),
-        lambda: students.make("cnn_tiny", shape=(1, 28, 28), classes=10, settings={}),
-        lambda: students.make("cnn_large", shape=(1, 28, 28), classes=10, settings={}),
+        lambda: students.make("cnn_tiny", shape=(1, 28, 28), outputs=10, settings={}),
+        lambda: students.make("cnn_large", shape=(1, 28, 28), outputs=10, settings={}),
         Budget(steps=600, batch_size=128, lr=4e-3, checkpoint_every=10_000, log_every=600),
     )
 
@@ -141,7 +151,9 @@ def mnist1d(phase: Phase, folder: Path) -> World:
     (x, x_test), (y, y_test) = ((torch.from_numpy(made[k]) for k in (n, f"{n}_test")) for n in "xy")
     cut = round(VALID * len(y)) if phase == "tuning" else 0
     train, valid = (x[cut:].float(), y[cut:].long()), (x[:cut].float(), y[:cut].long())
-    source, drawn = from_torch(train, valid if cut else None, (x_test.float(), y_test.long()))
+    source, drawn = from_torch(
+        train, valid if cut else None, (x_test.float(), y_test.long()), read_targets=read_targets
+    )
     drawn = replace(drawn, labelled=choose_labelled(source, drawn.train, labels="all", seed=0))
     return World(
         "mnist1d",
@@ -149,7 +161,7 @@ def mnist1d(phase: Phase, folder: Path) -> World:
         folder,
         prepare(source, drawn),
         Views("none", 1, 0.0, 0),
-        lambda: students.make("mlp_tiny", shape=(40,), classes=10, settings={"hidden": [48, 48]}),
+        lambda: students.make("mlp_tiny", shape=(40,), outputs=10, settings={"hidden": [48, 48]}),
         convolutional_1d,
         Budget(steps=1500, batch_size=128, lr=1e-2, checkpoint_every=10_000, log_every=1500),
     )

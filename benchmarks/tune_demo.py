@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from stillhouse.pipeline.distill import demo_table, plan_fits
-from stillhouse.pipeline.run.folder import open_run
-from stillhouse.pipeline.setup import gather
-from stillhouse.recipe import merge, parse
+from stillhouse.pipeline.distill import Distillation
+from stillhouse.recipe import merge, parse, read_table
 
+DEMO = Path(str(files("stillhouse") / "demo.toml"))
 SEEDS = [0, 1, 2]
 VARIATIONS: list[dict[str, Any]] = [
     {},
@@ -48,15 +48,14 @@ def accuracy(folder: Path, arm: str) -> list[float]:
 
 def try_setting(over: dict[str, Any], folder: Path, teacher: Path | None) -> Path:
     """Train both arms with one setting; returns the teacher's weights for the next."""
-    table = merge(demo_table(), {"data": {"valid": 0.2}, "controls": {"same_teacher": False, "all_labels": False}})
+    table = merge(read_table(DEMO), {"data": {"valid": 0.2}, "controls": {"same_teacher": False, "all_labels": False}})
     table = merge(table, {"training": {"seeds": SEEDS, "log_every": 500}, "output": {"dir": str(folder)}})
     if teacher is not None:
         table = merge(table, {"teacher": {"file": str(teacher)}})
     recipe = parse(merge(table, over))
-    have = gather(recipe, teacher=None, student=None, data=None, allow_code=False)
-    run = open_run(recipe, command="benchmarks.tune_demo", parts=have.parts)
-    trainer, arms = plan_fits(run, recipe, have)
-    trainer.train(arms)
+    run = Distillation(recipe, command="benchmarks.tune_demo")
+    run.plan_fits()
+    run.train()
     found = {arm: accuracy(folder, arm) for arm in ("labels_only", "distilled")}
     means = {arm: sum(values) / len(values) for arm, values in found.items()}
     named = json.dumps(over) if over else "the demo's own"

@@ -26,6 +26,7 @@ from stillhouse.evaluation import Predictions, score
 from stillhouse.evaluation.resampling import Interval, Sample
 from stillhouse.recipe import read as read_recipe
 from stillhouse.reporting.folder import RunFiles, read
+from stillhouse.tasks import get
 
 CLASSES = ("ill", "well")
 SEEDS = ("0", "1")
@@ -46,7 +47,7 @@ def predictions() -> dict[str, Predictions]:
 
         arms = {"labels_only": 1.5, "distilled": 0.7}
         nets = {"teacher": {"-": net(0.3)}} | {a: {s: net(n) for s in SEEDS} for a, n in arms.items()}
-        made[part] = Predictions(targets, np.arange(rows), CLASSES, nets)
+        made[part] = Predictions.of_outputs(targets, np.arange(rows), CLASSES, nets)
     return made
 
 
@@ -63,7 +64,7 @@ def run(predictions: dict[str, Predictions], tmp_path_factory: pytest.TempPathFa
     costs = {"teacher": {"parameters": 1234, "ms_1": 2.0}, "student": {"parameters": 56}, "teacher_calls": 900}
     sexes = np.where(np.arange(300) % 3 == 0, "F", "M")
     told: dict[str, Any] = {"budget": {"steps": 10, "batch_size": 5}, "costs": costs, "versions": {}, "hashes": {}}
-    scores = score(test, saw=saw, resamples=200, groups={"sex": sexes}, **told)
+    scores = score(get("classification"), test, saw=saw, resamples=200, groups={"sex": sexes}, **told)
     facts = {"name": "x", "classes": CLASSES, "train": 900, "valid": 200, "test": 300, "labelled": 50}
     gate = {
         "comparison": {
@@ -78,7 +79,7 @@ def run(predictions: dict[str, Predictions], tmp_path_factory: pytest.TempPathFa
     test.save(folder / "predictions.npz")
     predictions["valid"].save(folder / "predictions_valid.npz")
     np.savez(folder / "groups.npz", names=np.array(["sex"]), values=sexes[None])
-    return read(folder)
+    return read(folder, get("classification"))
 
 
 def example(**fields: object) -> Example:
@@ -122,7 +123,7 @@ def test_the_table_of_models_holds_the_accuracies_of_the_predictions(
     text = page.page("digits", example(), run, None)
     test = predictions["test"]
     for arm, label in (("labels_only", "Labels only"), ("distilled", "Distilled")):
-        right = np.mean([(test.log_probs[arm][s].argmax(1) == test.targets).mean() for s in SEEDS])
+        right = np.mean([(test.outputs(arm)[s].argmax(1) == test.targets).mean() for s in SEEDS])
         line = next(x for x in text.splitlines() if x.startswith(f"| {label} |"))
         assert f"{100 * right:.1f} % (" in line
         assert "| 50 |" in line
@@ -145,9 +146,9 @@ def test_medical_figures_are_those_of_scikit_learn_and_of_counting(
     test, valid = predictions["test"], predictions["valid"]
     text = medical.figures(run, ["ill"])
     ill = test.targets == 0
-    fall_out, found, _ = roc_curve(ill, np.exp(test.log_probs["teacher"]["-"][:, 0].astype(float)))
+    fall_out, found, _ = roc_curve(ill, np.exp(test.outputs("teacher")["-"][:, 0].astype(float)))
     assert f"| Teacher | {100 * found[fall_out <= 0.05].max():.1f} % (" in text
-    scores = [np.exp(p.log_probs["distilled"]["0"][:, 0].astype(float)) for p in (valid, test)]
+    scores = [np.exp(p.outputs("distilled")["0"][:, 0].astype(float)) for p in (valid, test)]
     negatives = np.sort(scores[0][valid.targets == 1])
     cut = next(t for t in negatives if (negatives <= t).mean() >= 0.95)
     hits, cases = int((scores[1][ill] > cut).sum()), int(ill.sum())

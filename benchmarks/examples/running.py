@@ -11,9 +11,10 @@ from typing import Any
 from benchmarks.examples.example import DATA, PAGES, ROOT, Example
 
 import stillhouse
+from stillhouse.command import reproduced_by
 from stillhouse.errors import RejectedError
 from stillhouse.files import write_json
-from stillhouse.recipe import read
+from stillhouse.recipe import merge, read, read_table
 from stillhouse.reporting.folder import read_json
 
 RECORD = "example.json"  # in the run folder: what the run itself does not note
@@ -53,19 +54,21 @@ def prepare(example: Example) -> None:
 
 def distil(name: str, example: Example) -> Path:
     """The run of the recipe; a teacher that is refused goes on only where the example says so, its refusal noted."""
-    sections = example.sections() if example.sections else {}
     recipe = recipe_of(name)
+    table = merge(read_table(recipe), example.sections() if example.sections else {})
     command = f"stillhouse distill {recipe.relative_to(ROOT)}"
     folder = run_folder(name)
     try:
-        stillhouse.distill(recipe, command=command, out=folder, **sections)
+        with reproduced_by(command):
+            stillhouse.distill(table, out=folder)
     except RejectedError as error:
         if not example.accept_teacher:
             raise
         print(f"{name}: refused, and accepted for the demonstration: {error}", file=sys.stderr)
         note(folder, refusal={"message": str(error), "exit_code": error.exit_code, "command": command})
         command = f"{command} --accept-teacher"
-        stillhouse.distill(recipe, command=command, out=folder, accept_teacher=True, **sections)
+        with reproduced_by(command):
+            stillhouse.distill(table, out=folder, accept_teacher=True)
     return folder
 
 

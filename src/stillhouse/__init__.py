@@ -1,12 +1,16 @@
 """Knowledge distillation that proves whether it paid.
 
-    import stillhouse as sh
+```python
+import stillhouse as sh
 
-    run = sh.distill(teacher=big, student=small, data=(train, valid, test), method="hinton", out="runs/small")
-    print(run.scores["sentence"])
-    model = sh.load("runs/small")
+run = sh.distill(teacher=big, student=small, data=(train, valid, test), steps=200, out="runs/small")
+print(run.verdict, run.scores["sentence"])
+model = run.load()  # an nn.Module with .predict and .predict_proba
+```
 
-Nothing heavy is imported until one of these names is used.
+In another process the student is ``sh.load("runs/small", module=small)``: weights are stored, code is not.
+
+Nothing heavy is imported until one of the names below is used.
 """
 
 from __future__ import annotations
@@ -14,28 +18,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stillhouse.pipeline import Run, distill, embed, evaluate, export, load, plan
-    from stillhouse.pipeline import write_report as report
+    from stillhouse import methods
+    from stillhouse.estimator.distiller import Distiller
+    from stillhouse.pipeline.api import check, curve, distill, evaluate, export, label, load, plan, predict, report
+    from stillhouse.pipeline.handle import Run
     from stillhouse.recipe import Recipe
     from stillhouse.teachers import Adapted
 
 __all__ = [
     "Adapted",
+    "Distiller",
     "Recipe",
     "Run",
+    "check",
+    "curve",
     "distill",
-    "embed",
     "evaluate",
     "export",
+    "label",
     "load",
+    "methods",
     "plan",
+    "predict",
     "report",
 ]
 
 _AT = {
-    "Adapted": ("stillhouse.teachers", "Adapted"),
-    "Recipe": ("stillhouse.recipe", "Recipe"),
-    "report": ("stillhouse.pipeline", "write_report"),
+    "Adapted": "stillhouse.teachers",
+    "Distiller": "stillhouse.estimator.distiller",
+    "Recipe": "stillhouse.recipe",
+    "Run": "stillhouse.pipeline.handle",
 }
 
 
@@ -44,8 +56,9 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module 'stillhouse' has no attribute {name!r}; it has {', '.join(__all__)}")
-    module, attribute = _AT.get(name, ("stillhouse.pipeline", name))
-    return getattr(importlib.import_module(module), attribute)
+    if name == "methods":
+        return importlib.import_module("stillhouse.methods")
+    return getattr(importlib.import_module(_AT.get(name, "stillhouse.pipeline.api")), name)
 
 
 def __dir__() -> list[str]:

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.folders import check_name, lines
 from stillhouse.toml_tables import PATHS, anchor
 from stillhouse.toml_tables import merge as merge
 from stillhouse.toml_tables import read_table as read_table
@@ -25,16 +26,29 @@ Labels = Annotated[int, Field(ge=1)] | Literal["all"]
 Setting = bool | int | float | str | list[int] | list[float] | list[str]
 
 
+def _known_view(name: str) -> str:
+    try:
+        return check_name("data/views", name, "[views] policy", extra=("none",))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
 class Section(BaseModel):
     """A table of the recipe: unknown keys are errors, values are frozen, defaults are checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+class TaskSection(Section):
+    """[task]: what the nets answer."""
+
+    name: str = Field("classification", description="classification, multilabel, regression or embedding.")
+
+
 class Data(Section):
     """[data]: the rows, their labels, and which rows are for what. Give one of name, path, arrays, images and text."""
 
-    name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer.")
+    name: str | None = Field(None, description="A named set: mnist5k, digits, breast_cancer, diabetes.")
     path: Path | None = Field(
         None, description="A table: .csv, .tsv, .jsonl or .parquet, or a folder that `datasets` saved."
     )
@@ -46,12 +60,14 @@ class Data(Section):
     )
     text: Path | None = Field(None, description="Texts: .csv, .tsv, .jsonl or .parquet with a column of text.")
     column: str | None = Field(None, description="The column that holds the text; found by looking.")
-    target: str | None = Field(
-        None, description="Column of the label, by name or number; an empty cell is an unlabelled row."
+    target: str | list[str] | None = Field(
+        None, description="Column of the label, by name or number, or a list of them; empty: the row has no label."
     )
     header: bool | None = Field(None, description="Whether a CSV's first line names the columns; found by looking.")
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
-    types: dict[str, Literal["numeric", "categorical"]] = Field({}, description="Column types, where looking errs.")
+    types: dict[str, Literal["numeric", "categorical"]] = Field(
+        {}, description="Column types, where those that were found are wrong."
+    )
     classes: list[str] | None = Field(None, description="All class names in order; default: the sorted labels found.")
     tokens: int = Field(128, ge=4, description="Tokens of a text that are read; what is longer is cut.")
     vocabulary: int = Field(8192, ge=64, description="Pieces of words of the tokenizer that is trained on the texts.")
@@ -59,7 +75,7 @@ class Data(Section):
         None, description="A tokenizer.json to use; default: a hub teacher's own, else one trained on the texts."
     )
     on_disk: bool = Field(
-        False, description="Rows wait in mapped files of the run folder, not in memory: for what does not fit."
+        False, description="Rows lie in mapped files of the run folder, not in memory: for data larger than memory."
     )
     labels: Labels = Field("all", description='Training rows that keep their label for the student, or "all".')
     valid: Fraction = Field(0.1, description="Share of the training rows split off for choosing; 0: none.")
@@ -72,10 +88,8 @@ class Data(Section):
 class Views(Section):
     """[views]: augmented views of each row, replayed from (row, view, seed), so that both nets see the same."""
 
-    policy: Literal["none", "shift", "cutout", "noise", "munge", "words", "masked", "mixup"] = Field(
-        "none",
-        description="shift, cutout: images; noise, munge: tables; words: texts lose words; masked: words exchanged for "
-        "others; mixup: blends of two rows. Views of munge, masked and mixup have no label.",
+    policy: Annotated[str, AfterValidator(_known_view)] = Field(
+        "none", description=f"none, or {'; '.join(f'{name}: {line}' for name, line in lines('data/views').items())}."
     )
     model: Path | None = Field(
         None,
@@ -83,12 +97,7 @@ class Views(Section):
         "that a hub teacher's embeddings have near them.",
     )
     count: Positive = Field(1, description="Views a row, the row as it is included.")
-    strength: float = Field(
-        2.0,
-        ge=0.0,
-        description="shift: pixels at most; cutout: side of the square; noise: standard deviation; munge: local "
-        "variance; words, masked: share of the words; mixup: unused.",
-    )
+    strength: float = Field(2.0, ge=0.0, description="How far a view is from its row, as the policy says.")
 
 
 class Training(Section):
@@ -136,7 +145,7 @@ class Net(Section):
     """The settings shared by [teacher] and [student]: a name from the zoo and its sizes."""
 
     name: str | None = Field(None, description="A name from the zoo.")
-    settings: dict[str, Setting] = Field({}, description="Sizes and options of the named model.")
+    settings: dict[str, Setting] = Field({}, description="Sizes and options of the named model; see nets.md.")
 
 
 class Endpoint(Section):
@@ -144,7 +153,7 @@ class Endpoint(Section):
 
     url: str | None = Field(None, description="Its address up to /v1; asked only where this is given.")
     model: str = Field("", description="The model's name there.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written down.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written to a file.")
     concurrency: Positive = Field(4, description="Questions at once.")
     samples: Positive = Field(5, description="Answers a text where the service gives no log-probabilities.")
     max_calls: Positive | None = Field(
@@ -171,10 +180,10 @@ class Member(Net):
 
 
 class TeacherSection(Member):
-    """[teacher]: who teaches."""
+    """[teacher]: the model whose outputs the student matches."""
 
     name: str | None = Field(
-        None, description="cnn_large, mlp_large, extra_trees, random_forest, hist_gradient_boosting"
+        None, description="A net of the zoo, a scikit-learn model, `timm:NAME` or `python:package.module:function`."
     )
     file: Path | None = Field(
         None,
@@ -204,7 +213,7 @@ class TeacherSection(Member):
 
 
 class Assistant(Net):
-    """[[assistant]]: a net between teacher and student, taught by the one before, teacher of the one after."""
+    """[[assistant]]: a net between teacher and student; it matches the one before, and the one after matches it."""
 
     name: str = Field(description="A name from the zoo.")
     training: Training | None = Field(None, description="Its own budget; default: the student's.")
@@ -240,10 +249,11 @@ class Limits(Section):
 
 
 class StudentSection(Net):
-    """[student]: who learns."""
+    """[student]: the small model that is trained."""
 
     name: str | None = Field(
-        None, description="cnn_tiny, mlp_tiny, transformer_tiny, decision_tree ...; default: a small one for the data."
+        None,
+        description="A net of the zoo, a tree, or `python:package.module:function`; default: a small one for the data.",
     )
     family: str | None = Field(None, description="Of which [student.budget] takes the largest that fits: cnn, mlp ...")
     start: Path | None = Field(None, description="Weights (.safetensors) that every student begins with.")
@@ -266,7 +276,7 @@ class MethodEntry(BaseModel):
 
 
 class Store(Section):
-    """[store]: how the teacher's answers are kept."""
+    """[store]: how the teacher's outputs are kept."""
 
     codec: str = Field(
         "dense", description='Of the logits: "dense", "topk:32" (32 classes and the tail), "sampled:50" (50 drawn).'
@@ -280,24 +290,47 @@ class Store(Section):
 
 
 class Controls(Section):
-    """[controls]: which reference students are trained beside the distilled one; labels_only always is."""
+    """[controls]: which further students are trained for comparison; the one trained on the labels alone always is.
 
-    all_labels: bool = Field(True, description="The same student given every training label that exists.")
+    Further keys are names of the task's controls: ``false`` leaves one out.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, validate_default=True)
+
+    all_labels: bool = Field(True, description="The same student trained on every training label that exists.")
     from_scratch: bool = Field(
-        False, description="Of a student with given or derived weights: the same one begun at random, with and without."
+        False,
+        description="Where the student has given or derived weights: also from random ones, with and without teacher.",
     )
     same_teacher: bool = Field(False, description="Also distil from a teacher trained on the student's own labels.")
     label_smoothing: Fraction = Field(
         0.0, description="Smoothing of a second labels-only student, the teacher-free control; 0: none."
     )
 
+    @model_validator(mode="after")
+    def _only_switches(self) -> Controls:
+        for name, value in (self.__pydantic_extra__ or {}).items():
+            if value is not False and value is not True:
+                raise ValueError(f"{name} = {value!r}: a control is switched off by `{name} = false`")
+        return self
+
+    @property
+    def switches(self) -> dict[str, bool]:
+        """The controls that are switched on or off by their names."""
+        return dict(self.__pydantic_extra__ or {})
+
 
 class Evaluation(Section):
     """[evaluation]: how it is judged."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1.0, description="Of every interval.")
-    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of "no worse within m".')
+    margin: float = Field(0.01, gt=0.0, lt=1.0, description='m of the verdict non_inferior ("no worse within m").')
     resamples: Positive = Field(4000, description="Bootstrap resamples.")
+    measure: str | None = Field(
+        None,
+        description="What the headline is about, such as balanced_accuracy or sensitivity:CLASS@0.95; default: the "
+        "task's.",
+    )
     groups: list[str] = Field([], description="Columns of a table whose groups are judged one by one; may be in drop.")
 
 
@@ -310,12 +343,13 @@ class Output(Section):
 class Recipe(Section):
     """A whole run."""
 
+    task: TaskSection = TaskSection()
     data: Data = Data()
     views: Views = Views()
     teacher: TeacherSection = TeacherSection()
     assistant: list[Assistant] = Field([], description="A chain of sizes, largest first (teacher assistants).")
     student: StudentSection = StudentSection()
-    method: list[MethodEntry] = Field([MethodEntry(name="hinton")], min_length=1)
+    method: list[MethodEntry] = Field([], description="What is matched; default: the task's own.")
     training: StudentTraining = StudentTraining()
     store: Store = Store()
     controls: Controls = Controls()
@@ -335,12 +369,14 @@ class Recipe(Section):
     def digest(self) -> str:
         """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run.
 
-        Where rows wait is no part of it: they are the same.
+        Where rows lie is no part of it: they are the same.
         """
         places = {section: set(keys) for section, keys in PATHS.items()}  # what lies there counts, not where
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
-        # A ceiling may be raised, and a stopped run taken up again: what was answered stays what it was.
+        # A ceiling may be raised, and a stopped run resumed: what was answered stays what it was.
         aside["data"] = {*places["data"], "on_disk"}
+        if self.task == TaskSection():
+            aside["task"] = True  # so that runs from before there were tasks are resumed
         aside["teacher"] = dict.fromkeys(places["teacher"], True) | {"endpoint": CEILINGS}
         text = self.model_dump_json(exclude=aside)
         return xxhash.xxh3_64_hexdigest(text.encode())
@@ -381,7 +417,7 @@ def _explain(error: ValidationError, where: str) -> str:
         return f"{where}: unknown key {place!r}.{nearest(path[-1], _keys(path[:-1]))} Remove or rename it."
     more = f" ({len(error.errors()) - 1} further problems follow this one.)" if len(error.errors()) > 1 else ""
     given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return f"{where}: {place or 'recipe'}{given}: {first['msg']}.{more} Mend that line and run again."
+    return f"{where}: {place or 'recipe'}{given}: {first['msg']}.{more} Fix that line and run again."
 
 
 def _keys(path: list[str]) -> list[str]:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from stillhouse.data import fit_encoder, prepare, read, read_inputs, split
+from stillhouse.data import fit_encoder, prepare, read_inputs, split
 from stillhouse.errors import UsageError
+from tests.data.reading import read
 
 X = np.arange(12.0).reshape(4, 3)
 
@@ -37,35 +38,35 @@ def test_the_axes_tell_images_from_arrays(tmp_path: Path, shape: tuple[int, ...]
     ],
 )
 def test_labels_may_be_missing_in_every_form(tmp_path: Path, y: np.ndarray[Any, Any]) -> None:
-    assert read(arrays=saved(tmp_path, x=X, y=y)).labels.tolist() == [1, 0, -1, -1]
+    assert read(arrays=saved(tmp_path, x=X, y=y)).targets.tolist() == [1, 0, -1, -1]
 
 
 def test_whole_numbers_are_names_where_all_are_declared_and_positions_where_not(tmp_path: Path) -> None:
     path = saved(tmp_path, x=X, y=[1, 0, 1, -1])
-    assert read(arrays=path).classes == ("0", "1")
-    assert read(arrays=path, classes=["1", "0"]).labels.tolist() == [0, 1, 0, -1]
+    assert read(arrays=path).names == ("0", "1")
+    assert read(arrays=path, classes=["1", "0"]).targets.tolist() == [0, 1, 0, -1]
     named = read(arrays=path, classes=["cat", "dog"])
-    assert (named.classes, named.labels.tolist()) == (("cat", "dog"), [1, 0, 1, -1])
+    assert (named.names, named.targets.tolist()) == (("cat", "dog"), [1, 0, 1, -1])
 
 
 def test_rows_to_predict_on_need_no_labels(tmp_path: Path) -> None:
     source = read(arrays=saved(tmp_path, x=X, y=[0, 1]))
     encoder = fit_encoder(source, np.arange(4))
-    np.testing.assert_array_equal(read_inputs(saved(tmp_path, x=X), encoder), X)
+    np.testing.assert_array_equal(read_inputs(saved(tmp_path, x=X), encoder).rows, X)
     for text in ("0,1,2\n3,4,5\n", "a,b,c\n0,1,2\n3,4,5\n"):
         (tmp_path / "rows.csv").write_text(text)
-        assert encoder.encode(read_inputs(tmp_path / "rows.csv", encoder)).equal(encoder.encode(X[:2]))
+        assert encoder.encode(read_inputs(tmp_path / "rows.csv", encoder).rows).equal(encoder.encode(X[:2]))
 
 
 def test_digits_and_breast_cancer_are_scikit_learns() -> None:
     digits, cancer = read(name="digits"), read(name="breast_cancer")
     truth: Any = load_digits()
     np.testing.assert_array_equal(digits.raw, truth.images)
-    np.testing.assert_array_equal(digits.labels, truth.target)
+    np.testing.assert_array_equal(digits.targets, truth.target)
     truth = load_breast_cancer()
     np.testing.assert_array_equal(np.asarray(cancer.raw), truth.data)
-    np.testing.assert_array_equal(cancer.labels, truth.target)
-    assert cancer.classes == tuple(truth.target_names)
+    np.testing.assert_array_equal(cancer.targets, truth.target)
+    assert cancer.names == tuple(truth.target_names)
     assert digits.test is None
 
 
@@ -75,7 +76,7 @@ def test_mnist5k_is_mlxtends_and_fixes_a_hundred_test_rows_of_each_class() -> No
     pixels, labels = table[:, :-1], table[:, -1].astype(np.int64)
     source = read(name="mnist5k")
     np.testing.assert_array_equal(np.asarray(source.raw).reshape(5000, 784), pixels)
-    np.testing.assert_array_equal(source.labels, labels)
+    np.testing.assert_array_equal(source.targets, labels)
     assert source.test is not None
     assert np.bincount(labels[source.test]).tolist() == [100] * 10
     first, second = (
@@ -90,7 +91,7 @@ def test_mnist5k_is_mlxtends_and_fixes_a_hundred_test_rows_of_each_class() -> No
 
 def test_a_declared_order_of_classes_renumbers_a_named_set() -> None:
     source, turned = read(name="breast_cancer"), read(name="breast_cancer", classes=["benign", "malignant"])
-    np.testing.assert_array_equal(turned.labels, 1 - source.labels)
+    np.testing.assert_array_equal(turned.targets, 1 - source.targets)
 
 
 def test_one_place_must_be_named() -> None:

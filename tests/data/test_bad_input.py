@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stillhouse.data import read, read_inputs
+from stillhouse.data import read_inputs
 from stillhouse.errors import RejectedError, StillhouseError, UsageError
+from tests.data.reading import read
 
 GOOD = "x,y,label\n1,2,a\n3,4,b\n"
 

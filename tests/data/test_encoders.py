@@ -15,10 +15,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from stillhouse.data import Encoder, Source, encoder_from_state, fit_encoder, prepare, read, split
+from stillhouse.data import Encoder, Source, encoder_from_state, fit_encoder, prepare, split
 from stillhouse.data.columns import MOST_CATEGORIES
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.errors import DamagedError, RejectedError
+from tests.data.reading import read
 
 RNG = np.random.default_rng(0)
 
@@ -188,7 +189,7 @@ def test_prepare_fits_on_the_training_rows_and_keeps_the_order_of_the_split() ->
     scaler = StandardScaler().fit(np.asarray(source.raw)[parts.train])
     for rows, part in ((prepared.train, parts.train), (prepared.valid, parts.valid), (prepared.test, parts.test)):
         np.testing.assert_allclose(rows.inputs, scaler.transform(np.asarray(source.raw)[part]), atol=1e-4)
-        assert rows.targets.tolist() == source.labels[part].tolist()
+        assert rows.targets.tolist() == source.targets[part].tolist()
     assert (prepared.train.targets >= 0).all()
 
 

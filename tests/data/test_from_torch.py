@@ -20,8 +20,9 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from stillhouse.data import Source, Split, fit_encoder, from_torch, prepare
+from stillhouse.data import Source, Split, fit_encoder, prepare
 from stillhouse.errors import RejectedError
+from tests.data.reading import from_torch
 
 ROWS = 300  # more than are collated together
 X = torch.randn(ROWS, 3, generator=torch.Generator().manual_seed(0))
@@ -74,8 +75,8 @@ LOADERS = {
 def test_every_form_gives_the_same_rows_in_order(form: str) -> None:
     source, split = from_torch(LOADERS[form], None, TEST)
     np.testing.assert_array_equal(np.asarray(source.raw)[:ROWS], X)
-    np.testing.assert_array_equal(source.labels[:ROWS], Y)
-    assert source.classes == ("0", "1", "2", "3")
+    np.testing.assert_array_equal(source.targets[:ROWS], Y)
+    assert source.names == ("0", "1", "2", "3")
     assert (source.kind, source.as_is, source.shape) == ("array", True, (3,))
     assert [len(split.train), len(split.valid), len(split.test), len(split.labelled)] == [ROWS, 0, 8, ROWS]
 
@@ -86,7 +87,7 @@ def test_the_parts_stand_one_after_the_other_and_come_back_unchanged() -> None:
     assert prepared.train.inputs.equal(X)
     assert prepared.valid.inputs.equal(X[:5])
     assert prepared.test.targets.equal(Y[:8])
-    assert source.classes == ("a", "b", "c", "d")
+    assert source.names == ("a", "b", "c", "d")
 
 
 def test_a_custom_collate_function_makes_the_inputs() -> None:
@@ -118,26 +119,26 @@ def test_rows_that_a_loaders_sampler_never_draws_stay_out() -> None:
 )
 def test_training_rows_without_labels_are_a_pool(train: Any) -> None:
     source, split = from_torch(train, None, TEST)
-    assert (source.labels[split.train] == -1).all()
+    assert (source.targets[split.train] == -1).all()
     assert len(split.labelled) == 0
     np.testing.assert_array_equal(source.take(split.train), X)
 
 
 def test_whole_numbers_are_positions_even_where_a_class_has_no_row() -> None:
     source, _ = from_torch((X, Y * 2), None, (X[:2], Y[:2]))
-    assert source.classes == tuple("0123456")
-    assert source.labels[:4].tolist() == [0, 2, 4, 6]
+    assert source.names == tuple("0123456")
+    assert source.targets[:4].tolist() == [0, 2, 4, 6]
 
 
 def test_labels_may_be_names_and_some_may_be_missing() -> None:
     names = np.array(["dog", "cat", None, "cow"], object)[Y]
     source, split = from_torch((X, names), None, (X[:2], ["cat", "dog"]))
-    assert source.classes == ("cat", "cow", "dog")
-    assert source.labels[:4].tolist() == [2, 0, -1, 1]
-    assert source.labels[split.test].tolist() == [0, 2]
+    assert source.names == ("cat", "cow", "dog")
+    assert source.targets[:4].tolist() == [2, 0, -1, 1]
+    assert source.targets[split.test].tolist() == [0, 2]
     dataset = Items(y=["dog", "cat"] * (ROWS // 2))
-    assert from_torch(dataset, None, (X[:1], ["cat"]))[0].labels[:2].tolist() == [1, 0]
-    assert from_torch(X, None, (X[:2], ["cat", "dog"]))[0].classes == ("cat", "dog")
+    assert from_torch(dataset, None, (X[:1], ["cat"]))[0].targets[:2].tolist() == [1, 0]
+    assert from_torch(X, None, (X[:2], ["cat", "dog"]))[0].names == ("cat", "dog")
 
 
 def test_images_bytes_and_half_precision_are_taken_as_they_are() -> None:
@@ -153,7 +154,7 @@ def test_frames_are_tables_with_a_fitted_encoder() -> None:
     frame = pd.DataFrame({"n": [1, 2, None, 4], "w": ["a", None, "b", "a"]}, index=[9, 8, 7, 6])
     label = pd.Series(["x", "y", None, "y"])
     source, split = from_torch((frame, label), None, (frame[["w", "n"]].iloc[:2], ["x", "y"]))
-    assert (source.kind, source.as_is, source.labels.tolist()) == ("table", False, [0, 1, -1, 1, 0, 1])
+    assert (source.kind, source.as_is, source.targets.tolist()) == ("table", False, [0, 1, -1, 1, 0, 1])
     prepared = prepare(source, split)
     assert prepared.encoder.shape == (6,)
     assert prepared.test.inputs.equal(prepared.train.inputs[:2])

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from stillhouse.data import split
-from stillhouse.data.files.image_folder import read_image_folder
 from stillhouse.errors import RejectedError
+from tests.data.reading import read_image_folder
 
 RNG = np.random.default_rng(0)
 
@@ -34,8 +34,8 @@ def test_classes_are_the_subfolders_and_pixels_are_those_of_the_files(tmp_path: 
     dog = save(tmp_path / "dog" / "deeper" / "x.bmp")
     loose, pool = save(tmp_path / "z.png"), save(tmp_path / "unlabelled" / "a.webp", lossless=True)
     source = read_image_folder(tmp_path)
-    assert (source.kind, source.classes, source.shape) == ("image", ("cat", "dog"), (6, 5))
-    assert source.labels.tolist() == [0, 0, 1, -1, -1]
+    assert (source.kind, source.names, source.shape) == ("image", ("cat", "dog"), (6, 5))
+    assert source.targets.tolist() == [0, 0, 1, -1, -1]
     np.testing.assert_array_equal(source.raw, [*cats, dog, pool, loose])
     assert source.kept["file"].tolist() == ["cat/0.png", "cat/1.png", "dog/deeper/x.bmp", "unlabelled/a.webp", "z.png"]
     assert source.test is None
@@ -89,11 +89,11 @@ def test_folders_of_parts_fix_the_test(tmp_path: Path) -> None:
     save(tmp_path / "unlabelled" / "1.png")
     source = read_image_folder(tmp_path)
     files = source.kept["file"]
-    assert source.classes == ("cat", "dog")
+    assert source.names == ("cat", "dog")
     assert source.test is not None
     assert all(name.startswith("test/") for name in files[source.test])
     assert len(source.test) == sum(name.startswith("test/") for name in files) == 6
-    assert (source.labels[[name.startswith("unlabelled/") for name in files]] == -1).all()
+    assert (source.targets[[name.startswith("unlabelled/") for name in files]] == -1).all()
     parts = split(source, labels="all", valid=0.2, test=0.5, seed=0)
     np.testing.assert_array_equal(parts.test, source.test)
 
@@ -135,6 +135,6 @@ def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
 
 
 def test_declared_classes_give_the_order(tmp_path: Path) -> None:
-    assert read_image_folder(folder_of(tmp_path), classes=["dog", "cat"]).labels.tolist() == [1, 1, 1, 0, 0, 0]
+    assert read_image_folder(folder_of(tmp_path), classes=["dog", "cat"]).targets.tolist() == [1, 1, 1, 0, 0, 0]
     with pytest.raises(RejectedError, match="outside the declared classes, such as 'dog'"):
         read_image_folder(tmp_path, classes=["cat", "cow"])

@@ -15,12 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from stillhouse.data import Source, TextOptions, prepare, read, split
+from stillhouse.data import Source, TextOptions, prepare, split
 from stillhouse.data.files import csvfile
-from stillhouse.data.on_disk import cells as cells_module
+from stillhouse.data.formats import jsonl, parquet
 from stillhouse.data.on_disk import mapped
 from stillhouse.data.on_disk.mapped import MappedTable, MappedTexts
 from stillhouse.errors import RejectedError, StillhouseError, StoppedError, UsageError
+from tests.data.reading import read
 
 ROWS = 700
 WORDS = np.array(["copper", "still", "épée", "malt", "n-grams", "water"])
@@ -30,8 +31,8 @@ WORDS = np.array(["copper", "still", "épée", "malt", "n-grams", "water"])
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file is read, and every row encoded, in many pieces."""
     monkeypatch.setattr(csvfile, "PIECE_CELLS", 500)
-    monkeypatch.setattr(cells_module, "PIECE_CELLS", 500)
-    monkeypatch.setattr(cells_module, "PIECE_ROWS", 97)
+    monkeypatch.setattr(jsonl, "PIECE_CELLS", 500)
+    monkeypatch.setattr(parquet, "PIECE_ROWS", 97)
     monkeypatch.setattr(mapped, "PIECE_BYTES", 5000)
 
 
@@ -131,9 +132,9 @@ def test_rows_on_disk_are_those_in_memory(tmp_path: Path, kind: str) -> None:
 
 
 def same_source(memory: Source, disk: Source) -> None:
-    for name in ("classes", "kind", "name", "shape", "ignored", "header", "as_is", "column"):
+    for name in ("names", "label_values", "kind", "name", "shape", "ignored", "header", "as_is", "column"):
         assert getattr(memory, name) == getattr(disk, name), name
-    assert np.array_equal(memory.labels, disk.labels)
+    assert np.array_equal(memory.targets, disk.targets)
     assert (memory.test is None) == (disk.test is None)
     assert np.array_equal(memory.row_hashes(), disk.row_hashes())
     assert memory.fingerprint() == disk.fingerprint()

@@ -17,7 +17,8 @@ COLUMNS = 50
 PREPARE = """
 import sys
 from pathlib import Path
-from stillhouse.data import prepare, read, split
+from stillhouse.data import prepare, split
+from tests.data.reading import read
 import pandas, pyarrow.parquet
 
 print("ready", flush=True)

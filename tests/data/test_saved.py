@@ -6,30 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from stillhouse.data import read
-from stillhouse.data.files.saved import read_json_table, read_saved
 from stillhouse.errors import RejectedError, UsageError
+from tests.data.reading import read, read_table
+from tests.data.saved_folders import save
 
 TEXTS = ["one good film", "a bad one indeed", "not so good again", "the worst of all"]
 CLASS_LABEL = {"names": ["bad", "good"], "_type": "ClassLabel"}
-
-
-def save(folder: Path, columns: dict[str, list[Any]], features: dict[str, Any], shards: int = 2) -> Path:
-    """Write what ``Dataset.save_to_disk`` of datasets 2 to 4 writes."""
-    folder.mkdir(parents=True)
-    table = pa.table(columns)
-    names = [f"data-{i:05d}-of-{shards:05d}.arrow" for i in range(shards)]
-    step = -(-len(table) // shards)
-    for i, name in enumerate(names):
-        with pa.OSFile(str(folder / name), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
-            stream.write_table(table.slice(i * step, step))
-    state = {"_data_files": [{"filename": name} for name in names], "_fingerprint": "0", "_split": None}
-    (folder / "state.json").write_text(json.dumps(state))
-    (folder / "dataset_info.json").write_text(json.dumps({"features": features}))
-    return folder
 
 
 def texts_in(folder: Path, labels: list[int], **more: list[Any]) -> Path:
@@ -37,12 +21,12 @@ def texts_in(folder: Path, labels: list[int], **more: list[Any]) -> Path:
 
 
 def test_a_saved_set_of_texts_keeps_its_class_names_and_gaps(tmp_path: Path) -> None:
-    source = read_saved(texts_in(tmp_path / "films", [1, 0, -1, 0]))
+    source = read_table(texts_in(tmp_path / "films", [1, 0, -1, 0]))
     assert (source.kind, source.name, source.column, source.shape) == ("text", "films", "text", ())
     assert list(source.raw) == TEXTS
-    assert source.classes == ("bad", "good")
-    assert source.labels.tolist() == [1, 0, -1, 0]
-    assert read_saved(tmp_path / "films", classes=["good", "bad"]).labels.tolist() == [0, 1, -1, 1]
+    assert source.names == ("bad", "good")
+    assert source.targets.tolist() == [1, 0, -1, 0]
+    assert read_table(tmp_path / "films", classes=["good", "bad"]).targets.tolist() == [0, 1, -1, 1]
 
 
 def test_a_saved_table_is_a_table(tmp_path: Path) -> None:
@@ -51,9 +35,9 @@ def test_a_saved_table_is_a_table(tmp_path: Path) -> None:
         "site": ["a", "b", "a", None],
         "ill": ["yes", "no", "yes", None],
     }
-    source = read_saved(save(tmp_path / "t", columns, {}), target="ill")
-    assert (source.kind, source.classes, source.shape) == ("table", ("no", "yes"), (2,))
-    assert source.labels.tolist() == [1, 0, 1, -1]
+    source = read_table(save(tmp_path / "t", columns, {}), target="ill")
+    assert (source.kind, source.names, source.shape) == ("table", ("no", "yes"), (2,))
+    assert source.targets.tolist() == [1, 0, 1, -1]
     np.testing.assert_array_equal(source.raw["age"], [30, 41, np.nan, 7])
     assert source.raw["site"].tolist() == ["a", "b", "a", None]
 
@@ -62,8 +46,8 @@ def test_the_test_part_of_several_is_fixed(tmp_path: Path) -> None:
     for part, labels in (("train", [1, 0, 1, 0]), ("test", [0, -1, 1, 1])):
         texts_in(tmp_path / "d" / part, labels)
     (tmp_path / "d" / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
-    source = read_saved(tmp_path / "d")
-    assert source.labels.tolist() == [1, 0, 1, 0, 0, -1, 1, 1]
+    source = read_table(tmp_path / "d")
+    assert source.targets.tolist() == [1, 0, 1, 0, 0, -1, 1, 1]
     assert source.test is not None
     assert source.test.tolist() == [4, 6, 7]  # the row without a label cannot be judged by
 
@@ -71,24 +55,24 @@ def test_the_test_part_of_several_is_fixed(tmp_path: Path) -> None:
 def test_damaged_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RejectedError, match=r"state\.json"):
-        read_saved(tmp_path / "empty")
+        read_table(tmp_path / "empty")
     folder = texts_in(tmp_path / "cut", [1, 0, 1, 0])
     shard = folder / "data-00000-of-00002.arrow"
     shard.write_bytes(shard.read_bytes()[:50])
     with pytest.raises(RejectedError, match="data-00000-of-00002"):
-        read_saved(folder)
+        read_table(folder)
     (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "../secret.arrow"}]}))
     with pytest.raises(RejectedError, match="lists no Arrow files of this folder"):
-        read_saved(folder)
+        read_table(folder)
 
 
 def test_labels_outside_the_class_names_and_missing_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RejectedError, match=r"row 2 \(counted from 0\) carry labels outside"):
-        read_saved(texts_in(tmp_path / "a", [1, 0, 5, 0]))
+        read_table(texts_in(tmp_path / "a", [1, 0, 5, 0]))
     with pytest.raises(UsageError, match="which column holds the label"):
-        read_saved(save(tmp_path / "b", {"text": TEXTS}, {}))
+        read_table(save(tmp_path / "b", {"text": TEXTS}, {}))
     with pytest.raises(UsageError, match="Did you mean 'label'"):
-        read_saved(tmp_path / "a", target="lable")
+        read_table(tmp_path / "a", target="lable")
 
 
 LINES: list[dict[str, Any]] = [
@@ -105,12 +89,12 @@ def lines_in(path: Path, lines: list[dict[str, Any]]) -> Path:
 
 
 def test_json_lines_are_a_table_with_gaps(tmp_path: Path) -> None:
-    source = read_json_table(lines_in(tmp_path / "t.jsonl", LINES), drop=["who"], keep=["who"])
-    assert (source.kind, source.classes, source.ignored) == ("table", ("no", "yes"), ("label", "who"))
+    source = read_table(lines_in(tmp_path / "t.jsonl", LINES), drop=["who"], keep=["who"])
+    assert (source.kind, source.names, source.ignored) == ("table", ("no", "yes"), ("label", "who"))
     assert isinstance(source.raw, pd.DataFrame)
     assert list(source.raw.columns) == ["age", "site"]
     np.testing.assert_array_equal(source.raw["age"], [30, 41.5, np.nan, 7])
-    assert source.labels.tolist() == [1, 0, -1, 1]
+    assert source.targets.tolist() == [1, 0, -1, 1]
     assert source.kept["who"].tolist() == ["p1", "p2", "p1", "p3"]
 
 
@@ -122,9 +106,9 @@ def test_the_door_reads_both(tmp_path: Path) -> None:
 def test_nested_cells_and_unknown_keys_are_refused(tmp_path: Path) -> None:
     nested = lines_in(tmp_path / "n.jsonl", [*LINES, {"age": [1, 2], "site": "a", "label": "no"}])
     with pytest.raises(RejectedError, match=r"'age' holds lists or objects in row 4"):
-        read_json_table(nested, drop=["who"])
+        read_table(nested, drop=["who"])
     plain = lines_in(tmp_path / "p.jsonl", LINES)
     with pytest.raises(UsageError, match="Did you mean 'site'"):
-        read_json_table(plain, drop=["sit"])
+        read_table(plain, drop=["sit"])
     with pytest.raises(UsageError, match="Did you mean 'label'"):
-        read_json_table(plain, target="labl")
+        read_table(plain, target="labl")

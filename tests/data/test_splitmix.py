@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data.splitmix import mix, shuffled, stream, words
-from tests.data.authors_splitmix import reference, reference_word
+from tests.data.splitmix_reference import reference, reference_word
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

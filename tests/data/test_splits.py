@@ -8,17 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from stillhouse.data import Source, Split, choose_labelled, read, split
+from stillhouse.data import Split, choose_labelled, split
 from stillhouse.data.splits.random import apportion
 from stillhouse.errors import RejectedError, UsageError
-
-
-def source_of(labels: list[int], test: list[int] | None = None) -> Source:
-    coded = np.array(labels, np.int64)
-    classes = tuple(map(str, range(int(coded.max(initial=0)) + 1)))
-    fixed = None if test is None else np.array(test, np.int64)
-    return Source(np.zeros((len(coded), 1)), coded, classes, "array", "s", (1,), fixed)
-
+from tests.data.reading import read, source_of
 
 LABELS = st.lists(st.integers(-1, 3), min_size=8, max_size=80)
 SHARES = st.sampled_from([0.05, 0.2, 0.5, 0.9])
@@ -42,10 +35,10 @@ def test_every_row_is_in_exactly_one_part_and_parts_are_sorted(
     for part in (parts.train, parts.valid, parts.test, parts.labelled):
         assert part.dtype == np.int64
         assert (np.diff(part) > 0).all()
-    assert (source.labels[parts.valid] >= 0).all()
-    assert (source.labels[parts.test] >= 0).all()
-    assert set(source.labels[parts.labelled]) == set(source.labels[source.labels >= 0])
-    assert parts.labelled.tolist() == [row for row in parts.train if source.labels[row] >= 0]
+    assert (source.targets[parts.valid] >= 0).all()
+    assert (source.targets[parts.test] >= 0).all()
+    assert set(source.targets[parts.labelled]) == set(source.targets[source.targets >= 0])
+    assert parts.labelled.tolist() == [row for row in parts.train if source.targets[row] >= 0]
 
 
 @given(LABELS, st.integers(1, 40), st.integers(0, 50))
@@ -58,7 +51,7 @@ def test_exactly_the_asked_number_keeps_its_label_with_each_class_at_least_once(
     count = min(max(count, len(known)), sum(label >= 0 for label in labels))
     chosen = choose_labelled(source, train, labels=count, seed=seed)
     assert len(set(chosen.tolist())) == count
-    assert sorted(set(source.labels[chosen].tolist())) == known
+    assert sorted(set(source.targets[chosen].tolist())) == known
 
 
 @given(LABELS, st.integers(0, 50))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stillhouse.data import Source, Split, split
 from stillhouse.errors import RejectedError, UsageError
-from tests.data.test_splits import source_of
+from tests.data.reading import source_of
 
 ROWS = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 12)), min_size=6, max_size=70)
 
@@ -26,7 +26,7 @@ def parts_of(source: Source, **settings: Any) -> Split:
 def test_no_group_stands_in_two_parts(rows: list[tuple[int, int]], seed: int, valid: float) -> None:
     labels, groups = zip(*rows, strict=True)
     source, group = source_of(list(labels)), np.array(groups)
-    assume((source.labels >= 0).any())
+    assume((source.targets >= 0).any())
     try:
         parts = parts_of(source, groups=group, seed=seed, valid=valid)
     except RejectedError:
@@ -35,11 +35,11 @@ def test_no_group_stands_in_two_parts(rows: list[tuple[int, int]], seed: int, va
     assert len(set.union(*sides)) == sum(map(len, sides))
     assert len(parts.test) > 0
     assert (len(parts.valid) > 0) == (valid > 0)
-    assert set(source.labels[parts.labelled]) == set(source.labels[source.labels >= 0])
-    assert (source.labels[np.concatenate([parts.test, parts.valid])] >= 0).all()
+    assert set(source.targets[parts.labelled]) == set(source.targets[source.targets >= 0])
+    assert (source.targets[np.concatenate([parts.test, parts.valid])] >= 0).all()
     # What is in no part has no label and belongs to a group that was set aside.
     left = np.setdiff1d(np.arange(len(source)), np.concatenate([parts.train, parts.valid, parts.test]))
-    assert (source.labels[left] == -1).all()
+    assert (source.targets[left] == -1).all()
     assert set(group[left]) <= sides[1] | sides[2]
     for part in (parts.train, parts.valid, parts.test):
         assert (np.diff(part) > 0).all()
@@ -85,7 +85,7 @@ def test_groups_that_cannot_be_divided_are_refused() -> None:
 def test_what_is_judged_is_later_than_all_that_is_learned(rows: list[tuple[int, int]], valid: float) -> None:
     labels, moments = zip(*rows, strict=True)
     source, moment = source_of(list(labels)), np.array(moments)
-    assume((source.labels >= 0).any())
+    assume((source.targets >= 0).any())
     try:
         parts = parts_of(source, order=moment, valid=valid)
     except RejectedError:
@@ -94,9 +94,9 @@ def test_what_is_judged_is_later_than_all_that_is_learned(rows: list[tuple[int, 
     assert moment[parts.train].max() < moment[after].min()
     if valid:
         assert moment[parts.valid].max() < moment[parts.test].min()
-    known = np.flatnonzero(source.labels >= 0)
+    known = np.flatnonzero(source.targets >= 0)
     assert sorted({*parts.labelled, *parts.valid, *parts.test}) == known.tolist()
-    assert set(source.labels[parts.test]) <= set(source.labels[parts.labelled])
+    assert set(source.targets[parts.test]) <= set(source.targets[parts.labelled])
 
 
 def test_the_latest_share_is_the_test_and_moments_stay_together() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.data import Source, fit_encoder, read, read_inputs
+from stillhouse.data import Source, fit_encoder, read_inputs
 from stillhouse.data.files.csvfile import has_header
 from stillhouse.errors import RejectedError, UsageError
+from tests.data.reading import read
 
 
 def frame_of(source: Source) -> pd.DataFrame:
@@ -29,8 +30,8 @@ IRIS = "length,width,colour,kind\n5.1,3.5,red,setosa\n4.9,,blue,setosa\n6.3,3.3,
 
 def test_a_table_with_a_header_gives_typed_columns_classes_and_an_unlabelled_row(tmp_path: Path) -> None:
     source = read(path=written(tmp_path, IRIS), target="kind")
-    assert source.classes == ("setosa", "virginica")
-    assert source.labels.tolist() == [0, 0, 1, -1]
+    assert source.names == ("setosa", "virginica")
+    assert source.targets.tolist() == [0, 0, 1, -1]
     assert (source.kind, source.name, source.shape, source.ignored) == ("table", "table", (3,), ("kind",))
     frame = frame_of(source)
     np.testing.assert_array_equal(frame["width"], [3.5, np.nan, 3.3, 2.7])
@@ -43,9 +44,9 @@ def test_without_a_header_columns_are_numbered_and_the_last_is_the_target(tmp_pa
     for target in ("3", "-1", "label", "last"):
         source = read(path=written(tmp_path, body), target=target)
         assert source.fingerprint() == plain.fingerprint()
-    assert plain.classes == ("setosa", "virginica")
+    assert plain.names == ("setosa", "virginica")
     assert list(frame_of(plain).columns) == ["0", "1", "2"]
-    assert read(path=written(tmp_path, body), target="2").classes == ("blue", "red")
+    assert read(path=written(tmp_path, body), target="2").names == ("blue", "red")
 
 
 def test_what_looking_says_of_the_header_can_be_overridden(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_quoted_fields_byte_order_mark_and_windows_line_ends_are_read(tmp_path: 
     assert list(frame.columns) == ["note", "size, cm"]
     assert frame["note"].tolist() == ['a "quoted" text', "two\r\nlines", "comma, in it"]
     assert frame["size, cm"].tolist() == [1.0, 2.0, 3.0]
-    assert source.labels.tolist() == [0, 1, 0]
+    assert source.targets.tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_parquet_and_csv_of_one_table_give_the_same_source(tmp_path: Path) -> No
     from_parquet, from_csv = (read(path=tmp_path / name, target="label") for name in ("t.parquet", "t.csv"))
     pd.testing.assert_frame_equal(frame_of(from_parquet), frame_of(from_csv))
     assert from_parquet.fingerprint() == from_csv.fingerprint()
-    assert from_csv.labels.tolist() == [0, 1, -1, 0]
+    assert from_csv.targets.tolist() == [0, 1, -1, 0]
     assert frame_of(from_csv)["flag"].tolist() == ["True", "False", "True", "True"]
 
 
@@ -128,7 +129,7 @@ def test_parquet_types_with_gaps_of_their_own_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frame["whole"], [1, np.nan, 3])
     assert frame["flag"].tolist() == ["True", None, "False"]
     assert frame["word"].tolist() == ["b", "a", None]
-    assert source.labels.tolist() == [1, 0, -1]
+    assert source.targets.tolist() == [1, 0, -1]
 
 
 def test_booleans_are_written_alike_however_the_file_spells_them(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_a_column_of_gaps_alone_is_numeric_and_encodes_to_zero_and_a_mark(tmp_pa
 
 def test_text_labels_stay_as_they_are_and_whole_numbers_are_sorted_by_value(tmp_path: Path) -> None:
     def classes(*labels: str) -> tuple[str, ...]:
-        return read(path=written(tmp_path, "a,label\n" + "".join(f"1,{x}\n" for x in labels)), target="label").classes
+        return read(path=written(tmp_path, "a,label\n" + "".join(f"1,{x}\n" for x in labels)), target="label").names
 
     assert classes("01", "1") == ("01", "1")
     assert classes("10", "9", "2") == ("2", "9", "10")
@@ -182,8 +183,8 @@ def test_text_labels_stay_as_they_are_and_whole_numbers_are_sorted_by_value(tmp_
 
 def test_declared_classes_fix_the_order(tmp_path: Path) -> None:
     source = read(path=written(tmp_path, IRIS), target="kind", classes=["virginica", "setosa", "versicolor"])
-    assert source.classes == ("virginica", "setosa", "versicolor")
-    assert source.labels.tolist() == [1, 1, 0, -1]
+    assert source.names == ("virginica", "setosa", "versicolor")
+    assert source.targets.tolist() == [1, 1, 0, -1]
 
 
 def test_dropped_columns_and_a_saved_index_are_no_inputs(tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_a_first_column_that_is_no_row_number_stays(tmp_path: Path) -> None:
 
 def test_the_target_is_found_by_its_usual_names(tmp_path: Path) -> None:
     for name in ("label", "target", "class"):
-        assert read(path=written(tmp_path, f"a,{name},b\n1,x,2\n2,y,3\n")).classes == ("x", "y")
+        assert read(path=written(tmp_path, f"a,{name},b\n1,x,2\n2,y,3\n")).names == ("x", "y")
 
 
 def test_rows_to_predict_on_are_read_without_a_target(tmp_path: Path) -> None:
@@ -213,14 +214,14 @@ def test_rows_to_predict_on_are_read_without_a_target(tmp_path: Path) -> None:
         "without.csv": "colour,width,length\nred,3.5,5.1\nblue,,4.9\nred,3.3,6.3\n,2.7,5.8\n",
         "no_header.csv": "5.1,3.5,red\n4.9,,blue\n6.3,3.3,red\n5.8,2.7,\n",
     }.items():
-        rows = read_inputs(written(tmp_path, text, name), encoder)
+        rows = read_inputs(written(tmp_path, text, name), encoder).rows
         assert encoder.encode(rows).equal(whole), name
 
 
 def test_a_single_text_row_without_a_header_can_be_predicted_on(tmp_path: Path) -> None:
     source = read(path=written(tmp_path, "x,p,no\ny,p,yes\nx,q,yes\nx,p,no\n"))
     encoder = fit_encoder(source, np.arange(4))
-    rows = read_inputs(written(tmp_path, "x,q\n", "one.csv"), encoder)
+    rows = read_inputs(written(tmp_path, "x,q\n", "one.csv"), encoder).rows
     assert encoder.encode(rows).equal(encoder.encode(source.raw)[2:3])
 
 
@@ -265,12 +266,12 @@ def test_numbers_as_column_names_are_read_for_prediction_as_they_were_for_traini
     table.to_csv(tmp_path / "rows.csv", index=False, header=header)
     source = read(path=tmp_path / "t.csv", target="label")
     encoder = fit_encoder(source, np.arange(3))
-    assert encoder.encode(read_inputs(tmp_path / "rows.csv", encoder)).equal(encoder.encode(source.raw))
+    assert encoder.encode(read_inputs(tmp_path / "rows.csv", encoder).rows).equal(encoder.encode(source.raw))
 
 
 def test_a_usual_target_name_tells_a_header_with_numbers_in_it(tmp_path: Path) -> None:
     source = read(path=written(tmp_path, "2019,2020,label\n1,2,a\n3,4,b\n"))
-    assert source.classes == ("a", "b")
+    assert source.names == ("a", "b")
 
 
 def test_an_unknown_name_in_drop_or_types_is_answered_with_the_nearest(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
+from stillhouse.data.encoders.prepare import prepare
 from stillhouse.data.encoders.text import TextEncoder, TextOptions, vocabulary_in_use
-from stillhouse.data.prepared import prepare
 from stillhouse.data.source import Source
 from stillhouse.data.splits.random import Split
 from stillhouse.errors import DamagedError, RejectedError, UsageError

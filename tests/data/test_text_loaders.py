@@ -8,9 +8,9 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.encoders.fitting import fit_encoder
-from stillhouse.data.loaders import from_torch
 from stillhouse.data.source import Source
 from stillhouse.errors import RejectedError
+from tests.data.reading import from_torch
 
 TEXTS = [f"this is text number {i}" for i in range(300)]  # more than are collated together
 LABELS = [i % 3 for i in range(300)]
@@ -70,8 +70,8 @@ def check(source: Source) -> None:
 def test_every_form_gives_the_same_texts(form: str) -> None:
     source, split = from_torch(FORMS[form], None, (TEXTS[:8], LABELS[:8]))
     check(source)
-    assert source.labels.tolist() == LABELS + LABELS[:8]
-    assert source.classes == ("0", "1", "2")
+    assert source.targets.tolist() == LABELS + LABELS[:8]
+    assert source.names == ("0", "1", "2")
     assert [len(split.train), len(split.valid), len(split.test)] == [300, 0, 8]
     assert fit_encoder(source, split.train).encode(source.take(split.test)).shape == (8, 128)
 
@@ -80,15 +80,15 @@ def test_labels_may_be_words_in_a_dataset_too() -> None:
     for data in ((TEXTS, NAMES), Items(TEXTS, NAMES), Saved(pd.DataFrame({"text": TEXTS, "label": NAMES}))):
         source, _ = from_torch(data, None, (TEXTS[:3], NAMES[:3]))
         check(source)
-        assert (source.classes, source.labels.tolist()) == (("bad", "good", "so-so"), LABELS + LABELS[:3])
+        assert (source.names, source.targets.tolist()) == (("bad", "good", "so-so"), LABELS + LABELS[:3])
 
 
 def test_a_class_label_names_the_classes_and_minus_one_is_no_label() -> None:
     frame = pd.DataFrame({"text": TEXTS, "label": [-1, *LABELS[1:]]})
     test = Saved(pd.DataFrame({"text": TEXTS[:3], "label": LABELS[:3]}), "label")
     source, split = from_torch(Saved(frame, "label"), None, test)
-    assert source.classes == ("bad", "good", "so-so")
-    assert source.labels[:3].tolist() == [-1, 1, 2]
+    assert source.names == ("bad", "good", "so-so")
+    assert source.targets[:3].tolist() == [-1, 1, 2]
     assert len(split.labelled) == 299
 
 
@@ -111,7 +111,7 @@ def test_texts_without_labels_are_a_pool() -> None:
     for pool in (TEXTS, Items(TEXTS), np.array(TEXTS)):
         source, split = from_torch(pool, None, (TEXTS[:8], LABELS[:8]))
         check(source)
-        assert source.labels.tolist() == [-1] * 300 + LABELS[:8]
+        assert source.targets.tolist() == [-1] * 300 + LABELS[:8]
         assert len(split.labelled) == 0
 
 

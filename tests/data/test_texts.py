@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.data.files.jsonlines import read_jsonl
-from stillhouse.data.files.texts import read_text_inputs, read_texts
+from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.source import Source
 from stillhouse.errors import RejectedError, StillhouseError, UsageError
+from tests.data.reading import read_texts
 
 ROWS = [
     {"id": 7, "text": 'It "works",\nand well.', "label": "pos", "site": "a"},
@@ -45,7 +46,7 @@ def stripped(source: Source) -> list[str]:
 def test_every_format_gives_the_same_texts_and_labels(tmp_path: Path, suffix: str) -> None:
     source = read_texts(written(tmp_path, suffix), keep=["site"])
     assert stripped(source) == [str(row["text"]).strip() for row in ROWS]
-    assert (source.classes, source.labels.tolist()) == (("neg", "pos"), [1, 0, -1, 1])
+    assert (source.names, source.targets.tolist()) == (("neg", "pos"), [1, 0, -1, 1])
     assert (source.kind, source.shape, source.name, source.column) == ("text", (), "reviews", "text")
     assert source.ignored == ("id", "label", "site")
     assert source.kept["site"].tolist() == ["a", "b", "a", None]
@@ -59,7 +60,7 @@ def test_the_longest_column_of_text_is_taken_where_none_is_called_text(tmp_path:
     for suffix in ("csv", "jsonl", "parquet"):
         source = read_texts(written(tmp_path, suffix, rows))
         assert source.column == "review"
-        assert source.classes == ("0", "1")
+        assert source.names == ("0", "1")
         assert read_texts(written(tmp_path, suffix, rows), column="name").column == "name"
         assert read_texts(written(tmp_path, suffix, rows), drop=["review"]).column == "name"
         assert read_text_inputs(written(tmp_path, suffix, rows)).tolist() == [row["review"] for row in rows]
@@ -69,11 +70,11 @@ def test_a_file_without_a_header_is_read_whichever_side_the_label_is_on(tmp_path
     path = tmp_path / "r8.tsv"
     path.write_text("earn\tprofit rose in may\nacq\ttakeover of a bank\nearn\tloss fell in june\nacq\tstake sold\n")
     source = read_texts(path)
-    assert (source.column, source.classes, source.labels.tolist()) == ("1", ("acq", "earn"), [1, 0, 1, 0])
+    assert (source.column, source.names, source.targets.tolist()) == ("1", ("acq", "earn"), [1, 0, 1, 0])
     path.write_text("profit rose in may\tearn\ntakeover of a bank\tacq\nloss fell in june\tearn\nstake sold\tacq\n")
     for target in (None, "1", "last"):
         source = read_texts(path, target=target)
-        assert (source.column, source.labels.tolist(), source.header) == ("0", [1, 0, 1, 0], False)
+        assert (source.column, source.targets.tolist(), source.header) == ("0", [1, 0, 1, 0], False)
     path.write_text("one text to predict on\nanother text\n")
     assert read_text_inputs(path, "0").tolist() == ["one text to predict on", "another text"]
 
@@ -81,9 +82,9 @@ def test_a_file_without_a_header_is_read_whichever_side_the_label_is_on(tmp_path
 def test_labels_are_named_and_numbered_as_in_tables(tmp_path: Path) -> None:
     rows = [{"text": f"text {i}", "label": label} for i, label in enumerate([2, None, 10, 2.0, ""])]
     source = read_texts(written(tmp_path, "jsonl", rows))
-    assert (source.classes, source.labels.tolist()) == (("2", "10"), [0, -1, 1, 0, -1])
+    assert (source.names, source.targets.tolist()) == (("2", "10"), [0, -1, 1, 0, -1])
     source = read_texts(written(tmp_path, "jsonl", rows), classes=["10", "2", "3"])
-    assert (source.classes, source.labels.tolist()) == (("10", "2", "3"), [1, -1, 0, 1, -1])
+    assert (source.names, source.targets.tolist()) == (("10", "2", "3"), [1, -1, 0, 1, -1])
 
 
 def test_jsonl_keys_that_a_line_lacks_are_gaps_and_empty_lines_are_passed_over(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_jsonl_keys_that_a_line_lacks_are_gaps_and_empty_lines_are_passed_over(t
     )
     source = read_texts(path)
     assert list(source.raw) == ["a\u2028b", "c", "d"]
-    assert (source.classes, source.labels.tolist()) == (("False", "True"), [1, 0, -1])
+    assert (source.names, source.targets.tolist()) == (("False", "True"), [1, 0, -1])
     assert read_jsonl(path).shape == (3, 2)
 
 

@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from stillhouse.evaluation import explanation
+from stillhouse.tasks.classification import explanation as classes_explained
+from tests.evaluation.kernels import kernel_cka
 
 
 def answers(seed: int, rows: int = 60, classes: int = 4) -> np.ndarray:
@@ -22,7 +24,7 @@ def answers(seed: int, rows: int = 60, classes: int = 4) -> np.ndarray:
 
 def test_a_class_map_is_the_mean_of_the_rows_of_each_class_and_its_rows_add_up_to_one() -> None:
     log_probs, targets = answers(0), np.arange(60) % 3  # the fourth class has no rows
-    found = explanation.class_map(log_probs, targets)
+    found = classes_explained.class_map(log_probs, targets)
     np.testing.assert_allclose(found[:3], [np.exp(log_probs)[targets == c].mean(0) for c in range(3)])
     np.testing.assert_allclose(found[:3].sum(1), 1.0)
     assert np.isnan(found[3]).all()
@@ -31,7 +33,9 @@ def test_a_class_map_is_the_mean_of_the_rows_of_each_class_and_its_rows_add_up_t
 def test_maps_are_compared_by_spearmans_correlation_beside_the_diagonal() -> None:
     targets = np.arange(60) % 4
     teacher, student = answers(1), answers(2)
-    found = explanation.class_similarity({"teacher": {"-": teacher}, "distilled": {"0": student}}, targets, "abcd")
+    found = classes_explained.class_similarity(
+        {"teacher": {"-": teacher}, "distilled": {"0": student}}, targets, "abcd", "distilled"
+    )
     maps = [np.array([np.exp(x)[targets == c].mean(0) for c in range(4)]) for x in (teacher, student)]
     beside = ~np.eye(4, dtype=bool)
     assert found["correlation"]["distilled"] == pytest.approx(spearmanr(maps[0][beside], maps[1][beside]).statistic)
@@ -45,29 +49,24 @@ def test_maps_are_compared_by_spearmans_correlation_beside_the_diagonal() -> Non
 def test_a_student_that_says_what_the_teacher_says_has_the_teachers_map() -> None:
     teacher, targets = answers(3), np.arange(60) % 4
     nets = {"teacher": {"-": teacher}, "distilled": {"0": teacher, "1": teacher}}
-    found = explanation.class_similarity(nets, targets, "abcd")
+    found = classes_explained.class_similarity(nets, targets, "abcd", "distilled")
     assert found["correlation"]["distilled"] == pytest.approx(1.0)
     assert found["ceiling"] == pytest.approx(1.0)
 
 
 def test_two_classes_have_no_map_to_correlate_and_many_classes_no_map_to_show() -> None:
-    two = explanation.class_similarity(
-        {"teacher": {"-": answers(4, classes=2)}, "distilled": {"0": answers(5, classes=2)}}, np.arange(60) % 2, "ab"
+    two = classes_explained.class_similarity(
+        {"teacher": {"-": answers(4, classes=2)}, "distilled": {"0": answers(5, classes=2)}},
+        np.arange(60) % 2,
+        "ab",
+        "distilled",
     )
     assert two["correlation"]["distilled"] is None
     names = [str(c) for c in range(31)]
     nets = {"teacher": {"-": answers(6, 62, 31)}}
-    many = explanation.class_similarity(nets, np.arange(62) % 31, names)
+    many = classes_explained.class_similarity(nets, np.arange(62) % 31, names, "distilled")
     assert many["maps"] is None
-    assert len(many["pairs"]) == explanation.PAIRS
-
-
-def kernel_cka(a: np.ndarray, b: np.ndarray) -> float:
-    """CKA as the paper's equation 4 writes it: HSIC of centred N x N kernels."""
-    rows = len(a)
-    centre = np.eye(rows) - 1 / rows
-    k, l_ = centre @ a @ a.T @ centre, centre @ b @ b.T @ centre
-    return float(np.trace(k @ l_) / np.sqrt(np.trace(k @ k) * np.trace(l_ @ l_)))
+    assert len(many["pairs"]) == classes_explained.PAIRS
 
 
 @pytest.mark.parametrize(("p", "q"), [(3, 7), (50, 8), (8, 50), (40, 60)])
@@ -104,7 +103,9 @@ def test_influence_is_the_product_of_the_last_layers_gradients_that_autograd_giv
     teacher = log_softmax(torch.randn(9, 3).double(), 1)
     targets = torch.randint(3, (11,))
     q, held_q = (log_softmax(head(x), 1).detach().numpy() for x in (hidden, held))
-    found = explanation.teaching_influence(q, teacher.numpy(), hidden.numpy(), held_q, held.numpy(), targets.numpy())
+    found = classes_explained.teaching_influence(
+        q, teacher.numpy(), hidden.numpy(), held_q, held.numpy(), targets.numpy()
+    )
     weights = list(head.parameters())
     outside = torch.autograd.grad(cross_entropy(head(held), targets), weights)
     for row in range(9):
@@ -121,7 +122,9 @@ def test_one_step_on_the_row_that_teaches_most_lowers_the_loss_most() -> None:
     teacher, targets = log_softmax(3 * truth(hidden), 1).detach(), truth(held).argmax(1)
     head = nn.Linear(4, 3).double()
     q, held_q = (log_softmax(head(x), 1).detach().numpy() for x in (hidden, held))
-    found = explanation.teaching_influence(q, teacher.numpy(), hidden.numpy(), held_q, held.numpy(), targets.numpy())
+    found = classes_explained.teaching_influence(
+        q, teacher.numpy(), hidden.numpy(), held_q, held.numpy(), targets.numpy()
+    )
     before = cross_entropy(head(held), targets).item()
     gains = []
     for row in range(30):

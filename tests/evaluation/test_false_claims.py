@@ -45,13 +45,19 @@ def test_equal_arms_are_rarely_called_better_or_worse(scenario: Any) -> None:
 @pytest.mark.parametrize("scenario", JUDGEMENT.AT_THE_MARGIN, ids=lambda s: s.title)
 def test_a_loss_of_the_margin_is_rarely_called_no_worse(scenario: Any) -> None:
     found = JUDGEMENT.rates(scenario.draw, scenario.rows, scenario.difference, 200)
-    assert found["no worse within m"] <= limit(0.025, 200)
+    assert found["non_inferior"] <= limit(0.025, 200)
 
 
 def test_a_method_that_does_nothing_is_rarely_called_better_or_worse() -> None:
     rows, draw = JUDGEMENT.idle_method(30)
     found = JUDGEMENT.rates(draw, rows, 0.0, 1000)
     assert max(found["better"], found["worse"]) <= limit(0.025, 1000)
+
+
+@pytest.mark.parametrize("world", JUDGEMENT.TWINS, ids=lambda w: f"{w.task}, {w.title}")
+def test_two_arms_of_one_recipe_are_rarely_called_better_or_worse_by_any_measure(world: Any) -> None:
+    for measure, found in JUDGEMENT.twin_rates(world, 60).items():
+        assert max(found["better"], found["worse"]) <= limit(0.035, 60), measure
 
 
 def test_a_real_gain_is_found() -> None:

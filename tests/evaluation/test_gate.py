@@ -9,13 +9,22 @@ from xml.etree import ElementTree
 import pytest
 
 from stillhouse.errors import UsageError
-from stillhouse.evaluation import check, junit
+from stillhouse.evaluation import junit
+from stillhouse.evaluation.gate import Criterion
+from stillhouse.evaluation.gate import check as check_by
+from stillhouse.tasks import get
+from tests.evaluation.worlds import WORLDS, judged, regressors
+
+
+def _compared(b: str, value: float, low: float, high: float) -> dict[str, Any]:
+    return {"a": "distilled", "b": b, "measure": "accuracy", "difference": {"value": value, "low": low, "high": high}}
+
 
 SCORES: dict[str, Any] = {
     "comparisons": [
-        {"a": "distilled", "b": "labels_only", "difference": {"value": 0.10, "low": 0.08, "high": 0.12}},
-        {"a": "distilled", "b": "teacher", "difference": {"value": -0.02, "low": -0.03, "high": -0.01}},
-        {"a": "distilled_same", "b": "labels_only", "difference": {"value": -0.5, "low": -0.6, "high": -0.4}},
+        _compared("labels_only", 0.10, 0.08, 0.12),
+        _compared("teacher", -0.02, -0.03, -0.01),
+        _compared("labels_only", -0.5, -0.6, -0.4) | {"a": "distilled_same"},
     ],
     "models": {
         "teacher": {"ms_1": 2.0},
@@ -40,12 +49,18 @@ SCORES: dict[str, Any] = {
 }
 
 
+def check(scores: dict[str, Any], gate: dict[str, Any]) -> list[Criterion]:
+    return check_by(scores, gate, get("classification").criteria)
+
+
 @pytest.mark.parametrize(
     ("gate", "value", "passed"),
     [
         ({"max_accuracy_loss": 0.03}, 0.02, True),
         ({"max_accuracy_loss": 0.025}, 0.02, False),  # the interval reaches 0.03
         ({"max_accuracy_loss": {"limit": 0.025, "by": "value"}}, 0.02, True),
+        ({"max_loss": 0.03}, 0.02, True),
+        ({"max_loss": 0.025}, 0.02, False),
         ({"min_gain": 0.08}, 0.10, True),
         ({"min_gain": 0.09}, 0.10, False),
         ({"max_class_loss": 0.08}, 0.08, True),
@@ -111,6 +126,8 @@ def test_an_undefined_figure_is_not_met() -> None:
         ({"max_ece": {"limit": 0.1, "bye": "value"}}, "'by'"),
         ({"max_ece": {"limit": 0.1, "by": "mood"}}, "bound"),
         ({"max_ece": {"by": "value"}}, "needs a number"),
+        ({"min_verdict": "no worse within m"}, "non_inferior"),
+        ({"min_verdict": "beter"}, "Did you mean 'better'"),
     ],
 )
 def test_a_wrong_gate_is_a_usage_error_that_names_the_cure(gate: dict[str, Any], message: str) -> None:
@@ -128,3 +145,53 @@ def test_junit_is_xml_with_a_case_for_each_criterion() -> None:
     assert "<b>&" in str(failure.get("message"))
     assert met.find("failure") is None
     assert "0.1 (0.08 to 0.12)" in str(met.findtext("system-out"))
+
+
+@pytest.mark.parametrize(
+    ("least", "found", "passed"),
+    [
+        ("better", "better", True),
+        ("better", "non_inferior", False),
+        ("non_inferior", "non_inferior", True),
+        ("non_inferior", "inconclusive", False),
+        ("inconclusive", "worse", False),
+        ("worse", "worse", True),
+    ],
+)
+def test_a_verdict_is_held_against_the_least_that_will_do(least: str, found: str, passed: bool) -> None:
+    (criterion,) = check(SCORES | {"verdict": found}, {"min_verdict": least})
+    assert criterion.passed is passed
+    shown = str(junit([criterion]))
+    assert "non_inferior" not in shown
+    assert ("no worse within m" in shown) == ("non_inferior" in (least, found))
+
+
+@pytest.mark.parametrize(
+    ("task", "gate"),
+    [
+        ("regression", {"max_r2_loss": 0.2, "min_gain": 0.1, "max_rmse": 1.2, "min_coverage": 0.8}),
+        ("multilabel", {"max_f1_loss": 0.2, "min_gain": 0.1, "min_macro_f1": 0.6, "max_label_loss": 0.2}),
+        ("embedding", {"min_rank_correlation": 0.9, "min_recall": 0.6, "min_ndcg": 0.6, "min_precision": 0.8}),
+        ("embedding", {"max_precision_loss": 0.05, "min_gain": 0.1}),
+    ],
+)
+def test_criteria_of_a_task_are_met_by_a_good_student_and_not_by_one_that_is_as_bad_as_the_baseline(
+    task: str, gate: dict[str, float]
+) -> None:
+    made = WORLDS[task]()
+    good = judged(task, made, valid=made)
+    assert [c.name for c in check_by(good, gate, get(task).criteria) if not c.passed] == []
+    baseline = get(task).questions[0].b
+    outputs = {arm: made.outputs(baseline if arm == "distilled" else arm) for arm in made.records}
+    bad = judged(task, type(made).of_outputs(made.targets, made.rows, made.names, outputs), valid=made)
+    missed = {c.name for c in check_by(bad, gate, get(task).criteria) if not c.passed}
+    assert missed >= set(gate) - {"min_coverage"}
+
+
+def test_intervals_of_another_net_do_not_cover() -> None:
+    made = regressors()
+    outputs = {arm: made.outputs(arm) for arm in made.records}
+    poor = outputs | {"distilled": {s: x + 3 for s, x in outputs["distilled"].items()}}
+    scores = judged("regression", type(made).of_outputs(made.targets, made.rows, made.names, poor), valid=made)
+    (found,) = check_by(scores, {"min_coverage": 0.8}, get("regression").criteria)
+    assert not found.passed

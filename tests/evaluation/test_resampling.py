@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import log_softmax
 
-from stillhouse.evaluation.quality import conditional_mean, mean, quality
 from stillhouse.evaluation.resampling import MOST_BLOCKS, RowResamples, satterthwaite, share, spread, two_level
+from stillhouse.evaluation.statistics import conditional_mean, mean
+from stillhouse.tasks.classification.quality import quality
 
 Floats = NDArray[np.float64]
 

@@ -16,8 +16,8 @@ from torch import nn
 
 from stillhouse.pipeline import Run, distill, evaluate
 from stillhouse.recipe import read
+from tests.pipeline.knowing import Knowing, make_data
 from tests.pipeline.recipes import write_recipe
-from tests.pipeline.test_gating import Knowing, make_data
 
 NAMES = ("explanation", "full")
 
@@ -36,7 +36,7 @@ def keeps_to_it(name: str, told: Any) -> bool:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Images, two seeds, judged in full."""
     torch.set_num_threads(1)
-    done = distill(read(write_recipe(tmp_path_factory.mktemp("run"))), command="pytest")
+    done = distill(read(write_recipe(tmp_path_factory.mktemp("run"))))
     evaluate(done.folder, full=True)
     return done
 
@@ -54,8 +54,8 @@ def test_a_run_of_the_users_own_nets_with_one_seed_keeps_to_both(tmp_path: Path)
     x, y = make_data()
     data, teacher, student = ((x[:300], y[:300]), None, (x[300:], y[300:])), Knowing([0, 1, 2]), nn.Linear(4, 3)
     run = distill(
-        teacher=teacher, student=student, data=data, out=tmp_path / "run", evaluation={"resamples": 100},
-        training={"steps": 20, "batch_size": 32, "seeds": [0]},
+        teacher=teacher, student=student, data=data, out=tmp_path / "run", recipe={"evaluation": {"resamples": 100}},
+        steps=20, batch_size=32, seeds=[0],
     )  # fmt: skip
     evaluate(run.folder, full=True, teacher=teacher, student=student, data=data)
     for name in NAMES:

@@ -2,73 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from importlib.resources import files
+from collections.abc import Iterator
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn import metrics
 
-from stillhouse.errors import RejectedError
-from stillhouse.evaluation import WORDS, Predictions, score
-
-SAW = {
-    "teacher": {"labels": 4000, "unlabelled": 0, "teacher": None},
-    "teacher_same": {"labels": 200, "unlabelled": 0, "teacher": None},
-    "labels_only": {"labels": 200, "unlabelled": 0, "teacher": None},
-    "distilled": {"labels": 200, "unlabelled": 3800, "teacher": "teacher"},
-    "all_labels": {"labels": 4000, "unlabelled": 0, "teacher": None},
-    "distilled_same": {"labels": 200, "unlabelled": 3800, "teacher": "teacher_same"},
-}
-COSTS = {"teacher": {"parameters": 400_000, "ms_1": 1.0, "ms_64": 9.0}, "student": {"parameters": 5000, "ms_1": 0.1}}
-SKILLS = {
-    "teacher": 4.0,
-    "teacher_same": 2.0,
-    "labels_only": 2.0,
-    "distilled": 3.0,
-    "all_labels": 3.0,
-    "distilled_same": 2.0,
-}
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.evaluation import Predictions, check_measure
+from stillhouse.task import VERDICTS
+from stillhouse.tasks import get
+from tests.evaluation.schemas import keep_to_schema, validator
+from tests.evaluation.worlds import SKILLS, WORLDS, classifiers, judged, regressors
 
 
 def world(rows: int = 300, classes: int = 3, seeds: int = 3, seed: int = 0, **skills: float) -> Predictions:
-    """Nets of given skill that find the same rows hard."""
-    rng = np.random.default_rng(seed)
-    targets, difficulty = rng.integers(0, classes, rows), 2 * rng.normal(size=(rows, 1))
-
-    def net(skill: float) -> NDArray[np.float32]:
-        logits = rng.normal(size=(rows, classes)) + np.eye(classes)[targets] * (skill - difficulty)
-        return log_softmax(2 * logits, axis=1).astype(np.float32)
-
-    nets = {
-        arm: {"-": net(skill)} if arm.startswith("teacher") else {str(s): net(skill) for s in range(seeds)}
-        for arm, skill in (skills or SKILLS).items()
-    }
-    names = ("cat", "dog", "<script>", *(f"c{i}" for i in range(classes)))[:classes]
-    return Predictions(targets, np.arange(rows) + 1000, names, nets)
+    return classifiers(rows, classes, seeds, seed, **skills)
 
 
 def judge(predictions: Predictions, **more: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "saw": SAW,
-        "budget": {"steps": 1000, "batch_size": 128, "views": 8},
-        "costs": COSTS,
-        "versions": {"torch": "2"},
-        "hashes": {"data": "ab"},
-        "resamples": 500,
-    }
-    return score(predictions, **(given | more))
-
-
-def check(scores: dict[str, Any]) -> None:
-    """The scores survive JSON without NaN and keep to the schema that ships."""
-    schema = json.loads(files("stillhouse.evaluation").joinpath("scores.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.Draft202012Validator(schema).validate(json.loads(json.dumps(scores, allow_nan=False)))
+    return judged("classification", predictions, **more)
 
 
 FULL = world()
@@ -76,7 +33,7 @@ SCORES = judge(FULL, valid=world(seed=1), groups={"site": np.array(["north", "so
 
 
 def test_a_full_run_keeps_to_the_schema() -> None:
-    check(SCORES)
+    keep_to_schema("classification", SCORES)
     assert SCORES["schema"] == 1
     assert set(SCORES["models"]) == {*SKILLS, "labels_only_tempered"}
     assert (SCORES["seeds"], SCORES["test_rows"]) == ([0, 1, 2], 300)
@@ -89,13 +46,13 @@ def test_little_data_is_judged_without_a_warning_from_numpy(rows: int, classes: 
     predictions = world(rows, classes, seeds)
     with np.errstate(all="raise"):
         scores = judge(predictions, valid=predictions)
-    check(scores)
-    assert scores["verdict"] in WORDS
+    keep_to_schema("classification", scores)
+    assert scores["verdict"] in VERDICTS
 
 
 def test_the_two_arms_that_must_be_there_are_enough() -> None:
     scores = judge(world(labels_only=2.0, distilled=2.0), saw={}, budget={}, costs={})
-    check(scores)
+    keep_to_schema("classification", scores)
     assert [c["b"] for c in scores["comparisons"]] == ["labels_only"]
     assert "fidelity" not in scores["models"]["distilled"]
 
@@ -109,9 +66,9 @@ def test_an_arm_that_must_be_there_is_asked_for(absent: str) -> None:
 
 def test_arms_without_a_common_seed_cannot_be_paired() -> None:
     whole = world(labels_only=2.0, distilled=3.0)
-    others = {"labels_only": whole.log_probs["labels_only"], "distilled": {"7": whole.log_probs["distilled"]["0"]}}
+    others = {"labels_only": whole.outputs("labels_only"), "distilled": {"7": whole.outputs("distilled")["0"]}}
     with pytest.raises(RejectedError, match="seed in common"):
-        judge(Predictions(whole.targets, whole.rows, whole.classes, others))
+        judge(Predictions.of_outputs(whole.targets, whole.rows, whole.names, others))
 
 
 def test_no_rows_and_groups_of_another_length_are_refused() -> None:
@@ -123,7 +80,7 @@ def test_no_rows_and_groups_of_another_length_are_refused() -> None:
 
 def test_figures_are_scikit_learns_for_each_seed_and_their_mean_is_reported() -> None:
     model = SCORES["models"]["distilled"]
-    nets = FULL.log_probs["distilled"]
+    nets = FULL.outputs("distilled")
     expected = {s: metrics.accuracy_score(FULL.targets, n.argmax(1)) for s, n in nets.items()}
     losses = {
         s: metrics.log_loss(FULL.targets, softmax(n.astype(float), axis=1), labels=range(3)) for s, n in nets.items()
@@ -144,10 +101,10 @@ def test_every_student_is_held_against_its_own_teacher() -> None:
 
 
 def test_seeds_are_paired_by_name_and_not_by_place() -> None:
-    nets = {arm: dict(seeds) for arm, seeds in FULL.log_probs.items()}
+    nets = {arm: FULL.outputs(arm) for arm in FULL.records}
     nets["distilled"] = dict(reversed(nets["distilled"].items()))
     nets["distilled"]["99"] = nets["distilled"]["0"]  # a seed that no other arm has
-    again = judge(Predictions(FULL.targets, FULL.rows, FULL.classes, nets))
+    again = judge(Predictions.of_outputs(FULL.targets, FULL.rows, FULL.names, nets))
     assert again["comparisons"][0]["difference"] == SCORES["comparisons"][0]["difference"]
 
 
@@ -186,13 +143,13 @@ def test_a_loss_is_said_as_loudly() -> None:
 
 def test_a_tie_is_said_to_be_one() -> None:
     scores = judge(world(labels_only=3.0, distilled=3.0))
-    assert scores["verdict"] == "cannot tell"
-    assert scores["sentence"].startswith("It cannot be told whether distilling paid")
+    assert scores["verdict"] == "inconclusive"
+    assert scores["sentence"].startswith("The test rows cannot tell whether distilling paid")
     twins = world(rows=20_000, seeds=5, labels_only=3.0)
-    nets = {"labels_only": twins.log_probs["labels_only"], "distilled": twins.log_probs["labels_only"]}
-    same = judge(Predictions(twins.targets, twins.rows, twins.classes, nets))
-    assert same["verdict"] == "no worse within m"
-    assert same["sentence"].startswith("Distilling did not pay")
+    nets = {"labels_only": twins.outputs("labels_only"), "distilled": twins.outputs("labels_only")}
+    same = judge(Predictions.of_outputs(twins.targets, twins.rows, twins.names, nets))
+    assert same["verdict"] == "non_inferior"
+    assert same["sentence"].startswith("Distilling did not pay: no gain could be shown of the distilled student over")
 
 
 def test_a_design_that_cannot_resolve_the_margin_is_warned_of() -> None:
@@ -217,3 +174,125 @@ def test_costs_stand_beside_the_figures() -> None:
     models = SCORES["models"]
     assert (models["teacher"]["parameters"], models["teacher"]["ms_64"]) == (400_000, 9.0)
     assert (models["distilled"]["parameters"], models["distilled"]["ms_64"]) == (5000, None)
+
+
+MEASURES = {
+    "classification": ["balanced_accuracy", "macro_f1", "log_likelihood", "brier", "sensitivity:dog@0.9"],
+    "regression": ["r2", "rmse", "mae", "spearman"],
+    "multilabel": ["micro_f1", "macro_f1", "auc", "auc:l2", "label_accuracy", "subset_accuracy", "log_loss"],
+    "embedding": ["precision_10", "ndcg_10", "recall_10", "spearman"],
+}
+
+
+@pytest.mark.parametrize(("task", "measure"), [(t, m) for t, ms in MEASURES.items() for m in ms])
+def test_the_headline_is_about_the_measure_that_is_asked_for(task: str, measure: str) -> None:
+    check_measure(get(task), measure)
+    predictions = WORLDS[task]()
+    scores = judged(task, predictions, measure=measure, groups={"site": np.arange(len(predictions.rows)) % 2})
+    keep_to_schema(task, scores)
+    headline = scores["comparisons"][0]
+    assert headline["measure"] == measure
+    assert scores["verdict"] == headline["verdict"] == "better"
+    a, b = (scores["models"][headline[side]]["measures"][measure]["value"] for side in "ab")
+    sign = 1 if get(task).measure(measure).higher else -1
+    assert headline["difference"]["value"] == pytest.approx(sign * (a - b), abs=1e-9)
+    assert headline["difference"]["low"] > 0
+    assert len({(c["a"], c["b"], c["measure"]) for c in scores["comparisons"]}) == len(scores["comparisons"])
+    label = get(task).measure(measure).label
+    assert f"better in {label} than the same student" in scores["sentence"]
+
+
+def test_a_margin_of_an_error_is_in_the_units_of_the_target() -> None:
+    predictions = regressors()
+    headline = judged("regression", predictions, measure="rmse", margin=0.1)["comparisons"][0]
+    assert headline["margin"] == pytest.approx(0.1 * predictions.targets.std(), rel=1e-6)
+
+
+def test_a_measure_that_the_rows_do_not_define_cannot_be_the_headline() -> None:
+    made = regressors()
+    outputs = {arm: made.outputs(arm) for arm in made.records}
+    flat = Predictions.of_outputs(np.ones_like(made.targets), made.rows, made.names, outputs)
+    with pytest.raises(RejectedError, match="'r2' is not defined"):
+        judged("regression", flat, measure="r2")
+    assert judged("regression", flat)["comparisons"][0]["measure"] == "rmse"  # the next of the task's
+
+
+@pytest.mark.parametrize(
+    ("task", "measure", "names", "message"),
+    [
+        ("classification", "acuracy", (), "Did you mean 'accuracy'"),
+        ("classification", "accuracy:cat", (), 'measure = "accuracy"'),
+        ("classification", "sensitivity", ("cat", "dog"), "sensitivity:cat@0.95"),
+        ("classification", "sensitivity:cat@95", (), "between 0 and 1"),
+        ("classification", "sensitivity:cot@0.9", ("cat", "dog"), "Did you mean 'cat'"),
+        ("classification", "auc", ("a", "b", "c"), "two classes"),
+        ("classification", "kl", (), "no such measure"),
+        ("regression", "accuracy", (), "regression has no such measure"),
+        ("regression", "rmse:pryce", ("price", "weight"), "Did you mean 'price'"),
+        ("multilabel", "auc:x", ("l0", "l1"), "no label 'x'"),
+        ("embedding", "ndcg", (), "Did you mean 'ndcg_10'"),
+    ],
+)
+def test_a_wrong_measure_is_a_usage_error_that_names_the_right_one(
+    task: str, measure: str, names: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_measure(get(task), measure, names)
+
+
+@pytest.mark.parametrize("task", ["regression", "multilabel", "embedding"])
+def test_no_arm_is_needed_but_the_two_of_the_headline(task: str) -> None:
+    made = WORLDS[task]()
+    first = get(task).questions[0]
+    outputs = {arm: made.outputs(arm) for arm in (first.a, first.b, "teacher")}
+    scores = judged(task, Predictions.of_outputs(made.targets, made.rows, made.names, outputs), saw={}, costs={})
+    keep_to_schema(task, scores)
+    assert set(scores["models"]) == set(outputs)
+
+
+def test_groups_of_real_targets_are_judged_by_their_squared_errors() -> None:
+    made = regressors()
+    sites = np.array(["north", "south"])[np.arange(300) % 2]
+    harm = judged("regression", made, groups={"site": sites})["models"]["distilled"]["harm"]
+    north = next(part for part in harm["against"]["labels_only"]["group:site"] if part["name"] == "north")
+    ours, theirs = (
+        np.mean([((x - made.targets) ** 2)[sites == "north"].mean() for x in made.outputs(arm).values()])
+        for arm in ("distilled", "labels_only")
+    )
+    assert north["value"] == pytest.approx((theirs - ours) / made.targets.var(), rel=1e-4)
+    assert {part["name"] for part in harm["against"]["teacher"]["quarters"]} == {
+        part["name"] for part in harm["against"]["labels_only"]["quarters"]
+    }
+    assert sum(part["rows"] for part in harm["against"]["teacher"]["quarters"]) == 300
+
+
+OPEN = ("saw", "budget", "costs", "versions", "hashes")  # what the run knows, copied as it is
+
+
+def tables(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where each table of a JSON value stands whose keys are fixed; of a list, the first entry."""
+    if isinstance(value, dict):
+        by_name = above[-1:] in (("seeds",), ("temperatures",), ("half_widths",)) or "half_widths" in above[:-1]
+        if above and not by_name and above[-2:-1] != ("seeds",):
+            yield above
+        for key, part in value.items():
+            if above or key not in OPEN:
+                yield from tables(part, (*above, key))
+    elif isinstance(value, list) and value:
+        yield from tables(value[0], (*above, 0))
+
+
+@pytest.mark.parametrize("task", WORLDS)
+def test_a_key_too_many_is_refused_wherever_it_stands(task: str) -> None:
+    made = WORLDS[task]()
+    scores = judged(task, made, valid=made, groups={"site": np.arange(len(made.rows)) % 2})
+    scores = json.loads(json.dumps(scores))
+    schema, found = validator(task), list(tables(scores))
+    assert len(found) > 20
+    for path in ((), *found):
+        spoilt = copy.deepcopy(scores)
+        place = spoilt
+        for key in path:
+            place = place[key]
+        place["surplus"] = "nowhere in the schema"
+        assert not schema.is_valid(spoilt), path

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from stillhouse.evaluation.resampling import RowResamples
-from stillhouse.evaluation.subgroups import changes, class_parts, forgotten, group_parts, worst_part
+from stillhouse.evaluation.subgroups import changes, forgotten, group_parts, worst_part
+from stillhouse.tasks import get
 
 ROWS = 600
 TARGETS = np.arange(ROWS) % 3
 CLASSES = ("cat", "dog", "<b>")
-PARTS = class_parts(TARGETS, CLASSES)
+PARTS = get("classification").parts(TARGETS, CLASSES)["classes"]
 
 
 def arm(accuracies: tuple[float, float, float], seed: int, seeds: int = 5) -> np.ndarray:
@@ -23,12 +24,12 @@ def test_a_class_that_lost_stands_first_and_is_called_worse() -> None:
     found = changes(a, b, PARTS, RowResamples(ROWS, 1000), 0.01, 0.95)
     assert (found[0]["name"], found[0]["verdict"], found[0]["rows"]) == ("dog", "worse", 200)
     assert found[0]["value"] == pytest.approx((a - b)[:, TARGETS == 1].mean())
-    assert [c["verdict"] for c in found[1:]] == ["cannot tell"] * 2
+    assert [c["verdict"] for c in found[1:]] == ["inconclusive"] * 2
     assert all(c["low"] <= c["value"] <= c["high"] and c["p"] <= c["p_holm"] for c in found)
 
 
 def test_classes_without_rows_are_left_out() -> None:
-    parts = class_parts(TARGETS, (*CLASSES, "unseen"))
+    parts = get("classification").parts(TARGETS, (*CLASSES, "unseen"))["classes"]
     found = changes(arm((0.9, 0.9, 0.9), 0), arm((0.9, 0.9, 0.9), 1), parts, RowResamples(ROWS, 200), 0.01, 0.95)
     assert {c["name"] for c in found} == set(CLASSES)
 

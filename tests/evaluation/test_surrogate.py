@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
+from stillhouse.data.encoders.base import Readable
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, ImageEncoder
-from stillhouse.evaluation.surrogate import Readable, fit_surrogate, readable
+from stillhouse.evaluation.surrogate import fit_surrogate
 
 
 def table(rows: int, seed: int) -> pd.DataFrame:
@@ -52,7 +53,7 @@ def _holds(text: str, row: Mapping[Any, Any]) -> bool:
 def test_a_rule_that_a_tree_can_state_is_found_and_reads_in_raw_units() -> None:
     train, test = table(600, 0), table(200, 1)
     encoder = TableEncoder.fit(train)
-    sides = readable(train, encoder), readable(test, encoder)
+    sides = encoder.readable(train), encoder.readable(test)
     assert sides[0] is not None
     assert sides[1] is not None
     found = fit_surrogate(sides[0], rule(train), sides[1], rule(test), rule(test), ["young", "old", "n/a"], 0.95)
@@ -80,7 +81,7 @@ def test_fidelity_has_wilsons_interval_and_stands_beside_the_majority() -> None:
 
 def test_gaps_are_filled_as_the_encoder_does_and_names_stay_on_one_line() -> None:
     frame = pd.DataFrame({"a\nb": [1.0, np.nan, 3.0], "c": pd.Series(["x", None, "y"], dtype=object)})
-    found = readable(frame, TableEncoder.fit(frame))
+    found = TableEncoder.fit(frame).readable(frame)
     assert found is not None
     assert found.names == ("a b", "c = x", "c = y")
     np.testing.assert_array_equal(found.values, [[1, 1, 0], [2, 0, 0], [3, 0, 1]])
@@ -88,13 +89,13 @@ def test_gaps_are_filled_as_the_encoder_does_and_names_stay_on_one_line() -> Non
 
 def test_small_images_are_read_by_pixel_and_large_ones_not_at_all() -> None:
     small = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
-    found = readable(small, ImageEncoder.fit(small))
+    found = ImageEncoder.fit(small).readable(small)
     assert found is not None
     assert found.names[5] == "pixel 1,1"
     assert found.values[1, 5] == small[1, 1, 1]
     large = np.zeros((1, 40, 40))
-    assert readable(large, ImageEncoder.fit(large)) is None
+    assert ImageEncoder.fit(large).readable(large) is None
     arrays = np.eye(3)
-    named = readable(arrays, ArrayEncoder.fit(arrays))
+    named = ArrayEncoder.fit(arrays).readable(arrays)
     assert named is not None
     assert named.names == ("column 0", "column 1", "column 2")

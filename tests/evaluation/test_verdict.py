@@ -13,18 +13,8 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from stillhouse.evaluation.power import Design, needed
 from stillhouse.evaluation.resampling import Interval, RowResamples, Spread, satterthwaite
-from stillhouse.evaluation.verdict import (
-    BETTER,
-    CANNOT_TELL,
-    NO_WORSE,
-    WORSE,
-    compare,
-    holm,
-    mcnemar,
-    tost,
-    two_sided,
-    word,
-)
+from stillhouse.evaluation.verdict import compare, decide, holm, mcnemar, tost, two_sided
+from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, WORSE, Measure
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -86,7 +76,7 @@ def test_one_teacher_meets_every_seed() -> None:
 
 def test_only_the_rows_asked_for_count() -> None:
     a, b, where = hits(6, 3, 100, 0.9), hits(7, 3, 100, 0.5), (np.arange(100) < 40).astype(float)
-    found = compare(a, b, RowResamples(100, 500), 0.01, 0.95, where)
+    found = compare(a, b, RowResamples(100, 500), 0.01, 0.95, where=where)
     assert found.interval.value == pytest.approx((a - b)[:, :40].mean())
 
 
@@ -106,22 +96,44 @@ def test_nets_that_agree_on_few_rows_are_not_called_equal() -> None:
         ("loss", (0.01, 0.03), 1e-4, 1e-9, BETTER),
         ("gain", (-0.06, -0.04), 1e-9, 1.0, WORSE),
         ("loss", (-0.06, -0.04), 1e-9, 1.0, WORSE),
-        ("gain", (-0.005, 0.005), 0.9, 1e-4, NO_WORSE),
-        ("loss", (-0.005, 0.005), 0.9, 1e-4, NO_WORSE),
+        ("gain", (-0.005, 0.005), 0.9, 1e-4, NON_INFERIOR),
+        ("loss", (-0.005, 0.005), 0.9, 1e-4, NON_INFERIOR),
         ("gain", (-0.008, -0.002), 1e-3, 1e-3, WORSE),  # certainly worse, and certainly by little
-        ("loss", (-0.008, -0.002), 1e-3, 1e-3, NO_WORSE),
-        ("gain", (-0.02, 0.03), 0.6, 0.1, CANNOT_TELL),
-        ("gain", (0.001, 0.03), 0.08, 1e-2, NO_WORSE),  # the interval alone says better, the family does not
-        ("gain", (-0.001, 0.03), 0.04, 3e-2, CANNOT_TELL),  # the test alone says better, the interval does not
-        ("loss", (-0.02, 0.005), 0.2, 0.02, CANNOT_TELL),
+        ("loss", (-0.008, -0.002), 1e-3, 1e-3, NON_INFERIOR),
+        ("gain", (-0.02, 0.03), 0.6, 0.1, INCONCLUSIVE),
+        ("gain", (0.001, 0.03), 0.08, 1e-2, NON_INFERIOR),  # the interval alone says better, the family does not
+        ("gain", (-0.001, 0.03), 0.04, 3e-2, INCONCLUSIVE),  # the test alone says better, the interval does not
+        ("loss", (-0.02, 0.005), 0.2, 0.02, INCONCLUSIVE),
     ],
 )
-def test_the_word_takes_both_the_test_and_the_interval(
+def test_the_verdict_takes_both_the_test_and_the_interval(
     asks: str, interval: tuple[float, float], p: float, p_margin: float, expected: str
 ) -> None:
     low, high = interval
-    said = word(asks, Interval((low + high) / 2, low, high), p, p_margin, 0.01, 0.95)  # type: ignore[arg-type]
-    assert said == expected
+    found = decide(asks, Interval((low + high) / 2, low, high), p, p_margin, 0.01, 0.95)  # type: ignore[arg-type]
+    assert found == expected
+
+
+def test_errors_of_real_numbers_are_compared_by_a_paired_t_test_and_less_of_them_is_better() -> None:
+    rng = np.random.default_rng(8)
+    a, b = rng.exponential(1.0, (1, 400)), rng.exponential(1.3, (1, 400))
+    error = Measure("mean absolute error", "target", higher=False, row="value")
+    found = compare(a, b, RowResamples(400, 4000), 0.1, 0.95, measure=error)
+    reference = DescrStatsW((b - a)[0])
+    assert found.interval.value == pytest.approx(b.mean() - a.mean())
+    assert found.p == pytest.approx(reference.ttest_mean(0)[1], rel=0.15)
+    assert found.p_margin == pytest.approx(reference.ttest_mean(-0.1, alternative="larger")[1], rel=0.3)
+    assert (found.interval.low, found.interval.high) == pytest.approx(reference.tconfint_mean(), abs=0.03)
+
+
+def test_equal_shares_on_few_rows_are_not_called_equal_and_equal_errors_are() -> None:
+    a, resamples = np.full((3, 12), 0.4), RowResamples(12, 500)
+    share = Measure("sensitivity", "share", bounds=(0.0, 1.0), proportion=True)
+    few = compare(a, a, resamples, 0.01, 0.95, measure=share, rows=4)
+    assert few.interval.low < -0.1 < 0.1 < few.interval.high
+    assert few.p_margin > 0.3
+    exact = compare(a, a, resamples, 0.01, 0.95, measure=Measure("RMSE", "target", higher=False))
+    assert (exact.interval, exact.p, exact.p_margin) == ((0.0, 0.0, 0.0), 1.0, 0.0)
 
 
 def test_the_rows_asked_for_are_those_of_a_power_analysis() -> None:

@@ -17,15 +17,27 @@ from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import StillhouseError, UsageError
-from stillhouse.exporting import export
+from stillhouse.exporting import Exportable, export, formats
+from stillhouse.tasks.classification.predictor import WithProbabilities
 
 METADATA = {"classes": json.dumps(["a", "b", "ç"]), "encoder": json.dumps({"mean": 0.5})}
+
+
+def classifier(net: nn.Module, rows: Tensor) -> Exportable:
+    """A classifier as it ships."""
+    outputs = {"logits": lambda logits: logits.softmax(-1), "probabilities": lambda probabilities: probabilities}
+    return Exportable(net, rows, WithProbabilities(net), rows, outputs)
+
+
+def alone(net: nn.Module, rows: Tensor) -> Exportable:
+    """Any module, with one output."""
+    return Exportable(net, rows, net, rows, {"answer": lambda answer: answer})
 
 
 def trained(name: str, shape: tuple[int, ...], classes: int = 3) -> nn.Module:
     """A net whose batch statistics and weights are no longer those of its first second."""
     torch.manual_seed(0)
-    net = students.make(name, shape=shape, classes=classes, settings={})
+    net = students.make(name, shape=shape, outputs=classes, settings={})
     optimiser = torch.optim.SGD(net.parameters(), lr=0.05)
     for _ in range(3):
         loss = nn.functional.cross_entropy(net(torch.randn(16, *shape)), torch.arange(16) % classes)
@@ -44,7 +56,9 @@ def session(file: Path) -> Any:
 )
 def test_onnx_answers_as_the_student_at_any_batch(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     net = trained(name, shape)
-    file = export(net, torch.randn(1, *shape), tmp_path / "sub" / "student.onnx", format="onnx", metadata=METADATA)
+    file = export(
+        classifier(net, torch.randn(1, *shape)), tmp_path / "sub" / "student.onnx", format="onnx", metadata=METADATA
+    )
     onnx.checker.check_model(onnx.load(file), full_check=True)
     for batch in (1, 3, 33):
         rows = torch.randn(batch, *shape)
@@ -55,12 +69,14 @@ def test_onnx_answers_as_the_student_at_any_batch(tmp_path: Path, name: str, sha
 
 
 def test_onnx_carries_classes_and_preprocessing(tmp_path: Path) -> None:
-    file = export(trained("mlp_tiny", (4,)), torch.randn(2, 4), tmp_path / "s.onnx", format="onnx", metadata=METADATA)
+    file = export(
+        classifier(trained("mlp_tiny", (4,)), torch.randn(2, 4)), tmp_path / "s.onnx", format="onnx", metadata=METADATA
+    )
     assert session(file).get_modelmeta().custom_metadata_map == METADATA
 
 
 def test_onnx_is_one_file_in_float32(tmp_path: Path) -> None:
-    export(trained("mlp_large", (64,)), torch.randn(2, 64), tmp_path / "s.onnx", format="onnx", metadata={})
+    export(classifier(trained("mlp_large", (64,)), torch.randn(2, 64)), tmp_path / "s.onnx", format="onnx", metadata={})
     assert [p.name for p in tmp_path.iterdir()] == ["s.onnx"]
     weights = onnx.load(tmp_path / "s.onnx").graph.initializer
     assert {w.data_type for w in weights if len(w.dims) == 2} == {onnx.TensorProto.FLOAT}
@@ -91,7 +107,7 @@ def test_the_model_is_left_as_it_was(tmp_path: Path, format: str) -> None:
     before = {k: v.clone() for k, v in net.state_dict().items()}
     modes = [m.training for m in net.modules()]
     strides = [p.stride() for p in net.parameters()]
-    export(net, torch.randn(2, 1, 8, 8), tmp_path / "s", format=format, metadata={})
+    export(classifier(net, torch.randn(2, 1, 8, 8)), tmp_path / "s", format=format, metadata={})
     assert modes == [m.training for m in net.modules()]
     assert strides == [p.stride() for p in net.parameters()]
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
@@ -99,7 +115,7 @@ def test_the_model_is_left_as_it_was(tmp_path: Path, format: str) -> None:
 
 def test_a_module_of_the_users_own_is_exported(tmp_path: Path) -> None:
     net = Residual()
-    file = export(net, torch.randn(3, 5, 8), tmp_path / "s.onnx", format="onnx", metadata={})
+    file = export(classifier(net, torch.randn(3, 5, 8)), tmp_path / "s.onnx", format="onnx", metadata={})
     rows = torch.randn(11, 5, 8)
     (logits,) = session(file).run(["logits"], {"inputs": rows.numpy()})
     np.testing.assert_allclose(logits, net.eval()(rows).detach().numpy(), atol=1e-5)
@@ -107,7 +123,7 @@ def test_a_module_of_the_users_own_is_exported(tmp_path: Path) -> None:
 
 def test_a_bfloat16_student_is_exported_in_float32(tmp_path: Path) -> None:
     net = trained("mlp_tiny", (4,)).bfloat16()
-    file = export(net, torch.randn(2, 4), tmp_path / "s.onnx", format="onnx", metadata={})
+    file = export(classifier(net, torch.randn(2, 4)), tmp_path / "s.onnx", format="onnx", metadata={})
     assert session(file).get_inputs()[0].type == "tensor(float)"
 
 
@@ -171,7 +187,7 @@ def test_a_model_that_cannot_be_exported_says_why_and_leaves_nothing(
     tmp_path: Path, net: nn.Module, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(StillhouseError, match=reason) as caught:
-        export(net, torch.randn(4, 4), tmp_path / "s.onnx", format="onnx", metadata={})
+        export(alone(net, torch.randn(4, 4)), tmp_path / "s.onnx", format="onnx", metadata={})
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
@@ -180,13 +196,15 @@ def test_a_model_that_cannot_be_exported_says_why_and_leaves_nothing(
 def test_a_failed_export_keeps_the_older_file(tmp_path: Path) -> None:
     (tmp_path / "s.onnx").write_bytes(b"older")
     with pytest.raises(StillhouseError):
-        export(Pair(), torch.randn(4, 4), tmp_path / "s.onnx", format="onnx", metadata={})
+        export(alone(Pair(), torch.randn(4, 4)), tmp_path / "s.onnx", format="onnx", metadata={})
     assert (tmp_path / "s.onnx").read_bytes() == b"older"
 
 
 def test_safetensors_hold_every_weight_bit_for_bit(tmp_path: Path) -> None:
     net = trained("cnn_tiny", (1, 8, 8)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    file = export(net, torch.randn(1, 1, 8, 8), tmp_path / "s.safetensors", format="safetensors", metadata=METADATA)
+    file = export(
+        classifier(net, torch.randn(1, 1, 8, 8)), tmp_path / "s.safetensors", format="safetensors", metadata=METADATA
+    )
     written = load_file(file)
     assert written.keys() == net.state_dict().keys()
     assert all(torch.equal(written[k], v) for k, v in net.state_dict().items())
@@ -197,7 +215,7 @@ def test_safetensors_hold_every_weight_bit_for_bit(tmp_path: Path) -> None:
 def test_tied_weights_load_with_a_plain_load_state_dict(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     net[2].weight = net[0].weight
-    file = export(net, torch.randn(1, 4), tmp_path / "s.safetensors", format="safetensors", metadata={})
+    file = export(classifier(net, torch.randn(1, 4)), tmp_path / "s.safetensors", format="safetensors", metadata={})
     other = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     other.load_state_dict(load_file(file))
     rows = torch.randn(5, 4)
@@ -206,7 +224,7 @@ def test_tied_weights_load_with_a_plain_load_state_dict(tmp_path: Path) -> None:
 
 def test_an_unknown_format_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'onnx'"):
-        export(Pair(), torch.randn(1, 4), tmp_path / "s", format="onx", metadata={})
+        export(alone(Pair(), torch.randn(1, 4)), tmp_path / "s", format="onx", metadata={})
 
 
 def test_a_missing_runtime_names_the_extra(tmp_path: Path) -> None:
@@ -217,12 +235,42 @@ from pathlib import Path
 sys.modules["onnxruntime"] = None
 import torch
 from stillhouse.errors import UsageError
-from stillhouse.exporting import export
+from stillhouse.exporting import Exportable, export
+net, rows = torch.nn.Linear(2, 2), torch.zeros(1, 2)
+shipped = Exportable(net, rows, net, rows, {{"answer": lambda answer: answer}})
 try:
-    export(torch.nn.Linear(2, 2), torch.zeros(1, 2), Path({str(tmp_path / "s.onnx")!r}), format="onnx", metadata={{}})
+    export(shipped, Path({str(tmp_path / "s.onnx")!r}), format="onnx", metadata={{}})
 except UsageError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "stillhouse[onnx]" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+class Trembling(nn.Module):
+    """Adds the same random number to all outputs of a row."""
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        noise = nn.functional.dropout(torch.ones_like(inputs[:, :1]), 0.5, training=True)
+        return inputs, inputs + noise
+
+
+def test_every_output_of_a_graph_is_compared(tmp_path: Path) -> None:
+    net, rows = Trembling(), torch.randn(4, 4)
+    shipped = Exportable(net, rows, net, rows, {"first": lambda t: t, "second": lambda t: t})
+    with pytest.raises(StillhouseError, match="second differ"):
+        export(shipped, tmp_path / "s.onnx", format="onnx", metadata={})
+
+
+def test_outputs_are_compared_in_the_form_that_the_task_names(tmp_path: Path) -> None:
+    net, rows = Trembling(), torch.randn(4, 4)
+    shipped = Exportable(net, rows, net, rows, {"first": lambda t: t, "second": lambda t: t.softmax(-1)})
+    assert export(shipped, tmp_path / "s.onnx", format="onnx", metadata={}).exists()
+
+
+def test_the_formats_are_the_files_of_their_folder() -> None:
+    folder = Path(formats.__file__).parent
+    assert set(formats.names()) == {p.stem for p in folder.glob("*.py")} - {"__init__", "base"}
+    assert {"onnx", "safetensors"} <= set(formats.names())
+    assert len({formats.get(name).suffix for name in formats.names()}) == len(formats.names())

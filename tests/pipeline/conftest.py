@@ -12,6 +12,7 @@ import torch
 from stillhouse.cli import main
 from stillhouse.pipeline import Run, distill
 from stillhouse.recipe import read
+from tests.pipeline import embedding_runs
 from tests.pipeline.recipes import write_recipe
 
 
@@ -20,7 +21,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The tiny recipe, done without a disturbance, one thread a fit."""
     torch.set_num_threads(1)
     folder: Path = tmp_path_factory.mktemp("finished")
-    return distill(read(write_recipe(folder, controls={"same_teacher": True})), command="pytest")
+    return distill(read(write_recipe(folder, controls={"same_teacher": True})))
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +40,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def embedding_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small encoder and 90 texts of three kinds."""
+    return embedding_runs.write_world(tmp_path_factory.mktemp("embedding"))
+
+
+@pytest.fixture(scope="session")
+def static_embedder(embedding_world: Path) -> Run:
+    """A run whose student is a word table."""
+    return distill(embedding_runs.recipe(embedding_world, "static"))
+
+
+@pytest.fixture(scope="session")
+def derived_embedder(embedding_world: Path) -> Run:
+    """A run whose student is cut out of its teacher."""
+    return distill(embedding_runs.derived_recipe(embedding_world, "derived"))

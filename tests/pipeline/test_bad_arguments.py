@@ -15,7 +15,7 @@ from stillhouse.pipeline import distill
 X = np.random.default_rng(0).normal(size=(60, 5)).astype("float32")
 Y = np.arange(60) % 3
 PARTS = ((X, Y), None, (X, Y))
-QUICK: dict[str, Any] = {"training": {"steps": 2, "batch_size": 16, "seeds": [0], "workers": 1}}
+QUICK: dict[str, Any] = {"recipe": {"training": {"workers": 1}}, "steps": 2, "batch_size": 16, "seeds": [0]}
 
 
 def net(inputs: int = 5, classes: int = 3, *rest: nn.Module) -> nn.Module:
@@ -28,13 +28,14 @@ def net(inputs: int = 5, classes: int = 3, *rest: nn.Module) -> nn.Module:
         ({"student": net(4)}, RejectedError, r"The student failed on inputs of shape \(60, 5\)"),
         ({"student": net(5, 2)}, RejectedError, "The student answers with 2 classes, the data have 3"),
         ({"student": net(5, 3, nn.Softmax(-1))}, RejectedError, "The student answers with probabilities"),
-        ({"student": "mlp_tiny"}, UsageError, r"not str.*Recipe\(student="),
-        ({"teacher": []}, UsageError, r"teacher = \[\] names nobody"),
+        ({"student": 3}, UsageError, r"not int.*student=.mlp_tiny."),
+        ({"student": "mlp_tinny"}, UsageError, "Did you mean .mlp_tiny."),
+        ({"teacher": []}, UsageError, r"teacher = \[\] holds no teacher"),
         ({"data": PARTS[:2]}, UsageError, r"three parts \(train, valid, test\)"),
         ({"data": (X, None, None)}, UsageError, "Only valid may be None"),
         ({"data": "table.csv"}, UsageError, "three parts"),
     ],
-    ids=["width", "classes", "softmax", "a name", "no teacher", "two parts", "no test", "a path"],
+    ids=["width", "classes", "softmax", "a number", "a wrong name", "no teacher", "two parts", "no test", "a path"],
 )
 def test_wrong_arguments_are_told_at_once(
     tmp_path: Path, arguments: dict[str, Any], error: type[StillhouseError], message: str

@@ -17,12 +17,12 @@ from stillhouse.engine import Step
 from stillhouse.errors import UsageError
 from stillhouse.methods import make
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.store import Store
 from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers.stored import StoredTeacher
 from stillhouse.types import Batch, Outputs
+from tests.pipeline.helpers import opened
 
 SCALE = 3.0
 SMALL: dict[str, Any] = {"name": "mlp_large", "settings": {"hidden": [8]}, "training": {"steps": 30, "batch_size": 32}}
@@ -79,10 +79,10 @@ def test_a_step_weighs_what_is_matched_and_not_the_labels() -> None:
 
 def test_a_run_trains_its_students_by_weighed_rows(tmp_path: Path) -> None:
     file = recipe(tmp_path)
-    run = distill(read(file), command="pytest", accept_teacher=True)
+    run = distill(read(file), accept_teacher=True)
     lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     logged = next(line for line in lines if line["arm"] == "distilled" and line["step"] == 1)["terms"]["hinton"]
-    have = gather(read(file), teacher=None, student=None, data=None, allow_code=False)
+    have = opened(read(file)).context
     rows, views = Stream(torch.arange(len(have.data.train.targets)), batch_size=32, seed=1).at(0)
     torch.manual_seed(1)
     student = have.students.make()
@@ -113,7 +113,7 @@ def test_answers_of_which_some_classes_are_known_are_weighed_too(tmp_path: Path,
     each = [
         method(Outputs(logits[i : i + 1]), StoredTeacher(store).outputs(one), one)["soft_targets"]
         for i in range(20)
-        for one in [Batch(*(part[i : i + 1] for part in batch[:4]))]
+        for one in [Batch(*(part[i : i + 1] for part in batch[:4]))]  # type: ignore[arg-type]
     ]
     assert whole.item() == pytest.approx((found.weights * torch.stack(each)).mean().item(), rel=1e-5)
 
@@ -130,5 +130,5 @@ def test_answers_of_which_some_classes_are_known_are_weighed_too(tmp_path: Path,
 )
 def test_it_is_refused_where_it_has_no_meaning(tmp_path: Path, over: dict[str, Any], why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        distill(read(recipe(tmp_path, **over)), command="pytest")
+        distill(read(recipe(tmp_path, **over)))
     assert not (tmp_path / "run" / "run.json").exists()

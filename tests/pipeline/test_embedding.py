@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import random
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -19,97 +16,70 @@ from stillhouse.cli import main
 from stillhouse.data import TextEncoder
 from stillhouse.engine.checkpoint import save_checkpoint
 from stillhouse.errors import UsageError
-from stillhouse.pipeline import Run, load
-from stillhouse.recipe import Recipe, parse
+from stillhouse.evaluation import Predictions
+from stillhouse.pipeline import Run, distill, load
+from stillhouse.recipe import parse
 from stillhouse.store import Store
 from stillhouse.tasks.embedding.contrast import info_nce, lose_words
-from stillhouse.tasks.embedding.distill import embed
-from stillhouse.tasks.embedding.judge import SCORES, VECTORS
-from stillhouse.tasks.embedding.scores import Embedded
-from stillhouse.tasks.embedding.setup import gather_embedding, settled
+from tests.evaluation.schemas import keep_to_schema
+from tests.pipeline.embedding_runs import recipe
+from tests.pipeline.helpers import opened
 from tests.reporting.markup import parsed
-from tests.teachers.hub_folders import TEXTS, bert
-
-WORDS = sorted({word.strip(".,:").lower() for text in TEXTS for word in text.split()})
-SEEDS = [0, 1]
+from tests.teachers.hub_folders import TEXTS
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(embedding_world: Path) -> Path:
     """A small encoder and 90 texts of three kinds."""
-    torch.set_num_threads(1)
-    made, draw = tmp_path_factory.mktemp("embedding"), random.Random(0)
-    bert(made / "hub")
-    with (made / "texts.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["text", "topic"])
-        for number in range(90):
-            some = WORDS[8 * (number % 3) :][:14]
-            rows.writerow([" ".join(draw.choices(some, k=draw.randint(5, 14))), "abc"[number % 3]])
-    return made
-
-
-def recipe(folder: Path, run: str, **over: Any) -> Recipe:
-    table: dict[str, Any] = {
-        "data": {"text": str(folder / "texts.csv"), "target": "topic", "tokens": 20, "test": 0.5},
-        "teacher": {"hub": str(folder / "hub")},
-        "student": {"name": "static_embedding", "settings": {"width": 8}},
-        "training": {"steps": 30, "batch_size": 16, "seeds": SEEDS, "checkpoint_every": 10, "log_every": 10},
-        "evaluation": {"resamples": 200},
-        "output": {"dir": str(folder / run)},
-    }
-    return parse({key: {**table.get(key, {}), **over.get(key, {})} for key in {**table, **over}})
+    return embedding_world
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path) -> Run:
-    return embed(recipe(folder, "static"), command="pytest")
+def run(static_embedder: Run) -> Run:
+    """A run whose student is a word table."""
+    return static_embedder
 
 
 @pytest.fixture(scope="module")
-def derived(folder: Path) -> Run:
-    made = recipe(folder, "derived")
-    student = made.student.model_copy(
-        update={"name": None, "settings": {}, "derive": made.student.derive.model_copy(update={"layers": 1})}
-    )
-    return embed(made.model_copy(update={"student": student}), command="pytest")
+def derived(derived_embedder: Run) -> Run:
+    """A run whose student is cut out of its teacher."""
+    return derived_embedder
 
 
 def scores(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run.folder / SCORES).read_text())
+    found: dict[str, Any] = json.loads((run.folder / "scores.json").read_text())
     return found
 
 
 def test_a_run_keeps_to_its_schema(run: Run, derived: Run) -> None:
-    schema = json.loads((files("stillhouse.evaluation") / "embedding_scores.schema.json").read_text())
     for done in (run, derived):
-        jsonschema.Draft202012Validator(schema).validate(scores(done))
+        keep_to_schema("embedding", scores(done))
 
 
 def test_the_teachers_vectors_are_kept_once_and_are_its_own(run: Run, folder: Path) -> None:
-    found = gather_embedding(settled(recipe(folder, "static")))
-    store = Store.open(run.folder / "store")
-    rows = np.arange(len(found.have.data.train.inputs))
+    found = opened(recipe(folder, "static"))
+    inputs = found.context.data.train.inputs
+    store, rows = Store.open(run.folder / "store"), np.arange(len(inputs))
     kept = store.read(rows, np.zeros_like(rows))
     with torch.inference_mode():
-        asked = found.teacher(found.have.data.train.inputs).numpy()
+        asked = found.teachers["teacher"].module(inputs).numpy()
     assert kept["feature:embedding"] == pytest.approx(asked, abs=2e-3)
-    assert sum(array.size for array in kept.values()) == asked.size + len(rows)
+    assert sum(array.size for array in kept.values()) == asked.size
 
 
 def test_what_ships_embeds_texts_as_the_judged_student_did(run: Run, derived: Run, folder: Path) -> None:
     with (folder / "texts.csv").open(encoding="utf-8", newline="") as file:
         texts = np.array([row["text"] for row in csv.DictReader(file)], object)
     for done in (run, derived):
-        told = Embedded.load(done.folder / VECTORS)
+        told = Predictions.load(done.folder / "predictions.npz")
         again = load(done.folder).embed(texts[told.rows])
-        assert np.array_equal(again, told.vectors["distilled"]["0"])
+        assert np.array_equal(again, told.outputs("distilled")["0"])
 
 
 def test_the_students_of_a_seed_begin_alike_and_the_derived_one_with_its_teachers_weights(derived: Run) -> None:
-    told = Embedded.load(derived.folder / VECTORS)
-    assert np.array_equal(told.vectors["start"]["0"], told.vectors["start"]["1"])
-    assert not np.array_equal(told.vectors["distilled"]["0"], told.vectors["distilled"]["1"])
+    told = Predictions.load(derived.folder / "predictions.npz")
+    assert np.array_equal(told.outputs("start")["0"], told.outputs("start")["1"])
+    assert not np.array_equal(told.outputs("distilled")["0"], told.outputs("distilled")["1"])
     assert scores(derived)["models"]["start"]["measures"]["spearman"]["value"] > 0.5
 
 
@@ -120,11 +90,13 @@ def test_labels_train_nothing(run: Run, folder: Path) -> None:
     # Balanced groups stay balanced, so the same rows are held out; every label is another one.
     renamed = [lines[0], *(line[:-1] + {"a": "x", "b": "y", "c": "z"}[line[-1]] for line in lines[1:])]
     (other / "texts.csv").write_text("\n".join(renamed) + "\n")
-    again = embed(recipe(folder, "renamed", data={"text": str(other / "texts.csv")}), command="pytest")
+    again = distill(recipe(folder, "renamed", data={"text": str(other / "texts.csv")}))
     for arm in ("distilled", "contrast"):
         mine, theirs = (load_file(r.fit_folder(arm, 0) / "model.safetensors") for r in (run, again))
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
-    assert all(side["labels"] == 0 for side in scores(run)["saw"].values())
+    seen = {arm: side["labels"] for arm, side in scores(run)["saw"].items()}
+    assert seen.pop("teacher") is None, "nobody here knows what it was trained on"
+    assert set(seen.values()) == {0}
 
 
 def test_texts_without_labels_are_judged_by_the_teachers_neighbours(folder: Path) -> None:
@@ -133,15 +105,15 @@ def test_texts_without_labels_are_judged_by_the_teachers_neighbours(folder: Path
     lines = (folder / "texts.csv").read_text().splitlines()
     bare.write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
     data = made.data.model_copy(update={"text": bare, "target": None})
-    found = scores(embed(made.model_copy(update={"data": data}), command="pytest"))
-    assert found["labelled_texts"] == 0
+    found = scores(distill(made.model_copy(update={"data": data})))
+    assert found["labelled_rows"] == 0
     assert found["comparisons"][0]["measure"] == "ndcg_10"
 
 
 def test_the_same_call_again_trains_and_asks_nothing(run: Run, folder: Path) -> None:
-    names = ("embeddings.npz", "costs.json", "fits/distilled/0/model.safetensors", "store/manifest.json")
+    names = ("predictions.npz", "costs.json", "fits/distilled/0/model.safetensors", "store/manifest.json")
     before = {name: (run.folder / name).stat().st_mtime_ns for name in names}
-    embed(recipe(folder, "static"), command="pytest")
+    distill(recipe(folder, "static"))
     assert {name: (run.folder / name).stat().st_mtime_ns for name in names} == before
 
 
@@ -159,9 +131,9 @@ def test_a_run_that_is_cut_off_between_checkpoints_ends_with_the_same_bits(
     with monkeypatch.context() as patched:
         patched.setattr("stillhouse.engine.loop.save_checkpoint", save_and_fail)
         with pytest.raises(OSError, match="no space"):
-            embed(made, command="pytest")
+            distill(made)
     assert saved == [10, 20]
-    again = embed(made, command="pytest")
+    again = distill(made)
     for arm in ("distilled", "contrast"):
         mine, theirs = (load_file(r.fit_folder(arm, 0) / "model.safetensors") for r in (run, again))
         assert all(torch.equal(mine[name], theirs[name]) for name in mine), arm
@@ -173,11 +145,11 @@ def test_the_report_has_no_script_and_holds_the_figures(run: Run) -> None:
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on") or name == "style"]
     found = scores(run)
     assert f"{100 * found['models']['distilled']['measures']['precision_10']['value']:.1f} %" in page.text
-    assert found["sentence"].partition(" (")[0] in page.text
+    assert found["sentence"].partition(" (")[0].replace(" -", " \N{MINUS SIGN}") in page.text
 
 
 def test_the_command_prints_the_scores(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["embed", str(run.folder / "recipe.toml"), "--json"]) == 0
+    assert main(["distill", str(run.folder / "recipe.toml"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == scores(run)["verdict"]
 
 
@@ -191,7 +163,7 @@ def test_the_command_prints_the_scores(run: Run, capsys: pytest.CaptureFixture[s
 )
 def test_what_embedders_do_not_have_is_refused(folder: Path, over: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        embed(recipe(folder, "refused", **over), command="pytest")
+        distill(recipe(folder, "refused", **over))
 
 
 def test_a_method_of_logits_is_refused(folder: Path) -> None:
@@ -199,7 +171,7 @@ def test_a_method_of_logits_is_refused(folder: Path) -> None:
         recipe(folder, "refused").model_dump(mode="json", exclude_none=True) | {"method": [{"name": "hinton"}]}
     )
     with pytest.raises(UsageError, match="hinton"):
-        embed(made, command="pytest")
+        distill(made)
 
 
 def test_contrast_is_the_cross_entropy_of_the_papers_formula() -> None:

@@ -8,21 +8,39 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 from numpy.typing import NDArray
 
 import stillhouse
 from stillhouse.data import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.evaluation import Predictions
 from stillhouse.pipeline import Run, predict
-from stillhouse.tasks.embedding.judge import SCORES, VECTORS
-from stillhouse.tasks.embedding.scores import Embedded
-from tests.pipeline.test_embedding import derived, folder, run
 
-__all__ = ["derived", "folder", "run"]  # fixtures: a small encoder, 90 texts, and two runs of embedders
+SCORES, VECTORS = "scores.json", "predictions.npz"
+
+
+@pytest.fixture(scope="module")
+def folder(embedding_world: Path) -> Path:
+    """A small encoder and 90 texts of three kinds."""
+    return embedding_world
+
+
+@pytest.fixture(scope="module")
+def run(static_embedder: Run) -> Run:
+    """A run whose student is a word table."""
+    return static_embedder
+
+
+@pytest.fixture(scope="module")
+def derived(derived_embedder: Run) -> Run:
+    """A run whose student is cut out of its teacher."""
+    return derived_embedder
 
 
 def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -41,12 +59,12 @@ def held_out(run: Run, folder: Path) -> tuple[NDArray[np.object_], NDArray[np.fl
     """The held-out texts and what the shipped student made of them when it was judged."""
     with (folder / "texts.csv").open(encoding="utf-8", newline="") as file:
         texts = np.array([row["text"] for row in csv.DictReader(file)], object)
-    told = Embedded.load(run.folder / VECTORS)
-    return texts[told.rows], told.vectors["distilled"]["0"]
+    judged = Predictions.load(run.folder / VECTORS)
+    return texts[judged.rows], judged.outputs("distilled")["0"]
 
 
 def test_report_and_evaluate_need_neither_nets_nor_texts(run: Run, tmp_path: Path) -> None:
-    place = copied(run, tmp_path / "moved", "report.html", "student", SCORES)
+    place = copied(run, tmp_path / run.folder.name, "report.html", "student", SCORES)
     told = stillhouse.evaluate(place)
     assert told == run.scores
     assert stillhouse.report(place).read_text() == run.report_path.read_text()
@@ -56,7 +74,7 @@ def test_the_run_knows_its_judgement_and_its_student(run: Run) -> None:
     assert run.task.name == "embedding"
     assert run.scores == json.loads((run.folder / SCORES).read_text())
     assert run.scores["verdict"] in repr(run)
-    assert run.load().width == run.scores["width"]["teacher"]
+    assert run.load().width == run.scores["models"]["teacher"]["width"]
     assert stillhouse.load(run.folder / "student").column == "text"
 
 
@@ -144,12 +162,15 @@ def test_a_gate_holds_each_measure_against_its_limit(run: Run, tmp_path: Path) -
 def test_a_gate_for_classifiers_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "gate.toml").write_text("max_accuracy_loss = 0.1\n")
     done = shell("check", run.folder, "--gate", tmp_path / "gate.toml")
-    assert (done.returncode, "'max_accuracy_loss' for this kind of run" in done.stderr) == (2, True)
+    assert (done.returncode, "'max_accuracy_loss' for this task" in done.stderr) == (2, True)
 
 
-def test_a_folder_is_not_taken_up_as_one_of_the_other_kind(run: Run) -> None:
-    done = shell("distill", run.folder / "recipe.toml")
-    assert (done.returncode, "holds a run of `stillhouse embed`" in done.stderr) == (2, True), done.stderr
+def test_a_folder_is_not_resumed_as_one_of_another_task(run: Run, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    table = tomllib.loads((run.folder / "recipe.toml").read_text())
+    recipe.write_text(tomli_w.dumps(table | {"task": {"name": "classification"}, "method": [{"name": "hinton"}]}))
+    done = shell("distill", recipe, "--output.dir", run.folder)
+    assert (done.returncode, "holds a run of another recipe" in done.stderr) == (2, True), done.stderr
 
 
 def test_a_run_that_is_not_finished_is_told_from_a_broken_one(run: Run, tmp_path: Path) -> None:
@@ -157,7 +178,7 @@ def test_a_run_that_is_not_finished_is_told_from_a_broken_one(run: Run, tmp_path
     for verb in ("evaluate", "report", "export"):
         done = shell(verb, place)
         assert done.returncode == 2, verb
-        assert "`stillhouse embed" in done.stderr, done.stderr
+        assert "`stillhouse distill" in done.stderr, done.stderr
 
 
 def test_a_tokenizer_file_pads_to_the_longest_and_cuts_as_the_encoder_does(run: Run) -> None:

@@ -19,6 +19,7 @@ from stillhouse.pipeline import Run, distill, label, plan
 from stillhouse.recipe import parse, read
 from stillhouse.store import Store
 from stillhouse.students import make
+from tests.pipeline.helpers import opened
 from tests.pipeline.recipes import TINY, write_recipe
 
 FOLDS = 3
@@ -33,12 +34,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     recipe = write_recipe(
         folder, teacher=TEACHER | {"labels": 300}, training=QUICK, controls={"same_teacher": True, "all_labels": False}
     )
-    return distill(read(recipe), command="pytest", accept_teacher=True)
+    return distill(read(recipe), accept_teacher=True)
 
 
 def net(folder: Path) -> Callable[[torch.Tensor], torch.Tensor]:
     """A trained net of the teacher's kind, loaded by hand."""
-    made = make("mlp_large", shape=(1, 8, 8), classes=10, settings={"hidden": [16]})
+    made = make("mlp_large", shape=(1, 8, 8), outputs=10, settings={"hidden": [16]})
     made.load_state_dict(read_weights(folder / "model.safetensors")[0])
     return lambda inputs: made.eval()(inputs).log_softmax(-1)
 
@@ -46,9 +47,7 @@ def net(folder: Path) -> Callable[[torch.Tensor], torch.Tensor]:
 @torch.no_grad()
 def closest(run: Run, arm: str) -> tuple[np.ndarray, np.ndarray]:
     """For each training row the net, 0 for the whole one, whose answer to it the store holds; and the labels."""
-    from stillhouse.pipeline.setup import gather
-
-    have = gather(read(run.folder / "recipe.toml"), teacher=None, student=None, data=None, allow_code=False)
+    have = opened(run).context
     rows = np.arange(len(have.data.train.targets))
     kept = Store.open(run.folder / arm.replace("teacher", "store")).read(rows, np.zeros_like(rows))["logits"]
     said = torch.from_numpy(kept).float().log_softmax(-1)
@@ -76,7 +75,7 @@ def test_what_the_record_and_the_report_say_of_it(run: Run) -> None:
     assert run.record["saw"]["teacher_same"]["labels"] == 60
     assert run.record["teacher_gate"]["folds"] == [FOLDS]
     costs = json.loads((run.folder / "costs.json").read_text())
-    whole = make("mlp_large", shape=(1, 8, 8), classes=10, settings={"hidden": [16]})
+    whole = make("mlp_large", shape=(1, 8, 8), outputs=10, settings={"hidden": [16]})
     assert costs["teacher"]["parameters"] == sum(p.numel() for p in whole.parameters())
     assert costs["teacher_calls"] == 2 * run.record["data"]["train"]
     assert "by one of 3 that did not see them" in (run.folder / "report.html").read_text()

@@ -8,11 +8,10 @@ from pathlib import Path
 import torch
 
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.distill import plan_fits
-from stillhouse.pipeline.setup import gather
 from stillhouse.recipe import read
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch
+from tests.pipeline.helpers import opened
 from tests.pipeline.recipes import write_recipe
 
 
@@ -21,14 +20,13 @@ def test_the_store_holds_the_teachers_answers_to_the_very_blends_the_student_see
     recipe = read(write_recipe(tmp_path, **over))
     run = distill(recipe, accept_teacher=True)
     assert set(run.scores["models"]) >= {"teacher", "labels_only", "distilled", "all_labels"}
-    have = gather(recipe, teacher=None, student=None, data=None, allow_code=False)
-    trainer, _ = plan_fits(run, recipe, have)
-    teaching = trainer.teachings["teacher"]
+    found = opened(run)
+    have, teacher = found.context, found.teachers["teacher"]
     rows, views = torch.arange(60), torch.arange(60) % 3
     blends = have.views.apply(have.data.train.inputs[:60], rows, views)
-    stored = StoredTeacher(teaching.ask(lambda rows: None)).outputs(Batch(blends, rows, rows, views))
+    stored = StoredTeacher(teacher.ask(lambda rows: None)).outputs(Batch(blends, rows, rows, views))
     with torch.no_grad():
-        live = teaching.module(blends)
+        live = teacher.module(blends)
     torch.testing.assert_close(stored.logits, live, rtol=1e-4, atol=1e-4)
 
 

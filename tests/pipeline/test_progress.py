@@ -12,7 +12,7 @@ def test_a_line_tells_rows_a_second_and_the_time_left(
 ) -> None:
     clock = iter([0.0, 5.0, 20.0, 30.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    with progress.stage("asking", 1000, "rows") as advance:
+    with progress.shown(True), progress.stage("asking", 1000, "rows") as advance:
         advance(100)  # too early for a line
         advance(300)
     assert capsys.readouterr().err.splitlines() == [

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 import stillhouse
-from stillhouse.data import read as read_source
 from stillhouse.engine import read_weights
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline import Run, distill, evaluate, label, predict
-from stillhouse.pipeline.labels import visible_labels
-from stillhouse.recipe import read
+from stillhouse.pipeline.run.labels import visible_labels
+from stillhouse.recipe import Output, read
+from tests.data.reading import read as read_source
+from tests.pipeline.helpers import opened
 from tests.pipeline.recipes import write_recipe
 
 
@@ -75,7 +76,7 @@ def test_judging_again_needs_neither_data_nor_model_and_says_the_same(finished: 
 def test_the_same_call_again_does_nothing_anew(finished: Run) -> None:
     weights = finished.folder / "fits" / "distilled" / "0" / "model.safetensors"
     stamp = weights.stat().st_mtime_ns
-    distill(read(finished.folder.parent / "recipe.toml"), command="pytest")
+    distill(read(finished.folder.parent / "recipe.toml"))
     assert weights.stat().st_mtime_ns == stamp
 
 
@@ -84,7 +85,7 @@ def test_the_loaded_student_answers_raw_rows_as_the_judgement_says(finished: Run
     source = read_source(name="digits")
     with np.load(finished.folder / "split.npz") as split:
         rows = split["test"]
-    right = model.predict(source.raw[rows]) == np.asarray(source.classes, dtype=object)[source.labels[rows]]
+    right = model.predict(source.raw[rows]) == np.asarray(source.label_values)[source.targets[rows]]
     first = finished.scores["models"]["distilled"]["seeds"]["0"]["accuracy"]
     assert right.mean() == pytest.approx(first, abs=1e-9)
     assert model.predict_proba(source.raw[rows]).sum(1) == pytest.approx(1.0)
@@ -97,7 +98,7 @@ def test_predict_writes_a_row_for_each_row_in_order(finished: Run, tmp_path: Pat
     np.savez(tmp_path / "rows.npz", x=source.raw[:30])
     assert predict(finished.folder, tmp_path / "rows.npz", tmp_path / "out.csv") == 30
     written = pd.read_csv(tmp_path / "out.csv", dtype={"class": str})
-    assert list(written.columns) == ["class", *(f"p_{c}" for c in source.classes)]
+    assert list(written.columns) == ["class", *(f"p_{c}" for c in source.names)]
     np.testing.assert_array_equal(written["class"].to_numpy(), finished.load().predict(source.raw[:30]))
 
 
@@ -133,15 +134,13 @@ def test_fewer_rows_than_a_batch_says_which_number_to_write(tmp_path: Path) -> N
         distill(read(write_recipe(tmp_path, training={"batch_size": 5000})))
 
 
-def test_a_teacher_may_be_given_any_number_of_labels(finished: Run) -> None:
-    from stillhouse.pipeline.setup import gather
-
+def test_a_teacher_may_be_given_any_number_of_labels(finished: Run, tmp_path: Path) -> None:
     recipe = read(finished.folder / "recipe.toml")
     for wanted, expected in (("same", 60), (30, 30), (200, 200)):
         section = recipe.teacher.model_copy(update={"labels": wanted})
         changed = recipe.model_copy(update={"teacher": section})
-        have = gather(changed, teacher=None, student=None, data=None, allow_code=False)
-        seen = visible_labels(changed, have)
+        have = opened(changed.model_copy(update={"output": Output(dir=tmp_path / str(wanted))})).context
+        seen = visible_labels(have)
         assert int((seen >= 0).sum()) == expected
         assert bool(((seen == have.data.train.targets) | (seen == -1)).all())
 
@@ -183,8 +182,10 @@ def test_own_modules_and_loaders_go_through_the_same_door(tmp_path: Path) -> Non
         data=(train, None, torch.utils.data.Subset(whole, range(300, 400))),
         method=["hinton", {"name": "fitnet", "student_layer": "1", "teacher_layer": "1"}],
         out=tmp_path / "small",
-        training={"steps": 60, "batch_size": 32, "seeds": [0, 1]},
-        evaluation={"resamples": 200},
+        steps=60,
+        batch_size=32,
+        seeds=[0, 1],
+        recipe={"evaluation": {"resamples": 200}},
     )
     assert run.scores["verdict"] in {"better", "no worse within m", "cannot tell", "worse"}
     assert run.scores["saw"]["teacher"]["labels"] is None

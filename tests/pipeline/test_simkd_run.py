@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import stillhouse
-from stillhouse.data import read as read_source
 from stillhouse.pipeline import Run, distill
 from stillhouse.recipe import read
 from stillhouse.types import count_parameters
+from tests.data.reading import read as read_source
 from tests.pipeline.recipes import write_recipe
 
 METHOD = [{"name": "simkd", "weight": 0.9}]
@@ -58,7 +58,7 @@ def test_a_student_of_ones_own_is_loaded_into_a_module_freshly_built(tmp_path: P
 
     run = stillhouse.distill(
         teacher=big, student=small, data=((x[:150], y[:150]), None, (x[150:], y[150:])), method=METHOD,
-        out=tmp_path / "own", training={"steps": 20, "batch_size": 32, "seeds": [0]}, evaluation={"resamples": 200},
+        out=tmp_path / "own", steps=20, batch_size=32, seeds=[0], recipe={"evaluation": {"resamples": 200}},
         accept_teacher=True,
     )  # fmt: skip
     model = stillhouse.load(run.folder, module=small())

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from stillhouse.pipeline import Run, distill
-from stillhouse.pipeline.distill import plan_fits
-from stillhouse.pipeline.setup import gather
+from stillhouse.pipeline.student.train import Job
 from stillhouse.recipe import read
+from tests.pipeline.helpers import opened
 from tests.pipeline.recipes import write_recipe
 
 
@@ -27,10 +27,8 @@ def test_it_sees_what_the_labels_only_student_sees(run: Run) -> None:
 
 
 def test_it_starts_from_the_same_student_and_smooths_alone(run: Run) -> None:
-    recipe = read(run.folder / "recipe.toml")
-    have = gather(recipe, teacher=None, student=None, data=None, allow_code=False)
-    trainer, arms = plan_fits(run, recipe, have)
-    plain, smoothed = (trainer.step(arm, 1, None) for arm in arms if arm.teacher is None)
+    found = opened(run)
+    plain, smoothed = (found.trainer.step(Job(arm, 1), None, None) for arm in found.arms if not arm.control.teacher)
     assert (plain.label_smoothing, smoothed.label_smoothing) == (0.0, 0.3)
     weights = smoothed.student.state_dict()
     assert all(torch.equal(weights[k], v) for k, v in plain.student.state_dict().items())

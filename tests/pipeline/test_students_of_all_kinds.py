@@ -126,7 +126,7 @@ def test_the_largest_of_a_family_within_a_budget_is_taken(tmp_path: Path) -> Non
 
 
 def test_a_student_begins_with_given_weights(tmp_path: Path) -> None:
-    net = students.make("mlp_tiny", shape=(1, 8, 8), classes=10, settings={"hidden": [8]})
+    net = students.make("mlp_tiny", shape=(1, 8, 8), outputs=10, settings={"hidden": [8]})
     write_weights(tmp_path / "start.safetensors", tensor_state(net))
     student = {"name": "mlp_tiny", "settings": {"hidden": [8]}, "start": str(tmp_path / "start.safetensors")}
     run = run_of(tmp_path, student, training=SHORT | {"steps": 1, "lr": 1e-9})

@@ -149,10 +149,11 @@ def test_an_ensemble_of_services_is_told_of_its_texts_too(tmp_path: Path) -> Non
     from stillhouse.pipeline.teacher.endpoint import given_services
     from stillhouse.teachers import EnsembleTeacher
     from stillhouse.teachers.endpoint.teacher import EndpointTeacher
+    from tests.teachers.tasks import CLASSIFICATION
 
     one = EndpointTeacher("http://127.0.0.1:9/v1", "m", CLASSES, journal=tmp_path / "answers.jsonl", api_key_env=None)
     net = torch.nn.Linear(3, 2)
-    assert given_services(EnsembleTeacher([one])) == [one]
+    assert given_services(EnsembleTeacher([one], CLASSIFICATION)) == [one]
     assert given_services([net, one]) == [one]
     assert given_services(net) == []
 

@@ -10,15 +10,17 @@ import pytest
 import torch
 
 from stillhouse import students
-from stillhouse.data import fit_encoder, read
+from stillhouse.data import fit_encoder
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.export import encoded_columns, rules
-from stillhouse.tasks.classification.predictor import Deployed, load_classifier
+from stillhouse.pipeline import load
+from stillhouse.pipeline.export import rules
+from stillhouse.tasks.classification.predictor import DeployedClassifier
+from tests.data.reading import read
 
 ROWS = 120
 
 
-def shipped(folder: Path, name: str) -> tuple[pd.DataFrame, Deployed]:
+def shipped(folder: Path, name: str) -> tuple[pd.DataFrame, DeployedClassifier]:
     """A student of a table of numbers, categories and gaps, saved."""
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(
@@ -34,18 +36,18 @@ def shipped(folder: Path, name: str) -> tuple[pd.DataFrame, Deployed]:
     source = read(path=folder / "table.csv", target="y")
     encoder = fit_encoder(source, np.arange(ROWS))
     x = encoder.encode(source.take(np.arange(ROWS)))
-    targets = torch.nn.functional.one_hot(torch.from_numpy(source.labels), len(source.classes)).float()
+    targets = torch.nn.functional.one_hot(torch.from_numpy(source.targets), len(source.names)).float()
     settings = {"min_samples_leaf": 1}
     net = students.fit_soft(name, inputs=x, targets=targets, weights=None, settings=settings, seed=0)
     card = {"name": name, "settings": settings, "shape": [x.shape[1]]}
-    model = Deployed(net, encoder, tuple(source.classes), card)
+    model = DeployedClassifier(net, encoder, tuple(source.names), card)
     model.save(folder)
     return frame, model
 
 
 def test_a_shipped_tree_is_loaded_with_its_preprocessing(tmp_path: Path) -> None:
     frame, model = shipped(tmp_path, "decision_tree")
-    again = load_classifier(tmp_path)
+    again = load(tmp_path)
     rows = frame.drop(columns="y")
     np.testing.assert_array_equal(again.predict_proba(rows), model.predict_proba(rows))
     assert (again.predict(rows) == frame["y"]).all()
@@ -62,7 +64,7 @@ def test_its_rules_speak_of_the_table(tmp_path: Path) -> None:
 
 def test_every_encoded_value_has_a_name(tmp_path: Path) -> None:
     _, model = shipped(tmp_path, "decision_tree")
-    named = [(column.name, column.category) for column in encoded_columns(model.encoder)]
+    named = [(column.name, column.category) for column in model.encoder.columns()]
     sexes = ("F", "M", "unseen in training", "missing")
     assert named == [("age", None), ("age", "missing"), *(("sex", name) for name in sexes)]
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from stillhouse.data import TextEncoder
 from stillhouse.pipeline.evaluation.word_marks import LEAST_EFFECT, MOST_MARKS, asked_net, may_be_asked, word_marks
 from stillhouse.teachers import EnsembleTeacher, ModuleTeacher
-from stillhouse.teachers.fitted.teacher import RawTeacher
+from stillhouse.teachers.fitted.objects import from_object
+from tests.teachers.tasks import CLASSIFICATION, wide
 
 ENCODER = TextEncoder.from_tokenizer((MODEL_DIR / "tokenizer.json").read_text(encoding="utf-8"), length=32)
 OAK = int(ENCODER.encode(["oak"])[0, 1])
@@ -25,17 +26,17 @@ class Oak(nn.Module):
 
 
 def test_functions_are_not_asked_again_alone_or_among_several() -> None:
-    net = ModuleTeacher(Oak(), 2)
-    function = RawTeacher(lambda rows: np.zeros((len(rows), 2)), 2, identity="f", decode=ENCODER.decode)
+    net = ModuleTeacher(Oak(), CLASSIFICATION, wide(2))
+    function = from_object(lambda rows: np.zeros((len(rows), 2)), CLASSIFICATION, wide(2), decode=ENCODER.decode)
     assert may_be_asked(net)
-    assert may_be_asked(EnsembleTeacher([net, net]))
+    assert may_be_asked(EnsembleTeacher([net, net], CLASSIFICATION))
     assert not may_be_asked(function)
-    assert not may_be_asked(EnsembleTeacher([net, function]))
+    assert not may_be_asked(EnsembleTeacher([net, function], CLASSIFICATION))
 
 
 def test_the_words_marked_are_those_that_the_net_counts() -> None:
     texts = ["an oak and an Oak by the sea", "nothing here", "word"]
-    found = word_marks(ENCODER, texts, np.ones(3, np.int64), {"student": asked_net(Oak().eval())})
+    found = word_marks(ENCODER, texts, np.ones(3, np.int64), {"student": asked_net(Oak().eval(), CLASSIFICATION)})
     spans, effects = found["student_spans"], found["student_effects"]
     assert spans.shape == (3, MOST_MARKS, 2)
     assert sorted(texts[0][a:b] for a, b in spans[0] if a >= 0) == ["Oak", "oak"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report import runs
+from tests.reporting import runs
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,12 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, nll_loss
 
+from stillhouse import reporting, tasks
 from stillhouse.evaluation import Predictions, measure_costs, score
 from stillhouse.recipe import Recipe, parse
 
 STEPS, BATCH, TEMPERATURE = 120, 64, 2.0
+CLASSIFICATION = tasks.get("classification")
 
 
 class Split(NamedTuple):
@@ -111,6 +113,16 @@ def _norm(term: Tensor, net: nn.Module) -> float:
     return float(torch.stack([g.norm() for g in gradients]).norm())
 
 
+def write(folder: Path) -> Path:
+    """Write the report of a run of classifiers."""
+    return reporting.write(folder, CLASSIFICATION)
+
+
+def compare(folders: Sequence[Path], out: Path) -> Path:
+    """Set runs of classifiers side by side."""
+    return reporting.compare(folders, [CLASSIFICATION] * len(folders), out)
+
+
 def make(folder: Path, name: str = "digits", labels: int = 60, seeds: Sequence[int] = (0, 1, 2)) -> Path:
     """Run the main job in small and leave its files in ``folder``: a run folder as the pipeline writes it."""
     data = split(name)
@@ -120,8 +132,9 @@ def make(folder: Path, name: str = "digits", labels: int = 60, seeds: Sequence[i
     arms = {"labels_only": (labels, None), "distilled": (labels, answers), "all_labels": (len(inputs), None)}
     fits = {arm: {str(s): fit(data, arm, s, n, t) for s in seeds} for arm, (n, t) in arms.items()}
     test = {"teacher": {"-": log_probabilities(forest, data.test[0])}} | _answers(fits, "test")
-    predictions = Predictions(data.test[1].numpy(), data.rows_test, data.classes, test)
-    valid = Predictions(data.valid[1].numpy(), np.arange(len(data.valid[1])), data.classes, _answers(fits, "valid"))
+    predictions = Predictions.of_outputs(data.test[1].numpy(), data.rows_test, data.classes, test)
+    known, rows = data.valid[1].numpy(), np.arange(len(data.valid[1]))
+    valid = Predictions.of_outputs(known, rows, data.classes, _answers(fits, "valid"))
     folder.mkdir(parents=True, exist_ok=True)
     predictions.save(folder / "predictions.npz")
     costs = _costs(forest, fits["distilled"][str(seeds[0])].net, data.test[0])
@@ -134,9 +147,8 @@ def make(folder: Path, name: str = "digits", labels: int = 60, seeds: Sequence[i
     }
     budget = {"steps": STEPS, "batch_size": BATCH, "views": 1}
     versions, hashes = {"torch": torch.__version__, "numpy": np.__version__}, {"data": "d1", "teacher": "t1"}
-    scores = score(
-        predictions, saw=saw, budget=budget, costs=costs, versions=versions, hashes=hashes, resamples=500, valid=valid
-    )
+    facts: dict[str, Any] = {"saw": saw, "budget": budget, "costs": costs, "versions": versions, "hashes": hashes}
+    scores = score(CLASSIFICATION, predictions, **facts, resamples=500, valid=valid)
     _write(folder, scores, costs, fits, recipe(name, labels, seeds), data)
     _gallery(folder, data, test["teacher"]["-"], test["distilled"][str(seeds[0])])
     return folder
@@ -144,7 +156,8 @@ def make(folder: Path, name: str = "digits", labels: int = 60, seeds: Sequence[i
 
 def recipe(name: str, labels: int, seeds: Sequence[int]) -> Recipe:
     """The recipe that such a run has."""
-    return parse({"data": {"name": name, "labels": labels}, "training": {"steps": STEPS, "seeds": list(seeds)}})
+    nets = {"teacher": {"name": "extra_trees"}, "student": {"name": "mlp_tiny"}}
+    return parse({"data": {"name": name, "labels": labels}, "training": {"steps": STEPS, "seeds": list(seeds)}} | nets)
 
 
 def _answers(fits: dict[str, dict[str, Fit]], part: str) -> dict[str, dict[str, np.ndarray]]:
@@ -180,6 +193,7 @@ def _write(
         "version": 1,
         "digest": made.digest(),
         "command": f"stillhouse distill recipe.toml --output.dir {folder.name}",
+        "started": "2026-11-30T08:15:00+0000",
         "data": facts,
         "versions": scores["versions"],
         "hashes": scores["hashes"],

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from stillhouse.errors import UsageError
-from stillhouse.reporting import compare, write
 from tests.reporting.markup import parsed
+from tests.reporting.runs import compare, write
 
 
 def scores_of(folder: Path) -> dict[str, Any]:

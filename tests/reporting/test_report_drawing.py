@@ -1,4 +1,5 @@
 import math
+import re
 import struct
 import zlib
 
@@ -8,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stillhouse.reporting.charts import Point, Series, confusion, curves, interval_row, row_scale, scatter
+from stillhouse.reporting.charts import Point, Series, curves, interval_row, matrix, row_scale, scatter
 from stillhouse.reporting.figures import Interval
 from stillhouse.reporting.png import as_bytes, encode
 from stillhouse.reporting.svg import Axis, Drawing, Scale
-from stillhouse.reporting.wording import arm, decimal, percent, points
+from stillhouse.reporting.wording import Arm, decimal, percent, percents, plain, points, shorts
 from tests.reporting.markup import Markup
 
 finite = st.floats(-1e9, 1e9)
@@ -114,16 +115,16 @@ def test_an_interval_is_drawn_where_it_is() -> None:
 
 
 def test_models_of_equal_cost_stand_side_by_side() -> None:
-    names = ("labels_only", "distilled", "all_labels")
-    points_ = [Point(arm(n), 1000.0, Interval(0.9, 0.8, 0.95)) for n in names]
-    svg = scatter(points_, "cost", Axis("parameters", str), Axis("accuracy", percent))
+    arms = [Arm(shape, "arm-control", shape) for shape in ("disc", "ring", "square")]
+    points_ = [Point(arm, 1000.0, Interval(0.9, 0.8, 0.95)) for arm in arms]
+    svg = scatter(points_, "cost", Axis("parameters", shorts), Axis("accuracy", percents))
     whiskers = [float(line["x1"]) for line in Markup(svg).all("line") if "whisker" in line["class"]]
     assert np.diff(whiskers).tolist() == pytest.approx([11.0, 11.0], abs=0.02)
 
 
 def test_a_curve_has_a_band_from_the_least_to_the_greatest_seed() -> None:
-    series = Series(arm("distilled"), "Distilled", [1, 2], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
-    paths = Markup(curves([series], "c", Axis("step", str), Axis("", str))).all("path")
+    series = Series(Arm("Distilled", "arm-distilled", "disc"), "Distilled", [1, 2], [0.5, 0.6], [0.4, 0.5], [0.6, 0.7])
+    paths = Markup(curves([series], "c", Axis("step", plain), Axis("", plain))).all("path")
     assert [p["class"] for p in paths] == ["arm-distilled band", "arm-distilled curve dash-disc"]
     heights = [float(y) for y in paths[0]["d"].replace("M", "").replace("L", "").replace("Z", "").split()[1::2]]
     shares = [(h - heights[3]) / (heights[1] - heights[3]) for h in heights]
@@ -133,7 +134,7 @@ def test_a_curve_has_a_band_from_the_least_to_the_greatest_seed() -> None:
 @pytest.mark.parametrize("classes", [2, 10, 13, 31, 60])
 def test_a_confusion_matrix_has_a_cell_for_each_pair_of_classes(classes: int) -> None:
     names = [f"class number {i}" for i in range(classes)]
-    drawn = Markup(confusion(np.eye(classes).tolist(), names, "c"))
+    drawn = Markup(matrix(np.eye(classes).tolist(), names, "c"))
     assert len(drawn.all("rect")) == classes**2
     assert sum("hit" in r["class"] for r in drawn.all("rect")) == classes
 
@@ -143,3 +144,27 @@ def test_written_numbers_read_back_to_the_printed_precision(value: float) -> Non
     assert float(decimal(value).replace("−", "-")) == pytest.approx(value, abs=0.000501)
     assert float(percent(value)[:-2].replace("−", "-")) == pytest.approx(100 * value, abs=0.0501)
     assert float(points(value).replace("−", "-")) == pytest.approx(100 * value, abs=0.0501)
+
+
+@given(st.floats(0.0, 1.0), st.floats(1e-6, 1.0))
+def test_no_two_ticks_of_an_axis_read_the_same(low: float, width: float) -> None:
+    ticks = Scale(low, low + width, 0, 100).ticks(5)
+    for write in (percents, plain):
+        texts = write(ticks)
+        assert len(set(texts)) == len(ticks)
+    read = [float(text[:-2].replace("−", "-")) / 100 for text in percents(ticks)]
+    assert read == pytest.approx(ticks, abs=1e-3 * width)
+
+
+def test_ticks_close_to_the_whole_have_the_digits_that_they_need() -> None:
+    assert percents(Scale(0.9962, 1.0, 0, 100).ticks(4)) == ["99.7 %", "99.8 %", "99.9 %", "100.0 %"]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.003, 0.97, 1.0])
+def test_a_share_that_never_changes_has_ticks_that_are_shares(value: float) -> None:
+    arm = Arm("Distilled", "arm-distilled", "disc")
+    flat = Series(arm, "Distilled", [1, 2], [value] * 2, [value] * 2, [value] * 2)
+    texts = re.findall(r">([−0-9.]+) %<", curves([flat], "c", Axis("step", shorts), Axis("", percents)))
+    assert len(texts) == len(set(texts)) >= 2
+    assert all(0.0 <= float(text.replace("−", "-")) <= 100.0 for text in texts)
+    assert all(len(text) <= 6 for text in texts)

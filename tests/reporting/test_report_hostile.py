@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillhouse.reporting import compare, write
 from tests.reporting.browser import Page
 from tests.reporting.markup import parsed
+from tests.reporting.runs import compare, write
 
 HOSTILE = [
     "<script>document.title = 'owned'</script>",

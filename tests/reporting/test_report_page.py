@@ -15,8 +15,8 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from stillhouse.errors import DamagedError, UsageError
-from stillhouse.reporting import write
 from tests.reporting.markup import parsed
+from tests.reporting.runs import write
 
 CSS = files("stillhouse.reporting") / "templates" / "style.css"
 
@@ -61,7 +61,50 @@ def test_every_comparison_is_drawn_with_its_interval_and_word(digits: Path) -> N
         assert row[2].replace("−", "-") == f"{100 * entry['difference']['value']:+.1f}".replace("+0.0", "0.0").replace(
             "-0.0", "0.0"
         )
-        assert row[4] == entry["verdict"].replace("within m", "within 1 point")
+        words = {"better": "better", "worse": "worse", "non_inferior": "no worse within 1 point"}
+        assert row[4] == words.get(entry["verdict"], "cannot tell")
+
+
+def test_the_header_says_which_run_it_is(digits: Path) -> None:
+    head = parsed(write(digits)).text[:160]
+    assert head.startswith(
+        "Stillhouse · digits Date 2026-11-30 Task classification Data digits Teacher extra_trees Student mlp_tiny"
+    )
+
+
+def test_no_line_is_broken_between_a_number_and_its_per_cent_sign(digits: Path) -> None:
+    html = write(digits).read_text(encoding="utf-8")
+    flowing = re.sub(r"<(style|svg|pre|title)\b.*?</\1>", "", html, flags=re.S)
+    assert "\N{NO-BREAK SPACE}%" in flowing
+    assert not re.search(r"\d\s*%", flowing.replace("\N{NO-BREAK SPACE}%", ""))
+
+
+def test_the_worst_class_is_named_in_quotes_with_its_measure(digits: Path) -> None:
+    page, worst = parsed(write(digits)), scores_of(digits)["models"]["distilled"]["harm"]["worst"]["classes"]
+    figure = f"{100 * worst['value']:.1f} %"
+    assert f"Worst class of the distilled student: '{worst['name']}', accuracy {figure}" in page.text
+
+
+def test_numbers_below_zero_have_a_true_minus(digits: Path) -> None:
+    page = parsed(write(digits))
+    written = re.sub(re.escape((digits / "recipe.toml").read_text()), "", " ".join(page.texts))
+    assert "−" in written
+    assert re.findall(r"(?<![\w.-])-\d", written) == []
+
+
+@pytest.mark.parametrize("kept", ["no lines", "one line an arm"])
+def test_training_without_a_curve_has_no_empty_chart(folder: Path, kept: str) -> None:
+    lines = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+    few = [] if kept == "no lines" else [line for line in lines if line["step"] == 20]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in few))
+    html = write(folder).read_text(encoding="utf-8")
+    if kept == "no lines":
+        assert 'id="training"' not in html
+    else:
+        section = html.split('id="training"')[1].split("</section>")[0]
+        assert "<svg" not in section
+        assert 'class="grid"' not in section
+        assert "hinton" in section
 
 
 def test_confusion_agrees_with_scikit_learn(digits: Path) -> None:

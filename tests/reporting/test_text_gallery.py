@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stillhouse.reporting import write
-from stillhouse.reporting.gallery import MOST_CHARACTERS
+from stillhouse.reporting.rows import MOST_CHARACTERS
 from tests.reporting.browser import Page
 from tests.reporting.markup import parsed
+from tests.reporting.runs import write
 
 TEXTS = [
     "a plain text",

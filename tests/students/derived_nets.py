@@ -40,7 +40,7 @@ def token_ids(rows: int = 6, length: int = 10, vocabulary: int = 90) -> Tensor:
 def plain(name: str) -> nn.Module:
     """A net of the zoo for small images."""
     torch.manual_seed(1)
-    return students.make(name, shape=(1, 16, 16), classes=5, settings={}).eval()
+    return students.make(name, shape=(1, 16, 16), outputs=5, settings={}).eval()
 
 
 def images(rows: int = 6) -> Tensor:

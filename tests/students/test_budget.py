@@ -27,14 +27,14 @@ def shape_of(family: str) -> tuple[int, ...]:
 
 def choose(family: str, **limits: Any) -> Choice:
     return largest_within(
-        family, shape=shape_of(family), classes=4, settings={}, **{"measure": lambda _net, _row: 1.0, **limits}
+        family, shape=shape_of(family), outputs=4, settings={}, **{"measure": lambda _net, _row: 1.0, **limits}
     )
 
 
 def counts(family: str) -> list[int]:
     with torch.device("meta"):
         return [
-            count_parameters(students.make(name, shape=shape_of(family), classes=4, settings=settings))
+            count_parameters(students.make(name, shape=shape_of(family), outputs=4, settings=settings))
             for name, settings in FAMILIES[family]
         ]
 
@@ -53,13 +53,13 @@ def test_the_largest_net_within_a_number_of_parameters_is_chosen(family: str, da
     limit = data.draw(st.integers(sizes[0], 2 * sizes[-1]))
     choice = choose(family, parameters=limit)
     assert choice.parameters == max(size for size in sizes if size <= limit)
-    built = students.make(choice.name, shape=shape_of(family), classes=4, settings=choice.settings)
+    built = students.make(choice.name, shape=shape_of(family), outputs=4, settings=choice.settings)
     assert count_parameters(built) == choice.parameters
 
 
 def test_bytes_are_those_of_the_file(tmp_path: Path) -> None:
     choice = choose("resnet", bytes=100_000)
-    net = students.make(choice.name, shape=(1, 8, 8), classes=4, settings=choice.settings)
+    net = students.make(choice.name, shape=(1, 8, 8), outputs=4, settings=choice.settings)
     safetensors.torch.save_file(net.state_dict(), tmp_path / "net.safetensors")
     assert choice.bytes == (tmp_path / "net.safetensors").stat().st_size <= 100_000
     larger = choice.tried[-2]
@@ -100,9 +100,9 @@ def test_one_row_takes_time_and_leaves_threads_generator_and_net_as_they_were() 
 
 def test_settings_reach_every_member_and_the_choice() -> None:
     given_settings = {"vocabulary": 30, "dropout": 0.25}
-    choice = largest_within("gru", shape=(5,), classes=2, settings=given_settings, parameters=10_000)
+    choice = largest_within("gru", shape=(5,), outputs=2, settings=given_settings, parameters=10_000)
     assert given_settings.items() <= choice.settings.items()
-    assert count_parameters(students.make(choice.name, shape=(5,), classes=2, settings=choice.settings)) <= 10_000
+    assert count_parameters(students.make(choice.name, shape=(5,), outputs=2, settings=choice.settings)) <= 10_000
 
 
 def test_where_nothing_fits_the_smallest_members_figures_are_told() -> None:
@@ -117,9 +117,9 @@ def test_where_nothing_fits_the_smallest_members_figures_are_told() -> None:
 )
 def test_a_wrong_budget_is_refused(family: str, limits: dict[str, int], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        largest_within(family, shape=(1, 8, 8), classes=2, settings={}, **limits)  # type: ignore[arg-type]
+        largest_within(family, shape=(1, 8, 8), outputs=2, settings={}, **limits)  # type: ignore[arg-type]
 
 
 def test_a_size_that_the_budget_chooses_cannot_be_set() -> None:
     with pytest.raises(UsageError, match="Remove that line"):
-        largest_within("cnn", shape=(1, 8, 8), classes=2, settings={"channels": [4]}, parameters=9_000)
+        largest_within("cnn", shape=(1, 8, 8), outputs=2, settings={"channels": [4]}, parameters=9_000)

@@ -49,7 +49,7 @@ def test_an_output_layer_that_is_tied_is_cut_and_stays_tied(tmp_path: Path) -> N
 
 
 def test_our_own_text_nets_lose_ids_and_padding_stays_zero() -> None:
-    teacher = students.make("transformer_tiny", shape=(10,), classes=3, settings={"vocabulary": 90}).eval()
+    teacher = students.make("transformer_tiny", shape=(10,), outputs=3, settings={"vocabulary": 90}).eval()
     ids = token_ids().masked_fill(token_ids() == 1, 0)
     made = derive(teacher, vocabulary=ids.unique())  # type: ignore[no-untyped-call]
     assert made.ids is not None

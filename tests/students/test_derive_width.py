@@ -16,6 +16,7 @@ from stillhouse.students.channels import channel_groups
 from stillhouse.students.derive import derive
 from stillhouse.students.importance import gate_scores
 from stillhouse.students.narrow import Group, Slot, magnitude
+from stillhouse.task import Link
 from tests.students.derived_nets import ENCODERS, encoder, images, plain, residual_net, token_ids
 
 PROBES = pytest.mark.parametrize("with_probe", [False, True], ids=["by weights", "by probe"])
@@ -142,6 +143,39 @@ def test_a_gate_scores_what_the_loss_loses_by_a_unit() -> None:
     either = torch.stack([(x * ((p - torch.eye(2)[y]) @ weight)).abs() for y in (0, 1)])
     expected = (p.T[:, :, None] * either).sum(0).mean(0)  # over the label's own distribution, which four draws sample
     torch.testing.assert_close(score.float(), expected, rtol=0.25, atol=0.02)
+
+
+def test_a_unit_of_a_net_of_values_is_scored_by_what_the_values_lose() -> None:
+    # The loss of a draw e is w . h e: its derivative with regard to a gate on h is h . w e, whose mean size is known.
+    torch.manual_seed(0)
+    net: Any = nn.Sequential(nn.Identity(), nn.Linear(3, 1, bias=False))
+    x = torch.randn(400, 3)
+    (score,) = gate_scores(net, [Group("x", 3, [Slot("1", "weight", 1, reads=True)])], x, "identity")
+    expected = (x * net[1].weight.detach()).abs().mean(0) * (2 / torch.pi) ** 0.5
+    torch.testing.assert_close(score.float(), expected, rtol=0.25, atol=0.02)
+
+
+def test_a_unit_of_a_net_of_labels_is_scored_by_what_their_likelihood_loses() -> None:
+    torch.manual_seed(0)
+    net: Any = nn.Sequential(nn.Identity(), nn.Linear(3, 1, bias=False))
+    x = torch.randn(400, 3)
+    (score,) = gate_scores(net, [Group("x", 3, [Slot("1", "weight", 1, reads=True)])], x, "sigmoid")
+    weight = net[1].weight.detach()
+    p = (x @ weight.T).sigmoid()
+    expected = ((x * weight).abs() * (p * (1 - p) + (1 - p) * p)).mean(0)
+    torch.testing.assert_close(score.float(), expected, rtol=0.25, atol=0.02)
+
+
+@pytest.mark.parametrize("link", ["identity", "sigmoid"])
+def test_the_block_that_moves_values_and_labels_most_stays(link: Link) -> None:
+    def block(size: float) -> nn.Module:
+        layer = nn.Linear(4, 4, bias=False)
+        layer.weight.data = torch.eye(4) * (1 + size)
+        return nn.Sequential(layer, nn.Tanh())
+
+    net = nn.Sequential(*(block(size) for size in (0.01, 3.0, 0.01)), nn.Linear(4, 1))
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    assert 1 in (derive(net, layers=1, choose="importance", probe=x, link=link).layers or [])
 
 
 def test_magnitude_is_the_share_of_the_sum_of_absolute_weights() -> None:

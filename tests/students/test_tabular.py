@@ -20,7 +20,7 @@ def test_linear_reaches_the_logistic_regression_of_scikit_learn() -> None:
     x, y = load_iris(return_X_y=True)
     x = (x - x.mean(0)) / x.std(0)
     reference = LogisticRegression(C=1.0).fit(x, y)
-    net = students.make("linear", shape=(4,), classes=3, settings={}).double()
+    net = students.make("linear", shape=(4,), outputs=3, settings={}).double()
     inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
     optimiser = torch.optim.LBFGS(net.parameters(), max_iter=200, line_search_fn="strong_wolfe")
     weight = net.get_parameter("head.weight")

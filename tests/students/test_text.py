@@ -34,7 +34,7 @@ each_variant = pytest.mark.parametrize(("name", "settings"), VARIANTS)
 def make(name: str, settings: dict[str, Any]) -> nn.Module:
     torch.manual_seed(0)
     given_settings = {"vocabulary": VOCABULARY, **settings}
-    net = students.make(name, shape=(LENGTH,), classes=3, settings=given_settings)
+    net = students.make(name, shape=(LENGTH,), outputs=3, settings=given_settings)
     for p in net.parameters():  # every part speaks, the averaged vectors too, which begin small
         p.data.add_(torch.randn_like(p) * 0.1)
     for module in net.modules():
@@ -162,7 +162,7 @@ def test_taps_find_the_projections_and_the_scores_of_attention() -> None:
 @pytest.mark.parametrize("name", ["bag_hashed", "static_embedding", "gru_tiny", "transformer_tiny"])
 def test_an_image_given_to_a_net_of_texts_names_the_nets_that_read_it(name: str) -> None:
     with pytest.raises(UsageError, match="mlp_tiny"):
-        students.make(name, shape=(1, 8, 8), classes=2, settings={})
+        students.make(name, shape=(1, 8, 8), outputs=2, settings={})
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:

@@ -1,20 +1,29 @@
 """Rules say what the tree does, in the units and with the words of the raw table."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse import students
 from stillhouse.errors import UsageError
-from stillhouse.students.rules import Column, as_rules
+from stillhouse.students.rules import Column, Leaf, as_rules
 from stillhouse.students.trees import TreeEnsemble
+from stillhouse.tasks.classification.predictor import class_leaf
 
 COLUMNS = [Column("age", mean=50.0, factor=0.1), Column("sex", "F"), Column("sex", "M"), Column("dose\n(mg)")]
 CLASSES = ["well", "ill", "dead"]
+
+
+def classes(names: list[str]) -> Callable[[NDArray[np.float64]], Leaf]:
+    """What the outputs of a tree over classes say."""
+    return partial(class_leaf, classes=names)
 
 
 def patients(rows: int) -> tuple[pd.DataFrame, Tensor]:
@@ -67,7 +76,7 @@ def holds(rule: str, row: pd.Series) -> bool:
 
 def test_a_reader_of_the_rules_answers_as_the_tree_does() -> None:
     raw, x, tree = grown()
-    text = as_rules(tree, COLUMNS, CLASSES)
+    text = as_rules(tree, COLUMNS, classes(CLASSES))
     probabilities = tree(x).softmax(-1)
     for number in range(0, 400, 7):
         leaf = follow(text, raw.iloc[number])
@@ -78,7 +87,7 @@ def test_a_reader_of_the_rules_answers_as_the_tree_does() -> None:
 
 
 def test_rules_speak_of_the_raw_columns() -> None:
-    text = as_rules(grown()[2], COLUMNS, CLASSES)
+    text = as_rules(grown()[2], COLUMNS, classes(CLASSES))
     assert "age <= 64.50" in text
     assert re.search(r"sex is (not )?[MF]\n", text)
     assert "dose (mg) >  1.0" in text
@@ -86,7 +95,7 @@ def test_rules_speak_of_the_raw_columns() -> None:
 
 def test_the_shares_of_the_leaves_are_those_of_the_rows_that_end_there() -> None:
     raw, _, tree = grown()
-    text = as_rules(tree, COLUMNS, CLASSES)
+    text = as_rules(tree, COLUMNS, classes(CLASSES))
     leaves = [line.split("--- ")[1] for line in text.splitlines() if "class: " in line]
     ends = [follow(text, raw.iloc[i]) for i in range(len(raw))]
     for leaf in set(leaves):
@@ -103,7 +112,7 @@ def test_small_probabilities_are_summed() -> None:
     tree = students.fit_soft(
         "decision_tree", inputs=torch.ones(20, 1), targets=p, weights=None, settings={"smoothing": 0.0}, seed=0
     )
-    assert as_rules(tree, [Column("x")], list("abcde")) == (
+    assert as_rules(tree, [Column("x")], classes(list("abcde"))) == (
         "|--- class: a (a 0.50, b 0.20, c 0.10, others 0.20; 100.0% of the training rows)"
     )
 
@@ -114,6 +123,6 @@ def test_a_sum_of_trees_and_names_that_do_not_fit_are_refused() -> None:
         "gradient_boosting", inputs=x, targets=tree(x).softmax(-1), weights=None, settings={"max_iter": 2}, seed=0
     )
     with pytest.raises(UsageError, match="decision_tree"):
-        as_rules(many, COLUMNS, CLASSES)
+        as_rules(many, COLUMNS, classes(CLASSES))
     with pytest.raises(UsageError, match="own encoder"):
-        as_rules(tree, COLUMNS[1:], CLASSES)
+        as_rules(tree, COLUMNS[1:], classes(CLASSES))

@@ -9,15 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from torch import Tensor
 
 from stillhouse import students
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.students.tree_fitting import Rows, checked_rows, repeat_by_class
+from stillhouse.students.boosting import repeat_by_class
+from stillhouse.students.tree_rows import Rows, checked_rows
 from stillhouse.students.tree_tables import round_down
 from stillhouse.students.trees import TreeEnsemble
+from stillhouse.task import Link
 
 FEATURES, CLASSES = 5, 3
 Made = tuple[Tensor, Tensor, Tensor]  # inputs, the probabilities they were drawn from, the labels drawn
@@ -38,8 +40,17 @@ def one_hot(labels: Tensor, classes: int = CLASSES) -> Tensor:
     return torch.nn.functional.one_hot(labels, classes).float()
 
 
-def fit(name: str, x: Tensor, p: Tensor, *, weights: Tensor | None = None, seed: int = 0, **given: Any) -> TreeEnsemble:
-    return students.fit_soft(name, inputs=x, targets=p, weights=weights, settings=given, seed=seed)
+def fit(
+    name: str,
+    x: Tensor,
+    p: Tensor,
+    *,
+    weights: Tensor | None = None,
+    seed: int = 0,
+    link: Link = "softmax",
+    **given: Any,
+) -> TreeEnsemble:
+    return students.fit_soft(name, inputs=x, targets=p, weights=weights, settings=given, seed=seed, link=link)
 
 
 def nll(tree: TreeEnsemble, x: Tensor, p: Tensor) -> float:
@@ -188,7 +199,7 @@ def test_an_empty_ensemble_takes_a_fitted_one_from_a_file(name: str, tmp_path: P
     x, p, _ = made(200, 11)
     fitted = fit(name, x.reshape(200, 1, FEATURES), p)
     save_file(fitted.state_dict(), tmp_path / "model.safetensors")
-    empty = students.make(name, shape=(1, FEATURES), classes=CLASSES, settings={"max_leaf_nodes": 9})
+    empty = students.make(name, shape=(1, FEATURES), outputs=CLASSES, settings={"max_leaf_nodes": 9})
     assert torch.allclose(empty(x).softmax(-1), torch.tensor(1 / 3))
     empty.load_state_dict(load_file(tmp_path / "model.safetensors"))
     assert torch.equal(empty(x), fitted(x))
@@ -211,26 +222,28 @@ def test_a_damaged_table_is_refused(key: str, spoil: Any, said: str) -> None:
     x, p, _ = made(200, 12)
     state = fit("decision_tree", x, p).state_dict()
     state[key] = spoil(state[key])
-    empty = students.make("decision_tree", shape=(FEATURES,), classes=CLASSES, settings={})
+    empty = students.make("decision_tree", shape=(FEATURES,), outputs=CLASSES, settings={})
     with pytest.raises(RuntimeError, match=said):
         empty.load_state_dict(state)
 
 
 def test_a_tree_of_other_classes_is_refused() -> None:
     x, p, _ = made(200, 12)
-    empty = students.make("decision_tree", shape=(FEATURES,), classes=CLASSES + 1, settings={})
+    empty = students.make("decision_tree", shape=(FEATURES,), outputs=CLASSES + 1, settings={})
     with pytest.raises(RuntimeError, match="base"):
         empty.load_state_dict(fit("decision_tree", x, p).state_dict())
 
 
 @pytest.mark.parametrize("name", list(students.FITTED))
 def test_an_exported_ensemble_answers_as_the_module_for_any_batch(name: str, tmp_path: Path) -> None:
-    from stillhouse.exporting import export
+    from stillhouse.exporting import Exportable, export
 
     x, p, _ = made(200, 13)
     small: dict[str, Any] = {"max_iter": 10} if name == "gradient_boosting" else {}
     fitted = fit(name, x, p, **small)
-    file = export(fitted.eval(), x[:3], tmp_path / "trees.onnx", format="onnx", metadata={})
+    outputs = {"logits": lambda logits: logits}
+    shipped = Exportable(fitted, x[:3], fitted, x[:3], outputs)
+    file = export(shipped, tmp_path / "trees.onnx", format="onnx", metadata={})
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -262,7 +275,7 @@ def test_fitted_students_have_settings_as_nets_have() -> None:
 def test_settings_that_cannot_be_are_refused_before_and_at_the_fit(name: str, given: dict[str, Any], said: str) -> None:
     x, p, _ = made(30, 14)
     with pytest.raises(UsageError, match=said):
-        students.make(name, shape=(FEATURES,), classes=CLASSES, settings=given)
+        students.make(name, shape=(FEATURES,), outputs=CLASSES, settings=given)
     with pytest.raises(UsageError, match=said):
         fit(name, x, p, **given)
 
@@ -281,3 +294,102 @@ def test_rows_that_cannot_be_fitted_are_named() -> None:
         fit("decision_tree", x, p, weights=-torch.ones(30))
     with pytest.raises(RejectedError, match="nothing to fit"):
         fit("decision_tree", x, p, weights=torch.zeros(30))
+
+
+def measured(rows: int, seed: int, targets: int = 2) -> tuple[Tensor, Tensor]:
+    """Rows with real targets: smooth functions of the inputs and noise."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, FEATURES, generator=draw)
+    way = torch.randn(FEATURES, targets, generator=torch.Generator().manual_seed(7))
+    return x, x.sin() @ way + 0.1 * torch.randn(rows, targets, generator=draw)
+
+
+@given(seed=st.integers(0, 10_000), targets=st.integers(1, 4), leaves=st.integers(2, 30))
+@settings(max_examples=20, deadline=None)
+def test_a_tree_of_values_answers_as_scikit_learns_does(seed: int, targets: int, leaves: int) -> None:
+    x, y = measured(120, seed, targets)
+    ours = fit("decision_tree", x, y, link="identity", seed=seed, max_leaf_nodes=leaves, max_depth=0)
+    theirs = DecisionTreeRegressor(max_leaf_nodes=leaves, min_samples_leaf=5, random_state=seed)
+    theirs.fit(x.numpy(), y.double().numpy())
+    fresh = measured(200, seed + 1)[0]
+    np.testing.assert_allclose(ours(fresh).numpy(), theirs.predict(fresh.numpy()).reshape(200, targets), atol=1e-5)
+
+
+@given(seed=st.integers(0, 10_000), targets=st.integers(1, 3), rounds=st.integers(1, 12))
+@settings(max_examples=15, deadline=None)
+def test_boosting_of_values_is_scikit_learns_one_target_at_a_time(seed: int, targets: int, rounds: int) -> None:
+    x, y = measured(150, seed, targets)
+    sizes: dict[str, Any] = {"max_iter": rounds, "max_leaf_nodes": 8, "min_samples_leaf": 5}
+    ours = fit("gradient_boosting", x, y, link="identity", seed=seed, **sizes)
+    fresh = measured(200, seed + 1)[0]
+    for k in range(targets):
+        theirs = HistGradientBoostingRegressor(early_stopping=False, random_state=seed, **sizes)
+        theirs.fit(x.numpy(), y[:, k].double().numpy(), np.ones(len(x)))
+        np.testing.assert_allclose(ours(fresh)[:, k].numpy(), theirs.predict(fresh.numpy()), atol=1e-5)
+
+
+@given(seed=st.integers(0, 10_000), labels=st.integers(1, 3), rounds=st.integers(1, 12))
+@settings(max_examples=15, deadline=None)
+def test_boosting_of_labels_is_scikit_learns_one_label_at_a_time(seed: int, labels: int, rounds: int) -> None:
+    x, y = measured(150, seed, labels)
+    hot = (y > 0).float()
+    sizes: dict[str, Any] = {"max_iter": rounds, "max_leaf_nodes": 8, "min_samples_leaf": 5}
+    ours = fit("gradient_boosting", x, hot, link="sigmoid", seed=seed, **sizes)
+    for k in range(labels):
+        theirs = HistGradientBoostingClassifier(early_stopping=False, random_state=seed, **sizes)
+        theirs.fit(x.numpy(), hot[:, k].numpy(), np.ones(len(x)))
+        np.testing.assert_allclose(ours(x)[:, k].sigmoid().numpy(), theirs.predict_proba(x.numpy())[:, 1], atol=1e-6)
+
+
+def test_a_tree_of_labels_answers_with_the_odds_of_its_leaves() -> None:
+    x = torch.arange(20.0)[:, None]
+    p = torch.where(x < 12, torch.tensor([[0.9, 0.25, 0.0]]), torch.tensor([[0.3, 0.25, 1.0]]))
+    exact = fit("decision_tree", x, p, link="sigmoid", smoothing=0.0)
+    torch.testing.assert_close(exact(x).sigmoid(), p)
+    assert torch.isfinite(exact(x)).all()
+    smoothed = fit("decision_tree", x, p, link="sigmoid", smoothing=1.0)
+    torch.testing.assert_close(smoothed(x[:1])[0].sigmoid(), (12 * p[0] + 0.5) / 13)
+
+
+@pytest.mark.parametrize("link", ["identity", "sigmoid"])
+def test_a_target_that_is_unknown_teaches_nothing(link: Link) -> None:
+    x, y = measured(120, 20)
+    y = y if link == "identity" else (y > 0).float()
+    gaps = y.clone()
+    gaps[::3, 1] = torch.nan
+    boosted = fit("gradient_boosting", x, gaps, link=link, max_iter=4)
+    known = torch.arange(120) % 3 > 0
+    torch.testing.assert_close(
+        boosted(x)[:, 1:], fit("gradient_boosting", x[known], y[known, 1:], link=link, max_iter=4)(x), atol=0, rtol=0
+    )
+    torch.testing.assert_close(
+        boosted(x)[:, :1], fit("gradient_boosting", x, y[:, :1], link=link, max_iter=4)(x), atol=0, rtol=0
+    )
+    whole = fit("decision_tree", x[known], y[known], link=link)
+    torch.testing.assert_close(fit("decision_tree", x, gaps, link=link)(x), whole(x), atol=0, rtol=0)
+    gaps[:, 1] = torch.nan
+    with pytest.raises(RejectedError, match="gradient_boosting"):
+        fit("decision_tree", x, gaps, link=link)
+    assert torch.isfinite(fit("gradient_boosting", x, gaps, link=link, max_iter=4)(x)).all()
+
+
+@pytest.mark.parametrize("name", list(students.FITTED))
+def test_targets_that_are_not_what_the_link_says_are_named(name: str) -> None:
+    x, y = measured(30, 21)
+    wrong = (y > 0).float()
+    wrong[6, 1] = 1.5
+    with pytest.raises(UsageError, match="first are 6"):
+        fit(name, x, wrong, link="sigmoid")
+    y[4, 0] = torch.inf
+    with pytest.raises(UsageError, match="first are 4"):
+        fit(name, x, y, link="identity")
+
+
+@pytest.mark.parametrize("name", list(students.FITTED))
+def test_a_single_output_is_saved_and_loaded(name: str) -> None:
+    x, y = measured(100, 22, targets=1)
+    fitted = fit(name, x, y, link="identity")
+    empty = students.make(name, shape=(FEATURES,), outputs=1, settings={})
+    empty.load_state_dict(fitted.state_dict())
+    assert torch.equal(empty(x), fitted(x))
+    assert empty(x).shape == (100, 1)

@@ -12,8 +12,8 @@ from stillhouse.errors import UsageError
 from stillhouse.types import count_parameters
 
 
-def make(name: str, shape: tuple[int, ...] = (1, 28, 28), classes: int = 10, **given_settings: Any) -> torch.nn.Module:
-    return students.make(name, shape=shape, classes=classes, settings=given_settings)
+def make(name: str, shape: tuple[int, ...] = (1, 28, 28), outputs: int = 10, **given_settings: Any) -> torch.nn.Module:
+    return students.make(name, shape=shape, outputs=outputs, settings=given_settings)
 
 
 def test_cnn_tiny_has_at_most_5000_parameters() -> None:
@@ -30,22 +30,22 @@ def test_mlp_parameters_are_those_of_its_matrices() -> None:
 
 
 @pytest.mark.parametrize("name", ["cnn_tiny", "cnn_large", "resnet_tiny", "resnet_small", "vit_tiny"])
-@given(channels=st.integers(1, 5), height=st.integers(8, 40), width=st.integers(8, 40), classes=st.integers(2, 30))
+@given(channels=st.integers(1, 5), height=st.integers(8, 40), width=st.integers(8, 40), outputs=st.integers(1, 30))
 @settings(max_examples=8, deadline=None)
 def test_nets_of_images_read_every_image_from_8x8_up(
-    name: str, channels: int, height: int, width: int, classes: int
+    name: str, channels: int, height: int, width: int, outputs: int
 ) -> None:
-    net = make(name, (channels, height, width), classes)
-    logits = net(torch.randn(1, channels, height, width))  # one row in training mode: batch normalisation must not fail
-    assert logits.shape == (1, classes)
-    assert torch.isfinite(logits).all()
+    net = make(name, (channels, height, width), outputs)
+    output = net(torch.randn(1, channels, height, width))  # one row in training mode: batch normalisation must not fail
+    assert output.shape == (1, outputs)
+    assert torch.isfinite(output).all()
 
 
-@given(shape=st.lists(st.integers(1, 6), min_size=1, max_size=4), classes=st.integers(2, 9))
+@given(shape=st.lists(st.integers(1, 6), min_size=1, max_size=4), outputs=st.integers(1, 9))
 @settings(max_examples=15, deadline=None)
-def test_nets_of_tables_read_any_shape(shape: list[int], classes: int) -> None:
+def test_nets_of_tables_read_any_shape(shape: list[int], outputs: int) -> None:
     for name in ("mlp_tiny", "mlp_large", "linear", "soft_tree"):
-        assert make(name, tuple(shape), classes)(torch.randn(3, *shape)).shape == (3, classes)
+        assert make(name, tuple(shape), outputs)(torch.randn(3, *shape)).shape == (3, outputs)
 
 
 @pytest.mark.parametrize("name", ["cnn_tiny", "resnet_tiny", "vit_tiny", "mlp_tiny", "soft_tree"])
@@ -81,6 +81,6 @@ def test_dropout_of_one_is_refused() -> None:
         make("mlp_large", dropout=1.0)
 
 
-def test_one_class_is_refused() -> None:
-    with pytest.raises(UsageError, match="2 classes"):
-        make("mlp_tiny", classes=1)
+def test_no_output_is_refused() -> None:
+    with pytest.raises(UsageError, match="1 output"):
+        make("mlp_tiny", outputs=0)

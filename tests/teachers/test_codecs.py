@@ -17,6 +17,7 @@ from stillhouse.store import Store, hash_rows, verify
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.teachers.pace import SMALLEST, fastest_batch
 from stillhouse.types import Batch, Outputs
+from tests.teachers.tasks import CLASSIFICATION, wide
 
 KEY = {"preprocessing": "none"}
 ONE, TWO = Views("none", 1, 0.0, 0), Views("noise", 2, 0.2, 0)
@@ -35,7 +36,7 @@ class Counted(ModuleTeacher):
 
 def teacher() -> Counted:
     torch.manual_seed(0)
-    return Counted(nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, CLASSES)), CLASSES)
+    return Counted(nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, CLASSES)), CLASSIFICATION, wide(CLASSES))
 
 
 def inputs(count: int = 50) -> Tensor:
@@ -49,8 +50,15 @@ def batch(rows: list[int], views: Views = TWO) -> Batch:
 
 
 def fill(folder: Path, codec: str, *, temperature: float = 4.0, dtype: str = "float32") -> StoredTeacher:
-    kept = {"key": KEY, "dtype": dtype, "block_rows": 8, "codec": codec, "temperature": temperature}
-    return StoredTeacher(label(teacher(), inputs(), TWO, folder, **kept))  # type: ignore[arg-type]
+    kept = {
+        "key": KEY,
+        "dtype": dtype,
+        "block_rows": 8,
+        "task": CLASSIFICATION,
+        "codec": codec,
+        "temperature": temperature,
+    }
+    return StoredTeacher(label(teacher(), inputs(), TWO, folder, **kept))
 
 
 def student(count: int) -> Tensor:
@@ -93,7 +101,7 @@ def test_an_answer_that_is_not_known_is_never_a_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("codec", "most"), [("dense", 1e-5), ("topk:39", 1e-5), ("topk:5", 0.05)])
 def test_for_a_reader_the_teacher_is_whole_again_and_at_temperature_1(codec: str, most: float, tmp_path: Path) -> None:
     asked = batch([3, 10, 49])
-    told = fill(tmp_path, codec).log_probs(asked).exp()
+    told = fill(tmp_path, codec).whole(asked).exp()
     true = teacher().outputs(asked).logits.double().softmax(-1)
     assert told.sum(-1).tolist() == pytest.approx([1.0] * 3)
     assert (told - true).abs().max() < most
@@ -134,7 +142,16 @@ def keep(folder: Path, rows: Tensor, views: Views = ONE, *, library: bool = Fals
     asker = teacher()
     hashes = hash_rows(rows.numpy())
     store = label(
-        asker, rows, views, folder, key=KEY, dtype="float32", block_rows=8, row_hashes=hashes, library=library
+        asker,
+        rows,
+        views,
+        folder,
+        task=CLASSIFICATION,
+        key=KEY,
+        dtype="float32",
+        block_rows=8,
+        row_hashes=hashes,
+        library=library,
     )
     return store, asker.asked
 
@@ -169,9 +186,9 @@ def test_runs_share_a_folder_of_stores_each_under_its_key(tmp_path: Path) -> Non
 
 def test_half_precision_teachers_are_refused_where_they_move_the_gradient(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    kept = {"key": KEY, "dtype": "float32", "block_rows": 8}
-    mild = ModuleTeacher(nn.Linear(6, 3), 3, precision="bf16-mixed")
-    store = label(mild, inputs(), ONE, tmp_path / "mild", **kept)  # type: ignore[arg-type]
+    kept = {"task": CLASSIFICATION, "key": KEY, "dtype": "float32", "block_rows": 8}
+    mild = ModuleTeacher(nn.Linear(6, 3), CLASSIFICATION, wide(3), precision="bf16-mixed")
+    store = label(mild, inputs(), ONE, tmp_path / "mild", **kept)
     assert store.key.parts["precision"] == "bf16-mixed"
     steep = nn.Linear(6, 3)
     with torch.no_grad():
@@ -179,11 +196,11 @@ def test_half_precision_teachers_are_refused_where_they_move_the_gradient(tmp_pa
         steep.bias.copy_(torch.tensor([0.0, 1e4, 2e4]))
     with pytest.raises(RejectedError, match=r"move the students' gradient by .* teacher_precision"):
         label(
-            ModuleTeacher(steep, 3, precision="bf16-mixed"),
+            ModuleTeacher(steep, CLASSIFICATION, wide(3), precision="bf16-mixed"),
             100 * inputs(),
             ONE,
             tmp_path / "steep",
-            **kept,  # type: ignore[arg-type]
+            **kept,
         )
 
 

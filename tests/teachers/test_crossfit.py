@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.crossfit import cross_fit, fold_of, rows_seen, take
+from stillhouse.teachers.crossfit import CrossFitted, fold_of, rows_seen, take
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.types import Batch, Outputs, Teacher
+from tests.teachers.tasks import CLASSIFICATION, wide
 
 
 class Remembers:
     """A teacher that is sure of class 1 for rows it was trained on, and of class 0 for all others."""
 
-    classes, parameters = 2, 7
+    shape, parameters = (2,), 7
 
     def __init__(self, seen: Tensor) -> None:
         self.seen = seen
@@ -40,6 +42,13 @@ def batch(rows: Tensor, **more: Any) -> Batch:
     return Batch(rows.float().unsqueeze(1), none, rows, torch.zeros_like(rows), **more)
 
 
+def cross_fit(make: Callable[[Tensor], Teacher], labels: Tensor, folds: int, seed: int) -> CrossFitted:
+    """One teacher without each fold, and one more that has seen every labelled row."""
+    assigned = fold_of(labels.numpy(), folds, seed, "a test")
+    made = [make(torch.from_numpy(rows)) for rows in rows_seen(assigned)]
+    return CrossFitted(made, assigned, make(torch.nonzero(torch.from_numpy(assigned >= 0)).flatten()))
+
+
 LABELS = st.lists(st.integers(-1, 2), min_size=8, max_size=60).map(lambda drawn: [0, 0, 1, 1, 2, 2, *drawn])
 
 
@@ -47,7 +56,7 @@ LABELS = st.lists(st.integers(-1, 2), min_size=8, max_size=60).map(lambda drawn:
 @given(LABELS, st.integers(2, 5), st.integers(0, 5))
 def test_no_row_is_answered_by_a_teacher_that_saw_it(labels: list[int], folds: int, seed: int) -> None:
     targets = torch.tensor(labels)
-    teacher = cross_fit(Remembers, targets, folds, seed, others="whole")
+    teacher = cross_fit(Remembers, targets, folds, seed)
     surest = teacher.outputs(batch(torch.arange(len(labels)))).logits.argmax(1)
     assert surest.sum() == 0
     for fold, rows in zip(teacher.folds, rows_seen(teacher.fold_of), strict=True):
@@ -67,15 +76,12 @@ def test_folds_are_stratified_and_hold_every_labelled_row_once(labels: list[int]
         assert counts.max() - counts.min() <= 1
 
 
-def test_other_rows_are_answered_by_the_mean_or_by_one_that_saw_all() -> None:
+def test_other_rows_are_answered_by_one_that_saw_all() -> None:
     labels = torch.tensor([0, 0, 0, 1, 1, 1, -1])
     asked = batch(torch.tensor([6, -1]))._replace(inputs=torch.tensor([[6.0], [2.0]]))
-    whole = cross_fit(Remembers, labels, 3, 0, others="whole")
+    whole = cross_fit(Remembers, labels, 3, 0)
     assert whole.outputs(asked).logits.softmax(-1)[:, 1].tolist() == pytest.approx([0.0, 1.0], abs=1e-6)
-    mean = cross_fit(Remembers, labels, 3, 0)
-    # Two of three teachers saw training row 2, asked about here as a row of another split.
-    assert mean.outputs(asked).logits.softmax(-1)[:, 1].tolist() == pytest.approx([0.0, 2 / 3], abs=1e-6)
-    assert (mean.parameters, whole.parameters, mean.classes) == (21, 7, 2)
+    assert (whole.parameters, whole.shape) == (7, (2,))
 
 
 def test_nets_are_less_sure_of_their_own_rows_out_of_fold() -> None:
@@ -91,7 +97,7 @@ def test_nets_are_less_sure_of_their_own_rows_out_of_fold() -> None:
             optimiser.zero_grad()
             nn.functional.cross_entropy(net(inputs[rows]), targets[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-        return ModuleTeacher(net, 2)
+        return ModuleTeacher(net, CLASSIFICATION, wide(2))
 
     rows = torch.arange(60)
     asked = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
@@ -126,8 +132,6 @@ def test_wrong_settings_are_usage_errors() -> None:
     labels = torch.tensor([0, 1] * 3)
     with pytest.raises(UsageError, match="two or more"):
         cross_fit(Remembers, labels, 1, 0)
-    with pytest.raises(UsageError, match="'mean' or 'whole'"):
-        cross_fit(Remembers, labels, 2, 0, others="none")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", ["array", "frame", "list", "none"])

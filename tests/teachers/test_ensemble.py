@@ -14,9 +14,11 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.ensemble import DISAGREEMENT, EnsembleTeacher, confidence_weights, row_weights
+from stillhouse.tasks.classification.joining import confidence_weights
+from stillhouse.teachers.ensemble import DISAGREEMENT, EnsembleTeacher, row_weights
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.types import Batch, Outputs, Teacher
+from tests.teachers.tasks import CLASSIFICATION, wide
 
 
 class Says:
@@ -27,8 +29,8 @@ class Says:
         self.parameters = parameters
 
     @property
-    def classes(self) -> int:
-        return int(self.table.shape[1])
+    def shape(self) -> tuple[int]:
+        return (int(self.table.shape[1]),)
 
     def outputs(self, batch: Batch) -> Outputs:
         logits = np.log(self.table)[batch.rows.numpy()] + 7.0  # logits carry a constant that means nothing
@@ -62,10 +64,14 @@ def test_the_means_are_those_of_the_formulas(seed: int, weights: list[float] | N
     members = [Says(table) for table in tables]
     asked = batch(6)
     expected = np.average(tables, axis=0, weights=weights)
-    np.testing.assert_allclose(told(EnsembleTeacher(members, "mean", weights), asked), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        told(EnsembleTeacher(members, CLASSIFICATION, "mean", weights), asked), expected, atol=1e-5
+    )
     geometric = np.exp(np.average(np.log(tables), axis=0, weights=weights))
     geometric /= geometric.sum(-1, keepdims=True)
-    np.testing.assert_allclose(told(EnsembleTeacher(members, "log_mean", weights), asked), geometric, atol=1e-5)
+    np.testing.assert_allclose(
+        told(EnsembleTeacher(members, CLASSIFICATION, "log_mean", weights), asked), geometric, atol=1e-5
+    )
 
 
 @settings(deadline=None, max_examples=40)
@@ -82,7 +88,7 @@ def test_confidence_weighs_each_row_by_the_cross_entropy_with_its_label(seed: in
     expected[-1] = tables[:, -1].mean(0)
     seen = torch.from_numpy(targets)
     seen[-1] = -1
-    teacher = EnsembleTeacher([Says(table) for table in tables], "confidence")
+    teacher = EnsembleTeacher([Says(table) for table in tables], CLASSIFICATION, "confidence")
     np.testing.assert_allclose(told(teacher, batch(6, seen)), expected, atol=1e-5)
 
 
@@ -90,7 +96,7 @@ def test_confidence_weighs_each_row_by_the_cross_entropy_with_its_label(seed: in
 @given(st.integers(0, 10_000), st.integers(2, 5))
 def test_disagreement_is_the_mutual_information(seed: int, members: int) -> None:
     tables = drawn(seed, members)
-    found = EnsembleTeacher([Says(table) for table in tables]).outputs(batch(6)).features[DISAGREEMENT]
+    found = EnsembleTeacher([Says(table) for table in tables], CLASSIFICATION).outputs(batch(6)).features[DISAGREEMENT]
     expected = entropy(tables.mean(0), axis=-1) - entropy(tables, axis=-1).mean(0)
     assert found.shape == (6, 1)
     np.testing.assert_allclose(found[:, 0].numpy(), expected, atol=1e-5)
@@ -99,7 +105,7 @@ def test_disagreement_is_the_mutual_information(seed: int, members: int) -> None
 
 def test_teachers_that_agree_do_not_disagree() -> None:
     table = drawn(0)[0]
-    answer = EnsembleTeacher([Says(table), Says(table)]).outputs(batch(6))
+    answer = EnsembleTeacher([Says(table), Says(table)], CLASSIFICATION).outputs(batch(6))
     assert float(answer.features[DISAGREEMENT].max()) == pytest.approx(0.0, abs=1e-6)
     np.testing.assert_allclose(answer.logits.exp().numpy(), table, atol=1e-6)
 
@@ -108,14 +114,14 @@ def test_teachers_that_agree_do_not_disagree() -> None:
 def test_a_teacher_alone_answers_for_itself(how: Any) -> None:
     table = drawn(0)[0]
     np.testing.assert_allclose(
-        told(EnsembleTeacher([Says(table)], how), batch(6, torch.ones(6).long())), table, atol=1e-6
+        told(EnsembleTeacher([Says(table)], CLASSIFICATION, how), batch(6, torch.ones(6).long())), table, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("how", ["mean", "log_mean", "confidence"])
 def test_probabilities_of_zero_do_no_harm(how: Any) -> None:
     with np.errstate(divide="ignore"):
-        teacher = EnsembleTeacher([Says([[1.0, 0.0]]), Says([[0.0, 1.0]])], how)
+        teacher = EnsembleTeacher([Says([[1.0, 0.0]]), Says([[0.0, 1.0]])], CLASSIFICATION, how)
         answer = teacher.outputs(batch(1, torch.zeros(1).long()))
     assert answer.logits.isfinite().all()
     assert float(answer.features[DISAGREEMENT]) == pytest.approx(math.log(2), abs=1e-5)
@@ -124,19 +130,19 @@ def test_probabilities_of_zero_do_no_harm(how: Any) -> None:
 
 
 def test_a_hopeless_teacher_still_answers_where_all_others_have_no_weight() -> None:
-    teacher = EnsembleTeacher([Says([[1e-30, 1.0]]), Says([[0.9, 0.1]])], "confidence", [1.0, 0.0])
+    teacher = EnsembleTeacher([Says([[1e-30, 1.0]]), Says([[0.9, 0.1]])], CLASSIFICATION, "confidence", [1.0, 0.0])
     np.testing.assert_allclose(told(teacher, batch(1, torch.zeros(1).long())), [[0.0, 1.0]], atol=1e-6)
 
 
 def test_labels_by_row_serve_a_labelling_pass_that_shows_no_targets() -> None:
     members = [Says(table) for table in drawn(1)]
     labels = torch.tensor([0, 1, 2, 3, 0, -1])
-    shown = told(EnsembleTeacher(members, "confidence"), batch(6, labels))
-    known = EnsembleTeacher(members, "confidence", labels=labels)
+    shown = told(EnsembleTeacher(members, CLASSIFICATION, "confidence"), batch(6, labels))
+    known = EnsembleTeacher(members, CLASSIFICATION, "confidence", labels=labels)
     np.testing.assert_array_equal(told(known, batch(6)), shown)
-    mean = told(EnsembleTeacher(members), batch(6))
+    mean = told(EnsembleTeacher(members, CLASSIFICATION), batch(6))
     np.testing.assert_allclose(told(known, batch(6, views=1)), mean, atol=1e-6)  # a blend of rows has no label
-    every = EnsembleTeacher(members, "confidence", labels=labels, labelled_views=2)
+    every = EnsembleTeacher(members, CLASSIFICATION, "confidence", labels=labels, labelled_views=2)
     np.testing.assert_array_equal(told(every, batch(6, views=1)), shown)
 
 
@@ -144,7 +150,7 @@ def test_rows_of_other_splits_have_no_label_there() -> None:
     table = np.array([[0.9, 0.1]])
     members = [Says(table), Says(table[:, ::-1])]
     asked = batch(1)._replace(rows=torch.tensor([-1]))
-    answer = told(EnsembleTeacher(members, "confidence", labels=torch.tensor([0])), asked)
+    answer = told(EnsembleTeacher(members, CLASSIFICATION, "confidence", labels=torch.tensor([0])), asked)
     np.testing.assert_allclose(answer, [[0.5, 0.5]], atol=1e-6)
 
 
@@ -158,44 +164,44 @@ def test_weights_of_confidence_add_up_to_one() -> None:
 def test_sizes_add_up_and_the_fingerprint_holds_all_that_decides() -> None:
     one, other = Says(drawn(0)[0], 10), Says(drawn(1)[0], 5)
     labels = torch.zeros(6).long()
-    assert EnsembleTeacher([one, other]).parameters == 15
+    assert EnsembleTeacher([one, other], CLASSIFICATION).parameters == 15
     teachers = [
-        EnsembleTeacher([one, other]),
-        EnsembleTeacher([other, one]),
-        EnsembleTeacher([one]),
-        EnsembleTeacher([one, other], "log_mean"),
-        EnsembleTeacher([one, other], weights=[1, 2]),
-        EnsembleTeacher([one, other], "confidence"),
-        EnsembleTeacher([one, other], "confidence", labels=labels),
-        EnsembleTeacher([one, other], "confidence", labels=labels + 1),
+        EnsembleTeacher([one, other], CLASSIFICATION),
+        EnsembleTeacher([other, one], CLASSIFICATION),
+        EnsembleTeacher([one], CLASSIFICATION),
+        EnsembleTeacher([one, other], CLASSIFICATION, "log_mean"),
+        EnsembleTeacher([one, other], CLASSIFICATION, weights=[1, 2]),
+        EnsembleTeacher([one, other], CLASSIFICATION, "confidence"),
+        EnsembleTeacher([one, other], CLASSIFICATION, "confidence", labels=labels),
+        EnsembleTeacher([one, other], CLASSIFICATION, "confidence", labels=labels + 1),
     ]
     assert len({teacher.fingerprint() for teacher in teachers}) == len(teachers)
-    assert EnsembleTeacher([one, other], weights=[2, 2]).fingerprint() == teachers[0].fingerprint()
+    assert EnsembleTeacher([one, other], CLASSIFICATION, weights=[2, 2]).fingerprint() == teachers[0].fingerprint()
 
 
 def test_members_of_other_classes_are_refused() -> None:
-    with pytest.raises(RejectedError, match="2, 3 classes"):
-        EnsembleTeacher([Says([[0.5, 0.5]]), Says([[0.2, 0.3, 0.5]])])
+    with pytest.raises(RejectedError, match="2, 3 numbers a row"):
+        EnsembleTeacher([Says([[0.5, 0.5]]), Says([[0.2, 0.3, 0.5]])], CLASSIFICATION)
 
 
 def test_a_member_that_answers_nan_is_named_with_its_rows() -> None:
     bad = drawn(0)[0]
     bad[4] = math.nan
     with pytest.raises(RejectedError, match=r"Member 2 of 2 .* 1 of 6 rows; the first row ids are 4"):
-        EnsembleTeacher([Says(drawn(0)[0]), Says(bad)]).outputs(batch(6))
+        EnsembleTeacher([Says(drawn(0)[0]), Says(bad)], CLASSIFICATION).outputs(batch(6))
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, math.nan], [1.0, math.inf]])
 def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
-    with pytest.raises(UsageError, match="none for 2 members"):
-        EnsembleTeacher([Says([[0.5, 0.5]]), Says([[0.5, 0.5]])], weights=weights)
+    with pytest.raises(UsageError, match="do not fit 2 members"):
+        EnsembleTeacher([Says([[0.5, 0.5]]), Says([[0.5, 0.5]])], CLASSIFICATION, weights=weights)
 
 
 def test_no_members_and_unknown_ways_are_refused() -> None:
     with pytest.raises(UsageError, match="without members"):
-        EnsembleTeacher([])
+        EnsembleTeacher([], CLASSIFICATION)
     with pytest.raises(UsageError, match=r"Did you mean 'log_mean'"):
-        EnsembleTeacher([Says([[0.5, 0.5]])], "logmean")  # type: ignore[arg-type]
+        EnsembleTeacher([Says([[0.5, 0.5]])], CLASSIFICATION, "logmean")
 
 
 def test_rows_on_which_teachers_disagree_can_weigh_less() -> None:
@@ -210,7 +216,7 @@ def test_rows_on_which_teachers_disagree_can_weigh_less() -> None:
 def test_nets_and_tables_can_be_members_of_one_ensemble() -> None:
     torch.manual_seed(0)
     net = nn.Linear(1, 4)
-    teacher: Teacher = EnsembleTeacher([ModuleTeacher(net, 4), Says(drawn(0)[0])])
+    teacher: Teacher = EnsembleTeacher([ModuleTeacher(net, CLASSIFICATION, wide(4)), Says(drawn(0)[0])], CLASSIFICATION)
     assert isinstance(teacher, Teacher)
     own = net(torch.zeros(6, 1)).softmax(-1).detach().numpy()
     np.testing.assert_allclose(told(teacher, batch(6)), (own + drawn(0)[0]) / 2, atol=1e-5)

@@ -25,8 +25,9 @@ from torch import nn
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.teachers.fitted.files import load_fitted
 from stillhouse.teachers.fitted.objects import from_object
-from stillhouse.teachers.fitted.teacher import RawTeacher
-from tests.teachers.test_raw import no_decoding, probabilities, rows_of
+from stillhouse.teachers.fitted.teacher import FittedTeacher
+from tests.teachers.asking import no_decoding, probabilities, rows_of
+from tests.teachers.tasks import CLASSIFICATION, named
 
 FLOWERS = ("setosa", "versicolor", "virginica")
 
@@ -42,8 +43,8 @@ def pipeline() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1)).fit(frame, names)
 
 
-def teacher(model: Any, classes: tuple[str, ...] = FLOWERS) -> RawTeacher:
-    return from_object(model, classes, decode=no_decoding)
+def teacher(model: Any, classes: tuple[str, ...] = FLOWERS) -> FittedTeacher:
+    return from_object(model, CLASSIFICATION, named(classes), decode=no_decoding)
 
 
 def test_a_pipeline_answers_as_it_does_by_itself_whatever_the_order_of_columns() -> None:
@@ -152,7 +153,9 @@ def test_the_answers_to_a_probe_tell_two_equal_functions_apart(tmp_path: Path) -
     prints = []
     for share in ("0.5", "0.75", "0.5"):
         place.write_text(share)
-        prints.append(from_object(ask, ("a", "b"), decode=no_decoding, probe=np.zeros(2)).fingerprint())
+        prints.append(
+            from_object(ask, CLASSIFICATION, named(("a", "b")), decode=no_decoding, probe=np.zeros(2)).fingerprint()
+        )
     assert prints[0] == prints[2] != prints[1]
 
 
@@ -168,9 +171,9 @@ def test_learned_numbers_are_counted() -> None:
 def test_a_skops_file_answers_as_what_was_written_into_it(tmp_path: Path) -> None:
     model, (frame, _) = pipeline(), flowers()
     skops.io.dump(model, tmp_path / "model.skops")
-    loaded = load_fitted(tmp_path / "model.skops", FLOWERS[::-1], decode=no_decoding)
+    loaded = load_fitted(tmp_path / "model.skops", CLASSIFICATION, named(FLOWERS[::-1]), decode=no_decoding)
     np.testing.assert_allclose(probabilities(loaded, frame), model.predict_proba(frame)[:, ::-1], atol=1e-6)
-    again = load_fitted(tmp_path / "model.skops", FLOWERS[::-1], decode=no_decoding)
+    again = load_fitted(tmp_path / "model.skops", CLASSIFICATION, named(FLOWERS[::-1]), decode=no_decoding)
     assert loaded.fingerprint() == again.fingerprint()
 
 
@@ -180,9 +183,9 @@ def test_a_skops_file_with_types_nobody_vouches_for_is_refused_and_they_are_name
     model = make_pipeline(FunctionTransformer(exec_like), DecisionTreeClassifier(max_depth=2)).fit(frame, names)
     skops.io.dump(model, place)
     with pytest.raises(RejectedError, match=r"does not trust: .*exec_like"):
-        load_fitted(place, FLOWERS, decode=no_decoding)
+        load_fitted(place, CLASSIFICATION, named(FLOWERS), decode=no_decoding)
     vouched = skops.io.get_untrusted_types(file=place)
-    loaded = load_fitted(place, FLOWERS, decode=no_decoding, trusted=vouched)
+    loaded = load_fitted(place, CLASSIFICATION, named(FLOWERS), decode=no_decoding, trusted=vouched)
     np.testing.assert_allclose(probabilities(loaded, frame), model.predict_proba(frame), atol=1e-5)
 
 
@@ -207,7 +210,7 @@ exploded: list[int] = []
 def test_a_pickle_is_never_opened_whatever_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(RejectedError, match=r"is a pickle.*hand the loaded model over in Python"):
-        load_fitted(tmp_path / name, FLOWERS, decode=no_decoding)
+        load_fitted(tmp_path / name, CLASSIFICATION, named(FLOWERS), decode=no_decoding)
     assert not exploded
 
 
@@ -215,7 +218,7 @@ def test_a_pickle_is_never_opened_whatever_its_name(tmp_path: Path, name: str) -
 def test_torch_files_are_refused_with_the_way_out(tmp_path: Path, name: str) -> None:
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / name)
     with pytest.raises(RejectedError, match="safetensors"):
-        load_fitted(tmp_path / name, FLOWERS, decode=no_decoding)
+        load_fitted(tmp_path / name, CLASSIFICATION, named(FLOWERS), decode=no_decoding)
 
 
 @pytest.mark.parametrize(
@@ -232,12 +235,12 @@ def test_a_file_that_is_not_what_it_says_is_refused(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=message):
-        load_fitted(tmp_path / name, FLOWERS, decode=no_decoding)
+        load_fitted(tmp_path / name, CLASSIFICATION, named(FLOWERS), decode=no_decoding)
 
 
 def test_a_file_that_is_not_there_is_a_mistake_of_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"There is no file .*model\.cbm"):
-        load_fitted(tmp_path / "model.cbm", FLOWERS, decode=no_decoding)
+        load_fitted(tmp_path / "model.cbm", CLASSIFICATION, named(FLOWERS), decode=no_decoding)
 
 
 def test_a_failing_model_names_the_rows() -> None:

@@ -11,35 +11,18 @@ import onnx
 import pandas as pd
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import helper
 from torch import nn
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.teachers.fitted.files import load_fitted
 from stillhouse.teachers.fitted.onnx import OnnxTeacher
-from tests.teachers.test_raw import no_decoding, probabilities
+from tests.teachers.asking import no_decoding, probabilities
+from tests.teachers.onnx_files import CLASSES, FLOAT, INT, STRING, value, write
+from tests.teachers.tasks import CLASSIFICATION, named
 
-CLASSES = ("ant", "bee", "cat")
-FLOAT, INT, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
 W = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)  # of the linear classifiers below
 ROWS = np.random.default_rng(1).normal(size=(5, 4))
-
-
-def value(name: str, kind: int, *shape: Any) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def write(
-    place: Path,
-    nodes: Sequence[onnx.NodeProto],
-    inputs: Sequence[onnx.ValueInfoProto],
-    outputs: Sequence[onnx.ValueInfoProto],
-    *weights: onnx.TensorProto,
-) -> Path:
-    graph = helper.make_graph(nodes, "g", inputs, outputs, weights)
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
-    onnx.save_model(helper.make_model(graph, opset_imports=opsets, ir_version=9), place)
-    return place
 
 
 def linear(labels: dict[str, Any]) -> onnx.NodeProto:
@@ -56,7 +39,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def teacher(place: Path, classes: Sequence[str] = CLASSES, **settings: Any) -> OnnxTeacher:
-    return OnnxTeacher(place, classes, decode=no_decoding, **settings)
+    return OnnxTeacher(place, CLASSIFICATION, named(classes), decode=no_decoding, **settings)
 
 
 def test_an_exported_net_answers_as_the_net_does_on_images_in_either_order_of_axes(tmp_path: Path) -> None:
@@ -69,10 +52,9 @@ def test_an_exported_net_answers_as_the_net_does_on_images_in_either_order_of_ax
     assert program is not None
     program.save(str(place))
     truth = net(images).softmax(-1).detach().numpy()
-    loaded = load_fitted(place, CLASSES, decode=no_decoding)
+    loaded = load_fitted(place, CLASSIFICATION, named(CLASSES), decode=no_decoding)
     np.testing.assert_allclose(probabilities(loaded, images.numpy()), truth, atol=1e-6)
     np.testing.assert_allclose(probabilities(loaded, images.permute(0, 2, 3, 1).numpy()), truth, atol=1e-6)
-    assert loaded.kind == "logits"
     assert loaded.parameters >= sum(p.numel() for p in net.parameters())
     with pytest.raises(RejectedError, match=r"the rows have the shape \(5, 3, 5, 6\)"):
         probabilities(loaded, images[:, :, 1:].numpy())
@@ -168,7 +150,7 @@ def test_another_number_of_classes_is_refused(tmp_path: Path) -> None:
         [value("x", FLOAT, None, 4)],
         [value("label", INT, None), value("scores", FLOAT, None, 3)],
     )
-    with pytest.raises(RejectedError, match="no outputs that could be the answers for 2 classes"):
+    with pytest.raises(RejectedError, match="no outputs that could be the answers of 2 numbers a row"):
         teacher(place, CLASSES[:2])
     with pytest.raises(RejectedError, match="fitted on 4 columns, the rows have 3"):
         probabilities(teacher(place), ROWS[:, :3])

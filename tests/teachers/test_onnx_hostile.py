@@ -16,8 +16,9 @@ from stillhouse.teachers.fitted.child import ask_child
 from stillhouse.teachers.fitted.onnx import OnnxTeacher
 from stillhouse.teachers.fitted.onnx_child import RefusedError, examine
 from stillhouse.teachers.fitted.onnx_seen import see
-from tests.teachers.test_onnx import CLASSES, FLOAT, value, write
-from tests.teachers.test_raw import no_decoding
+from tests.teachers.asking import no_decoding
+from tests.teachers.onnx_files import CLASSES, FLOAT, value, write
+from tests.teachers.tasks import CLASSIFICATION, named
 
 BYTES = 4 * 3 * 4  # of the weights below
 
@@ -44,7 +45,7 @@ def test_external_data_in_the_file_s_own_folder_are_read_and_count_for_the_finge
     prints = []
     for scale in (1, 2):
         (np.arange(12, dtype=np.float32) * scale).tofile(place.with_name("w.bin"))
-        prints.append(OnnxTeacher(place, CLASSES, decode=no_decoding).fingerprint())
+        prints.append(OnnxTeacher(place, CLASSIFICATION, named(CLASSES), decode=no_decoding).fingerprint())
     assert prints[0] != prints[1]
 
 

@@ -18,6 +18,7 @@ from stillhouse.methods import make
 from stillhouse.store import Store
 from stillhouse.teachers import Adapted, ModuleTeacher, StoredTeacher, fit_sklearn, label
 from stillhouse.types import Batch, Outputs
+from tests.teachers.tasks import CLASSIFICATION, wide
 
 KEY = {"preprocessing": "none", "views": "two noisy ones"}
 VIEWS = Views("noise", 2, 0.2, 0)
@@ -38,12 +39,12 @@ def batch(x: Tensor, rows: Tensor | None = None) -> Batch:
 
 
 def fill(folder: Path, teacher: ModuleTeacher, dtype: str = "float32") -> Store:
-    return label(teacher, inputs(), VIEWS, folder, key=KEY, dtype=dtype, block_rows=8)
+    return label(teacher, inputs(), VIEWS, folder, task=CLASSIFICATION, key=KEY, dtype=dtype, block_rows=8)
 
 
 def test_a_module_answers_in_eval_mode_even_after_a_wrapper_woke_it() -> None:
     module = net()
-    teacher = ModuleTeacher(module, 3)
+    teacher = ModuleTeacher(module, CLASSIFICATION, wide(3))
     before = teacher.outputs(batch(inputs())).logits
     module.train()
     again = teacher.outputs(batch(inputs())).logits
@@ -53,7 +54,7 @@ def test_a_module_answers_in_eval_mode_even_after_a_wrapper_woke_it() -> None:
 
 
 def test_the_stored_answers_are_those_to_the_very_view_the_student_sees(tmp_path: Path) -> None:
-    teacher = ModuleTeacher(net(), 3)
+    teacher = ModuleTeacher(net(), CLASSIFICATION, wide(3))
     store = fill(tmp_path, teacher)
     rows, views = torch.tensor([3, 3, 49]), torch.tensor([0, 1, 1])
     seen = VIEWS.apply(inputs()[rows], rows, views)
@@ -66,7 +67,7 @@ def test_the_stored_answers_are_those_to_the_very_view_the_student_sees(tmp_path
 
 
 def test_half_precision_keeps_three_digits(tmp_path: Path) -> None:
-    teacher = ModuleTeacher(net(), 3)
+    teacher = ModuleTeacher(net(), CLASSIFICATION, wide(3))
     told = StoredTeacher(fill(tmp_path, teacher, "float16")).outputs(batch(inputs()))
     live = teacher.outputs(batch(inputs())).logits  # half formats keep each row less its largest logit
     torch.testing.assert_close(told.logits, live - live.amax(1, keepdim=True), rtol=1e-3, atol=1e-3)
@@ -74,31 +75,41 @@ def test_half_precision_keeps_three_digits(tmp_path: Path) -> None:
 
 def test_hidden_layers_are_stored_beside_the_logits(tmp_path: Path) -> None:
     module = net()
-    teacher = ModuleTeacher(module, 3, ["0"])
+    teacher = ModuleTeacher(module, CLASSIFICATION, wide(3), ["0"])
     told = StoredTeacher(fill(tmp_path, teacher)).outputs(batch(inputs()))
     assert module[0](inputs()).detach().allclose(told.features["0"], atol=1e-6)
 
 
 def test_a_second_labelling_asks_nothing(tmp_path: Path) -> None:
-    teacher = ModuleTeacher(net(), 3)
+    teacher = ModuleTeacher(net(), CLASSIFICATION, wide(3))
     fill(tmp_path, teacher)
     asked: list[int] = []
-    label(teacher, inputs(), VIEWS, tmp_path, key=KEY, dtype="float32", block_rows=8, advance=asked.append)
+    label(
+        teacher,
+        inputs(),
+        VIEWS,
+        tmp_path,
+        task=CLASSIFICATION,
+        key=KEY,
+        dtype="float32",
+        block_rows=8,
+        advance=asked.append,
+    )
     assert asked == []
 
 
 def test_a_store_of_another_teacher_is_refused_with_the_reason(tmp_path: Path) -> None:
-    fill(tmp_path, ModuleTeacher(net(), 3))
+    fill(tmp_path, ModuleTeacher(net(), CLASSIFICATION, wide(3)))
     other = net()
     with torch.no_grad():
         dict(other.named_parameters())["4.bias"].add_(1.0)
     with pytest.raises(RejectedError, match="teacher"):
-        fill(tmp_path, ModuleTeacher(other, 3))
+        fill(tmp_path, ModuleTeacher(other, CLASSIFICATION, wide(3)))
 
 
 def test_a_teacher_of_another_number_of_classes_is_refused() -> None:
     with pytest.raises(RejectedError, match="3 classes, the data have 4"):
-        ModuleTeacher(net(), 4).outputs(batch(inputs()))
+        ModuleTeacher(net(), CLASSIFICATION, wide(4)).outputs(batch(inputs()))
 
 
 class Answers(nn.Module):
@@ -126,14 +137,14 @@ class Answers(nn.Module):
 )
 def test_a_module_whose_answers_are_no_logits_is_refused(answer: Callable[[Tensor], Any], message: str) -> None:
     with pytest.raises(RejectedError, match=message):
-        ModuleTeacher(Answers(answer), 3).outputs(batch(inputs()))
+        ModuleTeacher(Answers(answer), CLASSIFICATION, wide(3)).outputs(batch(inputs()))
 
 
 def test_probabilities_are_told_from_logits_and_become_them() -> None:
     def probabilities(x: Tensor) -> Tensor:
         return torch.cat([x[:, :2].softmax(-1), torch.zeros(len(x), 1)], dim=1)
 
-    found = ModuleTeacher(Answers(probabilities), 3).outputs(batch(inputs())).logits
+    found = ModuleTeacher(Answers(probabilities), CLASSIFICATION, wide(3)).outputs(batch(inputs())).logits
     torch.testing.assert_close(found.softmax(-1), probabilities(inputs()))
     torch.testing.assert_close(found[:, :2], inputs()[:, :2].log_softmax(-1))
 
@@ -141,14 +152,16 @@ def test_probabilities_are_told_from_logits_and_become_them() -> None:
 def test_an_answer_that_looking_does_not_find_is_picked_in_one_line() -> None:
     module = Answers(lambda x: {"head": (x, {"scores": x[:, :3]})})
     with pytest.raises(RejectedError, match=r"Adapted\(module"):
-        ModuleTeacher(module, 3).outputs(batch(inputs()))
+        ModuleTeacher(module, CLASSIFICATION, wide(3)).outputs(batch(inputs()))
     adapted = Adapted(module, lambda answer: answer["head"][1]["scores"])
-    torch.testing.assert_close(ModuleTeacher(adapted, 3).outputs(batch(inputs())).logits, inputs()[:, :3])
+    torch.testing.assert_close(
+        ModuleTeacher(adapted, CLASSIFICATION, wide(3)).outputs(batch(inputs())).logits, inputs()[:, :3]
+    )
 
 
 def test_log_probabilities_are_logits_and_zeros_are_no_probabilities() -> None:
     for answer in (lambda x: x[:, :3].log_softmax(-1), lambda x: torch.zeros(len(x), 3)):
-        logits = ModuleTeacher(Answers(answer), 3).outputs(batch(inputs())).logits
+        logits = ModuleTeacher(Answers(answer), CLASSIFICATION, wide(3)).outputs(batch(inputs())).logits
         torch.testing.assert_close(logits, answer(inputs()))
 
 
@@ -162,10 +175,11 @@ def test_a_nan_names_its_rows_and_keeps_the_rows_before(tmp_path: Path) -> None:
     assert bad
     with pytest.raises(RejectedError, match=rf"NaN.*row ids are {bad[0]}") as caught:
         label(
-            ModuleTeacher(Nan(), 3),
+            ModuleTeacher(Nan(), CLASSIFICATION, wide(3)),
             inputs(),
             Views("none", 1, 0.0, 0),
             tmp_path,
+            task=CLASSIFICATION,
             key=KEY,
             dtype="float32",
             block_rows=4,
@@ -181,15 +195,21 @@ class Moody(nn.Module):
 
 def test_a_teacher_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RejectedError, match="answers differently"):
-        fill(tmp_path, ModuleTeacher(Moody(), 3))
+        fill(tmp_path, ModuleTeacher(Moody(), CLASSIFICATION, wide(3)))
 
 
 def test_the_fingerprint_follows_the_weights_and_buffers() -> None:
     one, other = net(), net()
-    assert ModuleTeacher(one, 3).fingerprint() == ModuleTeacher(other, 3).fingerprint()
+    assert (
+        ModuleTeacher(one, CLASSIFICATION, wide(3)).fingerprint()
+        == ModuleTeacher(other, CLASSIFICATION, wide(3)).fingerprint()
+    )
     with torch.no_grad():
         dict(other.named_buffers())["1.running_var"].mul_(1.001)
-    assert ModuleTeacher(one, 3).fingerprint() != ModuleTeacher(other, 3).fingerprint()
+    assert (
+        ModuleTeacher(one, CLASSIFICATION, wide(3)).fingerprint()
+        != ModuleTeacher(other, CLASSIFICATION, wide(3)).fingerprint()
+    )
 
 
 def labelled() -> tuple[Tensor, Tensor]:
@@ -203,7 +223,7 @@ def labelled() -> tuple[Tensor, Tensor]:
 def test_rows_it_was_fitted_on_are_answered_out_of_fold(name: str) -> None:
     x, y = labelled()
     settings = {"max_iter": 10} if name == "hist_gradient_boosting" else {"n_estimators": 20}
-    teacher = fit_sklearn(name, settings, x, y, classes=3, folds=4, seed=0)
+    teacher = fit_sklearn(name, settings, x, y, task=CLASSIFICATION, spec=wide(3), folds=4, seed=0)
     told = teacher.outputs(batch(x)).logits.exp()
     assert told.sum(1).numpy() == pytest.approx(1.0, abs=1e-4)
     seen, whole = teacher.whole.predict_proba(x.numpy()), told.numpy()
@@ -222,7 +242,7 @@ def test_rows_it_was_fitted_on_are_answered_out_of_fold(name: str) -> None:
 
 def test_rows_of_other_splits_are_answered_by_the_whole_model() -> None:
     x, y = labelled()
-    teacher = fit_sklearn("extra_trees", {"n_estimators": 10}, x, y, classes=3, folds=4, seed=0)
+    teacher = fit_sklearn("extra_trees", {"n_estimators": 10}, x, y, task=CLASSIFICATION, spec=wide(3), folds=4, seed=0)
     told = teacher.outputs(batch(x[:5], torch.full((5,), -1))).logits.exp().numpy()
     np.testing.assert_allclose(told, teacher.whole.predict_proba(x[:5].numpy()), atol=1e-5)
 
@@ -230,7 +250,7 @@ def test_rows_of_other_splits_are_answered_by_the_whole_model() -> None:
 def test_a_class_the_trees_have_not_met_gets_no_mass_but_keeps_its_place() -> None:
     x, y = labelled()
     y[y == 1] = -1
-    teacher = fit_sklearn("extra_trees", {"n_estimators": 10}, x, y, classes=3, folds=4, seed=0)
+    teacher = fit_sklearn("extra_trees", {"n_estimators": 10}, x, y, task=CLASSIFICATION, spec=wide(3), folds=4, seed=0)
     told = teacher.outputs(batch(x)).logits.exp()
     assert told[:, 1].max() < 1e-5
     assert (told[:200].argmax(1)[y[:200] == 2] == 2).float().mean() > 0.5
@@ -239,20 +259,20 @@ def test_a_class_the_trees_have_not_met_gets_no_mass_but_keeps_its_place() -> No
 def test_wrong_names_and_settings_of_trees_name_the_nearest() -> None:
     x, y = labelled()
     with pytest.raises(UsageError, match="extra_trees"):
-        fit_sklearn("extra_tree", {}, x, y, classes=3, folds=4, seed=0)
+        fit_sklearn("extra_tree", {}, x, y, task=CLASSIFICATION, spec=wide(3), folds=4, seed=0)
     with pytest.raises(UsageError, match="n_estimators"):
-        fit_sklearn("extra_trees", {"estimators": 3}, x, y, classes=3, folds=4, seed=0)
+        fit_sklearn("extra_trees", {"estimators": 3}, x, y, task=CLASSIFICATION, spec=wide(3), folds=4, seed=0)
 
 
 def test_one_labelled_row_of_a_class_cannot_be_left_out() -> None:
     x, y = labelled()
     y[3:] = -1
     with pytest.raises(RejectedError, match="at least two labelled rows"):
-        fit_sklearn("extra_trees", {}, x, y, classes=3, folds=4, seed=0)
+        fit_sklearn("extra_trees", {}, x, y, task=CLASSIFICATION, spec=wide(3), folds=4, seed=0)
 
 
 def test_the_fingerprint_is_of_the_weights_and_not_of_how_they_lie_in_memory() -> None:
     net = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 1), torch.nn.Conv2d(8, 2, 3))
-    before = ModuleTeacher(net, 2).fingerprint()
+    before = ModuleTeacher(net, CLASSIFICATION, wide(2)).fingerprint()
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    assert ModuleTeacher(net, 2).fingerprint() == before
+    assert ModuleTeacher(net, CLASSIFICATION, wide(2)).fingerprint() == before

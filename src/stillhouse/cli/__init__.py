@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from stillhouse.cli import commands, shared
+from stillhouse import command
+from stillhouse.cli import commands
+from stillhouse.cli.shared import LOOK, OPTIONS, REFERENCE, RUN, SHIP
 from stillhouse.cli.stores import store
 from stillhouse.errors import StillhouseError, UsageError
 
@@ -31,42 +34,37 @@ app = App(
     name="stillhouse",
     help="Knowledge distillation that proves whether it paid.",
     version=_version,
+    group_parameters=OPTIONS,
+    group_commands=OPTIONS,
     exit_on_error=False,
     print_error=False,
     help_on_error=False,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-# The flags of these two come from the recipe, whose models take a quarter of a second to load: only when called.
+# The flags of these come from the recipe, whose models take a quarter of a second to load: only when called.
 RUNNING = {
     "distill": "Distil: teacher, store, students, controls, judgement and report; the same command again resumes.",
-    "curve": "Run a recipe at several numbers of labels, or of teacher calls, and draw what distilling gains.",
     "plan": "Say what a recipe will cost before it starts: calls, bytes, fits, seconds.",
-    "label": "Only ask the teacher, and keep its answers in the run folder's store.",
+    "label": "Only ask the teacher, and keep its outputs in the run folder's store.",
+    "curve": "Run a recipe at several numbers of labels, teacher calls or layers, and draw what distilling gains.",
 }
-READING: tuple[Any, ...] = (
-    commands.evaluate,
-    commands.report,
-    commands.check,
-    commands.export,
-    commands.predict,
-    commands.methods,
-    commands.layers,
-)
-app.command(commands.demo, sort_key=0)
-for name, text in RUNNING.items():
-    app.command(f"stillhouse.cli.running:{name}", name=name, help=text, sort_key=1)
-app.command(
-    "stillhouse.cli.embedding:embed",
-    name="embed",
-    help="Distil an embedder of texts, judged by rank correlation and retrieval.",
-    sort_key=1,
-)
-for position, command in enumerate(READING):
-    app.command(command, sort_key=2 + position)
+READING = {
+    LOOK: (commands.evaluate, commands.report, commands.check),
+    SHIP: (commands.predict, commands.export),
+    REFERENCE: (commands.methods, commands.layers),
+}
+app.command(commands.demo, group=RUN, sort_key=0)
+for position, (name, text) in enumerate(RUNNING.items()):
+    app.command(f"stillhouse.cli.running:{name}", name=name, help=text, group=RUN, sort_key=1 + position)
+for group, found in READING.items():
+    for position, reading in enumerate(found):
+        app.command(reading, group=group, sort_key=position)
 app.command(store)
+app.command(commands.embed, show=False)  # its old name, which says the new one
 
 
+app.meta.group_parameters = OPTIONS
 app.meta.suppress_keyboard_interrupt = False  # not inherited
 
 
@@ -82,7 +80,7 @@ def launch(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code (docs/design.md, section 7).
+    """Run a command; returns the exit code (docs/reference/exit-codes.md).
 
     Args:
         arguments: What follows the program's name; default: that of this process.
@@ -92,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     before = signal.signal(signal.SIGTERM, _terminate)
-    shared.typed.set(given)
     try:
-        return _run(given)
+        with command.reproduced_by(shlex.join(["stillhouse", *given])):
+            return _run(given)
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -119,7 +117,7 @@ def _run(arguments: list[str]) -> int:
         return _fail(str(error), error.exit_code)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        return _fail(f"{error.strerror or error}{where}. Mend that and run the same command again: it continues.", 1)
+        return _fail(f"{error.strerror or error}{where}. Fix that and run the same command again: it continues.", 1)
     except Exception as error:  # a defect of ours: said in one line, with the way to see more
         return _fail(f"unexpected {type(error).__name__}: {error}. Run again with --debug to see where.", 1)
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from stillhouse.cli.shared import Json, command_line, console, read_toml, say, show_json, show_run, show_scores
+from stillhouse.cli.shared import Json, console, say, show_json, show_run, show_scores
 
 Folder = Annotated[Path, Parameter(help="A run folder.")]
 StoreFolder = Annotated[Path, Parameter(help="A store: the folder that holds its manifest.")]
@@ -20,9 +20,12 @@ def demo(
     json: Json = False,
 ) -> None:
     """Do the main job on the embedded data: a teacher of 4,000 labels, a student of 200, judged on 1,000 images."""
+    from importlib.resources import files
+
     from stillhouse import pipeline
 
-    show_run(pipeline.demo(out, teacher, command=command_line()), json)
+    recipe = Path(str(files("stillhouse") / "demo.toml"))
+    show_run(pipeline.distill(recipe, teacher=None if teacher is None else {"file": str(teacher)}, out=out), json)
 
 
 def evaluate(
@@ -30,23 +33,24 @@ def evaluate(
     /,
     *,
     full: Annotated[
-        bool, Parameter(negative="", help="Also what is slow: robustness, outsiders, attributions; asks the nets.")
+        bool,
+        Parameter(negative="", help="Also judge what is slow: robustness, outliers, attributions. This runs the nets."),
     ] = False,
     allow_code: Annotated[bool, Parameter(negative="", help="Run the recipe's `python:` names, for --full.")] = False,
     json: Json = False,
 ) -> None:
-    """Judge a run again from its predictions or vectors; no model is asked but for --full."""
+    """Judge a run again from its stored predictions; only --full runs the nets."""
     from stillhouse import pipeline
 
-    scores = pipeline.evaluate(folder, full=full, allow_code=allow_code)
-    show_scores(pipeline.Run(folder), scores, json)
+    pipeline.evaluate(folder, full=full, allow_code=allow_code)
+    show_scores(pipeline.Run(folder), json)
 
 
 def report(folder: Folder, /, *, json: Json = False) -> None:
     """Write the report of a run again from its files."""
     from stillhouse import pipeline
 
-    path = pipeline.write_report(folder)
+    path = pipeline.report(folder)
     show_json({"report": path}) if json else say(str(path))
 
 
@@ -83,7 +87,7 @@ def predict(
     ],
     json: Json = False,
 ) -> None:
-    """Answer rows with the student of a run, in input order: class and probabilities, or vectors of texts."""
+    """Predict rows with the student of a run, in input order: class and probabilities, or vectors of texts."""
     from stillhouse import pipeline
 
     count = pipeline.predict(folder, rows, out)
@@ -104,7 +108,7 @@ def check(
     from stillhouse.evaluation import gate as gates
     from stillhouse.files import write_atomic
 
-    criteria = pipeline.check(folder, read_toml(gate))
+    criteria = pipeline.check(folder, gate)
     if junit is not None:
         write_atomic(junit, gates.junit(criteria).encode())
     if json:
@@ -119,20 +123,18 @@ def check(
 def methods(
     name: Annotated[str | None, Parameter(help="Print this method's card.")] = None, /, *, json: Json = False
 ) -> None:
-    """List what can be matched: name, family, needs, defaults and paper; with a NAME, its whole card."""
+    """List the methods, one line each; with a NAME, print its card: paper, formula, settings, known deviations."""
     from stillhouse import methods as registry
-    from stillhouse.cli import tables
+    from stillhouse.cli.tables import method_line
 
-    cards = [tables.method_card(n) for n in ([name] if name is not None else registry.names())]
+    cards = [registry.card(n) for n in ([name] if name is not None else registry.names())]
     if json:
-        show_json(cards[0] if name is not None else cards)
+        listed = [c._asdict() | {"paper": c.paper._asdict(), "citation": c.citation} for c in cards]
+        show_json(listed[0] if name is not None else listed)
     elif name is None:
-        console().print(tables.methods_table(cards))
+        say("\n".join(method_line(card) for card in cards))
     else:
-        card = cards[0]
-        defaults = ", ".join(f"{key} = {value}" for key, value in card["defaults"].items())
-        say(f"{name} ({card['family']}; needs {', '.join(card['needs'])}; {defaults})\n{card['citation']}\n")
-        say(tables.method_text(name))
+        say(str(cards[0]))
 
 
 def layers(
@@ -154,7 +156,7 @@ def layers(
 
     example = torch.zeros(2, *shape)
     found = {
-        name: taps.layers(students.make(name, shape=tuple(shape), classes=classes, settings={}), example)
+        name: taps.layers(students.make(name, shape=tuple(shape), outputs=classes, settings={}), example)
         for name in (student, teacher)
         if name is not None
     }
@@ -167,3 +169,13 @@ def layers(
         console().print(tables.layers_table(name, layers))
     for pair in pairs:
         say(f"--method fitnet,student_layer={pair.student.path},teacher_layer={pair.teacher.path}")
+
+
+def embed(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """Say that embedders are distilled by ``distill``."""
+    from stillhouse.errors import UsageError
+
+    raise UsageError(
+        '`stillhouse embed` is now a task of `stillhouse distill`: write `[task]` and `name = "embedding"` into the '
+        "recipe, or add the flag: `stillhouse distill RECIPE --task.name embedding`."
+    )

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from stillhouse import recipe
 from stillhouse.cli.flags import Flags, table
-from stillhouse.cli.shared import Json, command_line, show_data, show_json, show_run
+from stillhouse.cli.shared import Json, show_data, show_json, show_run
 from stillhouse.errors import UsageError
 
 RecipeFile = Annotated[Path | None, Parameter(help="The recipe (TOML). The flags below are laid over it.")]
@@ -23,7 +23,7 @@ AllowCode = Annotated[
 ]
 AcceptTeacher = Annotated[
     bool,
-    Parameter(name="--accept-teacher", negative="", help="Go on with a teacher that is no better than its student."),
+    Parameter(name="--accept-teacher", negative="", help="Go on with a teacher that is not better than its student."),
 ]
 
 
@@ -39,7 +39,7 @@ def distill(
 ) -> None:
     """Distil: teacher, store, students, controls, judgement and report, into the run folder.
 
-    The same command again takes up where an interrupted one stopped. Every key of the recipe is a flag too.
+    The same command again resumes a run that was stopped. Every key of the recipe is a flag too.
     """
     resolved = resolve(file, flags)
     if print_recipe:
@@ -47,7 +47,7 @@ def distill(
         return
     from stillhouse import pipeline
 
-    run = pipeline.distill(resolved, command=command_line(), allow_code=allow_code, accept_teacher=accept_teacher)
+    run = pipeline.distill(resolved, allow_code=allow_code, accept_teacher=accept_teacher)
     show_run(run, json)
 
 
@@ -60,14 +60,14 @@ def label(
     allow_code: AllowCode = False,
     flags: Sections = None,
 ) -> None:
-    """Only ask the teacher: train it if the recipe says so, and keep its answers in the run folder's store."""
+    """Only ask the teacher: train it if the recipe says so, and keep its outputs in the run folder's store."""
     resolved = resolve(file, flags)
     if print_recipe:
         sys.stdout.write(resolved.toml())
         return
     from stillhouse import pipeline
 
-    show_data(pipeline.label(resolved, command=command_line(), allow_code=allow_code), json)
+    show_data(pipeline.label(resolved, allow_code=allow_code), json)
 
 
 def plan(
@@ -78,7 +78,7 @@ def plan(
     allow_code: AllowCode = False,
     flags: Sections = None,
 ) -> None:
-    """Say what a recipe will cost: rows, teacher calls, bytes for each way to keep the answers, fits and seconds.
+    """Say what a recipe will cost: rows, teacher calls, bytes for each way to keep the outputs, fits and seconds.
 
     Nothing is written into the run folder.
     """
@@ -108,12 +108,13 @@ def curve(
     """
     resolved = resolve(file, flags)
     texts = {"labels": labels, "calls": calls, "layers": layers}
-    given = {name: numbers(text, f"--{name}") for name, text in texts.items()}
+    points = {name: numbers(text, f"--{name}") for name, text in texts.items()}
     from stillhouse import pipeline
 
     path = pipeline.curve(
-        resolved, **given, command=command_line(), allow_code=allow_code, accept_teacher=accept_teacher
-    )
+        resolved, labels=points["labels"], calls=points["calls"], layers=points["layers"],
+        allow_code=allow_code, accept_teacher=accept_teacher,
+    )  # fmt: skip
     show_data({"curve": path, "figures": path.with_suffix(".json")}, json)
 
 

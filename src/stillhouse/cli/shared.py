@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
-import shlex
 import sys
-import tomllib
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
-from stillhouse.errors import UsageError
+from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,15 +15,15 @@ if TYPE_CHECKING:
 
     from stillhouse.pipeline import Run
 
-typed: ContextVar[list[str]] = ContextVar("typed")  # what follows the program's name, set by ``main``
+# What one wants to do, in the order in which the help shows it.
+RUN = Group("Run", sort_key=0)
+LOOK = Group("Look at a run", sort_key=1)
+SHIP = Group("Ship the student", sort_key=2)
+REFERENCE = Group("Stores and reference", sort_key=3)
+OPTIONS = Group("Options", sort_key=4)
 PLAIN_WIDTH = 120  # columns of a table in a file or a pipe, which have no width of their own
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Data alone on standard output, as JSON.")]
-
-
-def command_line() -> str:
-    """The command as it was typed: what the report says reproduces the run."""
-    return shlex.join(["stillhouse", *typed.get()])
 
 
 def console() -> Console:
@@ -63,21 +58,21 @@ def show_data(data: dict[str, Any], json: bool) -> None:
 
 def show_run(run: Run, json: bool) -> None:
     """Write a judged run: its scores as JSON, or table, verdict and where things lie."""
-    show_scores(run, run.scores, json)
+    show_scores(run, json)
     if not json:
         show_paths({"run": run.folder, "report": run.report_path, "student": run.folder / "student"})
 
 
-def show_scores(run: Run, scores: dict[str, Any], json: bool) -> None:
+def show_scores(run: Run, json: bool) -> None:
     """Write a run's judgement: JSON, or table and verdict."""
     if json:
-        show_json(scores)
+        show_json(run.scores)
         return
-    from stillhouse.cli.tables import TABLES, sentences
+    from stillhouse.reporting.overview import as_table, sentences
 
     screen = console()
-    screen.print(TABLES[run.task.name](scores))
-    for sentence in sentences(scores):
+    screen.print(as_table(run.overview()))
+    for sentence in sentences(run.scores, run.task):
         screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # a file's lines are not broken
 
 
@@ -85,15 +80,3 @@ def show_paths(paths: dict[str, Path]) -> None:
     """Write where things lie."""
     for name, path in paths.items():
         say(f"{name + ':':<9}{path}")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a file of limits.
-
-    Raises:
-        UsageError: it is missing or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as TOML: {error}. Write one `limit = number` a line.") from None

@@ -1,4 +1,4 @@
-"""``stillhouse store``: looking after stores of teacher answers."""
+"""``stillhouse store``: looking after stores of teacher outputs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from stillhouse.cli.shared import Json, say, show_json
+from stillhouse.cli.shared import REFERENCE, Json, say, show_json
 
 StoreFolder = Annotated[Path, Parameter(help="A store: the folder that holds its manifest.")]
 Root = Annotated[Path, Parameter(help="Where to look, folders below it included.")]
 
-store = App(name="store", help="Look after stores of teacher answers.", sort_key=99)
+store = App(
+    name="store", help="Look after stores of teacher outputs: ls, why, verify, repair.", group=REFERENCE, sort_key=9
+)
 
 
 @store.command
@@ -35,7 +37,7 @@ def why(a: StoreFolder, b: StoreFolder, /, *, json: Json = False) -> None:
     from stillhouse.store import maintenance
 
     reasons = maintenance.why(a, b)
-    show_json(reasons) if json else say("\n".join(reasons) or "The two stores hold the same answers.")
+    show_json(reasons) if json else say("\n".join(reasons) or "The two stores hold the same outputs.")
 
 
 @store.command
@@ -48,7 +50,9 @@ def verify(folder: StoreFolder, /, *, json: Json = False) -> None:
     if json:
         show_json(found)
     if found:
-        raise DamagedError(f"{folder} is damaged: {'; '.join(found)}. Mend it with `stillhouse store repair {folder}`.")
+        raise DamagedError(
+            f"{folder} is damaged: {'; '.join(found)}. Repair it with `stillhouse store repair {folder}`."
+        )
     if not json:
         say(f"{folder} is whole.")
 

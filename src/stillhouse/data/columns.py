@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.labels import first_five, names_of, present
+from stillhouse.data.cells import first_five, nested, present
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -21,36 +21,43 @@ ColumnType: TypeAlias = Literal["numeric", "categorical"]
 MISSING = frozenset({"", "?", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None", "NaT"})
 MOST_NAMES = 12  # columns named in a line
 MOST_CATEGORIES = 256  # one-hot columns of one table column at most; rarer categories share the bucket for unseen ones
-_NO_LABEL = ("", "nan", "NaN")
 MOSTLY, FEW_NUMBERS = 0.95, 20  # a share of numbers from which on words are mistakes, where there are more than so many
 _TRUTH = {"true": "True", "false": "False"}
 _CODE = re.compile(r"[+-]?0\d")  # "01", "007": a code, whose leading zeros a number would lose
 
 
-def column(values: Series[Any], name: str, given: ColumnType | None) -> NDArray[Any]:
+def column(values: Series[Any], name: str, given: ColumnType | None, *, strict: bool = True) -> NDArray[Any]:
     """Return a column as float64 (numeric) or as an object array of text and None (categorical).
 
     Found by looking, where not given: numbers are numeric, booleans and all else are categorical; in text, a column is
     numeric where every cell that is not missing is a number and none has a leading zero as codes do ("007").
+
+    Args:
+        values: the cells.
+        name: of the column, for an error.
+        given: its type; None: found by looking.
+        strict: whether a column that is of no use as an input is refused; False: it only divides or groups the rows.
 
     Raises:
         RejectedError: it holds lists or objects; it is given as numeric but holds no numbers; or it is found to be
             numbers but for a few cells, or text that names each row (an identifier).
     """
     _refuse_nested(values, name)
-    if given == "numeric" or (given is None and _is_number(values)):
+    if given == "numeric" or (given is None and is_number(values)):
         return numeric_cells(values, name)
     texts = text_cells(values)
     if given == "categorical":
         return texts
-    parsed = _parse(texts)
+    parsed = parse_numbers(texts)
     given_texts = texts[present(texts)]
-    if not any(_CODE.match(text) for text in given_texts):
-        words = np.isnan(parsed) & present(texts)
-        if not words.any():
-            return _finite(parsed, name)
-        _refuse_few_words(words, texts, name)
-    _refuse_identifier(given_texts, name)
+    codes = any(_CODE.match(text) for text in given_texts)
+    words = np.isnan(parsed) & present(texts)
+    if not codes and not words.any():
+        return _finite(parsed, name)
+    if strict:
+        if not codes:
+            _refuse_few_words(words, texts, name)
+        _refuse_identifier(given_texts, name)
     return texts
 
 
@@ -60,11 +67,11 @@ def numeric_cells(values: Series[Any], name: str) -> NDArray[np.float64]:
     Raises:
         RejectedError: names the first five rows that hold no number, or an infinite one.
     """
-    if _is_number(values) or values.dtype.kind == "b":
+    if is_number(values) or values.dtype.kind == "b":
         numbers = values.to_numpy(np.float64, na_value=np.nan)
     else:
         texts = text_cells(values)
-        numbers = _parse(texts)
+        numbers = parse_numbers(texts)
         _refuse(np.isnan(numbers) & present(texts), texts, name, "hold no number")
     return _finite(numbers, name)
 
@@ -83,14 +90,16 @@ def _text(value: Any) -> str:
     return _TRUTH.get(text.lower(), text)
 
 
-def _parse(texts: NDArray[Any]) -> NDArray[np.float64]:
+def parse_numbers(texts: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the numbers (N,) that texts say, NaN for None and for words."""
     import pandas as pd
 
     parsed = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
     return parsed.to_numpy(np.float64, na_value=np.nan)
 
 
-def _is_number(values: Series[Any]) -> bool:
+def is_number(values: Series[Any]) -> bool:
+    """Whether a column holds typed numbers."""
     return values.dtype.kind in "iuf"
 
 
@@ -102,32 +111,9 @@ def _finite(numbers: NDArray[np.float64], name: str) -> NDArray[np.float64]:
 def _refuse(rows: NDArray[np.bool_], cells: NDArray[Any], name: str, fault: str) -> None:
     if rows.any():
         raise RejectedError(
-            f"Column {name!r} is numeric, but {first_five(rows)} {fault}: {_shown(cells[rows][0])}. Mend or empty "
+            f"Column {name!r} is numeric, but {first_five(rows)} {fault}: {_shown(cells[rows][0])}. Fix or empty "
             f'those cells, or make the column categorical: [data] types = {{"{name}" = "categorical"}}.'
         )
-
-
-def label_names(cells: Series[Any], where: str) -> NDArray[Any]:
-    """Return labels as written: an object array (N,) of text, None where empty or null.
-
-    Raises:
-        RejectedError: names the rows whose label is a list or an object.
-    """
-    gaps = cells.isna().to_numpy(bool) | cells.isin(_NO_LABEL).to_numpy(bool)
-    values = cells.to_numpy(object, copy=True)
-    values[gaps] = None
-    odd = nested(cells)
-    if odd.any():
-        raise RejectedError(f"{where}: {first_five(odd)} hold lists or objects. Give one label a row.")
-    return names_of(values)
-
-
-def nested(values: Series[Any]) -> NDArray[np.bool_]:
-    """Say which cells (N,) are lists, objects or bytes: nothing a table can hold."""
-    if values.dtype != object:
-        return np.zeros(len(values), bool)
-    odd = (dict, list, tuple, set, bytes, np.ndarray)
-    return np.fromiter((isinstance(cell, odd) for cell in values), bool, len(values))
 
 
 def _refuse_nested(values: Series[Any], name: str) -> None:
@@ -144,7 +130,7 @@ def _refuse_few_words(words: NDArray[np.bool_], texts: NDArray[Any], name: str) 
     numbers = texts[present(texts) & ~words]
     if len(numbers) >= MOSTLY * (len(numbers) + words.sum()) and len(set(numbers)) > FEW_NUMBERS:
         raise RejectedError(
-            f"Column {name!r} holds numbers, but not in {first_five(words)}: {texts[words][0]!r}. Mend or empty those "
+            f"Column {name!r} holds numbers, but not in {first_five(words)}: {texts[words][0]!r}. Fix or empty those "
             f'cells, or make the column categorical: [data] types = {{"{name}" = "categorical"}}.'
         )
 

@@ -1,4 +1,4 @@
-"""What every kind of data becomes once it is read: raw rows, integer labels, and the names of the classes."""
+"""What every kind of data becomes once it is read: raw rows, their targets, and the names of these."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from stillhouse.data.on_disk.mapped import MappedTable, MappedTexts, pieces
+from stillhouse.data.targets import known
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -22,7 +23,6 @@ Raw: TypeAlias = "DataFrame | NDArray[Any]"
 Held: TypeAlias = "Raw | MappedTable | MappedTexts"  # in memory, or on disk until rows are taken
 Ints: TypeAlias = NDArray[np.int64]
 
-UNLABELLED = -1
 TEXT_BYTES = 100  # of a text or of a cell, about
 NOTHING_KEPT: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
@@ -36,8 +36,8 @@ class Source:
 
     # (N, ...) array; "table": a pandas frame of float64 and text columns; "text": an object array (N,) of str
     raw: Held
-    labels: Ints  # (N,) in [0, C), or -1: the row has no label
-    classes: tuple[str, ...]  # C names, in the order of the labels
+    targets: NDArray[Any]  # classes: int64 (N,) in [0, C), or -1; else float32 (N, K), NaN: the row has no label
+    names: tuple[str, ...]  # of the C classes, in the order of the targets, or of the K targets
     kind: Kind
     name: str
     shape: tuple[int, ...]  # of one raw row; () for a text
@@ -47,9 +47,22 @@ class Source:
     as_is: bool = False  # True: the user's own tensors for the user's own modules, which no encoder may change
     column: str = ""  # of a file of texts: the column that held them
     kept: Mapping[str, NDArray[Any]] = field(default_factory=lambda: NOTHING_KEPT)  # cells (N,) by column, no inputs
+    label_values: tuple[Any, ...] = ()  # each class as the user wrote it: int, bool, float or str; empty for others
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which rows (N,) have a label."""
+        return known(self.targets)
+
+    @property
+    def strata(self) -> Ints:
+        """Int64 (N,): the class of each row, -1 where it has no label; targets that are no classes are one stratum."""
+        if self.targets.dtype.kind == "f":
+            return self.known.astype(np.int64) - 1
+        return self.targets
 
     def take(self, rows: Sequence[int] | Ints) -> Raw:
         """Return the raw rows of the given numbers, in that order."""
@@ -77,11 +90,11 @@ class Source:
         return math.prod(self.shape or (1,)) * (TEXT_BYTES if self.kind == "text" else cell)
 
     def fingerprint(self) -> str:
-        """Return a hash (16 hex digits) of inputs, labels, class names, kind and fixed test rows, in order."""
+        """Return a hash (16 hex digits) of inputs, targets, their names, kind and fixed test rows, in order."""
         state = xxhash.xxh3_64()
-        for part in (self.row_hashes(), self.labels, np.empty(0, np.int64) if self.test is None else self.test):
+        for part in (self.row_hashes(), self.targets, np.empty(0, np.int64) if self.test is None else self.test):
             state.update(np.ascontiguousarray(part).tobytes())
-        state.update(repr((self.classes, self.kind, self.shape)).encode())
+        state.update(repr((self.names, self.kind, self.shape)).encode())
         return state.hexdigest()
 
 

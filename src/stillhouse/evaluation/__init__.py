@@ -1,9 +1,9 @@
-"""Judgement: what the predictions of all arms say about quality, fidelity, calibration, harm, cost, and the verdict."""
+"""Judgement: what the predictions of all arms say about quality, fidelity, harm, cost and the verdict; for any task."""
 
 from stillhouse.evaluation.cost import measure_cost, measure_costs
 from stillhouse.evaluation.gate import Criterion, check, junit
+from stillhouse.evaluation.measures import check_measure
 from stillhouse.evaluation.predictions import Predictions
 from stillhouse.evaluation.scores import score
-from stillhouse.evaluation.verdict import WORDS
 
-__all__ = ["WORDS", "Criterion", "Predictions", "check", "junit", "measure_cost", "measure_costs", "score"]
+__all__ = ["Criterion", "Predictions", "check", "check_measure", "junit", "measure_cost", "measure_costs", "score"]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
-from stillhouse.evaluation.fidelity import rank_correlation
 from stillhouse.evaluation.predictions import Floats
+from stillhouse.evaluation.statistics import rank_correlation
 from stillhouse.types import logits_of
 
 STEPS = 32  # of the integral

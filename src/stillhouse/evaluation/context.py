@@ -2,105 +2,213 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stillhouse.errors import RejectedError
-from stillhouse.evaluation import calibration
-from stillhouse.evaluation.predictions import SINGLE, Floats, Predictions, floored
-from stillhouse.evaluation.resampling import Interval, RowResamples, Statistic, share, two_level
+from stillhouse.evaluation.predictions import Predictions
+from stillhouse.evaluation.resampling import Interval, RowResamples, share, two_level
+from stillhouse.evaluation.statistics import Floats
+from stillhouse.task import SINGLE, TEACHER, Control, Judgement, Measure, Question, Record, Statistic
 
-TEACHERS = ("teacher", "teacher_same")
-STUDENTS = (
-    "labels_only", "smoothed", "distilled", "all_labels", "distilled_same", "scratch", "distilled_scratch",
-)  # fmt: skip
-TEMPERED = "labels_only_tempered"  # the undistilled student, its temperature fitted on validation rows
-SHARES = {
-    "accuracy", "balanced_accuracy", "macro_f1", "auc", "agreement", "agreement_teacher_right",
-    "agreement_teacher_wrong", "negative_flips", "positive_flips",
-}  # fmt: skip
-BOUNDS = {"brier": (0.0, 2.0), "total_variation": (0.0, 1.0), "aurc": (0.0, 1.0), "rank_correlation": (-1.0, 1.0)}
+BySeed = Mapping[str, Mapping[str, Statistic]]  # statistics by seed and name
+
+
+class RunFacts(NamedTuple):
+    """What is known of a run beside its predictions."""
+
+    saw: Mapping[str, Mapping[str, Any]]  # by arm: ``labels``, ``unlabelled`` (numbers of rows), ``teacher``
+    budget: Mapping[str, Any]  # ``steps``, ``batch_size``, ``views`` of a student
+    costs: Mapping[str, Any]  # ``teacher`` and ``student`` (or any arm) as ``measure_cost`` gives them
 
 
 @dataclass(frozen=True)
-class Court:
+class Context:
     """What every judgement of one run shares: the rows, how they are resampled, and how sure one wants to be."""
 
+    task: Judgement
     predictions: Predictions
-    nets: Mapping[str, Mapping[str, Floats]]
+    records: Mapping[str, Mapping[str, Record]]  # by arm and seed, as the task prepared them
     resamples: RowResamples
-    saw: Mapping[str, Mapping[str, Any]]
+    run: RunFacts
     confidence: float
     margin: float
-    temperatures: Mapping[str, float]  # by seed, of the undistilled student whose temperature was fitted
+    asked: str | None  # the measure that [evaluation] measure names
 
-    def hits(self, arm: str, seeds: list[str]) -> Floats:
-        """(S, N), 1 where a net has the row right; an arm of one net gives one row."""
-        nets = self.nets[arm]
-        keys = [SINGLE] if set(nets) == {SINGLE} else seeds
-        return np.array([nets[s].argmax(1) == self.predictions.targets for s in keys], dtype=np.float64)
+    @property
+    def student(self) -> str:
+        """The arm that the headline is about."""
+        return self.task.questions[0].a
+
+    @property
+    def baseline(self) -> str:
+        """The arm that it is held against: what one would have without distilling."""
+        return self.task.questions[0].b
+
+    @cached_property
+    def measure(self) -> str:
+        """The measure of the headline: the one asked for; else the first of the task that these rows define.
+
+        Raises:
+            RejectedError: the one asked for is not defined on these rows.
+        """
+        wanted = [self.asked] if self.asked else [self.task.headline, *self.task.measures]
+        found = next((name for name in wanted if self.defines(name, self.student, self.baseline)), None)
+        if found is None:
+            raise RejectedError(
+                f"The measure {wanted[0]!r} is not defined on these {self.resamples.rows} test rows, so it cannot be "
+                'the headline. Give more test rows ([data] test), or choose another: `[evaluation] measure = "..."`.'
+            )
+        return found
+
+    @property
+    def part_measure(self) -> str:
+        """The measure of classes and groups: the headline's, where a part of the rows has it too."""
+        return self.task.part_measure if self.task.measure(self.measure).row == "effect" else self.measure
+
+    def defines(self, name: str, *arms: str) -> bool:
+        """Whether a measure is a number for every net of these arms."""
+        found = [of_seed.get(name) for arm in arms for of_seed in self.statistics(arm).values()]
+        return all(s is not None and bool(np.isfinite(s.components).all()) for s in found)
+
+    def statistics(self, arm: str) -> BySeed:
+        """Quality and fidelity of every net of an arm."""
+        near = self.fidelity(arm)
+        return {seed: {**found, **near.get(seed, {})} for seed, found in self.quality(arm).items()}
+
+    def quality(self, arm: str) -> BySeed:
+        """Measures against the targets, by seed; computed once."""
+        if arm not in self._quality:
+            self._quality[arm] = {seed: self._measured(record) for seed, record in self.records[arm].items()}
+        return self._quality[arm]
+
+    def _measured(self, record: Record) -> dict[str, Statistic]:
+        targets, names = self.predictions.targets, self.predictions.names
+        found = self.task.quality(record, targets, names)
+        if self.asked and self.asked not in found:
+            extra = self.task.statistic(self.asked, record, targets, names)
+            found |= {} if extra is None else {self.asked: extra}
+        return found
+
+    def fidelity(self, arm: str) -> BySeed:
+        """Measures against the arm's teacher, by seed; empty where there is none; computed once."""
+        if arm not in self._fidelity:
+            reference, targets = self.reference(arm), self.predictions.targets
+            teacher = next(iter(self.records[reference].values())) if reference else {}
+            nets = self.records[arm] if reference else {}
+            self._fidelity[arm] = {seed: self.task.fidelity(record, teacher, targets) for seed, record in nets.items()}
+        return self._fidelity[arm]
+
+    @cached_property
+    def _quality(self) -> dict[str, BySeed]:
+        return {}
+
+    @cached_property
+    def _fidelity(self) -> dict[str, BySeed]:
+        return {}
+
+    def reference(self, arm: str) -> str | None:
+        """The teacher an arm is compared to: its own, or for a control that had none, the main one."""
+        control = self.task.controls.get(arm)
+        own = self.run.saw.get(arm, {}).get("teacher") or (control.teacher if control else None) or TEACHER
+        return own if own in self.records and arm not in self.teachers else None
+
+    @cached_property
+    def teachers(self) -> list[str]:
+        """The teachers that answered, the main one first."""
+        return [arm for arm in teachers_of(self.task) if arm in self.records]
+
+    def components(self, arm: str, measure: str, seeds: Sequence[str]) -> Floats:
+        """The numbers of the rows (S, N); an arm of one net gives one row."""
+        found = self.statistics(arm)
+        keys = [SINGLE] if set(found) == {SINGLE} else seeds
+        return np.array([found[s][measure].components for s in keys])
+
+    def rests_on(self, arm: str, measure: str) -> int:
+        """How many rows a measure rests on."""
+        return min(of_seed[measure].rows for of_seed in self.statistics(arm).values())
 
     def common_seeds(self, a: str, b: str) -> list[str]:
         """The seeds by which two arms are paired, in their numerical order."""
-        sets = [set(self.nets[arm]) for arm in (a, b) if set(self.nets[arm]) != {SINGLE}]
+        sets = [set(self.records[arm]) for arm in (a, b) if set(self.records[arm]) != {SINGLE}]
         return sorted(set.intersection(*sets), key=seed_order) if sets else [SINGLE]
 
     def interval(self, name: str, statistics: list[Statistic]) -> dict[str, float | None]:
         """A measure over seeds with the interval that fits its kind."""
-        sample = self.resamples.sample(statistics)
-        if name in SHARES:
-            found = share(sample, self.confidence)
-        else:
-            low, high = BOUNDS.get(name, (0.0, np.inf))
-            plain = two_level(sample, self.confidence)
-            found = Interval(plain.value, max(plain.low, low), min(plain.high, high))
-        return as_json(found)
+        sample, measure = self.resamples.sample(statistics), self.task.measure(name)
+        if measure.proportion:
+            return as_json(share(sample, self.confidence))
+        return as_json(bounded(two_level(sample, self.confidence), measure))
+
+    def margin_of(self, measure: str) -> float:
+        """The margin in the units of a measure."""
+        return self.margin * self.task.scale(measure, self.predictions.targets)
+
+    def questions(self) -> list[tuple[Question, str]]:
+        """Every question that arms and measures allow, with its measure; none stands twice, the headline is first."""
+        found: dict[tuple[str, str, str], tuple[Question, str]] = {}
+        for question in self.task.questions:
+            name = question.measure or self.measure
+            if question.a in self.records and question.b in self.records and self.defines(name, question.a, question.b):
+                found.setdefault((question.a, question.b, name), (question, name))
+        return list(found.values())
 
 
-def open_court(
+def bounded(interval: Interval, measure: Measure) -> Interval:
+    """An interval cut off where the measure ends."""
+    low, high = measure.bounds
+    return Interval(interval.value, max(interval.low, low), min(interval.high, high))
+
+
+def teachers_of(task: Judgement) -> list[str]:
+    """The names of the teachers that a task's controls may have, the main one first."""
+    return list(dict.fromkeys([TEACHER, *(c.teacher for c in task.controls.values() if c.teacher)]))
+
+
+def arms_of(task: Judgement) -> dict[str, Control]:
+    """Every arm that a task has words for."""
+    return {**task.others, **task.controls}
+
+
+def open_context(
+    task: Judgement,
     predictions: Predictions,
-    saw: Mapping[str, Mapping[str, Any]],
+    run: RunFacts,
+    *,
     confidence: float,
     margin: float,
     resamples: int,
     valid: Predictions | None,
-) -> Court:
+    measure: str | None,
+) -> Context:
     """Check what is to be judged.
 
     Raises:
         RejectedError: there are no rows, or an arm without which nothing can be said is missing.
     """
-    for arm in ("distilled", "labels_only"):
-        if not predictions.log_probs.get(arm):
+    for arm in task.questions[0][:2]:
+        if not predictions.records.get(arm):
             raise RejectedError(
                 f"There are no predictions of the arm {arm!r}, without which nothing can be said about distilling. "
                 "Run the same command again: it trains what is missing."
             )
     if not len(predictions.rows):
         raise RejectedError("There are no test rows, so nothing can be judged. Set [data] test above 0.")
-    known = [arm for arm in (*TEACHERS, *STUDENTS) if predictions.log_probs.get(arm)]
-    nets = {a: _floored(predictions, a) for a in (*known, *sorted(set(predictions.log_probs) - set(known)))}
-    temperatures = _temperatures(valid, nets["labels_only"])
-    if temperatures:
-        nets[TEMPERED] = {s: calibration.temper(nets["labels_only"][s], t) for s, t in temperatures.items()}
+    predictions.check(task)
+    order = [*teachers_of(task), *task.controls]
+    known = [arm for arm in order if predictions.records.get(arm)]
+    arms = [*known, *sorted(arm for arm, nets in predictions.records.items() if nets and arm not in known)]
+    sorted_records = {
+        arm: {seed: predictions.records[arm][seed] for seed in sorted(predictions.records[arm], key=seed_order)}
+        for arm in arms
+    }
+    records = task.prepare(sorted_records, valid)
     rows = RowResamples(len(predictions.rows), resamples)
-    return Court(predictions, nets, rows, saw, confidence, margin, temperatures)
-
-
-def _floored(predictions: Predictions, arm: str) -> dict[str, Floats]:
-    nets = predictions.log_probs[arm]
-    return {seed: floored(nets[seed]) for seed in sorted(nets, key=seed_order)}
-
-
-def _temperatures(valid: Predictions | None, nets: Mapping[str, Floats]) -> dict[str, float]:
-    """By seed, the temperature at which the undistilled student fits the validation rows best."""
-    if valid is None or not len(valid.rows) or not valid.log_probs.get("labels_only"):
-        return {}
-    fitted = _floored(valid, "labels_only")
-    return {s: calibration.fit_temperature(fitted[s], valid.targets) for s in nets if s in fitted}
+    return Context(task, predictions, records, rows, run, confidence, margin, measure)
 
 
 def is_number(seed: str) -> bool:

@@ -1,15 +1,14 @@
 """The gate: limits that a judged run must keep, for somebody's CI.
 
-A gate file is TOML, one line a criterion, each a number or a table with ``limit`` and ``by``:
+A gate file is TOML, one line a criterion, each a number or a table with ``limit`` and ``by``. These are for every task;
+a task's own stand in the table ``CRITERIA`` of its ``criteria.py``:
 
-    max_accuracy_loss = 0.02                       # against the teacher, a share of the rows
-    max_class_loss = {limit = 0.10, by = "value"}  # of the worst class, against the teacher
+    min_verdict = "better"                         # worse < inconclusive < non_inferior < better
+    min_gain = 0.05                                # of the headline's measure, over the same student without teacher
+    max_loss = 0.02                                # of the headline's measure, against the teacher
     max_group_loss = 0.10                          # of the worst group, against the teacher
-    max_ece = 0.05                                 # debiased expected calibration error of the student
-    max_latency_ratio = 0.5                        # milliseconds for one row, student over teacher
+    max_latency_ratio = {limit = 0.5, by = "value"}  # milliseconds for one row, student over teacher
     max_bytes = 100_000                            # of the student's weights
-    min_gain = 0.05                                # over the student trained on the labels alone
-    min_verdict = "better"                         # worse < cannot tell < no worse within m < better
 
 ``by = "bound"`` asks the unfavourable end of the interval to keep the limit, ``by = "value"`` the estimate.
 """
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from stillhouse.errors import UsageError, nearest
-from stillhouse.evaluation.verdict import WORDS
+from stillhouse.task import TEACHER, VERDICTS, show_verdict
 
 
 class Criterion(NamedTuple):
@@ -46,36 +45,40 @@ class Figure(NamedTuple):
     about: str = ""
 
 
-Reader = Callable[[Mapping[str, Any]], Figure]
-Rule = tuple[Reader, str]  # and by what it is judged where the gate does not say
-VERDICT = "min_verdict"  # of every kind of run
+Reader = Callable[[Mapping[str, Any]], Figure]  # from scores.json
 
 
-def check(
-    scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[str, Rule] | None = None
-) -> list[Criterion]:
+class Rule(NamedTuple):
+    """One criterion: what it reads, and what of it is held against the limit where the gate does not say."""
+
+    read: Reader
+    by: str  # "bound" or "value"
+
+
+VERDICT = "min_verdict"  # of every task
+
+
+def check(scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[str, Rule]) -> list[Criterion]:
     """Judge a run's scores by a gate, one criterion a line of the gate, in its order.
 
     Args:
         scores: the judgement.
         gate: the limits.
-        criteria: what this kind of run may be held to, beside the verdict; default: those of classifiers.
+        criteria: what the task's runs may be held to, beside the verdict: ``task.criteria``.
 
     Raises:
         UsageError: the gate is empty, has an unknown key, or a limit that is not a number.
     """
-    rules = CRITERIA if criteria is None else criteria
-    known = (*rules, VERDICT)
+    known = (*criteria, VERDICT)
     if not gate:
         raise UsageError(f"The gate holds no criterion, so nothing would be checked.{nearest('', known)}")
     for key in gate:
         if key not in known:
             raise UsageError(
-                f"The gate has no criterion {key!r} for this kind of run.{nearest(key, known)} Rename or remove the "
-                "line."
+                f"The gate has no criterion {key!r} for this task.{nearest(key, known)} Rename or remove the line."
             )
     return [
-        _verdict(setting, scores) if key == VERDICT else _judge(key, setting, scores, rules[key])
+        _verdict(setting, scores) if key == VERDICT else _judge(key, setting, scores, criteria[key])
         for key, setting in gate.items()
     ]
 
@@ -100,26 +103,28 @@ def describe(criterion: Criterion) -> str:
     'max_ece: 0.031 (0.02 to 0.04), limit 0.05: met (by bound)'
     """
     c = criterion
-    figure = "not known" if c.value is None else c.value if isinstance(c.value, str) else f"{c.value:.4g}"
-    limit = c.limit if isinstance(c.limit, str) else f"{c.limit:.10g}"
+    figure = "not known" if c.value is None else show_verdict(c.value) if isinstance(c.value, str) else f"{c.value:.4g}"
+    limit = show_verdict(c.limit) if isinstance(c.limit, str) else f"{c.limit:.10g}"
     interval = "" if c.low is None or c.high is None else f" ({c.low:.4g} to {c.high:.4g})"
     note = f" ({c.note})" if c.note else ""
     return f"{c.name}: {figure}{interval}, limit {limit}: {'met' if c.passed else 'not met'}{note}"
 
 
 def _verdict(least: Any, scores: Mapping[str, Any]) -> Criterion:
-    """The headline's word, held against the least that will do."""
-    if least not in WORDS:
-        raise UsageError(f'The gate\'s {VERDICT} needs a verdict ({", ".join(WORDS)}): write `{VERDICT} = "better"`.')
+    """The headline's verdict, held against the least that will do."""
+    if least not in VERDICTS:
+        raise UsageError(
+            f"The gate's {VERDICT} = {least!r} is no verdict ({', '.join(VERDICTS)}).{nearest(str(least), VERDICTS)} "
+            f'Write `{VERDICT} = "better"`.'
+        )
     found = scores.get("verdict")
-    passed = found in WORDS and WORDS.index(found) <= WORDS.index(least)
+    passed = found in VERDICTS and VERDICTS.index(found) <= VERDICTS.index(least)
     return Criterion(VERDICT, found, None, None, least, passed, "")
 
 
 def _judge(key: str, setting: Any, scores: Mapping[str, Any], rule: Rule) -> Criterion:
-    read, default = rule
-    limit, by = _setting(key, setting, default)
-    figure = read(scores)
+    limit, by = _setting(key, setting, rule.by)
+    figure = rule.read(scores)
     if figure.value is None:
         return Criterion(key, None, None, None, limit, False, figure.about or "the scores do not hold this figure")
     least = key.startswith("min_")
@@ -146,70 +151,88 @@ def _setting(key: str, setting: Any, default: str) -> tuple[float, str]:
     return float(limit), by
 
 
-def _difference(scores: Mapping[str, Any], b: str) -> Figure:
-    """The accuracy of the distilled student less that of another arm."""
-    for comparison in scores.get("comparisons", ()):
-        if (comparison["a"], comparison["b"]) == ("distilled", b):
-            return Figure(**comparison["difference"])
-    return Figure(None, about=f"the run has no comparison of distilled with {b}")
+def student(scores: Mapping[str, Any]) -> str:
+    """The arm that the headline is about."""
+    return str(next((c["a"] for c in scores.get("comparisons", ())), ""))
 
 
-def _accuracy_loss(scores: Mapping[str, Any]) -> Figure:
-    return negated(_difference(scores, "teacher"))
+def entry(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+    """All figures of the student."""
+    found: Mapping[str, Any] = scores.get("models", {}).get(student(scores), {})
+    return found
 
 
-def _gain(scores: Mapping[str, Any]) -> Figure:
-    return _difference(scores, "labels_only")
+def difference(b: str | None, measure: str | None = None) -> Reader:
+    """Read how much better the student is than another arm.
 
-
-def negated(figure: Figure) -> Figure:
-    """A change as a loss: the ends of the interval change places."""
-    value, low, high = (None if x is None else -x for x in (figure.value, figure.high, figure.low))
-    return Figure(value, low, high, figure.about)
-
-
-def _part_loss(group: bool) -> Reader:
-    """Read the loss of the worst class, or of the worst group of all groupings."""
+    Args:
+        b: the arm; None: that of the headline.
+        measure: default: that of the headline.
+    """
 
     def read(scores: Mapping[str, Any]) -> Figure:
-        against = scores.get("models", {}).get("distilled", {}).get("harm", {}).get("against", {}).get("teacher", {})
-        parts = [(kind, p) for kind, ps in against.items() if (kind != "classes") == group for p in ps]
-        if not parts:
-            return Figure(None, about="the run names no groups" if group else "the run has no teacher to compare with")
-        kind, worst = min(parts, key=lambda part: part[1]["value"])
-        where = worst["name"] if kind == "classes" else f"{kind.removeprefix('group:')} = {worst['name']}"
-        return negated(Figure(worst["value"], worst["low"], worst["high"], where))
+        comparisons = scores.get("comparisons", ())
+        for found in comparisons:
+            wanted = (student(scores), b or comparisons[0]["b"], measure or comparisons[0]["measure"])
+            if (found["a"], found["b"], found["measure"]) == wanted:
+                return Figure(**found["difference"])
+        return Figure(
+            None, about=f"the run does not compare the student with {b or 'a baseline'}, or by another measure"
+        )
 
     return read
 
 
-def _ece(scores: Mapping[str, Any]) -> Figure:
-    """The calibration error, a share: the root that removes the bias may carry the end of an interval beyond 1."""
-    found = scores.get("models", {}).get("distilled", {}).get("calibration", {}).get("ece")
-    if not found:
-        return Figure(None)
-    value, low, high = (None if found[key] is None else min(found[key], 1.0) for key in ("value", "low", "high"))
-    return Figure(value, low, high)
+def loss(read: Reader) -> Reader:
+    """Read a gain as a loss: the ends of the interval change places."""
+
+    def negated(scores: Mapping[str, Any]) -> Figure:
+        found = read(scores)
+        value, low, high = (None if x is None else -x for x in (found.value, found.high, found.low))
+        return Figure(value, low, high, found.about)
+
+    return negated
+
+
+def measure(name: str, table: str = "measures") -> Reader:
+    """Read a measure of the student."""
+
+    def read(scores: Mapping[str, Any]) -> Figure:
+        found = entry(scores).get(table, {}).get(name)
+        return Figure(**found) if found else Figure(None, about=f"the run has no {name}")
+
+    return read
+
+
+def worst(kind: str) -> Reader:
+    """Read the change of the worst part against the teacher; ``kind`` is a list such as "classes", or "group:"."""
+
+    def read(scores: Mapping[str, Any]) -> Figure:
+        against = entry(scores).get("harm", {}).get("against", {}).get(TEACHER, {})
+        parts = [(title, p) for title, ps in against.items() if title.startswith(kind) for p in ps]
+        if not parts:
+            return Figure(None, about=f"the run has no teacher to compare with, or no {kind.removesuffix(':')}")
+        title, found = min(parts, key=lambda part: part[1]["value"])
+        where = f"{title.removeprefix('group:')} = {found['name']}" if title.startswith("group:") else found["name"]
+        return Figure(found["value"], found["low"], found["high"], where)
+
+    return read
 
 
 def _latency_ratio(scores: Mapping[str, Any]) -> Figure:
-    models = scores.get("models", {})
-    student, teacher = (models.get(arm, {}).get("ms_1") for arm in ("distilled", "teacher"))
-    return Figure(student / teacher if student is not None and teacher else None)
+    ours, theirs = entry(scores).get("ms_1"), scores.get("models", {}).get(TEACHER, {}).get("ms_1")
+    return Figure(ours / theirs if ours is not None and theirs else None)
 
 
 def _bytes(scores: Mapping[str, Any]) -> Figure:
     costs = scores.get("costs", {})
-    return Figure((costs.get("distilled") or costs.get("student") or {}).get("bytes"))
+    return Figure((costs.get(student(scores)) or costs.get("student") or {}).get("bytes"))
 
 
-BYTES: Rule = (_bytes, "value")  # of any kind of student
-CRITERIA: Mapping[str, Rule] = {
-    "max_accuracy_loss": (_accuracy_loss, "bound"),
-    "max_class_loss": (_part_loss(group=False), "value"),
-    "max_group_loss": (_part_loss(group=True), "value"),
-    "max_ece": (_ece, "bound"),
-    "max_latency_ratio": (_latency_ratio, "value"),
-    "max_bytes": BYTES,
-    "min_gain": (_gain, "bound"),
+SHARED: Mapping[str, Rule] = {
+    "min_gain": Rule(difference(None), "bound"),
+    "max_loss": Rule(loss(difference(TEACHER)), "bound"),
+    "max_group_loss": Rule(loss(worst("group:")), "value"),
+    "max_latency_ratio": Rule(_latency_ratio, "value"),
+    "max_bytes": Rule(_bytes, "value"),
 }

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data import Encoder
-from stillhouse.data.encoders.table import TableEncoder
-from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.robustness import Answers, Rows
 from stillhouse.evaluation.text_corruption import shuffled_letters
@@ -29,7 +27,7 @@ def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor]:
         seed: of the shuffling.
     """
     rng = np.random.default_rng(seed)
-    if isinstance(rows.encoder, TextEncoder):
+    if rows.encoder.text is not None:
         strange = np.array([shuffled_letters(text, rng) for text in rows.raw], object)
         return {"shuffled letters": rows.encoder.encode(strange)}
     if not rows.image:
@@ -47,18 +45,17 @@ def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor]:
 
 def _shuffled_columns(rows: Rows, rng: np.random.Generator) -> Tensor:
     flat = rows.inputs.flatten(1).clone()
-    for columns in column_groups(rows.encoder, flat.shape[1]):
+    for columns in column_groups(rows.encoder):
         order = torch.from_numpy(rng.permutation(len(flat)))
         flat[:, columns] = flat[order][:, columns]
     return flat.view_as(rows.inputs)
 
 
-def column_groups(encoder: Encoder, width: int) -> list[NDArray[np.int64]]:
+def column_groups(encoder: Encoder) -> list[NDArray[np.int64]]:
     """The encoded columns that belong to each raw column, in order."""
-    if not isinstance(encoder, TableEncoder):
-        return [np.array([i]) for i in range(width)]
-    ends = np.cumsum([column.width for column in encoder.columns])
-    return np.split(np.arange(width), ends[:-1])
+    names = [column.name for column in encoder.columns()]
+    begins = [i for i in range(1, len(names)) if names[i] != names[i - 1]]
+    return np.split(np.arange(len(names)), begins)
 
 
 def auroc(inside: Floats, outside: Floats) -> float:

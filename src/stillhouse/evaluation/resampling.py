@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.evaluation.predictions import Floats
+from stillhouse.task import Floats
 from stillhouse.task import Statistic as Statistic
 
 MOST_BLOCKS = 2048  # rows beyond this number are resampled in random groups: the same variance for bounded memory

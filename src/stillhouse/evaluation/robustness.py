@@ -17,12 +17,10 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from stillhouse.data import Encoder
-from stillhouse.data.encoders.table import Numeric, TableEncoder
-from stillhouse.data.encoders.text import TextEncoder
-from stillhouse.data.views.policies import shift as shift_images
+from stillhouse.data.views.shift import shift as shift_images
 from stillhouse.evaluation.predictions import Floats, Integers
-from stillhouse.evaluation.quality import mean
 from stillhouse.evaluation.resampling import RowResamples, share
+from stillhouse.evaluation.statistics import mean
 from stillhouse.evaluation.text_corruption import LADDER, corrupted
 
 NOISE_IMAGE = (0.25, 0.4, 0.6, 0.85, 1.2)  # standard deviations of the training pixels
@@ -31,6 +29,7 @@ BLUR = (0.02, 0.035, 0.05, 0.07, 0.1)  # standard deviation of the Gaussian, as 
 SHIFT = (0.04, 0.08, 0.12, 0.16, 0.2)  # of the longer side, rounded up to whole pixels
 CONTRAST = (0.7, 0.5, 0.35, 0.2, 0.1)  # of the distance to the image's mean that is left
 MISSING = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the cells
+SEVERITIES = 5
 UNITS = {
     "noise": "standard deviations of the training rows", "blur": "pixels, standard deviation", "shift": "pixels",
     "contrast": "of the contrast left", "missing": "of the cells",
@@ -64,30 +63,18 @@ class Rung(NamedTuple):
 
 def rungs(rows: Rows, seed: int = 0) -> Iterator[Rung]:
     """Every corruption that fits the kind of the rows, at every severity."""
-    if isinstance(rows.encoder, TextEncoder):
-        yield from _text_rungs(rows, rows.encoder, seed)
-        return
-    makers: Mapping[str, tuple[Callable[..., tuple[float, Tensor]], Sequence[float]]] = (
-        {
-            "noise": (_noise, NOISE_IMAGE),
-            "blur": (_blur, BLUR),
-            "shift": (_shift, SHIFT),
-            "contrast": (_contrast, CONTRAST),
-        }
-        if rows.image
-        else {"noise": (_noise, NOISE_TABLE), "missing": (_missing, MISSING)}
-    )
-    for number, (name, (make, amounts)) in enumerate(makers.items()):
-        for severity, given in enumerate(amounts, start=1):
-            amount, inputs = make(rows, given, np.random.default_rng((seed, number, severity)))
+    for number, name in enumerate(rows.encoder.corruptions):
+        for severity in range(1, SEVERITIES + 1):
+            rng = np.random.default_rng((seed, number, severity))
+            if name in LADDER:
+                make_text, amounts = LADDER[name]
+                amount = amounts[severity - 1]
+                inputs = rows.encoder.encode(corrupted(rows.raw, make_text, amount, rng))
+            else:
+                make, amounts = MAKERS[name]
+                given = (NOISE_IMAGE if name == "noise" and rows.image else amounts)[severity - 1]
+                amount, inputs = make(rows, given, rng)
             yield Rung(name, severity, amount, inputs)
-
-
-def _text_rungs(rows: Rows, encoder: TextEncoder, seed: int) -> Iterator[Rung]:
-    for number, (name, (make, amounts)) in enumerate(LADDER.items()):
-        for severity, amount in enumerate(amounts, start=1):
-            texts = corrupted(rows.raw, make, amount, np.random.default_rng((seed, number, severity)))
-            yield Rung(name, severity, amount, encoder.encode(texts))
 
 
 def _noise(rows: Rows, amount: float, rng: np.random.Generator) -> tuple[float, Tensor]:
@@ -123,18 +110,18 @@ def _contrast(rows: Rows, amount: float, _rng: np.random.Generator) -> tuple[flo
 
 
 def _missing(rows: Rows, amount: float, rng: np.random.Generator) -> tuple[float, Tensor]:
-    """Empty cells of a table go through the encoder as any gap does; a number of an array becomes the training mean."""
-    if isinstance(rows.encoder, TableEncoder):
-        frame = rows.raw.copy()
-        for column in rows.encoder.columns:
-            gone = rng.random(len(frame)) < amount
-            gap = np.nan if isinstance(column, Numeric) else None
-            frame[column.name] = frame[column.name].where(~gone, gap)
-        return amount, rows.encoder.encode(frame)
-    covered = torch.from_numpy(rng.random(tuple(rows.inputs.shape)) < amount)
-    return amount, torch.where(covered, rows.train.mean(0, keepdim=True), rows.inputs)
+    usual = rows.train.mean(0, keepdim=True)
+    return amount, rows.encoder.with_gaps(rows.raw, rows.inputs, usual, lambda shape: rng.random(shape) < amount)
 
 
+Make = Callable[[Rows, float, np.random.Generator], tuple[float, Tensor]]
+MAKERS: Mapping[str, tuple[Make, Sequence[float]]] = {
+    "noise": (_noise, NOISE_TABLE),
+    "blur": (_blur, BLUR),
+    "shift": (_shift, SHIFT),
+    "contrast": (_contrast, CONTRAST),
+    "missing": (_missing, MISSING),
+}
 Answers = Callable[[Tensor], Mapping[str, Sequence[Floats]]]
 
 

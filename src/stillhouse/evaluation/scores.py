@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import sentences
-from stillhouse.evaluation.context import Court, as_json, is_number, open_court
+from stillhouse.evaluation.context import Context, RunFacts, as_json, is_number, open_context
 from stillhouse.evaluation.models import losses, model
 from stillhouse.evaluation.power import Design, needed
 from stillhouse.evaluation.predictions import Predictions
-from stillhouse.evaluation.verdict import QUESTIONS, Difference, Question, compare, holm, word
+from stillhouse.evaluation.verdict import Difference, compare, decide, holm
+from stillhouse.task import Judgement, Question
 
 SCHEMA = 1
 
 
 def score(
+    task: Judgement,
     predictions: Predictions,
     *,
     saw: Mapping[str, Mapping[str, Any]],
@@ -29,46 +31,53 @@ def score(
     confidence: float = 0.95,
     margin: float = 0.01,
     resamples: int = 4000,
+    measure: str | None = None,
     valid: Predictions | None = None,
     groups: Mapping[str, NDArray[Any]] | None = None,
 ) -> dict[str, Any]:
     """Judge a run.
 
     Args:
-        predictions: of every arm and seed on the test rows; ``distilled`` and ``labels_only`` must be there.
+        task: what the nets answer.
+        predictions: of every arm and seed on the test rows; the two arms of the task's first question must be there.
         saw: by arm, ``labels``, ``unlabelled`` (numbers of rows) and ``teacher`` (an arm, or None).
         budget: ``steps``, ``batch_size``, ``views`` of a student, for the sentence.
         costs: ``teacher`` and ``student`` (or any arm) as ``measure_cost`` gives them; copied as it is besides.
         versions: of the libraries; copied.
         hashes: of data, teacher and students; copied.
         confidence: of every interval; claims are made at the level 1 - confidence.
-        margin: m of "no worse within m", a share of the rows.
+        margin: m of the verdict ``non_inferior``: a share of the rows, or of ``task.scale``.
         resamples: of the test rows.
-        valid: the same arms on validation rows: the undistilled student's temperature is fitted there.
+        measure: what the headline is about, checked by ``check_measure``; default: the task's.
+        valid: the same arms on validation rows, for what the task fits there.
         groups: by name, a value for each test row.
 
     Raises:
-        RejectedError: no rows, an arm that is needed is missing, two arms have no seed in common, or a group does not
-            have a value for each row.
+        RejectedError: no rows, an arm that is needed is missing, two arms have no seed in common, the measure is not
+            defined on the rows, the records are not what the task takes, or a group does not have a value for each row.
     """
-    court = open_court(predictions, saw, confidence, margin, resamples, valid)
+    run = RunFacts(saw, budget, costs)
+    context = open_context(
+        task, predictions, run, confidence=confidence, margin=margin, resamples=resamples, valid=valid, measure=measure
+    )
     _check_groups(groups or {}, len(predictions.rows))
-    comparisons = _comparisons(court, budget)
-    models = {arm: model(court, arm, costs) for arm in court.nets}
-    for arm in ("distilled", "distilled_same"):
-        if arm in models:
-            models[arm]["harm"] = losses(court, arm, groups or {})
-    seeds = court.common_seeds("distilled", "labels_only")
+    comparisons = _comparisons(context)
+    models = {arm: model(context, arm) for arm in context.records}
+    for question in task.questions:
+        if question.a in models and question.b == context.baseline and "harm" not in models[question.a]:
+            harm = losses(context, question.a, groups or {})
+            models[question.a] |= {"harm": harm} if harm else {}
+    seeds = context.common_seeds(context.student, context.baseline)
     return {
         "schema": SCHEMA,
         "verdict": comparisons[0]["verdict"],
         "sentence": comparisons[0]["sentence"],
-        "warnings": sentences.warnings(comparisons, len(seeds), len(predictions.rows)),
+        "warnings": sentences.warnings(comparisons, context, len(seeds)),
         "confidence": confidence,
         "margin": margin,
         "test_rows": len(predictions.rows),
         "seeds": [int(s) if is_number(s) else s for s in seeds],
-        "classes": list(predictions.classes),
+        "classes": list(predictions.names),
         "saw": {arm: dict(v) for arm, v in saw.items()},
         "budget": dict(budget),
         "models": models,
@@ -76,6 +85,7 @@ def score(
         "costs": dict(costs),
         "versions": dict(versions),
         "hashes": dict(hashes),
+        **task.facts(context),
     }
 
 
@@ -87,41 +97,49 @@ def _check_groups(groups: Mapping[str, NDArray[Any]], rows: int) -> None:
             )
 
 
-def _comparisons(court: Court, budget: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _comparisons(context: Context) -> list[dict[str, Any]]:
     """Every question that the arms allow, with Holm's correction over all of them; the headline stands first."""
-    questions = [q for q in QUESTIONS if q.a in court.nets and q.b in court.nets]
-    found = [_difference(court, q) for q in questions]
+    questions = context.questions()
+    found = [_difference(context, *asked) for asked in questions]
     adjusted, margins = holm([d.p for d in found]), holm([d.p_margin for d in found])
     return [
-        _comparison(court, budget, q, d, p, p_margin)
-        for q, d, p, p_margin in zip(questions, found, adjusted, margins, strict=True)
+        _comparison(context, *asked, d, p, p_margin)
+        for asked, d, p, p_margin in zip(questions, found, adjusted, margins, strict=True)
     ]
 
 
-def _difference(court: Court, question: Question) -> Difference:
-    seeds = court.common_seeds(question.a, question.b)
+def _difference(context: Context, question: Question, name: str) -> Difference:
+    seeds = context.common_seeds(question.a, question.b)
     if not seeds:
         raise RejectedError(
             f"{question.a} and {question.b} have no seed in common, so they cannot be paired. "
             "Train both with the same [training] seeds."
         )
-    a, b = court.hits(question.a, seeds), court.hits(question.b, seeds)
-    return compare(a, b, court.resamples, court.margin, court.confidence)
+    a, b = (context.components(arm, name, seeds) for arm in question[:2])
+    return compare(
+        a,
+        b,
+        context.resamples,
+        context.margin_of(name),
+        context.confidence,
+        measure=context.task.measure(name),
+        rows=min(context.rests_on(arm, name) for arm in question[:2]),
+    )
 
 
 def _comparison(
-    court: Court, budget: Mapping[str, Any], question: Question, difference: Difference, p: float, p_margin: float
+    context: Context, question: Question, name: str, difference: Difference, p: float, p_margin: float
 ) -> dict[str, Any]:
-    verdict = word(question.asks, difference.interval, p, p_margin, court.margin, court.confidence)
-    rows = court.resamples.rows
-    more = needed(difference.spread, Design(difference.seeds, rows), court.margin, court.confidence)
+    margin, rows = context.margin_of(name), context.resamples.rows
+    verdict = decide(question.asks, difference.interval, p, p_margin, margin, context.confidence)
+    more = needed(difference.spread, Design(difference.seeds, rows), margin, context.confidence)
     comparison = {
         "a": question.a,
         "b": question.b,
         "asks": question.asks,
-        "measure": "accuracy",
+        "measure": name,
         "difference": as_json(difference.interval),
-        "margin": court.margin,
+        "margin": margin,
         "verdict": verdict,
         "p": difference.p,
         "p_holm": p,
@@ -133,4 +151,4 @@ def _comparison(
         "spread": {"rows": difference.spread.rows, "seeds": difference.spread.seeds, "df": difference.spread.df},
         "needed": more._asdict() | {"both": more.both and more.both._asdict()} if more else None,
     }
-    return comparison | {"sentence": sentences.sentence(comparison, court.saw, budget, court.confidence)}
+    return comparison | {"sentence": sentences.sentence(comparison, context)}

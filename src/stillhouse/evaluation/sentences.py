@@ -5,34 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stillhouse.evaluation.context import Context, arms_of
 from stillhouse.evaluation.power import MOST_SEEDS
-from stillhouse.evaluation.verdict import BETTER, CANNOT_TELL, NO_WORSE, WORSE
-
-Saw = Mapping[str, Mapping[str, Any]]
+from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, TEACHER, WORSE, Judgement, Measure
 
 
-def sentence(comparison: Mapping[str, Any], saw: Saw, budget: Mapping[str, Any], confidence: float) -> str:
+def sentence(comparison: Mapping[str, Any], context: Context) -> str:
     """Say what a comparison found, how surely, on what budget, and what each side was allowed to see."""
-    finding = _headline(comparison, saw) if comparison["asks"] == "gain" else _loss(comparison, saw)
-    return f"{finding} ({_basis(comparison, budget, confidence)}). {_sides(comparison, saw)}"
+    asked = _gain if comparison["asks"] == "gain" else _loss
+    return f"{asked(comparison, context)} ({_basis(comparison, context)}). {_sides(comparison, context)}"
 
 
-def points(share: float) -> str:
-    """A share of rows in points of accuracy, with its size only: the words around it say the direction.
+def amount(value: float, measure: Measure) -> str:
+    """A difference in the units of its measure, with its size only: the words around it say the direction.
 
-    >>> points(-0.1423)
-    '14.2'
+    >>> amount(-0.1423, Measure("accuracy", "share")), amount(0.0123, Measure("log-likelihood", "nats"))
+    ('14.2 points', '0.012 nats')
     """
-    return f"{abs(100 * share):.1f}"
+    return signed(abs(value), measure) + {"share": " points", "nats": " nats"}.get(measure.unit, "")
 
 
-def signed(share: float) -> str:
-    """A share of rows in points of accuracy with its sign; never a negative zero.
+def signed(value: float, measure: Measure) -> str:
+    """A difference with its sign and without its unit; never a negative zero.
 
-    >>> signed(0.142), signed(-0.0001)
-    ('14.2', '0.0')
+    >>> signed(0.142, Measure("", "share")), signed(-0.0001, Measure("", "share")), signed(-123.456, Measure(""))
+    ('14.2', '0.0', '-123')
     """
-    return f"{round(100 * share, 1) + 0.0:.1f}"
+    if measure.unit == "share":
+        return f"{round(100 * value, 1) + 0.0:.1f}"
+    return f"{value:.3g}" if abs(value) >= 1 else f"{round(value, 3) + 0.0:.3f}"
 
 
 def count(number: int, noun: str) -> str:
@@ -44,100 +45,98 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def name(arm: str, saw: Saw) -> str:
+def name(task: Judgement, arm: str, saw: Mapping[str, Mapping[str, Any]]) -> str:
     """An arm as a customer would call it."""
-    labels = saw.get(arm, {}).get("labels")
+    labels, words = saw.get(arm, {}).get("labels"), arms_of(task).get(arm)
     given = count(labels, "label") if isinstance(labels, int) else "labels"
-    return {
-        "teacher": "the teacher",
-        "teacher_same": "the teacher that had no more labels than the student",
-        "labels_only": f"the same student trained on the {given} alone",
-        "smoothed": f"the same student trained on the {given} alone, smoothed",
-        "all_labels": f"the same student given all {given}",
-        "distilled": "the distilled student",
-        "distilled_same": "the student distilled from a teacher that had the same labels",
-        "scratch": f"the same student begun at random and trained on the {given} alone",
-        "distilled_scratch": "the distilled student begun at random",
-    }.get(arm, arm)
+    return words.sentence.format(labels=given) if words else arm
 
 
-def _headline(comparison: Mapping[str, Any], saw: Saw) -> str:
-    a, b = name(comparison["a"], saw), name(comparison["b"], saw)
-    value = comparison["difference"]["value"]
-    margin = points(comparison["margin"])
+def _words(comparison: Mapping[str, Any], context: Context) -> tuple[str, str, Measure, str, str, str]:
+    """Both sides, the measure, the difference, and how a stands to b where it is better and where it is worse."""
+    a, b = (name(context.task, comparison[side], context.run.saw) for side in "ab")
+    measure, value = context.task.measure(comparison["measure"]), comparison["difference"]["value"]
+    better, worse = (f"{amount(value, measure)} {x.format(label=measure.label)}" for x in measure.comparative)
+    unit = amount(1.0, measure).partition(" ")[2]
+    return a, b, measure, f"{signed(value, measure)} {unit}".rstrip(), better, worse
+
+
+def _about(measure: Measure) -> str:
+    """Name the measure, " in macro F1", unless its comparative does: "more accurate"."""
+    return f" in {measure.label}" if "{label}" in measure.comparative[0] else ""
+
+
+def _gain(comparison: Mapping[str, Any], context: Context) -> str:
+    a, b, measure, difference, better, worse = _words(comparison, context)
+    about = _about(measure)
     if comparison["verdict"] == BETTER:
-        return f"Distilling paid: {a} is {points(value)} points more accurate than {b}"
+        return f"Distilling paid: {a} is {better} than {b}"
     if comparison["verdict"] == WORSE:
-        return f"Distilling did harm: {a} is {points(value)} points less accurate than {b}"
-    if comparison["verdict"] == NO_WORSE:
+        return f"Distilling did harm: {a} is {worse} than {b}"
+    if comparison["verdict"] == NON_INFERIOR:
         return (
-            f"Distilling did not pay: no gain is shown of {a} over {b}, only that it is no worse by more than {margin} "
-            f"points; the difference is {signed(value)} points"
+            f"Distilling did not pay: no gain{about} could be shown of {a} over {b}, only that it is no worse by more "
+            f"than {amount(comparison['margin'], measure)}; the difference is {difference}"
         )
     return (
-        f"It cannot be told whether distilling paid: the difference between {a} and {b} is {signed(value)} points, "
-        "which is not clear of chance"
+        f"The test rows cannot tell whether distilling paid: the difference{about} between {a} and {b} is "
+        f"{difference}, and chance is not ruled out"
     )
 
 
-def _loss(comparison: Mapping[str, Any], saw: Saw) -> str:
-    a, b = name(comparison["a"], saw), name(comparison["b"], saw)
-    a = a[0].upper() + a[1:]
-    value, high = comparison["difference"]["value"], comparison["difference"]["high"]
-    margin = points(comparison["margin"])
+def _loss(comparison: Mapping[str, Any], context: Context) -> str:
+    a, b, measure, difference, better, worse = _words(comparison, context)
+    start, margin, about = a[0].upper() + a[1:], amount(comparison["margin"], measure), _about(measure)
     if comparison["verdict"] == BETTER:
-        return f"{a} is {points(value)} points more accurate than {b}"
-    if comparison["verdict"] == NO_WORSE:
-        lower = ", though measurably less accurate" if high < 0 else ""
-        return f"{a} is no worse than {b} by more than {margin} points{lower}: the difference is {signed(value)} points"
+        return f"{start} is {better} than {b}"
     if comparison["verdict"] == WORSE:
-        return f"{a} is {points(value)} points less accurate than {b}"
+        return f"{start} is {worse} than {b}"
+    if comparison["verdict"] == NON_INFERIOR:
+        lower = f"measurably {measure.comparative[1].format(label=measure.label)}"
+        though = f", though {lower}" if comparison["difference"]["high"] < 0 else ""
+        return f"{start} is no worse{about} than {b} by more than {margin}{though}: the difference is {difference}"
     return (
-        f"It cannot be told whether {a[0].lower() + a[1:]} loses more than {margin} points against {b}: "
-        f"the difference is {signed(value)} points"
+        f"The test rows cannot tell whether {a} loses more than {margin}{about} against {b}: the difference is "
+        f"{difference}"
     )
 
 
-def _basis(comparison: Mapping[str, Any], budget: Mapping[str, Any], confidence: float) -> str:
+def _basis(comparison: Mapping[str, Any], context: Context) -> str:
     """The interval, and what stands behind it."""
-    low, high = comparison["difference"]["low"], comparison["difference"]["high"]
-    seeds = count(comparison["seeds"], "paired seed")
-    parts = [f"{100 * confidence:g} % interval {signed(low)} to {signed(high)}", seeds]
-    parts.append(count(comparison["rows"], "test row"))
+    measure, budget = context.task.measure(comparison["measure"]), context.run.budget
+    low, high = (signed(comparison["difference"][end], measure) for end in ("low", "high"))
+    parts = [count(comparison["seeds"], "paired seed"), count(comparison["rows"], "test row")]
     if budget.get("steps"):
         size = f" of {budget['batch_size']:,} rows" if budget.get("batch_size") else ""
         parts.append(f"{count(budget['steps'], 'step')}{size} each")
-    return "; ".join([parts[0], ", ".join(parts[1:])])
+    return f"{100 * context.confidence:g} % interval {low} to {high}; {', '.join(parts)}"
 
 
-def _sides(comparison: Mapping[str, Any], saw: Saw) -> str:
+def _sides(comparison: Mapping[str, Any], context: Context) -> str:
     """What each side was allowed to see."""
+    saw = context.run.saw
     a, b = (saw.get(comparison[side], {}) for side in "ab")
-    teacher = a.get("teacher")
     through = ""
-    if teacher:
+    if teacher := a.get("teacher"):
         labels = saw.get(teacher, {}).get("labels")
-        had = (
-            f"had {count(labels, 'label')}"
-            if isinstance(labels, int)
-            else "was trained elsewhere on labels unknown here"
+        known = (
+            f"had {count(labels, 'label')}" if isinstance(labels, int) else "was trained elsewhere on unknown labels"
         )
-        through = f" through a teacher that {had}"
-    student = f"The student saw {_seen(a)}{through}"
-    who = "the teacher itself" if comparison["b"] == "teacher" else "the control"
-    return f"{student}; {who} saw {_seen(b)}."
+        through = f" through a teacher that {known}"
+    who = "the teacher itself" if comparison["b"] == TEACHER else "the control"
+    return f"The student saw {_seen(a)}{through}; {who} saw {_seen(b)}."
 
 
 def _seen(side: Mapping[str, Any]) -> str:
     labels, unlabelled = side.get("labels"), side.get("unlabelled")
     if labels is None:
-        return "labels unknown here"
+        return "labels that are unknown here"
     return count(labels, "label") + (
         f" and {count(unlabelled, 'unlabelled row')}" if unlabelled else " and nothing else"
     )
 
 
-def warnings(comparisons: Sequence[Mapping[str, Any]], seeds: int, rows: int) -> list[str]:
+def warnings(comparisons: Sequence[Mapping[str, Any]], context: Context, seeds: int) -> list[str]:
     """What a reader must know before leaning on the verdict."""
     found = []
     if seeds == 1:
@@ -145,13 +144,11 @@ def warnings(comparisons: Sequence[Mapping[str, Any]], seeds: int, rows: int) ->
             "One seed was trained, so the intervals speak of these two nets and not of the recipe: another seed may "
             "differ by more. Train five: [training] seeds = [0, 1, 2, 3, 4]."
         )
-    found += [
-        _unresolved(c, rows) for c in comparisons if c["needed"] is not None and c["verdict"] in (CANNOT_TELL, NO_WORSE)
-    ]
-    return found
+    open_ones = (c for c in comparisons if c["needed"] is not None and c["verdict"] in (INCONCLUSIVE, NON_INFERIOR))
+    return found + [_unresolved(c, context.task.measure(c["measure"])) for c in open_ones]
 
 
-def _unresolved(comparison: Mapping[str, Any], rows: int) -> str:
+def _unresolved(comparison: Mapping[str, Any], measure: Measure) -> str:
     """Say that the design cannot resolve the margin, and what would."""
     more = comparison["needed"]
     ways = [count(more["seeds"], "seed")] if more["seeds"] else []
@@ -159,8 +156,8 @@ def _unresolved(comparison: Mapping[str, Any], rows: int) -> str:
     if both := more["both"]:
         ways.append(f"{count(both['seeds'], 'seed')} with {count(both['rows'], 'test row')}")
     would = " or ".join(ways) + " would" if ways else f"nor would {MOST_SEEDS} seeds with any number of rows"
-    has = f"{count(comparison['seeds'], 'seed')} and {count(rows, 'test row')}"
+    has = f"{count(comparison['seeds'], 'seed')} and {count(comparison['rows'], 'test row')}"
     return (
-        f"{comparison['a']} against {comparison['b']}: {has} "
-        f"do not resolve a difference of {points(comparison['margin'])} points (power 0.8); {would}."
+        f"{comparison['a']} against {comparison['b']}: {has} do not resolve a difference of "
+        f"{amount(comparison['margin'], measure)}{_about(measure)} (power 0.8); {would}."
     )

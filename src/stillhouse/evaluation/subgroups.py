@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.evaluation.predictions import Floats, Integers
-from stillhouse.evaluation.quality import conditional_mean
-from stillhouse.evaluation.resampling import RowResamples, share
-from stillhouse.evaluation.verdict import compare, holm, word
+from stillhouse.evaluation.context import bounded
+from stillhouse.evaluation.resampling import RowResamples, share, two_level
+from stillhouse.evaluation.statistics import Floats, Integers, conditional_mean
+from stillhouse.evaluation.verdict import HITS, compare, decide, holm
+from stillhouse.task import Measure
 
 
 def changes(
-    a: Floats, b: Floats, parts: Mapping[str, Floats], resamples: RowResamples, margin: float, confidence: float
+    a: Floats,
+    b: Floats,
+    parts: Mapping[str, Floats],
+    resamples: RowResamples,
+    margin: float,
+    confidence: float,
+    measure: Measure = HITS,
 ) -> list[dict[str, Any]]:
-    """Change of accuracy a - b in each part of the rows, worst first, tested over all parts together (Holm).
+    """Change from b to a in each part of the rows, worst first, tested over all parts together (Holm).
 
     Args:
-        a: (S, N), 1 where a net of arm a has the row right.
+        a: (S, N), the measure's numbers of arm a; of accuracy 1 where a net has the row right.
         b: the same of arm b, with the same seeds, or one net.
         parts: by name, (N,) with 1 for the rows of that class or group; parts without rows are left out.
         resamples: of the rows.
-        margin: m of "no worse within m".
+        margin: m of the verdict ``non_inferior``.
         confidence: of the intervals.
+        measure: whose numbers belong to a row alone.
     """
     present = {name: where for name, where in parts.items() if where.any()}
-    differences = [compare(a, b, resamples, margin, confidence, where) for where in present.values()]
+    differences = [
+        compare(a, b, resamples, margin, confidence, measure=measure, where=where) for where in present.values()
+    ]
     adjusted, margins = holm([d.p for d in differences]), holm([d.p_margin for d in differences])
     found = [
         {
@@ -39,7 +49,7 @@ def changes(
             "high": d.interval.high,
             "p": d.p,
             "p_holm": p,
-            "verdict": word("gain", d.interval, p, p_margin, margin, confidence),
+            "verdict": decide("gain", d.interval, p, p_margin, margin, confidence),
         }
         for (name, where), d, p, p_margin in zip(present.items(), differences, adjusted, margins, strict=True)
     ]
@@ -56,23 +66,19 @@ def forgotten(student: Floats, teacher: Floats, control: Floats, rows: Integers)
 
 
 def worst_part(
-    hits: Floats, parts: Mapping[str, Floats], resamples: RowResamples, confidence: float
+    rows: Floats, parts: Mapping[str, Floats], resamples: RowResamples, confidence: float, measure: Measure = HITS
 ) -> dict[str, Any] | None:
-    """The class or group with the least accuracy, with the interval of that part taken by itself."""
+    """The class or group of the worst figure, with the interval of that part taken by itself."""
     present = {name: where for name, where in parts.items() if where.any()}
     if not present:
         return None
-    accuracies = {name: float(hits[:, where > 0].mean()) for name, where in present.items()}
-    name = min(accuracies, key=lambda n: (accuracies[n], n))
+    sign = 1 if measure.higher else -1
+    figures = {name: float(rows[:, where > 0].mean()) for name, where in present.items()}
+    name = min(figures, key=lambda n: (sign * figures[n], n))
     where = present[name]
-    sample = resamples.sample([conditional_mean(net, where) for net in hits])
-    low_high = share(sample, confidence)
-    return {"name": name, "rows": int(where.sum()), **low_high._asdict()}
-
-
-def class_parts(targets: Integers, classes: Sequence[str]) -> dict[str, Floats]:
-    """The rows of each class as 0/1 columns by class name."""
-    return {name: (targets == c).astype(np.float64) for c, name in enumerate(classes)}
+    sample = resamples.sample([conditional_mean(net, where) for net in rows])
+    found = share(sample, confidence) if measure.proportion else bounded(two_level(sample, confidence), measure)
+    return {"name": name, "rows": int(where.sum()), **found._asdict()}
 
 
 def group_parts(values: NDArray[Any]) -> dict[str, Floats]:

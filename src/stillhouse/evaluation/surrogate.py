@@ -8,71 +8,15 @@ fidelity: the share of test rows on which the tree says what the student says.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stillhouse.data import Encoder
-from stillhouse.data.columns import text_cells
-from stillhouse.data.encoders.table import Numeric, TableEncoder
-from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.data.encoders.base import Readable, one_line
 from stillhouse.evaluation.predictions import Integers
 
-MOST_PIXELS = 1024  # of an image whose pixels can be read as columns
 LEAVES = (8, 48)  # of the tree, at least and at most; 3 a class between them
 SMALLEST_LEAF = 5  # rows
-
-
-class Readable(NamedTuple):
-    """Rows as columns that a person can name."""
-
-    values: NDArray[np.float32]  # (N, F), raw units
-    names: tuple[str, ...]  # F
-    switches: frozenset[str]  # those of the names that read "column = category" and are 0 or 1
-
-
-def readable(raw: Any, encoder: Encoder) -> Readable | None:
-    """Raw rows as named columns: numbers with gaps filled as the encoder does, categories as switches, pixels.
-
-    Args:
-        raw: a frame as the data source gives it, or an array (N, ...).
-        encoder: of the run.
-
-    Returns:
-        None for images of more than 1,024 values, whose pixels mean nothing one by one.
-    """
-    if isinstance(encoder, TableEncoder):
-        return _table(raw, encoder)
-    if isinstance(encoder, TextEncoder):
-        return None
-    values = np.asarray(raw)
-    if values.ndim == 2:
-        names = encoder.names or tuple(f"column {i}" for i in range(values.shape[1]))
-        return Readable(values.astype(np.float32), names, frozenset())
-    if values[0].size > MOST_PIXELS:
-        return None
-    flat = values.reshape(len(values), -1).astype(np.float32)
-    places = np.indices(values.shape[1:]).reshape(values.ndim - 1, -1).T
-    return Readable(flat, tuple(f"pixel {','.join(map(str, place))}" for place in places.tolist()), frozenset())
-
-
-def _table(frame: Any, encoder: TableEncoder) -> Readable:
-    values: list[NDArray[np.float32]] = []
-    names: list[str] = []
-    switches: list[str] = []
-    for column in encoder.columns:
-        if isinstance(column, Numeric):
-            cells = frame[column.name].to_numpy(np.float64)
-            values.append(np.where(np.isnan(cells), column.median, cells).astype(np.float32))
-            names.append(_line(column.name))
-            continue
-        texts = text_cells(frame[column.name])
-        for category in column.categories:
-            values.append((texts == category).astype(np.float32))
-            switches.append(f"{_line(column.name)} = {_line(category)}")
-            names.append(switches[-1])
-    return Readable(np.stack(values, axis=1), tuple(names), frozenset(switches))
 
 
 def fit_surrogate(
@@ -120,7 +64,7 @@ def rules(tree: Any, columns: Readable, classes: Sequence[str]) -> str:
     """A fitted tree as indented rules; a switch reads "is" and "is not" in place of a threshold of one half."""
     from sklearn.tree import export_text
 
-    named = [_line(str(classes[c])) for c in tree.classes_]
+    named = [one_line(str(classes[c])) for c in tree.classes_]
     depth, digits = max(tree.get_depth(), 1), _decimals(tree)
     text: str = export_text(
         tree, feature_names=list(columns.names), class_names=named, decimals=digits, max_depth=depth
@@ -143,8 +87,3 @@ def _decimals(tree: Any) -> int:
     thresholds = np.abs(tree.tree_.threshold[tree.tree_.feature >= 0])
     least = float(thresholds[thresholds > 0].min(initial=1.0))
     return int(np.clip(2 - np.floor(np.log10(least)), 2, 6))
-
-
-def _line(name: str) -> str:
-    """A name on one line: rules are read line by line."""
-    return " ".join(name.split())

@@ -1,8 +1,9 @@
-"""Did it pay? Paired differences, their tests, and the four fixed words.
+"""Did it pay? Paired differences, their tests, and the four verdicts (``task.VERDICTS``).
 
 A comparison asks one of two things. *Gain*: is a better than b? *Loss*: is a no worse than b by more than the margin?
-The words are tried in this order: better, worse, no worse, cannot tell where a gain is asked for; better, no worse,
-worse, cannot tell where a loss is. So a small but certain loss is called a loss where a gain was promised.
+The verdicts are tried in this order: better, worse, non_inferior, inconclusive where a gain is asked for; better,
+non_inferior, worse, inconclusive where a loss is. So a small but certain loss is called a loss where a gain was
+promised.
 """
 
 from __future__ import annotations
@@ -12,34 +13,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from stillhouse.evaluation.predictions import Floats
-from stillhouse.evaluation.quality import conditional_mean
 from stillhouse.evaluation.resampling import Interval, RowResamples, Sample, Spread, spread, two_level
+from stillhouse.evaluation.statistics import Floats, conditional_mean
+from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, WORSE, Measure, Statistic
 
-BETTER, NO_WORSE, CANNOT_TELL, WORSE = "better", "no worse within m", "cannot tell", "worse"
-WORDS = (BETTER, NO_WORSE, CANNOT_TELL, WORSE)
-
-
-class Question(NamedTuple):
-    """Two arms and what is asked about them."""
-
-    a: str
-    b: str
-    asks: Literal["gain", "loss"]
-
-
-QUESTIONS = (
-    Question("distilled", "labels_only", "gain"),
-    Question("distilled", "teacher", "loss"),
-    Question("distilled", "all_labels", "loss"),
-    Question("distilled_same", "labels_only", "gain"),
-    Question("distilled", "smoothed", "gain"),
-    Question("distilled_scratch", "scratch", "gain"),
-)
+HITS = Measure("accuracy", "share", bounds=(0.0, 1.0), row="hit", proportion=True)
 
 
 class Difference(NamedTuple):
-    """A paired difference a - b of accuracies, with its tests."""
+    """A paired difference of two arms, above zero where a is better, with its tests."""
 
     interval: Interval
     spread: Spread
@@ -50,27 +32,46 @@ class Difference(NamedTuple):
 
 
 def compare(
-    a: Floats, b: Floats, resamples: RowResamples, margin: float, confidence: float, where: Floats | None = None
+    a: Floats,
+    b: Floats,
+    resamples: RowResamples,
+    margin: float,
+    confidence: float,
+    *,
+    measure: Measure = HITS,
+    rows: int | None = None,
+    where: Floats | None = None,
 ) -> Difference:
-    """Compare two arms by their accuracies on the same rows, seed by seed.
+    """Compare two arms by a measure on the same rows, seed by seed.
 
-    With one pair of nets the test of no difference is McNemar's exact test, and the interval speaks of those two nets.
+    Where the measure counts rows, one row that a alone has right and one that b alone has right are added. With one
+    pair of nets and rows that are right or wrong, the test of no difference is McNemar's exact test. With one pair the
+    interval speaks of those two nets.
 
     Args:
-        a: (S, N), 1 where a net of the arm has the row right.
+        a: (S, N), the numbers of the rows whose mean is the measure of each net.
         b: (S, N), the same seeds in the same order, or (1, N): one net that meets every seed of a.
         resamples: of the N rows.
-        margin: of the tests of equivalence, a share of the rows.
+        margin: of the tests of equivalence, in the units of the measure.
         confidence: of the interval.
-        where: (N,), 1 for the rows that count; default: all.
+        measure: what is compared; default: a share of rows that are right.
+        rows: how many of the N rows the measure rests on; default: all.
+        where: (N,), 1 for the rows that count; default: all. Only for measures whose numbers belong to a row alone.
     """
+    gain = a - b if measure.higher else b - a
+    hit = measure.row == "hit"
     chosen = np.ones(a.shape[1]) if where is None else where
-    raw = resamples.sample([conditional_mean(net, chosen) for net in a - b])
-    steady = with_pseudo_rows(raw)
+    if where is None and not hit:
+        statistics = [Statistic(net, rows or len(net)) for net in gain]
+    else:
+        statistics = [conditional_mean(net, chosen) for net in gain]
+    raw = resamples.sample(statistics)
+    steady = with_pseudo_rows(raw) if measure.proportion else raw
     parts, interval = spread(steady), two_level(steady, confidence)
-    low, high = max(min(interval.low, raw.value), -1.0), min(max(interval.high, raw.value), 1.0)
+    span = measure.bounds[1] - measure.bounds[0]
+    low, high = max(min(interval.low, raw.value), -span), min(max(interval.high, raw.value), span)
     below, above = tost(steady.value, parts, margin)
-    single = len(a) == len(b) == 1
+    single = hit and len(a) == len(b) == 1
     p = mcnemar(a[0, chosen > 0], b[0, chosen > 0]) if single else two_sided(steady.value, parts)
     return Difference(Interval(raw.value, low, high), parts, p, below, above, len(raw.seeds))
 
@@ -132,14 +133,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(x) for x in adjusted]
 
 
-def word(
+def decide(
     asks: Literal["gain", "loss"], interval: Interval, p: float, p_margin: float, margin: float, confidence: float
 ) -> str:
-    """The fixed word for a difference: it takes both the adjusted p-value and the interval to claim anything.
+    """The verdict on a difference: it takes both the adjusted p-value and the interval to claim anything.
 
     Args:
         asks: whether a gain or the absence of a loss is asked for.
-        interval: of the difference a - b, higher is better.
+        interval: of the difference, above zero where a is better.
         p: two-sided p of no difference, adjusted for the family.
         p_margin: one-sided p of a loss of the margin or more, adjusted for the family.
         margin: m, in the units of the measure.
@@ -147,10 +148,9 @@ def word(
     """
     level = 1 - confidence
     differs = p <= level
-    no_worse = p_margin <= level / 2 and interval.low > -margin
-    better, worse = differs and interval.low > 0, differs and interval.high < 0
-    if better:
+    non_inferior = p_margin <= level / 2 and interval.low > -margin
+    if differs and interval.low > 0:
         return BETTER
-    first, second = (WORSE, NO_WORSE) if asks == "gain" else (NO_WORSE, WORSE)
-    holds = {WORSE: worse, NO_WORSE: no_worse}
-    return first if holds[first] else second if holds[second] else CANNOT_TELL
+    holds = {WORSE: differs and interval.high < 0, NON_INFERIOR: non_inferior}
+    order = (WORSE, NON_INFERIOR) if asks == "gain" else (NON_INFERIOR, WORSE)
+    return next((verdict for verdict in order if holds[verdict]), INCONCLUSIVE)

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from stillhouse.data import TextEncoder
 from stillhouse.evaluation.attribution import OCCLUSION, mean_over_rows
-from stillhouse.evaluation.fidelity import rank_correlation
 from stillhouse.evaluation.predictions import Floats
+from stillhouse.evaluation.statistics import rank_correlation
 
 Cover = Literal["word removed", "word masked"]
 COVERS: tuple[Cover, ...] = get_args(Cover)

@@ -1,30 +1,18 @@
 """The pipeline: recipe -> data, teacher -> store -> fit -> evaluate -> run folder; every stage resumable."""
 
-from stillhouse.pipeline.api import Run
-from stillhouse.pipeline.curve import curve
-from stillhouse.pipeline.distill import demo, distill, label
-from stillhouse.pipeline.evaluation.full import evaluate
-from stillhouse.pipeline.export import export, predict
-from stillhouse.pipeline.kinds import check, load, write_report
-from stillhouse.pipeline.plan import plan
-from stillhouse.tasks.classification.predictor import Deployed
-from stillhouse.tasks.embedding.distill import embed
-from stillhouse.tasks.embedding.predictor import DeployedEmbedder
+from stillhouse.pipeline.api import check, curve, distill, evaluate, export, label, load, plan, predict, report
+from stillhouse.pipeline.handle import Run
 
 __all__ = [
-    "Deployed",
-    "DeployedEmbedder",
     "Run",
     "check",
     "curve",
-    "demo",
     "distill",
-    "embed",
     "evaluate",
     "export",
     "label",
     "load",
     "plan",
     "predict",
-    "write_report",
+    "report",
 ]

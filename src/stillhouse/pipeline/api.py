@@ -1,26 +1,304 @@
-"""The run that a user holds in hand: its folder, with the verbs."""
+"""The front door: what a user calls from Python; the command line calls the same."""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, overload
 
-from stillhouse.pipeline.export import export
-from stillhouse.pipeline.kinds import kind_of, load
-from stillhouse.pipeline.run.folder import RunFolder
+from stillhouse import tasks
+from stillhouse.errors import UsageError
+from stillhouse.evaluation.gate import Criterion
+from stillhouse.evaluation.gate import check as held_against
+from stillhouse.pipeline.arguments import Options, resolve
+from stillhouse.pipeline.curve import curve as run_points
+from stillhouse.pipeline.distill import distill_run, label_run
+from stillhouse.pipeline.handle import Run, answers
+from stillhouse.pipeline.plan import plan as estimate
+from stillhouse.pipeline.predict import check_out, predict_file, read_file
+from stillhouse.pipeline.run.progress import shown
+from stillhouse.pipeline.student.load import load_student
+from stillhouse.pipeline.student.own import own_module
+from stillhouse.recipe import Recipe
+
+RecipeLike = Recipe | Mapping[str, Any] | str | Path
+RunLike = Run | str | Path
 
 
-class Run(RunFolder):
-    """A run folder; see ``RunFolder`` for what is known about it."""
+def distill(
+    recipe: RecipeLike | None = None,
+    *,
+    teacher: Any = None,
+    student: Any = None,
+    data: Any = None,
+    task: str | None = None,
+    method: Any = None,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seeds: Sequence[int] | None = None,
+    out: str | Path | None = None,
+    accept_teacher: bool = False,
+    allow_code: bool = False,
+    verbose: bool = True,
+) -> Run:
+    """Distil a teacher into a student, train the controls beside it, judge, and write the report.
 
-    def report(self) -> Path:
-        """Write the report anew from the files of the folder."""
-        return kind_of(self).write_report(self.folder)
+    The same call again resumes a run that was stopped, and returns at once where the run is finished. All other
+    settings stand in the recipe: ``distill({"views": {"policy": "shift", "count": 8}}, teacher=...)``.
 
-    def export(self, format: str = "onnx") -> Path:
-        """Write the student for serving; see ``stillhouse.exporting``."""
-        return export(self.folder, format)
+    Args:
+        recipe: the path of a recipe, a ``Recipe``, or a mapping of its tables; default: every default. The options
+            below are laid over it.
+        teacher: a module from inputs to outputs; a fitted model; a function from raw rows to probabilities; a list of
+            these, whose outputs are joined; or a name. Default: the recipe's ``[teacher]``.
+        student: a module (copied for each seed and control, weights included), a function that builds one (initialised
+            anew for each seed), or a name of ``docs/reference/nets.md``. Default: the recipe's ``[student]``.
+        data: ``(train, valid, test)``, each a dataset, a loader, or a pair ``(x, y)``; valid may be None. Or a table
+            laid over ``[data]``, such as ``{"path": "letter.csv", "target": "lettr"}``.
+        task: what the nets answer, such as ``"classification"``.
+        method: what is matched: a name, a table such as ``{"name": "hinton", "temperature": 2.0}``, a ``Method``
+            object, a class of these, or a list. Default: the task's own method.
+        steps: optimiser steps of each student.
+        epochs: passes over the training rows, in place of steps.
+        batch_size: rows a step.
+        lr: peak learning rate.
+        seeds: one student of each arm for each seed.
+        out: the run folder.
+        accept_teacher: go on with a teacher that is not better than its student.
+        allow_code: whether ``python:`` names in the recipe may be imported and run.
+        verbose: whether progress is shown; see the logger ``stillhouse``.
 
-    def load(self) -> Any:
-        """The student with its preprocessing, ready for raw rows; see ``stillhouse.load``."""
-        return load(self.folder)
+    Returns:
+        The finished run.
+
+    Raises:
+        UsageError: the recipe, an argument or the run folder is wrong.
+        RejectedError: data or teacher cannot be used.
+        StillhouseError: training diverged, or a disk is full.
+    """
+    resolved, given = resolve(
+        recipe, teacher=teacher, student=student, data=data, task=task, method=method, steps=steps, epochs=epochs,
+        batch_size=batch_size, lr=lr, seeds=seeds, out=out, allow_code=allow_code,
+    )  # fmt: skip
+    with shown(verbose):
+        return Run(distill_run(resolved, given, accept_teacher=accept_teacher).folder, given)
+
+
+def label(
+    recipe: RecipeLike | None = None, *, allow_code: bool = False, verbose: bool = True, **options: Unpack[Options]
+) -> dict[str, Any]:
+    """Only ask the teacher: train it if the recipe says so, and keep its outputs in the run folder's store.
+
+    Args:
+        recipe: as for ``distill``.
+        allow_code: as for ``distill``.
+        verbose: as for ``distill``.
+        **options: those of ``distill``, so that the same run can be distilled later.
+
+    Returns:
+        Folder, rows, views and bytes of the store.
+    """
+    resolved, given = resolve(recipe, allow_code=allow_code, **options)
+    with shown(verbose):
+        return label_run(resolved, given)
+
+
+def plan(
+    recipe: RecipeLike | None = None, *, allow_code: bool = False, verbose: bool = True, **options: Unpack[Options]
+) -> dict[str, Any]:
+    """Rows, teacher calls, bytes for each way to keep the outputs, fits and seconds, before anything is run.
+
+    Args:
+        recipe: as for ``distill``.
+        allow_code: as for ``distill``.
+        verbose: as for ``distill``.
+        **options: those of ``distill``.
+    """
+    resolved, given = resolve(recipe, allow_code=allow_code, **options)
+    with shown(verbose):
+        return estimate(resolved, given)
+
+
+def curve(
+    recipe: RecipeLike | None = None,
+    *,
+    labels: Sequence[int] = (),
+    calls: Sequence[int] = (),
+    layers: Sequence[int] = (),
+    accept_teacher: bool = False,
+    allow_code: bool = False,
+    verbose: bool = True,
+    **options: Unpack[Options],
+) -> Path:
+    """Run a recipe at several numbers of labels, of teacher calls, or of layers kept, and draw what distilling gains.
+
+    Args:
+        recipe: as for ``distill``; each point is a run in a folder of its own in ``[output] dir``.
+        labels: numbers of labels.
+        calls: numbers of teacher calls, rows times views.
+        layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says what else.
+        accept_teacher: go on with teachers that are not better than their students.
+        allow_code: as for ``distill``.
+        verbose: as for ``distill``.
+        **options: those of ``distill``.
+
+    Returns:
+        The path of the page ``curve.html``; ``curve.json`` lies beside it.
+    """
+    resolved, given = resolve(recipe, allow_code=allow_code, **options)
+    with shown(verbose):
+        return run_points(resolved, given, labels=labels, calls=calls, layers=layers, accept_teacher=accept_teacher)
+
+
+def load(run: RunLike, module: Any = None, *, allow_code: bool = False) -> Any:
+    """Load the student of a run with its preprocessing.
+
+    Args:
+        run: a run, its folder, or the ``student`` folder of one.
+        module: a student of your own, whose code is not stored: the freshly built module, a function that builds it,
+            or its name ``"python:package.module:function"``.
+        allow_code: whether the ``python:`` name of the run's recipe may be imported and run to build it.
+
+    Returns:
+        An ``nn.Module`` with ``predict`` for raw rows; of a classifier also ``predict_proba``.
+
+    Raises:
+        UsageError: there is no student, or it is your own module and was not given.
+        DamagedError: weights and description do not fit each other.
+    """
+    if isinstance(run, Run):
+        return run.load(module, allow_code=allow_code)
+    return load_student(Path(run), own_module(Path(run), module, allow_code))
+
+
+@overload
+def predict(run: RunLike, rows: Any, out: None = None, *, module: Any = None, allow_code: bool = False) -> Any:
+    pass
+
+
+@overload
+def predict(run: RunLike, rows: str | Path, out: str | Path, *, module: Any = None, allow_code: bool = False) -> int:
+    pass
+
+
+def predict(
+    run: RunLike, rows: Any, out: str | Path | None = None, *, module: Any = None, allow_code: bool = False
+) -> Any:
+    """Predict rows with the student of a run, in input order.
+
+    Args:
+        run: a run or its folder.
+        rows: raw rows (a frame, an array, texts), or the path of a file of rows: .csv, .tsv, .jsonl, .parquet or .npz;
+            an image, or a folder of them.
+        out: a file for the answers to a file of rows: of a classifier CSV with the columns ``class`` and
+            ``p_<class>``; of an embedder its vectors as .npy, .npz or .parquet.
+        module: as for ``load``.
+        allow_code: as for ``load``.
+
+    Returns:
+        Without ``out`` the answers (N, ...); with it the number of rows written.
+    """
+    if out is not None:
+        check_out(out)
+    model = load(run, module, allow_code=allow_code)
+    if out is not None:
+        return predict_file(model, rows, out)
+    return answers(model, read_file(model, Path(rows))[0] if isinstance(rows, str | Path) else rows)
+
+
+def evaluate(
+    run: RunLike,
+    *,
+    full: bool = False,
+    teacher: Any = None,
+    student: Any = None,
+    data: Any = None,
+    method: Any = None,
+    allow_code: bool = False,
+    verbose: bool = True,
+) -> dict[str, Any]:
+    """Judge a run again.
+
+    Args:
+        run: a run or its folder.
+        full: also compute what is slow (robustness, detection of outliers, attributions) into ``full.json``, and write
+            the report again; this needs nets and data. Without it the stored predictions are enough.
+        teacher: as given to ``distill``, where it came from Python; for ``full``. A ``Run`` of this process knows it.
+        student: the same.
+        data: the same.
+        method: the same.
+        allow_code: whether ``python:`` names in the recipe may be imported and run.
+        verbose: whether progress is shown.
+
+    Returns:
+        The scores, the contents of ``scores.json``.
+
+    Raises:
+        UsageError: there is no finished run, or nothing more to judge in full, or what came from Python was not given.
+    """
+    own = resolve(teacher=teacher, student=student, data=data, method=method, allow_code=allow_code)[1]
+    return opened(run).evaluate(full=full, given=own, verbose=verbose)
+
+
+def check(run: RunLike, limits: Mapping[str, Any] | str | Path) -> list[Criterion]:
+    """Hold a judged run against the limits of a gate.
+
+    Args:
+        run: a run or its folder.
+        limits: the limits, such as ``{"max_accuracy_loss": 0.02}``, or the path of a TOML file of them.
+
+    Returns:
+        One criterion a limit, in their order; ``passed`` says whether it is kept.
+
+    Raises:
+        UsageError: the folder is no judged run, or the gate is wrong.
+    """
+    judged = opened(run)
+    return held_against(judged.scores, read_limits(limits), tasks.get(judged.task_name).criteria)
+
+
+def opened(run: RunLike) -> Run:
+    """The run of a folder; a run is itself."""
+    return run if isinstance(run, Run) else Run(run)
+
+
+def read_limits(limits: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+    """The limits of a gate, read from a file where they are a path."""
+    if isinstance(limits, Mapping):
+        return limits
+    try:
+        return tomllib.loads(Path(limits).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{limits} cannot be read as TOML: {error}. Write one `limit = number` a line.") from None
+
+
+def report(run: Run | str | Path) -> Path:
+    """Write ``report.html`` of a run again from the files of its folder; returns its path.
+
+    Raises:
+        UsageError: the folder is no run, or was not judged yet.
+        DamagedError: a file of the run cannot be read.
+    """
+    return opened(run).report()
+
+
+def export(run: RunLike, format: str = "onnx", module: Any = None, *, allow_code: bool = False) -> Path:
+    """Write ``export/student.onnx`` or ``export/student.safetensors``, compared with the torch student.
+
+    Args:
+        run: a run or its folder.
+        format: ``"onnx"`` or ``"safetensors"``.
+        module: as for ``load``.
+        allow_code: as for ``load``.
+
+    Returns:
+        The path of the file. An embedder's ``tokenizer.json`` lies beside it.
+
+    Raises:
+        UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.
+        StillhouseError: the exported file does not answer as the student does.
+    """
+    return opened(run).export(format, module, allow_code=allow_code)

@@ -10,33 +10,30 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from stillhouse import tasks
+from stillhouse.command import current
 from stillhouse.data.asking import How
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
-from stillhouse.pipeline.context import Ingredients
-from stillhouse.pipeline.distill import plan_fits, python_command, write_split
-from stillhouse.pipeline.evaluation.score import Judge
-from stillhouse.pipeline.kinds import write_report
-from stillhouse.pipeline.run.folder import locked, open_run, read_json
+from stillhouse.pipeline.distill import Distillation
+from stillhouse.pipeline.evaluation.report import write_report
+from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
+from stillhouse.pipeline.run.folder import locked, read_json
 from stillhouse.pipeline.run.progress import say
-from stillhouse.pipeline.setup import gather
+from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.student.train import Arm
 from stillhouse.pipeline.teacher.build import JOURNAL, ready
-from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
-from stillhouse.pipeline.teacher.gate import admit_teacher
 from stillhouse.pipeline.teacher.selection import worth_asking
 from stillhouse.recipe import Recipe
 from stillhouse.reporting import write_curve
-from stillhouse.tasks.classification.predictor import FOLDER, load_classifier
+from stillhouse.task import TEACHER
 
 FILE = "curve.json"
-ARMS = ("teacher", "labels_only", "distilled")
-
 TIMED = 64  # rows
 COSTS = ("parameters", "bytes", "ms_1", "ms_64")  # of the students, where the points differ in them
 
-Choose = Callable[[Ingredients, list[Arm]], list[Arm]]
+Choose = Callable[[RunContext, list[Arm]], list[Arm]]
 
 
 class Axis(NamedTuple):
@@ -44,18 +41,17 @@ class Axis(NamedTuple):
 
     at: Callable[[Recipe, int], Recipe]  # the recipe of a point
     shared: Callable[[Recipe], tuple[str, ...]]  # folders and files that all points have in common with the first
-    asked: Callable[[Ingredients, int, How], Tensor] | None = None  # rows whose answers students see; None: all rows
+    asked: Callable[[RunContext, int, How], Tensor] | None = None  # rows whose answers students see; None: all rows
     sized: bool = False  # whether the students differ in size
 
 
 def curve(
     recipe: Recipe,
+    given: Given = NOTHING,
     *,
     labels: Sequence[int] = (),
     calls: Sequence[int] = (),
     layers: Sequence[int] = (),
-    command: str | None = None,
-    allow_code: bool = False,
     accept_teacher: bool = False,
 ) -> Path:
     """Run a recipe at several numbers of labels, of teacher calls, or of layers kept, and draw what comes of it.
@@ -67,11 +63,10 @@ def curve(
 
     Args:
         recipe: of every point; ``output.dir`` gets a folder for each point, ``curve.json`` and ``curve.html``.
+        given: what came from Python.
         labels: numbers of labels.
         calls: numbers of teacher calls: rows times views.
         layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says which and what else.
-        command: what the reports give as the command.
-        allow_code: whether ``python:`` names may be imported and run.
         accept_teacher: go on with teachers that are not better than their students.
 
     Returns:
@@ -85,11 +80,11 @@ def curve(
         raise UsageError(
             "A curve needs numbers: `--labels 50,100,200`, `--calls 1000,4000` or `--layers 1,2,4`, or several of them."
         )
-    root, command = recipe.output.dir, command or python_command()
-    told: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": command}
-    told |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
+    root = recipe.output.dir
+    found: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": current()}
+    found |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
     for kind, numbers in asked.items():
-        axis, points, example = AXES[kind], {point[kind]: point for point in told.get(kind, [])}, None
+        axis, points, example = AXES[kind], {point[kind]: point for point in found.get(kind, [])}, None
         for number in sorted(set(numbers)):
             say(f"curve: {number:,} {kind}")
             folder = root / f"{kind}-{number}"
@@ -97,21 +92,21 @@ def curve(
             inherited = {} if first is None else {name: first / name for name in axis.shared(recipe)}
             scores, example = run_point(
                 at(recipe, folder, axis, number), inherited, choice(axis, number, recipe.teacher.ask),
-                command=command, allow_code=allow_code, accept=accept_teacher,
+                given=given, accept=accept_teacher,
             )  # fmt: skip
             points[number] = {kind: number, "folder": folder.name} | facts(scores)
-            told[kind] = [points[n] for n in sorted(points)]
-            write_json(root / FILE, told)
+            found[kind] = [points[n] for n in sorted(points)]
+            write_json(root / FILE, found)
         if axis.sized and example is not None:
-            told[kind] = with_costs(root, told[kind], example)
-            write_json(root / FILE, told)
-    return write_curve(root)
+            found[kind] = with_costs(root, found[kind], example)
+            write_json(root / FILE, found)
+    return write_curve(root, tasks.get(recipe.task.name))
 
 
 def earlier(path: Path, digest: str) -> dict[str, Any]:
     """The points that the same recipe has already drawn, by kind."""
-    told = read_json(path) if path.exists() else {}
-    return {kind: told[kind] for kind in AXES if kind in told and told["recipe"] == digest}
+    found = read_json(path) if path.exists() else {}
+    return {kind: found[kind] for kind in AXES if kind in found and found["recipe"] == digest}
 
 
 def at(recipe: Recipe, folder: Path, axis: Axis, number: int) -> Recipe:
@@ -139,49 +134,54 @@ def with_layers(recipe: Recipe, number: int) -> Recipe:
 def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
     """What points with other labels share: the teacher, where it sees the same ones all the same."""
     same_teacher = recipe.teacher.labels == "all" or ready(recipe.teacher, None)
-    return TEACHER if same_teacher else ()
+    return SHARED if same_teacher else ()
 
 
-def asked_rows(have: Ingredients, calls: int, how: How) -> torch.Tensor:
+def with_baseline(recipe: Recipe) -> tuple[str, ...]:
+    """What points with other teacher calls share: the teacher, and the students that see none of its answers."""
+    return (*SHARED, f"fits/{tasks.get(recipe.task.name).baseline}")
+
+
+def asked_rows(context: RunContext, calls: int, how: How) -> torch.Tensor:
     """The training rows whose answers a student may see for so many calls, sorted.
 
     Raises:
         UsageError: fewer calls than the labelled rows need, or more than there are rows and views.
     """
-    views, rows = have.views.count, len(have.data.train.targets)
-    labelled = have.labelled
+    views, rows = context.views.count, len(context.data.train.targets)
+    labelled = context.labelled
     wanted = calls // views
     if not len(labelled) <= wanted <= rows:
         raise UsageError(
             f"--calls {calls}: with {views} views a row that is {wanted} rows, and it must be between the "
             f"{len(labelled)} labelled rows and all {rows}: give {len(labelled) * views} to {rows * views} calls."
         )
-    rest = worth_asking(have, wanted - len(labelled), how)
+    rest = worth_asking(context, wanted - len(labelled), how)
     return torch.cat([labelled, rest]).sort().values
 
 
-TEACHER = ("teacher", "store", JOURNAL)
+SHARED = (TEACHER, "store", JOURNAL)
 AXES = {
     "labels": Axis(with_labels, of_one_teacher),
-    "calls": Axis(lambda recipe, _: recipe, lambda _: (*TEACHER, "fits/labels_only"), asked_rows),
-    "layers": Axis(with_layers, lambda _: TEACHER, sized=True),
+    "calls": Axis(lambda recipe, _: recipe, with_baseline, asked_rows),
+    "layers": Axis(with_layers, lambda _: SHARED, sized=True),
 }
 
 
 def choice(axis: Axis, number: int, how: How) -> Choose:
     """What a point changes in the arms of its run."""
 
-    def chosen(have: Ingredients, arms: list[Arm]) -> list[Arm]:
+    def chosen(context: RunContext, arms: list[Arm]) -> list[Arm]:
         if axis.asked is None:
             return arms
-        rows = axis.asked(have, number, how)
-        return [arm._replace(eligible=rows) if arm.teacher else arm for arm in arms]
+        rows = axis.asked(context, number, how)
+        return [arm._replace(rows=rows) if arm.control.teacher else arm for arm in arms]
 
     return chosen
 
 
 def run_point(
-    recipe: Recipe, inherited: Mapping[str, Path], choose: Choose, *, command: str, allow_code: bool, accept: bool
+    recipe: Recipe, inherited: Mapping[str, Path], choose: Choose, *, given: Given, accept: bool
 ) -> tuple[dict[str, Any], Tensor]:
     """One point: a run folder with its own report; returns its scores, and encoded rows to time its student with.
 
@@ -189,30 +189,24 @@ def run_point(
         recipe: of the point.
         inherited: by name in the run folder, the folders and files of another point that would be made the same here.
         choose: what the point changes in its arms.
-        command: for the report.
-        allow_code: whether ``python:`` names may be run.
+        given: what came from Python.
         accept: any teacher.
     """
     folder = recipe.output.dir
     with locked(folder):
-        have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
-        check_service(recipe, have)
-        # The part of the rows that is asked belongs to the identity of the run, though no recipe says it.
-        run = open_run(recipe, command=command, parts=have.parts | {"curve": folder.name})
+        # The part of the rows that is asked belongs to the identity of the run, though no recipe names it.
+        run = Distillation(recipe, given, parts={"curve": folder.name}, choose=choose)
         inherit(inherited, folder)
-        have = answered_only(run, recipe, have)
-        write_split(run, have)
-        trainer, arms = plan_fits(run, recipe, have)
-        arms = choose(have, arms)
-        admit_teacher(run, trainer, arms, accept=accept)
-        trainer.train(arms)
-        scores = Judge(run, recipe, have, trainer, arms).judge()
-        write_report(run.folder)
-    return scores, have.data.test.inputs[:TIMED]
+        run.plan_fits()
+        run.admit(accept=accept)
+        run.train()
+        scores = run.judge()
+        write_report(folder)
+    return scores, run.context.data.test.inputs[:TIMED]
 
 
 def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
-    """Take over what is the same here; a copy that was cut short is made again."""
+    """Copy what is the same here; a copy that was cut short is made again."""
     for name, source in inherited.items():
         target = folder / name
         if target.exists() or not source.exists():
@@ -227,20 +221,21 @@ def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
 
 
 def facts(scores: dict[str, Any]) -> dict[str, Any]:
-    """What a point shows: the gain over the labels alone, its word, and the accuracies."""
-    headline = scores["comparisons"][0]
-    models = scores["models"]
+    """What a point shows: the gain over the baseline, its word, and the headline measure of the models."""
+    headline, models = scores["comparisons"][0], scores["models"]
+    measure, arms = headline["measure"], (TEACHER, headline["b"], headline["a"])
     return {
         "gain": headline["difference"],
         "verdict": headline["verdict"],
-        "accuracy": {arm: models[arm]["measures"]["accuracy"] for arm in ARMS if arm in models},
-        "agreement": models["distilled"]["measures"].get("agreement"),
-        "unlabelled": scores["saw"]["distilled"]["unlabelled"],
+        "measure": measure,
+        "models": {arm: models[arm]["measures"][measure] for arm in arms if arm in models},
+        "agreement": models[headline["a"]]["measures"].get("agreement"),
+        "unlabelled": scores["saw"][headline["a"]]["unlabelled"],
     }
 
 
 def with_costs(root: Path, points: Sequence[dict[str, Any]], example: Tensor) -> list[dict[str, Any]]:
     """The points with size and speed of their students, which take turns: runs at other times do not compare."""
-    nets = {point["folder"]: load_classifier(root / point["folder"] / FOLDER) for point in points}
-    found = measure_costs(nets, example)
-    return [point | {name: found[point["folder"]][name] for name in COSTS} for point in points]
+    nets = {point["folder"]: load_student(root / point["folder"]) for point in points}
+    costs = measure_costs(nets, example)
+    return [point | {name: costs[point["folder"]][name] for name in COSTS} for point in points]

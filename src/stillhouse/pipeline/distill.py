@@ -1,171 +1,282 @@
-"""The front door: one call from recipe or objects to a judged run."""
+"""The one sequence of a run; every verb runs it up to its own point.
+
+set up -> train teachers and the first baseline -> examine the teacher -> ask it -> train students -> predict ->
+score -> explain -> report
+"""
 
 from __future__ import annotations
 
-import sys
-from importlib.resources import files
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
+from stillhouse.command import current
 from stillhouse.data.columns import columns_line
 from stillhouse.errors import UsageError
+from stillhouse.evaluation import Predictions
 from stillhouse.files import write_npz
-from stillhouse.pipeline.api import Run
-from stillhouse.pipeline.context import Ingredients
-from stillhouse.pipeline.evaluation.explain import look_inside
+from stillhouse.pipeline.evaluation.explain import Probe, explain
+from stillhouse.pipeline.evaluation.full import write_full
 from stillhouse.pipeline.evaluation.groups import write_groups
-from stillhouse.pipeline.evaluation.score import Judge
-from stillhouse.pipeline.kinds import write_report
-from stillhouse.pipeline.labels import only, visible_labels
-from stillhouse.pipeline.run.folder import RunFolder, locked, open_run
-from stillhouse.pipeline.run.progress import say
-from stillhouse.pipeline.run.workers import default_workers
-from stillhouse.pipeline.setup import gather
-from stillhouse.pipeline.student.train import Trainer, make_arms
-from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
-from stillhouse.pipeline.teacher.gate import admit_teacher
-from stillhouse.pipeline.teacher.labeling import Teaching, teach_all
-from stillhouse.recipe import Recipe, merge, parse, read, read_table_text
+from stillhouse.pipeline.evaluation.predict import TEST, Judge, ship
+from stillhouse.pipeline.evaluation.report import write_report
+from stillhouse.pipeline.evaluation.score import judge
+from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
+from stillhouse.pipeline.run.folder import RunFolder, locked
+from stillhouse.pipeline.run.labels import only, visible_labels
+from stillhouse.pipeline.run.progress import Advance, say, stage
+from stillhouse.pipeline.run.workers import run_all
+from stillhouse.pipeline.setup import moved, set_up
+from stillhouse.pipeline.student.outputs import net_outputs
+from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs
+from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
+from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
+from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
+from stillhouse.recipe import Recipe, read
+from stillhouse.store import Store
 from stillhouse.taps import Taps
+from stillhouse.task import TEACHER
+from stillhouse.tasks.predictor import Deployed
+
+SAME = "teacher_same"  # the arm of a teacher that is trained on the student's own labels
+Work = Callable[[Advance], None]
 
 
-def distill(
-    recipe: Recipe | str | Path | None = None,
-    *,
-    teacher: Any = None,
-    student: Any = None,
-    data: tuple[Any, Any, Any] | None = None,
-    method: str | list[Any] | None = None,
-    out: str | Path | None = None,
-    command: str | None = None,
-    allow_code: bool = False,
-    accept_teacher: bool = False,
-    **sections: dict[str, Any],
-) -> Run:
-    """Distil a teacher into a student, train the controls beside it, judge, and write the report.
-
-    The same call again takes up where an interrupted one stopped.
+class Distillation:
+    """A run, from its recipe to its report; each stage does only what no earlier, interrupted call has done.
 
     Args:
-        recipe: a recipe, or the path of one; default: every default.
-        teacher: any module from inputs to logits; a fitted model with ``predict_proba``; a function from raw rows to
-            probabilities; or a list of these, whose answers are joined. Default: the recipe's ``[teacher]``.
-        student: any module (copied for each seed and arm as it is), or a function that builds one (initialised anew
-            by each seed); default: the recipe's ``[student]``.
-        data: ``(train, valid, test)``, each a dataset, a loader, or a pair of arrays; valid may be None.
-        method: a name, or a list of names and of tables such as ``{"name": "hinton", "temperature": 2.0}``.
-        out: the run folder.
-        command: what the report gives as the command that reproduces the run.
-        allow_code: whether ``python:`` names in the recipe may be imported and run.
-        accept_teacher: go on with a teacher that is not better than its student.
-        **sections: tables of the recipe, such as ``training={"steps": 500}``, laid over it.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        UsageError: the recipe, an argument or the run folder is wrong.
-        RejectedError: data or teacher cannot be used.
-        StillhouseError: training diverged, or a disk is full.
+        recipe: of the run.
+        given: what came from Python.
+        command: what reproduces the run; None: what the user typed.
+        folder: of the run, where it is not [output] dir.
+        parts: what else belongs to the identity of the run.
+        choose: changes the arms of the run.
     """
-    resolved = resolve(recipe, method, out, sections)
-    with locked(resolved.output.dir):
-        have = gather(resolved, teacher=teacher, student=student, data=data, allow_code=allow_code)
-        check_service(resolved, have)
-        if have.column_types:
-            say(columns_line(have.column_types))
-        run = open_run(resolved, command=command or python_command(), parts=have.parts)
-        have = answered_only(run, resolved, have)
-        write_split(run, have)
-        write_groups(run.folder, resolved, have)
-        trainer, arms = plan_fits(run, resolved, have)
-        admit_teacher(run, trainer, arms, accept=accept_teacher)
-        trainer.train(arms)
-        Judge(run, resolved, have, trainer, arms).judge()
-        look_inside(trainer, arms)
-        write_report(run.folder)
-    return Run(run.folder)
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        given: Given = NOTHING,
+        *,
+        command: str | None = None,
+        folder: Path | None = None,
+        parts: dict[str, str] | None = None,
+        choose: Callable[[RunContext, list[Arm]], list[Arm]] | None = None,
+    ) -> None:
+        typed = command or current()
+        self.context = set_up(recipe, given, command=typed, folder=folder, parts=parts)
+        self.choose = choose
+
+    @cached_property
+    def teachers(self) -> dict[str, RunTeacher]:
+        """The teachers by arm, not trained yet."""
+        context = self.context
+        recipe, main = context.recipe, RunTeacher(context, TEACHER, visible_labels(context))
+        context.students.origin = main.origin
+        if recipe.controls.same_teacher and main.handed_over and recipe.teacher.name is None:
+            raise UsageError("[controls] same_teacher trains a second teacher here and needs its `[teacher] name`.")
+        found = {TEACHER: main}
+        if recipe.controls.same_teacher and (main.handed_over or recipe.teacher.labels != "same"):
+            found[SAME] = RunTeacher(context, SAME, only(context.data.train.targets, context.labelled))
+        check_layers(context, found.values())
+        return found
+
+    @cached_property
+    def chains(self) -> dict[str, Any]:
+        """By teacher, the assistants and generations behind it."""
+        return {arm: make_assistants(self.context, teacher) for arm, teacher in self.teachers.items()}
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Of the students."""
+        return Trainer(self.context)
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """The arms of this run."""
+        arms = arms_of(self.context, list(self.teachers))
+        return self.choose(self.context, arms) if self.choose else arms
+
+    def plan_fits(self) -> None:
+        """Find what will be trained, and refuse what cannot be, before anything is."""
+        _ = self.teachers, self.chains, self.trainer, self.arms
+        context, drawn = self.context, self.context.data.split
+        parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}
+        write_npz(context.run.folder / "split.npz", parts)
+        write_groups(context)
+
+    def train_teachers(self) -> None:
+        """Train side by side what the gate compares: the teachers, and the first seed's baseline where rows can tell.
+
+        Workers that would be idle train the baselines of the next seeds, which are needed anyway.
+        """
+        jobs: list[tuple[int, Work]] = [
+            (net.budget.steps, net.train) for teacher in self.teachers.values() for net in teacher.trainable
+        ]
+        if jobs and self.context.students.derived is not None:  # what is cut out of a teacher waits for it
+            self.work_off(jobs)
+            jobs = []
+        workers = self.trainer.workers
+        if self.baseline is not None:
+            seeds = [seed for seed in self.trainer.seeds if not self.trainer.finished(self.baseline, seed)]
+            if seeds and seeds[0] == self.trainer.seeds[0]:
+                for seed in seeds[: max(1, workers - len(jobs))]:
+                    jobs.append((self.trainer.budget.steps, self.baseline_fit(self.baseline, seed)))
+        if jobs:
+            self.work_off(jobs)
+
+    @cached_property
+    def baseline(self) -> Arm | None:
+        """The arm that the gate holds the teacher against; None where no validation row or no such arm can tell."""
+        name, valid = self.context.task.baseline, len(self.context.data.valid.targets)
+        return next((arm for arm in self.arms if arm.name == name), None) if valid else None
+
+    def baseline_fit(self, arm: Arm, seed: int) -> Work:
+        """The training of one baseline."""
+        return lambda advance: self.trainer.fit(Job(arm, seed), None, None, advance)
+
+    def work_off(self, jobs: Sequence[tuple[int, Work]]) -> None:
+        """Train teachers and controls side by side."""
+        total = sum(steps for steps, _ in jobs)
+        with self.context.run.timed("train teachers"), stage("teachers and controls", total, "steps") as advance:
+            run_all(jobs, lambda job, report: job[1](report), self.trainer.workers, advance)
+
+    def admit(self, *, accept: bool) -> None:
+        """Examine the teacher; see ``teacher.gate``."""
+        if not self.context.task.gates:
+            return
+        if NOTE not in self.context.run.record:
+            self.train_teachers()
+        admit_teacher(self.context, self.teachers[TEACHER], self.baseline_outputs, accept=accept)
+
+    def baseline_outputs(self) -> NDArray[Any] | None:
+        """Normalized outputs of the first seed's baseline on the validation rows; None without such rows."""
+        if self.baseline is None:
+            return None
+        net = self.trainer.trained(self.baseline, self.trainer.seeds[0])
+        return net_outputs(net, self.context.data.valid.inputs, self.context.task)
+
+    def ask(self, names: Sequence[str] | None = None) -> dict[str, Store]:
+        """Ask the teachers about every training row; returns the stores of the first in each chain.
+
+        Args:
+            names: of the teachers; None: all.
+        """
+        chosen = [teacher for name, teacher in self.teachers.items() if names is None or name in names]
+        return ask_teachers(self.context, chosen, self.trainer.workers)
+
+    def train(self) -> None:
+        """Ask the teachers whose answers are still needed, and train the students."""
+        needed = {job.arm.control.teacher for job in self.trainer.pending(self.arms)}
+        names = [name for name in self.teachers if name in needed]
+        stores = ask_assistants(self.context, self.chains, self.ask(names), self.trainer.workers)
+        last = {name: (self.chains[name] or [teacher])[-1] for name, teacher in self.teachers.items()}
+        self.trainer.train(self.arms, last, stores)
+        logs = [teacher.folder / "metrics.jsonl" for teacher in self.teachers.values()]
+        logs += [*logs_of(self.chains), *self.trainer.logs(self.arms)]
+        self.context.run.note(warnings=join_logs(self.context.run.folder, logs))
+
+    def judge(self) -> dict[str, Any]:
+        """Ask every net about the test rows and write the scores."""
+        Judge(self.context, self.trainer, self.arms, self.teachers).predict()
+        with self.context.run.timed("score"):
+            return judge(self.context.run.folder)
+
+    def explain(self) -> None:
+        """Write what was handed over."""
+        explain(self.context, self.trainer, self.arms, self.teachers)
+
+    def probe(self) -> Probe:
+        """The nets of a judged run, to look into."""
+        test = Predictions.load(self.context.run.folder / TEST)
+        return Probe(self.context, self.trainer, self.arms, self.teachers, test)
 
 
-def label(recipe: Recipe, *, command: str | None = None, allow_code: bool = False) -> dict[str, Any]:
-    """Only ask the teacher: train it if the recipe says so, and fill the store of the run folder.
+def distill_run(recipe: Recipe, given: Given = NOTHING, *, accept_teacher: bool = False) -> RunFolder:
+    """The whole sequence; a run that was stopped is resumed.
 
-    Returns:
-        Folder, rows, views and bytes of the store.
+    Args:
+        recipe: ``output.dir`` is the run folder.
+        given: what came from Python.
+        accept_teacher: go on with a teacher that is not better than its student.
     """
     with locked(recipe.output.dir):
-        have = gather(recipe, teacher=None, student=None, data=None, allow_code=allow_code)
-        check_service(recipe, have)
-        run = open_run(recipe, command=command or python_command(), parts=have.parts)
-        have = answered_only(run, recipe, have)
-        write_split(run, have)
-        trainer, _ = plan_fits(run, recipe, have)
-        workers = recipe.training.workers or default_workers()
-        store = teach_all(run, [trainer.teachings["teacher"]], workers)["teacher"]
+        run = Distillation(recipe, given)
+        if run.context.column_types:
+            say(columns_line(run.context.column_types))
+        run.plan_fits()
+        run.admit(accept=accept_teacher)
+        run.train()
+        run.judge()
+        run.explain()
+        write_report(run.context.run.folder)
+    return run.context.run
+
+
+def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
+    """The sequence up to the teacher's stored answers; folder, rows, views and bytes of the store."""
+    with locked(recipe.output.dir):
+        run = Distillation(recipe, given)
+        run.plan_fits()
+        store = run.ask([TEACHER])[TEACHER]
     return {"store": str(store.folder), "rows": store.rows, "views": store.views, "bytes": store.nbytes}
 
 
-def demo(out: Path, teacher: Path | None = None, *, command: str | None = None) -> Run:
-    """The main job on data that a package carries: MNIST-5k, a teacher of 4,000 labels, a student of 200."""
-    over: dict[str, Any] = {"output": {"dir": str(out)}}
-    if teacher is not None:
-        over["teacher"] = {"file": str(teacher)}
-    return distill(parse(merge(demo_table(), over)), command=command)
+def fit_student(recipe: Recipe, given: Given) -> Deployed:
+    """The sequence for one student alone: no control, no gate, no judgement. It is shipped into the run folder."""
+    with locked(recipe.output.dir):
+        run = Distillation(
+            recipe, given, choose=lambda context, arms: [a for a in arms if a.name == context.task.shipped]
+        )
+        run.plan_fits()
+        run.train()
+        return ship(run.context, run.trainer, run.arms[0], run.teachers)
 
 
-def demo_table() -> dict[str, Any]:
-    """The demo's recipe, as it lies in the package."""
-    return read_table_text((files("stillhouse") / "demo.toml").read_text(encoding="utf-8"))
+def only_shipped(context: RunContext, arms: list[Arm]) -> list[Arm]:
+    """The arm whose student ships, without its controls."""
+    return [arm for arm in arms if arm.name == context.task.shipped]
 
 
-def resolve(
-    recipe: Recipe | str | Path | None, method: str | list[Any] | None, out: str | Path | None, sections: dict[str, Any]
-) -> Recipe:
-    """One recipe from a recipe and what was given beside it."""
-    if isinstance(recipe, Recipe) and method is None and out is None and not sections:
-        return recipe
-    base = recipe if isinstance(recipe, Recipe) else read(Path(recipe)) if recipe is not None else Recipe()
-    over: dict[str, Any] = dict(sections)
-    if method is not None:
-        entries = [method] if isinstance(method, str) else method
-        over["method"] = [{"name": e} if isinstance(e, str) else e for e in entries]
-    if out is not None:
-        over["output"] = {"dir": str(out)}
-    return parse(merge(read_table_text(base.toml()), over), "distill(...)")
+def evaluate_again(folder: Path, *, full: bool = False, given: Given = NOTHING) -> dict[str, Any]:
+    """Judge a finished run again: from its predictions, and in full with nets and data.
+
+    Raises:
+        UsageError: there is no finished run, or nothing more to judge in full, or what came from Python is missing.
+    """
+    scores = judge(folder)
+    if full:
+        record, recipe = RunFolder(folder), read(folder / "recipe.toml")
+        refuse_missing(record, given)
+        with locked(folder):
+            run = Distillation(moved(recipe, folder), given, command=record.record["command"])
+            run.explain()
+            write_full(run.probe())
+            write_report(folder)
+    return scores
 
 
-def plan_fits(run: RunFolder, recipe: Recipe, have: Ingredients) -> tuple[Trainer, list[Any]]:
-    """Who teaches, and which students are trained."""
-    teachings = [Teaching(run, recipe, have, "teacher", visible_labels(recipe, have))]
-    have.students.origin = teachings[0].origin
-    handed_over = teachings[0].handed_over
-    if recipe.controls.same_teacher and handed_over and recipe.teacher.name is None:
-        raise UsageError("[controls] same_teacher trains a second teacher here and needs its `[teacher] name`.")
-    if recipe.controls.same_teacher and (handed_over or recipe.teacher.labels != "same"):
-        same = only(have.data.train.targets, have.labelled)
-        teachings.append(Teaching(run, recipe, have, "teacher_same", same))
-    check_layers(have, teachings)
-    trainer = Trainer(run, recipe, have, teachings)
-    return trainer, make_arms(recipe, have, same_teacher=len(teachings) == 2)
+def refuse_missing(run: RunFolder, given: Given) -> None:
+    """Refuse to open a run without what came from Python, which is not stored."""
+    needed = {"teacher": given.teacher, "student": given.student, "method": given.methods}
+    missing = [name for name, value in needed.items() if name in run.record["parts"] and value is None]
+    if missing:
+        raise UsageError(
+            f"The {' and '.join(missing)} of {run.folder} came from Python, and code is not stored. Give them again: "
+            f"`stillhouse.evaluate({str(run.folder)!r}, full=True, {', '.join(f'{m}=...' for m in missing)}, "
+            "data=...)`."
+        )
 
 
-def check_layers(have: Ingredients, teachings: list[Teaching]) -> None:
-    """Refuse a layer that does not exist now, not after the teacher was trained."""
-    wanted = {path for _, method, _ in have.make_methods() for path in method.student_layers}
+def check_layers(context: RunContext, teachers: Any) -> None:
+    """Refuse a layer that does not exist before the teacher is trained."""
+    wanted = {path for _, method, _ in context.make_methods() for path in method.student_layers}
     if wanted:
-        Taps(have.students.make(), sorted(wanted)).close()
-    for teaching in teachings:
-        if teaching.layers:
-            Taps(teaching.whole.net() if teaching.kind == "net" else teaching.module, teaching.layers).close()
-
-
-def write_split(run: RunFolder, have: Ingredients) -> None:
-    """Which source rows are for what."""
-    drawn = have.data.split
-    parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}
-    write_npz(run.folder / "split.npz", parts)
-
-
-def python_command() -> str:
-    """What is known of the command when the call came from Python."""
-    return " ".join(["python", *sys.argv]) if sys.argv and sys.argv[0] else "stillhouse.distill(...)"
+        Taps(context.students.make(), sorted(wanted)).close()
+    for teacher in teachers:
+        if teacher.layers:
+            Taps(teacher.whole.net() if teacher.kind == "net" else teacher.module, teacher.layers).close()

@@ -11,8 +11,8 @@ import numpy as np
 import xxhash
 from torch import Tensor
 
-from stillhouse.data import TextEncoder
-from stillhouse.data.views.tokens import Candidates
+from stillhouse.data import Encoder, TextEncoder
+from stillhouse.data.views.base import Candidates
 from stillhouse.errors import UsageError
 from stillhouse.files import add_files, write_npz
 from stillhouse.pipeline.run.progress import stage
@@ -78,7 +78,7 @@ def kept(path: Path, key: str) -> Candidates | None:
         return None
 
 
-def check_model(policy: str, folder: Path | None, encoder: Any) -> None:
+def check_model(policy: str, folder: Path | None, encoder: Encoder) -> None:
     """Refuse a model that no view asks, that is no folder, or whose tokenizer is not the run's.
 
     Args:
@@ -87,12 +87,12 @@ def check_model(policy: str, folder: Path | None, encoder: Any) -> None:
         encoder: of the run's rows.
 
     Raises:
-        UsageError: says which line to mend.
+        UsageError: says which line to fix.
         RejectedError: the folder holds no model that is safe to load.
     """
     if folder is None:
         return
-    if policy != "masked" or not isinstance(encoder, TextEncoder):
+    if policy != "masked" or encoder.text is None:
         raise UsageError(
             f'[views] model = "{folder}" guesses words of texts, for `policy = "masked"` alone. Write that policy, or '
             "take the model out."
@@ -104,13 +104,13 @@ def check_model(policy: str, folder: Path | None, encoder: Any) -> None:
             f'[views] model = "{folder}" is not a folder. Give that of a masked language model, with its config.json, '
             "model.safetensors and tokenizer.json."
         )
-    if not encoder.same_ids(open_hub(folder).tokenizer_json):
+    if not encoder.text.same_ids(open_hub(folder).tokenizer_json):
         raise UsageError(
             f'[views] model = "{folder}": its tokenizer gives other ids than the one that cuts the texts. Write '
             f'`tokenizer = "{folder / "tokenizer.json"}"` into [data], or take a model of the same tokenizer as '
             "the teacher's."
         )
-    if not encoder.masks:
+    if not encoder.text.masks:
         raise UsageError(
             f'[views] model = "{folder}": its tokenizer has no mask, so it is no masked language model. Take one that '
             "was trained to fill masks, such as a BERT."

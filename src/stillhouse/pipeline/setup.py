@@ -1,92 +1,176 @@
-"""From a recipe, or from the user's own objects, to what a run is made of."""
+"""From a recipe, or from the user's own objects, to the context of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import numpy as np
+import torch
 import xxhash
 from torch import Tensor, nn
 
-from stillhouse import methods
+from stillhouse import methods, tasks
 from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
+from stillhouse.data.reading.files import read_text_inputs
+from stillhouse.data.splits.duplicates import across
 from stillhouse.errors import UsageError
+from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.context import Ingredients
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
-from stillhouse.pipeline.run.folder import ROWS, check_folder
-from stillhouse.pipeline.student.factory import check_student, fitted_name, make_students
-from stillhouse.pipeline.teacher.build import check_folds, identity, kind_of, ready, text_options, token_embedding
+from stillhouse.pipeline.run.context import Given, RunContext
+from stillhouse.pipeline.run.folder import ROWS, TASK, RunFolder, check_folder, open_run
+from stillhouse.pipeline.run.user_code import refuse_code
+from stillhouse.pipeline.student.factory import StudentFactory, check_student, fitted_name, make_students
+from stillhouse.pipeline.teacher.build import (
+    check_folds,
+    hub_net,
+    identity,
+    kind_of,
+    ready,
+    text_options,
+    token_embedding,
+)
+from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import check_codec, check_disagreement
-from stillhouse.recipe import Data, MethodEntry, Recipe
+from stillhouse.pipeline.validate import check_codec, check_controls, check_disagreement, check_methods, refuse_features
+from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
+from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
+from stillhouse.teachers.identity import identity_of
+from stillhouse.types import withheld
 
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
 
 
-def gather(recipe: Recipe, *, teacher: Any, student: Any, data: Any, allow_code: bool) -> Ingredients:
-    """Read the data, draw the splits, and find who teaches and who learns.
+def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = None, parts: Any = None) -> RunContext:
+    """Read the data, draw the splits, find teacher and students, and open the run folder.
+
+    Args:
+        recipe: of the run.
+        given: what came from Python.
+        command: what the user typed, for the report.
+        folder: of the run, where it is not [output] dir.
+        parts: what else belongs to the identity of the run.
 
     Raises:
-        UsageError: the recipe names what does not exist, or code without leave.
+        UsageError: the recipe names what does not exist, or code that the user did not allow.
         RejectedError: the data cannot be used.
     """
-    kind = kind_of(recipe.teacher, teacher)
-    check_folds(recipe.teacher, teacher, same_teacher=recipe.controls.same_teacher)
-    # The user's own module gets the user's own numbers; nets of ours get standardised ones.
-    own = isinstance(teacher, nn.Module) or student is not None
-    prepared, parts = gather_data(recipe, data, as_is=own)
-    parts |= contents(recipe)
-    encoder, shape, classes = prepared.encoder, tuple(prepared.train.inputs.shape[1:]), len(prepared.source.classes)
-    vocabulary = getattr(encoder, "vocabulary", None)
-    made = make_students(
-        recipe.student, student, shape=shape, classes=classes, vocabulary=vocabulary, allow_code=allow_code
-    )
-    made.probe = prepared.train.inputs[:64]
-    if student is not None:
-        own_net = made.begin()
-        parts["student"] = xxhash.xxh3_64_hexdigest(repr(own_net).encode())
-        check_student(own_net, made.probe, classes)
-    if teacher is not None:
-        parts["teacher"] = identity(teacher, classes)
-    entries = recipe.method
-    checked = make_methods(entries)
+    nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
+    refuse_code([net.name for net in nets], given.allow_code)
+    task = tasks.get(recipe.task.name)
+    recipe = task.settle(recipe)
+    kind = kind_of(recipe.teacher, given.teacher)
+    check_folds(recipe.teacher, given.teacher, same_teacher=recipe.controls.same_teacher)
+    make_methods = given.methods or method_maker(recipe.method, task)
+    checked = make_methods()
+    check_methods(checked, task)
+    check_controls(recipe.controls, task)
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):
-        refuse_features(recipe, kind, teacher)
-    check_codec(recipe.store, checked)
-    fitted = fitted_name(recipe, made.card)
-    check_disagreement(recipe, kind == "members" or isinstance(teacher, EnsembleTeacher), checked, fitted)
-    have = Ingredients(
-        prepared, make_views(recipe, prepared), made, lambda: make_methods(entries), teacher, parts, fitted
-    )
-    if recipe.teacher.calls is None:
-        return have
-    if not ready(recipe.teacher, teacher):
+        refuse_features(recipe, kind, given.teacher)
+    check_codec(recipe.store, checked, task)
+    # The user's own module gets the user's own numbers; nets of ours get standardised ones.
+    own = isinstance(given.teacher, nn.Module) or given.student is not None
+    data, found = gather_data(recipe, given.data, task, as_is=own)
+    found |= contents(recipe)
+    if task.name != TaskSection().name:
+        found[TASK] = task.name
+    if task.supervised:
+        task = task.bind(data.source.targets[data.split.labelled], data.source.names)
+        parts_in = [part._replace(targets=task.enter(part.targets)) for part in data[3:]]
+        data = Prepared(*data[:3], *parts_in)
+    check_measure(task, recipe.evaluation.measure or task.headline, data.source.names)
+    spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
+    if spec is None:
+        spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)
+    students = student_factory(recipe, given, spec, task.link, data)
+    if given.student is not None:
+        net = students.build()
+        found["student"] = xxhash.xxh3_64_hexdigest(repr(net).encode())
+        check_student(net, data.train.inputs[:64], task, spec)
+    if given.methods is not None:
+        found["method"] = identity_of(list(checked))
+    if given.teacher is not None:
+        found["teacher"] = identity(given.teacher, task, spec)
+    fitted = fitted_name(recipe, students.card, task)
+    several = kind == "members" or isinstance(given.teacher, EnsembleTeacher)
+    check_disagreement(recipe, several, checked, fitted)
+    # Nothing is written before the last check: the context gets its folder when all have passed.
+    aside = recipe if folder is None else moved(recipe, folder)
+    unopened = cast(RunFolder, None)
+    views = make_views(recipe, data)
+    context = RunContext(aside, task, spec, data, views, students, make_methods, teacher, unopened, fitted)
+    check_service(context)
+    context = only_asked(context)
+    run = open_run(aside, command=command, parts=found | (parts or {}))
+    if not task.supervised:
+        run.note(found=across(data.source, data.split).sentences())
+    return answered_only(replace(context, run=run))
+
+
+def moved(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with another run folder."""
+    return recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": folder})})
+
+
+def only_asked(context: RunContext) -> RunContext:
+    """The context with the rows that [teacher] calls reach."""
+    wanted = context.recipe.teacher
+    if wanted.calls is None:
+        return context
+    if not ready(wanted, context.teacher):
         raise UsageError(
             "[teacher] calls says which rows a ready teacher is asked about; one that is trained here needs them all. "
             "Take it out, or give `[teacher] file`, hub or endpoint."
         )
-    return asked_only(have, recipe.teacher.calls, recipe.teacher.ask)
+    return asked_only(context, wanted.calls, wanted.ask)
+
+
+def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, link: Link, data: Prepared) -> StudentFactory:
+    """How students are built."""
+    made = make_students(
+        recipe.student,
+        given.student,
+        shape=tuple(data.train.inputs.shape[1:]),
+        outputs=spec.width,
+        vocabulary=None if data.encoder.text is None else data.encoder.text.vocabulary,
+        allow_code=given.allow_code,
+    )
+    made.probe, made.link = data.train.inputs[:64], link
+    return made
+
+
+@torch.inference_mode()
+def spec_of_teacher(recipe: Recipe, given: Given, task: Task, inputs: Tensor) -> tuple[OutputSpec, nn.Module]:
+    """The shape of a ready net's output, where the data do not say it, and the net.
+
+    Raises:
+        UsageError: the teacher is no net that comes ready.
+    """
+    kind = kind_of(recipe.teacher, given.teacher)
+    if not (isinstance(given.teacher, nn.Module) or kind == "hub"):
+        raise UsageError(
+            f"A run of the task {task.name!r} distils a net that comes ready. Name its folder, or its name in the "
+            'local cache: `[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`.'
+        )
+    net: nn.Module = (given.teacher if kind == "object" else hub_net(recipe.teacher, task, ())).eval()
+    return OutputSpec(tuple(net(inputs[:1]).shape[1:])), net
 
 
 def make_views(recipe: Recipe, prepared: Prepared) -> Views:
     """The views of a run, with all that their policy needs to know of the data."""
     wanted, encoder = recipe.views, prepared.encoder
     check_model(wanted.policy, wanted.model, encoder)
-    told: dict[str, Any] = {}
-    if wanted.policy == "munge":
-        told["column_groups"] = getattr(encoder, "column_groups", ())
-    if prepared.source.kind == "text":
-        told |= {"mask_id": getattr(encoder, "mask_id"), "special_ids": getattr(encoder, "special_ids")}  # noqa: B009
+    words: dict[str, Any] = {}
     if wanted.policy == "masked":
         if wanted.model is not None:
-            told["guesser"] = Guesses(wanted.model, encoder, NEIGHBOURS, recipe.output.dir)
+            words["guesser"] = Guesses(wanted.model, encoder, NEIGHBOURS, recipe.output.dir)
         else:
-            told["neighbours"] = neighbours(recipe, told.get("special_ids", ()))
+            words["neighbours"] = neighbours(recipe, encoder.special_ids)
     return Views(
         wanted.policy,
         wanted.count if wanted.policy != "none" else 1,
@@ -95,13 +179,16 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
         fill=encoder.fill,
         columns=encoder.noise_columns,
         pool=prepared.train.inputs,
-        **told,
+        column_groups=encoder.column_groups,
+        mask_id=encoder.mask_id,
+        special_ids=encoder.special_ids,
+        **words,
     )
 
 
 def neighbours(recipe: Recipe, special_ids: tuple[int, ...]) -> Tensor:
     """The words near each word, by the token embeddings of a hub teacher, int64 (V, k)."""
-    from stillhouse.data.views.tokens import token_neighbours
+    from stillhouse.data.views.masked import token_neighbours
 
     return token_neighbours(token_embedding(recipe.teacher), NEIGHBOURS, special_ids=special_ids)
 
@@ -115,26 +202,43 @@ def parts_of(data: Any) -> tuple[Any, Any, Any]:
     if not isinstance(data, tuple | list) or len(data) != 3 or data[0] is None or data[2] is None:
         raise UsageError(
             "data must be the three parts (train, valid, test), each a dataset, a loader or a pair (x, y). Only valid "
-            "may be None: `data=((x, y), None, (x_test, y_test))`."
+            "may be None: `data=((x, y), None, (x_test, y_test))`. A file is named by a table laid over [data]: "
+            '`data={"path": "table.csv", "target": "label"}`.'
         )
     return data[0], data[1], data[2]
 
 
-def gather_data(recipe: Recipe, data: Any, *, as_is: bool) -> tuple[Prepared, dict[str, str]]:
-    """The rows, from the recipe's [data] or from the user's own datasets."""
+def gather_data(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Prepared, dict[str, str]]:
+    """The rows, from the recipe's [data] or from the user's own datasets, and the fingerprint of what was read."""
+    prepared, fingerprint = read_rows(recipe, data, task, as_is=as_is)
+    if not task.supervised:
+        prepared = unlabelled(prepared, recipe.data.target is not None)
+    return prepared, {"data": fingerprint}
+
+
+def unlabelled(found: Prepared, judged: bool) -> Prepared:
+    """The same rows without labels; where there are some, the source keeps them for the judgement alone."""
+    source = found.source if judged else replace(found.source, targets=np.full(len(found.source), -1), names=())
+    train, valid, test = (part._replace(targets=withheld(part.targets)) for part in found[3:])
+    split_ = replace(found.split, labelled=found.split.train[:0])
+    return Prepared(source, split_, found.encoder, train, valid, test)
+
+
+def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Prepared, str]:
+    """Read, divide and encode the rows; returns them with the fingerprint of what was read."""
     wanted = recipe.data
     if data is not None:
         train, valid, test = parts_of(data)
-        source, own = from_torch(train, valid, test, classes=wanted.classes)
+        source, own = from_torch(train, valid, test, classes=wanted.classes, read_targets=task.read_targets)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
-        ready = replace(source, as_is=as_is and source.as_is)
-        return prepare(ready, own, options, rows_folder(recipe)), {"data": source.fingerprint()}
-    source = read_source(wanted, recipe.evaluation.groups, rows_folder(recipe))
+        as_given = replace(source, as_is=as_is and source.as_is)
+        return prepare(as_given, own, options, rows_folder(recipe)), source.fingerprint()
+    source = read_source(wanted, task, recipe.evaluation.groups, rows_folder(recipe))
     drawn = divide(source, wanted)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
     options = text_options(wanted, recipe.teacher)
-    return prepare(source, drawn, options, rows_folder(recipe)), {"data": source.fingerprint()}
+    return prepare(source, drawn, options, rows_folder(recipe)), source.fingerprint()
 
 
 def rows_folder(recipe: Recipe) -> Path | None:
@@ -149,8 +253,10 @@ def rows_folder(recipe: Recipe) -> Path | None:
     return recipe.output.dir / ROWS
 
 
-def read_source(wanted: Data, groups: Sequence[str] = (), on_disk: Path | None = None) -> Source:
+def read_source(wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: Path | None = None) -> Source:
     """What [data] names."""
+    if not task.supervised and wanted.target is None:
+        return unlabelled_texts(wanted)
     sides = [name for name in (wanted.group, wanted.order) if name is not None]
     columns = wanted.path is not None or wanted.text is not None
     if sides and not columns:
@@ -169,11 +275,19 @@ def read_source(wanted: Data, groups: Sequence[str] = (), on_disk: Path | None =
         types=wanted.types,
         classes=wanted.classes,
         on_disk=on_disk,
+        read_targets=task.read_targets,
     )
 
 
+def unlabelled_texts(wanted: Data) -> Source:
+    """Texts of a file without a column of labels; each has the same class, so that they can be divided."""
+    path = Path(str(wanted.text))
+    raw = read_text_inputs(path, wanted.column, header=wanted.header)
+    return Source(raw, np.zeros(len(raw), np.int64), ("text",), "text", path.stem, ())
+
+
 def divide(source: Source, wanted: Data) -> Split:
-    """Draw the splits; no group on two sides, the latest rows last, where the recipe says so."""
+    """Draw the splits; a group stays on one side and the latest rows come last, where the recipe asks for it."""
     sides: dict[str, np.ndarray] = {}
     for key, name in (("groups", wanted.group), ("order", wanted.order)):
         if name is not None:
@@ -212,29 +326,26 @@ def contents(recipe: Recipe) -> dict[str, str]:
     return found
 
 
-def make_methods(entries: Sequence[MethodEntry]) -> list[tuple[str, Method, float]]:
-    """Fresh methods with their weights; a method that stands twice gets a number behind its name."""
+def method_maker(entries: Sequence[MethodEntry], task: Task) -> Callable[[], list[tuple[str, Method, float]]]:
+    """Makes the recipe's methods, each placed by the task; see ``make_methods``."""
+    placed = [task.place_method(entry) for entry in entries]
+    return lambda: make_methods(placed)
+
+
+def make_methods(
+    entries: Sequence[MethodEntry], own: Mapping[int, Callable[[], Method]] = MappingProxyType({})
+) -> list[tuple[str, Method, float]]:
+    """Fresh methods with their weights; a method that stands twice gets a number behind its name.
+
+    Args:
+        entries: of the recipe.
+        own: by position among them, what makes a method that came from Python.
+    """
     made: list[tuple[str, Method, float]] = []
-    for entry in entries:
-        before = sum(name.split("#")[0] == entry.name for name, _, _ in made)
-        name = f"{entry.name}#{before + 1}" if before else entry.name
-        made.append((name, methods.make(entry.name, **entry.settings), entry.weight))
+    for place, entry in enumerate(entries):
+        stem = entry.name.rpartition(":")[2]
+        before = sum(name.split("#")[0] == stem for name, _, _ in made)
+        name = f"{stem}#{before + 1}" if before else stem
+        method = own[place]() if place in own else methods.make(entry.name, **entry.settings)
+        made.append((name, method, entry.weight))
     return made
-
-
-def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
-    """Only nets have hidden layers to match."""
-    if kind == "net" and recipe.teacher.folds is not None:
-        raise UsageError(
-            f"The method asks for hidden layers of the teacher, and with [teacher] folds = {recipe.teacher.folds} rows "
-            "are answered by different nets, whose hidden layers have nothing in common. Take folds out, or match "
-            'probabilities, for instance `[[method]] name = "hinton"`.'
-        )
-    net = isinstance(teacher, nn.Module) or kind in ("net", "hub")
-    net = net or (kind == "file" and str(recipe.teacher.file).endswith(".safetensors"))
-    if not net:
-        who = type(teacher).__name__ if teacher is not None else recipe.teacher.name or kind
-        raise UsageError(
-            f"The method asks for hidden layers of the teacher, and {who!r} has none. "
-            'Match its probabilities, for instance `[[method]] name = "hinton"`, or take a neural teacher.'
-        )

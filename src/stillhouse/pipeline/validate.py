@@ -1,26 +1,66 @@
-"""Whether what the store is to keep of a teacher is enough for the methods of a run."""
+"""Whether the parts of a recipe fit each other, before anything expensive starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from stillhouse.errors import UsageError
-from stillhouse.methods.base import Method
-from stillhouse.recipe import Recipe, Store
+from torch import nn
+
+from stillhouse.errors import UsageError, nearest
+from stillhouse.methods.base import KINDS, Method
+from stillhouse.pipeline.teacher.answers import softening
+from stillhouse.recipe import Controls, Recipe, Store
 from stillhouse.store import Dense
+from stillhouse.task import Task
 from stillhouse.teachers import make_codec
 
 Methods = Sequence[tuple[str, Method, float]]
 
 
-def check_codec(keeps: Store, methods: Methods) -> None:
-    """Refuse a codec that leaves out what a method reads.
+def check_methods(methods: Methods, task: Task) -> None:
+    """Refuse a method that matches outputs of another kind than the task's.
+
+    Raises:
+        UsageError: names the method, and one that matches what there is.
+    """
+    for name, method, _ in methods:
+        if not task.matches(method):
+            other = " and ".join(sorted(method.needs & KINDS))
+            raise UsageError(
+                f"The method {name!r} matches {other}, which nets of the task {task.name!r} do not give. Write "
+                f'`[[method]] name = "{task.method[0]["name"]}"`, or another method of this task.'
+            )
+
+
+def check_controls(controls: Controls, task: Task) -> None:
+    """Refuse to leave out a control that the task does not have, or that the verdict is about.
+
+    Raises:
+        UsageError: names it.
+    """
+    switches, known = controls.switches, (*Controls.model_fields, *task.controls)
+    for name in switches:
+        if name not in task.controls:
+            raise UsageError(f"[controls] has no key {name!r}.{nearest(name, known)} Rename or remove the line.")
+    needed = {task.shipped, task.baseline}
+    for name in sorted(needed & {name for name, on in switches.items() if not on}):
+        raise UsageError(f"[controls] {name} = false: the verdict is about this student. Take the line out.")
+
+
+def check_codec(keeps: Store, methods: Methods, task: Task) -> None:
+    """Refuse a codec that leaves out what a method reads, or that the task's outputs do not have.
 
     Raises:
         UsageError: names the method, and those that can use it; or there is no such codec.
     """
-    if isinstance(make_codec(keeps.codec, keeps.dtype), Dense):
+    if isinstance(make_codec(keeps.codec, keeps.dtype, task), Dense):
         return
+    if not task.shift_invariant:
+        raise UsageError(
+            f"[store] codec = {keeps.codec!r} keeps some classes of each row, and a run of the task {task.name!r} has "
+            'none. Set `[store] codec = "dense"`.'
+        )
     for name, method, _ in methods:
         if {"logits", "targets"} & method.needs and not method.sparse:
             raise UsageError(
@@ -49,29 +89,24 @@ def check_disagreement(recipe: Recipe, several: bool, methods: Methods, fitted: 
     Raises:
         UsageError: says which.
     """
-    told = f"[training] disagreement = {recipe.training.disagreement:g}"
+    where = f"[training] disagreement = {recipe.training.disagreement:g}"
     if not recipe.training.disagreement:
         return
     if not several:
-        raise UsageError(f"{told} is that of several teachers, and one alone teaches here. Add `[[teacher.member]]`.")
+        raise UsageError(f"{where} is that of several teachers, and there is one here. Add `[[teacher.member]]`.")
     if recipe.assistant or recipe.teacher.generations > 1:
         raise UsageError(
-            f"{told} is that of several teachers, and with [[assistant]] or `[teacher] generations` the student has "
+            f"{where} is that of several teachers, and with [[assistant]] or `[teacher] generations` the student has "
             "one, the last of the chain. Take either out."
         )
     if fitted is not None:
-        raise UsageError(f"{told} weighs the rows of a training step, and {fitted!r} is fitted at once. Take a net.")
+        raise UsageError(f"{where} weighs the rows of a training step, and {fitted!r} is fitted at once. Take a net.")
     coupled = [name for name, method, _ in methods if method.batch_coupled]
     if coupled:
         raise UsageError(
-            f"{told} weighs rows one by one, and the method {coupled[0]!r} matches how the rows of a batch stand to "
+            f"{where} weighs rows one by one, and the method {coupled[0]!r} matches how the rows of a batch stand to "
             'each other. Take one that does not, such as `[[method]] name = "hinton"`.'
         )
-
-
-def softening(methods: Methods) -> float:
-    """The temperature at which sparse answers are kept: that of the first method that takes them; else 1."""
-    return next((float(getattr(m, "temperature", 1.0)) for _, m, _ in methods if m.sparse), 1.0)
 
 
 def sparse_methods() -> list[str]:
@@ -79,3 +114,21 @@ def sparse_methods() -> list[str]:
     from stillhouse import methods
 
     return [name for name in methods.names() if methods.get(name).sparse]
+
+
+def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
+    """Refuse methods that match hidden layers, where the teacher has none: only nets have them."""
+    if kind == "net" and recipe.teacher.folds is not None:
+        raise UsageError(
+            f"The method asks for hidden layers of the teacher, and with [teacher] folds = {recipe.teacher.folds} rows "
+            "are answered by different nets, whose hidden layers have nothing in common. Take folds out, or match "
+            'probabilities, for instance `[[method]] name = "hinton"`.'
+        )
+    net = isinstance(teacher, nn.Module) or kind in ("net", "hub")
+    net = net or (kind == "file" and str(recipe.teacher.file).endswith(".safetensors"))
+    if not net:
+        who = type(teacher).__name__ if teacher is not None else recipe.teacher.name or kind
+        raise UsageError(
+            f"The method asks for hidden layers of the teacher, and {who!r} has none. "
+            'Match its probabilities, for instance `[[method]] name = "hinton"`, or take a neural teacher.'
+        )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stillhouse.reporting.figures import Interval
-from stillhouse.reporting.svg import Axis, Drawing, Scale, frame, padded
-from stillhouse.reporting.wording import Arm, count, percent
+from stillhouse.reporting.svg import LEFT, Axis, Drawing, Drawn, Scale, frame, left_of, padded
+from stillhouse.reporting.wording import Arm, Ticks, count, percent, percents
 
 WIDTH, HEIGHT = 420.0, 270.0  # of a framed chart: legible when a phone shows it at nine tenths
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 26.0, 44.0
+RIGHT, TOP, BOTTOM = 12.0, 26.0, 44.0
 ROW_WIDTH, ROW_HEIGHT = 240.0, 26.0  # of the one-row pictures inside tables
 
 
@@ -51,7 +51,7 @@ def row_scale(intervals: Sequence[Interval], include: Sequence[float] = (0.0,)) 
     return Scale(low, high, 6, ROW_WIDTH - 6)
 
 
-def interval_row(interval: Interval, scale: Scale, css: str, name: str, guides: Sequence[float] = ()) -> str:
+def interval_row(interval: Interval, scale: Scale, css: str, name: str, guides: Sequence[float] = ()) -> Drawn:
     """Draw one interval against zero; ``guides`` are further vertical lines (margins)."""
     drawing = Drawing(ROW_WIDTH, ROW_HEIGHT, name, "chart row")
     middle = ROW_HEIGHT / 2
@@ -65,7 +65,7 @@ def interval_row(interval: Interval, scale: Scale, css: str, name: str, guides: 
     return drawing.html()
 
 
-def bar_row(interval: Interval, scale: Scale, css: str, name: str) -> str:
+def bar_row(interval: Interval, scale: Scale, css: str, name: str) -> Drawn:
     """Draw one signed bar from zero, with its interval as a thin line over it."""
     drawing = Drawing(ROW_WIDTH, ROW_HEIGHT, name, "chart row")
     start, end = sorted((scale(0.0), scale(interval.value)))
@@ -77,24 +77,46 @@ def bar_row(interval: Interval, scale: Scale, css: str, name: str) -> str:
     return drawing.html()
 
 
-def axis_row(scale: Scale, write: Callable[[float], str]) -> str:
+def axis_row(scale: Scale, write: Ticks) -> Drawn:
     """Draw the axis that the rows of a table share; it stands under the last of them."""
     drawing = Drawing(ROW_WIDTH, 20, "", "chart row")
     drawing.root.attrib.update({"aria-hidden": "true"})
     drawing.line(scale.start, 1, scale.end, 1, "axis")
-    for value in scale.ticks(4):
+    ticks = scale.ticks(4)
+    for value, text in zip(ticks, write(ticks), strict=True):
         drawing.line(scale(value), 1, scale(value), 5, "axis")
-        drawing.text(scale(value), 17, write(value), "tick", "middle")
+        drawing.text(scale(value), 17, text, "tick", "middle")
     return drawing.html()
 
 
-def curves(series: Sequence[Series], name: str, x_axis: Axis, y_axis: Axis) -> str:
-    """Draw lines over training steps; a band shows the seeds' range."""
-    low, high = padded([v for s in series for v in (*s.low, *s.high)], 0.04)
-    x = Scale(0.0, max(max(s.x) for s in series), LEFT, WIDTH - RIGHT)
+def curves(
+    series: Sequence[Series],
+    name: str,
+    x_axis: Axis,
+    y_axis: Axis,
+    *,
+    start: float | None = 0.0,
+    guide: float | None = None,
+) -> Drawn:
+    """Draw lines over some quantity; a band shows the seeds' range, or an interval.
+
+    Args:
+        series: the lines.
+        name: what a screen reader says.
+        x_axis: of the quantity.
+        y_axis: of the lines.
+        start: of the horizontal axis; None: where the first line starts.
+        guide: height of a dashed line over the whole width.
+    """
+    heights = [v for s in series for v in (*s.low, *s.high)]
+    low, high = padded(heights if guide is None else [*heights, guide], 0.04)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP if y_axis.title else 8.0)
+    first = min(min(s.x) for s in series) if start is None else start
+    x = Scale(first, max(max(s.x) for s in series), left_of(y, y_axis), WIDTH - RIGHT)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, x_axis, y_axis)
+    if guide is not None:
+        drawing.line(x.start, y(guide), x.end, y(guide), "guide")
     for s in series:
         upper = [(x(a), y(b)) for a, b in zip(s.x, s.high, strict=True)]
         lower = [(x(a), y(b)) for a, b in zip(s.x, s.low, strict=True)]
@@ -106,15 +128,15 @@ def curves(series: Sequence[Series], name: str, x_axis: Axis, y_axis: Axis) -> s
     return drawing.html()
 
 
-def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis) -> str:
+def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis) -> Drawn:
     """Draw quality against cost on a logarithmic axis, each model with its interval.
 
     Models of equal cost stand side by side, so that their intervals can be told apart.
     """
     low, high = padded([v for p in points for v in (p.y.low, p.y.high)], 0.1)
     xs = [p.x for p in points]
-    x = Scale(min(xs) / 1.6, max(xs) * 1.6, LEFT, WIDTH - RIGHT, log=True)
-    y = Scale(low, high, HEIGHT - BOTTOM, TOP)
+    y = Scale(low, high, HEIGHT - BOTTOM, TOP if y_axis.title else 8.0)
+    x = Scale(min(xs) / 1.6, max(xs) * 1.6, left_of(y, y_axis), WIDTH - RIGHT, log=True)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, x_axis, y_axis)
     for place, point in _side_by_side(points, x):
@@ -132,13 +154,13 @@ def _side_by_side(points: Sequence[Point], x: Scale, gap: float = 11.0) -> list[
     return [(x(p.x) + (i - (len(g) - 1) / 2) * gap, p) for g in groups for i, p in enumerate(g)]
 
 
-def reliability(bins: Sequence[Bin], arm: Arm, name: str) -> str:
-    """Draw accuracy against confidence with intervals, and under it how many rows each bin holds."""
+def reliability(bins: Sequence[Bin], arm: Arm, name: str, said: str = "confidence", held: str = "accuracy") -> Drawn:
+    """Draw how often something holds against how surely it is said, and under it how many rows each bin has."""
     low = min([b.confidence for b in bins] + [b.accuracy.low for b in bins] + [0.9])
     low = max(0.0, int(low * 10) / 10)
     x, y = Scale(low, 1.0, LEFT, WIDTH - RIGHT), Scale(low, 1.0, HEIGHT - BOTTOM, TOP)
     drawing = Drawing(WIDTH, HEIGHT, name)
-    frame(drawing, x, y, Axis("confidence", _whole_percent), Axis("accuracy", _whole_percent))
+    frame(drawing, x, y, Axis(said, percents), Axis(held, percents))
     drawing.line(x(low), y(low), x(1.0), y(1.0), "guide")
     most = max(b.count for b in bins)
     for b in bins:
@@ -147,27 +169,27 @@ def reliability(bins: Sequence[Bin], arm: Arm, name: str) -> str:
     for b in bins:
         place = x(b.confidence)
         drawing.line(place, y(b.accuracy.low), place, y(b.accuracy.high), f"{arm.css} whisker")
-        tip = f"confidence {percent(b.confidence)}, accuracy {percent(b.accuracy.value)}, {count(b.count)} rows"
+        tip = f"{said} {percent(b.confidence)}, {held} {percent(b.accuracy.value)}, {count(b.count)} rows"
         drawing.mark(place, y(b.accuracy.value), arm.shape, arm.css, tip)
     return drawing.html()
 
 
-def confusion(shares: Sequence[Sequence[float]], classes: Sequence[str], name: str) -> str:
-    """Draw a confusion matrix: rows are the true classes, a cell is its share of the row (0 to 1).
+def matrix(shares: Sequence[Sequence[float]], names: Sequence[str], name: str) -> Drawn:
+    """Draw a square matrix of shares (0 to 1): a row for what is true, a column for what was predicted.
 
-    Up to 12 classes the shares stand in the cells; up to 30 the classes are named along the sides.
+    Up to 12 rows the shares stand in the cells; up to 30 the rows and columns are named along the sides.
     """
-    count_ = len(classes)
+    count_ = len(names)
     left = 74.0 if count_ <= 30 else 16.0
     cell = min((WIDTH - left - 4) / count_, 84.0)
-    flat = all(len(label) * 7 < cell for label in classes)  # the names fit under their columns
+    flat = all(len(label) * 7 < cell for label in names)  # the names fit under their columns
     below = (0 if count_ > 30 else 20 if flat else 66) + 4
     drawing = Drawing(WIDTH, 18 + cell * count_ + below, name)
     for i, row in enumerate(shares):
         for j, share in enumerate(row):
-            _cell(drawing, left + j * cell, 18 + i * cell, cell, share, (classes[i], classes[j]), count_ <= 12)
+            _cell(drawing, left + j * cell, 18 + i * cell, cell, share, (names[i], names[j]), count_ <= 12)
     if count_ <= 30:
-        for i, label in enumerate(classes):
+        for i, label in enumerate(names):
             drawing.text(left - 6, 18 + (i + 0.5) * cell + 4, clipped(label, 10), "tick", "end")
             _column_label(drawing, left + (i + 0.5) * cell, 18 + count_ * cell, label, flat)
     drawing.text(left, 11, "predicted →", "label")
@@ -197,7 +219,7 @@ def _column_label(drawing: Drawing, x: float, y: float, label: str, flat: bool) 
         element.text = label
 
 
-def probabilities_row(student: float, teacher: float, name: str) -> str:
+def probabilities_row(student: float, teacher: float, name: str) -> Drawn:
     """Draw the probability that the student (bar) and the teacher (diamond) give to one class."""
     scale = Scale(0.0, 1.0, 5, 115)
     drawing = Drawing(120, 14, name, "chart small")
@@ -207,7 +229,7 @@ def probabilities_row(student: float, teacher: float, name: str) -> str:
     return drawing.html()
 
 
-def swatch(arm: Arm) -> str:
+def swatch(arm: Arm) -> Drawn:
     """Draw an arm's mark alone, for a legend or beside its name."""
     drawing = Drawing(14, 14, "", "swatch")
     drawing.root.attrib.update({"aria-hidden": "true"})
@@ -218,7 +240,3 @@ def swatch(arm: Arm) -> str:
 def clipped(label: str, length: int) -> str:
     """Shorten a long name, with an ellipsis in place of what is left out."""
     return label if len(label) <= length else f"{label[: length - 1]}…"
-
-
-def _whole_percent(value: float) -> str:
-    return f"{100 * value:.0f} %"

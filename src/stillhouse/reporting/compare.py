@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,22 +12,27 @@ import numpy as np
 
 from stillhouse.errors import UsageError
 from stillhouse.reporting import summary
-from stillhouse.reporting.charts import axis_row, interval_row, row_scale
-from stillhouse.reporting.figures import SHARES, between, difference, interval, spelled, tick, tone
-from stillhouse.reporting.folder import RunFiles, read
+from stillhouse.reporting.charts import interval_row
+from stillhouse.reporting.figures import Interval, cell, difference, differing, interval
+from stillhouse.reporting.folder import RunFiles, Words, read
+from stillhouse.reporting.parts import Cell, Forest, line
 from stillhouse.reporting.render import page
-from stillhouse.reporting.summary import TABLE
-from stillhouse.reporting.wording import ABSENT, arm, count, decimal, measure, milliseconds, percent
+from stillhouse.reporting.wording import ABSENT, count, milliseconds, tone
+from stillhouse.task import TEACHER
 
-SIDE_BY_SIDE = (("accuracy", TABLE), ("nll", ("teacher", "distilled")), ("agreement", ("distilled",)))
-COSTS = (("parameters", count), ("ms_1", milliseconds), ("ms_64", milliseconds))
+COSTS = (
+    ("parameters", "parameters", count),
+    ("ms_1", "ms for 1 row", milliseconds),
+    ("ms_64", "ms for 64 rows", milliseconds),
+)
 
 
-def compare(folders: Sequence[Path], out: Path) -> Path:
+def compare(folders: Sequence[Path], tasks: Sequence[Words], out: Path) -> Path:
     """Write one page that sets several judged runs side by side, in the order given.
 
     Args:
         folders: two or more run folders, each with ``scores.json``.
+        tasks: of the runs, in their order.
         out: path of the page.
 
     Returns:
@@ -41,13 +45,15 @@ def compare(folders: Sequence[Path], out: Path) -> Path:
     """
     if len(folders) < 2:
         raise UsageError("A comparison needs two run folders or more. Run `stillhouse report A B`.")
-    runs = [read(folder) for folder in folders]
+    runs = [read(folder, task) for folder, task in zip(folders, tasks, strict=True)]
+    called = names(folders)
     return page(
         "compare.html.j2",
         out,
-        runs=[_head(run, name, out) for run, name in zip(runs, names(folders), strict=True)],
-        care=_care(runs),
-        forest=_forest(runs, names(folders)),
+        runs=[_head(run, name, out) for run, name in zip(runs, called, strict=True)],
+        care_lines=_care(runs),
+        forest=_forest(runs, called),
+        heads=["Figure", *called],
         rows=_rows(runs),
         settings=_settings(runs),
     )
@@ -68,8 +74,10 @@ def _head(run: RunFiles, name: str, out: Path) -> dict[str, Any]:
 def _care(runs: list[RunFiles]) -> list[str]:
     """Say what keeps the figures of these runs from being compared with each other."""
     first, found = runs[0], []
-    if any(run.classes != first.classes for run in runs):
-        found.append("The runs have different classes: their accuracies measure different tasks.")
+    if len({run.headline for run in runs}) > 1:
+        found.append("The runs are judged by different measures.")
+    elif any(run.names != first.names for run in runs):
+        found.append("The runs have different classes or targets: their figures measure different things.")
     elif any(not _same_rows(first, run) for run in runs[1:]):
         found.append("The runs were not tested on the same rows: compare the gains within each run, not across runs.")
     if len({str(run.scores.get("budget")) for run in runs}) > 1:
@@ -78,80 +86,75 @@ def _care(runs: list[RunFiles]) -> list[str]:
 
 
 def _same_rows(a: RunFiles, b: RunFiles) -> bool:
-    if a.answers is None or b.answers is None:
+    if a.predicted is None or b.predicted is None:
         return False
-    return np.array_equal(a.answers.rows, b.answers.rows) and np.array_equal(a.answers.targets, b.answers.targets)
+    pairs = ((a.predicted.rows, b.predicted.rows), (a.predicted.targets, b.predicted.targets))
+    return all(np.array_equal(x, y, equal_nan=x.dtype.kind == y.dtype.kind == "f") for x, y in pairs)
 
 
 def _forest(runs: list[RunFiles], labels: list[str]) -> dict[str, Any] | None:
-    """Return the headline difference of each run on one axis."""
-    found = []
+    """Return the headline differences of the runs that share the first one's measure, on one axis."""
+    key = runs[0].headline
+    found: list[tuple[RunFiles, str, dict[str, Any], Interval]] = []
     for run, name in zip(runs, labels, strict=True):
-        entry: dict[str, Any] = next(iter(run.scores.get("comparisons", [])), {})
+        entry: dict[str, Any] = next(iter(run.comparisons), {})
         figure = interval(entry.get("difference"))
-        if figure and entry.get("measure") in SHARES:
-            found.append((name, entry, figure))
+        if figure and entry.get("measure") == key:
+            found.append((run, name, entry, figure))
     if not found:
         return None
-    scale = row_scale([figure for _, _, figure in found])
-    rows = []
-    for name, entry, figure in found:
-        word, written = str(entry.get("verdict", "")), difference(figure, "accuracy")
-        colour = tone(word, str(entry.get("asks", "loss")))
-        plot = interval_row(figure, scale, f"tone-{colour}", f"{name}: {written[0]}, interval {written[1]}")
-        words = {"name": name, "against": arm(str(entry.get("b"))).label.lower(), "difference": written[0]}
-        rows.append(
-            words | {"interval": written[1], "plot": plot, "word": spelled(word, entry.get("margin")), "tone": colour}
-        )
-    confidence = {summary.confidence(run) for run in runs}
-    return {
-        "confidence": " / ".join(sorted(confidence)),
-        "unit": "Points",
-        "last": "Verdict",
-        "rows": rows,
-        "axis": axis_row(scale, tick),
-    }
+    measure = runs[0].measure(key)
+    forest, rows = Forest(measure, [(entry, figure) for _, _, entry, figure in found]), []
+    for run, name, entry, figure in found:
+        value, ends = difference(measure, figure)
+        colour = tone(str(entry.get("verdict", "")), str(entry.get("asks", "loss")))
+        plot = interval_row(figure, forest.scale, f"tone-{colour}", f"{name}: {value}, interval {ends}")
+        against = run.arm(str(entry.get("b"))).label.lower()
+        rows.append(forest.row(entry, figure, plot, entry.get("margin"), name=name, against=against))
+    shown = forest.shown(rows, " / ".join(sorted({run.confidence for run in runs})))
+    return shown | {"caption": differing(measure)}
 
 
-def _rows(runs: list[RunFiles]) -> list[dict[str, Any]]:
+def _rows(runs: list[RunFiles]) -> list[Any]:
     """Return the side-by-side table: one column a run; a line that no run fills is left out."""
-    sees = [summary.saw(run) for run in runs]
-    rows = [
-        _row("Test rows", [(count(run.scores.get("test_rows")), "") for run in runs]),
-        _row("Seeds", [(count(len(run.scores.get("seeds", []))), "") for run in runs]),
-        _row("Labels of the student", [(_saw(see, "labels"), "") for see in sees]),
-        _row("Unlabelled rows of the student", [(_saw(see, "unlabelled"), "") for see in sees]),
-        _row("Labels of the teacher", [(_saw(see, "labels", "teacher"), "") for see in sees]),
+    first = runs[0]
+    sees = [{row["arm"]: row for row in summary.saw(run)["rows"]} for run in runs]
+
+    def saw(arm: str, key: str) -> list[str]:
+        return [str(see.get(arm, {}).get(key, ABSENT)) for see in sees]
+
+    def figures(arm: str, key: str) -> list[dict[str, str]]:
+        return [cell(run.measure(key), run.figure(arm, key)) for run in runs]
+
+    student, main = first.student, first.main_measures
+    rows: list[tuple[str, Sequence[Cell]]] = [
+        ("Test rows", [count(run.scores.get("test_rows")) for run in runs]),
+        ("Seeds", [count(len(run.scores.get("seeds", []))) for run in runs]),
+        ("Labels of the student", saw(student, "labels")),
+        ("Unlabelled rows of the student", saw(student, "unlabelled")),
+        ("Labels of the teacher", saw(TEACHER, "labels")),
     ]
-    for name, arms in SIDE_BY_SIDE:
-        rows += [_row(f"{arm(a).label}: {measure(name)}", [_figure(run, a, name) for run in runs]) for a in arms]
-    for key, write in COSTS:
-        for a in ("teacher", "distilled"):
-            cells = [(write(run.scores.get("models", {}).get(a, {}).get(key)), "") for run in runs]
-            rows.append(_row(f"{arm(a).label}: {measure(key)}", cells))
-    return [row for row in rows if any(cell["value"] != ABSENT for cell in row["cells"])]
+    for key in [first.headline, *(name for name in main if name != first.headline)]:
+        every = first.in_order({arm for run in runs for arm in run.shown_arms})
+        arms = every if key == first.headline else [TEACHER, student]
+        rows += [(f"{first.arm(arm).label}: {first.measure(key).label}", figures(arm, key)) for arm in arms]
+    for key, title, write in COSTS:
+        for arm in (TEACHER, student):
+            cells = [write(run.models.get(arm, {}).get(key)) for run in runs]
+            rows.append((f"{first.arm(arm).label}: {title}", cells))
+    return [line(name, cells) for name, cells in rows if any(_text(cell) != ABSENT for cell in cells)]
 
 
-def _row(name: str, cells: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    return {"name": name, "cells": [{"value": value, "interval": ends} for value, ends in cells]}
+def _text(shown: Cell) -> str:
+    return shown if isinstance(shown, str) else shown["value"]
 
 
-def _saw(see: dict[str, Any], key: str, name: str = "distilled") -> str:
-    return next((str(row[key]) for row in see["rows"] if row["arm"] == arm(name)), ABSENT)
-
-
-def _figure(run: RunFiles, name: str, key: str) -> tuple[str, str]:
-    figure = interval(run.scores.get("models", {}).get(name, {}).get("measures", {}).get(key))
-    write = percent if key in SHARES else decimal
-    return (write(figure.value), between(figure, key in SHARES)) if figure else (ABSENT, "")
-
-
-def _settings(runs: list[RunFiles]) -> list[dict[str, Any]]:
+def _settings(runs: list[RunFiles]) -> list[Any]:
     """Return the recipe's lines in which the runs differ; the folder they were written to says nothing."""
-    tables = [_flat(tomllib.loads(run.recipe)) if run.recipe else {} for run in runs]
+    tables = [_flat(run.settings) for run in runs]
     keys = dict.fromkeys(key for table in tables for key in table if not key.startswith("output."))
-    rows = [{"name": key, "values": [table.get(key, ABSENT) for table in tables]} for key in keys]
-    return [row for row in rows if len(set(row["values"])) > 1]
+    rows = [(key, [table.get(key, ABSENT) for table in tables]) for key in keys]
+    return [line(key, [{"text": value} for value in found]) for key, found in rows if len(set(found)) > 1]
 
 
 def _flat(table: Any, path: str = "") -> dict[str, str]:

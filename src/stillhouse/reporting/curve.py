@@ -1,20 +1,24 @@
-"""The page of an efficiency curve: gain and accuracy against the number of labels, of teacher calls, or of layers."""
+"""The page of an efficiency curve: gain and quality against the number of labels, of teacher calls, or of layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from stillhouse.errors import UsageError
-from stillhouse.reporting.charts import Series, axis_row, curves, interval_row, row_scale, swatch
-from stillhouse.reporting.figures import Interval, cell, difference, interval, spelled, tick, tone
-from stillhouse.reporting.folder import read_json
-from stillhouse.reporting.render import page
+from stillhouse.reporting.charts import Series, curves, interval_row
+from stillhouse.reporting.figures import cell, difference, interval, ticks, titled, written
+from stillhouse.reporting.folder import RunFiles, Words, read_json
+from stillhouse.reporting.parts import Cell, Forest, head, legend, line, series, with_figures
+from stillhouse.reporting.render import Verbatim, page
 from stillhouse.reporting.svg import Axis
-from stillhouse.reporting.wording import arm, count, in_order, milliseconds, percent, short
+from stillhouse.reporting.wording import capital, count, milliseconds, plain, shorts, tone
+from stillhouse.task import Measure
 
 FILE = "curve.json"
+MS = "milliseconds for 1 row"
 KINDS = (("labels", "labels"), ("calls", "teacher calls"), ("layers", "layers kept"))
 COSTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("parameters", "Parameters", count),
@@ -23,9 +27,15 @@ COSTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("ms_64", "ms for 64 rows", milliseconds),
 )
 
+Points = list[dict[str, Any]]
 
-def write_curve(folder: Path) -> Path:
+
+def write_curve(folder: Path, task: Words) -> Path:
     """Write ``curve.html`` beside ``curve.json``.
+
+    Args:
+        folder: the folder of the curve.
+        task: of its runs.
 
     Returns:
         The path of the page.
@@ -37,86 +47,73 @@ def write_curve(folder: Path) -> Path:
     told = read_json(folder / FILE)
     if not told:
         raise UsageError(f"There is no {FILE} in {folder}. Run `stillhouse curve recipe.toml --labels 50,100,200`.")
-    axes = [_axis(told[kind], kind, name) for kind, name in KINDS if told.get(kind)]
-    confidence = percent(told.get("confidence"), 0)
-    return page(
-        "curve.html.j2", folder / "curve.html", axes=axes, confidence=confidence, command=str(told.get("command", ""))
-    )
+    run = RunFiles(task, folder, {"confidence": told.get("confidence")})
+    axes = [_axis(run, told[kind], kind, name) for kind, name in KINDS if told.get(kind)]
+    command = Verbatim(told.get("command", ""))
+    return page("curve.html.j2", folder / "curve.html", axes=axes, confidence=run.confidence, command=command)
 
 
-def _axis(points: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
-    """One axis: the accuracies as a chart, the gains as a forest."""
-    gains = [(p, i) for p in points if (i := interval(p.get("gain")))]
-    scale = row_scale([i for _, i in gains])
-    rows = [
-        _row(p, i, kind, name, interval_row(i, scale, f"tone-{_tone(p)}", _spoken(p, i, kind, name))) for p, i in gains
-    ]
-    series = [_series(points, kind, n) for n in in_order(sorted({a for p in points for a in p["accuracy"]}))]
-    spoken = f"Accuracy against {name}. " + " ".join(
-        f"{s.label}: {percent(s.y[0])} at {count(s.x[0])}, {percent(s.y[-1])} at {count(s.x[-1])}." for s in series
-    )
+def _axis(run: RunFiles, points: Points, kind: str, name: str) -> dict[str, Any]:
+    """Return one axis: the measure of its runs as a chart, the gains as a forest."""
+    key = str(points[0]["measure"])
+    measure = run.measure(key)
+    names = run.in_order({arm for p in points for arm in p["models"]})
     drawn = len(points) > 1
-    whole = Axis("", lambda share: percent(share, 0))
-    timed = drawn and all(p.get("ms_1") for p in points)
+    lines = [_line(run, points, kind, arm) for arm in names]
+    fast = [_line(run, points, "ms_1", run.student)] if drawn and all(p.get("ms_1") for p in points) else []
+    title = titled(measure)
     return {
         "title": f"Gain against {name}",
-        "svg": curves(series, spoken, Axis(name, short), whole) if drawn else "",
-        "speed": _against_speed(points, whole) if timed else "",
-        "legend": [{"swatch": swatch(s.arm), "label": s.label} for s in series],
-        "caption": f"Distilled against labels only, by {name}",
-        "first": name.capitalize(),
-        "group": {"rows": rows, "axis": axis_row(scale, tick), "unit": "Points", "last": "Verdict"},
-        "accuracy": _accuracy(points, kind, [s.arm.label for s in series]),
+        "measure": title,
+        "svg": _drawn(lines, f"{title} against {name}", measure, Axis(name, shorts), count) if drawn else "",
+        "speed": _drawn(fast, f"{title} against {MS}", measure, Axis("ms for 1 row", plain), milliseconds)
+        if fast
+        else "",
+        "legend": legend(run.arm(arm) for arm in names),
+        "caption": f"{run.arm(run.student).label} against the control, by {name}",
+        "first": capital(name),
+        "group": _gains(run, points, measure, kind, name),
+        "table": _table(run, points, key, kind, name, names),
     }
 
 
-def _against_speed(points: list[dict[str, Any]], y_axis: Axis) -> str:
-    """Accuracy of the distilled students against milliseconds."""
-    series = [_series(points, "ms_1", "distilled")]
-    (line,) = series
-    figures = " ".join(f"{percent(y)} in {milliseconds(x)}." for x, y in zip(line.x, line.y, strict=True))
-    spoken = f"Accuracy against milliseconds for 1 row. {figures}"
-    return curves(series, spoken, Axis("ms for 1 row", milliseconds), y_axis)
-
-
-def _tone(point: dict[str, Any]) -> str:
-    return tone(str(point.get("verdict", "")), "gain")
-
-
-def _spoken(point: dict[str, Any], gain: Interval, kind: str, name: str) -> str:
-    value, ends = difference(gain, "accuracy")
-    return f"{count(point[kind])} {name}: {value} points, interval {ends}"
-
-
-def _row(point: dict[str, Any], gain: Interval, kind: str, name: str, plot: str) -> dict[str, Any]:
-    value, ends = difference(gain, "accuracy")
-    word = spelled(str(point.get("verdict", "")), point.get("margin"))
-    plain = {"name": f"{count(point[kind])} {name}", "against": "", "difference": value, "interval": ends}
-    return plain | {"plot": plot, "word": word, "tone": _tone(point)}
-
-
-def _series(points: list[dict[str, Any]], kind: str, name: str) -> Series:
-    found = [(float(p[kind]), i) for p in points if (i := interval(p["accuracy"].get(name)))]
-    figures = [i for _, i in found]
-    return Series(
-        arm(name), arm(name).label, [x for x, _ in found],
-        [i.value for i in figures], [i.low for i in figures], [i.high for i in figures],
-    )  # fmt: skip
-
-
-def _accuracy(points: list[dict[str, Any]], kind: str, labels: list[str]) -> dict[str, Any]:
-    """The chart's figures as a table."""
-    names = in_order(sorted({a for p in points for a in p["accuracy"]}))
-    costs = [cost for cost in COSTS if all(cost[0] in p for p in points)]
-    rows = [
-        {
-            "number": count(p[kind]),
-            "unlabelled": count(p.get("unlabelled")),
-            "cells": [cell("accuracy", p["accuracy"].get(n)) for n in names],
-            "agreement": cell("agreement", p.get("agreement")),
-            "costs": [write(p[key]) for key, _, write in costs],
-            "folder": str(p.get("folder", "")),
-        }
-        for p in points
+def _drawn(lines: list[Series], title: str, measure: Measure, x_axis: Axis, write: Callable[[Any], str]) -> str:
+    ends = [
+        f"{s.label}: {written(measure, s.y[0])} at {write(s.x[0])}, {written(measure, s.y[-1])} at {write(s.x[-1])}."
+        for s in lines
     ]
-    return {"labels": labels, "costs": [head for _, head, _ in costs], "rows": rows}
+    return curves(lines, f"{title}. {' '.join(ends)}", x_axis, Axis("", ticks(measure)))
+
+
+def _gains(run: RunFiles, points: Points, measure: Measure, kind: str, name: str) -> dict[str, Any]:
+    found = with_figures(points, "gain")
+    forest, rows = Forest(measure, found), []
+    for point, gain in found:
+        value, ends = difference(measure, gain)
+        label = f"{count(point[kind])} {name}"
+        colour = tone(str(point.get("verdict", "")), "gain")
+        plot = interval_row(gain, forest.scale, f"tone-{colour}", f"{label}: {value}, interval {ends}")
+        rows.append(forest.row(point | {"asks": "gain"}, gain, plot, point.get("margin"), name=label))
+    return forest.shown(rows, run.confidence)
+
+
+def _line(run: RunFiles, points: Points, kind: str, arm: str) -> Series:
+    return series(run.arm(arm), [(float(p[kind]), i) for p in points if (i := interval(p["models"].get(arm)))])
+
+
+def _table(run: RunFiles, points: Points, key: str, kind: str, name: str, names: list[str]) -> dict[str, Any]:
+    """Return the chart's figures as a table."""
+    costs = [cost for cost in COSTS if all(cost[0] in p for p in points)]
+    agreement = any(interval(p.get("agreement")) for p in points)
+    rows = []
+    for p in points:
+        cells: list[Cell] = [count(p.get("unlabelled"))]
+        cells += [cell(run.measure(key), p["models"].get(n)) for n in names]
+        cells += [cell(run.measure("agreement"), p.get("agreement"))] if agreement else []
+        cells += [write(p[cost]) for cost, _, write in costs]
+        folder = str(p.get("folder", ""))
+        rows.append(line(count(p[kind]), [*cells, {"text": folder, "href": f"./{quote(folder)}/report.html"}]))
+    agrees = [titled(run.measure("agreement"))] if agreement else []
+    models = [head(run.arm(n)) for n in names]
+    heads = [capital(name), "Unlabelled rows", *models, *agrees, *(title for _, title, _ in costs), "Run"]
+    return {"heads": heads, "rows": rows}

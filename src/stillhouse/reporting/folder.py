@@ -4,46 +4,68 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import DamagedError, UsageError
+from stillhouse.reporting.figures import Interval, interval
+from stillhouse.reporting.wording import Arm, capital, percent
+from stillhouse.task import TEACHER, Control, Measure, Section
 
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 SCHEMA = 1  # of scores.json: the only one this version can draw
+STUDENT = "distilled"  # the arm that a run is about, where no comparison says it
+OTHER_STYLE = ("arm-other", "cross")
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What every model said about the test rows (``predictions.npz``)."""
+class Words(Protocol):
+    """What the report takes of a ``task.Task``: how it calls its arms and measures, and its own sections."""
 
-    rows: Array  # (N,) int64: positions in the test split's source
-    targets: Array  # (N,) int64
-    log_probs: dict[str, dict[str, Array]]  # arm -> seed -> (N, C) float32, nats
+    controls: Mapping[str, Control]
+    others: Mapping[str, Control]
+    measures: Mapping[str, Measure]
+    table: tuple[str, ...]
+    part_measure: str
 
     @property
-    def classes(self) -> int | None:
-        """Number of classes, or None where no model answered."""
-        return next((a.shape[1] for seeds in self.log_probs.values() for a in seeds.values()), None)
+    def sections(self) -> tuple[Section, ...]:
+        """Its own sections."""
 
-    def probabilities(self, arm: str) -> Array | None:
-        """Return (N, C) probabilities of an arm's first seed, or None where the arm is absent."""
-        for log_probs in self.log_probs.get(arm, {}).values():
-            return np.exp(log_probs.astype(np.float64))
-        return None
+    def measure(self, name: str) -> Measure:
+        """The measure of a name that may have arguments."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What every net gave for the test rows (``predictions.npz``)."""
+
+    rows: Array  # (N,) int64: positions in the test split's source
+    targets: Array  # (N,) or (N, K)
+    outputs: dict[str, dict[str, Array]]  # arm -> seed -> (N, width) float32, as the task records them
+
+    @property
+    def width(self) -> int | None:
+        """Length of an output, or None where no net gave any."""
+        return next((a.shape[1] for seeds in self.outputs.values() for a in seeds.values()), None)
+
+    def first(self, arm: str) -> Array | None:
+        """Return the outputs (N, width) of an arm's first seed, float64, or None where the arm is absent."""
+        return next((a.astype(np.float64) for a in self.outputs.get(arm, {}).values()), None)
 
 
 @dataclass(frozen=True)
 class Gallery:
     """The test rows on which student and teacher disagree most (``gallery.npz``)."""
 
-    rows: Array  # (K,) int64: a subset of Answers.rows, worst first
+    rows: Array  # (K,) int64: a subset of Predicted.rows, worst first
     inputs: Array  # (K, ...) as the user gave them: images, numbers or text
     columns: tuple[str, ...] = ()  # names of the columns, for tables
     spans: dict[str, Array] = field(default_factory=dict)  # by net, (K, M, 2) of text: its words that count, -1: fewer
@@ -52,30 +74,119 @@ class Gallery:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run folder; what is absent is empty or None, and its section is left out."""
+    """The files of one run folder; what is absent is empty or None, and its section is left out.
 
+    Arms and measures are called as the run's task calls them.
+    """
+
+    task: Words
     folder: Path
     scores: dict[str, Any]
     run: dict[str, Any] = field(default_factory=dict)
     costs: dict[str, Any] = field(default_factory=dict)
     recipe: str = ""
     metrics: list[dict[str, Any]] = field(default_factory=list)
-    answers: Answers | None = None
+    predicted: Predicted | None = None
     gallery: Gallery | None = None
     explanation: dict[str, Any] = field(default_factory=dict)
     taught: Gallery | None = None  # the training rows that taught most
     full: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def classes(self) -> list[str]:
-        """Class names in the order of the data, as text; numbers where the predictions have another count of them."""
+    def names(self) -> list[str]:
+        """Names of the outputs in their order; numbers where the predictions have another count of them."""
         named = [str(name) for name in self.scores.get("classes", [])]
-        count = self.answers.classes if self.answers else None
+        count = self.predicted.width if self.predicted else None
         return named if count in (None, len(named)) else [str(i) for i in range(count or 0)]
 
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """What scores.json says of each arm."""
+        found: dict[str, dict[str, Any]] = self.scores.get("models", {})
+        return found
 
-def read(folder: Path) -> RunFiles:
+    @property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """The comparisons, the headline first."""
+        found: list[dict[str, Any]] = self.scores.get("comparisons", [])
+        return found
+
+    @property
+    def student(self) -> str:
+        """The arm that the run is about."""
+        return str(next((c.get("a") for c in self.comparisons), STUDENT))
+
+    @property
+    def control(self) -> str | None:
+        """The arm that it is compared with first."""
+        return next((str(c.get("b")) for c in self.comparisons), None)
+
+    @property
+    def headline(self) -> str:
+        """The measure that the verdict is about."""
+        main = next(iter(self.main_measures), "")
+        return str(next((c.get("measure") for c in self.comparisons), main))
+
+    @property
+    def part_measure(self) -> str:
+        """The measure by which classes, labels and groups of rows are judged."""
+        whole = self.measure(self.headline).row == "effect"
+        return self.task.part_measure if whole else self.headline
+
+    @property
+    def main_measures(self) -> list[str]:
+        """The measures of the table of models that any model has, the verdict's among them."""
+        have = {name for model in self.models.values() for name in model.get("measures", {})}
+        compared = next((str(c.get("measure")) for c in self.comparisons), "")
+        found = [name for name in self.task.table if name in have]
+        return [compared, *found] if compared in have and compared not in found else found
+
+    @property
+    def confidence(self) -> str:
+        """The confidence of the intervals: ``95 %``."""
+        return percent(self.scores.get("confidence"), 0)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe as tables; empty where it is absent or no TOML."""
+        try:
+            return tomllib.loads(self.recipe)
+        except tomllib.TOMLDecodeError:
+            return {}
+
+    def arm(self, name: str) -> Arm:
+        """Return how an arm appears; a name that the task does not know is shown as it is written."""
+        known = self.task.others.get(name) or self.task.controls.get(name)
+        return Arm(known.label, *known.style) if known else Arm(capital(name.replace("_", " ")), *OTHER_STYLE)
+
+    def measure(self, name: str) -> Measure:
+        """Return how a measure is called; a name that the task does not know is shown as it is written."""
+        known = name.partition(":")[0] in self.task.measures
+        return self.task.measure(name) if known else Measure(name.replace("_", " "))
+
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Sort arms as they are shown everywhere: the teachers first, then in the order of the task."""
+        order = [*self.task.others, *self.task.controls]
+        return sorted(names, key=lambda n: order.index(n) if n in order else len(order))
+
+    @property
+    def shown_arms(self) -> list[str]:
+        """The judged arms that stand in tables and charts: teachers and controls."""
+        controls = self.task.controls
+        known = {TEACHER, *controls, *(control.teacher for control in controls.values())}
+        return self.in_order(name for name in self.models if name in known)
+
+    def figure(self, arm: str, measure: str) -> Interval | None:
+        """Return a measure of an arm with its interval."""
+        return interval(self.models.get(arm, {}).get("measures", {}).get(measure))
+
+
+def read(folder: Path, task: Words) -> RunFiles:
     """Read what a run left behind.
+
+    Args:
+        folder: the run folder.
+        task: of the run.
 
     Raises:
         UsageError: the folder holds no scores yet, or scores of another schema.
@@ -83,9 +194,11 @@ def read(folder: Path) -> RunFiles:
     """
     scores = read_json(folder / "scores.json")
     if not scores:
+        answered = (folder / "predictions.npz").exists()
+        command = f"evaluate {folder}" if answered else f"distill {folder / 'recipe.toml'}"
         raise UsageError(
             f"There is nothing to report in {folder}: it holds no scores.json, so the run was not judged yet. "
-            f"Run `stillhouse evaluate {folder}` first."
+            f"Run `stillhouse {command}` first."
         )
     if scores.get("schema") != SCHEMA:
         raise UsageError(
@@ -93,13 +206,14 @@ def read(folder: Path) -> RunFiles:
             f"Judge the run again with this version: `stillhouse evaluate {folder}`."
         )
     return RunFiles(
+        task=task,
         folder=folder,
         scores=scores,
         run=read_json(folder / "run.json"),
         costs=read_json(folder / "costs.json") or scores.get("costs") or {},
         recipe=plain(_text(folder / "recipe.toml")),
         metrics=_metrics(folder / "metrics.jsonl"),
-        answers=_answers(folder / "predictions.npz"),
+        predicted=_predicted(folder / "predictions.npz"),
         gallery=_gallery(folder / "gallery.npz"),
         explanation=read_json(folder / "explanation.json"),
         taught=_gallery(folder / "taught.npz"),
@@ -184,16 +298,16 @@ def _arrays(path: Path) -> dict[str, Array]:
         raise _damaged(path, error) from error
 
 
-def _answers(path: Path) -> Answers | None:
+def _predicted(path: Path) -> Predicted | None:
     arrays = _arrays(path)
     if not {"rows", "targets"} <= arrays.keys():
         return None
-    log_probs: dict[str, dict[str, Array]] = {}
+    outputs: dict[str, dict[str, Array]] = {}
     for name, array in arrays.items():
         arm, slash, seed = name.rpartition("/")
-        if slash and array.ndim == 2:
-            log_probs.setdefault(arm, {})[seed] = array
-    return Answers(arrays["rows"], arrays["targets"], log_probs)
+        if slash and array.ndim == 2 and "/" not in arm:  # more slashes: what else is recorded of a net
+            outputs.setdefault(arm, {})[seed] = array
+    return Predicted(arrays["rows"], arrays["targets"], outputs)
 
 
 def _gallery(path: Path) -> Gallery | None:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stillhouse.files import write_atomic
+from stillhouse.task import Section
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(template: str, out: Path, **values: Any) -> Path:
+class Verbatim(str):
+    """Text to be copied from the page, such as a command: escaped as all text, and otherwise left as it is."""
+
+    __slots__ = ()
+
+
+def page(template: str, out: Path, sections: Iterable[tuple[Section, Any]] = (), **values: Any) -> Path:
     """Render a template with the house style sheet and put the page in its place in one step.
 
     The content security policy allows ``data:`` images and the one style sheet whose hash it names: no script, no
@@ -21,24 +33,48 @@ def page(template: str, out: Path, **values: Any) -> Path:
     Args:
         template: file name in ``templates/``.
         out: path of the page; its folder is made.
-        values: what the template reads.
+        sections: with what each shows; the template reads their ``anchor``, ``title``, ``heading``, ``it``, ``body``.
+        values: what the template and all sections read.
 
     Raises:
         StillhouseError: the page cannot be written (full disk, read-only folder).
     """
+    jinja = environment()
+    css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    parts = [
+        {"anchor": s.anchor, "title": s.title, "heading": s.heading or s.title, "it": shown}
+        | {"body": jinja.from_string(s.template)}
+        for s, shown in sections
+    ]
+    html = jinja.get_template(template).render(css=css, policy=policy(css), sections=parts, **values)
+    write_atomic(out, html.encode("utf-8"))
+    return out
+
+
+def environment() -> Environment:
+    """Return the one environment of all templates: every text is escaped, and the macros are known everywhere."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=unbroken,
     )
-    css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    html = environment.get_template(template).render(css=css, policy=policy(css), **values)
-    write_atomic(out, html.encode("utf-8"))
-    return out
+    macros = found.get_template("macros.html.j2").module
+    found.globals.update({name: value for name, value in vars(macros).items() if not name.startswith("_")})
+    return found
+
+
+def unbroken(value: Any) -> Any:
+    r"""Return a text with a space before each per cent sign at which no line is broken.
+
+    >>> unbroken("95 % of them")
+    '95\xa0% of them'
+    """
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", value) if type(value) is str else value
 
 
 def policy(css: str) -> str:

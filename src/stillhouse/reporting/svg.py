@@ -7,9 +7,22 @@ attribute is written, because the page's content security policy forbids them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
+
+from stillhouse.reporting.wording import Ticks
+
+LEFT, TICK_WIDTH = 52.0, 7.0  # of the area beside a vertical axis, and of one character in it
+
+
+class Drawn(str):
+    """Markup whose texts are escaped already: a template shows it as it is, unlike every other text."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """Return the markup itself, by the convention that templates follow."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -61,11 +74,20 @@ class Scale:
         return self._linear_ticks(count)
 
 
-def padded(values: list[float], share: float = 0.06, least: float = 1e-6) -> tuple[float, float]:
-    """Return the range of some values with a margin on both sides, so that no mark touches the frame."""
+def padded(values: list[float], share: float = 0.06) -> tuple[float, float]:
+    """Return the range of some values with a margin on both sides, so that no mark touches the frame.
+
+    Values that are all the same get a readable range that hardly passes them. A share never gets room above one.
+
+    >>> padded([0.5, 1.0], 0.1), padded([1.0, 1.0])
+    ((0.45, 1.05), (0.98, 1.001))
+    """
     low, high = min(values), max(values)
-    margin = max((high - low) * share, least)
-    return low - margin, high + margin
+    if high > low:
+        margin = (high - low) * share
+        return low - margin, high + margin
+    far, near = (0.02 * abs(low), 0.001 * abs(low)) if low else (0.05, 0.001)
+    return (low - far, low + near) if low > 0 else (low - near, low + far)
 
 
 class Drawing:
@@ -111,9 +133,9 @@ class Drawing:
             tilt = {"transform": f"rotate(45 {x:.1f} {y:.1f})"} if shape == "diamond" else {}
             self.add("rect", f"{css} {shape}", tip, x=x - r + 0.5, y=y - r + 0.5, width=8, height=8, **tilt)
 
-    def html(self) -> str:
+    def html(self) -> Drawn:
         """Return the picture as markup for an HTML page; all text in it is escaped."""
-        return ET.tostring(self.root, encoding="unicode")
+        return Drawn(ET.tostring(self.root, encoding="unicode"))
 
 
 def _number(value: float | str) -> str:
@@ -125,18 +147,24 @@ class Axis:
     """What stands along one side of a frame."""
 
     title: str
-    write: Callable[[float], str]
+    write: Ticks
     count: int = 5
+
+
+def left_of(y: Scale, axis: Axis) -> float:
+    """Return the width that the ticks of a vertical axis need."""
+    return max(LEFT, 10 + TICK_WIDTH * max(map(len, axis.write(y.ticks(axis.count))), default=0))
 
 
 def frame(drawing: Drawing, x: Scale, y: Scale, x_axis: Axis, y_axis: Axis) -> None:
     """Draw grid lines, tick labels and axis titles around the area that two scales span."""
-    for value in y.ticks(y_axis.count):
+    rows, columns = y.ticks(y_axis.count), x.ticks(x_axis.count)
+    for value, text in zip(rows, y_axis.write(rows), strict=True):
         drawing.line(x.start, y(value), x.end, y(value), "grid")
-        drawing.text(x.start - 6, y(value) + 4, y_axis.write(value), "tick", "end")
-    for value in x.ticks(x_axis.count):
+        drawing.text(x.start - 6, y(value) + 4, text, "tick", "end")
+    for value, text in zip(columns, x_axis.write(columns), strict=True):
         drawing.line(x(value), y.start, x(value), y.start + 4, "axis")
-        drawing.text(x(value), y.start + 17, x_axis.write(value), "tick", "middle")
+        drawing.text(x(value), y.start + 17, text, "tick", "middle")
     drawing.line(x.start, y.start, x.end, y.start, "axis")
     drawing.text((x.start + x.end) / 2, y.start + 35, x_axis.title, "label", "middle")
     drawing.text(x.start - 6, y.end - 10, y_axis.title, "label", "start")

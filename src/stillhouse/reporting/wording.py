@@ -1,13 +1,21 @@
-"""How arms, measures and numbers are written: one form each, the same in every table and picture."""
+"""How verdicts and numbers are written: one form each, the same in every table and picture."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
+
+from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, WORSE
 
 ABSENT = "–"
 MINUS = "−"  # the true minus, as wide as the plus
+FINEST = 9  # decimals of a tick
+OLDER = {"no worse within m": NON_INFERIOR, "cannot tell": INCONCLUSIVE}  # words of runs before there were identifiers
+
+Ticks = Callable[[Sequence[float]], list[str]]
 
 
 class Arm(NamedTuple):
@@ -18,61 +26,46 @@ class Arm(NamedTuple):
     shape: str
 
 
-ARMS: dict[str, Arm] = {
-    "teacher": Arm("Teacher", "arm-teacher", "diamond"),
-    "labels_only": Arm("Labels only", "arm-control", "ring"),
-    "smoothed": Arm("Labels only, smoothed", "arm-control", "cross"),
-    "distilled": Arm("Distilled", "arm-distilled", "disc"),
-    "all_labels": Arm("All labels", "arm-reference", "square"),
-    "distilled_same": Arm("Distilled, teacher with the same labels", "arm-distilled", "ring"),
-    "scratch": Arm("Labels only, begun at random", "arm-control", "disc"),
-    "distilled_scratch": Arm("Distilled, begun at random", "arm-distilled", "cross"),
-    "labels_only_tempered": Arm("Labels only, temperature fitted", "arm-control", "square"),
-    "teacher_same": Arm("Teacher with the same labels", "arm-teacher", "square"),
-}
+def within(margin: float) -> str:
+    """Write a margin that is a share of one.
 
-MEASURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "nll": "negative log-likelihood (nats)",
-    "brier": "Brier score",
-    "auc": "area under the ROC curve",
-    "agreement": "agreement with the teacher",
-    "ece": "calibration error, debiased",
-    "ece_plain": "calibration error, as usually printed",
-    "class_ece": "class-wise calibration error, debiased",
-    "aurc": "area under the risk-coverage curve",
-    "kl": "KL divergence from the teacher (nats)",
-    "total_variation": "total variation to the teacher",
-    "rank_correlation": "rank correlation of the classes",
-    "negative_flips": "negative flips: only the teacher is right",
-    "positive_flips": "positive flips: only the student is right",
-    "agreement_teacher_right": "agreement where the teacher is right",
-    "agreement_teacher_wrong": "agreement where the teacher is wrong",
-    "kl_teacher_right": "KL where the teacher is right (nats)",
-    "kl_teacher_wrong": "KL where the teacher is wrong (nats)",
-    "parameters": "parameters",
-    "ms_1": "ms for 1 row",
-    "ms_64": "ms for 64 rows",
-}
-
-
-def arm(name: str) -> Arm:
-    """Return the appearance of an arm; a name that is not known is shown as it is written.
-
-    >>> arm("labels_only").label
-    'Labels only'
-    >>> arm("my_own").label
-    'My own'
+    >>> within(0.01), within(0.005)
+    ('1 point', '0.5 points')
     """
-    return ARMS.get(name, Arm(name.replace("_", " ").capitalize(), "arm-other", "cross"))
+    number = f"{100 * margin:g}"
+    return f"{number} point{'' if number == '1' else 's'}"
 
 
-def in_order(names: list[str]) -> list[str]:
-    """Sort arms as they are shown everywhere: the teacher, the control, the distilled student, the references."""
-    order = list(ARMS)
-    return sorted(names, key=lambda n: order.index(n) if n in order else len(order))
+def tone(verdict: str, asks: str = "loss") -> str:
+    """Return the colour class of a verdict: good, bad or open.
+
+    Being no worse is good news where a loss was feared, and none where a gain was hoped for.
+
+    >>> tone("non_inferior"), tone("non_inferior", asks="gain")
+    ('good', 'open')
+    """
+    verdict = OLDER.get(verdict, verdict)
+    if verdict == BETTER or (verdict == NON_INFERIOR and asks != "gain"):
+        return "good"
+    return "bad" if verdict == WORSE else "open"
+
+
+def typeset(sentence: object) -> str:
+    """Return a sentence with true minus signs before its numbers.
+
+    >>> typeset("a change of -1.2 (x-1, 3-4)")
+    'a change of −1.2 (x-1, 3-4)'
+    """
+    return re.sub(r"(?<![\w.\-])-(?=\d)", MINUS, str(sentence))
+
+
+def capital(text: str) -> str:
+    """Return a text with a capital first letter, the others as they are; a first word such as nDCG is left alone.
+
+    >>> capital("area under the ROC curve"), capital("nDCG")
+    ('Area under the ROC curve', 'nDCG')
+    """
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def timed(costs: Mapping[str, Any]) -> str:
@@ -91,11 +84,6 @@ def timed(costs: Mapping[str, Any]) -> str:
         )
     how = {"core": "of one core", "wall": "on the wall"}
     return "".join(f"Milliseconds are {how[clock]}, the nets taking turns." for clock in set(clocks.values()))
-
-
-def measure(name: str) -> str:
-    """Return the written name of a measure."""
-    return MEASURES.get(name, name.replace("_", " "))
 
 
 def number(value: object) -> float | None:
@@ -148,6 +136,26 @@ def points(value: object) -> str:
     return ABSENT if figure is None else signed(100 * figure, 1)
 
 
+def in_units(value: object, size: float | None = None) -> str:
+    """Write a number in units of the user's, which may be of any size: with four significant digits.
+
+    Args:
+        value: the number.
+        size: of the greatest number beside it, so that all of them have the same decimals; default: its own.
+
+    >>> in_units(53.2749), in_units(1234567.8), in_units(0.0012345), in_units(3e-12), in_units(-7, size=53.3)
+    ('53.27', '1,234,568', '0.001234', '3.000e−12', '−7.00')
+    """
+    figure = number(value)
+    if figure is None:
+        return ABSENT
+    greatest = abs(figure if size is None else size)
+    exponent = math.floor(math.log10(greatest)) if greatest > 0 else 0
+    if not -5 <= exponent < 12:
+        return f"{figure:.3e}".replace("-", MINUS)
+    return decimal(figure, max(0, 3 - exponent))
+
+
 def count(value: object) -> str:
     """Write a whole number with its thousands apart.
 
@@ -168,13 +176,77 @@ def milliseconds(value: object) -> str:
     return decimal(figure, digits)
 
 
-def short(value: float) -> str:
-    """Write the number of a logarithmic axis in few characters.
+def p_value(value: Any) -> str:
+    """Write a p-value with three decimals, or as smaller than what these can show."""
+    p = number(value)
+    if p is None:
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
-    >>> short(0.05), short(4000), short(250000), short(3_000_000)
-    ('0.05', '4 k', '250 k', '3 M')
+
+def short(value: float) -> str:
+    """Write a number in few characters.
+
+    >>> short(0.05), short(4000), short(-250000), short(3_000_000)
+    ('0.05', '4 k', '−250 k', '3 M')
     """
     for unit, size in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}".replace("-", MINUS)
+    return f"{value:g}".replace("-", MINUS)
+
+
+def decimals(values: Sequence[float]) -> int:
+    """Return how many decimals tell all these numbers apart and write each of them without loss.
+
+    >>> decimals([0.98, 0.99, 1.0]), decimals([97.5, 98.0, 98.5]), decimals([0, 20])
+    (2, 1, 0)
+    """
+    step = min((b - a for a, b in pairwise(sorted(values)) if b > a), default=max(map(abs, values), default=0.0))
+    exact = (d for d in range(FINEST) if all(abs(round(v, d) - v) <= 1e-3 * step for v in values))
+    return next(exact, FINEST)
+
+
+def percents(ticks: Sequence[float]) -> list[str]:
+    """Write the ticks of an axis of shares: with as many digits as tell them apart.
+
+    >>> percents([0.995, 1.0]), percents([0.2, 0.4])
+    (['99.5 %', '100.0 %'], ['20 %', '40 %'])
+    """
+    digits = decimals([100 * t for t in ticks])
+    return [percent(t, digits) for t in ticks]
+
+
+def in_points(ticks: Sequence[float]) -> list[str]:
+    """Write the ticks of an axis of differences of shares, in points.
+
+    >>> in_points([-0.05, 0.0, 0.05])
+    ['−5', '0', '+5']
+    """
+    digits = decimals([100 * t for t in ticks])
+    return [signed(100 * t, digits) if t else "0" for t in ticks]
+
+
+def plain(ticks: Sequence[float]) -> list[str]:
+    """Write the ticks of an axis of plain numbers.
+
+    >>> plain([0.0, 0.5]), plain([0, 20000])
+    (['0.0', '0.5'], ['0', '20 k'])
+    """
+    digits, brief = decimals(ticks), shorts(ticks)
+    long = digits > 6 or max(map(abs, ticks), default=0.0) >= 10_000
+    return brief if long and len(set(brief)) == len(ticks) else [decimal(t, digits) for t in ticks]
+
+
+def signs(ticks: Sequence[float]) -> list[str]:
+    """Write the ticks of an axis of plain differences.
+
+    >>> signs([-0.5, 0.0, 0.5])
+    ['−0.5', '0', '+0.5']
+    """
+    return ["0" if not t else f"+{text}" if t > 0 else text for t, text in zip(ticks, plain(ticks), strict=True)]
+
+
+def shorts(ticks: Sequence[float]) -> list[str]:
+    """Write the ticks of a logarithmic axis, or of one of great numbers."""
+    return [short(t) for t in ticks]

@@ -1,18 +1,19 @@
-"""How a row of logits becomes a row of fixed size: dense, or the k largest with the tail's mass (ids: ``sampling``).
+"""How a row of outputs becomes a row of fixed size: whole, or the k largest classes with the tail's mass.
 
-Each codec turns logits ``(N, C)`` into the arrays of its fields and back, says what a row costs in bytes, and gives the
-distribution that a loss sees, from which ``probe.gradient_error`` measures what keeping less does to a gradient.
+Each codec turns outputs ``(N, ...)`` into the arrays of its fields and back, says what a row costs in bytes, and gives
+what a loss compares, from which ``probe.gradient_error`` measures what keeping less does to a gradient. ``Dense`` keeps
+outputs of every kind; ``TopK``, and ``Sampled`` in ``sampling``, keep logits of classes ``(N, C)``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from stillhouse.errors import UsageError
-from stillhouse.store.fields import LARGEST, Array, Field
+from stillhouse.store.fields import LARGEST, Array, Field, refuse
 from stillhouse.store.probabilities import LOG_ZERO, in_parts, log_softmax, log_sum_exp, rounded
 
 INT16_CLASSES = 32_767
@@ -27,19 +28,19 @@ class Sparse(NamedTuple):
 
 
 class Codec(Protocol):
-    """What a store keeps of the logits of one (row, view)."""
+    """What a store keeps of the outputs of one (row, view)."""
 
     @property
     def name(self) -> str:
-        """The codec and its settings as text, for the key; ``named.codec(name)`` gives it back."""
+        """The codec and its settings as text, for the key; ``codec(name)`` gives it back."""
 
-    def fields(self, classes: int) -> list[Field]:
+    def fields(self, classes: int, /) -> list[Field]:
         """The fields that one (row, view) needs."""
 
     def encode(self, logits: Array) -> dict[str, Array]:
-        """Turn float logits ``(N, C)`` into the arrays that ``Writer.put`` takes, without the view axis."""
+        """Turn float outputs ``(N, C)`` into the arrays that ``Writer.put`` takes, without the view axis."""
 
-    def bytes_per_row(self, classes: int) -> int:
+    def bytes_per_row(self, classes: int, /) -> int:
         """Bytes of one (row, view)."""
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
@@ -51,16 +52,28 @@ class Codec(Protocol):
 
 @dataclass(frozen=True)
 class Dense:
-    """All logits, as float32, float16 or bfloat16.
+    """All outputs of a row, as float32, float16 or bfloat16.
 
-    The half formats keep each row less its largest logit: a softmax does not see the shift, and the classes with most
-    mass then stand near 0, where halves are finest.
+    Of outputs that a constant does not change (``shift``), the half formats keep each row less its largest: a softmax
+    does not see the shift, and the classes with most mass then are near 0, where halves are finest. Other outputs are
+    kept as they are, rounded to the format.
+
+    Args:
+        dtype: float32, float16 or bfloat16.
+        field: name of the field.
+        shift: whether a constant may be taken from a row.
 
     >>> Dense("float16").bytes_per_row(10)
     20
+    >>> price = Dense("float16", field="values", shift=False)
+    >>> price.decode(price.encode(np.array([[3.25], [-1.0], [250.0]]))).tolist()
+    [[3.25], [-1.0], [250.0]]
     """
 
     dtype: str = "float32"
+    _: KW_ONLY
+    field: str = "logits"
+    shift: bool = True
 
     def __post_init__(self) -> None:
         check_float(self.dtype)
@@ -70,30 +83,38 @@ class Dense:
         """``dense:<dtype>``."""
         return f"dense:{self.dtype}"
 
-    def fields(self, classes: int) -> list[Field]:
-        """One field, ``logits (C,)``."""
-        return [Field("logits", (classes,), self.dtype)]
+    def fields(self, *shape: int) -> list[Field]:
+        """One field of the outputs' shape."""
+        return [Field(self.field, shape, self.dtype)]
 
-    def encode(self, logits: Array) -> dict[str, Array]:
-        """Return ``{"logits": float32 (N, C)}``, rounded to the format."""
-        values = logits if self.dtype == "float32" else logits - logits.max(axis=1, keepdims=True)
-        return {"logits": rounded(values, self.dtype)}
+    def encode(self, outputs: Array) -> dict[str, Array]:
+        """Return ``{field: float32 (N, *shape)}``, rounded to the format.
+
+        Raises:
+            RejectedError: NaN, infinity, or a number too large for the format.
+        """
+        if not self.shift:  # of logits, minus infinity is the logarithm of 0
+            refuse(self.fields(*outputs.shape[1:])[0], outputs, np.isinf(outputs), 0)
+        shifted = self.shift and self.dtype != "float32"
+        values = outputs - outputs.max(axis=1, keepdims=True) if shifted else outputs
+        return {self.field: rounded(values, self.dtype, self.field)}
 
     def decode(self, arrays: dict[str, Array]) -> Array:
-        """Return the logits, float32 ``(N, C)``."""
-        return arrays["logits"]
+        """Return the outputs, float32 ``(N, *shape)``."""
+        return arrays[self.field]
 
-    def bytes_per_row(self, classes: int) -> int:
+    def bytes_per_row(self, *shape: int) -> int:
         """Bytes of one (row, view)."""
-        return sum(f.nbytes for f in self.fields(classes))
+        return sum(f.nbytes for f in self.fields(*shape))
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
-        """The softmax of what is kept; the student plays no part."""
-        return np.exp(log_softmax(self.decode(arrays)))
+        """What a loss compares: the softmax of what is kept, or the outputs themselves; the student plays no part."""
+        kept = self.decode(arrays)
+        return np.exp(log_softmax(kept)) if self.shift else kept
 
     def open_mass(self, arrays: dict[str, Array]) -> Array:
-        """None: every class is known."""
-        return np.zeros(len(arrays["logits"]))
+        """None: every output is known."""
+        return np.zeros(len(arrays[self.field]))
 
 
 @dataclass(frozen=True)
@@ -183,4 +204,4 @@ def check_float(dtype: str) -> None:
         UsageError: names what is allowed.
     """
     if dtype not in LARGEST:
-        raise UsageError(f"Logits cannot be kept as {dtype!r}. Allowed: {', '.join(LARGEST)}.")
+        raise UsageError(f"Outputs cannot be kept as {dtype!r}. Allowed: {', '.join(LARGEST)}.")

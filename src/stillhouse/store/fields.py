@@ -98,10 +98,10 @@ def narrow(field: Field, values: Array, first_row: int = 0) -> Array:
     if values.dtype.kind != "f":
         raise UsageError(f"Field {field.name!r} keeps {field.dtype}, and was given {values.dtype}: give floats.")
     largest = LARGEST[field.dtype]
-    _refuse(field, values, np.isnan(values) | (values > largest), first_row)
+    refuse(field, values, np.isnan(values) | (values > largest), first_row)
     low = values < -largest
     if low.any():
-        _refuse(field, values, low & np.isfinite(values), first_row)
+        refuse(field, values, low & np.isfinite(values), first_row)
         if field.dtype != "float32":
             values = np.where(low, -largest, values)
     if field.dtype == "bfloat16":
@@ -113,11 +113,16 @@ def _narrow_int(field: Field, values: Array, first_row: int) -> Array:
     if values.dtype.kind not in "iu":
         raise UsageError(f"Field {field.name!r} keeps {field.dtype}, and was given {values.dtype}: give integers.")
     limits = np.iinfo(field.stored)
-    _refuse(field, values, (values < limits.min) | (values > limits.max), first_row)
+    refuse(field, values, (values < limits.min) | (values > limits.max), first_row)
     return np.ascontiguousarray(values, field.stored)
 
 
-def _refuse(field: Field, values: Array, wrong: Array, first_row: int) -> None:
+def refuse(field: Field, values: Array, wrong: Array, first_row: int) -> None:
+    """Refuse the rows in which a number is wrong.
+
+    Raises:
+        RejectedError: names the field, the first rows and a number.
+    """
     if not wrong.any():
         return
     rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
@@ -125,8 +130,9 @@ def _refuse(field: Field, values: Array, wrong: Array, first_row: int) -> None:
     worst = values[wrong].flat[0]
     raise RejectedError(
         f"The teacher's {field.name!r} cannot be kept as {field.dtype}: {len(rows)} rows hold values such as {worst} "
-        f"(rows {shown}{', ...' if len(rows) > 5 else ''}). NaN and infinity are never stored: mend the teacher or "
-        "those inputs; a number that is only too large fits into bfloat16 or float32."
+        f"(rows {shown}{', ...' if len(rows) > 5 else ''}). NaN and infinity are never stored: fix the teacher "
+        "or those inputs. A number that is only too large fits into bfloat16 or float32: write `[store] dtype = "
+        '"float32"`.'
     )
 
 

@@ -36,13 +36,13 @@ def log_sum_exp(log_probs: Array) -> Array:
     return total
 
 
-def rounded(values: Array, dtype: str) -> Array:
-    """The float32 numbers that a field of this dtype gives back for these values.
+def rounded(values: Array, dtype: str, name: str = "logits") -> Array:
+    """The float32 numbers that a field of this dtype gives back for these values; its name is for the message.
 
     Raises:
         RejectedError: NaN, infinity or a number too large; its rows are counted within this batch.
     """
-    field = Field("logits", values.shape[1:], dtype)
+    field = Field(name, values.shape[1:], dtype)
     return widen(field, narrow(field, values))
 
 

@@ -16,9 +16,10 @@ _KINDS = {"dense": Dense, "topk": TopK, "sampled": Sampled}
 
 
 class GradientError(NamedTuple):
-    """How far a codec moves the gradient of the forward KL with respect to the student's logits.
+    """How far a codec moves a student's gradient with respect to its outputs.
 
-    The exact gradient of one row is ``q - p`` (student less teacher, temperature 1).
+    The exact gradient of one row is ``q - p`` (student less teacher): of the forward KL, in probabilities at
+    temperature 1; of half the squared error, where the codec keeps values that are no logits of classes.
     """
 
     relative: float  # root of the summed squares of the error over that of the gradient, all probe rows together
@@ -31,21 +32,27 @@ def gradient_error(codec: Codec, logits: Array, student: Array | None = None) ->
 
     Args:
         codec: what would be kept.
-        logits: the teacher's, float ``(N, C)``.
-        student: the student's logits ``(N, C)``; None: all equal, a student that has learned nothing.
+        logits: the teacher's outputs, float ``(N, C)``.
+        student: the student's outputs ``(N, C)``; None: a student that has learned nothing, with equal logits for all
+            classes, or the mean of the teacher's values for all rows.
 
     >>> flat = np.zeros((1, 4))
     >>> gradient_error(Dense("float32"), flat, np.array([[1.0, 0, 0, 0]])).relative
     0.0
     >>> round(gradient_error(TopK(2), flat).bound, 2)
     1.0
+    >>> gradient_error(Dense("float16", field="values", shift=False), np.array([[0.0], [2.0]])).relative
+    0.0
     """
-    teacher = np.exp(log_softmax(logits))
-    given = np.zeros(logits.shape) if student is None else student
-    probabilities = np.exp(log_softmax(given))
+    if isinstance(codec, Dense) and not codec.shift:
+        teacher = logits.astype(np.float64)
+        compared = np.broadcast_to(teacher.mean(0), teacher.shape) if student is None else student
+    else:
+        teacher = np.exp(log_softmax(logits))
+        compared = np.exp(log_softmax(np.zeros(logits.shape) if student is None else student))
     arrays = codec.encode(logits)
-    error = ((codec.target(arrays, probabilities) - teacher) ** 2).sum(axis=1)
-    exact = ((probabilities - teacher) ** 2).sum(axis=1) + np.finfo(np.float64).tiny
+    error = ((codec.target(arrays, compared) - teacher) ** 2).sum(axis=1)
+    exact = ((compared - teacher) ** 2).sum(axis=1) + np.finfo(np.float64).tiny
     known = np.abs(codec.target(arrays, teacher) - teacher).sum(axis=1)
     return GradientError(
         relative=float(np.sqrt(error.sum() / exact.sum())),

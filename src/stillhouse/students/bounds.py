@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -38,3 +39,27 @@ def one_of(name: str, given: str, allowed: Sequence[str]) -> str:
     if given not in allowed:
         raise ValueError(f"{name} = {given!r} must be one of {', '.join(map(repr, allowed))}")
     return given
+
+
+def settings_whole(settings: object, **least: int) -> None:
+    """Check that attributes are whole numbers of at least the numbers given.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, low in least.items():
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"{name} = {value!r} must be a whole number of at least {low}")
+
+
+def settings_at_least(settings: object, **least: float) -> None:
+    """Check that attributes are finite numbers of at least the numbers given.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for name, low in least.items():
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < math.inf:
+            raise ValueError(f"{name} = {value!r} must be a number of at least {low:g}")

@@ -10,37 +10,37 @@ from torch import nn
 from stillhouse.errors import UsageError
 from stillhouse.students.checks import sizes
 
-SMALLEST = 8  # pixels of a side: below, the strides leave nothing to pool
+SMALLEST = 8  # pixels of a side: below it, the strides leave nothing to pool
 STRIDED = 3  # blocks that halve the map
-HEAD_MAP = 4  # pixels a side of the map that the head reads, at most: larger ones are averaged
-LEAST_MAP = 4  # a map of fewer pixels a side is not strided again: batch normalisation of one row needs a variance
+HEAD_MAP = 4  # largest side, in pixels, of the map that the head reads: larger maps are averaged
+LEAST_MAP = 4  # a map with a smaller side is not strided again: batch normalisation of one row needs a variance
 
 
-def cnn_tiny(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (8, 12, 12)) -> nn.Module:
-    """Student of 4,354 parameters (1x28x28, 10 classes)."""
-    return _convolutional(shape, classes, channels)
+def cnn_tiny(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (8, 12, 12)) -> nn.Module:
+    """Student of 4,354 parameters (1x28x28, 10 outputs)."""
+    return _convolutional(shape, outputs, channels)
 
 
-def cnn_small(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (16, 24, 32)) -> nn.Module:
-    """Student of 16,042 parameters (1x28x28, 10 classes)."""
-    return _convolutional(shape, classes, channels)
+def cnn_small(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (16, 24, 32)) -> nn.Module:
+    """Student of 16,042 parameters (1x28x28, 10 outputs)."""
+    return _convolutional(shape, outputs, channels)
 
 
-def cnn_medium(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (24, 48, 64, 64)) -> nn.Module:
-    """Student or assistant of 86,130 parameters (1x28x28, 10 classes)."""
-    return _convolutional(shape, classes, channels)
+def cnn_medium(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (24, 48, 64, 64)) -> nn.Module:
+    """Student or assistant of 86,130 parameters (1x28x28, 10 outputs)."""
+    return _convolutional(shape, outputs, channels)
 
 
-def cnn_large(shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (32, 64, 128, 128, 128)) -> nn.Module:
-    """Teacher of 409,322 parameters (1x28x28, 10 classes), most of them where the map is small and cheap."""
-    return _convolutional(shape, classes, channels)
+def cnn_large(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (32, 64, 128, 128, 128)) -> nn.Module:
+    """Teacher of 409,322 parameters (1x28x28, 10 outputs), most of them where the map is small and cheap."""
+    return _convolutional(shape, outputs, channels)
 
 
-def _convolutional(shape: tuple[int, ...], classes: int, channels: Sequence[int]) -> nn.Sequential:
+def _convolutional(shape: tuple[int, ...], outputs: int, channels: Sequence[int]) -> nn.Sequential:
     """Return ``blocks.<i>`` (convolution, batch normalisation, ReLU), ``pool``, ``head``: the paths taps can name.
 
-    The strides come first, so that a step is cheap. The head sees a map, not its average: where a stroke lies is worth
-    1 to 2 points of accuracy on small digits, for teacher and student alike.
+    The strides come first, so that a step is cheap. The head gets a map, not its average: the position of a stroke adds
+    1 to 2 points of accuracy on small digits, for teachers and students.
     """
     check_image("A convolutional net", shape)
     widths, (height, width) = [shape[0], *sizes("channels", channels)], shape[1:]
@@ -53,20 +53,20 @@ def _convolutional(shape: tuple[int, ...], classes: int, channels: Sequence[int]
         height, width = -(-height // stride), -(-width // stride)
     net = nn.Sequential()
     net.add_module("blocks", blocks)
-    for name, part in read_out(widths[-1], (height, width), classes).items():
+    for name, part in read_out(widths[-1], (height, width), outputs).items():
         net.add_module(name, part)
     return net
 
 
 def check_image(net: str, shape: tuple[int, ...]) -> None:
-    """Refuse what is no image of at least 8x8 pixels.
+    """Refuse any shape but an image of at least 8x8 pixels.
 
     Args:
-        net: What reads it, as the message begins.
+        net: What reads it; the message begins with it.
         shape: Of one input.
 
     Raises:
-        UsageError: too small, or no image; names the nets that read any shape.
+        UsageError: too small, or not an image; names the nets that read any shape.
     """
     if len(shape) != 3 or min(shape[1:]) < SMALLEST:
         raise UsageError(
@@ -76,11 +76,11 @@ def check_image(net: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def read_out(channels: int, given: tuple[int, int], classes: int) -> dict[str, nn.Module]:
-    """Return ``pool`` and ``head`` for a map (channels, height, width): logits from at most 4x4 averages."""
+def read_out(channels: int, given: tuple[int, int], outputs: int) -> dict[str, nn.Module]:
+    """Return ``pool`` and ``head`` for a map (channels, height, width): outputs from at most 4x4 averages."""
     size = (min(HEAD_MAP, given[0]), min(HEAD_MAP, given[1]))
     pool = nn.Sequential(_average(given, size), nn.Flatten())
-    return {"pool": pool, "head": nn.Linear(channels * size[0] * size[1], classes)}
+    return {"pool": pool, "head": nn.Linear(channels * size[0] * size[1], outputs)}
 
 
 def _average(given: tuple[int, int], wanted: tuple[int, int]) -> nn.Module:

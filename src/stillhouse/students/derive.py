@@ -17,17 +17,18 @@ from stillhouse.students.parameter_map import MapRow, format_map, parameter_map
 from stillhouse.students.stacks import Choice, block_paths, choose_layers, find_stack, keep_layers
 from stillhouse.students.vocabulary_cut import cut_vocabulary, factorise
 from stillhouse.students.width import narrow_blocks, narrow_channels
+from stillhouse.task import Link
 
 __all__ = ["Derived", "MapRow", "derive", "format_map"]
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A student and where it comes from."""
+    """A student and its origin in the teacher."""
 
     module: nn.Module
     map: list[MapRow]
-    notes: list[str]  # what was chosen, and what it means for saving and for inputs
+    notes: list[str]  # the choices made, and their effect on saving and on inputs
     layers: list[int] | None = None  # numbers of the teacher's layers that stayed
     ids: Tensor | None = None  # int64 (teacher's vocabulary,): the student's id, -1 where the id was dropped
 
@@ -35,6 +36,7 @@ class Derived:
 @dataclass
 class _Work:
     net: nn.Module
+    link: Link
     notes: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     layers: list[int] | None = None
@@ -53,27 +55,29 @@ def derive(
     embedding_rank: int | None = None,
     vocabulary: Tensor | None = None,
     probe: Tensor | None = None,
+    link: Link = "softmax",
 ) -> Derived:
     """Cut a student out of its teacher.
 
-    What stays depends on the weights and the probe, how much stays on the other arguments alone: the same arguments
-    give the same shapes with any weights. Units are chosen by ``importance.gate_scores`` where there is a probe, else
-    by the size of their weights.
+    Which parts stay depends on the weights and the probe. How much stays depends on the other arguments alone: the same
+    arguments give the same shapes with any weights. Units are chosen by ``importance.gate_scores`` where there is a
+    probe, else by the size of their weights.
 
     Args:
-        teacher: any module from encoded inputs to an answer; it is not changed.
-        layers: of the longest stack of blocks of one form, how many stay, or which; None: all.
-        choose: which stay, where ``layers`` is a number; "importance" needs the probe.
-        width: hidden units that stay, a share (float, in (0, 1]) or a number (int). In transformers the same units
-            everywhere, and a multiple of the head size; in plain and residual nets the channels of each group.
+        teacher: any module from encoded inputs to outputs; it is not changed.
+        layers: how many blocks of the longest stack of equal blocks stay, or which; None: all.
+        choose: how to choose them, where ``layers`` is a number; "importance" needs the probe.
+        width: hidden units that stay: a share (float, in (0, 1]) or a number (int). In transformers, the same units
+            everywhere, a multiple of the head size; in plain and residual nets, the channels of each group.
         heads: attention heads that stay in each block.
         feedforward: share of the hidden units of each block's feed-forward net that stays, in (0, 1].
         embedding_rank: rank of the product that replaces the token embedding.
         vocabulary: int64, token ids in use; the others lose their rows (``Derived.ids`` translates).
         probe: encoded inputs (B, ...), some tens of rows, on which importance is measured.
+        link: what the teacher's outputs are: of classes ("softmax"), of independent labels ("sigmoid"), or values.
 
     Raises:
-        UsageError: the net has no such part, or not so many; says what there is.
+        UsageError: the net has no such part, or not so many; the message lists what it has.
 
     Example:
         >>> net = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(4)), nn.Linear(8, 3))
@@ -84,7 +88,7 @@ def derive(
     _check_share("feedforward", feedforward)
     _check_share("width", width if isinstance(width, float) else None)
     teacher = getattr(teacher, "_orig_mod", teacher)  # torch.compile's wrapper
-    work = _Work(copy.deepcopy(teacher))
+    work = _Work(copy.deepcopy(teacher), link)
     if layers is not None:
         _keep(work, layers, choose, probe)
     if width is not None or heads is not None or feedforward is not None:
@@ -113,7 +117,7 @@ def _keep(work: _Work, layers: int | Sequence[int], choose: Choice, probe: Tenso
                 'choose = "importance" measures the layers on a probe, and there is none. Give `probe`, some tens of '
                 'encoded rows, or write choose = "alternate".'
             )
-        return block_scores(work.net, stack, probe)
+        return block_scores(work.net, stack, probe, work.link)
 
     work.layers = choose_layers(layers, stack, choose, scores)
     work.renamed = keep_layers(work.net, stack, work.layers)
@@ -125,7 +129,7 @@ def _narrow(
 ) -> None:
     blocks = _blocks(work.net)
     if blocks and all(block.attention for block in blocks):
-        work.notes += narrow_blocks(work.net, blocks, width, heads, share, probe)
+        work.notes += narrow_blocks(work.net, blocks, width, heads, share, probe, work.link)
         return
     if heads is not None:
         raise UsageError(
@@ -133,9 +137,9 @@ def _narrow(
             f"{type(work.net).__name__}. Leave heads out."
         )
     if share is not None:
-        work.notes += narrow_blocks(work.net, blocks, None, None, share, probe)
+        work.notes += narrow_blocks(work.net, blocks, None, None, share, probe, work.link)
     if width is not None:
-        work.notes += narrow_channels(work.net, width, probe)
+        work.notes += narrow_channels(work.net, width, probe, work.link)
 
 
 def _blocks(net: nn.Module) -> list[Block]:
@@ -147,7 +151,7 @@ def _blocks(net: nn.Module) -> list[Block]:
 
 
 def _try(work: _Work, probe: Tensor) -> None:
-    """Run the student once: that types and widths agree does not yet say that the layers follow on each other."""
+    """Run the student once: even if types and widths agree, the layers may not fit together."""
     rows = probe[:2]
     if work.ids is not None:
         rows = work.ids.to(rows.device)[rows].clamp_min(0)
@@ -166,4 +170,6 @@ def _try(work: _Work, probe: Tensor) -> None:
 
 def _check_share(name: str, share: Any) -> None:
     if share is not None and not 0.0 < share <= 1.0:
-        raise UsageError(f"{name} = {share} is no share: write a number above 0 and at most 1, such as {name} = 0.5.")
+        raise UsageError(
+            f"{name} = {share} is not a share: write a number above 0 and at most 1, such as {name} = 0.5."
+        )

@@ -1,4 +1,4 @@
-"""Students that are fitted in one go, not trained in steps: trees."""
+"""Students that are fitted at once, not trained in steps: trees."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from stillhouse.errors import UsageError, nearest
-from stillhouse.students.tree_fitting import DecisionTree, GradientBoosting, checked_rows
+from stillhouse.students.boosting import GradientBoosting
+from stillhouse.students.tree_fitting import DecisionTree
+from stillhouse.students.tree_rows import checked_rows
 from stillhouse.students.trees import TreeEnsemble, stump
+from stillhouse.task import Link
 
 FITTED: dict[str, type[DecisionTree | GradientBoosting]] = {
     "decision_tree": DecisionTree,
@@ -24,20 +27,31 @@ def is_fitted(name: str) -> bool:
 
 
 def fit_soft(
-    name: str, *, inputs: Tensor, targets: Tensor, weights: Tensor | None, settings: Mapping[str, Any], seed: int
+    name: str,
+    *,
+    inputs: Tensor,
+    targets: Tensor,
+    weights: Tensor | None,
+    settings: Mapping[str, Any],
+    seed: int,
+    link: Link = "softmax",
 ) -> TreeEnsemble:
-    """Fit a student to probabilities; the same arguments give the same bits.
+    """Fit a student to probabilities or values; the same arguments give the same bits.
 
     Args:
         name: One of ``FITTED``.
         inputs: Encoded rows (N, ...), finite; flattened here.
-        targets: (N, C) probabilities: a teacher's, one-hot labels, or a mixture of both.
+        targets: (N, K): a teacher's outputs, labels, or a mixture of both; see ``link``.
         weights: (N,) at least 0; None: 1 each.
         settings: Keyword arguments of the class in ``FITTED``.
-        seed: Decides what the data do not.
+        seed: Of the random choices.
+        link: Meaning of targets and outputs: ``"softmax"``, probabilities of K classes that add up to 1 (fitted by the
+            cross-entropy; the outputs are their logarithms, up to a constant for each row); ``"sigmoid"``,
+            probabilities of K independent labels (the outputs are logits); ``"identity"``, K values (fitted by least
+            squares). For the last two, NaN means unknown.
 
     Raises:
-        UsageError: unknown name or setting, a value out of range, or targets that are no probabilities.
+        UsageError: unknown name or setting, a value out of range, or targets that do not fit ``link``.
         RejectedError: inputs that are not finite, or no row with a weight.
 
     Example:
@@ -49,22 +63,22 @@ def fit_soft(
         (3, tensor([[0.9000, 0.1000],
                 [0.3000, 0.7000]]))
     """
-    return _settled(name, settings).fit(checked_rows(inputs, targets, weights), seed)
+    return _settled(name, settings).fit(checked_rows(inputs, targets, weights, link), seed)
 
 
-def unfitted(name: str, shape: tuple[int, ...], classes: int, settings: Mapping[str, Any]) -> TreeEnsemble:
-    """Make an ensemble of one empty leaf, which any fitted one of the same inputs and classes can be loaded into.
+def unfitted(name: str, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> TreeEnsemble:
+    """Make an ensemble of one empty leaf; any fitted ensemble of the same inputs and outputs can be loaded into it.
 
     Raises:
         UsageError: as ``fit_soft``.
     """
     _settled(name, settings)
-    return TreeEnsemble(stump(classes), math.prod(shape))
+    return TreeEnsemble(stump(outputs), math.prod(shape))
 
 
 def _settled(name: str, settings: Mapping[str, Any]) -> DecisionTree | GradientBoosting:
     if name not in FITTED:
-        raise UsageError(f"No student {name!r} is fitted to probabilities.{nearest(name, FITTED)}")
+        raise UsageError(f"No student {name!r} is fitted at once.{nearest(name, FITTED)}")
     known = FITTED[name].__dataclass_fields__
     for key in settings:
         if key not in known:

@@ -11,19 +11,19 @@ from torch import nn
 from stillhouse.students.checks import sizes
 
 
-def mlp_tiny(shape: tuple[int, ...], classes: int, *, hidden: Sequence[int] = (32,), dropout: float = 0.0) -> nn.Module:
-    """Student of one small hidden layer (2,410 parameters for 64 inputs and 10 classes)."""
-    return _perceptron(shape, classes, hidden, dropout)
+def mlp_tiny(shape: tuple[int, ...], outputs: int, *, hidden: Sequence[int] = (32,), dropout: float = 0.0) -> nn.Module:
+    """Student of one small hidden layer (2,410 parameters for 64 inputs and 10 outputs)."""
+    return _perceptron(shape, outputs, hidden, dropout)
 
 
 def mlp_large(
-    shape: tuple[int, ...], classes: int, *, hidden: Sequence[int] = (256, 256), dropout: float = 0.1
+    shape: tuple[int, ...], outputs: int, *, hidden: Sequence[int] = (256, 256), dropout: float = 0.1
 ) -> nn.Module:
     """Teacher of two hidden layers of 256 units."""
-    return _perceptron(shape, classes, hidden, dropout)
+    return _perceptron(shape, outputs, hidden, dropout)
 
 
-def _perceptron(shape: tuple[int, ...], classes: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
+def _perceptron(shape: tuple[int, ...], outputs: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
     """Return ``flatten``, ``blocks.<i>`` (linear, ReLU, dropout) and ``head``: the paths that taps can name."""
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout = {dropout} must be in [0, 1)")
@@ -35,5 +35,5 @@ def _perceptron(shape: tuple[int, ...], classes: int, hidden: Sequence[int], dro
     net = nn.Sequential()
     net.add_module("flatten", nn.Flatten())
     net.add_module("blocks", blocks)
-    net.add_module("head", nn.Linear(widths[-1], classes))
+    net.add_module("head", nn.Linear(widths[-1], outputs))
     return net

@@ -14,7 +14,7 @@ from stillhouse.students.text_parts import PADDING, POOLS, WordVectors, text_len
 
 def gru_tiny(
     shape: tuple[int, ...],
-    classes: int,
+    outputs: int,
     *,
     vocabulary: int = 8192,
     width: int = 48,
@@ -23,11 +23,11 @@ def gru_tiny(
     dropout: float = 0.0,
     pooling: str = "max",
 ) -> nn.Module:
-    """Bidirectional gated recurrent net (Cho et al. 2014; 422,410 parameters for 8,192 tokens and 10 classes).
+    """Bidirectional gated recurrent net (Cho et al. 2014; 422,410 parameters for 8,192 tokens and 10 outputs).
 
     Args:
         shape: (L,).
-        classes: Number of logits.
+        outputs: Width of the output.
         vocabulary: Number of token ids.
         width: Of the vectors of the tokens.
         hidden: Units of each direction.
@@ -39,7 +39,7 @@ def gru_tiny(
     whole("hidden", hidden)
     widths = [whole("width", width)] + [2 * hidden] * whole("layers", layers)
     one_of("pooling", pooling, ("max", "mean"))
-    return Recurrent(vocabulary, widths, fraction("dropout", dropout), pooling, classes)
+    return Recurrent(vocabulary, widths, fraction("dropout", dropout), pooling, outputs)
 
 
 class Bidirectional(nn.Module):
@@ -77,26 +77,26 @@ class Recurrent(nn.Module):
         widths: Of the vectors, then of each layer's two directions together.
         dropout: Of what each layer reads.
         pooling: ``"max"`` or ``"mean"``.
-        classes: Number of logits.
+        outputs: Width of the output.
     """
 
-    def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, pooling: str, classes: int) -> None:
+    def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, pooling: str, outputs: int) -> None:
         super().__init__()
         self.embedding = WordVectors(vocabulary, widths[0])
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Bidirectional(wide, narrow) for wide, narrow in pairwise(widths))
         self.pool = POOLS[pooling]()
-        self.head = nn.Linear(widths[-1], classes)
+        self.head = nn.Linear(widths[-1], outputs)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, L), padded at the end, to logits (B, classes)."""
+        """Ids (B, L), padded at the end, to the output (B, outputs)."""
         counted = ids != PADDING
         mirrored = _mirrored(counted)
         states = self.embedding(ids)
         for block in self.blocks:
             states = block(self.dropout(states), mirrored)
-        logits: Tensor = self.head(self.pool(states, counted))
-        return logits
+        output: Tensor = self.head(self.pool(states, counted))
+        return output
 
 
 def _mirrored(counted: Tensor) -> Tensor:

@@ -14,17 +14,17 @@ STRIDED_STEM = 16  # pixels a side from which the first convolution halves the m
 
 
 def resnet_tiny(
-    shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (12, 16, 24), depth: int = 1
+    shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (12, 16, 24), depth: int = 1
 ) -> nn.Module:
-    """Student of three residual blocks (20,030 parameters for 1x28x28 and 10 classes)."""
-    return _residual(shape, classes, channels, depth)
+    """Student of three residual blocks (20,030 parameters for 1x28x28 and 10 outputs)."""
+    return _residual(shape, outputs, channels, depth)
 
 
 def resnet_small(
-    shape: tuple[int, ...], classes: int, *, channels: Sequence[int] = (24, 48, 64), depth: int = 2
+    shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (24, 48, 64), depth: int = 2
 ) -> nn.Module:
-    """Student or assistant of six residual blocks (247,378 parameters for 1x28x28 and 10 classes)."""
-    return _residual(shape, classes, channels, depth)
+    """Student or assistant of six residual blocks (247,378 parameters for 1x28x28 and 10 outputs)."""
+    return _residual(shape, outputs, channels, depth)
 
 
 class ResidualBlock(nn.Module):
@@ -56,7 +56,7 @@ class ResidualBlock(nn.Module):
         return made
 
 
-def _residual(shape: tuple[int, ...], classes: int, channels: Sequence[int], depth: int) -> nn.Sequential:
+def _residual(shape: tuple[int, ...], outputs: int, channels: Sequence[int], depth: int) -> nn.Sequential:
     """Return ``stem``, ``blocks.<i>``, ``norm``, ``pool`` and ``head``: the paths that taps can name.
 
     A stage for each of ``channels``, of ``depth`` blocks; each stage but the first halves the map while it is large
@@ -76,6 +76,6 @@ def _residual(shape: tuple[int, ...], classes: int, channels: Sequence[int], dep
     net.add_module("stem", nn.Conv2d(shape[0], widths[0], 3, stem_stride, 1, bias=False))
     net.add_module("blocks", blocks)
     net.add_module("norm", nn.Sequential(nn.BatchNorm2d(wide), nn.ReLU()))
-    for name, part in read_out(wide, (height, width), classes).items():
+    for name, part in read_out(wide, (height, width), outputs).items():
         net.add_module(name, part)
     return net

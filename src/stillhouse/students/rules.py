@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from stillhouse.errors import UsageError
 from stillhouse.students.trees import TreeEnsemble
 
-NAMED = 3  # classes of a leaf that are written out; the others are summed
-SLIGHT = 0.005  # a probability below is not written out: it would read as 0.00
 NOUGHT = 1e-6  # a threshold below is 0, give or take the rounding of the standardisation
 
 
@@ -30,45 +28,52 @@ class Column(NamedTuple):
         return encoded / self.factor + self.mean if self.factor else self.mean
 
 
-def as_rules(tree: TreeEnsemble, columns: Sequence[Column], classes: Sequence[str]) -> str:
-    """Indented rules; each leaf says its class, its probabilities, and the share of the training rows that end there.
+class Leaf(NamedTuple):
+    """What a leaf says."""
+
+    answer: str  # "class: ill"
+    detail: str = ""  # "ill 0.50, well 0.50"
+
+
+def as_rules(tree: TreeEnsemble, columns: Sequence[Column], describe: Callable[[NDArray[np.float64]], Leaf]) -> str:
+    """Indented rules; each leaf says its answer, and the share of the training rows that end there.
 
     Args:
         tree: One tree, as ``fit_soft("decision_tree", ...)`` returns it.
         columns: One for each value of the flattened encoded input.
-        classes: C names, in the order of the logits.
+        describe: From the outputs (K,) of a leaf to words.
 
     Raises:
-        UsageError: more than one tree, whose rules nobody could read, or names for another number of columns or
-            classes.
+        UsageError: more than one tree, whose rules nobody could read, or names for another number of columns.
 
     Example:
         >>> from stillhouse.students.trees import stump
-        >>> print(as_rules(TreeEnsemble(stump(2), inputs=1), [Column("age")], ["ill", "well"]))
-        |--- class: ill (ill 0.50, well 0.50; 100.0% of the training rows)
+        >>> print(as_rules(TreeEnsemble(stump(1), inputs=1), [Column("age")], lambda value: Leaf(f"dose: {value[0]}")))
+        |--- dose: 0.0 (100.0% of the training rows)
     """
-    if len(tree.roots) != 1 or tree.value.shape[1] != tree.classes:
+    if len(tree.roots) != 1 or tree.value.shape[1] != tree.outputs:
         raise UsageError(
             f"A sum of {len(tree.roots)} trees has no rules that could be read. Use the student `decision_tree`."
         )
-    if len(columns) != tree.inputs or len(classes) != tree.classes:
+    if len(columns) != tree.inputs:
         raise UsageError(
-            f"The tree reads {tree.inputs} values and knows {tree.classes} classes, and the names are of "
-            f"{len(columns)} values and {len(classes)} classes. Give the columns of its own encoder."
+            f"The tree reads {tree.inputs} values, and the names are of {len(columns)}. "
+            "Give the columns of its own encoder."
         )
-    return "\n".join(_Writer(tree, columns, classes).lines(int(tree.roots[0]), 0))
+    return "\n".join(_Writer(tree, columns, describe).lines(int(tree.roots[0]), 0))
 
 
 class _Writer:
     """The tree as plain lists, and how its figures are written."""
 
-    def __init__(self, tree: TreeEnsemble, columns: Sequence[Column], classes: Sequence[str]) -> None:
-        self.columns = [column._replace(name=_line(column.name)) for column in columns]
-        self.classes = [_line(name) for name in classes]
+    def __init__(
+        self, tree: TreeEnsemble, columns: Sequence[Column], describe: Callable[[NDArray[np.float64]], Leaf]
+    ) -> None:
+        self.columns = [column._replace(name=one_line(column.name)) for column in columns]
+        self.describe = describe
         self.feature, self.threshold = tree.feature.tolist(), tree.threshold.tolist()
         self.left, self.right, self.share = tree.left.tolist(), tree.right.tolist(), tree.share.tolist()
-        logits = tree.base + tree.value
-        self.probabilities: NDArray[np.float64] = logits.double().softmax(-1).cpu().numpy()
+        self.outputs: NDArray[np.float64] = (tree.base + tree.value).double().cpu().numpy()
         self.decimals = self._decimals()
 
     def lines(self, node: int, depth: int) -> Iterator[str]:
@@ -85,21 +90,17 @@ class _Writer:
         """What holds on the left and on the right of a split."""
         column, threshold = self.columns[self.feature[node]], self.threshold[node]
         if column.category is not None:
-            category = _line(column.category)
+            category = one_line(column.category)
             return f"{column.name} is not {category}", f"{column.name} is {category}"
         value = f"{column.raw(threshold):.{self.decimals}f}"
         return f"{column.name} <= {value}", f"{column.name} >  {value}"
 
     def leaf(self, node: int) -> str:
-        """The class of a leaf, the probabilities behind it, and how many rows it speaks for."""
-        chances = self.probabilities[node]
-        order = np.argsort(-chances, kind="stable")
-        named = [c for c in order[:NAMED] if chances[c] >= SLIGHT]
-        texts = [f"{self.classes[c]} {chances[c]:.2f}" for c in named]
-        rest = 1.0 - float(chances[named].sum())
-        texts += [f"others {rest:.2f}"] * (rest >= SLIGHT)
-        rows = f"; {self.share[node]:.1%} of the training rows" if self.share else ""
-        return f"class: {self.classes[order[0]]} ({', '.join(texts)}{rows})"
+        """The answer of a leaf, and for how many rows it speaks."""
+        answer, detail = self.describe(self.outputs[node])
+        rows = [f"{self.share[node]:.1%} of the training rows"] if self.share else []
+        more = "; ".join([*([detail] if detail else []), *rows])
+        return f"{answer} ({more})" if more else answer
 
     def _decimals(self) -> int:
         """As many decimals as tell the smallest threshold from zero with three digits, between 2 and 6."""
@@ -109,6 +110,6 @@ class _Writer:
         return min(max(2 - math.floor(math.log10(least)), 2), 6)
 
 
-def _line(name: str) -> str:
+def one_line(name: str) -> str:
     """A name on one line: rules are read line by line."""
     return " ".join(name.split())

@@ -13,18 +13,18 @@ MOST_LEVELS = 10  # 1,024 leaves a tree: beyond, a row's share of a leaf is nois
 EDGE = 1e-6  # keeps the square root of entmoid away from 0, where its slope is infinite
 
 
-def linear(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Multinomial logistic regression on the flattened input (650 parameters for 64 inputs and 10 classes)."""
+def linear(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Linear model of the flattened input (650 parameters for 64 inputs and 10 outputs)."""
     net = nn.Sequential()
     net.add_module("flatten", nn.Flatten())
-    net.add_module("head", nn.Linear(math.prod(shape), classes))
+    net.add_module("head", nn.Linear(math.prod(shape), outputs))
     return net
 
 
 def soft_tree(
-    shape: tuple[int, ...], classes: int, *, trees: int = 16, depth: int = 4, gate: str = "sigmoid"
+    shape: tuple[int, ...], outputs: int, *, trees: int = 16, depth: int = 4, gate: str = "sigmoid"
 ) -> nn.Module:
-    """Sum of oblivious soft decision trees (6,730 parameters for 64 inputs and 10 classes).
+    """Sum of oblivious soft decision trees (6,730 parameters for 64 inputs and 10 outputs).
 
     All nodes of a level share one split, as in NODE (Popov et al. 2020, Neural Oblivious Decision Ensembles); a split
     is a weighted sum of all columns and its decision a probability, as in Frosst and Hinton (2017, Distilling a Neural
@@ -32,7 +32,7 @@ def soft_tree(
 
     Args:
         shape: Of one input; flattened.
-        classes: Number of logits.
+        outputs: Width of the output.
         trees: How many are summed.
         depth: Levels of each, 1 to 10: ``2 ** depth`` leaves.
         gate: ``"sigmoid"``, or ``"entmoid"``, which is 0 or 1 where a split is far away.
@@ -41,7 +41,7 @@ def soft_tree(
     net.add_module("flatten", nn.Flatten())
     forest = ObliviousTrees(math.prod(shape), whole("trees", trees), whole("depth", depth, most=MOST_LEVELS), gate)
     net.add_module("blocks", nn.Sequential(forest))
-    net.add_module("head", nn.Linear(trees * 2**depth, classes))  # a leaf's answer is a column of this matrix
+    net.add_module("head", nn.Linear(trees * 2**depth, outputs))  # a leaf's answer is a column of this matrix
     return net
 
 

@@ -24,7 +24,7 @@ MOST_WORDS = len(OFFSETS)
 
 def bag_hashed(
     shape: tuple[int, ...],
-    classes: int,
+    outputs: int,
     *,
     vocabulary: int = 8192,
     buckets: int = 16384,
@@ -33,11 +33,11 @@ def bag_hashed(
 ) -> nn.Module:
     """Hashed bag of words and pairs of neighbours (fastText: Joulin et al. 2017, Bag of Tricks).
 
-    524,618 parameters for 10 classes, of which a text reads a few hundred vectors.
+    524,618 parameters for 10 outputs, of which a text reads a few hundred vectors.
 
     Args:
         shape: (L,).
-        classes: Number of logits.
+        outputs: Width of the output.
         vocabulary: Number of token ids; it bounds the ids, not the size.
         buckets: Vectors that words and pairs share.
         width: Of the vectors.
@@ -47,31 +47,31 @@ def bag_hashed(
     grams = HashedGrams(
         whole("vocabulary", vocabulary, least=2, most=MOST_IDS), whole("buckets", buckets, least=2), ngrams
     )
-    return HashedBag(grams, width, classes)
+    return HashedBag(grams, width, outputs)
 
 
 def static_embedding(
     shape: tuple[int, ...],
-    classes: int,
+    outputs: int,
     *,
     vocabulary: int = 8192,
     width: int = 64,
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
 ) -> nn.Module:
-    """Mean of one vector a token, then hidden layers if any (524,938 parameters for 8,192 tokens and 10 classes).
+    """Mean of one vector a token, then hidden layers if any (524,938 parameters for 8,192 tokens and 10 outputs).
 
     Args:
         shape: (L,).
-        classes: Number of logits.
+        outputs: Width of the output.
         vocabulary: Number of token ids.
         width: Of the vectors.
-        hidden: Widths of the layers between the mean and the logits; none by default.
+        hidden: Widths of the layers between the mean and the output; none by default.
         dropout: Of the mean and the hidden layers, in [0, 1).
     """
     text_length("A static embedding", shape)
     layers = sizes("hidden", hidden) if len(hidden) else []
-    return StaticEmbedding(vocabulary, [whole("width", width), *layers], fraction("dropout", dropout), classes)
+    return StaticEmbedding(vocabulary, [whole("width", width), *layers], fraction("dropout", dropout), outputs)
 
 
 class HashedGrams(nn.Module):
@@ -109,21 +109,21 @@ class HashedBag(nn.Module):
     Args:
         grams: Ids to buckets.
         width: D, of a bucket's vector.
-        classes: Number of logits.
+        outputs: Width of the output.
     """
 
-    def __init__(self, grams: HashedGrams, width: int, classes: int) -> None:
+    def __init__(self, grams: HashedGrams, width: int, outputs: int) -> None:
         super().__init__()
         self.grams = grams
         self.embedding = WordVectors(grams.buckets, width)
         self.pool = MeanPool()
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width, outputs)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, L) to logits (B, classes)."""
+        """Ids (B, L) to the output (B, outputs)."""
         buckets = self.grams(ids)
-        logits: Tensor = self.head(self.pool(self.embedding(buckets), buckets != PADDING))
-        return logits
+        output: Tensor = self.head(self.pool(self.embedding(buckets), buckets != PADDING))
+        return output
 
 
 class StaticEmbedding(nn.Module):
@@ -133,10 +133,10 @@ class StaticEmbedding(nn.Module):
         vocabulary: Number of token ids.
         widths: Of the vectors, then of each hidden layer.
         dropout: Before each layer.
-        classes: Number of logits.
+        outputs: Width of the output.
     """
 
-    def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, classes: int) -> None:
+    def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, outputs: int) -> None:
         super().__init__()
         self.embedding = WordVectors(vocabulary, widths[0])
         self.pool = MeanPool()
@@ -144,10 +144,10 @@ class StaticEmbedding(nn.Module):
         self.blocks = nn.Sequential(
             *(nn.Sequential(nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)) for i, o in pairwise(widths))
         )
-        self.head = nn.Linear(widths[-1], classes)
+        self.head = nn.Linear(widths[-1], outputs)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, L) to logits (B, classes)."""
+        """Ids (B, L) to the output (B, outputs)."""
         text = self.dropout(self.pool(self.embedding(ids), ids != PADDING))
-        logits: Tensor = self.head(self.blocks(text))
-        return logits
+        output: Tensor = self.head(self.blocks(text))
+        return output

@@ -14,7 +14,7 @@ INITIAL_STD = 0.02  # of tokens and positions, as in BERT
 
 def transformer_tiny(
     shape: tuple[int, ...],
-    classes: int,
+    outputs: int,
     *,
     vocabulary: int = 8192,
     width: int = 128,
@@ -25,11 +25,11 @@ def transformer_tiny(
     norm: str = "pre",
     pooling: str = "mean",
 ) -> nn.Module:
-    """Student of two blocks of width 128 (1,331,466 parameters for 8,192 tokens, 128 positions and 10 classes).
+    """Student of two blocks of width 128 (1,331,466 parameters for 8,192 tokens, 128 positions and 10 outputs).
 
     Args:
         shape: (L,); shorter texts are read too.
-        classes: Number of logits.
+        outputs: Width of the output.
         vocabulary: Number of token ids.
         width: Of the states, a multiple of ``heads``.
         layers: Blocks.
@@ -51,7 +51,7 @@ def transformer_tiny(
     )
     norm_layer = nn.LayerNorm(width) if pre_norm else nn.Identity()
     whole("vocabulary", vocabulary, least=2)
-    return TextTransformer((vocabulary, length, width), classes, blocks, norm_layer, pooling, dropout)
+    return TextTransformer((vocabulary, length, width), outputs, blocks, norm_layer, pooling, dropout)
 
 
 class TextTransformer(nn.Module):
@@ -59,7 +59,7 @@ class TextTransformer(nn.Module):
 
     Args:
         size: (vocabulary, positions, width).
-        classes: Number of logits.
+        outputs: Width of the output.
         blocks: What follows on each other.
         norm: Of the last states.
         pooling: ``"mean"`` or ``"first"``.
@@ -69,7 +69,7 @@ class TextTransformer(nn.Module):
     def __init__(
         self,
         size: tuple[int, int, int],
-        classes: int,
+        outputs: int,
         blocks: nn.ModuleList,
         norm: nn.Module,
         pooling: str,
@@ -80,17 +80,17 @@ class TextTransformer(nn.Module):
         self.blocks = blocks
         self.norm = norm
         self.pool = POOLS[pooling]()
-        self.head = nn.Linear(size[2], classes)
+        self.head = nn.Linear(size[2], outputs)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, L), 0 = padding, to logits (B, classes)."""
+        """Ids (B, L), 0 = padding, to the output (B, outputs)."""
         counted = ids != PADDING
         states = self.embedding(ids)
         attended = _attended(counted)
         for block in self.blocks:
             states = block(states, attended)
-        logits: Tensor = self.head(self.pool(self.norm(states), counted))
-        return logits
+        output: Tensor = self.head(self.pool(self.norm(states), counted))
+        return output
 
 
 class TokensAndPositions(nn.Module):

@@ -1,4 +1,4 @@
-"""scikit-learn's trees written down as one table of nodes.
+"""scikit-learn's trees written as one table of nodes.
 
 It splits float32 inputs at float64 thresholds; ours are float32. Rounded down, a threshold sends every float32 value to
 the side that the original does: none lies between the two.

@@ -1,7 +1,7 @@
 """Trees as a torch module: tables of nodes, walked for all rows and all trees at once.
 
-Nothing is trained here; ``tree_fitting`` fits trees and writes them down as a ``Forest``. As buffers they load, save
-and export as any net does.
+Nothing is trained here; ``tree_fitting`` and ``boosting`` fit trees and write them as a ``Forest``. As buffers they
+load, save and export as any net does.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ class Forest(NamedTuple):
     threshold: Tensor  # (nodes,) float32: a value goes left where it is at most this
     left: Tensor  # (nodes,) int64
     right: Tensor  # (nodes,) int64
-    value: Tensor  # (nodes, W) float32: what a leaf adds to the logits; W is 1 (of one class) or C
+    value: Tensor  # (nodes, W) float32: what a leaf adds to the outputs; W is 1 (of one output) or K
     share: Tensor  # (nodes,) float32: share of the training rows that reach the node; empty where it was not kept
-    roots: Tensor  # (trees,) int64: where W is 1, tree t is of class t modulo C
-    base: Tensor  # (C,) float32: the logits before any tree
+    roots: Tensor  # (trees,) int64: where W is 1, tree t is of output t modulo K
+    base: Tensor  # (K,) float32: the outputs before any tree
 
 
-def stump(classes: int) -> Forest:
-    """One leaf that knows nothing: every class has the same probability."""
+def stump(outputs: int) -> Forest:
+    """One leaf that answers 0 for every output: classes then have the same probability."""
     leaf = torch.zeros(1, dtype=torch.int64)
     ones = torch.ones(1)
-    return Forest(leaf, torch.zeros(1), leaf, leaf, torch.zeros(1, classes), ones, leaf, torch.zeros(classes))
+    return Forest(leaf, torch.zeros(1), leaf, leaf, torch.zeros(1, outputs), ones, leaf, torch.zeros(outputs))
 
 
 class TreeEnsemble(nn.Module):
-    """Logits (B, C) of encoded inputs (B, ...): a base score and what the leaf of each tree adds.
+    """Outputs (B, K) of encoded inputs (B, ...): a base score and what the leaf of each tree adds.
 
-    A single tree holds log-probabilities in its leaves; boosted trees hold additive scores, one tree a class and
-    iteration. It has no learned parameters: ``size`` is its cost. Its state may be loaded into an ensemble of any other
-    size with the same inputs and classes.
+    Outputs are log-probabilities of classes up to a constant a row, logits of independent labels, or values: what the
+    trees were fitted to says which. A single tree holds all outputs in its leaves; boosted trees hold additive scores,
+    one tree an output and iteration. It has no learned parameters: ``size`` is its cost. Its state may be loaded into
+    an ensemble of any other size with the same inputs and outputs.
 
     Args:
         forest: the nodes.
@@ -65,8 +66,8 @@ class TreeEnsemble(nn.Module):
         self.depth = self._walk()
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
+    def outputs(self) -> int:
+        """Number of outputs K."""
         return len(self.base)
 
     @property
@@ -80,13 +81,13 @@ class TreeEnsemble(nn.Module):
         return int(self._is_leaf().sum())
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits float32 (B, C) of float32 inputs (B, ...) without gaps."""
+        """Outputs float32 (B, K) of float32 inputs (B, ...) without gaps."""
         rows = inputs.flatten(1)
         at = self.roots.expand(rows.shape[0], -1)  # len() would be a constant to the exporter
         for _ in range(self.depth):
             left = rows.gather(1, self.feature[at]) <= self.threshold[at]
             at = torch.where(left, self.left[at], self.right[at])
-        return self.base + self.value[at].reshape(rows.shape[0], -1, self.classes).sum(1)
+        return self.base + self.value[at].reshape(rows.shape[0], -1, self.outputs).sum(1)
 
     def _is_leaf(self) -> Tensor:
         return self.left == torch.arange(self.size, device=self.left.device)
@@ -110,7 +111,7 @@ class TreeEnsemble(nn.Module):
         fault = self._fault()
         if fault:
             errors: list[str] = rest[-1]
-            errors.append(f"these are no trees over {self.inputs} inputs and {self.classes} classes: {fault}")
+            errors.append(f"these are no trees over {self.inputs} inputs and {self.outputs} outputs: {fault}")
         else:
             self.depth = self._walk()
 
@@ -121,10 +122,10 @@ class TreeEnsemble(nn.Module):
         tables = (self.threshold, self.left, self.right, self.value)
         if not self.size or any(len(table) != self.size for table in tables):
             return "the tables of the nodes differ in length"
-        if self.value.dim() != 2 or self.value.shape[1] not in (1, self.classes):
+        if self.value.dim() != 2 or self.value.shape[1] not in (1, self.outputs):
             return f"leaves hold {tuple(self.value.shape[1:])} values"
-        if not len(self.roots) or len(self.roots) * self.value.shape[1] % self.classes:
-            return f"{len(self.roots)} trees do not share out among the classes"
+        if not len(self.roots) or len(self.roots) * self.value.shape[1] % self.outputs:
+            return f"{len(self.roots)} trees do not share out among the outputs"
         if int(self.feature.min()) < 0 or int(self.feature.max()) >= self.inputs:
             return "a node looks at an input that is not there"
         if int(self.roots.min()) < 0 or int(self.roots.max()) >= self.size:

@@ -17,7 +17,7 @@ INITIAL_STD = 0.02  # of positions and class token, as in the paper's code
 
 def vit_tiny(
     shape: tuple[int, ...],
-    classes: int,
+    outputs: int,
     *,
     patch: int = 4,
     width: int = 64,
@@ -27,11 +27,11 @@ def vit_tiny(
     dropout: float = 0.0,
     pooling: str = "mean",
 ) -> nn.Module:
-    """Student of three blocks of width 64 (105,226 parameters for 1x28x28 and 10 classes).
+    """Student of three blocks of width 64 (105,226 parameters for 1x28x28 and 10 outputs).
 
     Args:
         shape: (channels, height, width), from 8x8 up; an image that no whole number of patches covers is padded.
-        classes: Number of logits.
+        outputs: Width of the output.
         patch: Pixels of a patch's side, at most the image's shorter side.
         width: Of the states, a multiple of ``heads``.
         layers: Blocks.
@@ -50,7 +50,7 @@ def vit_tiny(
         )
         for _ in range(whole("layers", layers))
     )
-    return VisionTransformer(shape, classes, patch, width, blocks, pooling == "token")
+    return VisionTransformer(shape, outputs, patch, width, blocks, pooling == "token")
 
 
 class VisionTransformer(nn.Module):
@@ -58,7 +58,7 @@ class VisionTransformer(nn.Module):
 
     Args:
         shape: Of one image.
-        classes: Number of logits.
+        outputs: Width of the output.
         patch: Pixels of a patch's side.
         width: D, of the states.
         blocks: What follows on each other.
@@ -66,7 +66,7 @@ class VisionTransformer(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], classes: int, patch: int, width: int, blocks: nn.ModuleList, token: bool
+        self, shape: tuple[int, ...], outputs: int, patch: int, width: int, blocks: nn.ModuleList, token: bool
     ) -> None:
         super().__init__()
         rows, columns = (math.ceil(side / patch) for side in shape[1:])
@@ -78,7 +78,7 @@ class VisionTransformer(nn.Module):
         self.blocks = blocks
         self.norm = nn.LayerNorm(width)
         self.pool = _First() if token else _Mean()
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(width, outputs)
 
     def reset_parameters(self) -> None:
         """Draw positions and class token from torch's global generator; the parts draw their own."""
@@ -87,15 +87,15 @@ class VisionTransformer(nn.Module):
                 nn.init.trunc_normal_(learned, std=INITIAL_STD)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) to logits (B, classes)."""
+        """Images (B, C, H, W) to the output (B, outputs)."""
         states = self.patches(F.pad(images, self.padding)).flatten(2).transpose(1, 2)
         if self.token is not None:
             states = torch.cat([self.token.expand(len(states), -1, -1), states], 1)
         states = states + self.positions
         for block in self.blocks:
             states = block(states)
-        logits: Tensor = self.head(self.pool(self.norm(states)))
-        return logits
+        output: Tensor = self.head(self.pool(self.norm(states)))
+        return output
 
 
 class _Mean(nn.Module):

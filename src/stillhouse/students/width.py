@@ -22,9 +22,10 @@ from stillhouse.students.channels import channel_groups
 from stillhouse.students.importance import gate_scores
 from stillhouse.students.narrow import Group, best, cut, magnitude
 from stillhouse.students.stacks import configs
+from stillhouse.task import Link
 
 
-def narrow_channels(net: nn.Module, width: float | int, probe: Tensor | None) -> list[str]:
+def narrow_channels(net: nn.Module, width: float | int, probe: Tensor | None, link: Link = "softmax") -> list[str]:
     """Keep a share (float) or at most a number (int) of the channels of each group, in place. Returns notes.
 
     Raises:
@@ -34,7 +35,7 @@ def narrow_channels(net: nn.Module, width: float | int, probe: Tensor | None) ->
         raise UsageError(f"width = {width}: at least one unit must stay. Write width = 0.5 for half of them.")
     groups = channel_groups(net)
     counts = [share_of(g.units, width) if isinstance(width, float) else min(width, g.units) for g in groups]
-    narrow(net, groups, counts, probe)
+    narrow(net, groups, counts, probe, link)
     kept = ", ".join(f"{g.name} {k} of {g.units}" for g, k in zip(groups, counts, strict=True))
     return [f"width: {kept}"]
 
@@ -46,6 +47,7 @@ def narrow_blocks(
     heads: int | None,
     feedforward: float | None,
     probe: Tensor | None,
+    link: Link = "softmax",
 ) -> list[str]:
     """Keep the most important hidden units, heads and feed-forward units of transformer blocks, in place.
 
@@ -82,16 +84,19 @@ def narrow_blocks(
         groups += inner
         counts += [share_of(group.units, feedforward) for group in inner]
         notes.append(f"feed-forward units: {counts[-1]} of {inner[-1].units}")
-    narrow(net, groups, counts, probe)
+    narrow(net, groups, counts, probe, link)
     _tell(net, attentions, groups, counts, feedforward)
     return notes
 
 
-def narrow(net: nn.Module, groups: Sequence[Group], counts: Sequence[int], probe: Tensor | None) -> None:
+def narrow(net: nn.Module, groups: Sequence[Group], counts: Sequence[int], probe: Tensor | None, link: Link) -> None:
     """Keep the most important units of each group, in place."""
     pairs = [(group, count) for group, count in zip(groups, counts, strict=True) if count < group.units]
     fewer = [group for group, _ in pairs]
-    scores = [magnitude(net, g) for g in fewer] if probe is None else gate_scores(net, fewer, probe) if fewer else []
+    if probe is None:
+        scores = [magnitude(net, group) for group in fewer]
+    else:
+        scores = gate_scores(net, fewer, probe, link) if fewer else []
     for (group, count), score in zip(pairs, scores, strict=True):
         cut(net, group, best(score, count))
 

@@ -1,9 +1,9 @@
-"""Who teaches: modules, scikit-learn models, and stores of earlier answers, all behind one question."""
+"""Teachers: modules, fitted models, files, services and stores of earlier outputs, all behind one question."""
 
 from stillhouse.teachers.crossfit import CrossFitted, fold_of
 from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.label import check_teacher, label
-from stillhouse.teachers.module import Adapted, ModuleTeacher, answer_of, are_probabilities, spec_of
+from stillhouse.teachers.module import Adapted, ModuleTeacher, output_of, spec_of
 from stillhouse.teachers.sklearn import NAMES as SKLEARN_NAMES
 from stillhouse.teachers.sklearn import SklearnTeacher, fit_sklearn
 from stillhouse.teachers.stored import StoredTeacher, make_codec
@@ -16,12 +16,11 @@ __all__ = [
     "ModuleTeacher",
     "SklearnTeacher",
     "StoredTeacher",
-    "answer_of",
-    "are_probabilities",
     "check_teacher",
     "fit_sklearn",
     "fold_of",
     "label",
     "make_codec",
+    "output_of",
     "spec_of",
 ]

@@ -1,23 +1,21 @@
 """Out-of-fold answers: each training row is answered by a teacher that did not see it.
 
-A net is surer of the rows it was trained on than it has reason to be; a student taught by such answers learns the
+A net is surer of the rows it was trained on than it has reason to be; a student that matches such answers learns the
 labels and their noise, not what the teacher knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import xxhash
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.ensemble import EnsembleTeacher
-from stillhouse.types import Batch, Outputs, Teacher
+from stillhouse.types import Batch, Outputs, Teacher, has_label, shape_of
 
 WHOLE = -1  # stands for a fold where no fold left the row out
 
@@ -26,42 +24,41 @@ class CrossFitted:
     """Teachers trained here, each without one fold of the labelled rows.
 
     Rows that no fold holds (without a label, or of another split) are answered by one more that saw every labelled
-    row, or by all of them together. No features are passed on: those of different nets have no coordinates in common.
+    row. No features are passed on: those of different nets have no coordinates in common.
 
     Args:
         folds: for each fold a teacher that has not seen its rows.
         fold_of: int64 (N,), for each training row the fold that leaves it out, -1 for none; see ``fold_of``.
-        whole: answers the other rows; None: the mean of the folds' probabilities does.
+        whole: answers the other rows.
     """
 
-    def __init__(self, folds: Sequence[Teacher], fold_of: NDArray[np.int64], whole: Teacher | None = None) -> None:
-        self.folds, self.fold_of = list(folds), fold_of
-        self.whole: Teacher = EnsembleTeacher(self.folds) if whole is None else whole
+    def __init__(self, folds: Sequence[Teacher], fold_of: NDArray[np.int64], whole: Teacher) -> None:
+        self.folds, self.fold_of, self.whole = list(folds), fold_of, whole
         self.precision: str = getattr(self.whole, "precision", "32-true")
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self.whole.classes
+    def shape(self) -> tuple[int, ...]:
+        """Of one row's output."""
+        return shape_of(self.whole)
 
     @property
     def parameters(self) -> int:
-        """Learned numbers of whoever answers a new row."""
+        """Learned numbers of the teacher that answers a new row."""
         return self.whole.parameters
 
     @property
     def nbytes(self) -> int | None:
-        """Bytes of whoever answers a new row; None: unknown."""
+        """Bytes of the teacher that answers a new row; None: unknown."""
         size: int | None = getattr(self.whole, "nbytes", None)
         return size
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Logits float32 (B, C); all views of a row are answered by the teacher that did not see it."""
-        logits = torch.empty(len(batch.rows), self.classes, device=batch.inputs.device)
-        for fold, places in who_answers(self.fold_of, batch.rows.cpu().numpy()):
+        """Values float32 (B, *shape); all views of a row are answered by the teacher that did not see it."""
+        values = torch.empty(len(batch.rows), *self.shape, device=batch.inputs.device)
+        for fold, places in by_fold(self.fold_of, batch.rows.cpu().numpy()):
             teacher = self.whole if fold == WHOLE else self.folds[fold]
-            logits[torch.from_numpy(places)] = teacher.outputs(take(batch, places)).logits.float()
-        return Outputs(logits)
+            values[torch.from_numpy(places)] = teacher.outputs(take(batch, places)).values.float()
+        return Outputs(values)
 
     def fingerprint(self) -> str:
         """Hash of all teachers and of which row is whose."""
@@ -72,66 +69,41 @@ class CrossFitted:
 
 
 def whole_of(teacher: Teacher) -> Teacher:
-    """Who answers rows that no fold holds."""
-    return teacher.whole if isinstance(teacher, CrossFitted) else teacher
+    """The teacher that answers rows which no fold holds; of one that is wrapped (``inner``), the one inside."""
+    inner: Teacher | None = teacher.whole if isinstance(teacher, CrossFitted) else getattr(teacher, "inner", None)
+    return teacher if inner is None else whole_of(inner)
 
 
-def cross_fit(
-    make: Callable[[Tensor], Teacher],
-    labels: Tensor,
-    folds: int,
-    seed: int,
-    *,
-    others: Literal["mean", "whole"] = "mean",
-) -> CrossFitted:
-    """Train teachers, each without one fold.
+def fold_of(labels: NDArray[Any], folds: int, seed: int, name: str) -> NDArray[np.int64]:
+    """For each training row the fold that leaves it out: int64 (N,), -1 for rows without a label.
+
+    Folds are stratified by the label where labels are classes (int64), and plain where they are numbers.
 
     Args:
-        make: trains a teacher on the rows it is given, int64 positions in the training rows, sorted.
-        labels: int64 (N,) of the training rows, -1 where no label may be seen.
-        folds: number of stratified folds; fewer where the rarest class has fewer rows.
-        seed: of the folds.
-        others: who answers rows of no fold: "mean", the mean of the folds' probabilities; "whole", one more teacher.
-
-    Raises:
-        UsageError: ``others`` is neither; fewer than two folds.
-        RejectedError: a class has fewer than two labelled rows, so that no fold could leave one out.
-    """
-    if others not in ("mean", "whole"):
-        raise UsageError(f"Rows of no fold are answered by 'mean' or 'whole', not {others!r}.")
-    assigned = fold_of(labels.numpy(), folds, seed, "trained here")
-    made = [make(torch.from_numpy(rows)) for rows in rows_seen(assigned)]
-    whole = make(torch.from_numpy(np.flatnonzero(assigned != WHOLE))) if others == "whole" else None
-    return CrossFitted(made, assigned, whole)
-
-
-def fold_of(labels: NDArray[np.int64], folds: int, seed: int, name: str) -> NDArray[np.int64]:
-    """For each training row the fold that leaves it out, stratified by label: int64 (N,), -1 for rows without a label.
-
-    Args:
-        labels: int64 (N,), -1 where no label may be seen.
+        labels: int64 (N,), -1 where no label may be seen; or float32 (N, K), NaN where a label may not be seen.
         folds: their number; fewer where the rarest class has fewer rows.
         seed: of the shuffle.
         name: of the teacher, for the message.
 
     Raises:
         UsageError: fewer than two folds.
-        RejectedError: a class has fewer than two labelled rows.
+        RejectedError: a class, or all of them together, has fewer than two labelled rows.
     """
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import KFold, StratifiedKFold
 
-    seen = np.flatnonzero(labels >= 0)
-    rarest = int(np.unique(labels[seen], return_counts=True)[1].min()) if len(seen) else 0
+    seen = np.flatnonzero(has_label(torch.from_numpy(labels)).numpy())
+    classes = labels.dtype.kind == "i"
+    rarest = int(np.unique(labels[seen], return_counts=True)[1].min()) if len(seen) and classes else len(seen)
     if rarest < 2:
         raise RejectedError(
-            f"The teacher {name!r} needs at least two labelled rows of each class to answer its own training rows "
-            "out of fold. Raise `[teacher] labels`, or give it more labelled rows."
+            f"The teacher {name!r} needs at least two labelled rows{' of each class' * classes} to answer its own "
+            "training rows out of fold. Raise `[teacher] labels`, or give it more labelled rows."
         )
     if folds < 2:
         raise UsageError(f"[teacher] folds = {folds}, but a row can be left out only where there are two or more.")
-    splitter = StratifiedKFold(min(folds, rarest), shuffle=True, random_state=seed)
+    splitter = (StratifiedKFold if classes else KFold)(min(folds, rarest), shuffle=True, random_state=seed)
     assigned = np.full(len(labels), WHOLE, dtype=np.int64)
-    for number, (_, left_out) in enumerate(splitter.split(seen, labels[seen])):
+    for number, (_, left_out) in enumerate(splitter.split(seen, labels[seen] if classes else None)):
         assigned[seen[left_out]] = number
     return assigned
 
@@ -142,14 +114,14 @@ def rows_seen(assigned: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [seen[assigned[seen] != number] for number in range(int(assigned.max()) + 1)]
 
 
-def who_answers(assigned: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def by_fold(assigned: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """The folds that answer a batch's rows, each with their places in the batch; -1: rows that no fold left out.
 
     Args:
         assigned: int64 (N,), from ``fold_of``.
         rows: int64 (B,), positions in the training rows; -1 for rows of other splits, which nothing was fitted on.
 
-    >>> [(fold, places.tolist()) for fold, places in who_answers(np.array([1, 0, -1]), np.array([0, -1, 2, 0]))]
+    >>> [(fold, places.tolist()) for fold, places in by_fold(np.array([1, 0, -1]), np.array([0, -1, 2, 0]))]
     [(-1, [1, 2]), (1, [0, 3])]
     """
     folds = np.where(rows >= 0, assigned[np.maximum(rows, 0)], WHOLE)

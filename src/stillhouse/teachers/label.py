@@ -16,11 +16,12 @@ from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.store import Dense, Key, Store, Writer, ls, supersede
 from stillhouse.store.maintenance import SUPERSEDED
 from stillhouse.store.manifest import NAME
+from stillhouse.task import Task
 from stillhouse.teachers.crossfit import whole_of
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.teachers.pace import SHARE, SMALLEST, fastest_batch
-from stillhouse.teachers.stored import CLASSES, FEATURE, KEPT, LOGITS, SOFTENED, Codec, encoded, fields_of, make_codec
-from stillhouse.types import Batch, Outputs, Teacher
+from stillhouse.teachers.stored import FEATURE, SOFTENED, Codec, encoded, fields_of, key_parts, make_codec
+from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 PROBE = 8  # rows that are asked twice before anything is kept; fewer where there are few
 COARSE_ROWS, COARSEST = 64, 0.02  # rows of the probe of a half-precision teacher; error of the gradient it may bring
@@ -33,6 +34,7 @@ def label(
     views: Views,
     folder: Path,
     *,
+    task: Task,
     key: Mapping[str, str],
     dtype: str,
     block_rows: int,
@@ -50,14 +52,15 @@ def label(
         inputs: encoded training rows, float32 (N, ...).
         views: how many views a row has and how they are replayed.
         folder: of the store.
+        task: of the run.
         key: what the answers depend on besides teacher and rows: preprocessing, views.
-        dtype: "float32", "float16" or "bfloat16", for logits and features.
+        dtype: "float32", "float16" or "bfloat16", for outputs and features.
         block_rows: rows committed together.
-        codec: what is kept of the logits: "dense", "topk:32", "sampled:50".
-        temperature: softens the teacher before classes are left out; no matter for whole rows.
+        codec: what is kept of the outputs: "dense", "topk:32", "sampled:50".
+        temperature: softens the teacher before classes are left out; not used for whole rows.
         library: ``folder`` holds the stores of many runs, each under the digest of its key.
         row_hashes: uint64 (N,), content of each row, so that changed rows alone are asked again.
-        advance: told how many rows were answered.
+        advance: called with the number of rows that were answered.
         raw: from row numbers to those rows as they were read, for teachers that take no tensors; views of them are
             decoded from the encoded ones.
 
@@ -67,15 +70,14 @@ def label(
     Raises:
         RejectedError: the store belongs to something else; the teacher answers with NaN or differs from itself.
         DamagedError: the store does not hold what its manifest says.
-        UsageError: there is no such codec.
+        UsageError: there is no such codec, or it is not for the outputs of this task.
     """
-    kept = make_codec(codec, dtype)
+    kept, shape = make_codec(codec, dtype, task), shape_of(teacher)
     whole = Key(
         {
             **key,
             "teacher": teacher.fingerprint(),
-            KEPT: kept.name,
-            CLASSES: str(teacher.classes),
+            **key_parts(kept, shape),
             "precision": getattr(teacher, "precision", "32-true"),
             **({} if isinstance(kept, Dense) else {SOFTENED: repr(float(temperature))}),
             **({} if row_hashes is None else {"rows": xxhash.xxh3_128_hexdigest(row_hashes.tobytes())}),
@@ -88,12 +90,12 @@ def label(
             return there
     few = min(len(inputs), PROBE, max(2, len(inputs) // SHARE))
     probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few)))
-    refuse_coarse(teacher, inputs[:COARSE_ROWS])
+    refuse_coarse(teacher, inputs[:COARSE_ROWS], shift=task.shift_invariant)
     shapes = {path: tuple(value.shape[1:]) for path, value in probe.features.items()}
     with Writer(
         place,
         whole,
-        fields_of(kept, teacher.classes, shapes, dtype),
+        fields_of(kept, shape, shapes, dtype),
         rows=len(inputs),
         views=views.count,
         block_rows=block_rows,
@@ -136,7 +138,7 @@ class Asker:
         teacher: who is asked.
         inputs: encoded training rows (N, ...).
         views: of each row.
-        codec: what is kept of the logits.
+        codec: what is kept of the outputs.
         temperature: softens them first.
         raw: from row numbers to the rows as they were read.
     """
@@ -155,10 +157,10 @@ class Asker:
         self.raw = raw or (lambda rows: None)
 
     def first(self, count: int) -> Tensor:
-        """Logits of the first rows as they are."""
+        """Values of the first rows as they are."""
         rows = torch.arange(count)
         zeros, raw = torch.zeros_like(rows), self.raw(rows.numpy())
-        return self.teacher.outputs(Batch(self.inputs[:count], zeros - 1, rows, zeros, raw=raw)).logits
+        return self.teacher.outputs(Batch(self.inputs[:count], zeros - 1, rows, zeros, raw=raw)).values
 
     def __call__(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The answers to some rows in all their views: arrays (rows, views, ...).
@@ -174,9 +176,10 @@ class Asker:
             raw = self.raw(rows) if number == 0 else None
             outputs = self.teacher.outputs(Batch(inputs, torch.full_like(chosen, -1), chosen, view, raw=raw))
             found = {FEATURE + path: value.float().numpy() for path, value in outputs.features.items()}
-            for name, array in ({LOGITS: outputs.logits.float().numpy()} | found).items():
+            values = outputs.values.float().numpy()
+            for name, array in ({"outputs": values} | found).items():
                 refuse_nan(name, array, rows, number)
-            for name, array in (found | encoded(self.codec, outputs.logits.float().numpy(), self.temperature)).items():
+            for name, array in (found | encoded(self.codec, values, self.temperature)).items():
                 answers.setdefault(name, []).append(array)
         return {name: np.stack(parts, axis=1) for name, parts in answers.items()}
 
@@ -198,13 +201,13 @@ def refuse_nan(name: str, answers: np.ndarray, rows: np.ndarray, view: int) -> N
     if len(bad):
         raise RejectedError(
             f"The teacher answered NaN ({name}) for {len(bad)} of {len(rows)} rows in view {view}; the first "
-            f"row ids are {', '.join(map(str, bad[:5]))}. Mend the teacher or those inputs; rows answered "
+            f"row ids are {', '.join(map(str, bad[:5]))}. Fix the teacher or those inputs; rows answered "
             "before are kept."
         )
 
 
 def check_teacher(teacher: Teacher, inputs: Tensor, raw: Any = None) -> Outputs:
-    """Ask a few rows twice: the right number of classes, and the same answer both times.
+    """Ask a few rows twice: the right shape, and the same answer both times.
 
     Raises:
         RejectedError: says which of these fails.
@@ -212,12 +215,13 @@ def check_teacher(teacher: Teacher, inputs: Tensor, raw: Any = None) -> Outputs:
     rows = torch.arange(len(inputs))
     batch = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows), raw=raw)
     first, second = teacher.outputs(batch), teacher.outputs(batch)
-    if first.logits.shape != (len(inputs), teacher.classes):
+    wanted = (len(inputs), *shape_of(teacher))
+    if first.values.shape != wanted:
         raise RejectedError(
-            f"The teacher answered {tuple(first.logits.shape)} for {len(inputs)} rows of {teacher.classes} classes. "
-            "It must answer one row of logits for each input."
+            f"The teacher answered {tuple(first.values.shape)} for {len(inputs)} rows, and says that its outputs are "
+            f"{wanted}. It must answer one row of outputs for each input."
         )
-    if not torch.equal(first.logits.nan_to_num(), second.logits.nan_to_num()):
+    if not torch.equal(first.values.nan_to_num(), second.values.nan_to_num()):
         raise RejectedError(
             "The teacher answers differently when asked the same rows twice, so what is stored would not be what it "
             "says. Turn off its dropout and sampling (a module is put into eval mode; check custom `forward` code)."
@@ -225,11 +229,17 @@ def check_teacher(teacher: Teacher, inputs: Tensor, raw: Any = None) -> Outputs:
     return first
 
 
-def refuse_coarse(teacher: Teacher, inputs: Tensor) -> None:
-    """Refuse a teacher in half precision whose answers move the students' gradient too far.
+def refuse_coarse(teacher: Teacher, inputs: Tensor, *, shift: bool) -> None:
+    """Refuse a teacher in half precision whose outputs move the students' gradient too far.
 
-    The gradient is that of the forward KL for a student that has learned nothing, whose probabilities are all equal;
-    its error is compared with its size, over all rows together.
+    The gradient is that of a student that has learned nothing: of the forward KL for equal probabilities of all
+    classes, or of the squared error for the mean of the outputs. Its error is compared with its size, over all rows
+    together.
+
+    Args:
+        teacher: who is asked.
+        inputs: encoded rows of the probe.
+        shift: whether the outputs are logits of classes, which a constant does not change.
 
     Raises:
         RejectedError: says how far.
@@ -237,13 +247,16 @@ def refuse_coarse(teacher: Teacher, inputs: Tensor) -> None:
     teacher = whole_of(teacher)
     if not isinstance(teacher, ModuleTeacher) or teacher.precision == "32-true":
         return
-    exact = ModuleTeacher(teacher.module, teacher.classes)
+    exact = ModuleTeacher(teacher.module, teacher.task, teacher.spec)
     rows = torch.arange(len(inputs))
     batch = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
-    rough, true = (t.outputs(batch).logits.double().softmax(-1) for t in (teacher, exact))
-    error = float((rough - true).norm() / (true - 1 / teacher.classes).norm().clamp(min=1e-12))
+    rough, true = (t.outputs(batch).values.double() for t in (teacher, exact))
+    if shift:
+        rough, true = rough.softmax(-1), true.softmax(-1)
+    nothing = 1 / true.shape[-1] if shift else true.mean(0)
+    error = float((rough - true).norm() / (true - nothing).norm().clamp(min=1e-12))
     if error > COARSEST:
         raise RejectedError(
-            f"In bfloat16 this teacher's answers move the students' gradient by {100 * error:.1f} %, more than "
+            f"In bfloat16 this teacher's outputs move the students' gradient by {100 * error:.1f} %, more than "
             f"{100 * COARSEST:.0f} %. Ask it in float32: leave out `[store] teacher_precision`."
         )

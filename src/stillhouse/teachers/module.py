@@ -13,39 +13,42 @@ from torch import Tensor, nn
 from stillhouse.errors import RejectedError, StillhouseError
 from stillhouse.memory_format import channels_last
 from stillhouse.taps import Taps
+from stillhouse.task import OutputSpec, Task
+from stillhouse.teachers.stored import FEATURE
 from stillhouse.types import Batch, Outputs, Spec, count_bytes, count_parameters, logits_of
-
-SUM_TOLERANCE = 1e-4  # of rows that add up to 1, in float32
-SMALLEST = 1e-30  # stands for a probability of 0
 
 
 class ModuleTeacher:
     """A neural teacher in inference mode; nothing it does leaves a graph or moves its statistics.
 
     Args:
-        module: from inputs to logits, log-probabilities or probabilities, found by looking; put into eval mode and
-            kept there. What answers in another form is wrapped in ``Adapted``.
-        classes: number of classes of the data, in whose order the module must answer.
-        layers: tap paths whose outputs go along with the logits.
-        precision: "bf16-mixed" multiplies in bfloat16; answers are float32 all the same.
+        module: from inputs to outputs, in a form that the task reads; put into eval mode and kept there. What answers
+            in another form is wrapped in ``Adapted``.
+        task: of the run.
+        spec: of the outputs.
+        layers: tap paths whose outputs go along as features, but for the one as which the output itself is stored.
+        precision: "bf16-mixed" multiplies in bfloat16; outputs are float32 all the same.
 
     Raises:
         UsageError: a layer does not exist (on construction).
-        RejectedError: the module fails, or does not answer with logits of the data's classes (on a batch).
+        RejectedError: the module fails, or its outputs are of another shape or kind (on a batch).
     """
 
     def __init__(
         self,
         module: nn.Module,
-        classes: int,
+        task: Task,
+        spec: OutputSpec,
         layers: Iterable[str] = (),
         precision: Literal["32-true", "bf16-mixed"] = "32-true",
     ) -> None:
         self.module = module.eval()
-        self.classes = classes
-        self.layers = tuple(layers)
+        self.task, self.spec = task, spec
+        self.shape = spec.shape
+        self.layers = tuple(path for path in layers if FEATURE + path != task.stored)
         self.taps = Taps(module, self.layers)
         self.precision = precision
+        self._read: Callable[[Tensor, int], Tensor] = task.teachers.read_module(spec)
         self._modules = list(module.modules())
         self._placed = False
 
@@ -61,7 +64,7 @@ class ModuleTeacher:
 
     @torch.inference_mode()
     def outputs(self, batch: Batch) -> Outputs:
-        """Logits float32 (B, C) and the tapped features, detached."""
+        """Values float32 (B, *shape) and the tapped features, detached."""
         # A wrapper's `.train()` may have woken dropout and batch statistics since the last call.
         if any(module.training for module in self._modules):
             self.module.eval()
@@ -74,10 +77,9 @@ class ModuleTeacher:
         with (
             torch.autocast(device, torch.bfloat16, half) if half or torch.is_autocast_enabled(device) else nullcontext()
         ):
-            logits = answer_of(self.module, batch.inputs, self.classes, "The teacher")
-        if are_probabilities(logits):
-            logits = logits.clamp(min=SMALLEST).log()
-        return Outputs(logits, {path: value.float() for path, value in self.taps.take().items()})
+            returned = output_of(self.module, batch.inputs, "The teacher")
+        values = self._read(returned, len(batch.inputs))
+        return Outputs(values, {path: value.float() for path, value in self.taps.take().items()})
 
     def fingerprint(self) -> str:
         """Hash of the structure, the names and the bits of all weights and buffers."""
@@ -93,7 +95,7 @@ class ModuleTeacher:
 
 
 class Adapted(nn.Module):
-    """A module whose answer lies where looking does not find it.
+    """A module whose outputs are not where they are looked for.
 
     >>> big = Adapted(nn.Linear(4, 3), lambda answer: {"scores": answer}["scores"])
     >>> big(torch.zeros(2, 4)).shape
@@ -101,7 +103,7 @@ class Adapted(nn.Module):
 
     Args:
         module: the user's own; its layers keep their names behind ``module.``.
-        pick: from what it returns to logits, log-probabilities or probabilities (B, C).
+        pick: from what it returns to its outputs (B, ...).
     """
 
     def __init__(self, module: nn.Module, pick: Callable[[Any], Tensor]) -> None:
@@ -113,52 +115,30 @@ class Adapted(nn.Module):
         return self.pick(self.module(inputs))
 
 
-def answer_of(module: nn.Module, inputs: Tensor, classes: int, who: str) -> Tensor:
-    """What a module answers, float32 (B, C): a row for each input and a number for each class.
+def output_of(module: nn.Module, inputs: Tensor, who: str) -> Tensor:
+    """What a module returns for inputs (B, ...), float32 of any shape.
 
     Args:
         module: the user's own, which may do anything.
         inputs: (B, ...).
-        classes: C.
         who: what to call the module in an error.
 
     Raises:
-        RejectedError: it fails on the inputs, or answers in another shape.
+        RejectedError: it fails on the inputs, or returns no tensor.
     """
     try:
-        logits = logits_of(module(inputs)).float()
+        return logits_of(module(inputs)).float()
     except (StillhouseError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         raise RejectedError(
             f"{who} failed on inputs of shape {tuple(inputs.shape)} ({inputs.dtype}): {type(error).__name__}: {error}. "
-            "Give a module that takes such a batch and returns logits (rows, classes), or wrap it: "
+            "Give a module that takes such a batch and returns a tensor with one row for each input, or wrap it: "
             "`stillhouse.Adapted(module, lambda answer: ...)`."
         ) from error
-    if logits.ndim != 2 or len(logits) != len(inputs):
-        raise RejectedError(
-            f"{who} answered {tuple(logits.shape)} for {len(inputs)} rows of {classes} classes. It must answer one row "
-            f"of logits for each input: ({len(inputs)}, {classes})."
-        )
-    check_classes(logits.shape[1], classes, who)
-    return logits
-
-
-def are_probabilities(answer: Tensor) -> bool:
-    """Whether answers (B, C) are probabilities: none is negative, and each row adds up to 1. Logits never are."""
-    return len(answer) > 0 and answer.amin().item() >= 0 and bool(((answer.sum(1) - 1).abs() < SUM_TOLERANCE).all())
-
-
-def check_classes(given: int, expected: int, who: str = "The teacher") -> None:
-    """Refuse a net with another number of classes than the data."""
-    if given != expected:
-        raise RejectedError(
-            f"{who} answers with {given} classes, the data have {expected}. Give the one that was made for these "
-            "classes, or list all its classes in order as `[data] classes = [...]`."
-        )
 
 
 def spec_of(outputs: Outputs, *, rows: int = 0, head: nn.Module | None = None) -> Spec:
-    """The shapes of a net, read off its answer to one batch."""
+    """The shapes of a net, read off its outputs for one batch."""
     shapes = {path: tuple(value.shape[1:]) for path, value in outputs.features.items()}
-    return Spec(outputs.logits.shape[-1], shapes, rows, head)
+    return Spec(outputs.values.shape[-1], shapes, rows, head)

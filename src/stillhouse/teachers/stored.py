@@ -1,4 +1,4 @@
-"""A store's rows as a teacher's answers."""
+"""A store's rows as a teacher's outputs."""
 
 from __future__ import annotations
 
@@ -9,50 +9,69 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stillhouse.errors import UsageError
 from stillhouse.store import Dense, Field, Sampled, Store, TopK, codec
+from stillhouse.task import Task
 from stillhouse.teachers.ensemble import DISAGREEMENT, row_weights
 from stillhouse.types import Batch, Outputs, Sparse
 
-LOGITS = "logits"
 FEATURE = "feature:"  # prefix of the stored tapped layers
-KEPT = "codec"  # the parts of a store's key that say how its logits are kept
+KEPT = "codec"  # the part of a store's key that says how its outputs are kept
+FIELD = "outputs"  # the part that names their field; left out where it is the logits of classes
+CLASSES = "classes"  # the part that says how many classes there are; left out where the outputs are no such logits
+SOFTENED = "temperature"  # the part that says at which temperature classes were left out
+LOGITS = "logits"
 SMALLEST = 1e-30  # stands for a probability of 0 inside the logarithm
-SOFTENED, CLASSES = "temperature", "classes"
 DTYPES = ("float32", "float16", "bfloat16")
 
 Codec = Dense | TopK | Sampled
 
 
-def make_codec(name: str, dtype: str) -> Codec:
-    """A codec by name, such as "dense" or "topk:32"; ``dtype`` holds where the name does not end in a format.
+def make_codec(name: str, dtype: str, task: Task) -> Codec:
+    """A codec by name, such as "dense" or "topk:32", for the outputs of a task.
+
+    Args:
+        name: of the codec; ``dtype`` holds where it does not end in a format.
+        dtype: "float32", "float16" or "bfloat16".
+        task: whose outputs are kept.
 
     Raises:
-        UsageError: no such codec or format.
-
-    >>> make_codec("topk:32", "float16").name, make_codec("sampled:50", "float32").name
-    ('topk:32:float16', 'sampled:50:1:0:float32')
+        UsageError: no such codec or format; or it keeps some classes, and the outputs are no logits of classes.
     """
     made = codec(name)
-    return made if name.rpartition(":")[2] in DTYPES else replace(made, dtype=dtype)
+    made = made if name.rpartition(":")[2] in DTYPES else replace(made, dtype=dtype)
+    if isinstance(made, Dense):
+        return replace(made, field=task.stored, shift=task.shift_invariant)
+    if not task.shift_invariant:
+        raise UsageError(
+            f"[store] codec = {name!r} keeps some classes of a row by their probabilities, and the outputs of the task "
+            f'{task.name} are no probabilities of which one class is right. Write `[store] codec = "dense"`.'
+        )
+    return made
 
 
 class StoredTeacher:
     """The engine cannot tell it from a live one, but for the classes that a codec left out.
 
     Args:
-        store: of its answers.
+        store: of its outputs.
         scale: rows count ``row_weights`` of their teachers' disagreement at this scale; 0, or a teacher alone: in full.
     """
 
     def __init__(self, store: Store, scale: float = 0.0) -> None:
         self.store, self.scale = store, scale
         parts = store.key.parts
-        self.codec = codec(parts[KEPT])
+        made = codec(parts[KEPT])
+        if isinstance(made, Dense):
+            made = replace(made, field=parts.get(FIELD, LOGITS), shift=CLASSES in parts)
+            self.shape: tuple[int, ...] = next(field.shape for field in store.fields if field.name == made.field)
+        else:
+            self.shape = (int(parts[CLASSES]),)
+        self.codec: Codec = made
         self.temperature = float(parts.get(SOFTENED, "1"))
-        self.classes = int(parts[CLASSES])
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Stored logits float32 (B, C), or listed classes, and features of these rows and views."""
+        """Stored values float32 (B, *shape), or listed classes, and features of these rows and views."""
         found: dict[str, Any] = self.store.read(batch.rows.numpy(), batch.views.numpy())
         device = batch.inputs.device
         features = {
@@ -63,20 +82,22 @@ class StoredTeacher:
         apart = features.get(DISAGREEMENT)
         weights = row_weights(apart.float(), self.scale) if self.scale and apart is not None else None
         if isinstance(self.codec, Dense):
-            return Outputs(torch.from_numpy(found[LOGITS]).to(device), features, weights=weights)
+            return Outputs(torch.from_numpy(self.codec.decode(found)).to(device), features, weights=weights)
         # Where a method did not look at what is known, what is not known must not pass for an answer.
-        unknown = torch.full((), torch.nan, device=device).expand(len(batch.rows), self.classes)
+        unknown = torch.full((), torch.nan, device=device).expand(len(batch.rows), *self.shape)
         return Outputs(unknown, features, self.sparse(found, device), weights)
 
-    def log_probs(self, batch: Batch) -> Tensor:
-        """Log-probabilities float64 (B, C) at temperature 1; mass whose classes were left out is spread evenly.
+    def whole(self, batch: Batch) -> Tensor:
+        """Outputs float64 (B, *shape) in which nothing is missing.
 
-        For reading, not for training: methods that can use a part of the classes do so without spreading.
+        Of logits of classes these are log-probabilities at temperature 1; mass whose classes were left out is spread
+        evenly. For reading, not for training: methods that can use a part of the classes do so without spreading.
         """
         if isinstance(self.codec, Dense):
-            return self.outputs(batch).logits.double().log_softmax(-1)
+            values = self.outputs(batch).values.double()
+            return values.log_softmax(-1) if self.codec.shift else values
         found = self.store.read(batch.rows.numpy(), batch.views.numpy())
-        even = np.full((len(batch.rows), self.classes), 1.0 / self.classes)
+        even = np.full((len(batch.rows), *self.shape), 1.0 / self.shape[0])
         softened = torch.from_numpy(np.asarray(self.codec.target(found, even), dtype=np.float64))
         return (self.temperature * softened.clamp(min=SMALLEST).log()).log_softmax(-1)
 
@@ -90,11 +111,23 @@ class StoredTeacher:
         return Sparse(indices, log_probs[..., :-1], log_probs[..., -1], self.temperature)
 
 
-def fields_of(codec: Codec, classes: int, features: dict[str, tuple[int, ...]], dtype: str) -> list[Field]:
-    """What is kept of each row and view."""
-    return codec.fields(classes) + [Field(FEATURE + path, shape, dtype) for path, shape in features.items()]
+def key_parts(codec: Codec, shape: tuple[int, ...]) -> dict[str, str]:
+    """What a store's key says of the outputs and how they are kept."""
+    parts = {KEPT: codec.name}
+    if not isinstance(codec, Dense) or codec.shift:
+        parts[CLASSES] = str(shape[0])
+    if isinstance(codec, Dense) and codec.field != LOGITS:
+        parts[FIELD] = codec.field
+    return parts
 
 
-def encoded(codec: Codec, logits: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
-    """What a codec keeps of logits (N, C); whole rows stay as they are, since they can be softened later."""
-    return codec.encode(logits if isinstance(codec, Dense) else logits / temperature)
+def fields_of(codec: Codec, shape: tuple[int, ...], features: dict[str, tuple[int, ...]], dtype: str) -> list[Field]:
+    """What is kept of each row and view; outputs that are a feature too are kept once."""
+    own = codec.fields(*shape)
+    names = {field.name for field in own}
+    return own + [Field(FEATURE + path, kept, dtype) for path, kept in features.items() if FEATURE + path not in names]
+
+
+def encoded(codec: Codec, values: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
+    """What a codec keeps of outputs (N, ...); whole rows stay as they are, since they can be softened later."""
+    return codec.encode(values if isinstance(codec, Dense) else values / temperature)

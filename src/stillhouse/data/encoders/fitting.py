@@ -4,57 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from torch import Tensor
 
+from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder, ImageEncoder
 from stillhouse.data.encoders.text import TextEncoder, TextOptions
 from stillhouse.data.on_disk.mapped import FIT, MappedTable, MappedTexts, open_array, pieces, write_array
-from stillhouse.data.source import Held, Ints, Raw, Source, take
+from stillhouse.data.source import Held, Ints, Source, take
 from stillhouse.errors import DamagedError, RejectedError
-
-
-class Encoder(Protocol):
-    """What was learned from the training rows about how to present a row to a net."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one encoded row."""
-
-    @property
-    def fill(self) -> tuple[float, ...]:
-        """Encoded value of the empty background, for each channel or one for all; ``Views`` fills with it."""
-
-    @property
-    def noise_columns(self) -> tuple[int, ...] | None:
-        """Encoded columns that hold numbers, to which ``Views`` may add noise; None: all entries."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of a table's input columns; empty for other kinds."""
-
-    @property
-    def header(self) -> bool:
-        """Whether the training data named their columns."""
-
-    def encode(self, raw: Any) -> Tensor:
-        """Encode raw rows, (N, ...): float32, but for texts (int64 token ids) and an identity of integers.
-
-        Raises:
-            RejectedError: the rows do not have the columns, the shape or the finite numbers that were trained on.
-        """
-
-    def decode(self, inputs: Tensor) -> Raw:
-        """Return raw rows for encoded ones, up to rounding, in the form in which they were read.
-
-        What the encoder keeps comes back: ``encode(decode(inputs))`` equals ``inputs`` for encoded rows.
-        """
-
-    def state(self) -> dict[str, Any]:
-        """Everything as JSON-able values; ``encoder_from_state`` gives an equal encoder."""
 
 
 def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None, room: Path | None = None) -> Encoder:

@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data.columns import MOST_CATEGORIES, numeric_cells, text_cells
+from stillhouse.data.encoders.base import (
+    TABLE_CORRUPTIONS,
+    Draw,
+    EncodedColumn,
+    EncoderDefaults,
+    Readable,
+    one_line,
+)
 from stillhouse.data.encoders.standard import Scale, fit_scale
 from stillhouse.data.encoders.tensors import unscaled
 from stillhouse.data.on_disk.mapped import MappedTable
+from stillhouse.data.source import Raw
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -32,6 +41,7 @@ class Numeric:
     median: float
     scale: Scale
     indicator: bool  # training rows had gaps
+    gap = np.nan  # what an empty cell holds
 
     @property
     def width(self) -> int:
@@ -58,6 +68,16 @@ class Numeric:
         values = unscaled(self.scale, encoded[:, :1])[:, 0]
         return np.where(encoded[:, 1].numpy() > 0.5, np.nan, values) if self.indicator else values
 
+    def columns(self) -> list[EncodedColumn]:
+        """The number in its units, and whether there is a gap."""
+        number = EncodedColumn(self.name, None, self.scale.mean[0], self.scale.factor[0])
+        return [number, EncodedColumn(self.name, "missing")] if self.indicator else [number]
+
+    def readable(self, cells: Series[Any]) -> tuple[list[NDArray[np.float32]], list[str]]:
+        """The number, gaps filled, and its name."""
+        values = cells.to_numpy(np.float64)
+        return [np.where(np.isnan(values), self.median, values).astype(np.float32)], [one_line(self.name)]
+
     def state(self) -> dict[str, Any]:
         """JSON-able."""
         return {
@@ -72,6 +92,7 @@ class Categorical:
 
     name: str
     categories: tuple[str, ...]  # sorted
+    gap = None
 
     @property
     def width(self) -> int:
@@ -110,16 +131,26 @@ class Categorical:
             text = f"({text})"
         return text
 
+    def columns(self) -> list[EncodedColumn]:
+        """Whether the column holds each category."""
+        return [EncodedColumn(self.name, name) for name in (*self.categories, "unseen in training", "missing")]
+
+    def readable(self, cells: Series[Any]) -> tuple[list[NDArray[np.float32]], list[str]]:
+        """A switch for each category."""
+        texts = text_cells(cells)
+        names = [f"{one_line(self.name)} = {one_line(category)}" for category in self.categories]
+        return [(texts == category).astype(np.float32) for category in self.categories], names
+
     def state(self) -> dict[str, Any]:
         """JSON-able."""
         return {"type": "categorical", "name": self.name, "categories": list(self.categories)}
 
 
 @dataclass(frozen=True)
-class TableEncoder:
+class TableEncoder(EncoderDefaults):
     """All columns of a table, side by side in the order of the training table."""
 
-    columns: tuple[Numeric | Categorical, ...]
+    fitted: tuple[Numeric | Categorical, ...]  # one for each column, in the order of the training table
     ignored: tuple[str, ...]  # columns that may be there and are not looked at
     header: bool = True  # the training table named its columns
     fill: tuple[float, ...] = (0.0,)
@@ -127,33 +158,33 @@ class TableEncoder:
     @property
     def shape(self) -> tuple[int, ...]:
         """(encoded columns,)."""
-        return (sum(column.width for column in self.columns),)
+        return (sum(column.width for column in self.fitted),)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the input columns, in training order."""
-        return tuple(column.name for column in self.columns)
+        return tuple(column.name for column in self.fitted)
 
     @property
     def types(self) -> dict[str, str]:
         """What was found in each column: "numeric", or "categorical" with the number of its categories."""
         return {
             c.name: "numeric" if isinstance(c, Numeric) else f"categorical, {len(c.categories)} values"
-            for c in self.columns
+            for c in self.fitted
         }
 
     @property
     def noise_columns(self) -> tuple[int, ...]:
         """Encoded columns that hold standardised numbers which varied in training."""
-        starts = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
-        pairs = zip(self.columns, starts, strict=False)
+        starts = np.cumsum([0, *(column.width for column in self.fitted)]).tolist()
+        pairs = zip(self.fitted, starts, strict=False)
         return tuple(start for column, start in pairs if isinstance(column, Numeric) and column.scale.varying())
 
     @property
     def column_groups(self) -> tuple[tuple[int, ...], ...]:
         """Encoded columns that are one column of the table: a category's marks, a number and the mark of its gaps."""
-        starts = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
-        spans = [tuple(range(start, start + c.width)) for c, start in zip(self.columns, starts, strict=False)]
+        starts = np.cumsum([0, *(column.width for column in self.fitted)]).tolist()
+        spans = [tuple(range(start, start + c.width)) for c, start in zip(self.fitted, starts, strict=False)]
         return tuple(span for span in spans if len(span) > 1)
 
     @classmethod
@@ -173,7 +204,7 @@ class TableEncoder:
         """
         frame = self._frame(raw)
         self._check(list(frame.columns))
-        return torch.from_numpy(np.hstack([column.encode(frame[column.name]) for column in self.columns]))
+        return torch.from_numpy(np.hstack([column.encode(frame[column.name]) for column in self.fitted]))
 
     def decode(self, inputs: Tensor) -> DataFrame:
         """Return rows of the training table's columns: numbers in their units, categories as text.
@@ -183,14 +214,48 @@ class TableEncoder:
         """
         import pandas as pd
 
-        pieces = torch.split(inputs.detach().cpu(), [column.width for column in self.columns], dim=1)
-        cells = {c.name: c.decode(piece) for c, piece in zip(self.columns, pieces, strict=True)}
+        pieces = torch.split(inputs.detach().cpu(), [column.width for column in self.fitted], dim=1)
+        cells = {c.name: c.decode(piece) for c, piece in zip(self.fitted, pieces, strict=True)}
         return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in cells.items()})
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """Those of tables."""
+        return TABLE_CORRUPTIONS
+
+    def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
+        """The cells as text."""
+        frame: Any = raw
+        named = np.array([str(name) for name in frame.columns])
+        return {"inputs": frame.astype(str).to_numpy(dtype=str), "columns": named}
+
+    def columns(self) -> list[EncodedColumn]:
+        """By column of the table: its number in its units, its categories, its gaps."""
+        return [encoded for column in self.fitted for encoded in column.columns()]
+
+    def readable(self, raw: Raw) -> Readable:
+        """Numbers with gaps filled, and a switch for each category."""
+        frame: Any = raw
+        values: list[NDArray[np.float32]] = []
+        names: list[str] = []
+        switches: list[str] = []
+        for column in self.fitted:
+            made, named = column.readable(frame[column.name])
+            values, names = values + made, names + named
+            switches += named if isinstance(column, Categorical) else []
+        return Readable(np.stack(values, axis=1), tuple(names), frozenset(switches))
+
+    def with_gaps(self, raw: Raw, inputs: Tensor, usual: Tensor, draw: Draw) -> Tensor:
+        """Empty cells go through the encoder as any gap does."""
+        frame: Any = raw.copy()
+        for column in self.fitted:
+            frame[column.name] = frame[column.name].where(~draw((len(frame),)), column.gap)
+        return self.encode(frame)
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
         return {
-            "kind": "table", "columns": [column.state() for column in self.columns],
+            "kind": "table", "columns": [column.state() for column in self.fitted],
             "ignored": list(self.ignored), "header": self.header,
         }  # fmt: skip
 
@@ -208,7 +273,7 @@ class TableEncoder:
         if faults:
             raise RejectedError(
                 f"The columns of the rows {' and '.join(faults)}. The student was trained on {_list(self.names)}. "
-                "Mend the header or the columns."
+                "Fix the header or the columns."
             )
 
     def _frame(self, raw: Any) -> DataFrame:
@@ -217,7 +282,7 @@ class TableEncoder:
         frame = raw if isinstance(raw, pd.DataFrame) else _from_rows(raw)
         frame = frame.rename(columns=str)
         positions = [str(i) for i in range(frame.shape[1])]
-        if list(frame.columns) == positions and len(positions) == len(self.columns):
+        if list(frame.columns) == positions and len(positions) == len(self.fitted):
             return frame.set_axis(list(self.names), axis="columns")
         return frame
 

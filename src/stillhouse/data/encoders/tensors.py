@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stillhouse.data.encoders.base import EncodedColumn, EncoderDefaults, ImageForm
 from stillhouse.data.encoders.standard import Scale, fit_scale
-from stillhouse.data.finite import check_finite
-from stillhouse.data.materialize import numbers
+from stillhouse.data.inputs import check_finite, numbers
 from stillhouse.errors import RejectedError
 
 _CHANNELS = (1, 3, 4)  # sizes of a last axis that can only be channels
 
 
 @dataclass(frozen=True)
-class ImageEncoder:
+class ImageEncoder(EncoderDefaults):
     """Images as (N, C, H, W), each channel standardised by the training rows' mean and standard deviation."""
 
     shape: tuple[int, ...]  # (C, H, W)
@@ -33,9 +33,12 @@ class ImageEncoder:
     header: bool = False
 
     @property
-    def of_bytes(self) -> bool:
-        """Whether the raw images are as files hold them: bytes, grey or of three colours."""
-        return self.dtype == "uint8" and self.shape[0] in (1, 3)
+    def image_form(self) -> ImageForm | None:
+        """How the raw images lie in memory, where they are bytes, grey or of three colours, as files hold them."""
+        channels, height, width = self.shape
+        if self.dtype != "uint8" or channels not in (1, 3):
+            return None
+        return ImageForm(height, width, channels, self.channels_last)
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> ImageEncoder:
@@ -91,7 +94,7 @@ class ImageEncoder:
 
 
 @dataclass(frozen=True)
-class ArrayEncoder:
+class ArrayEncoder(EncoderDefaults):
     """Columns of numbers, each standardised by the training rows' mean and standard deviation."""
 
     scale: Scale
@@ -108,6 +111,12 @@ class ArrayEncoder:
     def noise_columns(self) -> tuple[int, ...]:
         """All that varied in training."""
         return self.scale.varying()
+
+    def columns(self) -> list[EncodedColumn]:
+        """Each column in the units of the training rows."""
+        names = self.names or tuple(f"column {i}" for i in range(len(self.scale.mean)))
+        scale = zip(names, self.scale.mean, self.scale.factor, strict=True)
+        return [EncodedColumn(name, None, mean, factor) for name, mean, factor in scale]
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> ArrayEncoder:
@@ -137,11 +146,12 @@ class ArrayEncoder:
 
 
 @dataclass(frozen=True)
-class IdentityEncoder:
+class IdentityEncoder(EncoderDefaults):
     """The user's own tensors, unchanged: the user's own modules get what the user's own loader gave."""
 
     shape: tuple[int, ...]
     fill: tuple[float, ...]  # the least training value
+    integers: tuple[str, int] | None = None  # of whole numbers: their type, and the greatest training value
     noise_columns: None = None
     names: tuple[str, ...] = ()
     header: bool = False
@@ -149,7 +159,9 @@ class IdentityEncoder:
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> IdentityEncoder:
         """Look at the training rows (N, ...) for the background alone."""
-        return cls(raw.shape[1:], (float(raw.min()) if raw.size else 0.0,))
+        least = (float(raw.min()) if raw.size else 0.0,)
+        integers = (raw.dtype.name, int(raw.max()) if raw.size else 0) if raw.dtype.kind in "biu" else None
+        return cls(raw.shape[1:], least, integers)
 
     def encode(self, raw: Any) -> Tensor:
         """Return (N, ...) as float32, integers (token ids, bytes) with their own type."""
@@ -165,14 +177,25 @@ class IdentityEncoder:
         """Return the rows as they are."""
         return inputs.detach().cpu().numpy()
 
+    def example(self, count: int, generator: torch.Generator) -> Tensor:
+        """Standard normal numbers; of whole numbers any between the least and the greatest in training."""
+        if self.integers is None:
+            return torch.randn(count, *self.shape, generator=generator)
+        name, greatest = self.integers
+        drawn = torch.randint(int(self.fill[0]), greatest + 1, (count, *self.shape), generator=generator)
+        return torch.from_numpy(drawn.numpy().astype(name))
+
     def state(self) -> dict[str, Any]:
         """JSON-able."""
-        return {"kind": "identity", "shape": list(self.shape), "fill": list(self.fill)}
+        state: dict[str, Any] = {"kind": "identity", "shape": list(self.shape), "fill": list(self.fill)}
+        return state if self.integers is None else state | {"integers": list(self.integers)}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> IdentityEncoder:
         """Rebuild from ``state``."""
-        return cls(tuple(state["shape"]), tuple(state["fill"]))
+        integers = state.get("integers")
+        own = None if integers is None else (str(integers[0]), int(integers[1]))
+        return cls(tuple(state["shape"]), tuple(state["fill"]), own)
 
 
 def unscaled(scale: Scale, inputs: Tensor) -> NDArray[np.float64]:
@@ -199,5 +222,5 @@ def wrong_shape(given: tuple[int, ...], wanted: str) -> RejectedError:
     """Make the error for rows that are not shaped as the training rows were."""
     hint = " For a single row add an axis: `row[None]`." if len(given) == wanted.count(",") else ""
     return RejectedError(
-        f"The rows have the shape {given}, but the student was trained on {wanted}.{hint} Mend the rows."
+        f"The rows have the shape {given}, but the student was trained on {wanted}.{hint} Fix the rows."
     )

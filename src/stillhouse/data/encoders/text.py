@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stillhouse.data.cells import first_five
+from stillhouse.data.encoders.base import EncoderDefaults
 from stillhouse.data.encoders.prefix import beginning, cuts_at_spaces
 from stillhouse.data.encoders.wordpiece import library, train
-from stillhouse.data.labels import first_five
-from stillhouse.data.materialize import texts_of
+from stillhouse.data.inputs import texts_of
 from stillhouse.data.on_disk.mapped import MappedTexts
+from stillhouse.data.source import Raw
 from stillhouse.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ _PAD_NAMES = ("[PAD]", "<pad>", "<PAD>", "<|pad|>", "<|padding|>")  # BERT, RoBE
 _MASK_NAMES = ("[MASK]", "<mask>", "<MASK>")
 _UNKNOWN_NAMES = ("[UNK]", "<unk>", "<UNK>")
 _SHORTEST = 4  # tokens: two around the text, and two of the text
+SHOWN = 2000  # characters of a text that a report shows
 _BATCH = 2048  # texts tokenized together: bounds the memory of long ones
 
 
@@ -37,7 +40,7 @@ class TextOptions(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TextEncoder:
+class TextEncoder(EncoderDefaults):
     """Texts as int64 token ids (N, L), cut or padded to L tokens; id 0 is padding and nothing else.
 
     A tokenizer whose padding has another id has it exchanged with its id 0: ``tokenizer_ids`` gives its own ids back.
@@ -99,6 +102,16 @@ class TextEncoder:
         return (self.length,)
 
     @property
+    def text(self) -> TextEncoder:
+        """This encoder."""
+        return self
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """Those of texts."""
+        return ("typos", "drops", "swaps")
+
+    @property
     def vocabulary(self) -> int:
         """Number of ids: one more than the greatest."""
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
@@ -145,7 +158,7 @@ class TextEncoder:
             ids[start : start + _BATCH] = self._own_ids(texts[start : start + _BATCH])
         empty = (ids == self.pad_id).all(1)
         if empty.any():
-            raise RejectedError(f"The texts: {first_five(empty)} hold nothing that makes a token. Mend or remove them.")
+            raise RejectedError(f"The texts: {first_five(empty)} hold nothing that makes a token. Fix or remove them.")
         return self.tokenizer_ids(torch.from_numpy(ids))  # the exchange is its own inverse
 
     def token_ends(self, texts: list[str]) -> NDArray[np.int64]:
@@ -182,6 +195,19 @@ class TextEncoder:
         tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)
         content: str = tokenizer.to_str()
         return content
+
+    def example(self, count: int, generator: torch.Generator) -> Tensor:
+        """Any tokens; all texts but the first are half padding."""
+        ids = torch.randint(1, self.vocabulary, (count, *self.shape), generator=generator)
+        ids[1:, self.length // 2 :] = 0
+        return ids
+
+    def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
+        """The beginning of each text."""
+        return {"inputs": np.array([str(text)[:SHOWN] for text in np.asarray(raw)], dtype=np.str_)}
+
+    def readable(self, raw: Raw) -> None:
+        """None: a place in a text means nothing by itself."""
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""

@@ -18,10 +18,9 @@ from stillhouse.errors import RejectedError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-CSV = (".csv", ".tsv", ".txt")  # ends of the names of such files
 _SEPARATORS = ",;\t|"
 _LOOK_BYTES, _LOOK_RECORDS = 1 << 16, 200
-PIECE_CELLS = 1 << 18
+PIECE_CELLS = 1 << 18  # that are read together
 Record = list[str]
 
 
@@ -114,7 +113,7 @@ def _told(path: Path) -> Iterator[None]:
         raise
     except (OSError, csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise RejectedError(
-            f"{path} cannot be read as a table: {str(error).strip().rstrip('.')}. Mend the file or the path."
+            f"{path} cannot be read as a table: {str(error).strip().rstrip('.')}. Fix the file or the path."
         ) from None
 
 

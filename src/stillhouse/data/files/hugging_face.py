@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from stillhouse.data.files.texts import find_text_column
+from stillhouse.data.files.texts import TEXT, find_text_column
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-_LABELS = ("label", "labels", "target", "class")
+LABELS = ("label", "labels", "target", "class")
 _PROSE = 3  # words of a cell on average: fewer are names of categories
 
 
@@ -19,11 +20,18 @@ def is_hugging_face(data: Any) -> bool:
     return hasattr(data, "column_names") and hasattr(data, "to_pandas")
 
 
+def label_column(names: Collection[str]) -> str | None:
+    """The column label, labels, target or class; None where there is none."""
+    return next((name for name in LABELS if name in names), None)
+
+
+def text_column(inputs: DataFrame) -> str | None:
+    """The column "text", or the longest of three words or more on average; None: these rows are a table."""
+    return TEXT if TEXT in inputs.columns else _prose(inputs)
+
+
 def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] | None]:
     """Take a data set apart.
-
-    Its labels are the column label, labels, target or class. It is one of texts where it has a column "text", or one
-    with three words or more on average, the longest if there are several; else it is a table.
 
     Args:
         data: a ``datasets.Dataset``.
@@ -36,11 +44,11 @@ def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] 
         RejectedError: it has no column beside the label.
     """
     frame: DataFrame = data.to_pandas()
-    label = next((name for name in _LABELS if name in frame.columns), None)
+    label = label_column(frame.columns)
     inputs = frame if label is None else frame.drop(columns=label)
     if not inputs.shape[1]:
         raise RejectedError(f"{where} have no column beside the label. Give at least one.")
-    text = "text" if "text" in inputs.columns else _prose(inputs)
+    text = text_column(inputs)
     names = getattr((getattr(data, "features", None) or {}).get(label), "names", None)
     classes = None if names is None else tuple(map(str, names))
     return inputs if text is None else inputs[text], None if label is None else frame[label], classes

@@ -12,7 +12,6 @@ from stillhouse.errors import RejectedError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-JSON_LINES = (".jsonl", ".ndjson")  # ends of the names of such files
 Record = dict[str, Any]
 _MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
 
@@ -32,7 +31,7 @@ def read_jsonl(path: Path) -> DataFrame:
 
 
 def json_records(path: Path) -> Iterator[Record]:
-    """Give the objects of a file, a line at a time; the errors are those of ``read_jsonl``, told at the end."""
+    """Give the objects of a file, a line at a time; the errors are those of ``read_jsonl``, raised at the end."""
     bad: list[int] = []
     empty = True
     for number, text in utf8_lines(path):
@@ -64,7 +63,7 @@ def utf8_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, 1):
                 yield number, (line.removeprefix(_MARK) if number == 1 else line).decode()
     except OSError as error:
-        raise RejectedError(f"{path} cannot be read: {error}. Mend the path.") from None
+        raise RejectedError(f"{path} cannot be read: {error}. Fix the path.") from None
     except UnicodeDecodeError as error:
         raise RejectedError(
             f"{path}: line {number} (counted from 1) is not UTF-8 text: byte 0x{error.object[error.start]:02x}, "

@@ -1,126 +1,103 @@
-"""Files of texts with labels: CSV, TSV, JSON lines and Parquet."""
+"""Texts of any table format, with labels: one column holds the texts."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.columns import label_names, text_cells
-from stillhouse.data.files.jsonlines import JSON_LINES, read_jsonl
-from stillhouse.data.files.tables import USUAL_LABELS, read_frame, usual_label
-from stillhouse.data.labels import check_labels, code_names
-from stillhouse.data.materialize import put_down_texts, texts_of
-from stillhouse.data.on_disk.cells import TABLES, Cells, StoredCells, open_cells
-from stillhouse.data.source import Source
+from stillhouse.data.columns import text_cells
+from stillhouse.data.files.format import Cells, Opened, Wanted
+from stillhouse.data.files.target import LAST, USUAL_LABELS, read_target, target_columns, wanted_targets
+from stillhouse.data.inputs import texts_of, write_texts
+from stillhouse.data.source import Held, Source
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import Series
 
-_TEXT = "text"  # the column that holds the texts, where none is named
-_LAST = ("label", "last", "-1")  # how to name the label of a file without a header
+TEXT = "text"  # the column that holds the texts, where none is named
 
 
-def read_texts(
-    path: Path,
-    *,
-    column: str | None = None,
-    target: str | None = None,
-    header: bool | None = None,
-    classes: Sequence[str] | None = None,
-    drop: Sequence[str] = (),
-    keep: Sequence[str] = (),
-    room: Path | None = None,
-) -> Source:
-    """Read texts and their labels; an empty or null label is an unlabelled row.
+def read_texts(opened: Opened, wanted: Wanted) -> Source:
+    """Make a source of texts; an empty or null label is an unlabelled row.
 
     Args:
-        path: .csv, .tsv, .jsonl (an object a line) or .parquet.
-        column: holds the texts; None: the column "text", else the column of text with the greatest mean length
-            (``Source.column`` says which).
-        target: holds the labels; None: the column "label", "target" or "class"; in a file without a header the last
-            column beside the texts.
-        header: whether a CSV's first line names the columns; None: found by looking.
-        classes: all class names in order; None: the labels found, sorted.
-        drop: columns that are not looked at.
-        keep: columns whose cells stand in ``Source.kept``, to divide or to judge the rows by.
-        room: a folder where the texts wait on disk; None: in memory. The column of texts is then not looked for.
+        opened: the columns.
+        wanted: ``column`` holds the texts; None: the column "text", else the column of text with the greatest mean
+            length (``Source.column`` says which); with a ``room`` it is not looked for. ``target`` holds the labels;
+            None: the column "label", "target" or "class"; in a file without a header the last column beside the texts.
 
     Returns:
         a source of kind "text".
 
     Raises:
-        UsageError: a file of another kind, or a label column that is neither named nor found.
-        RejectedError: the file or its rows cannot be used; names the file, and the lines or rows.
+        UsageError: a label column that is neither named nor found.
+        RejectedError: the rows cannot be used; names the file and the rows.
     """
-    expected = [column or _TEXT, *(USUAL_LABELS if target is None else [target]), *drop, *keep]
-    frame, named = _read(path, header, expected, room)
-    _known([name for name in (column, *drop, *keep) if name is not None], frame, path)
-    aside = {*drop, *keep}
-    label = _label_column(frame, target, named, path) if target is not None or named else None
-    if isinstance(frame, StoredCells):
-        text = column or _usual_text(frame, path)
-    else:
-        text = column or find_text_column(frame, {*aside, *([label] if label else [])}, str(path))
-    label = label or _last_but(frame, {*aside, text}, path)
-    if label == text:
-        raise UsageError(f"{path}: {text!r} cannot hold both text and label. Mend [data] column or target.")
-    where = f"{path}: column {text!r}"
-    rows = (
-        put_down_texts(frame.pieces(text), where, room)
-        if isinstance(frame, StoredCells) and room is not None
-        else texts_of(frame[text], where)
+    cells, path = opened.cells, opened.path
+    aside = {*wanted.drop, *wanted.keep}
+    _known([name for name in (wanted.column, *wanted.drop, *wanted.keep) if name is not None], cells, path)
+    targets = _named_targets(opened, wanted.target)
+    text = wanted.column or _found_text(opened, {*aside, *targets}, wanted.room)
+    targets = targets or _last_but(opened, {*aside, text})
+    if text in targets:
+        raise UsageError(f"{path}: {text!r} cannot hold both text and label. Fix [data] column or target.")
+    rows = _held_texts(cells, text, f"{path}: column {text!r}", wanted.room)
+    read = read_target(opened, targets, wanted)
+    return Source(
+        rows,
+        read.values,
+        read.names,
+        "text",
+        opened.name,
+        (),
+        opened.test,
+        ignored=tuple(sorted(str(name) for name in cells.columns if name != text)),
+        header=opened.named,
+        column=text,
+        kept={name: kept_cells(cells[name]) for name in wanted.keep},
+        label_values=read.given,
     )
-    labels, order = code_names(label_names(frame[label], f"{path}: column {label!r}"), classes, f"{path}: {label!r}")
-    check_labels(labels, order, str(path))
-    ignored = tuple(sorted(str(name) for name in frame.columns if name != text))
-    kept = {name: kept_cells(frame[name]) for name in keep}
-    return Source(rows, labels, order, "text", path.stem, (), ignored=ignored, header=named, column=text, kept=kept)
 
 
-def read_text_inputs(path: Path, column: str | None = None, *, header: bool | None = None) -> NDArray[Any]:
-    """Read texts to predict on, without looking for a label: an object array (N,) of str.
+def text_rows(opened: Opened, column: str | None = None) -> NDArray[Any]:
+    """Return the texts to predict on, without looking for a label: an object array (N,) of str.
 
     Args:
-        path: a file as ``read_texts`` takes it.
+        opened: the columns.
         column: ``Source.column`` of the training texts; None: found by looking.
-        header: whether a CSV's first line names the columns; None: found by looking, if the column has a name.
 
     Raises:
-        UsageError: a file of another kind.
-        RejectedError: the file has no such column, or its rows cannot be used; names the file, and the lines or rows.
+        RejectedError: there is no such column, or its rows cannot be used; names the file and the rows.
     """
-    if header is None and column is not None and column.isdecimal():
-        header = False  # looking cannot tell a first text from a name
-    frame, _ = _read(path, header, [column or _TEXT])
-    _known([] if column is None else [column], frame, path)
-    text = column or find_text_column(frame, set(USUAL_LABELS), str(path))
-    return texts_of(frame[text], f"{path}: column {text!r}")
+    _known([] if column is None else [column], opened.cells, opened.path)
+    text = column or find_text_column(opened.cells, set(USUAL_LABELS), str(opened.path))
+    return texts_of(opened.cells[text], f"{opened.path}: column {text!r}")
 
 
-def find_text_column(frame: Cells, aside: Collection[str], where: str) -> str:
+def find_text_column(cells: Cells, aside: Collection[str], where: str) -> str:
     """Name the column "text", else the column of text with the greatest mean length.
 
     Args:
-        frame: all columns.
+        cells: all columns.
         aside: columns that are not meant.
-        where: what to call the frame in an error.
+        where: what to call the file in an error.
 
     Raises:
         RejectedError: no column holds text.
     """
-    names = [str(name) for name in frame.columns if name not in aside]
-    if _TEXT in names:
-        return _TEXT
-    lengths = {name: mean_length(frame[name]) for name in names}
+    names = [str(name) for name in cells.columns if name not in aside]
+    if TEXT in names:
+        return TEXT
+    lengths = {name: mean_length(cells[name]) for name in names}
     longest = max(names, key=lambda name: lengths[name], default=None)
     if longest is None or not lengths[longest]:
         raise RejectedError(
-            f"{where} has no column of text; its columns are {', '.join(map(repr, frame.columns))}. "
+            f"{where} has no column of text; its columns are {', '.join(map(repr, cells.columns))}. "
             'Name one: `column = "<column>"` in [data].'
         )
     return longest
@@ -143,52 +120,51 @@ def kept_cells(cells: Series[Any]) -> NDArray[Any]:
     return text_cells(cells)
 
 
-def _usual_text(frame: StoredCells, path: Path) -> str:
-    if _TEXT in frame.columns:
-        return _TEXT
+def _found_text(opened: Opened, aside: Collection[str], room: Path | None) -> str:
+    names = list(opened.cells.columns)
+    if room is None:
+        return find_text_column(opened.cells, aside, str(opened.path))
+    if TEXT in names:
+        return TEXT
     raise UsageError(
-        f"{path}: which column holds the texts? With [data] on_disk it is not looked for. The columns are "
-        f'{", ".join(map(repr, frame.columns[:20]))}. Add the line `column = "<column>"` to [data].'
+        f"{opened.path}: which column holds the texts? With [data] on_disk it is not looked for. The columns are "
+        f'{", ".join(map(repr, names[:20]))}. Add the line `column = "<column>"` to [data].'
     )
 
 
-def _read(
-    path: Path, header: bool | None, expected: Collection[str], room: Path | None = None
-) -> tuple[DataFrame | StoredCells, bool]:
-    suffix = path.suffix.lower()
-    if suffix not in TABLES:
-        raise UsageError(f"text = {str(path)!r}: files of this kind are not read. Known: {', '.join(TABLES)}.")
-    if room is not None:
-        return open_cells(path, room, header=header, expected=expected)
-    if suffix in JSON_LINES:
-        return read_jsonl(path), True
-    return read_frame(path, header=header, expected=expected)
+def _held_texts(cells: Cells, text: str, where: str, room: Path | None) -> Held:
+    pieces: Any = getattr(cells, "pieces", None)  # of cells on disk
+    if room is None or pieces is None:
+        return texts_of(cells[text], where)
+    parts: Iterable[Iterable[Any]] = pieces(text)
+    return write_texts(parts, where, room)
 
 
-def _known(wanted: Sequence[str], frame: Cells, path: Path) -> None:
+def _known(wanted: Sequence[str], cells: Cells, path: Path) -> None:
     for name in wanted:
-        if name not in frame.columns:
+        if name not in cells.columns:
             raise RejectedError(
-                f"{path} has no column {name!r}.{nearest(name, map(str, frame.columns))} Mend the file, or the name in "
+                f"{path} has no column {name!r}.{nearest(name, map(str, cells.columns))} Fix the file, or the name in "
                 "[data] column, drop or keep."
             )
 
 
-def _label_column(frame: Cells, target: str | None, named: bool, path: Path) -> str | None:
-    names = [str(name) for name in frame.columns]
-    if target is None:
-        return usual_label(names, path)
-    if target in names:
-        return target
-    if not named and target in _LAST:
-        return None
-    raise RejectedError(
-        f"{path} has no column {target!r} for the label.{nearest(target, names)} Mend the file or [data] target."
-    )
+def _named_targets(opened: Opened, target: str | Sequence[str] | None) -> list[str]:
+    """The target columns where they can be named without the texts; else none."""
+    named, names = wanted_targets(target), [str(name) for name in opened.cells.columns]
+    if not opened.named and (named is None or (len(named) == 1 and named[0] in LAST and named[0] not in names)):
+        return []
+    for name in named or ():
+        if name not in names:
+            raise RejectedError(
+                f"{opened.path} has no column {name!r} for the label.{nearest(name, names)} Fix the file or [data] "
+                "target."
+            )
+    return target_columns(opened, target)
 
 
-def _last_but(frame: Cells, aside: Collection[str], path: Path) -> str:
-    names = [str(name) for name in frame.columns if name not in aside]
+def _last_but(opened: Opened, aside: Collection[str]) -> list[str]:
+    names = [str(name) for name in opened.cells.columns if name not in aside]
     if not names:
-        raise RejectedError(f"{path} has one column, of texts. Add a column of labels.")
-    return names[-1]
+        raise RejectedError(f"{opened.path} has one column, of texts. Add a column of labels.")
+    return names[-1:]

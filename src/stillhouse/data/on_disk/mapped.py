@@ -1,4 +1,4 @@
-"""Rows that wait in mapped files and not in memory: arrays, columns of tables, and texts.
+"""Rows that lie in mapped files and not in memory: arrays, columns of tables, and texts.
 
 The system reads their pages when rows are taken and drops them when memory is short.
 """
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 ARRAY, COLUMNS, TEXTS = "array.npy", "columns", "texts"  # where each kind lies in the folder of a source
 FIT = "fit.npy"  # training rows while an encoder is fitted
+SPOOL = "cells.arrow"  # cells of a table file while its columns are read
 PIECE_BYTES = 1 << 24  # of rows that are worked on together
 _WITHOUT_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux' number: Python 3.11 does not name it
 
@@ -114,7 +115,7 @@ class MappedColumn:
 
     @classmethod
     def write(cls, path: Path, values: NDArray[Any]) -> MappedColumn:
-        """Put a column (N,) of float64, or of text and None, into ``path`` and, for its texts, a file beside it."""
+        """Write a column (N,) of float64, or of text and None, into ``path`` and, for its texts, a file beside it."""
         if values.dtype == np.float64:
             write_array(path, values.shape, np.float64, [values])
             return cls.open(path)
@@ -176,7 +177,7 @@ class MappedTable:
 
 
 def write_columns(folder: Path, names: Iterable[str], cells: Callable[[str], NDArray[Any]]) -> MappedTable:
-    """Put columns down one after the other; ``cells`` gives each as float64, or as text and None."""
+    """Write columns one after the other; ``cells`` gives each as float64, or as text and None."""
     files = {name: folder / f"{i}.npy" for i, name in enumerate(names)}
     return MappedTable({name: MappedColumn.write(file, cells(name)) for name, file in files.items()})
 
@@ -219,7 +220,7 @@ class MappedTexts:
 
     @classmethod
     def write(cls, folder: Path, parts: Iterable[Sequence[str]]) -> MappedTexts:
-        """Put texts into ``characters.bin`` and ``starts.npy`` of a folder, part by part."""
+        """Write texts into ``characters.bin`` and ``starts.npy`` of a folder, part by part."""
         lengths: list[int] = []
 
         def encoded() -> Iterator[bytes]:

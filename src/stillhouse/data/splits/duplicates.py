@@ -57,11 +57,10 @@ def _overlap(source: Source, hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]
     likes: dict[int, list[int]] = {}
     for row in b[np.isin(hashes[b], hashes[shared])].tolist():
         likes.setdefault(int(hashes[row]), []).append(row)
-    labels = source.labels
-    contrary = 0
+    known, contrary = source.known, 0
     for row in shared.tolist():
-        theirs = {int(labels[like]) for like in likes[int(hashes[row])]} - {-1}
-        contrary += bool(labels[row] >= 0 and theirs and int(labels[row]) not in theirs)
+        theirs = {source.targets[like].tobytes() for like in likes[int(hashes[row])] if known[like]}
+        contrary += bool(known[row] and theirs and source.targets[row].tobytes() not in theirs)
     first = tuple((row, likes[int(hashes[row])][0]) for row in shared[:SHOWN].tolist())
     return Overlap(len(shared), contrary, first)
 

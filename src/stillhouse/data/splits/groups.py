@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.labels import first_five, names_of, present
+from stillhouse.data.cells import first_five, names_of, present
 from stillhouse.data.source import Ints
 from stillhouse.data.splitmix import shuffled
 from stillhouse.errors import RejectedError, UsageError
@@ -48,7 +48,7 @@ def companions(groups: Ints, rows: Ints) -> NDArray[np.bool_]:
 
 
 def share_of_groups(
-    rows: Ints, *, labels: Ints, groups: Ints, share: float, spare: int, key: tuple[int, ...], where: str, name: str
+    rows: Ints, *, strata: Ints, groups: Ints, share: float, spare: int, key: tuple[int, ...], where: str, name: str
 ) -> Ints:  # fmt: skip
     """Draw whole groups, so that of each class about a share of the rows is drawn.
 
@@ -58,7 +58,7 @@ def share_of_groups(
 
     Args:
         rows: candidates, each with a label.
-        labels: of all rows of the source.
+        strata: class of each row of the source; rows of targets that are no classes have one.
         groups: of all rows, int64.
         share: of the rows, in (0, 1).
         spare: groups that must be left.
@@ -72,7 +72,7 @@ def share_of_groups(
     Raises:
         RejectedError: no group can be taken without taking all rows of a class.
     """
-    counts = _counts(rows, labels, groups)
+    counts = _counts(rows, strata, groups)
     sizes = counts.sum(0)
     taken, chosen = np.zeros_like(sizes), np.zeros(0, np.int64)
     allowed = [number for number in shuffled(len(counts), *key) if (counts[number] < sizes).all()]
@@ -121,10 +121,10 @@ def check_fixed_test(test: Ints, groups: Ints, where: str) -> None:
         )
 
 
-def _counts(rows: Ints, labels: Ints, groups: Ints) -> Ints:
+def _counts(rows: Ints, strata: Ints, groups: Ints) -> Ints:
     """Rows of each group (in sorted order) and class, int64 (G, C)."""
     group = np.unique(groups[rows], return_inverse=True)[1]
-    label = np.unique(labels[rows], return_inverse=True)[1]
+    label = np.unique(strata[rows], return_inverse=True)[1]
     counts = np.zeros((group.max(initial=-1) + 1, label.max(initial=-1) + 1), np.int64)
     np.add.at(counts, (group, label), 1)
     return counts

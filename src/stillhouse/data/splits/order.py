@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.data.labels import first_five
+from stillhouse.data.cells import first_five
 from stillhouse.data.source import Ints
 from stillhouse.errors import RejectedError, UsageError
 
@@ -44,12 +44,12 @@ def code_order(values: Any, count: int, where: str) -> Ints:
     return np.unique(numbers.to_numpy(), return_inverse=True)[1].astype(np.int64)
 
 
-def latest(rows: Ints, labels: Ints, order: Ints, share: float, *, where: str, name: str) -> Ints:
+def latest(rows: Ints, strata: Ints, order: Ints, share: float, *, where: str, name: str) -> Ints:
     """Take the last rows in time, about a share of them: rows of one moment stay together.
 
     Args:
         rows: candidates, each with a label.
-        labels: of all rows of the source.
+        strata: class of each row of the source; rows of targets that are no classes have one.
         order: moment of each row of the source, int64.
         share: of the rows, in (0, 1).
         where: name of the data, for an error.
@@ -70,10 +70,10 @@ def latest(rows: Ints, labels: Ints, order: Ints, share: float, *, where: str, n
     after = np.cumsum(counts[::-1])[:-1]  # rows of the last moment, of the last two, ...
     cut = moments[-1 - int(np.abs(after - share * len(rows)).argmin())]
     taken = rows[order[rows] >= cut]
-    lost = np.setdiff1d(labels[taken], labels[rows[order[rows] < cut]])
+    lost = np.setdiff1d(strata[taken], strata[rows[order[rows] < cut]])
     if len(lost):
-        of_it = np.zeros(len(labels), bool)
-        of_it[taken] = np.isin(labels[taken], lost)
+        of_it = np.zeros(len(strata), bool)
+        of_it[taken] = np.isin(strata[taken], lost)
         raise RejectedError(
             f"{where}: {len(lost)} of the classes have no labelled row before the rows that [data] {name} = {share:g} "
             f"sets aside ({first_five(of_it)} are of them), so that nothing could be learned of them. Lower {name}, or "

@@ -43,7 +43,7 @@ def split(
     groups: Any = None,
     order: Any = None,
 ) -> Split:
-    """Divide the rows, each class in proportion; unlabelled rows are for training.
+    """Divide the rows, each class in proportion, at random where targets are no classes; unlabelled rows train.
 
     Every class keeps at least one labelled training row. The three choices are independent: another number of labels
     leaves train, valid and test as they are.
@@ -81,7 +81,7 @@ def split(
 
 
 def _at_random(source: Source, valid: float, test: float, seed: int) -> Parts:
-    known = np.flatnonzero(source.labels >= 0)
+    known = np.flatnonzero(source.known)
     test_rows = source.test if source.test is not None else _share(source, known, test, (seed, _TEST), "test")
     rest = np.setdiff1d(known, test_rows, assume_unique=True)
     valid_rows = _share(source, rest, valid, (seed, _VALID), "valid")
@@ -89,9 +89,9 @@ def _at_random(source: Source, valid: float, test: float, seed: int) -> Parts:
 
 
 def _by_group(source: Source, groups: Ints, valid: float, test: float, seed: int) -> Parts:
-    known, where = np.flatnonzero(source.labels >= 0), source.name
+    known, where = np.flatnonzero(source.known), source.name
     check_groups(known, groups, 3 if valid else 2, where)
-    draw = partial(share_of_groups, labels=source.labels, groups=groups, where=where)
+    draw = partial(share_of_groups, strata=source.strata, groups=groups, where=where)
     if source.test is None:
         test_rows = draw(known, share=test, spare=2 if valid else 1, key=(seed, _TEST), name="test")
     else:
@@ -104,12 +104,12 @@ def _by_group(source: Source, groups: Ints, valid: float, test: float, seed: int
 
 
 def _in_time(source: Source, order: Ints, valid: float, test: float) -> Parts:
-    known, where = np.flatnonzero(source.labels >= 0), source.name
+    known, where = np.flatnonzero(source.known), source.name
     drawn = source.test is None
-    test_rows = latest(known, source.labels, order, test, where=where, name="test") if drawn else source.test
+    test_rows = latest(known, source.strata, order, test, where=where, name="test") if drawn else source.test
     assert test_rows is not None
     rest = np.setdiff1d(known, test_rows, assume_unique=True)
-    valid_rows = latest(rest, source.labels, order, valid, where=where, name="valid") if valid else rest[:0]
+    valid_rows = latest(rest, source.strata, order, valid, where=where, name="valid") if valid else rest[:0]
     # A fixed test is the owner's choice: only what is set aside by time bounds the training rows in time.
     bound = np.union1d(valid_rows, test_rows) if drawn else valid_rows
     train = _left(source, test_rows, valid_rows)
@@ -124,6 +124,8 @@ def _left(source: Source, *taken: Ints) -> Ints:
 def choose_labelled(source: Source, train: Ints, *, labels: int | Literal["all"], seed: int) -> Ints:
     """Choose the training rows that keep their label: exactly ``labels``, each class in proportion and at least once.
 
+    Where targets are no classes, they are drawn at random.
+
     Args:
         source: the rows.
         train: training rows of the source.
@@ -136,10 +138,10 @@ def choose_labelled(source: Source, train: Ints, *, labels: int | Literal["all"]
     Raises:
         UsageError: more labels asked than there are, or fewer than classes.
     """
-    known = train[source.labels[train] >= 0]
+    known = train[source.known[train]]
     if labels == "all":
         return np.sort(known)
-    classes = len(np.unique(source.labels[known]))
+    classes = len(np.unique(source.strata[known]))
     if labels > len(known):
         raise UsageError(
             f"[data] labels = {labels}, but only {len(known)} training rows carry a label. "
@@ -150,7 +152,7 @@ def choose_labelled(source: Source, train: Ints, *, labels: int | Literal["all"]
             f"[data] labels = {labels} is fewer labelled rows than the {classes} classes, and each needs at least one. "
             f"Write `labels = {classes}` or more."
         )
-    return stratified(known, source.labels, labels, key=(seed, _LABELLED), least=1)
+    return stratified(known, source.strata, labels, key=(seed, _LABELLED), least=1)
 
 
 def stratified(rows: Ints, labels: Ints, count: int, *, key: tuple[int, ...], least: int = 0, spare: int = 0) -> Ints:
@@ -205,10 +207,10 @@ def _share(source: Source, rows: Ints, share: float, key: tuple[int, int], name:
     """Draw a share of the rows, at least one where the share is not 0, leaving one of each class."""
     if share == 0:
         return rows[:0]
-    drawn = stratified(rows, source.labels, max(1, round(share * len(rows))), key=key, spare=1)
+    drawn = stratified(rows, source.strata, max(1, round(share * len(rows))), key=key, spare=1)
     if not len(drawn):
         raise RejectedError(
-            f"{source.name} has {len(rows)} labelled rows left in {len(np.unique(source.labels[rows]))} classes: "
+            f"{source.name} has {len(rows)} labelled rows left in {len(np.unique(source.strata[rows]))} classes: "
             f"too few to set any aside for [data] {name} = {share}. Label more rows."
         )
     return drawn

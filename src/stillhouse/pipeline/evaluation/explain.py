@@ -1,27 +1,29 @@
-"""What was handed over, found with the trained nets at hand; cheap enough for every run."""
+"""What was handed over, found with the trained nets; cheap enough for every run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stillhouse.evaluation import Predictions
-from stillhouse.evaluation.explanation import class_similarity, embedding, linear_cka, teaching_influence
-from stillhouse.evaluation.predictions import Floats, floored
-from stillhouse.evaluation.surrogate import fit_surrogate, readable
+from stillhouse.evaluation.explanation import embedding, linear_cka
+from stillhouse.evaluation.predictions import Floats
+from stillhouse.evaluation.surrogate import fit_surrogate
 from stillhouse.files import write_json, write_npz
-from stillhouse.pipeline.evaluation.score import TEST, gallery, predict_net
+from stillhouse.pipeline.evaluation.predict import TEST, preview
+from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Trainer
-from stillhouse.pipeline.teacher.labeling import Teaching
+from stillhouse.pipeline.teacher.labeling import RunTeacher
+from stillhouse.task import OUTPUTS, TEACHER
 from stillhouse.teachers import StoredTeacher
-from stillhouse.types import Batch
+from stillhouse.types import Batch, withheld
 
 EXPLANATION, TAUGHT = "explanation.json", "taught.npz"
-SHOWN = ("labels_only", "distilled")  # students held against the teacher
 TAUGHT_ROWS = 12
 MOST_ROWS = 2000  # rows whose inner pictures are compared, or that a tree is fitted to: more say no more
 NO_LAYER = "it has no linear classifier whose input could be compared"
@@ -31,28 +33,37 @@ class Probe:
     """Looks into the nets of a finished run.
 
     Args:
+        context: of the run.
         trainer: of the run.
         arms: of the run.
+        teachers: by arm.
         test: every net's answers to the test rows.
     """
 
-    def __init__(self, trainer: Trainer, arms: Sequence[Arm], test: Predictions) -> None:
-        self.trainer, self.have, self.test = trainer, trainer.have, test
+    def __init__(
+        self,
+        context: RunContext,
+        trainer: Trainer,
+        arms: Sequence[Arm],
+        teachers: Mapping[str, RunTeacher],
+        test: Predictions,
+    ) -> None:
+        self.context, self.trainer, self.teachers, self.test = context, trainer, teachers, test
         self.arms = {arm.name: arm for arm in arms}
-        self.seeds = trainer.recipe.training.seeds
-        self.teaching: Teaching = trainer.teachings["teacher"]
+        self.seeds = trainer.seeds
+        self.teacher: RunTeacher = teachers[TEACHER]
+        self.student, self.baseline = context.task.shipped, context.task.baseline
+        self.shown = (self.baseline, self.student)  # students held against the teacher
 
     def explain(self) -> None:
         """Write ``explanation.json`` and ``taught.npz``."""
-        targets, classes = self.test.targets, self.test.classes
-        shown = {arm: self.test.log_probs[arm] for arm in ("teacher", *SHOWN)}
-        nets = {arm: {s: floored(x) for s, x in seeds.items()} for arm, seeds in shown.items()}
+        shown = {arm: self.test.records[arm] for arm in (TEACHER, *self.shown)}
         write_json(
-            self.trainer.run.folder / EXPLANATION,
+            self.context.run.folder / EXPLANATION,
             {
                 "schema": 1,
-                "rows": len(targets),
-                "class_similarity": class_similarity(nets, targets, classes),
+                "rows": len(self.test.targets),
+                **self.context.task.explanation(shown, self.test.targets, self.test.names),
                 "cka": self.alignment(),
                 "taught": self.taught(),
                 "surrogate": self.surrogate(),
@@ -61,41 +72,45 @@ class Probe:
 
     def net(self, arm: str, seed: int) -> nn.Module:
         """A finished student."""
-        return self.trainer.trained(self.arms[arm], seed)
+        arm_ = self.arms[arm]
+        return self.trainer.trained(arm_, seed, self.trainer.parts(arm_, self.teachers))
 
     def alignment(self) -> dict[str, Any]:
         """Linear CKA of the last hidden layer with the teacher's, by student, and between two seeds as the ceiling."""
-        inputs = self.have.data.test.inputs[:MOST_ROWS]
-        teacher = embedding(self.teaching.module, inputs)
+        inputs = self.context.data.test.inputs[:MOST_ROWS]
+        teacher = embedding(self.teacher.module, inputs)
         if teacher is None:
             return {"why": f"The teacher cannot be looked into: {NO_LAYER}."}
         found: dict[str, Any] = {"layer": "embedding", "rows": len(inputs), "with_teacher": {}, "between_seeds": None}
-        for arm in SHOWN:
+        for arm in self.shown:
             inner = [x for s in self.seeds[:2] if (x := embedding(self.net(arm, s), inputs)) is not None]
             if not inner:
                 return {"why": f"The student cannot be looked into: {NO_LAYER}."}
             found["with_teacher"][arm] = float(np.mean([linear_cka(teacher, x) for x in inner]))
-            if arm == "distilled" and len(inner) == 2:
+            if arm == self.student and len(inner) == 2:
                 found["between_seeds"] = linear_cka(*inner)
         return found
 
     def taught(self) -> dict[str, Any]:
-        """The training rows from which the labels-only student of the first seed would learn most by distilling."""
-        data, control = self.have.data, self.net("labels_only", self.seeds[0])
+        """The training rows from which the baseline of the first seed would learn most by distilling."""
+        task, data = self.context.task, self.context.data
+        if task.influence is None:
+            return {"why": "It is not defined for outputs of this kind."}
+        control = self.net(self.baseline, self.seeds[0])
         held_out, part = (data.valid, "valid") if len(data.valid.targets) else (data.test, "test")
         hidden, held_out_hidden = embedding(control, data.train.inputs), embedding(control, held_out.inputs)
         if hidden is None or held_out_hidden is None:
             return {"why": f"The student cannot be looked into: {NO_LAYER}."}
         teacher = self.teacher_answers()
-        influence = teaching_influence(
-            floored(predict_net(control, data.train.inputs)), teacher, hidden,
-            floored(predict_net(control, held_out.inputs)), held_out_hidden, held_out.targets.numpy(),
+        influence = task.influence(
+            task.judged(net_outputs(control, data.train.inputs, task)), teacher, hidden,
+            task.judged(net_outputs(control, held_out.inputs, task)), held_out_hidden, held_out.targets.numpy(),
         )  # fmt: skip
         most = np.argsort(-influence, kind="stable")[:TAUGHT_ROWS]
         rows = data.split.train[most]
-        write_npz(self.trainer.run.folder / TAUGHT, gallery(data.source, rows))
+        write_npz(self.context.run.folder / TAUGHT, preview(self.context, rows))
         helped = np.maximum(influence, 0.0)
-        unlabelled = np.setdiff1d(np.arange(len(influence)), self.have.labelled.numpy())
+        unlabelled = np.setdiff1d(np.arange(len(influence)), self.context.labelled.numpy())
         total = float(helped.sum()) or 1.0
         return {
             "held_out": part,
@@ -109,8 +124,8 @@ class Probe:
 
     def taught_row(self, position: int, row: int, share: float, teacher: Floats) -> dict[str, Any]:
         """One training row: its share of all help, the teacher's answer, and its label where the student saw one."""
-        classes, labelled = self.test.classes, position in set(self.have.labelled.tolist())
-        truth = int(self.have.data.train.targets[position])
+        classes, labelled = self.test.names, position in set(self.context.labelled.tolist())
+        truth = int(self.context.data.train.targets[position])
         order = np.argsort(-teacher, kind="stable")[:3]
         return {
             "row": row,
@@ -121,36 +136,33 @@ class Probe:
         }
 
     def teacher_answers(self) -> Floats:
-        """What the store holds about every training row as it is, (N, C) log-probabilities."""
-        inputs = self.have.data.train.inputs
-        rows = torch.arange(len(inputs))
-        answers = StoredTeacher(self.teaching.ask(lambda done: None))
-        asked = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows))
-        return floored(answers.log_probs(asked).numpy())
+        """The teacher's normalized answers to every training row as it is, (N, *shape)."""
+        train = self.context.data.train
+        rows = torch.arange(len(train.inputs))
+        answers = StoredTeacher(self.teacher.ask(lambda done: None))
+        asked = Batch(train.inputs, withheld(train.targets), rows, torch.zeros_like(rows))
+        return self.context.task.judged(answers.whole(asked).numpy())
 
     def surrogate(self) -> dict[str, Any] | None:
         """A tree that answers as the shipped student does; None where no person could read its columns."""
-        data, student = self.have.data, self.net("distilled", self.seeds[0])
+        context, data = self.context, self.context.data
+        if not context.task.surrogate:
+            return None
+        student = self.net(self.student, self.seeds[0])
         chosen = np.linspace(0, len(data.split.train) - 1, min(MOST_ROWS, len(data.split.train))).astype(np.int64)
-        train = readable(data.source.take(data.split.train[chosen]), data.encoder)
-        test = readable(data.source.take(data.split.test), data.encoder)
+        train = data.encoder.readable(data.source.take(data.split.train[chosen]))
+        test = data.encoder.readable(data.source.take(data.split.test))
         if train is None or test is None:
             return None
-        said = classes_said(student, data.train.inputs[torch.from_numpy(chosen)])
-        test_said = self.test.log_probs["distilled"][str(self.seeds[0])].argmax(1)
-        confidence = self.trainer.recipe.evaluation.confidence
-        return fit_surrogate(train, said, test, test_said, self.test.targets, self.test.classes, confidence)
+        answers = net_outputs(student, data.train.inputs[torch.from_numpy(chosen)], context.task).argmax(1)
+        test_answers = np.asarray(self.test.records[self.student][str(self.seeds[0])][OUTPUTS]).argmax(1)
+        confidence = context.recipe.evaluation.confidence
+        return fit_surrogate(train, answers, test, test_answers, self.test.targets, self.test.names, confidence)
 
 
-def classes_said(net: nn.Module, inputs: Tensor) -> np.ndarray:
-    """The most likely class of each row, int64 (N,)."""
-    said: np.ndarray = predict_net(net, inputs).argmax(1)
-    return said
-
-
-def look_inside(trainer: Trainer, arms: Sequence[Arm]) -> None:
+def explain(context: RunContext, trainer: Trainer, arms: Sequence[Arm], teachers: Mapping[str, RunTeacher]) -> None:
     """Explain a judged run once; its files are there afterwards."""
-    run = trainer.run
-    if not (run.folder / EXPLANATION).exists():
-        with run.timed("explain"):
-            Probe(trainer, arms, Predictions.load(run.folder / TEST)).explain()
+    folder = context.run.folder
+    if context.task.explains and not (folder / EXPLANATION).exists():
+        with context.run.timed("explain"):
+            Probe(context, trainer, arms, teachers, Predictions.load(folder / TEST)).explain()

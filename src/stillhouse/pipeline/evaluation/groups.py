@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stillhouse.data import Source
 from stillhouse.errors import UsageError, nearest
 from stillhouse.files import write_npz
-from stillhouse.pipeline.context import Ingredients
+from stillhouse.pipeline.run.context import RunContext
 from stillhouse.recipe import Recipe
 
 FILE = "groups.npz"
@@ -23,20 +23,20 @@ MOST_NUMBERS = 12  # different numbers of a column that are groups each; more ar
 Texts = NDArray[np.str_]
 
 
-def write_groups(folder: Path, recipe: Recipe, have: Ingredients) -> None:
+def write_groups(context: RunContext) -> None:
     """Write ``groups.npz``: ``names`` (G,) and ``values`` (G, N), text for each test row; no file without groups.
 
     Raises:
         UsageError: a column does not exist, the data are no table, or a column has too many values.
-        RejectedError: a column names each row (an identifier), or its cells cannot be read.
+        RejectedError: the cells of a column cannot be read.
     """
-    names = recipe.evaluation.groups
+    names = context.recipe.evaluation.groups
     if not names:
         return
-    split = have.data.split
-    cells = [group_cells(name, recipe, have.data.source) for name in names]
+    split = context.data.split
+    cells = [group_cells(name, context.recipe, context.data.source) for name in names]
     values = [labels_of(c, split.train, n)[split.test] for n, c in zip(names, cells, strict=True)]
-    write_npz(folder / FILE, {"names": np.array(names, np.str_), "values": np.array(values, np.str_)})
+    write_npz(context.run.folder / FILE, {"names": np.array(names, np.str_), "values": np.array(values, np.str_)})
 
 
 def read_groups(folder: Path) -> dict[str, Texts]:
@@ -61,7 +61,7 @@ def group_cells(name: str, recipe: Recipe, source: Source) -> NDArray[Any]:
         return found
     known = [*map(str, source.raw.columns), *(source.ignored if recipe.data.path else ())]
     raise UsageError(
-        f"[evaluation] groups: {source.name!r} has no column {name!r}.{nearest(name, known)} Mend the name."
+        f"[evaluation] groups: {source.name!r} has no column {name!r}.{nearest(name, known)} Fix the name."
     )
 
 

@@ -1,4 +1,4 @@
-"""The words of the most disputed texts on which the answers of teacher and student hang, for the report."""
+"""The words on which the answers of teacher and student depend, in the texts of the report."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from torch import nn
 
 from stillhouse.data import TextEncoder
 from stillhouse.evaluation import words
-from stillhouse.evaluation.predictions import floored
 from stillhouse.evaluation.words import Asked
+from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import given_services
-from stillhouse.tasks.classification.predictor import log_proba
-from stillhouse.teachers.fitted.teacher import RawTeacher
+from stillhouse.task import Task
+from stillhouse.teachers.fitted.teacher import FittedTeacher
 from stillhouse.types import Teacher
 
 MOST_MARKS = 5  # words of a text for each net
 LEAST_EFFECT = 1e-4  # nats: less is no reason to mark a word, and more is little for a net that is sure
 
 
-def asked_net(net: nn.Module) -> Asked:
-    """A net as a question about token ids."""
-    return lambda ids: floored(log_proba(net, ids).numpy())
+def asked_net(net: nn.Module, task: Task) -> Asked:
+    """A net as a function from token ids to outputs."""
+    return lambda ids: task.judged(net_outputs(net, ids, task))
 
 
-def asked_teacher(teacher: Teacher) -> Asked:
-    """A teacher as a question about token ids outside the training rows."""
-    return lambda ids: floored(answers_of(teacher, ids, torch.full((len(ids),), -1), None))
+def asked_teacher(teacher: Teacher, task: Task) -> Asked:
+    """A teacher as a function from token ids outside the training rows to outputs."""
+    return lambda ids: task.judged(answers_of(teacher, task, ids, torch.full((len(ids),), -1), None))
 
 
 def may_be_asked(teacher: Teacher) -> bool:
     """Whether a thousand more questions cost nothing: not to services, nor to functions that may call one."""
     members: Sequence[Any] = getattr(teacher, "teachers", [teacher])
-    return not given_services(teacher) and not any(isinstance(one, RawTeacher) for one in members)
+    return not given_services(teacher) and not any(isinstance(one, FittedTeacher) for one in members)
 
 
 def word_marks(

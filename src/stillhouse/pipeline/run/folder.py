@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -21,25 +21,13 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the folder's layout
 RECORD = "run.json"
-ROWS = "rows"  # the folder of rows that wait on disk
+SCORES = "scores.json"
+ROWS = "rows"  # the folder of rows that lie on disk
+TASK = "task"  # the key of a task's name in parts and cards; absent for the default task
 LIBRARIES = (
     "torch", "numpy", "scikit-learn", "scipy", "lightning-fabric", "safetensors", "pandas", "tokenizers",
     "transformers",
 )  # fmt: skip
-
-
-class Task(NamedTuple):
-    """What the nets of a run do."""
-
-    name: str
-    verb: str  # of the command that makes such a run
-    scores: str  # the file of the judgement
-
-
-TASKS = {
-    "classification": Task("classification", "distill", "scores.json"),
-    "embedding": Task("embedding", "embed", "embedding_scores.json"),
-}
 
 
 class RunFolder:
@@ -61,14 +49,14 @@ class RunFolder:
             )
 
     @property
-    def task(self) -> Task:
-        """What its nets do."""
-        return task_of(self.record["parts"])
+    def task_name(self) -> str:
+        """The name of its task."""
+        return task_name(self.record["parts"])
 
     @property
     def scores(self) -> dict[str, Any]:
-        """The judgement: ``scores.json``, of embedders ``embedding_scores.json``."""
-        return read_json(self.folder / self.task.scores)
+        """The judgement, ``scores.json``."""
+        return read_json(self.folder / SCORES)
 
     @property
     def report_path(self) -> Path:
@@ -97,12 +85,12 @@ class RunFolder:
 
     def __repr__(self) -> str:
         """Folder and verdict, for a notebook."""
-        done = (self.folder / self.task.scores).exists()
+        done = (self.folder / SCORES).exists()
         return f"Run({str(self.folder)!r}, {self.scores['verdict'] if done else 'unfinished'!r})"
 
 
 def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> RunFolder:
-    """Create the run folder, or take up the one that this very recipe left.
+    """Create the run folder, or resume the one that this very recipe left.
 
     Args:
         recipe: the resolved recipe; ``output.dir`` is the folder.
@@ -120,11 +108,6 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> RunFolde
         first = {"version": VERSION, "digest": recipe.digest(), "parts": parts, "command": command}
         write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
     run = RunFolder(folder)
-    if run.task != task_of(parts):
-        raise UsageError(
-            f"{folder} holds a run of `stillhouse {run.task.verb}`. Take it up with that command, or choose another "
-            "[output] dir."
-        )
     if run.record["digest"] != recipe.digest() or run.record["parts"] != parts:
         raise UsageError(
             f"{folder} holds a run of another recipe ({differences(folder / 'recipe.toml', recipe, run, parts)}). "
@@ -191,17 +174,19 @@ def read_json(path: Path) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            f"{path} is not there: {path.parent} is not a finished run. Run its recipe first: `stillhouse distill`, "
-            "or `stillhouse embed` for embedders."
+            f"{path} is not there: {path.parent} is not a finished run. Run its recipe first: `stillhouse distill "
+            "recipe.toml`."
         ) from None
     except (OSError, ValueError) as error:
         raise DamagedError(f"{path} cannot be read ({error}). Restore it, or run the recipe again.") from error
     return value
 
 
-def task_of(told: dict[str, Any]) -> Task:
-    """The task that a student's card or the parts of a run name; a classifier's name none."""
-    return TASKS[told.get("task", "classification")]
+def task_name(facts: dict[str, Any]) -> str:
+    """The task that a student's card or the parts of a run name; the default task is not named."""
+    from stillhouse.recipe import TaskSection
+
+    return str(facts.get(TASK, TaskSection().name))
 
 
 def versions() -> dict[str, str]:

@@ -1,11 +1,16 @@
-"""Progress of the stages: a bar with an ETA on a terminal, plain lines elsewhere; always on standard error."""
+"""Progress of the stages: a bar with an ETA on a terminal, lines of the logger ``stillhouse`` elsewhere.
+
+``shown`` decides for one call: silent, by the handlers that the user has set up, or on standard error.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import (
@@ -22,13 +27,51 @@ from rich.text import Text
 
 Advance = Callable[[int], None]
 EVERY = 10.0  # seconds between the plain lines of one stage
+LOGGER = logging.getLogger("stillhouse")
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+@contextmanager
+def shown(verbose: bool) -> Iterator[None]:
+    """Show the progress of what runs inside, or silence it.
+
+    Lines are records of the level INFO of the logger ``stillhouse``. Where no handler takes them, they go to standard
+    error.
+    """
+    token = _silent.set(not verbose)
+    try:
+        with _on_standard_error() if verbose and not _taken() else nullcontext():
+            yield
+    finally:
+        _silent.reset(token)
+
+
+def _taken() -> bool:
+    """Whether the user's own handlers take the lines."""
+    return LOGGER.hasHandlers() and LOGGER.isEnabledFor(logging.INFO)
+
+
+@contextmanager
+def _on_standard_error() -> Iterator[None]:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    before = LOGGER.level, LOGGER.propagate
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False  # handlers of the root logger that wait for warnings would repeat the lines
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.setLevel(before[0])
+        LOGGER.propagate = before[1]
 
 
 @contextmanager
 def stage(title: str, total: int, unit: str) -> Iterator[Advance]:
     """Show one stage; yields the function that is told how many units were done."""
-    shown = _bar(title, total, unit) if sys.stderr.isatty() else _lines(title, total, unit)
-    with shown as advance:
+    bar = sys.stderr.isatty() and not _silent.get()
+    with _bar(title, total, unit) if bar else _lines(title, total, unit) as advance:
         yield advance
 
 
@@ -78,5 +121,5 @@ def _lines(title: str, total: int, unit: str) -> Iterator[Advance]:
 
 def say(line: str) -> None:
     """One plain line, at once."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    if not _silent.get():
+        LOGGER.info(line)

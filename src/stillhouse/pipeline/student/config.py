@@ -1,4 +1,4 @@
-"""Cards: how to build a net again without its weights; plain data, never code. And weights that the user names."""
+"""The card of a net: how to build it again without its weights, as plain data. And weights that the user names."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from stillhouse.engine import read_weights
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 
 TIMM = "timm:"  # prefix of timm's names in a recipe
+WEIGHTS = "model.safetensors"
 
 
-def build(card: dict[str, Any], classes: int) -> nn.Module:
+def build(card: dict[str, Any], outputs: int) -> nn.Module:
     """Build the net of a card, its weights random.
 
     Args:
-        card: ``{"name", "settings", "shape"}`` of the zoo or of timm, ``{"hub": ...}`` of a Hugging Face net, or
-            ``{"from": card, "derive": settings}`` of one cut out of another.
-        classes: number of logits.
+        card: ``{"name", "settings", "shape"}`` of the zoo or of timm, ``{"hub": ...}`` or
+            ``{"embedder": ...}`` of a Hugging Face net, or ``{"from": card, "derive": settings}``
+            of one cut out of another.
+        outputs: width of the output.
 
     Raises:
         UsageError: the card names what does not exist here.
@@ -28,17 +30,17 @@ def build(card: dict[str, Any], classes: int) -> nn.Module:
     if "from" in card:
         from stillhouse.students.derive import derive
 
-        return derive(build(card["from"], classes), **card["derive"]).module
-    if "hub" in card:
+        return derive(build(card["from"], outputs), **card["derive"]).module
+    if "hub" in card or "embedder" in card:
         from stillhouse.teachers.hub.cards import from_card
 
-        return from_card(card["hub"], classes)
+        return from_card(card, outputs)
     if card["name"].startswith(TIMM):
         from stillhouse.teachers.hub.timm_nets import timm_classifier
 
         name = card["name"].removeprefix(TIMM)
-        return timm_classifier(name, tuple(card["shape"]), classes, card["settings"])
-    return students.make(card["name"], shape=tuple(card["shape"]), classes=classes, settings=card["settings"])
+        return timm_classifier(name, tuple(card["shape"]), outputs, card["settings"])
+    return students.make(card["name"], shape=tuple(card["shape"]), outputs=outputs, settings=card["settings"])
 
 
 def given_weights(path: Path, key: str) -> dict[str, Tensor]:
@@ -61,3 +63,28 @@ def given_weights(path: Path, key: str) -> dict[str, Tensor]:
             f"{key} = {str(path)!r} is not a whole safetensors file ({error.__cause__}). Give the file anew, written "
             "by `safetensors.torch.save_file`."
         ) from error
+
+
+def refuse_own(net_card: dict[str, Any], folder: Path) -> None:
+    """Refuse to build what a card cannot describe.
+
+    Raises:
+        UsageError: the net is the user's own module.
+    """
+    if not {"name", "from", "hub", "embedder"} & set(net_card):
+        raise UsageError(
+            f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
+            f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
+        )
+
+
+def fill(net: nn.Module, file: Path) -> None:
+    """Give a net the weights of a run's file.
+
+    Raises:
+        DamagedError: they are not its weights.
+    """
+    try:
+        net.load_state_dict(read_weights(file)[0])
+    except RuntimeError as error:
+        raise DamagedError(f"{file} does not fit the card beside it: {error}. Run the recipe again.") from error

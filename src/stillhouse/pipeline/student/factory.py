@@ -1,4 +1,4 @@
-"""Who learns: a net of the zoo, the largest that fits a budget, one cut out of its teacher, or the user's own."""
+"""How students are built: from the zoo, as large as a budget allows, cut out of the teacher, or the user's own."""
 
 from __future__ import annotations
 
@@ -13,39 +13,42 @@ from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.pipeline.run.user_code import CODE, checked_module, own_net
 from stillhouse.pipeline.student.config import build, given_weights
-from stillhouse.pipeline.user_code import CODE, checked_module, own_code
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
-from stillhouse.teachers import answer_of, are_probabilities
+from stillhouse.task import Link, OutputSpec, Task
+from stillhouse.teachers import output_of
 
 NetMaker = Callable[[], nn.Module]
 
 
 @dataclass
-class Students:
+class StudentFactory:
     """How the students of a run are made.
 
     Attributes:
-        begin: builds one as a fit begins with it: random, or with the weights it is given.
+        build: builds one as a fit starts with it: random, or with the weights it is given.
         card: how to build it again without weights; empty for the user's own.
         derived: the settings of a student cut out of its teacher, else None.
-        pretrained: whether it begins with weights from elsewhere.
+        pretrained: whether it starts with weights from elsewhere.
         origin: the teacher that a derived student is cut out of: its module, trained where it is trained already.
         probe: inputs on which layers and units are scored.
+        link: what the teacher's outputs are, for these scores.
     """
 
-    begin: NetMaker
+    build: NetMaker
     card: dict[str, Any]
     derived: dict[str, Any] | None = None
     pretrained: bool = False
     origin: Callable[[], tuple[nn.Module, dict[str, Any]]] | None = None
     probe: Tensor | None = None
-    told: list[str] = field(default_factory=list)  # what was chosen, for run.json
+    link: Link = "softmax"
+    notes: list[str] = field(default_factory=list)  # what was chosen, for run.json
 
     def make(self) -> nn.Module:
-        """The student as a fit begins with it; weights that are drawn follow torch's global seed."""
-        return self.cut()[0] if self.derived is not None else self.begin()
+        """The student as a fit starts with it; weights that are drawn follow torch's global seed."""
+        return self.cut()[0] if self.derived is not None else self.build()
 
     def scratch(self) -> nn.Module:
         """The same net with weights drawn anew."""
@@ -64,8 +67,8 @@ class Students:
         if self.origin is None:
             raise UsageError("[student.derive] needs a teacher that is a net: a zoo name, a module, or [teacher] hub.")
         teacher, card = self.origin()
-        made = derive(copy.deepcopy(teacher), probe=self.probe, **self.derived)
-        self.told = [*made.notes, *format_map(made.map).splitlines()]
+        made = derive(copy.deepcopy(teacher), probe=self.probe, link=self.link, **self.derived)
+        self.notes = [*made.notes, *format_map(made.map).splitlines()]
         return made.module, card
 
     def built_card(self) -> dict[str, Any]:
@@ -81,17 +84,17 @@ def make_students(
     given: Any,
     *,
     shape: tuple[int, ...],
-    classes: int,
+    outputs: int,
     vocabulary: int | None,
     allow_code: bool,
-) -> Students:
+) -> StudentFactory:
     """Find how students are made.
 
     Args:
         section: [student].
         given: the user's own module or function, or None.
         shape: of one encoded row.
-        classes: number of logits.
+        outputs: width of the output.
         vocabulary: number of token ids, for texts.
         allow_code: whether ``python:`` names may be run.
 
@@ -99,21 +102,20 @@ def make_students(
         UsageError: a wrong name, setting or file, or nothing that fits the budget.
     """
     if given is not None:
-        return Students(own_student(given), {}, pretrained=isinstance(given, nn.Module))
+        return StudentFactory(own_student(given), {}, pretrained=isinstance(given, nn.Module))
     if section.derive.wanted:
         return derived(section)
     name, settings = section.name or default_student(vocabulary), dict(section.settings)
     if name.startswith(CODE):
-        function = own_code(name, allow_code)
-        return Students(lambda: checked_module(function(shape=shape, classes=classes, **settings), name), {})
+        return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {})
     if vocabulary is not None and "vocabulary" in students.defaults(name):
         settings.setdefault("vocabulary", vocabulary)
-    told = []
+    notes = []
     if section.budget.wanted:
-        name, settings, why = within(section, name, settings, shape, classes)
-        told.append(why)
+        name, settings, why = within(section, name, settings, shape, outputs)
+        notes.append(why)
     card = {"name": name, "settings": settings, "shape": list(shape)}
-    made = Students(lambda: build(card, classes), card, told=told)
+    made = StudentFactory(lambda: build(card, outputs), card, notes=notes)
     made.make()  # a wrong name or setting is told now, not after the teacher was trained
     return started(made, section.start) if section.start is not None else made
 
@@ -123,25 +125,25 @@ def default_student(vocabulary: int | None) -> str:
     return "static_embedding" if vocabulary is not None else "mlp_tiny"
 
 
-def derived(section: StudentSection) -> Students:
+def derived(section: StudentSection) -> StudentFactory:
     """A student cut out of its teacher; it cannot be built before the teacher is known."""
     if section.name is not None or section.start is not None or section.budget.wanted:
         raise UsageError("[student.derive] says all of the student: take out [student] name, start and budget.")
 
-    def begin() -> nn.Module:
+    def build() -> nn.Module:
         raise UsageError("[student.derive] needs a teacher that is a net.")
 
-    return Students(begin, {}, derived=section.derive.model_dump(), pretrained=True)
+    return StudentFactory(build, {}, derived=section.derive.model_dump(), pretrained=True)
 
 
 def within(
-    section: StudentSection, name: str, settings: dict[str, Any], shape: tuple[int, ...], classes: int
+    section: StudentSection, name: str, settings: dict[str, Any], shape: tuple[int, ...], outputs: int
 ) -> tuple[str, dict[str, Any], str]:
     """The largest member of the family that fits the budget, measured here, and a sentence about it."""
     family = section.family or name.split("_")[0]
     limits = section.budget.model_dump()
     kept = {key: value for key, value in settings.items() if key == "vocabulary"}
-    found = largest_within(family, shape=shape, classes=classes, settings=kept, **limits)
+    found = largest_within(family, shape=shape, outputs=outputs, settings=kept, **limits)
     why = f"{found.name} {found.settings}: {found.parameters:,} parameters, {found.bytes:,} bytes"
     return (
         found.name,
@@ -150,12 +152,12 @@ def within(
     )
 
 
-def started(made: Students, weights: Path) -> Students:
+def started(made: StudentFactory, weights: Path) -> StudentFactory:
     """Students that begin with the weights of a file."""
     tensors = given_weights(weights, "[student] start")
 
-    def begin() -> nn.Module:
-        net = made.begin()
+    def build() -> nn.Module:
+        net = made.build()
         try:
             net.load_state_dict(tensors)
         except RuntimeError as error:
@@ -165,8 +167,8 @@ def started(made: Students, weights: Path) -> Students:
             ) from error
         return net
 
-    begin()
-    return Students(begin, made.card, pretrained=True, told=made.told)
+    build()
+    return StudentFactory(build, made.card, pretrained=True, notes=made.notes)
 
 
 def own_student(student: Any) -> NetMaker:
@@ -177,62 +179,38 @@ def own_student(student: Any) -> NetMaker:
         return lambda: checked_module(student(), "student")
     raise UsageError(
         f"student must be an nn.Module or a function that makes one, not {type(student).__name__}. A net of the zoo is "
-        "named in a recipe: `distill(Recipe(student={'name': 'mlp_tiny'}), ...)`."
+        'given by its name: `distill(student="mlp_tiny", ...)`.'
     )
 
 
 @torch.no_grad()
-def check_student(net: nn.Module, rows: Tensor, classes: int) -> None:
-    """Ask the user's own module about a few encoded rows, so that what is wrong with it is told before any training.
+def check_student(net: nn.Module, rows: Tensor, task: Task, spec: OutputSpec) -> None:
+    """Ask the user's own module about a few encoded rows, so that an error is raised before any training.
 
     Raises:
-        RejectedError: it fails on them, or does not answer with logits of the data's classes.
+        RejectedError: it fails on them, or answers in another form than the task's.
     """
-    if are_probabilities(answer_of(net.eval(), rows, classes, "The student")):
-        raise RejectedError(
-            "The student answers with probabilities, where it is trained by its logits: all lie in 0..1, and each row "
-            "adds up to 1. Leave the softmax at its end out."
-        )
+    task.check_student(output_of(net.eval(), rows, "The student"), spec)
 
 
-def fitted_name(recipe: Recipe, card: dict[str, Any]) -> str | None:
-    """The name of a student that is fitted, not trained by steps: a tree. None for nets.
+def fitted_name(recipe: Recipe, card: dict[str, Any], task: Task) -> str | None:
+    """The name of a student that is fitted at once, not trained by steps: a tree. None for nets.
 
     Raises:
-        UsageError: a method that matches more than probabilities.
+        UsageError: the task has no such students, or a method matches more than the teacher's outputs.
     """
     name = card.get("name")
     if name is None or not students.is_fitted(name):
         return None
-    odd = [entry.name for entry in recipe.method if entry.name not in ("hinton", "forward_kl")]
+    if not task.fits:
+        raise UsageError(f"[student] name = {name!r} is fitted at once, and this task trains nets. Take a net.")
+    odd = [entry.name for entry in recipe.method if entry.name not in task.fits]
     if odd:
         raise UsageError(
-            f"The student {name!r} is fitted to the teacher's probabilities, and {odd[0]!r} matches something else. "
-            'Write `[[method]] name = "hinton"`, or take a net.'
+            f"The student {name!r} is fitted to the teacher's outputs, and {odd[0]!r} matches something else. "
+            f'Write `[[method]] name = "{task.fits[0]}"`, or take a net.'
         )
     return str(name)
-
-
-def soft_targets(
-    targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float, classes: int
-) -> Tensor:
-    """What a fitted student is fitted to, (N, C) probabilities: the teacher's, mixed with the label where one is seen.
-
-    Args:
-        targets: int64 (N,), -1 where no label may be seen.
-        teacher: log-probabilities (N, C), or None for a control, whose rows all have labels.
-        label_weight: of the labels beside the teacher.
-        method_weight: of the teacher.
-        classes: number of classes C.
-    """
-    if teacher is None:
-        return nn.functional.one_hot(targets, classes).float()
-    answers = teacher.double().exp()
-    labelled = (targets >= 0).nonzero().flatten()
-    hot = nn.functional.one_hot(targets[labelled], classes).double()
-    share = label_weight / (label_weight + method_weight) if label_weight + method_weight else 0.0
-    answers[labelled] = share * hot + (1 - share) * answers[labelled]
-    return (answers / answers.sum(1, keepdim=True)).float()
 
 
 def size_of(module: nn.Module) -> int:

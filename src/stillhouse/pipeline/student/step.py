@@ -1,4 +1,4 @@
-"""A student and what it matches, made ready for training: the methods are told the shapes of both nets."""
+"""A student with what it matches, ready for training: the methods are told the shapes of both nets."""
 
 from __future__ import annotations
 
@@ -11,37 +11,33 @@ from torch import Tensor, nn
 from stillhouse import methods
 from stillhouse.engine import Step
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.context import Ingredients
-from stillhouse.recipe import MethodEntry, StudentTraining
+from stillhouse.pipeline.run.context import RunContext
 from stillhouse.taps import Taps
-from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import StoredTeacher, spec_of
-from stillhouse.types import Batch, Outputs, Spec, logits_of
+from stillhouse.types import Batch, Outputs, Spec, logits_of, withheld
 
 
-def matched_step(
-    student: nn.Module, have: Ingredients, training: StudentTraining, answers: StoredTeacher, teacher: nn.Module
-) -> Step:
+def matched_step(student: nn.Module, context: RunContext, answers: StoredTeacher, teacher: nn.Module) -> Step:
     """The student with the recipe's methods, built from one batch of stored answers.
 
     Args:
         student: as its seed initialised it.
-        have: the run's ingredients.
-        training: weights of the labels, smoothing, balance.
-        answers: what the teacher said.
-        teacher: the teacher as a module, whose classifier some methods reuse.
+        context: of the run.
+        answers: of the teacher.
+        teacher: as a module, whose last linear layer some methods reuse.
     """
-    made = have.make_methods()
-    inputs = have.data.train.inputs[:2]
-    own = student_spec(student, inputs, [p for _, m, _ in made for p in m.student_layers], len(have.data.train.targets))
+    made, training = context.make_methods(), context.recipe.training
+    inputs = context.data.train.inputs[:2]
+    layers = [path for _, method, _ in made for path in method.student_layers]
+    own = student_spec(student, inputs, layers, len(context.data.train.targets))
     head = last_linear(teacher) if any(ships_parts(m) for _, m, _ in made) else None
-    theirs = teacher_spec(answers, have, head)
+    theirs = teacher_spec(answers, context, head)
     for _, method, _ in made:
         method.build(own, theirs)
     return Step(
         student,
         made,
-        loss=label_loss,
+        loss=context.task.loss,
         label_weight=training.label_weight,
         label_smoothing=training.label_smoothing,
         balance=training.balance,
@@ -53,11 +49,11 @@ def ships_parts(method: Method) -> bool:
     return type(method).deploy is not Method.deploy
 
 
-def teacher_spec(answers: StoredTeacher, have: Ingredients, head: nn.Module | None) -> Spec:
+def teacher_spec(answers: StoredTeacher, context: RunContext, head: nn.Module | None) -> Spec:
     """The teacher's shapes, from the stored answers to two rows."""
-    rows = torch.arange(2)
-    batch = Batch(have.data.train.inputs[:2], torch.full_like(rows, -1), rows, torch.zeros_like(rows))
-    return spec_of(answers.outputs(batch), rows=len(have.data.train.targets), head=head)
+    rows, train = torch.arange(2), context.data.train
+    batch = Batch(train.inputs[:2], withheld(train.targets[:2]), rows, torch.zeros_like(rows))
+    return spec_of(answers.outputs(batch), rows=len(train.targets), head=head)
 
 
 @torch.no_grad()
@@ -65,33 +61,31 @@ def student_spec(student: nn.Module, inputs: Tensor, layers: Sequence[str], rows
     """The student's shapes, in eval mode so that nothing of it moves."""
     was_training = student.training
     with Taps(student, sorted(set(layers))) as taps:
-        logits = logits_of(student.eval()(inputs))
-        spec = spec_of(Outputs(logits, taps.take()), rows=rows)
+        values = logits_of(student.eval()(inputs))
+        spec = spec_of(Outputs(values, taps.take()), rows=rows)
     student.train(was_training)
     return spec
 
 
 def last_linear(module: nn.Module) -> nn.Module | None:
-    """The classifier of a net: its last ``nn.Linear``."""
+    """The head of a net: its last ``nn.Linear``."""
     found = [m for m in module.modules() if isinstance(m, nn.Linear)]
     return found[-1] if found else None
 
 
-def parts_card(
-    entries: Sequence[MethodEntry], have: Ingredients, answers: StoredTeacher, teacher: nn.Module
-) -> dict[str, Any]:
+def parts_card(context: RunContext, answers: StoredTeacher, teacher: nn.Module) -> dict[str, Any]:
     """What ``with_parts`` needs to build again what methods ship with the student; empty where they ship nothing.
 
     Names, settings and shapes alone: the weights lie beside it.
     """
-    shipping = [e for e in entries if ships_parts(methods.make(e.name, **e.settings))]
+    shipping = [e for e in context.recipe.method if ships_parts(methods.make(e.name, **e.settings))]
     head = last_linear(teacher)
     if not shipping or not isinstance(head, nn.Linear):
         return {}
-    spec = teacher_spec(answers, have, head)
+    spec = teacher_spec(answers, context, head)
     return {
         "methods": [{"name": e.name, "settings": e.settings} for e in shipping],
-        "inputs": list(have.data.train.inputs.shape[1:]),
+        "inputs": list(context.data.train.inputs.shape[1:]),
         "teacher": {
             "classes": spec.classes,
             "features": {path: list(shape) for path, shape in spec.features.items()},
@@ -107,9 +101,9 @@ def with_parts(student: nn.Module, card: dict[str, Any]) -> nn.Module:
         student: a net as the run's students were before training.
         card: from ``parts_card``.
     """
-    told = card["teacher"]
-    shapes = {path: tuple(shape) for path, shape in told["features"].items()}
-    teacher = Spec(told["classes"], shapes, head=nn.Linear(**told["head"]))
+    facts = card["teacher"]
+    shapes = {path: tuple(shape) for path, shape in facts["features"].items()}
+    teacher = Spec(facts["classes"], shapes, head=nn.Linear(**facts["head"]))
     made = [methods.make(entry["name"], **entry["settings"]) for entry in card["methods"]]
     layers = [path for method in made for path in method.student_layers]
     own = student_spec(student, torch.zeros(2, *card["inputs"]), layers, rows=0)

@@ -2,183 +2,242 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.data import Rows, StoredBatches, Stream
-from stillhouse.engine import CHECKPOINT, LOG, Step, describe, fit, read_log, read_weights, tensor_state, write_weights
-from stillhouse.errors import UsageError
+from stillhouse.engine import (
+    CHECKPOINT,
+    LOG,
+    Step,
+    describe,
+    fit,
+    read_log,
+    read_weights,
+    tensor_state,
+    write_weights,
+)
 from stillhouse.files import write_atomic
-from stillhouse.pipeline.context import Ingredients, budget_of
-from stillhouse.pipeline.labels import only
-from stillhouse.pipeline.run.folder import RunFolder
+from stillhouse.pipeline.run.context import RunContext, budget_of
+from stillhouse.pipeline.run.labels import only
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all
-from stillhouse.pipeline.student.factory import soft_targets
+from stillhouse.pipeline.student.config import WEIGHTS
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
-from stillhouse.pipeline.teacher.assistants import Link, logs_of, make_chain, teach_links
-from stillhouse.pipeline.teacher.labeling import Teaching, teach_all
-from stillhouse.pipeline.teacher.train import WEIGHTS
-from stillhouse.recipe import Recipe
 from stillhouse.store import Store
-from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
+from stillhouse.task import Control
 from stillhouse.teachers import StoredTeacher
-from stillhouse.types import Batch
+from stillhouse.types import Batch, has_label, withheld
 
 
 class Arm(NamedTuple):
-    """One way to train the student."""
+    """A control of this run: the rows and labels that its students may see."""
 
-    name: str
-    eligible: Tensor  # int64: training rows it is trained on
-    targets: Tensor  # int64 (N,): labels it may see, -1 elsewhere
-    teacher: str | None  # the teacher arm whose answers it matches
-    smoothing: float | None = None  # of its labels, where it is not [training] label_smoothing
-    scratch: bool = False  # begun at random, where the student has given or derived weights
+    control: Control
+    rows: Tensor  # int64: training rows it is trained on
+    targets: Tensor  # of all training rows; withheld where it may not see them
+
+    @property
+    def name(self) -> str:
+        """Of its folder and its key in the scores."""
+        return self.control.name
 
 
-def make_arms(recipe: Recipe, have: Ingredients, *, same_teacher: bool) -> list[Arm]:
-    """The arms of a run, in the order of the table."""
-    known = have.data.train.targets
-    everything, labelled = torch.arange(len(known)), have.labelled
-    seen = only(known, labelled)
-    arms = [Arm("labels_only", labelled, seen, None), Arm("distilled", everything, seen, "teacher")]
-    if recipe.controls.label_smoothing:
-        arms.append(Arm("smoothed", labelled, seen, None, recipe.controls.label_smoothing))
-    with_label = torch.nonzero(known >= 0).flatten()
-    if recipe.controls.all_labels and len(with_label) > len(labelled):
-        arms.append(Arm("all_labels", with_label, known, None))
-    if same_teacher:
-        arms.append(Arm("distilled_same", everything, seen, "teacher_same"))
-    if recipe.controls.from_scratch:
-        if not have.students.pretrained:
-            raise UsageError(
-                "[controls] from_scratch compares with a student that begins at random, and this one does already. "
-                "Take it out, or give the student weights: [student] start or derive."
-            )
-        arms.append(Arm("scratch", labelled, seen, None, scratch=True))
-        arms.append(Arm("distilled_scratch", everything, seen, "teacher", scratch=True))
-    return arms
+class Asked(Protocol):
+    """A teacher that has been asked about every training row."""
+
+    arm: str
+
+    @property
+    def module(self) -> nn.Module:
+        """The teacher as a module."""
+
+    def ask(self, advance: Advance) -> Store:
+        """Its answers."""
+
+
+class Job(NamedTuple):
+    """One student to train."""
+
+    arm: Arm
+    seed: int
+
+
+def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
+    """The arms of a run, in the order of the task's controls.
+
+    Args:
+        context: of the run.
+        teachers: the names of the teachers that there are.
+    """
+    known, switches = context.data.train.targets, context.recipe.controls.switches
+    labels = {"visible": only(known, context.labelled), "known": known, "none": withheld(known)}
+    rows = {
+        "labelled": context.labelled,
+        "known": torch.nonzero(has_label(known)).flatten(),
+        "all": torch.arange(len(known)),
+    }
+    wanted = [
+        control
+        for control in context.task.controls.values()
+        if (control.teacher is None or control.teacher in teachers) and switches.get(control.name, True)
+    ]
+    return [Arm(c, rows[c.rows], labels[c.labels]) for c in wanted if c.wanted(context)]
 
 
 class Trainer:
     """Trains every arm on every seed with one budget; finished fits are not done again."""
 
-    def __init__(self, run: RunFolder, recipe: Recipe, have: Ingredients, teachings: Sequence[Teaching]) -> None:
-        self.run, self.recipe, self.have = run, recipe, have
-        self.teachings = {t.arm: t for t in teachings}
-        self.chains: dict[str, Sequence[Link]] = {t.arm: make_chain(run, recipe, have, t) for t in teachings}
-        self.budget = budget_of(recipe.training, len(have.data.train.targets))
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.budget = budget_of(context.recipe.training, len(context.data.train.targets))
+        self.seeds = context.recipe.training.seeds
+        self.workers = context.recipe.training.workers or default_workers()
 
-    def train(self, arms: Sequence[Arm]) -> None:
-        """Train what is not trained yet, the arms of one seed beside each other."""
-        seeds = self.recipe.training.seeds
-        jobs = [(arm, seed) for seed in seeds for arm in arms if not self.finished(arm, seed)]
-        total = len(arms) * len(seeds) * self.budget.steps
-        workers = self.recipe.training.workers or default_workers()
-        asked = [self.teachings[name] for name in dict.fromkeys(arm.teacher for arm, _ in jobs if arm.teacher)]
-        stores = teach_links(self.run, self.chains, teach_all(self.run, asked, workers), workers)
-        with self.run.timed("train students"), stage(f"{len(arms) * len(seeds)} students", total, "steps") as advance:
+    def pending(self, arms: Sequence[Arm]) -> list[Job]:
+        """The fits that no earlier, interrupted run has finished, the arms of one seed beside each other."""
+        return [Job(arm, seed) for seed in self.seeds for arm in arms if not self.finished(arm, seed)]
+
+    def train(self, arms: Sequence[Arm], teachers: Mapping[str, Asked], stores: Mapping[str, Store]) -> None:
+        """Train what is not trained yet.
+
+        Args:
+            arms: of the run.
+            teachers: by arm, whose answers the students match: the last of each chain.
+            stores: their answers.
+        """
+        run, jobs = self.context.run, self.pending(arms)
+        fits = sum(arm.control.trained for arm in arms) * len(self.seeds)
+        total = fits * self.budget.steps
+
+        def work(job: Job, advance: Advance) -> None:
+            name = job.arm.control.teacher
+            self.fit(job, stores[name] if name else None, teachers[name] if name else None, advance)
+
+        with run.timed("train students"), stage(f"{fits} students", total, "steps") as advance:
             advance(total - len(jobs) * self.budget.steps)
-            run_all(jobs, lambda job, told: self.fit(*job, stores.get(job[0].teacher or ""), told), workers, advance)
-        logs = [t.folder / LOG for t in self.teachings.values()] + logs_of(self.chains)
-        logs += [self.run.fit_folder(a.name, s) / LOG for s in seeds for a in arms]
-        lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
-        write_atomic(self.run.folder / LOG, lines.encode())
-        self.run.note(engine=describe(self.budget.precision, compile=self.budget.compile))
-        self.run.note(warnings=[found for path in logs for found in warnings_of(path)])
+            run_all(jobs, work, self.workers, advance)
+        run.note(engine=describe(self.budget.precision, compile=self.budget.compile))
+
+    def logs(self, arms: Sequence[Arm]) -> list[Path]:
+        """Where the metrics of the fits are."""
+        return [self.context.run.fit_folder(arm.name, seed) / LOG for seed in self.seeds for arm in arms]
 
     def finished(self, arm: Arm, seed: int) -> bool:
-        """Whether this fit has ended."""
-        return (self.run.fit_folder(arm.name, seed) / WEIGHTS).exists()
+        """Whether this fit has ended, or there is none."""
+        return not arm.control.trained or self.weights_of(arm, seed).exists()
 
-    def fit(self, arm: Arm, seed: int, store: Store | None, advance: Advance) -> None:
-        """One student."""
-        folder = self.run.fit_folder(arm.name, seed)
-        answers = StoredTeacher(store, self.recipe.training.disagreement) if store is not None else None
-        if self.have.fitted is not None:
-            write_weights(folder / WEIGHTS, tensor_state(self.fit_soft(self.have.fitted, arm, seed, answers)))
+    def weights_of(self, arm: Arm, seed: int) -> Path:
+        """Where the weights of one student are."""
+        return self.context.run.fit_folder(arm.name, seed) / WEIGHTS
+
+    def fit(self, job: Job, store: Store | None, teacher: Asked | None, advance: Advance) -> None:
+        """Train one student."""
+        context, (arm, seed) = self.context, job
+        answers = StoredTeacher(store, context.recipe.training.disagreement) if store is not None else None
+        if context.fitted is not None:
+            write_weights(self.weights_of(arm, seed), tensor_state(self.fit_soft(context.fitted, job, answers)))
             advance(self.budget.steps)
             return
-        step = self.step(arm, seed, answers)
-        views = self.have.views
+        views = context.views
         shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
-        stream = Stream(arm.eligible, batch_size=self.budget.batch_size, seed=seed, views=shown)
+        stream = Stream(arm.rows, batch_size=self.budget.batch_size, seed=seed, views=shown)
+        folder = context.run.fit_folder(arm.name, seed)
         trained = fit(
-            step,
-            StoredBatches(Rows(self.have.data.train.inputs, arm.targets), stream, views),
+            self.step(job, answers, teacher),
+            StoredBatches(Rows(context.data.train.inputs, arm.targets), stream, views),
             self.budget,
             folder=folder,
-            identity=f"{self.run.record['digest']}/{arm.name}/{seed}",
+            identity=f"{context.run.record['digest']}/{arm.name}/{seed}",
             answer=answers.outputs if answers else None,
-            valid=self.have.data.valid,
-            validation=validation,
-            monitor=MONITOR,
+            valid=context.data.valid,
+            validation=context.task.validation,
+            monitor=context.task.monitor,
             tags={"arm": arm.name, "seed": seed},
             advance=advance,
         )
         write_weights(folder / WEIGHTS, tensor_state(trained))
         (folder / CHECKPOINT).unlink(missing_ok=True)
 
-    def fit_soft(self, name: str, arm: Arm, seed: int, answers: StoredTeacher | None) -> nn.Module:
-        """A student that is fitted at once: every row and view that the arm may see, with what it is to say of them."""
-        views, data, training = self.have.views, self.have.data, self.recipe.training
-        weight = sum(w for _, _, w in self.have.make_methods())
+    def fit_soft(self, name: str, job: Job, answers: StoredTeacher | None) -> nn.Module:
+        """A student that is fitted at once to every row and view that the arm may see."""
+        context, arm = self.context, job.arm
+        views, training = context.views, context.recipe.training
+        weight = sum(w for _, _, w in context.make_methods())
         inputs, targets = [], []
         for number in range(views.count if answers else views.labelled):
-            rows = arm.eligible
-            view = torch.full_like(rows, number)
-            inputs.append(views.apply(data.train.inputs[rows], rows, view))
-            labels = views.targets(arm.targets[rows], view)
-            said = answers.log_probs(Batch(inputs[-1], labels, rows, view)) if answers else None
-            targets.append(soft_targets(labels, said, training.label_weight, weight, self.have.classes))
+            view = torch.full_like(arm.rows, number)
+            inputs.append(views.apply(context.data.train.inputs[arm.rows], arm.rows, view))
+            labels = views.targets(arm.targets[arm.rows], view)
+            outputs = answers.whole(Batch(inputs[-1], labels, arm.rows, view)) if answers else None
+            targets.append(context.task.soft_targets(labels, outputs, context.spec, training.label_weight, weight))
         return students.fit_soft(
             name,
             inputs=torch.cat(inputs),
             targets=torch.cat(targets),
             weights=None,
-            settings=self.have.students.card["settings"],
-            seed=seed,
+            settings=context.students.card["settings"],
+            seed=job.seed,
+            link=context.task.link,
         )
 
-    def step(self, arm: Arm, seed: int, answers: StoredTeacher | None) -> Step:
+    def step(self, job: Job, answers: StoredTeacher | None, teacher: Asked | None) -> Step:
         """The student as its seed initialises it, the same in every arm, and the arm's methods."""
-        student = self.begun(arm, seed)
-        training = self.recipe.training
-        if arm.teacher is None or answers is None:
-            smoothing = training.label_smoothing if arm.smoothing is None else arm.smoothing
-            step = Step(student, loss=label_loss, label_smoothing=smoothing)
+        context, (arm, seed) = self.context, job
+        control, student = arm.control, self.start(arm, seed)
+        if control.step is not None:
+            step: Step = control.step(student, context)
+        elif answers is None or teacher is None:
+            step = Step(student, loss=context.task.loss, label_smoothing=control.smoothing_of(context))
         else:
-            links = self.chains[arm.teacher]
-            last = links[-1] if links else self.teachings[arm.teacher]
-            step = matched_step(student, self.have, training, answers, last.module)
+            step = matched_step(student, context, answers, teacher.module)
         torch.manual_seed(seed)  # adapters drew random numbers: dropout must be paired between the arms too
         return step
 
-    def begun(self, arm: Arm, seed: int) -> nn.Module:
+    def start(self, arm: Arm, seed: int) -> nn.Module:
         """A student before its training; what is drawn follows the seed."""
         torch.manual_seed(seed)
-        return self.have.students.scratch() if arm.scratch else self.have.students.make()
+        return self.context.students.scratch() if arm.control.scratch else self.context.students.make()
 
-    def trained(self, arm: Arm, seed: int) -> nn.Module:
-        """A finished student, loaded, in eval mode."""
-        student, parts = self.have.students.make(), self.parts(arm)
+    def trained(self, arm: Arm, seed: int, parts: dict[str, Any] | None = None) -> nn.Module:
+        """A finished student, loaded, in eval mode.
+
+        Args:
+            arm: of the run.
+            seed: of the run.
+            parts: from ``parts``, where the arm's methods ship some.
+        """
+        if not arm.control.trained:
+            return self.start(arm, seed).eval()
+        student = self.context.students.make()
         student = with_parts(student, parts) if parts else student
-        student.load_state_dict(read_weights(self.run.fit_folder(arm.name, seed) / WEIGHTS)[0])
+        student.load_state_dict(read_weights(self.weights_of(arm, seed))[0])
         return student.eval()
 
-    def parts(self, arm: Arm) -> dict[str, Any]:
-        """How to build again what the arm's methods ship with the student; empty where it is the student alone."""
-        if arm.teacher is None or not any(ships_parts(m) for _, m, _ in self.have.make_methods()):
+    def parts(self, arm: Arm, teachers: Mapping[str, Asked]) -> dict[str, Any]:
+        """How to build again what the arm's methods ship with the student; empty where it is the student alone.
+
+        Args:
+            arm: of the run.
+            teachers: by arm, the first of each chain.
+        """
+        name = arm.control.teacher
+        if name is None or not any(ships_parts(m) for _, m, _ in self.context.make_methods()):
             return {}
-        teaching = self.teachings[arm.teacher]
-        answers = StoredTeacher(teaching.ask(lambda rows: None))
-        return parts_card(self.recipe.method, self.have, answers, teaching.module)
+        answers = StoredTeacher(teachers[name].ask(lambda rows: None))
+        return parts_card(self.context, answers, teachers[name].module)
+
+
+def join_logs(folder: Path, logs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Write all fits' metrics into the run's one file; returns what the engine warned of."""
+    lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
+    write_atomic(folder / LOG, lines.encode())
+    return [found for path in logs for found in warnings_of(path)]
 
 
 def warnings_of(log: Path) -> list[dict[str, Any]]:

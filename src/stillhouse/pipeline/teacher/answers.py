@@ -9,38 +9,43 @@ from typing import Any
 import numpy as np
 import torch
 import xxhash
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.pipeline.context import Ingredients
+from stillhouse.methods.base import Method
+from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.progress import Advance
-from stillhouse.pipeline.validate import softening
-from stillhouse.recipe import Recipe
 from stillhouse.store import Store
+from stillhouse.task import Task
 from stillhouse.teachers import label
-from stillhouse.types import Batch, Outputs, Teacher
+from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 CHUNK = 1024  # rows a call
 
 
-def ask_all(
-    teacher: Teacher, have: Ingredients, recipe: Recipe, layers: Sequence[str], folder: Path, advance: Advance
-) -> Store:
+def softening(methods: Sequence[tuple[str, Method, float]]) -> float:
+    """The temperature at which sparse answers are kept: that of the first method that takes them; else 1."""
+    return next((float(getattr(m, "temperature", 1.0)) for _, m, _ in methods if m.sparse), 1.0)
+
+
+def ask_all(teacher: Teacher, context: RunContext, layers: Sequence[str], folder: Path, advance: Advance) -> Store:
     """The answers of a teacher to every training row and view, in the store of a folder."""
-    data, keeps = have.data, recipe.store
+    data, keeps = context.data, context.recipe.store
     key = {
         "preprocessing": xxhash.xxh3_64_hexdigest(repr(data.encoder.state()).encode()),
-        "views": have.views.describe(),
+        "views": context.views.describe(),
         "layers": " ".join(layers),
     }
     return label(
         teacher,
         data.train.inputs,
-        have.views,
+        context.views,
         folder if keeps.dir is None else keeps.dir,
+        task=getattr(teacher, "task", context.task),
         key=key,
         codec=keeps.codec,
         dtype=keeps.dtype,
-        temperature=softening(have.make_methods()),
+        temperature=softening(context.make_methods()),
         library=keeps.dir is not None,
         block_rows=keeps.block_rows,
         row_hashes=data.source.row_hashes(data.split.train),
@@ -49,15 +54,15 @@ def ask_all(
     )
 
 
-def answers_of(teacher: Teacher, inputs: Tensor, rows: Tensor, raw: Any) -> np.ndarray:
-    """Normalised log-probabilities float32 (N, C) of encoded rows, their ids, and the same rows as they were read."""
+def answers_of(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: Any) -> NDArray[np.float32]:
+    """Normalized outputs float32 (N, *shape) for encoded rows, their ids, and the same rows as they were read."""
     parts = []
     for start in range(0, len(rows), CHUNK):
         some = slice(start, start + CHUNK)
         ids = rows[some]
         batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=part_of(raw, some))
-        parts.append(torch.log_softmax(teacher.outputs(batch).logits.double(), -1).float())
-    return torch.cat(parts).numpy() if parts else np.empty((0, teacher.classes), np.float32)
+        parts.append(task.normalize(teacher.outputs(batch).values))
+    return torch.cat(parts).numpy() if parts else np.empty((0, *shape_of(teacher)), np.float32)
 
 
 def part_of(raw: Any, rows: slice) -> Any:

@@ -1,4 +1,4 @@
-"""Who teaches: a teacher that comes ready, from Python, a file, a hub folder or a service."""
+"""A teacher that comes ready: from Python, a file, a hub folder or a service."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from stillhouse.data import TextOptions
 from stillhouse.errors import UsageError
 from stillhouse.recipe import Data, Endpoint, Member, TeacherSection
 from stillhouse.taps import EMBEDDING
+from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher
 from stillhouse.types import Teacher
 
@@ -29,7 +30,7 @@ def kind_of(section: Member, given: Any = None) -> Kind:
         UsageError: two ways at once.
     """
     if isinstance(given, list | tuple) and not given:
-        raise UsageError("teacher = [] names nobody. Give at least one teacher.")
+        raise UsageError("teacher = [] holds no teacher. Give at least one.")
     if given is not None:
         return "members" if isinstance(given, list | tuple) else "object"
     ways: dict[Kind, bool] = {"hub": section.hub is not None}
@@ -77,11 +78,12 @@ def check_folds(section: TeacherSection, given: Any, *, same_teacher: bool) -> N
             )
 
 
-def appoint(
+def build_teacher(
     section: Member,
     given: Any,
     *,
-    classes: Sequence[str],
+    task: Task,
+    spec: OutputSpec,
     decode: Callable[[Any], Any],
     probe: Any,
     layers: Sequence[str],
@@ -93,31 +95,34 @@ def appoint(
     Args:
         section: of the recipe.
         given: from Python, or None.
-        classes: names, in order.
+        task: of the run.
+        spec: of its output.
         decode: from encoded inputs to raw rows.
         probe: a few raw rows, whose answers tell one function from another.
         layers: tap paths, of nets.
         precision: of nets.
-        folder: of the run, for what a service has answered.
+        folder: of the run, for the answers of a service.
 
     Raises:
         UsageError, RejectedError: as the teachers themselves.
     """
     kind = kind_of(section, given)
     if kind == "object":
-        return from_python(given, classes, decode, probe, layers, precision)
+        return from_python(given, task, spec, decode, probe, layers, precision)
     if kind == "hub":
-        return ModuleTeacher(whole_length(hub_net(section, classes), layers), len(classes), layers, precision)
+        net = whole_length(hub_net(section, task, spec.names), layers)
+        return ModuleTeacher(net, task, spec, layers, precision)
     if kind == "service":
-        return service(cast(TeacherSection, section).endpoint, classes, decode, folder)
+        return service(cast(TeacherSection, section).endpoint, spec.names, decode, folder)
     from stillhouse.teachers.fitted.files import load_fitted
 
-    return load_fitted(cast(Path, section.file), classes, decode=decode)
+    return load_fitted(cast(Path, section.file), task, spec, decode=decode)
 
 
 def from_python(
     given: Any,
-    classes: Sequence[str],
+    task: Task,
+    spec: OutputSpec,
     decode: Callable[[Any], Any],
     probe: Any,
     layers: Sequence[str],
@@ -125,12 +130,15 @@ def from_python(
 ) -> Teacher:
     """A module, a teacher of the protocol, a fitted model or a function."""
     if isinstance(given, nn.Module):
-        return ModuleTeacher(given, len(classes), layers, precision)
+        return ModuleTeacher(given, task, spec, layers, precision)
     if callable(getattr(given, "outputs", None)) and callable(getattr(given, "fingerprint", None)):
         return cast(Teacher, given)
+    from stillhouse.teachers.fitted.folds import FittedFolds
     from stillhouse.teachers.fitted.objects import from_object
 
-    return from_object(given, classes, decode=decode, probe=probe)
+    if isinstance(given, FittedFolds):
+        return given.teacher(lambda model: from_object(model, task, spec, decode=decode))
+    return from_object(given, task, spec, decode=decode, probe=probe)
 
 
 def whole_length(net: nn.Module, layers: Sequence[str]) -> nn.Module:
@@ -140,26 +148,17 @@ def whole_length(net: nn.Module, layers: Sequence[str]) -> nn.Module:
     return net
 
 
-def hub_net(section: Member, classes: Sequence[str], seed: int = 0) -> nn.Module:
-    """A hub model as a net from token ids to logits; with a fresh head where it is to be tuned."""
-    from stillhouse.teachers.hub.loading import hub_classifier
+def hub_net(section: Member, task: Task, names: Sequence[str], seed: int = 0) -> nn.Module:
+    """A hub model as a net from token ids to outputs; with a fresh head where it is to be tuned."""
     from stillhouse.teachers.hub.models import open_hub
-    from stillhouse.teachers.hub.tuning import prepare_tuning
 
     found = open_hub(str(section.hub), revision=getattr(section, "revision", None))
-    if section.tune == "none":
-        if found.kind != "classifier":
-            raise UsageError(
-                f"The hub model {section.hub} has no classifier of its own. Let it learn the classes here: "
-                '`[teacher] tune = "full"` (or "probe", "lora").'
-            )
-        return hub_classifier(found, classes)
-    pooling: Literal["mean"] | None = "mean" if found.kind == "classifier" else None
-    return prepare_tuning(hub_classifier(found, classes, pooling=pooling, seed=seed), section.tune, head="head")
+    net: nn.Module = task.teachers.hub_net(found, names, section.tune, seed)
+    return net
 
 
 def service(section: Endpoint, classes: Sequence[str], decode: Callable[[Any], Any], folder: Path) -> Teacher:
-    """A service that classifies texts; its answers lie in the run folder."""
+    """A service that classifies texts; its answers are kept in the run folder."""
     from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
     return EndpointTeacher(
@@ -216,12 +215,12 @@ def token_embedding(teacher: TeacherSection) -> Tensor:
     return table
 
 
-def identity(given: Any, classes: int) -> str:
+def identity(given: Any, task: Task, spec: OutputSpec) -> str:
     """Fingerprint of what came from Python as a teacher, for the identity of the run."""
     if isinstance(given, list | tuple):
-        return xxhash.xxh3_64_hexdigest(" ".join(identity(one, classes) for one in given).encode())
+        return xxhash.xxh3_64_hexdigest(" ".join(identity(one, task, spec) for one in given).encode())
     if isinstance(given, nn.Module):
-        return ModuleTeacher(copy.deepcopy(given), classes).fingerprint()
+        return ModuleTeacher(copy.deepcopy(given), task, spec).fingerprint()
     if callable(getattr(given, "fingerprint", None)):
         return str(given.fingerprint())
     from stillhouse.teachers.identity import identity_of

@@ -1,9 +1,9 @@
-"""Services as teachers: what they are asked, and the rows on which one has nothing to say.
+"""Services as teachers: what they are asked, and the rows for which one has no answer.
 
 A row that a service refuses, rejects or answers with no class has no answer, and an invented one would be a label of
-ours. So all texts are asked about before the rows of the run are fixed, and those without an answer are left out of
-every part, for teacher and students alike; ``run.json`` says how many. It also keeps a service busy: all questions are
-at hand at once, where a labelling pass would bring them batch by batch.
+ours. So the service is asked about all texts before the rows of the run are fixed, and those without an answer are left
+out of every part, for teacher and students alike; ``run.json`` says how many. It also keeps a service busy: all
+questions are there at once, where a labelling pass would bring them batch by batch.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from stillhouse.data import Prepared, Rows, Split
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.context import Ingredients
+from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.progress import say, stage
-from stillhouse.pipeline.teacher.build import appoint, kind_of
-from stillhouse.recipe import Recipe
+from stillhouse.pipeline.teacher.build import build_teacher, kind_of
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.sizes import total
 
@@ -38,9 +37,11 @@ COUNTS = ("scored", "refused", "malformed", "rejected", "calls", "tokens_in", "t
 Flags = NDArray[np.bool_]
 
 
-def asks_service(recipe: Recipe, have: Ingredients) -> bool:
-    """Whether the teacher is a service, or one of several is, whose every new question is paid for."""
-    return bool(given_services(have.teacher)) if have.teacher is not None else kind_of(recipe.teacher) == "service"
+def asks_service(context: RunContext) -> bool:
+    """Whether the teacher is a service, or one of several is, so that every new question is paid for."""
+    if context.teacher is not None:
+        return bool(given_services(context.teacher))
+    return kind_of(context.recipe.teacher) == "service"
 
 
 def given_services(given: Any) -> list[EndpointTeacher]:
@@ -53,97 +54,95 @@ def given_services(given: Any) -> list[EndpointTeacher]:
     return [one for one in members if isinstance(one, EndpointTeacher)]
 
 
-def check_service(recipe: Recipe, have: Ingredients) -> None:
-    """Refuse what a service cannot be asked, before anything is written or paid.
+def check_service(context: RunContext) -> None:
+    """Refuse what a service cannot be asked, before any question is paid for.
 
     Raises:
         UsageError: the data are no texts, or rows have views.
     """
-    if not asks_service(recipe, have):
+    if not asks_service(context):
         return
-    kind = have.data.source.kind
-    if kind != "text":
+    source = context.data.source
+    if source.kind != "text":
         raise UsageError(
-            f"[teacher.endpoint] classifies texts, and {have.data.source.name!r} is of kind {kind}. Name a file of "
+            f"[teacher.endpoint] classifies texts, and {source.name!r} is of kind {source.kind}. Name a file of "
             'texts: `[data] text = "texts.csv"`, or take another teacher.'
         )
-    if have.views.count > 1:
+    if context.views.count > 1:
         raise UsageError(
-            f"[views] count = {have.views.count}: each view of a text would be one more paid question to the service, "
-            'and a row falls out where any is refused. Write `[views] policy = "none"`, and give it more texts instead.'
+            f"[views] count = {context.views.count}: each view of a text would be one more paid question to the "
+            'service, and a row is left out where any is refused. Write `[views] policy = "none"`, and give it more '
+            "texts instead."
         )
 
 
-def answered_only(run: RunFolder, recipe: Recipe, have: Ingredients) -> Ingredients:
-    """The ingredients without the rows that a service does not answer; unchanged for every other teacher.
+def answered_only(context: RunContext) -> RunContext:
+    """The context without the rows that a service does not answer; unchanged for every other teacher.
 
     Each service is asked about all texts of the run, once; a run whose rows are fixed already asks nothing.
 
-    Args:
-        run: where answers are kept and counts are noted.
-        recipe: of the run.
-        have: its ingredients.
-
     Raises:
-        StoppedError: a ceiling is reached, or the service does not answer; what was answered is kept.
+        StoppedError: a ceiling is reached, or the service does not answer; the answers so far are kept.
         RejectedError: the service takes none of the texts, or too few rows are left.
-        UsageError: see ``check_service``; there is no key.
+        UsageError: there is no key.
     """
-    check_service(recipe, have)
-    if not asks_service(recipe, have):
-        return have
+    run = context.run
+    if not asks_service(context):
+        return context
     if NOTE in run.record and (run.folder / SPLIT).exists():
-        return keeping(have, kept_before(run.folder, have.data.split))
-    found = ask(run, recipe, have)
-    ends = np.cumsum([len(getattr(have.data.split, part)) for part in PARTS])[:-1]
+        return keeping(context, kept_before(run.folder, context.data.split))
+    found = ask(context)
+    ends = np.cumsum([len(getattr(context.data.split, part)) for part in PARTS])[:-1]
     answered = np.logical_and.reduce([one.answered for one in found])
     keep = dict(zip(PARTS, np.split(answered, ends), strict=True))
-    left = keeping(have, keep)
+    left = keeping(context, keep)
     note(run, found, keep)
     return left
 
 
-def ask(run: RunFolder, recipe: Recipe, have: Ingredients) -> list[Answered]:
+def ask(context: RunContext) -> list[Answered]:
     """Ask each service about every text of the three parts, in order; answers of an earlier run are not asked again."""
-    texts = [str(text) for part in PARTS for text in have.raw(part)]
-    services, different = services_of(run, recipe, have), len(dict.fromkeys(texts))
-    with run.timed("ask teachers"), stage("asking the service", len(services) * different, "texts") as advance:
+    texts = [str(text) for part in PARTS for text in context.raw(part)]
+    services, different = services_of(context), len(dict.fromkeys(texts))
+    title, total = "asking the service", len(services) * different
+    with context.run.timed("ask teachers"), stage(title, total, "texts") as advance:
         return [service.prefetch(texts, advance) for service in services]
 
 
-def services_of(run: RunFolder, recipe: Recipe, have: Ingredients) -> list[EndpointTeacher]:
+def services_of(context: RunContext) -> list[EndpointTeacher]:
     """The service of the recipe, or those given from Python."""
-    if have.teacher is not None:
-        return given_services(have.teacher)
-    made = appoint(
-        recipe.teacher,
+    if context.teacher is not None:
+        return given_services(context.teacher)
+    made = build_teacher(
+        context.recipe.teacher,
         None,
-        classes=have.data.source.classes,
-        decode=have.data.encoder.decode,
+        task=context.task,
+        spec=context.spec,
+        decode=context.data.encoder.decode,
         probe=None,
         layers=(),
         precision="32-true",
-        folder=run.folder,
+        folder=context.run.folder,
     )
     return [cast("EndpointTeacher", made)]
 
 
-def keeping(have: Ingredients, keep: dict[str, Flags]) -> Ingredients:
-    """The ingredients with only some rows of each part.
+def keeping(context: RunContext, keep: dict[str, Flags]) -> RunContext:
+    """The context with only some rows of each part.
 
     Args:
-        have: all of them.
+        context: with all of them.
         keep: for each part, which of its rows stay.
 
     Raises:
         RejectedError: a part, or a class among the labelled rows, would be empty.
     """
-    data = have.data
+    data = context.data
     rows = {part: getattr(data.split, part)[keep[part]] for part in PARTS}
     labelled = data.split.labelled[np.isin(data.split.labelled, rows["train"])]
     refuse_losses(data, rows, labelled)
     inner: dict[str, Any] = {part: chosen(getattr(data, part), keep[part]) for part in PARTS}
-    return replace(have, data=data._replace(split=Split(**rows, labelled=labelled), **inner))
+    return replace(context, data=data._replace(split=Split(**rows, labelled=labelled), **inner))
 
 
 def chosen(rows: Rows, keep: Flags) -> Rows:
@@ -153,10 +152,10 @@ def chosen(rows: Rows, keep: Flags) -> Rows:
 
 
 def refuse_losses(data: Prepared, rows: dict[str, NDArray[np.int64]], labelled: NDArray[np.int64]) -> None:
-    """Refuse a run in which nothing is left to learn from, or to judge by."""
+    """Refuse a run in which nothing is left to train on, or to judge by."""
     gone = [part for part in PARTS if len(getattr(data.split, part)) and not len(rows[part])]
-    before, after = (set(data.source.labels[some].tolist()) for some in (data.split.labelled, labelled))
-    gone += [f"labelled rows of class {data.source.classes[c]!r}" for c in sorted(before - after)]
+    before, after = (set(data.source.targets[some].tolist()) for some in (data.split.labelled, labelled))
+    gone += [f"labelled rows of class {data.source.names[c]!r}" for c in sorted(before - after)]
     if gone:
         raise RejectedError(
             f"The service has answered no text of {', '.join(gone)}, so that the run cannot be made. Its refusals "
@@ -172,7 +171,7 @@ def kept_before(folder: Path, split: Split) -> dict[str, Flags]:
 
 
 def note(run: RunFolder, found: Sequence[Answered], keep: dict[str, Flags]) -> None:
-    """What the services said and cost, all together, into ``run.json`` and as a line."""
+    """What the services answered and cost, all together, into ``run.json`` and as a line."""
     left_out = {part: int((~flags).sum()) for part, flags in keep.items()}
     counts = {name: sum(getattr(one, name) for one in found) for name in COUNTS}
     cost = total(one.cost for one in found)  # without a price there is no sum

@@ -1,4 +1,4 @@
-"""One teacher of a run: made when it is first needed, asked once, its answers kept."""
+"""One teacher of a run: built or trained when it is first needed, asked once about every row, its answers kept."""
 
 from __future__ import annotations
 
@@ -13,68 +13,65 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.context import Ingredients
-from stillhouse.pipeline.labels import only
-from stillhouse.pipeline.run.folder import RunFolder
+from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.run.labels import only
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.teacher.answers import AsModule, answers_of, ask_all
-from stillhouse.pipeline.teacher.build import NET_FILE, appoint, kind_of, ready
+from stillhouse.pipeline.teacher.build import NET_FILE, build_teacher, kind_of, ready
 from stillhouse.pipeline.teacher.train import TeacherNet
-from stillhouse.recipe import Member, Recipe
+from stillhouse.recipe import Member
 from stillhouse.store import Store
+from stillhouse.task import TEACHER
 from stillhouse.teachers import SKLEARN_NAMES, CrossFitted, EnsembleTeacher, ModuleTeacher, fit_sklearn, fold_of
 from stillhouse.teachers.crossfit import rows_seen, whole_of
-from stillhouse.teachers.hub.nets import TokenNet
 from stillhouse.teachers.hub.tuning import merged
-from stillhouse.types import Teacher
+from stillhouse.teachers.stored import FEATURE
+from stillhouse.types import Teacher, has_label
 
 FOLDS = 5  # of models of scikit-learn, where the recipe does not say; a net is a training for each, so none
 
 
-class Teaching:
-    """A teacher arm, or one member of it.
+class RunTeacher:
+    """A teacher of a run, or one member of it.
 
     Args:
-        run: the run folder.
-        recipe: the recipe.
-        have: the run's ingredients.
+        context: of the run.
         arm: "teacher" or "teacher_same".
-        visible: int64 (N,) labels of the training rows, -1 where this teacher may not see them.
-        section: what the recipe says of it; None: [teacher].
+        visible: labels of the training rows, withheld where this teacher may not see them.
+        section: of the recipe; None: [teacher].
         given: what came from Python in its place.
         folder: where it is kept; None: named as the arm.
     """
 
     def __init__(
         self,
-        run: RunFolder,
-        recipe: Recipe,
-        have: Ingredients,
+        context: RunContext,
         arm: str,
         visible: Tensor,
         section: Member | None = None,
         given: Any = None,
         folder: Path | None = None,
     ) -> None:
-        self.run, self.recipe, self.have, self.arm, self.visible = run, recipe, have, arm, visible
-        self.section: Member = section or recipe.teacher
-        self.given = given if section is not None or arm != "teacher" else have.teacher
-        self.folder = folder or run.folder / arm
-        self.layers = sorted({path for _, m, _ in have.make_methods() for path in m.teacher_layers})
-        if arm != "teacher":  # what came ready has seen other labels: this one is trained here, on the student's own
+        self.context, self.arm, self.visible = context, arm, visible
+        self.section: Member = section or context.recipe.teacher
+        self.given = given if section is not None or arm != TEACHER else context.teacher
+        self.folder = folder or context.run.folder / arm
+        wanted = {path for _, m, _ in context.make_methods() for path in m.teacher_layers}
+        self.layers = sorted(path for path in wanted if FEATURE + path != context.task.stored)
+        if arm != TEACHER:  # what came ready has seen other labels: this one is trained here, on the student's own
             self.section = self.section.model_copy(update={"file": None})
         self.kind = kind_of(self.section, self.given)
         self.members = self.make_members()
 
-    def make_members(self) -> list[Teaching]:
+    def make_members(self) -> list[RunTeacher]:
         """The teachers whose answers are joined, each a teacher of its own."""
         if self.kind != "members":
             return []
-        sections = self.recipe.teacher.member
+        sections = self.context.recipe.teacher.member
         pairs = [(self.section, one) for one in self.given] if self.given else [(one, None) for one in sections]
         return [
-            Teaching(self.run, self.recipe, self.have, self.arm, self.visible, section, given, self.folder / str(i))
+            RunTeacher(self.context, self.arm, self.visible, section, given, self.folder / str(i))
             for i, (section, given) in enumerate(pairs)
         ]
 
@@ -86,7 +83,7 @@ class Teaching:
 
     @property
     def name(self) -> str:
-        """The kind of model that teaches, by its name in the recipe."""
+        """The kind of model, by its name in the recipe."""
         weights = self.kind == "file" and self.section.file is not None and self.section.file.suffix == NET_FILE
         if weights or (self.kind in ("net", "fitted here") and self.section.hub is None):
             return self.whole.name
@@ -95,7 +92,7 @@ class Teaching:
     @property
     def labels_seen(self) -> int | None:
         """Labels used to train it here; None for a teacher that was handed over."""
-        return None if self.handed_over else int((self.visible >= 0).sum())
+        return None if self.handed_over else int(has_label(self.visible).sum())
 
     @property
     def handed_over(self) -> bool:
@@ -114,14 +111,14 @@ class Teaching:
 
     def net_of(self, visible: Tensor, folder: Path) -> TeacherNet:
         """A net of this teacher's kind that may see some labels."""
-        return TeacherNet(self.run, self.recipe, self.have, self.section, self.arm, self.layers, visible, folder)
+        return TeacherNet(self.context, self.section, self.arm, self.layers, visible, folder)
 
     @cached_property
     def fold_of(self) -> NDArray[np.int64] | None:
         """For each training row the fold whose net does not see it, int64 (N,); None: one net answers all rows."""
         if self.section.folds is None or self.kind != "net" or self.fitted_here:
             return None
-        return fold_of(self.visible.numpy(), self.section.folds, self.recipe.data.seed, self.name)
+        return fold_of(self.visible.numpy(), self.section.folds, self.context.recipe.data.seed, self.name)
 
     @property
     def nets(self) -> list[TeacherNet]:
@@ -147,12 +144,14 @@ class Teaching:
     @cached_property
     def teacher(self) -> Teacher:
         """The teacher: given, loaded, fitted now (trees), or trained before (nets)."""
+        context = self.context
         if self.members:
             return EnsembleTeacher(
                 [m.teacher for m in self.members],
-                self.recipe.teacher.combine,
+                context.task,
+                context.recipe.teacher.combine,
                 labels=self.visible,
-                labelled_views=self.have.views.labelled,
+                labelled_views=context.views.labelled,
             )
         if self.fitted_here:
             return self.fit_trees()
@@ -160,36 +159,40 @@ class Teaching:
         if weights is not None and weights.suffix == NET_FILE:
             return self.answering(self.whole.load(weights))
         if ready(self.section, self.given):
-            data = self.have.data
-            return appoint(
+            ready_teacher = build_teacher(
                 self.section,
                 self.given,
-                classes=data.source.classes,
-                decode=data.encoder.decode,
-                probe=data.source.take(data.split.train[:4]),
+                task=context.task,
+                spec=context.spec,
+                decode=context.data.encoder.decode,
+                probe=context.data.source.take(context.data.split.train[:4]),
                 layers=self.layers,
-                precision=self.recipe.store.teacher_precision,
-                folder=self.run.folder,
+                precision=context.recipe.store.teacher_precision,
+                folder=context.run.folder,
             )
+            entered: Teacher = context.task.enter_teacher(ready_teacher)
+            return entered
         whole, *folds = [self.answering(net.load()) for net in self.nets]
         return whole if self.fold_of is None else CrossFitted(folds, self.fold_of, whole)
 
     def answering(self, net: nn.Module) -> ModuleTeacher:
         """A net as a teacher."""
-        return ModuleTeacher(net, self.have.classes, self.layers, self.recipe.store.teacher_precision)
+        context = self.context
+        return ModuleTeacher(net, context.task, context.spec, self.layers, context.recipe.store.teacher_precision)
 
     def fit_trees(self) -> Teacher:
         """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""
-        section, inputs, seed = self.section, self.have.data.train.inputs, self.recipe.data.seed
-        with self.run.timed("train teachers"), stage(f"{self.arm}: {self.name}", 1, "fit") as advance:
+        context = self.context
+        with context.run.timed("train teachers"), stage(f"{self.arm}: {self.name}", 1, "fit") as advance:
             fitted = fit_sklearn(
                 self.name,
-                section.settings,
-                inputs,
+                self.section.settings,
+                context.data.train.inputs,
                 self.visible,
-                classes=self.have.classes,
-                folds=section.folds or FOLDS,
-                seed=seed,
+                task=context.task,
+                spec=context.spec,
+                folds=self.section.folds or FOLDS,
+                seed=context.recipe.data.seed,
             )
             advance(1)
         return fitted
@@ -201,7 +204,7 @@ class Teaching:
 
     @property
     def module(self) -> nn.Module:
-        """The teacher as a module from inputs to logits, for the cost table."""
+        """The teacher as a module from inputs to outputs, for the cost table."""
         whole = whole_of(self.teacher)
         return whole.module if isinstance(whole, ModuleTeacher) else AsModule(whole)
 
@@ -218,33 +221,39 @@ class Teaching:
         else:
             raise UsageError("[student.derive] needs a teacher that is a net: a zoo name, a module, or [teacher] hub.")
         inner = merged(net)
-        own = self.given is not None and not isinstance(inner, TokenNet)
+        own = self.given is not None and not self.whole.of_hub(inner)
         return inner, {} if own else self.whole.card(inner)
 
     def ask(self, advance: Advance) -> Store:
         """Its answers to every training row and view; asked now where they are not there yet."""
-        folder = self.run.folder / self.arm.replace("teacher", "store")
-        return ask_all(self.teacher, self.have, self.recipe, self.layers, folder, advance)
+        folder = self.context.run.folder / self.arm.replace(TEACHER, "store")
+        return ask_all(self.teacher, self.context, self.layers, folder, advance)
 
-    def log_probs(self, part: str) -> np.ndarray:
-        """Normalised log-probabilities float32 (N, C) of the rows of "valid" or "test"."""
-        inputs, raw = getattr(self.have.data, part).inputs, self.have.raw(part)
-        return answers_of(self.teacher, inputs, torch.full((len(inputs),), -1), raw)
+    def outputs(self, part: str) -> NDArray[np.float32]:
+        """Its normalized outputs for the rows of "valid" or "test", (N, *shape)."""
+        rows = getattr(self.context.data, part)
+        ids = torch.full((len(rows.inputs),), -1)
+        return answers_of(self.teacher, self.context.task, rows.inputs, ids, self.context.raw(part))
 
 
-def teach_all(run: RunFolder, teachings: Sequence[Teaching], workers: int) -> dict[str, Store]:
-    """Train the teachers that need it, side by side, and ask each about every row and view; returns the stores."""
-    to_train = [net for t in teachings for net in t.trainable]
-    if to_train:
-        total = sum(net.budget.steps for net in to_train)
-        with run.timed("train teachers"), stage(f"training {len(to_train)} teacher(s)", total, "steps") as advance:
-            run_all(to_train, lambda net, told: net.train(told), workers, advance)
+def train_teachers(context: RunContext, teachers: Sequence[RunTeacher], workers: int) -> None:
+    """Train the teachers that need it, side by side."""
+    nets = [net for teacher in teachers for net in teacher.trainable]
+    if nets:
+        total = sum(net.budget.steps for net in nets)
+        with context.run.timed("train teachers"), stage(f"training {len(nets)} teacher(s)", total, "steps") as advance:
+            run_all(nets, lambda net, report: net.train(report), workers, advance)
+
+
+def ask_teachers(context: RunContext, teachers: Sequence[RunTeacher], workers: int) -> dict[str, Store]:
+    """Train the teachers that need it, and ask each about every row and view; returns the stores by arm."""
+    train_teachers(context, teachers, workers)
     stores = {}
-    for teaching in teachings:
-        teaching.have.views.ready()
-        rows, views = len(teaching.visible), teaching.have.views.count
-        made = teaching.teacher  # trees are fitted now, before the clock of the answers starts
-        title = f"{teaching.arm}: {views} views a row, {made.parameters:,} parameters"
-        with run.timed("ask teachers"), stage(title, rows, "rows") as advance:
-            stores[teaching.arm] = teaching.ask(advance)
+    for teacher in teachers:
+        context.views.ready()
+        rows, views = len(teacher.visible), context.views.count
+        built = teacher.teacher  # trees are fitted now, before the clock of the answers starts
+        title = f"{teacher.arm}: {views} views a row, {built.parameters:,} parameters"
+        with context.run.timed("ask teachers"), stage(title, rows, "rows") as advance:
+            stores[teacher.arm] = teacher.ask(advance)
     return stores

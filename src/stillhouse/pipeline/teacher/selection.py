@@ -1,4 +1,4 @@
-"""Which rows a costly teacher is asked about, where not all: the labelled ones, and those that are worth it."""
+"""Which rows an expensive teacher is asked about, where not all: the labelled ones, and those that tell most."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from torch import Tensor
 from stillhouse.data import Rows
 from stillhouse.data.asking import How, choose_rows
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.context import Ingredients
+from stillhouse.pipeline.run.context import RunContext
 
 MOST_BAGS = 4096  # columns of the bag of tokens that stands for a text
 
 
-def asked_only(have: Ingredients, calls: int | None, how: How) -> Ingredients:
-    """The ingredients with the training rows that ``calls`` answers reach, the labelled ones first.
+def asked_only(context: RunContext, calls: int | None, how: How) -> RunContext:
+    """The context with the training rows that ``calls`` answers reach, the labelled ones first.
 
     The others leave the run: no arm trains on them, so that all see the same rows.
 
     Args:
-        have: the run's ingredients.
+        context: of the run.
         calls: [teacher] calls, rows times views; None: all.
         how: [teacher] ask.
 
     Raises:
         UsageError: fewer calls than the labelled rows need.
     """
-    rows, views, labelled = len(have.data.train.targets), have.views.count, have.labelled
+    rows, views, labelled = len(context.data.train.targets), context.views.count, context.labelled
     if calls is None or calls >= rows * views:
-        return have
+        return context
     wanted = calls // views
     if wanted < len(labelled):
         raise UsageError(
             f"[teacher] calls = {calls}: with {views} views a row that is {wanted} rows, fewer than the "
             f"{len(labelled)} labelled ones. Give at least {len(labelled) * views}."
         )
-    keep = torch.cat([labelled, worth_asking(have, wanted - len(labelled), how)]).sort().values
-    split = replace(have.data.split, train=have.data.split.train[keep.numpy()])
-    train = Rows(have.data.train.inputs[keep], have.data.train.targets[keep])
-    views_kept = replace(have.views, pool=train.inputs)
-    return replace(have, data=have.data._replace(split=split, train=train), views=views_kept)
+    keep = torch.cat([labelled, worth_asking(context, wanted - len(labelled), how)]).sort().values
+    split = replace(context.data.split, train=context.data.split.train[keep.numpy()])
+    train = Rows(context.data.train.inputs[keep], context.data.train.targets[keep])
+    views_kept = replace(context.views, pool=train.inputs)
+    return replace(context, data=context.data._replace(split=split, train=train), views=views_kept)
 
 
-def worth_asking(have: Ingredients, count: int, how: How) -> Tensor:
+def worth_asking(context: RunContext, count: int, how: How) -> Tensor:
     """Positions int64 (count,) of unlabelled training rows, chosen by a scout or by where they lie.
 
     The scout of "uncertainty" and "entropy" is a logistic regression on the labelled rows: it costs a second, and only
     the order of its doubts is used.
     """
-    labelled = have.labelled.numpy()
-    points = features(have)
+    labelled = context.labelled.numpy()
+    points = features(context)
     scout = None
     if how in ("uncertainty", "entropy"):
-        scout = scout_log_probs(points, labelled, have.data.train.targets.numpy())
+        scout = scout_log_probs(points, labelled, context.data.train.targets.numpy())
     chosen = choose_rows(
         how,
         count=count,
-        seed=have.views.seed,
+        seed=context.views.seed,
         rows=len(points),
         log_probs=scout,
         embeddings=points if how == "coreset" else None,
@@ -69,9 +69,9 @@ def worth_asking(have: Ingredients, count: int, how: How) -> Tensor:
     return torch.from_numpy(chosen)
 
 
-def features(have: Ingredients) -> NDArray[np.float32]:
+def features(context: RunContext) -> NDArray[np.float32]:
     """Encoded training rows as vectors (N, F); texts as the shares of their tokens, folded into few columns."""
-    inputs = have.data.train.inputs
+    inputs = context.data.train.inputs
     if inputs.is_floating_point():
         return inputs.flatten(1).numpy()
     width = min(MOST_BAGS, int(inputs.max()) + 1)

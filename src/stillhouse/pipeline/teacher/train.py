@@ -13,53 +13,46 @@ from stillhouse import students
 from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError
-from stillhouse.pipeline.context import Ingredients, budget_of
-from stillhouse.pipeline.run.folder import RunFolder
+from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.progress import Advance
-from stillhouse.pipeline.student.config import build, given_weights
+from stillhouse.pipeline.run.user_code import CODE, own_net
+from stillhouse.pipeline.student.config import WEIGHTS, build, given_weights
 from stillhouse.pipeline.teacher.build import hub_net, whole_length
-from stillhouse.pipeline.user_code import CODE, checked_module, own_code
-from stillhouse.recipe import Member, Recipe
-from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
+from stillhouse.recipe import Member
 from stillhouse.teachers.hub.cards import card_of
 from stillhouse.teachers.hub.nets import TokenNet
 from stillhouse.teachers.hub.tuning import merged
-
-WEIGHTS = "model.safetensors"
+from stillhouse.types import has_label
 
 
 class TeacherNet:
     """One net: built, trained, kept in its folder, and loaded again.
 
     Args:
-        run: the run folder.
-        recipe: the recipe.
-        have: the run's ingredients.
+        context: of the run.
         section: what the recipe says of the teacher.
         arm: "teacher" or "teacher_same".
         layers: tap paths that methods ask for.
-        visible: int64 (N,) labels of the training rows, -1 where this net may not see them.
+        visible: labels of the training rows, withheld where this net may not see them.
         folder: where it is kept.
     """
 
     def __init__(
         self,
-        run: RunFolder,
-        recipe: Recipe,
-        have: Ingredients,
+        context: RunContext,
         section: Member,
         arm: str,
         layers: list[str],
         visible: Tensor,
         folder: Path,
     ) -> None:
-        self.run, self.recipe, self.have, self.section = run, recipe, have, section
+        self.context, self.section = context, section
         self.arm, self.layers, self.visible, self.folder = arm, layers, visible, folder
 
     @property
     def name(self) -> str:
         """Of the zoo, or ``python:``; a hub model has its own."""
-        return self.section.name or default_teacher(self.have.data.train.inputs)
+        return self.section.name or default_teacher(self.context.data.train.inputs)
 
     @property
     def trained(self) -> bool:
@@ -69,31 +62,34 @@ class TeacherNet:
     @cached_property
     def budget(self) -> Budget:
         """What its training may spend."""
-        return budget_of(self.section.training, len(self.have.data.train.targets))
+        return budget_of(self.section.training, len(self.context.data.train.targets))
 
     def net(self) -> nn.Module:
         """A fresh one."""
         if self.section.hub is not None:
-            made = hub_net(self.section, self.have.data.source.classes, self.recipe.data.seed)
+            made = hub_net(self.section, self.context.task, self.context.spec.names, self.context.recipe.data.seed)
             return whole_length(made, self.layers)
         if self.name.startswith(CODE):
-            shape = tuple(self.have.data.train.inputs.shape[1:])
-            made = own_code(self.name, True)(shape=shape, classes=self.have.classes, **self.section.settings)
-            return checked_module(made, self.name)
-        return build(self.zoo_card(), self.have.classes)
+            shape = tuple(self.context.data.train.inputs.shape[1:])
+            return own_net(self.name, True, shape, self.context.spec.width, self.section.settings)
+        return build(self.zoo_card(), self.context.spec.width)
 
     def zoo_card(self) -> dict[str, Any]:
         """How to build a net of the zoo; the vocabulary is the data's."""
         settings: dict[str, Any] = dict(self.section.settings)
-        vocabulary = getattr(self.have.data.encoder, "vocabulary", None)
-        if vocabulary is not None and "vocabulary" in students.defaults(self.name):
-            settings.setdefault("vocabulary", vocabulary)
-        return {"name": self.name, "settings": settings, "shape": list(self.have.data.train.inputs.shape[1:])}
+        words = self.context.data.encoder.text
+        if words is not None and "vocabulary" in students.defaults(self.name):
+            settings.setdefault("vocabulary", words.vocabulary)
+        return {"name": self.name, "settings": settings, "shape": list(self.context.data.train.inputs.shape[1:])}
+
+    def of_hub(self, net: nn.Module) -> bool:
+        """Whether a net is one of Hugging Face's, which its own configuration describes."""
+        return isinstance(net, TokenNet)
 
     def card(self, net: nn.Module) -> dict[str, Any]:
         """How to build this net of its kind again; empty for the user's own."""
-        if isinstance(net, TokenNet):
-            return {"hub": card_of(net)}
+        if self.of_hub(net):
+            return card_of(net)
         return {} if self.name.startswith(CODE) else self.zoo_card()
 
     def load(self, file: Path | None = None) -> nn.Module:
@@ -111,26 +107,26 @@ class TeacherNet:
         except RuntimeError as error:
             raise RejectedError(
                 f"{file or self.folder / WEIGHTS} does not hold weights of {self.name!r} with these settings for "
-                f"{self.have.classes} classes: {str(error).splitlines()[-1].strip()} Give the right "
+                f"{self.context.spec.width} outputs: {str(error).splitlines()[-1].strip()} Give the right "
                 "`[teacher] name` and `settings`."
             ) from error
         return net
 
     def train(self, advance: Advance) -> None:
         """Train it on the labels it may see, and leave its weights in its folder."""
-        torch.manual_seed(self.recipe.data.seed)
-        data, seen = self.have.data, torch.nonzero(self.visible >= 0).flatten()
-        views = self.have.views
-        stream = Stream(seen, batch_size=self.budget.batch_size, seed=self.recipe.data.seed, views=views.labelled)
+        torch.manual_seed(self.context.recipe.data.seed)
+        data, rows = self.context.data, torch.nonzero(has_label(self.visible)).flatten()
+        views, seed = self.context.views, self.context.recipe.data.seed
+        stream = Stream(rows, batch_size=self.budget.batch_size, seed=seed, views=views.labelled)
         trained = fit(
-            Step(self.net(), loss=label_loss, label_smoothing=self.section.training.label_smoothing),
+            Step(self.net(), loss=self.context.task.loss, label_smoothing=self.section.training.label_smoothing),
             StoredBatches(Rows(data.train.inputs, self.visible), stream, views),
             self.budget,
             folder=self.folder,
-            identity=f"{self.run.record['digest']}/{self.folder.relative_to(self.run.folder)}",
+            identity=f"{self.context.run.record['digest']}/{self.folder.relative_to(self.context.run.folder)}",
             valid=data.valid,
-            validation=validation,
-            monitor=MONITOR,
+            validation=self.context.task.validation,
+            monitor=self.context.task.monitor,
             tags={"arm": self.arm, "seed": "-"},
             advance=advance,
         )

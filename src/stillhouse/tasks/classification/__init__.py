@@ -1,1 +1,1 @@
-"""Classification: one class a row."""
+"""Classification: what is particular to nets that answer with the probabilities of classes."""

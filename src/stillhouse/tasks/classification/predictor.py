@@ -1,168 +1,156 @@
-"""What a run ships: the student with its preprocessing and class names, which takes raw rows."""
+"""The classifier that ships: from raw rows to classes, under the names that the user gave them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.data import Encoder, encoder_from_state
-from stillhouse.engine import read_weights, tensor_state, write_weights
-from stillhouse.errors import DamagedError, UsageError
-from stillhouse.files import write_atomic, write_json
-from stillhouse.pipeline.run.folder import read_json
-from stillhouse.pipeline.student.config import build
-from stillhouse.pipeline.student.step import with_parts
+from stillhouse.exporting import Exportable
+from stillhouse.students.rules import Leaf, one_line
+from stillhouse.tasks.classification.losses import normalize
+from stillhouse.tasks.predictor import Deployed
 from stillhouse.types import logits_of
 
-FOLDER = "student"
-WEIGHTS, CARD = "model.safetensors", "model.json"
-CHUNK = 1024  # rows a forward, so that memory stays flat for long tables
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMED = 3  # classes of a leaf that are written out; the others are summed
+SLIGHT = 0.005  # a probability below is not written out: it would read as 0.00
 
 
-class Deployed(nn.Module):
-    """A trained student for raw rows.
+class DeployedClassifier(Deployed):
+    """A trained classifier for raw rows.
 
     Args:
         net: from encoded inputs to logits.
         encoder: from raw rows to encoded inputs, fitted on the training rows.
         classes: names in the order of the logits.
-        net_card: how to build ``net`` again: zoo name, settings and shapes, none of which for the user's own module;
-            and under ``parts`` what methods ship with it.
+        net_card: see ``Deployed``.
         column: of a file, that holds the texts; empty for other data.
+        labels: the classes as the user's labels are, such as whole numbers; None: as their names.
     """
 
-    answers: Literal["classes", "vectors"] = "classes"
+    task = "classification"
 
     def __init__(
         self,
         net: nn.Module,
         encoder: Encoder,
-        classes: tuple[str, ...],
-        net_card: dict[str, Any],
+        classes: Sequence[str],
+        net_card: Mapping[str, Any],
         column: str = "",
+        labels: Sequence[str | int | float | bool] | None = None,
     ) -> None:
-        super().__init__()
-        self.net = net
-        self.encoder = encoder
-        self.classes = classes
-        self.net_card = net_card
-        self.column = column
-        self.eval()
+        super().__init__(net, encoder, net_card, column)
+        self.classes = tuple(classes)
+        self.labels = tuple(classes if labels is None else labels)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (B, C) of encoded inputs."""
-        return logits_of(self.net(inputs))
+    @staticmethod
+    def net_width(card: Mapping[str, Any]) -> int:
+        """Number of classes."""
+        return len(card["classes"])
 
-    def predict_proba(self, rows: Any) -> np.ndarray:
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], net: nn.Module) -> Self:
+        """The classifier of a card; see ``Deployed``."""
+        encoder = encoder_from_state(card["encoder"])
+        return cls(net, encoder, card["classes"], card["net"], card.get("column", ""), card.get("labels"))
+
+    def own_card(self) -> dict[str, Any]:
+        """Names of the classes, and their labels where these are no text."""
+        labels = {"labels": list(self.labels)} if self.labels != self.classes else {}
+        return {"classes": list(self.classes)} | labels
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The classes (C,) as the user's labels are, in the order of ``predict_proba``."""
+        text = any(isinstance(label, str) for label in self.labels)
+        return np.array(self.labels, dtype=object if text else None)
+
+    def predict_proba(self, rows: Any) -> NDArray[np.float64]:
         """Probabilities float64 (N, C) of raw rows: a frame, or an array as the data source gave it.
 
         Raises:
             RejectedError: columns are missing, or values are not finite; names them.
         """
-        inputs = self.encoder.encode(rows)
-        return torch.cat([log_proba(self, part) for part in torch.split(inputs, CHUNK)]).double().exp().numpy()
+        found: NDArray[np.float64] = normalize(self.outputs(rows)).double().exp().numpy()
+        return found
 
-    def predict(self, rows: Any) -> np.ndarray:
-        """Class names (N,) of raw rows."""
-        named: np.ndarray = np.asarray(self.classes, dtype=object)[self.predict_proba(rows).argmax(1)]
-        return named
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """Classes (N,) of raw rows, as the user's labels are."""
+        found: NDArray[Any] = self.classes_[self.predict_proba(rows).argmax(1)]
+        return found
 
-    def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
-        """Write a CSV with the columns ``class`` and one ``p_<class>`` for each class, a line for each raw row.
+    def frame(self, rows: Any) -> pd.DataFrame:
+        """The column ``class``, and one ``p_<class>`` for each class."""
+        import pandas as pd
 
-        Args:
-            rows: raw rows.
-            out: the CSV.
-            files: names of the rows, which become the first column, ``file``.
-        """
-        frame = predictions_frame(self, rows)
-        if files is not None:
-            frame.insert(0, "file", files)
-        write_atomic(out, frame.to_csv(index=False).encode())
+        probabilities = self.predict_proba(rows)
+        chosen = np.asarray(self.classes, dtype=object)[probabilities.argmax(1)]
+        columns = {f"p_{name}": probabilities[:, i] for i, name in enumerate(self.classes)}
+        return pd.DataFrame({"class": chosen} | columns)
 
-    def served(self, rows: Tensor) -> tuple[nn.Module, Tensor]:
-        """The net of a graph file, and encoded rows as it takes them."""
-        return self.net, rows
+    def exportable(self, rows: Tensor) -> Exportable:
+        """A graph from ``inputs`` to ``logits`` and ``probabilities``."""
+        compare = {"logits": lambda logits: logits.softmax(-1), "probabilities": lambda probabilities: probabilities}
+        return Exportable(self.net, rows, WithProbabilities(self.net), rows, compare)
 
-    def beside(self) -> dict[str, str]:
-        """Files that an exported one needs beside it: content by name."""
-        return {}
-
-    def metadata(self) -> dict[str, str]:
-        """What an exported file says of the student."""
-        return {"classes": json.dumps(list(self.classes)), "encoder": json.dumps(self.encoder.state())}
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and, last, ``model.json``."""
-        write_weights(folder / WEIGHTS, tensor_state(self.net))
-        card = {"schema": 1, "net": self.net_card, "classes": list(self.classes), "encoder": self.encoder.state()}
-        write_json(folder / CARD, card | ({"column": self.column} if self.column else {}))
+    def leaf(self, outputs: NDArray[np.float64]) -> Leaf:
+        """The likeliest class, and the probabilities of the first few."""
+        return class_leaf(outputs, self.classes)
 
 
-def predictions_frame(model: Deployed, rows: Any) -> Any:
-    """A frame of classes and probabilities."""
-    import pandas as pd
-
-    probabilities = model.predict_proba(rows)
-    chosen = np.asarray(model.classes, dtype=object)[probabilities.argmax(1)]
-    columns = {f"p_{name}": probabilities[:, i] for i, name in enumerate(model.classes)}
-    return pd.DataFrame({"class": chosen} | columns)
-
-
-@torch.inference_mode()
-def log_proba(net: nn.Module, inputs: Tensor) -> Tensor:
-    """Log-probabilities float32 (B, C) of encoded inputs, computed in double where they are normalised."""
-    return torch.log_softmax(logits_of(net(inputs)).double(), dim=-1).float()
-
-
-def load_classifier(folder: Path, module: nn.Module | None = None) -> Deployed:
-    """Load a classifier.
+class WithProbabilities(nn.Module):
+    """A net's logits, and the probabilities that most readers want.
 
     Args:
-        folder: the ``student`` folder of a run.
-        module: your own student, freshly built, where the run was given one from Python: code is never stored.
-
-    Raises:
-        UsageError: it is your own module and was not given.
-        DamagedError: weights and description do not fit each other.
+        net: from encoded inputs to logits.
     """
-    card = read_json(folder / CARD)
-    net_card, classes = card["net"], tuple(card["classes"])
-    if module is None:
-        refuse_own(net_card, folder)
-        module = build(net_card, len(classes))
-    if "parts" in net_card:
-        module = with_parts(module, net_card["parts"])
-    fill(module, folder)
-    return Deployed(module, encoder_from_state(card["encoder"]), classes, net_card, card.get("column", ""))
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and probabilities (B, C) of encoded inputs."""
+        logits = logits_of(self.net(inputs))
+        return logits, logits.softmax(-1)
 
 
-def refuse_own(net_card: dict[str, Any], folder: Path) -> None:
-    """Refuse to build what a card cannot describe.
+def labels_like(classes: Sequence[str], kind: str) -> list[str] | list[int] | list[float] | list[bool]:
+    """Class names as the labels that the user gave.
 
-    Raises:
-        UsageError: the net is the user's own module.
+    Args:
+        classes: names, in order.
+        kind: numpy's letter for the type of the user's labels (``dtype.kind``): "i" and "u" whole numbers, "f" floats,
+            "b" booleans; anything else is text.
+
+    >>> labels_like(["0", "7"], "i"), labels_like(["0", "1"], "b"), labels_like(["no", "yes"], "O")
+    ([0, 7], [False, True], ['no', 'yes'])
     """
-    if not {"name", "from", "hub"} & set(net_card):
-        raise UsageError(
-            f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
-            f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
-        )
+    if kind in "iu":
+        return [int(name) for name in classes]
+    if kind == "b":
+        return [bool(int(name)) for name in classes]
+    return [float(name) for name in classes] if kind == "f" else list(classes)
 
 
-def fill(net: nn.Module, folder: Path) -> None:
-    """Give a net the weights of a student's folder.
+def class_leaf(outputs: NDArray[np.float64], classes: Sequence[str]) -> Leaf:
+    """The likeliest class, and the probabilities of the first few.
 
-    Raises:
-        DamagedError: they are not its weights.
+    >>> class_leaf(np.log([0.25, 0.75]), ["ill", "well"])
+    Leaf(answer='class: well', detail='well 0.75, ill 0.25')
     """
-    try:
-        net.load_state_dict(read_weights(folder / WEIGHTS)[0])
-    except RuntimeError as error:
-        raise DamagedError(f"{folder / WEIGHTS} does not fit {CARD}: {error}. Run the recipe again.") from error
+    chances = np.exp(outputs - np.logaddexp.reduce(outputs))
+    names = [one_line(name) for name in classes]
+    order = np.argsort(-chances, kind="stable")
+    named = [c for c in order[:NAMED] if chances[c] >= SLIGHT]
+    texts = [f"{names[c]} {chances[c]:.2f}" for c in named]
+    rest = 1.0 - float(chances[named].sum())
+    texts += [f"others {rest:.2f}"] * (rest >= SLIGHT)
+    return Leaf(f"class: {names[order[0]]}", ", ".join(texts))

@@ -1,4 +1,4 @@
-"""Embedding students: matched to the teacher, or trained by contrast without it, by the one engine and budget."""
+"""Embedders trained without any teacher, by contrast: the control of the distilled ones, on the same budget."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from stillhouse.data import Encoder, TextEncoder
 from stillhouse.engine import Step
-from stillhouse.pipeline.context import Ingredients
-from stillhouse.pipeline.student.train import Arm, Trainer
-from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch, Outputs, logits_of
 
 CONTRAST = "contrast"
@@ -69,7 +65,7 @@ class ContrastStep(Step):
     kept_ids: Tensor
 
     def __init__(self, student: nn.Module, kept_ids: tuple[int, ...]) -> None:
-        super().__init__(student, label_weight=0.0)
+        super().__init__(student, loss=no_loss, label_weight=0.0)
         self.weights = {CONTRAST: 1.0}
         self.register_buffer("kept_ids", torch.tensor(kept_ids), persistent=False)
 
@@ -82,26 +78,13 @@ class ContrastStep(Step):
         return {CONTRAST: info_nce(first, second)}
 
 
-class EmbeddingTrainer(Trainer):
-    """Trains the distilled students and, on the same budget and batches, those that learn by contrast."""
-
-    def step(self, arm: Arm, seed: int, answers: StoredTeacher | None) -> Step:
-        """The student as its seed initialises it, the same in both arms."""
-        if arm.name != CONTRAST:
-            return super().step(arm, seed, answers)
-        step = ContrastStep(self.begun(arm, seed), special_ids(self.have.data.encoder))
-        torch.manual_seed(seed)
-        return step
+def no_loss(
+    outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0, count: int | None = None
+) -> Tensor:
+    """The loss on labels, of which embedders have none: 0 with a gradient of 0."""
+    return outputs.sum() * 0.0
 
 
-def make_arms(have: Ingredients) -> list[Arm]:
-    """Both arms see all training texts and no label."""
-    unknown = have.data.train.targets
-    everything = torch.arange(len(unknown))
-    return [Arm(CONTRAST, everything, unknown, None), Arm("distilled", everything, unknown, "teacher")]
-
-
-def special_ids(encoder: Encoder) -> tuple[int, ...]:
-    """Ids that stand for no part of a text."""
-    assert isinstance(encoder, TextEncoder)
-    return encoder.special_ids
+def contrast_step(student: nn.Module, context: Any) -> ContrastStep:
+    """The training step of the control, from the student and the run's context."""
+    return ContrastStep(student, context.data.encoder.special_ids)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.evaluation.predictions import Floats
-from stillhouse.evaluation.resampling import Statistic
+from stillhouse.evaluation.statistics import Floats, Statistic, conditional_mean
 
+PRECISION, NDCG, RECALL, SPEARMAN = "precision_10", "ndcg_10", "recall_10", "spearman"
 NEAREST = 10  # neighbours that are looked at
 MOST_PAIRS = 250_000  # of texts, for the rank correlation
 LEAST_TEXTS = 2 * NEAREST + 1  # fewer, and a chance ranking finds half of the neighbours
@@ -126,9 +126,10 @@ def same_category(vectors: NDArray[np.floating], labels: Ints) -> Statistic:
         labels: (N,), -1 where a text has none: it is neither sought nor found.
 
     Returns:
-        One number a labelled text.
+        A mean over the labelled texts.
     """
     known = labels >= 0
     nearest = neighbours(vectors[known])
-    shares = (labels[known][nearest] == labels[known][:, None]).mean(1)
-    return Statistic(shares.astype(np.float64), int(known.sum()))
+    shares = np.zeros(len(labels))
+    shares[known] = (labels[known][nearest] == labels[known][:, None]).mean(1)
+    return Statistic(shares, len(shares)) if known.all() else conditional_mean(shares, known.astype(np.float64))

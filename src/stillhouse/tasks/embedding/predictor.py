@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.data import TextEncoder, encoder_from_state
 from stillhouse.data.on_disk.mapped import write_array
-from stillhouse.engine import tensor_state, write_weights
 from stillhouse.errors import UsageError
-from stillhouse.files import write_atomic, write_json, write_npz
-from stillhouse.pipeline.run.folder import read_json
-from stillhouse.pipeline.student.config import build
-from stillhouse.tasks.classification.predictor import CARD, WEIGHTS, fill, refuse_own
+from stillhouse.exporting import Exportable
+from stillhouse.files import write_atomic, write_npz
+from stillhouse.students.rules import Leaf
+from stillhouse.tasks.predictor import Deployed, run_net
 
-CHUNK = 256  # texts a forward
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class OfTokenizer(nn.Module):
@@ -42,30 +41,46 @@ class OfTokenizer(nn.Module):
         return vectors
 
 
-class DeployedEmbedder(nn.Module):
+class DeployedEmbedder(Deployed):
     """A trained embedder for texts.
 
     Args:
         net: from token ids (B, L) to vectors (B, D).
         encoder: from texts to token ids.
         width: D.
-        card: how to build ``net`` again without its weights.
+        net_card: see ``Deployed``.
         column: of a file, that holds the texts; empty where it is to be found by looking.
     """
 
-    answers: Literal["classes", "vectors"] = "vectors"
+    task = "embedding"
+    encoder: TextEncoder
 
     def __init__(
-        self, net: nn.Module, encoder: TextEncoder, width: int, card: dict[str, Any], column: str = ""
+        self,
+        net: nn.Module,
+        encoder: TextEncoder,
+        width: int,
+        net_card: Mapping[str, Any],
+        column: str = "",
     ) -> None:
-        super().__init__()
-        self.net, self.encoder, self.width, self.card, self.column = net, encoder, width, card, column
-        self.eval()
+        super().__init__(net, encoder, net_card, column)
+        self.width = width
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Vectors (B, D) of token ids (B, L)."""
-        vectors: Tensor = self.net(inputs)
-        return vectors
+    @staticmethod
+    def net_width(card: Mapping[str, Any]) -> int:
+        """Numbers of a vector."""
+        return int(card["width"])
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], net: nn.Module) -> Self:
+        """The embedder of a card; see ``Deployed``."""
+        encoder = encoder_from_state(card["encoder"])
+        assert isinstance(encoder, TextEncoder)
+        return cls(net, encoder, card["width"], card["net"], card.get("column", ""))
+
+    def own_card(self) -> dict[str, Any]:
+        """Numbers of a vector."""
+        return {"width": self.width}
 
     def embed(self, texts: Any) -> NDArray[np.float32]:
         """Vectors float32 (N, D) of a list, an array or a series of texts.
@@ -75,20 +90,24 @@ class DeployedEmbedder(nn.Module):
         """
         return embed_all(self, self.encoder.encode(texts))
 
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and, last, ``model.json``."""
-        write_weights(folder / WEIGHTS, tensor_state(self.net))
-        told = {"schema": 1, "task": "embedding", "net": self.card, "width": self.width}
-        column = {"column": self.column} if self.column else {}
-        write_json(folder / CARD, told | {"encoder": self.encoder.state()} | column)
+    def predict(self, rows: Any) -> NDArray[np.float32]:
+        """As ``embed``."""
+        return self.embed(rows)
 
-    def write_answers(self, rows: Any, out: Path) -> None:
+    def frame(self, rows: Any) -> pd.DataFrame:
+        """The column ``vector``, a list for each text."""
+        import pandas as pd
+
+        return pd.DataFrame({"vector": self.embed(rows).tolist()})
+
+    def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
         """Write the vectors float32 (N, D) of texts, in their order.
 
         Args:
             rows: the texts.
             out: ``.npy``; ``.npz``, where they stand under "vectors"; or ``.parquet``, a list a row in the column
                 ``vector``.
+            files: not used; texts have no files of their own.
 
         Raises:
             UsageError: another kind of file.
@@ -101,38 +120,24 @@ class DeployedEmbedder(nn.Module):
             )
         VECTOR_FILES[out.suffix](out, self.embed(rows))
 
-    def served(self, rows: Tensor) -> tuple[nn.Module, Tensor]:
-        """The net of a graph file, which takes the ids of the tokenizer beside it, and such ids for encoded ones."""
-        return OfTokenizer(self.net, self.encoder), self.encoder.tokenizer_ids(rows)
+    def exportable(self, rows: Tensor) -> Exportable:
+        """A graph from ``inputs``, the ids of the tokenizer beside it, to ``vectors``; of any number and length."""
+        size = float(np.linalg.norm(embed_all(self, rows), axis=1).mean()) or 1.0
+        compare = {"vectors": lambda vectors: vectors / size}
+        graph = OfTokenizer(self.net, self.encoder)
+        return Exportable(self.net, rows, graph, self.encoder.tokenizer_ids(rows), compare, tokens=True)
 
     def beside(self) -> dict[str, str]:
-        """Files that an exported one needs beside it: content by name."""
+        """The tokenizer."""
         return {"tokenizer.json": self.encoder.tokenizer_file()}
 
     def metadata(self) -> dict[str, str]:
         """What an exported file says of the student: numbers of a vector, and tokens of a text at most."""
-        return {"width": str(self.width), "length": str(self.encoder.length)}
+        return {"task": self.task, "width": str(self.width), "length": str(self.encoder.length)}
 
-
-def load_embedder(folder: Path, module: nn.Module | None = None) -> DeployedEmbedder:
-    """Load an embedder.
-
-    Args:
-        folder: the ``student`` folder of a run.
-        module: your own student, freshly built, where the recipe named one: code is never stored.
-
-    Raises:
-        UsageError: it is your own module and was not given.
-        DamagedError: weights and description do not fit each other.
-    """
-    told = read_json(folder / CARD)
-    if module is None:
-        refuse_own(told["net"], folder)
-        module = built(told["net"], told["width"])
-    fill(module, folder)
-    encoder = encoder_from_state(told["encoder"])
-    assert isinstance(encoder, TextEncoder)
-    return DeployedEmbedder(module, encoder, told["width"], told["net"], told.get("column", ""))
+    def leaf(self, outputs: NDArray[np.float64]) -> Leaf:
+        """A vector says nothing in words: how long it is."""
+        return Leaf(f"vector of length {np.linalg.norm(outputs):.3g}")
 
 
 def _npy(out: Path, vectors: NDArray[np.float32]) -> None:
@@ -160,42 +165,6 @@ VECTOR_FILES: dict[str, Callable[[Path, NDArray[np.float32]], None]] = {
 }
 
 
-@torch.inference_mode()
 def embed_all(net: nn.Module, inputs: Tensor) -> NDArray[np.float32]:
     """Vectors float32 (N, D) of encoded texts (N, L), in eval mode."""
-    return torch.cat([net(part).float() for part in torch.split(inputs, CHUNK)]).numpy()
-
-
-def embedder_card(net: Any) -> dict[str, Any]:
-    """The configuration of an embedder made by ``hub_embedder``, JSON-able."""
-    return {
-        "config": net.encoder.config.to_dict(),
-        "pooling": net.pool.mode,
-        "normalised": not isinstance(net.unit, nn.Identity),
-        "vocabulary": net.vocabulary,
-        "pad": net.pad,
-        "pooler": getattr(net.encoder, "pooler", None) is not None,
-    }
-
-
-def built(card: dict[str, Any], width: int) -> nn.Module:
-    """The net of a card, its weights random."""
-    if "from" not in card:
-        return build(card, width)
-    from stillhouse.students.derive import derive
-
-    return derive(_hub_net(card["from"]["embedder"]), **card["derive"]).module
-
-
-def _hub_net(card: dict[str, Any]) -> nn.Module:
-    from stillhouse.teachers.hub.models import HubModel, library
-    from stillhouse.teachers.hub.nets import Embedder
-
-    transformers = library("transformers")
-    settings = {k: v for k, v in card["config"].items() if k not in ("model_type", "transformers_version")}
-    config = transformers.AutoConfig.for_model(card["config"]["model_type"], **settings)
-    encoder = transformers.AutoModel.from_config(config, dtype=torch.float32)
-    if not card["pooler"] and hasattr(encoder, "pooler"):
-        encoder.pooler = None
-    found = HubModel(Path(), "encoder", "", None, None, card["vocabulary"], card["pad"])
-    return Embedder(encoder, card["pooling"], card["normalised"], found)
+    return run_net(net, inputs).float().numpy()

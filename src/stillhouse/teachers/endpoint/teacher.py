@@ -1,4 +1,4 @@
-"""A service that classifies text, asked over HTTP the way OpenAI's is, as teacher.
+"""A service that classifies text as a teacher, asked over HTTP as OpenAI's is.
 
 Each text is put into a prompt that lists the classes under short ids and asks for one of them. Where the service gives
 the probabilities of tokens, one answer gives the whole distribution; where it does not, the shares of ``samples``
@@ -104,7 +104,7 @@ class EndpointTeacher:
             model, tuple(classes), PROMPT if prompt is None else prompt, constraint, answer_tokens, extra or {}
         )
         self.url = address(url, allow_http=allow_http)
-        self.classes = len(self.question.classes)
+        self.shape = (len(self.question.classes),)
         self.journal, self.decode, self.api_key_env = Journal(journal), decode, api_key_env
         self.samples, self.smoothing = samples, smoothing
         self.concurrency, self.timeout = concurrency, timeout
@@ -112,7 +112,9 @@ class EndpointTeacher:
         self.patience = Patience(tries, retries, timing or Timing())
         self._log_probs = True  # until the service says that it has none
         self._digest = self.question.digest(self.url)
-        self._rejected: dict[str, Reply] = {}  # in memory only: nothing was paid, and a mended service may take them
+        self._rejected: dict[
+            str, Reply
+        ] = {}  # in memory only: nothing was paid, and a service that is fixed may take them
 
     @property
     def parameters(self) -> int:
@@ -138,7 +140,7 @@ class EndpointTeacher:
 
         Args:
             texts: N of them.
-            advance: told, of the different texts that had to be asked, how many are newly done.
+            advance: called with the number of texts that are newly done, of the different ones that had to be asked.
 
         Raises:
             StoppedError: a ceiling is reached, or the service does not answer; what was answered is kept.
@@ -176,7 +178,7 @@ class EndpointTeacher:
     def _log_probs_of(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """Log-probabilities (N, C) of texts that lack nothing, and for how many they are the service's own."""
         settled = [self._settled(text) for text in texts]
-        log_probs = np.full((len(texts), self.classes), np.nan, dtype=np.float32)
+        log_probs = np.full((len(texts), self.shape[0]), np.nan, dtype=np.float32)
         for row, found in enumerate(settled):
             if found is not None and found.log_probs is not None:
                 log_probs[row] = found.log_probs
@@ -193,18 +195,18 @@ class EndpointTeacher:
 
     def _replies(self, text: str) -> list[Reply]:
         key = key_of(self._digest, text)
-        kept = [reply_of(record, self.classes) for record in self.journal.records(key)]
+        kept = [reply_of(record, self.shape[0]) for record in self.journal.records(key)]
         return kept + ([self._rejected[key]] if key in self._rejected else [])
 
     def _settled(self, text: str) -> Settled | None:
-        return settle(self._replies(text), self.samples, self.smoothing, self.classes)
+        return settle(self._replies(text), self.samples, self.smoothing, self.shape[0])
 
     def _missing(self, texts: Sequence[str]) -> list[str]:
         return [text for text in texts if self._settled(text) is None]
 
     def _paid(self) -> tuple[int, int, int]:
         """Answers, tokens sent and tokens received of this question in the journal."""
-        replies = [reply_of(record, self.classes) for record in self.journal.of(self._digest)]
+        replies = [reply_of(record, self.shape[0]) for record in self.journal.of(self._digest)]
         return len(replies), sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies)
 
     def _ask(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:

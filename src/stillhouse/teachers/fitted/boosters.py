@@ -11,35 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.fitted.child import ask_child
 from stillhouse.teachers.fitted.columns import by_name, matrix_of, with_categories
-from stillhouse.teachers.fitted.teacher import BATCH_ROWS, Decode, RawTeacher
-from stillhouse.teachers.module import check_classes
+from stillhouse.teachers.fitted.teacher import BATCH_ROWS, Decode, FittedTeacher
 from stillhouse.teachers.sizes import stored_bytes
 
-LIGHTGBM_OBJECTIVES = ("binary", "multiclass", "multiclassova", "cross_entropy")
-XGBOOST_OBJECTIVES = ("binary:logistic", "multi:softprob", "multi:softmax", "reg:logistic", "binary:logitraw")
-CATBOOST_OBJECTIVES = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll")
 CHILD = Path(__file__).with_name("boosters_child.py")
+TITLES = {"lightgbm": "LightGBM", "xgboost": "XGBoost", "catboost": "CatBoost"}
 
 
 def from_booster(
-    booster: Any, classes: Sequence[str], *, decode: Decode, identity: str, batch_rows: int = BATCH_ROWS
-) -> RawTeacher:
-    """A teacher from a ``lightgbm.Booster`` or an ``xgboost.Booster``; neither knows class names, so positions hold.
+    booster: Any, task: Task, spec: OutputSpec, *, decode: Decode, identity: str, batch_rows: int = BATCH_ROWS
+) -> FittedTeacher:
+    """A teacher from a ``lightgbm.Booster`` or an ``xgboost.Booster``; neither knows names of outputs: order counts.
 
     Raises:
-        RejectedError: it is no classifier, or has another number of classes than the data.
+        RejectedError: its objective is not of this task, or it has another number of outputs than the data.
         UsageError: it is a booster of another library.
     """
     library = type(booster).__module__.partition(".")[0]
     if library not in ("lightgbm", "xgboost"):
         raise UsageError(f"A Booster of {library!r} is not known here; known are those of lightgbm and xgboost.")
     ask: LightGBM | XGBoost = LightGBM(booster) if library == "lightgbm" else XGBoost(booster)
-    check_classes(ask.classes, len(classes))
-    return RawTeacher(
+    form = task.teachers.booster(library, ask.objective, ask.columns, spec)
+    ask.margin = form.margin
+    return FittedTeacher(
         ask,
-        len(classes),
+        form.read,
+        spec.shape,
         identity=identity,
         decode=decode,
         parameters=ask.nodes(),
@@ -49,29 +49,23 @@ def from_booster(
 
 
 class LightGBM:
-    """A LightGBM booster, from raw rows to probabilities (B, C).
-
-    Raises:
-        RejectedError: its objective is not that of a classifier.
-    """
+    """A LightGBM booster, from raw rows to its predictions (B,) or (B, columns)."""
 
     def __init__(self, booster: Any) -> None:
-        self.booster = booster
+        self.booster, self.margin = booster, False
         # In the model's own text the objective stands with its settings: "multiclass num_class:3".
         header = booster.model_to_string(num_iteration=1, importance_type="split").splitlines()
         objective = next((line.partition("=")[2] for line in header if line.startswith("objective=")), "")
-        refuse_objective("LightGBM", objective.partition(" ")[0], LIGHTGBM_OBJECTIVES)
-        self.classes = max(int(booster.num_model_per_iteration()), 2)
+        self.objective = objective.partition(" ")[0]
+        self.columns = int(booster.num_model_per_iteration())
         names = list(booster.feature_name())
         self.names = [] if names == [f"Column_{i}" for i in range(len(names))] else names
         self.width = len(names)
 
     def __call__(self, raw: Any) -> NDArray[np.float64]:
-        """Probabilities float64 (B, C), or (B,) of the second of two classes."""
+        """Predictions float64."""
         known = with_categories(by_name(raw, self.names)) if self.names else matrix_of(raw, self.width)
-        answers = np.asarray(self.booster.predict(known), np.float64)
-        # One-against-all trees answer each class by itself.
-        return answers if answers.ndim == 1 else answers / answers.sum(1, keepdims=True)
+        return np.asarray(self.booster.predict(known, raw_score=self.margin), np.float64)
 
     def nodes(self) -> int:
         """Nodes of all trees, leaves among them."""
@@ -79,71 +73,66 @@ class LightGBM:
 
 
 class XGBoost:
-    """An XGBoost booster, from raw rows to probabilities (B, C).
-
-    Raises:
-        RejectedError: its objective is not that of a classifier.
-    """
+    """An XGBoost booster, from raw rows to its predictions (B,) or (B, columns)."""
 
     def __init__(self, booster: Any) -> None:
-        self.booster = booster
+        self.booster, self.margin = booster, False
         learner = json.loads(booster.save_config())["learner"]
         self.objective = str(learner["objective"]["name"])
-        refuse_objective("XGBoost", self.objective, XGBOOST_OBJECTIVES)
-        self.classes = max(int(learner["learner_model_param"]["num_class"]), 2)
+        sizes = learner["learner_model_param"]
+        self.columns = max(int(sizes["num_class"]), int(sizes.get("num_target", 1)), 1)
         self.names = list(booster.feature_names or [])
         self.width = int(booster.num_features())
         best = booster.attr("best_iteration")  # where training was stopped early, later trees are left out
         self.trees = (0, 0) if best is None else (0, int(best) + 1)
 
     def __call__(self, raw: Any) -> NDArray[np.float64]:
-        """Probabilities float64 (B, C), or (B,) of the second of two classes."""
+        """Predictions float64."""
         import xgboost
 
         if self.names:
             data = xgboost.DMatrix(with_categories(by_name(raw, self.names)), enable_categorical=True)
         else:
             data = xgboost.DMatrix(matrix_of(raw, self.width))
-        raw_scores = self.objective in ("multi:softmax", "binary:logitraw")
-        answers = np.asarray(
-            self.booster.predict(data, output_margin=raw_scores, iteration_range=self.trees), np.float64
-        )
-        return normalised(answers) if raw_scores else answers
+        answers = self.booster.predict(data, output_margin=self.margin, iteration_range=self.trees)
+        return np.asarray(answers, np.float64)
 
     def nodes(self) -> int:
         """Nodes of all trees, leaves among them."""
         return sum(tree.count("\n") for tree in self.booster.get_dump())
 
 
-def normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of raw scores: softmax (B, C), logistic (B,)."""
-    from scipy.special import expit, softmax
+def refuse_objective(library: str, objective: str, known: Sequence[str], gives: str) -> None:
+    """Refuse a booster that was not trained to give what the task needs.
 
-    return np.asarray(expit(scores) if scores.ndim == 1 else softmax(scores, axis=1), np.float64)
-
-
-def refuse_objective(library: str, objective: str, known: Sequence[str]) -> None:
-    """Refuse a booster that was not trained to give probabilities of classes."""
+    Args:
+        library: lightgbm, xgboost or catboost.
+        objective: of the booster; empty: the user's own.
+        known: the objectives that do.
+        gives: what they give: "probabilities of classes".
+    """
     if objective not in known:
         raise RejectedError(
-            f"This {library} model was trained with the objective {objective or 'custom'!r}, which gives no "
-            f"probabilities of classes. Train it with one of {', '.join(known)}; or give a function from rows to "
-            "probabilities that calls it."
+            f"This {TITLES[library]} model was trained with the objective {objective or 'custom'!r}, which gives no "
+            f"{gives}. Train it with one of {', '.join(known)}; or give a function from rows to {gives} that calls it."
         )
 
 
-def load_booster(path: Path, classes: Sequence[str], name: str, *, decode: Decode, identity: str) -> RawTeacher:
+def load_booster(
+    path: Path, task: Task, spec: OutputSpec, name: str, *, decode: Decode, identity: str
+) -> FittedTeacher:
     """A teacher from the text of LightGBM, or the JSON or UBJSON of XGBoost (``save_model`` writes them).
 
     Args:
         path: of the file.
-        classes: names of the data's classes, in order.
+        task: of the run.
+        spec: of the outputs.
         name: "lightgbm" or "xgboost".
         decode: from encoded inputs to raw rows.
         identity: the teacher's fingerprint.
 
     Raises:
-        RejectedError: the file is damaged, is no classifier, or has another number of classes.
+        RejectedError: the file is damaged, its objective is not of this task, or it has another number of outputs.
     """
     ask_child(CHILD, path, name)
     if name == "lightgbm":
@@ -151,20 +140,20 @@ def load_booster(path: Path, classes: Sequence[str], name: str, *, decode: Decod
     else:
         booster = library(name).Booster()
         booster.load_model(str(path))
-    return from_booster(booster, classes, decode=decode, identity=identity)
+    return from_booster(booster, task, spec, decode=decode, identity=identity)
 
 
-def load_catboost(path: Path) -> Any:
-    """A ``CatBoostClassifier`` from CatBoost's own format (``model.save_model("model.cbm")``), class names included.
+def load_catboost(path: Path, task: Task, spec: OutputSpec) -> Any:
+    """A model from CatBoost's own format (``model.save_model("model.cbm")``), class names included.
 
     Raises:
-        RejectedError: the file is damaged, or is no classifier.
+        RejectedError: the file is damaged, or its objective is not of this task.
     """
     ask_child(CHILD, path, "catboost")
-    model = library("catboost").CatBoostClassifier()
+    model = getattr(library("catboost"), task.teachers.catboost)()
     model.load_model(str(path), format="cbm")
-    if not len(model.classes_):
-        refuse_objective("CatBoost", str(model.get_all_params().get("loss_function", "")), CATBOOST_OBJECTIVES)
+    objective = str(model.get_all_params().get("loss_function", "")).partition(":")[0]
+    task.teachers.booster("catboost", objective, len(model.classes_), spec)
     return model
 
 

@@ -10,10 +10,11 @@ import xxhash
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import add_contents
+from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.fitted.boosters import library, load_booster, load_catboost
 from stillhouse.teachers.fitted.objects import from_object
 from stillhouse.teachers.fitted.onnx import OnnxTeacher
-from stillhouse.teachers.fitted.teacher import Decode, RawTeacher
+from stillhouse.teachers.fitted.teacher import Decode, FittedTeacher
 from stillhouse.teachers.identity import version_of
 
 KNOWN = ".txt (LightGBM), .json and .ubj (XGBoost), .cbm (CatBoost), .skops (scikit-learn), .onnx"
@@ -22,13 +23,16 @@ TORCH = (".pt", ".pth", ".bin", ".ckpt", ".th")
 ENOUGH = 16  # bytes that tell what a file is
 
 
-def load_fitted(path: Path, classes: Sequence[str], *, decode: Decode, trusted: Sequence[str] = ()) -> RawTeacher:
+def load_fitted(
+    path: Path, task: Task, spec: OutputSpec, *, decode: Decode, trusted: Sequence[str] = ()
+) -> FittedTeacher:
     """A teacher from a file that someone fitted, by its suffix, once its first bytes say the same.
 
     Args:
         path: LightGBM's .txt, XGBoost's .json or .ubj, CatBoost's .cbm, scikit-learn's .skops, or .onnx.
-        classes: names of the data's classes, in order. CatBoost and skops files name theirs, which are matched; the
-            others are taken in order, but for an ONNX file that names them.
+        task: of the run.
+        spec: of the outputs. Names of classes in CatBoost, skops and ONNX files are matched with its names; outputs of
+            other files are taken in order.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
         trusted: types in a skops file that you vouch for beyond those that skops itself trusts.
 
@@ -42,16 +46,17 @@ def load_fitted(path: Path, classes: Sequence[str], *, decode: Decode, trusted: 
     suffix = path.suffix.lower()
     refuse_code(path, suffix)
     if suffix == ".onnx":
-        return OnnxTeacher(path, classes, decode=decode)
+        return OnnxTeacher(path, task, spec, decode=decode)
     refuse_mismatch(path, suffix)
     if suffix == ".skops":
         model, size = load_skops(path, trusted), path.stat().st_size
-        return from_object(model, classes, decode=decode, identity=file_identity(path, "sklearn"), nbytes=size)
+        return from_object(model, task, spec, decode=decode, identity=file_identity(path, "sklearn"), nbytes=size)
     name = {".txt": "lightgbm", ".cbm": "catboost"}.get(suffix, "xgboost")
     identity = file_identity(path, name)
     if name == "catboost":
-        return from_object(load_catboost(path), classes, decode=decode, identity=identity, nbytes=path.stat().st_size)
-    return load_booster(path, classes, name, decode=decode, identity=identity)
+        model, size = load_catboost(path, task, spec), path.stat().st_size
+        return from_object(model, task, spec, decode=decode, identity=identity, nbytes=size)
+    return load_booster(path, task, spec, name, decode=decode, identity=identity)
 
 
 def load_skops(path: Path, trusted: Sequence[str]) -> Any:
@@ -73,7 +78,7 @@ def load_skops(path: Path, trusted: Sequence[str]) -> Any:
     raise RejectedError(
         f"{path} holds types that skops does not trust: {', '.join(unknown)}. Building them may run code that came "
         "with the file. Export the model to ONNX; or, for a booster, save it in its own format; or, if you know who "
-        "made the file, load it in Python with `load_fitted(path, classes, decode=..., trusted=[...])`."
+        "made the file, load it in Python with `load_fitted(path, task, spec, decode=..., trusted=[...])`."
     )
 
 

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.class_order import class_order, scatter
+from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.fitted.boosters import from_booster
 from stillhouse.teachers.fitted.columns import by_name, matrix_of, with_categories, with_whole_numbers
-from stillhouse.teachers.fitted.teacher import BATCH_ROWS, Decode, RawTeacher, asked
+from stillhouse.teachers.fitted.teacher import BATCH_ROWS, Decode, FittedTeacher, asked
 from stillhouse.teachers.identity import identity_of
+from stillhouse.teachers.protocol import Read
 from stillhouse.teachers.sizes import learned, stored_bytes
 
 
 def from_object(
     model: Any,
-    classes: Sequence[str],
+    task: Task,
+    spec: OutputSpec,
     *,
     decode: Decode,
     identity: str | None = None,
     probe: Any = None,
     nbytes: int | None = None,
     batch_rows: int = BATCH_ROWS,
-) -> RawTeacher:
-    """A teacher from anything with ``predict_proba``, a booster of LightGBM or XGBoost, or a function.
+) -> FittedTeacher:
+    """A teacher from a fitted model with ``predict``, a booster of LightGBM or XGBoost, or a function.
 
-    A model's classes (``classes_``) are matched with the data's by name, else by position; its columns
-    (``feature_names_in_``) are looked up in the frame by name. A function gets raw rows (an array, a frame, or an
-    array of str) and answers probabilities float (B, C) in the order of ``classes``; for two classes also
-    (B,), the second's.
+    The task says which method of a model is asked and how its answers are read. A model's columns
+    (``feature_names_in_``) are looked up in the frame by name. A function gets raw rows (an array, a frame, or an array
+    of str) and answers in the form that the task reads, with outputs in the order of ``spec.names``.
 
     Args:
         model: a fitted estimator or pipeline, a booster, or a function.
-        classes: names of the data's classes, in order.
+        task: of the run.
+        spec: of the outputs.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
         identity: hash of all that determines the answers; None: that of ``identity_of(model)``.
         probe: raw rows whose answers go into the identity of a function, which may read what no hash sees.
@@ -46,32 +47,35 @@ def from_object(
 
     Raises:
         UsageError: it is a torch module, or nothing that can be asked.
-        RejectedError: it is not fitted, gives no probabilities, or knows other classes.
+        RejectedError: it is not fitted, or is a model of another task or for other outputs.
     """
     if isinstance(model, nn.Module):
         raise UsageError(
-            f"{type(model).__name__} is a torch module, which takes tensors: give it as `ModuleTeacher(module, "
-            f"classes={len(classes)})`, or as `teacher=` of `distill`."
+            f"{type(model).__name__} is a torch module, which takes tensors: give it as `ModuleTeacher(module, ...)`, "
+            "or as `teacher=` of `distill`."
         )
     if type(model).__name__ == "Booster":
-        return from_booster(
-            model, classes, decode=decode, identity=identity or identity_of(model), batch_rows=batch_rows
-        )
+        known = identity or identity_of(model)
+        return from_booster(model, task, spec, decode=decode, identity=known, batch_rows=batch_rows)
     if isinstance(model, type):
         raise UsageError(f"{model.__name__} is a class, not a fitted model: give an object of it, after `fit`.")
-    if callable(model) and not hasattr(model, "predict_proba"):
+    if callable(model) and not hasattr(model, task.teachers.asks):
         ask: Callable[[Any], Any] = model
         known = identity or identity_of(model, None if probe is None else asked(model, probe))
-    elif hasattr(model, "predict"):
-        ask, known = Estimator(model, classes), identity or identity_of(model)
+        read: Read = task.teachers.read(spec, task.teachers.kind)
+    elif hasattr(model, "predict") or hasattr(model, task.teachers.asks):
+        refuse_unfitted(model)
+        answer, read = task.teachers.estimator(model, spec)
+        ask, known = Estimator(model, answer), identity or identity_of(model)
     else:
         raise UsageError(
             f"{type(model).__name__} cannot be asked: a teacher is a torch module, a fitted model with "
-            "`predict_proba`, or a function from rows to probabilities."
+            f"`{task.teachers.asks}`, or a function from rows to outputs."
         )
-    return RawTeacher(
+    return FittedTeacher(
         ask,
-        len(classes),
+        read,
+        spec.shape,
         identity=known,
         decode=decode,
         parameters=learned(model),
@@ -81,29 +85,23 @@ def from_object(
 
 
 class Estimator:
-    """A fitted model with ``predict_proba``, from raw rows to probabilities (B, C) in the data's order.
+    """A fitted model, from raw rows to its answers.
 
     Args:
-        model: scikit-learn's protocol: ``classes_``, ``feature_names_in_`` or ``n_features_in_``, where it has them.
-        classes: names of the data's classes, in order.
-
-    Raises:
-        RejectedError: see ``from_object``.
+        model: scikit-learn's protocol: ``feature_names_in_`` or ``n_features_in_``, where it has them.
+        answer: from rows as the model takes them to its answers, such as its ``predict``.
     """
 
-    def __init__(self, model: Any, classes: Sequence[str]) -> None:
-        refuse_unfitted(model)
-        self.model = model
-        self.classes = len(classes)
+    def __init__(self, model: Any, answer: Callable[[Any], Any]) -> None:
+        self.model, self.answer = model, answer
         self.names = column_names(model)
-        self.width = getattr(model, "n_features_in_", None)
-        given = getattr(model, "classes_", None)
-        self.order = np.arange(len(classes)) if given is None else class_order(list(given), classes)
+        # CatBoost says 0 of a model that was loaded from a file, and numbers its columns.
+        self.width = getattr(model, "n_features_in_", 0) or len(getattr(model, "feature_names_", ())) or None
         self.library = type(model).__module__.partition(".")[0]
 
-    def __call__(self, raw: Any) -> NDArray[np.float64]:
-        """Probabilities float64 (B, C)."""
-        return scatter(self.model.predict_proba(self.inputs(raw)), self.order, self.classes)
+    def __call__(self, raw: Any) -> Any:
+        """The model's answers."""
+        return self.answer(self.inputs(raw))
 
     def inputs(self, raw: Any) -> Any:
         """Rows as the model was fitted on them."""
@@ -116,13 +114,7 @@ class Estimator:
 
 
 def refuse_unfitted(model: Any) -> None:
-    """Refuse a model that cannot answer with probabilities."""
-    name = type(model).__name__
-    if not hasattr(model, "predict_proba"):
-        raise RejectedError(
-            f"{name} has `predict` but no `predict_proba`, and a student learns from the probabilities of all classes. "
-            "Fit a classifier that gives them, or wrap this one in `sklearn.calibration.CalibratedClassifierCV`."
-        )
+    """Refuse a model that was never fitted."""
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
@@ -137,6 +129,7 @@ def refuse_unfitted(model: Any) -> None:
     except TypeError:  # no estimator of scikit-learn's making: it knows itself
         fitted = True
     if not fitted:
+        name = type(model).__name__
         raise RejectedError(f"{name} is not fitted yet. Call its `fit` first, or name a teacher to be trained here.")
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError
 from stillhouse.teachers.fitted.columns import by_name, matrix_of
-from stillhouse.teachers.fitted.onnx_seen import Port, Seen
+from stillhouse.teachers.fitted.onnx_seen import Seen
+from stillhouse.teachers.protocol import Port
 
 CHANNELS = (1, 3, 4)  # sizes of an axis that can be colours
 STRING = "tensor(string)"
@@ -94,7 +95,7 @@ def refuse_cells(values: NDArray[Any], port: Port, bad: Any, wanted: str) -> Non
         example = next(cell for cell in table[rows[0]] if bad(cell))
         raise RejectedError(
             f"The ONNX file takes {wanted} as {port}, and {len(rows)} of the {len(table)} rows asked have others: the "
-            f"first, at position {rows[0]}, has {example!r}. Mend those cells, or give a teacher that takes them."
+            f"first, at position {rows[0]}, has {example!r}. Fix those cells, or give a teacher that takes them."
         )
 
 

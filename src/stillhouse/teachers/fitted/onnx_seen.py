@@ -8,20 +8,9 @@ from typing import Any, NamedTuple
 
 from stillhouse.errors import UsageError
 from stillhouse.teachers.fitted.child import PATIENCE, ask_child
+from stillhouse.teachers.protocol import Port
 
 CHILD = Path(__file__).with_name("onnx_child.py")
-
-
-class Port(NamedTuple):
-    """One input or output of a graph."""
-
-    name: str
-    type: str  # as ONNX Runtime writes it: "tensor(float)", "seq(map(string,tensor(float)))"
-    shape: tuple[int | None, ...]  # None: any size
-
-    def __str__(self) -> str:
-        sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
-        return f"{self.name!r} {self.type} ({sizes})"
 
 
 class Seen(NamedTuple):

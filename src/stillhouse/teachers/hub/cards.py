@@ -10,42 +10,51 @@ from torch import nn
 
 from stillhouse.errors import UsageError
 from stillhouse.teachers.hub.models import HubModel, library
-from stillhouse.teachers.hub.nets import EncoderClassifier, ReadyClassifier
+from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, ReadyClassifier
 
 
 def card_of(net: nn.Module) -> dict[str, Any]:
-    """The configuration of a classifier made by ``hub_classifier``, JSON-able.
+    """How to build a hub net again, JSON-able: ``{"hub": ...}`` of a net with a head, ``{"embedder": ...}`` of another.
 
     Raises:
         UsageError: it is another kind of net.
     """
+    if isinstance(net, Embedder):
+        facts = _facts(net, net.encoder, net.pool.mode)
+        return {"embedder": facts | {"normalised": not isinstance(net.unit, nn.Identity)}}
     if isinstance(net, EncoderClassifier):
-        inner, mode = net.encoder, net.pool.mode
-    elif isinstance(net, ReadyClassifier):
-        inner, mode = net.model, None
-    else:
-        raise UsageError(f"{type(net).__name__} is no net of a hub model, and no card describes it.")
-    config: Any = inner.config
-    kept = {"config": config.to_dict(), "pooling": mode, "vocabulary": net.vocabulary, "pad": net.pad}
+        return {"hub": _facts(net, net.encoder, net.pool.mode)}
+    if isinstance(net, ReadyClassifier):
+        return {"hub": _facts(net, net.model, None)}
+    raise UsageError(f"{type(net).__name__} is no net of a hub model, and no card describes it.")
+
+
+def _facts(net: Any, inner: Any, pooling: str | None) -> dict[str, Any]:
+    kept = {"config": inner.config.to_dict(), "pooling": pooling, "vocabulary": net.vocabulary, "pad": net.pad}
     return kept | {"pooler": getattr(inner, "pooler", None) is not None}
 
 
-def from_card(card: dict[str, Any], classes: int) -> nn.Module:
+def from_card(card: dict[str, Any], outputs: int) -> nn.Module:
     """The same structure with random weights, in training mode.
+
+    Args:
+        card: from ``card_of``.
+        outputs: width of the head, where it has one.
 
     Raises:
         UsageError: transformers is not installed.
     """
     transformers = library("transformers")
-    settings = {
-        key: value for key, value in card["config"].items() if key not in ("model_type", "transformers_version")
-    }
-    config = transformers.AutoConfig.for_model(card["config"]["model_type"], **settings)
-    found = HubModel(Path(), "encoder", "", None, None, card["vocabulary"], card["pad"])
-    if card["pooling"] is None:
+    facts = card.get("hub") or card["embedder"]
+    settings = {k: v for k, v in facts["config"].items() if k not in ("model_type", "transformers_version")}
+    config = transformers.AutoConfig.for_model(facts["config"]["model_type"], **settings)
+    found = HubModel(Path(), "encoder", "", None, None, facts["vocabulary"], facts["pad"])
+    if facts["pooling"] is None:
         model = transformers.AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-        return ReadyClassifier(model, torch.arange(classes), found).train()
+        return ReadyClassifier(model, torch.arange(outputs), found).train()
     encoder = transformers.AutoModel.from_config(config, dtype=torch.float32)
-    if not card["pooler"] and hasattr(encoder, "pooler"):
+    if not facts["pooler"] and hasattr(encoder, "pooler"):
         encoder.pooler = None
-    return EncoderClassifier(encoder, card["pooling"], classes, found, seed=0).train()
+    if "embedder" in card:
+        return Embedder(encoder, facts["pooling"], facts["normalised"], found)
+    return EncoderClassifier(encoder, facts["pooling"], outputs, found, seed=0).train()

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.teachers.hub.models import HubModel, default_prompt, library, pooling_modes, sentence_modules
 from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, MaskedModel, ReadyClassifier
+from stillhouse.teachers.hub.tuning import How, prepare_tuning
 
 Pooling = Literal["mean", "cls"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "cls")
@@ -40,19 +41,64 @@ def hub_classifier(
         UsageError: there is no such pooling.
     """
     if model.kind == "classifier" and pooling is None:
-        order = label_order(model.labels or (), classes)
-        net: Any = _load(model, "AutoModelForSequenceClassification")
-        if net.config.problem_type == "multi_label_classification":
-            raise RejectedError(
-                f"The classifier in {model.folder} answers each class by yes or no (problem_type = "
-                "multi_label_classification); a student here learns which one of the classes. Train a fresh head on it "
-                "by `[teacher] tune`, or give another model."
-            )
-        return ReadyClassifier(net, order, model)
+        return own_head(model, label_order(model.labels or (), classes), ("single_label_classification", None))
+    return encoder_net(model, len(classes), pooling, seed)
+
+
+def own_head(model: HubModel, order: Tensor, kinds: Sequence[str | None]) -> nn.Module:
+    """A hub model with the head it came with, from token ids (B, L) to its outputs in an order.
+
+    Args:
+        model: from ``open_hub``.
+        order: int64 (K,), for each output of the run its position among the model's.
+        kinds: values of ``problem_type`` in its config that are meant; None: it says none.
+
+    Raises:
+        RejectedError: it has no head, one of another kind, or one of another width; its weights are not whole.
+    """
+    net: Any = _load(model, "AutoModelForSequenceClassification") if model.kind == "classifier" else None
+    if net is None:
+        raise RejectedError(
+            f"The hub model {model.folder} has no head that gives outputs. Train a fresh one here: "
+            '`[teacher] tune = "full"` (or "probe", "lora").'
+        )
+    kind = net.config.problem_type
+    if kind not in kinds:
+        raise RejectedError(
+            f"The head of the hub model {model.folder} is made for another task (problem_type = {kind}). Train a fresh "
+            'head on it by `[teacher] tune = "full"` (or "probe", "lora"), or give another model.'
+        )
+    if net.config.num_labels != len(order):
+        raise RejectedError(
+            f"The head of the hub model {model.folder} gives {net.config.num_labels} numbers, the data have "
+            f'{len(order)}. Train a fresh head on it by `[teacher] tune = "full"`, or give another model.'
+        )
+    return ReadyClassifier(net, order, model)
+
+
+def fresh_head(model: HubModel, outputs: int, tune: str, seed: int) -> nn.Module:
+    """An encoder with a fresh linear head (path ``head``), ready for training.
+
+    Args:
+        model: from ``open_hub``; a head of its own is left out.
+        outputs: width of the head.
+        tune: "probe", "full" or "lora"; see ``tuning.prepare_tuning``.
+        seed: of the head.
+    """
+    net = encoder_net(model, outputs, "mean" if model.kind == "classifier" else None, seed)
+    return prepare_tuning(net, cast(How, tune), head="head")
+
+
+def encoder_net(model: HubModel, outputs: int, pooling: Pooling | None, seed: int) -> nn.Module:
+    """An encoder, a pooling and a fresh linear head.
+
+    Raises:
+        UsageError: there is no such pooling.
+    """
     if pooling is not None and pooling not in POOLINGS:
         raise UsageError(f"There is no pooling {pooling!r} of token states. Choose one of: {', '.join(POOLINGS)}.")
     mode = pooling or (_sentence_chain(model)[0] if model.kind == "sentence" else "mean")
-    return EncoderClassifier(_encoder(model), mode, len(classes), model, seed)
+    return EncoderClassifier(_encoder(model), mode, outputs, model, seed)
 
 
 def hub_embedder(model: HubModel) -> nn.Module:
@@ -82,7 +128,7 @@ def hub_masked(model: HubModel) -> MaskedModel:
 def label_order(labels: Sequence[str], classes: Sequence[str]) -> Tensor:
     """For each of the data's classes, the position of its name among a model's: int64 (C,).
 
-    Names count exactly, or but for the case of their letters where the others are still told apart.
+    Names are compared exactly; where that fails, without the case of their letters, if they still differ then.
 
     Raises:
         RejectedError: the names are not the same; names both lists.

@@ -1,0 +1,62 @@
+"""Batches of stored rows: a pure function of seed and step."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stillhouse.data.batches.base import Batches
+from stillhouse.data.encoders.prepare import Rows
+from stillhouse.data.stream import Stream
+from stillhouse.data.views.base import Views
+from stillhouse.types import Batch, has_label
+
+
+class StoredBatches(Batches):
+    """Batches of stored rows: a pure function of seed and step.
+
+    Args:
+        rows: all training rows; targets are withheld where this student may not see them.
+        stream: which rows and views make up each step.
+        views: replays the augmented views that the teacher was asked about.
+
+    >>> rows = Rows(torch.eye(3), torch.tensor([0, 1, -1]))
+    >>> source = StoredBatches(rows, Stream(torch.arange(3), batch_size=3, seed=0), Views("none", 1, 0.0, 0))
+    >>> batch = source.at(0, nn.Identity())
+    >>> torch.equal(batch.inputs, rows.inputs[batch.rows]), torch.equal(batch.targets, rows.targets[batch.rows])
+    (True, True)
+    """
+
+    def __init__(self, rows: Rows, stream: Stream, views: Views) -> None:
+        self.inputs, self.targets = rows.inputs, rows.targets
+        self.stream, self.views = stream, views
+        # Counted here, on the host; the loss would have to count on the device in each step.
+        known = has_label(rows.targets)
+        self._labels: NDArray[np.int64] = known.reshape(len(known), -1).sum(-1).numpy()
+        always = views.labelled >= stream.views and bool((self._labels[stream.rows.numpy()] == 1).all())
+        self._always = stream.batch_size if always else None
+
+    @property
+    def example(self) -> Tensor:
+        """The first two rows."""
+        return self.inputs[:2]
+
+    def to(self, device: torch.device) -> None:
+        """Put inputs and targets on a device."""
+        self.inputs, self.targets = self.inputs.to(device), self.targets.to(device)
+
+    def at(self, step: int, net: nn.Module) -> Batch:
+        """The batch of a step, whatever the net is."""
+        rows, views = self.stream.at(step)
+        inputs = self.views.apply(self.inputs[rows], rows, views)
+        targets = self.views.targets(self.targets[rows], views)
+        return Batch(inputs, targets, rows, views, labels=self._count(rows, views))
+
+    def _count(self, rows: Tensor, views: Tensor) -> int:
+        """How many labels the rows have in these views."""
+        if self._always is not None:
+            return self._always
+        labels = self._labels[rows.numpy()]
+        return int(labels.sum() if self.views.labelled == self.views.count else labels[views.numpy() == 0].sum())

@@ -1,0 +1,81 @@
+"""Cells as they are written: which rows are meant in an error, which cells are empty, and labels as text."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+_NO_LABEL = ("", "nan", "NaN")
+
+
+def first_five(rows: NDArray[np.bool_]) -> str:
+    """Say which rows are meant: ``"rows 3, 7 (counted from 0)"``, at most five of them and how many follow."""
+    found = np.flatnonzero(rows)
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    word = "row" if len(found) == 1 else "rows"
+    return f"{word} {', '.join(map(str, found[:5]))}{more} (counted from 0)"
+
+
+def present(cells: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which cells of an object array (N,) are not None."""
+    return np.fromiter((cell is not None for cell in cells), bool, len(cells))
+
+
+def nested(values: Any) -> NDArray[np.bool_]:
+    """Say which cells of a series (N,) are lists, objects or bytes: nothing a table can hold."""
+    if values.dtype != object:
+        return np.zeros(len(values), bool)
+    odd = (dict, list, tuple, set, bytes, np.ndarray)
+    return np.fromiter((isinstance(cell, odd) for cell in values), bool, len(values))
+
+
+def label_cells(cells: Any) -> NDArray[Any]:
+    """Return the cells of a series as an object array (N,), None where a cell is empty or null."""
+    values: NDArray[Any] = cells.to_numpy(object, copy=True)
+    if cells.dtype == object:
+        gaps = np.fromiter((_is_gap(cell) for cell in values), bool, len(values))
+    else:
+        gaps = cells.isna().to_numpy(bool) | cells.isin(_NO_LABEL).to_numpy(bool)
+    values[gaps] = None
+    return values
+
+
+def names_of(values: NDArray[Any]) -> NDArray[Any]:
+    """Return labels as written: object array (N,) of text, None for missing or empty ones.
+
+    Text stays as it is ("01" is another class than "1") but for blanks around it. Only whole numbers written as floats
+    lose their fraction, where all labels are whole numbers: pandas writes 1.0 for 1 once a column has a gap.
+    """
+    names = np.array([name_of(value) for value in values.tolist()], object)
+    given = set(names) - {None}
+    if given and all(_WHOLE.fullmatch(name) for name in given) and any("." in name for name in given):
+        return np.array([None if name is None else name.split(".")[0] for name in names], object)
+    return names
+
+
+def name_of(value: Any) -> str | None:
+    """Return one label as text without blanks around it; None where it is missing or empty."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)) or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return (value.decode() if isinstance(value, bytes) else str(value)).strip() or None
+
+
+def sort_key(name: str) -> tuple[int, float, str]:
+    """Key by which names are sorted: numbers by their value, before words."""
+    try:
+        return (0, float(name), name)
+    except ValueError:
+        return (1, 0.0, name)
+
+
+def _is_gap(cell: Any) -> bool:
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return True
+    return (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and cell in _NO_LABEL)

@@ -1,0 +1,214 @@
+"""What an encoder is: how raw rows become what nets are given, and what an encoded value says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.data.source import Raw
+
+if TYPE_CHECKING:
+    from stillhouse.data.encoders.text import TextEncoder
+
+MOST_PIXELS = 1024  # of an image whose pixels can be read as columns
+IMAGE_CORRUPTIONS = ("noise", "blur", "shift", "contrast")
+TABLE_CORRUPTIONS = ("noise", "missing")
+
+Draw: TypeAlias = Callable[[tuple[int, ...]], NDArray[np.bool_]]
+
+
+class EncodedColumn(NamedTuple):
+    """What one encoded value says of the raw row."""
+
+    name: str  # of the raw column
+    category: str | None = None  # the value is 1 where the column holds this, else 0; None: it is a number
+    mean: float = 0.0
+    factor: float = 1.0  # encoded = (raw - mean) * factor
+
+
+class Readable(NamedTuple):
+    """Rows as columns that a person can name."""
+
+    values: NDArray[np.float32]  # (N, F), raw units
+    names: tuple[str, ...]  # F
+    switches: frozenset[str] = frozenset()  # those of the names that read "column = category" and are 0 or 1
+
+
+class ImageForm(NamedTuple):
+    """How raw images lie in memory, where they are bytes as image files hold them."""
+
+    height: int
+    width: int
+    channels: int
+    channels_last: bool
+
+
+class Encoder(Protocol):
+    """What was learned from the training rows about how to present a row to a net."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one encoded row."""
+
+    @property
+    def fill(self) -> tuple[float, ...]:
+        """Encoded value of the empty background, for each channel or one for all; ``Views`` fills with it."""
+
+    @property
+    def noise_columns(self) -> tuple[int, ...] | None:
+        """Encoded columns that hold numbers, to which ``Views`` may add noise; None: all entries."""
+
+    @property
+    def column_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Encoded columns that are one column of a table, where they are several."""
+
+    @property
+    def mask_id(self) -> int | None:
+        """Token id that stands for a lost word; None: rows are no texts."""
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Token ids that stand for no part of a text."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of a table's input columns; empty for other kinds."""
+
+    @property
+    def types(self) -> dict[str, str]:
+        """What was found in each column of a table; empty for other kinds."""
+
+    @property
+    def header(self) -> bool:
+        """Whether the training data named their columns."""
+
+    @property
+    def text(self) -> TextEncoder | None:
+        """The encoder itself where rows are texts, which are cut into words and tokens; else None."""
+
+    @property
+    def image_form(self) -> ImageForm | None:
+        """How raw images lie in memory, where image files can be read as rows; else None."""
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """Names of the corruptions of ``evaluation.robustness`` that fit the rows."""
+
+    def encode(self, raw: Any) -> Tensor:
+        """Encode raw rows, (N, ...): float32, but for texts (int64 token ids) and an identity of integers.
+
+        Raises:
+            RejectedError: the rows do not have the columns, the shape or the finite numbers that were trained on.
+        """
+
+    def decode(self, inputs: Tensor) -> Raw:
+        """Return raw rows for encoded ones, up to rounding, in the form in which they were read.
+
+        What the encoder keeps comes back: ``encode(decode(inputs))`` equals ``inputs`` for encoded rows.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Everything as JSON-able values; ``encoder_from_state`` gives an equal encoder."""
+
+    def example(self, count: int, generator: torch.Generator) -> Tensor:
+        """Make up ``count`` encoded rows, such as ``encode`` gives, for an exporter to trace."""
+
+    def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
+        """Raw rows for a report: ``inputs`` (N, ...) as pixels, numbers or text; of a table also ``columns``."""
+
+    def columns(self) -> list[EncodedColumn]:
+        """What each value of an encoded row says, in the order of the flattened row."""
+
+    def readable(self, raw: Raw) -> Readable | None:
+        """Raw rows as named columns: numbers with gaps filled, categories as switches, pixels.
+
+        None where single values mean nothing: tokens, and images of more than ``MOST_PIXELS`` values.
+        """
+
+    def with_gaps(self, raw: Raw, inputs: Tensor, usual: Tensor, draw: Draw) -> Tensor:
+        """Encoded rows of which some cells are missing.
+
+        Args:
+            raw: N rows.
+            inputs: the same rows, encoded.
+            usual: (1, ...) the mean of the encoded training rows, for kinds of rows that know no gaps.
+            draw: says which cells of an array of the given shape are missing.
+        """
+
+
+class EncoderDefaults:
+    """What holds for most encoders: rows are numbers, without gaps, words or images."""
+
+    @property
+    def column_groups(self) -> tuple[tuple[int, ...], ...]:
+        """None."""
+        return ()
+
+    @property
+    def mask_id(self) -> int | None:
+        """None."""
+        return None
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Padding."""
+        return (0,)
+
+    @property
+    def types(self) -> dict[str, str]:
+        """None."""
+        return {}
+
+    @property
+    def text(self) -> TextEncoder | None:
+        """None."""
+        return None
+
+    @property
+    def image_form(self) -> ImageForm | None:
+        """None."""
+        return None
+
+    @property
+    def corruptions(self: Encoder) -> tuple[str, ...]:
+        """Those of images where a row has two or three axes."""
+        return IMAGE_CORRUPTIONS if len(self.shape) in (2, 3) else TABLE_CORRUPTIONS
+
+    def example(self: Encoder, count: int, generator: torch.Generator) -> Tensor:
+        """Standard normal numbers."""
+        return torch.randn(count, *self.shape, generator=generator)
+
+    def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
+        """The numbers as they are."""
+        return {"inputs": np.asarray(raw)}
+
+    def columns(self: Encoder) -> list[EncodedColumn]:
+        """Each value by its place."""
+        places = np.indices(self.shape).reshape(len(self.shape), -1).T.tolist()
+        return [EncodedColumn(f"value {','.join(map(str, place))}") for place in places]
+
+    def readable(self: Encoder, raw: Raw) -> Readable | None:
+        """The numbers of arrays and small images by their place."""
+        values = np.asarray(raw)
+        if values.ndim == 2:
+            names = self.names or tuple(f"column {i}" for i in range(values.shape[1]))
+            return Readable(values.astype(np.float32), names)
+        if values[0].size > MOST_PIXELS:
+            return None
+        places = np.indices(values.shape[1:]).reshape(values.ndim - 1, -1).T
+        flat = values.reshape(len(values), -1).astype(np.float32)
+        return Readable(flat, tuple(f"pixel {','.join(map(str, place))}" for place in places.tolist()))
+
+    def with_gaps(self, raw: Raw, inputs: Tensor, usual: Tensor, draw: Draw) -> Tensor:
+        """A missing number becomes the training mean."""
+        return torch.where(torch.from_numpy(draw(tuple(inputs.shape))), usual, inputs)
+
+
+def one_line(name: str) -> str:
+    """A name on one line: rules are read line by line."""
+    return " ".join(name.split())

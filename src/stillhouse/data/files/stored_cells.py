@@ -1,0 +1,74 @@
+"""The cells of a file of text that does not fit memory: written to an Arrow file, read a column at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from stillhouse.data.on_disk.mapped import SPOOL
+from stillhouse.files import cannot_write
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+
+class SpooledCells:
+    """Columns of a file whose rows are lines of text, written to an Arrow file by column."""
+
+    def __init__(self, path: Path, columns: list[str], *, of_json: bool) -> None:
+        self._path, self.columns, self._json = path, columns, of_json
+
+    def __getitem__(self, name: str) -> Series[Any]:
+        import pandas as pd
+
+        found = list(self.pieces(name))
+        return pd.concat(found, ignore_index=True) if found else pd.Series([], dtype=object)
+
+    def pieces(self, name: str) -> Iterator[Series[Any]]:
+        """Give a column in pieces."""
+        import pyarrow as pa
+
+        position = self.columns.index(name)
+        # `included_fields` would read whole batches into memory; a batch of a mapped file is none of it.
+        with pa.memory_map(str(self._path)) as file, pa.ipc.open_file(file) as table:
+            for i in range(table.num_record_batches):
+                yield self._values(table.get_batch(i).column(position))
+
+    def _values(self, cells: Any) -> Series[Any]:
+        import pandas as pd
+
+        if not self._json:
+            return cast("Series[Any]", cells.to_pandas())
+        gap = float("nan")  # what a frame of records holds where one lacks the key
+        texts = cells.to_pylist()
+        return pd.Series([gap if text is None else json.loads(text) for text in texts], dtype=object)
+
+    @classmethod
+    def write(
+        cls, folder: Path, names: list[str], pieces: Iterable[list[Any]], *, of_json: bool = False
+    ) -> SpooledCells:
+        """Write text cells into a folder; each piece is a list of columns.
+
+        Args:
+            folder: takes the file.
+            names: of the columns.
+            pieces: rows after rows.
+            of_json: whether the text of a cell is JSON.
+
+        Raises:
+            StoppedError: the disk is full.
+        """
+        import pyarrow as pa
+
+        path = folder / SPOOL
+        schema = pa.schema([(str(i), pa.large_string()) for i in range(len(names))])  # by position: a name may be empty
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file, pa.ipc.new_file(file, schema) as sink:
+                for columns in pieces:
+                    sink.write_batch(pa.record_batch([pa.array(c, pa.large_string()) for c in columns], schema))
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        return cls(path, names, of_json=of_json)

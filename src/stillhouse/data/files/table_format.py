@@ -1,0 +1,58 @@
+"""What all formats of tables have in common: a table under ``path``, texts under ``text``, rows to predict on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from stillhouse.data.encoders.base import Encoder
+from stillhouse.data.files.format import Format, Inputs, OpenCells, Opened, Wanted
+from stillhouse.data.files.tables import read_table
+from stillhouse.data.files.target import USUAL_LABELS, wanted_targets
+from stillhouse.data.files.texts import TEXT, read_texts, text_rows
+from stillhouse.data.source import Source
+
+TAKES = {
+    "path": ("target", "header", "drop", "keep", "types"),
+    "text": ("column", "target", "header", "drop", "keep"),
+}
+
+
+def table_format(suffixes: tuple[str, ...], open_cells: OpenCells, *, typed: bool = True) -> Format:
+    """Make the format of a kind of file that holds columns.
+
+    Args:
+        suffixes: ends of the names of its files.
+        open_cells: opens the columns of such a file.
+        typed: whether numbers and truth values are kept apart from text.
+    """
+
+    def read(key: str, place: Any, wanted: Wanted) -> Source:
+        path, read_as = Path(place), read_texts if key == "text" else read_table
+        expected = [
+            *([wanted.column or TEXT] if key == "text" else []),
+            *(wanted_targets(wanted.target) or USUAL_LABELS),
+        ]
+        expected += [*wanted.drop, *(wanted.keep if key == "text" else wanted.types)]
+        cells, named = open_cells(path, wanted.header, expected, wanted.room)
+        return read_as(Opened(cells, named, path, path.stem, typed=typed), wanted)
+
+    def rows(path: Path, encoder: Encoder, column: str | None, header: bool | None) -> Inputs:
+        if encoder.text is not None:
+            return Inputs(texts_in(open_cells, path, column, header))
+        if header is None and encoder.names and all(name.isdecimal() for name in encoder.names):
+            header = encoder.header  # looking cannot tell such names from a row of numbers
+        frame: Any = open_cells(path, header, encoder.names, None)[0]
+        return Inputs(frame)
+
+    return Format(TAKES, read, suffixes, rows=rows, open_cells=open_cells)
+
+
+def texts_in(open_cells: OpenCells, path: Path, column: str | None, header: bool | None) -> NDArray[Any]:
+    """Read the texts (N,) of a file without looking for a label; see ``reading.files.read_text_inputs``."""
+    if header is None and column is not None and column.isdecimal():
+        header = False  # looking cannot tell a first text from a name
+    cells, named = open_cells(path, header, [column or TEXT], None)
+    return text_rows(Opened(cells, named, path, path.stem), column)

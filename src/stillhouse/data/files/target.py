@@ -1,0 +1,95 @@
+"""Which columns of a file hold the target, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stillhouse.data.files.format import Opened, Wanted
+from stillhouse.data.targets import TargetCells, Targets, positions
+from stillhouse.errors import UsageError, nearest
+
+USUAL_LABELS = ("label", "target", "class")  # looked for, in this order, where no target is named
+LAST = ("label", "last", "-1")  # how to name the last column of a file without a header
+
+
+def read_target(opened: Opened, names: Sequence[str], wanted: Wanted) -> Targets:
+    """Return what the task makes of the target columns.
+
+    Raises:
+        RejectedError: cells that cannot be targets of this task.
+    """
+    cells: dict[str, Any] = {name: opened.cells[name] for name in names}
+    rows = len(cells[names[0]])
+    where = f"{opened.path}: column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
+    classes = opened.class_names.get(names[0]) if len(names) == 1 else None
+    if not classes:
+        held = TargetCells("columns", cells, rows, where, str(opened.path), opened.typed)
+        return wanted.read_targets(held, wanted.classes)
+    numbers = positions(cells[names[0]].fillna(-1).to_numpy(np.int64), classes, where)
+    named = np.array([*classes, None], object)[numbers]
+    return wanted.read_targets(TargetCells("names", named, rows, where, str(opened.path)), wanted.classes or classes)
+
+
+def wanted_targets(target: str | Sequence[str] | None) -> list[str] | None:
+    """Return [data] target as a list of columns; None: none is named.
+
+    Raises:
+        UsageError: an empty list, or a column named twice.
+    """
+    if target is None:
+        return None
+    named = [target] if isinstance(target, str) else list(target)
+    if not named or len(set(named)) < len(named):
+        raise UsageError(f"[data] target = {named} must name at least one column, and each once.")
+    return named
+
+
+def target_columns(opened: Opened, target: str | Sequence[str] | None) -> list[str]:
+    """Name the target columns of a table.
+
+    Args:
+        opened: the table.
+        target: [data] target: names, or numbers where there is no header, of which "label", "last" or "-1" is the last;
+            None: the column that is named as labels usually are, without a header the last one.
+
+    Raises:
+        UsageError: there is no such column; lists those that there are.
+    """
+    names = [str(name) for name in opened.cells.columns]
+    named = wanted_targets(target)
+    if not opened.named and (named is None or (len(named) == 1 and named[0] in LAST and named[0] not in names)):
+        return names[-1:]
+    if named is None:
+        return [_usual_label(names, opened.path)]
+    for name in named:
+        if name not in names:
+            last = len(names) - 1
+            why = nearest(name, names) if opened.named else f" It has no header: columns are 0 to {last}, or `label`."
+            raise UsageError(f"{opened.path} has no column {name!r} for the label.{why} Fix [data] target or header.")
+    return named
+
+
+def refuse_target_among(targets: Sequence[str], named: Sequence[str], path: Path) -> None:
+    """Refuse a target that [data] also drops or gives a type.
+
+    Raises:
+        UsageError: it does.
+    """
+    for name in targets:
+        if name in named:
+            raise UsageError(f"{path}: {name!r} is the target; take it out of [data] drop and types.")
+
+
+def _usual_label(names: Sequence[str], path: Path) -> str:
+    usual = [name for name in USUAL_LABELS if name in names]
+    if not usual:
+        shown = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
+        raise UsageError(
+            f"{path}: which column holds the label? The columns are {shown}. "
+            'Add the line `target = "<column>"` to [data].'
+        )
+    return usual[0]

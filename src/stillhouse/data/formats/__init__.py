@@ -1,0 +1,47 @@
+"""The data formats. This folder is the registry: each file defines ``FORMAT``; see ``files.format.Format``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stillhouse.data.files.format import Format
+from stillhouse.errors import UsageError
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """All formats, in the order of their files' names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(importlib.import_module(f"{__name__}.{name}").FORMAT for name in names)
+
+
+def find(key: str, place: Any) -> Format:
+    """Return the format of what a key of [data] names.
+
+    Raises:
+        UsageError: no format fits.
+    """
+    fitting = [known for known in formats() if key in known.takes]
+    return fitting[0] if len(fitting) == 1 else _of(Path(place), fitting, key)
+
+
+def find_rows(path: Path) -> Format:
+    """Return the format of a file or a folder with rows to predict on.
+
+    Raises:
+        UsageError: no format fits.
+    """
+    return _of(path, [known for known in formats() if known.rows is not None], "rows")
+
+
+def _of(path: Path, fitting: list[Format], key: str) -> Format:
+    chosen = [known for known in fitting if known.holds(path)]
+    chosen += [known for known in fitting if known.folders and path.is_dir()]
+    if not chosen:
+        suffixes = ", ".join(suffix for known in fitting for suffix in known.suffixes)
+        raise UsageError(f"{key} = {str(path)!r}: files of this kind are not read. Known: {suffixes}.")
+    return chosen[0]

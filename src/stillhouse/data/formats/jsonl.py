@@ -1,0 +1,40 @@
+"""JSON lines: an object a line, its keys the names of the columns; keys that a line lacks are gaps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+
+from stillhouse.data.files.csvfile import PIECE_CELLS
+from stillhouse.data.files.format import Cells
+from stillhouse.data.files.jsonlines import Record, json_records, read_jsonl
+from stillhouse.data.files.stored_cells import SpooledCells
+from stillhouse.data.files.table_format import table_format
+
+
+def open_jsonl(path: Path, header: bool | None, expected: Collection[str], room: Path | None) -> tuple[Cells, bool]:
+    """Open the columns, every cell as JSON has it.
+
+    Raises:
+        RejectedError: as ``jsonlines.read_jsonl``.
+    """
+    if room is None:
+        return read_jsonl(path), True
+    names = list({name: None for record in json_records(path) for name in record})
+    return SpooledCells.write(room, names, _pieces(path, names), of_json=True), True
+
+
+def _pieces(path: Path, names: list[str]) -> Iterator[list[list[str | None]]]:
+    """Each cell as JSON, so that numbers, texts and truth values come back as they were."""
+    records = json_records(path)
+    while piece := list(islice(records, max(1, PIECE_CELLS // len(names)))):
+        yield [[_cell(record, name) for record in piece] for name in names]
+
+
+def _cell(record: Record, name: str) -> str | None:
+    return json.dumps(record[name]) if name in record else None
+
+
+FORMAT = table_format((".jsonl", ".ndjson"), open_jsonl)

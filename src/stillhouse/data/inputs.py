@@ -1,0 +1,162 @@
+"""Raw inputs: arrays of finite numbers, and texts, checked before they are learned from or predicted on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.data.cells import first_five
+from stillhouse.data.on_disk.mapped import TEXTS, MappedTexts, pieces
+from stillhouse.errors import RejectedError
+
+LONGEST = 100_000  # characters of a text: more is a damaged file, or a book that no student here reads
+
+
+def as_labels(values: Any) -> NDArray[Any]:
+    """Return a tensor, a series, a frame or a list of labels as numpy, rows first.
+
+    Numbers with gaps (None) become float64 with NaN; lists of labels of any length, an object array (N,) of lists.
+    """
+    if isinstance(values, Tensor):
+        return values.detach().cpu().numpy()
+    if isinstance(values, list | tuple) and any(_is_list_of_names(value) for value in values):
+        rows = np.empty(len(values), object)
+        rows[:] = [list(value) if isinstance(value, list | tuple | set | frozenset) else value for value in values]
+        return rows
+    array = np.asarray(values)
+    lists = array.dtype == object and any(isinstance(value, list | tuple | np.ndarray) for value in array.flat)
+    if array.dtype == object and not lists and not any(isinstance(value, str) for value in array.flat):
+        return array.astype(np.float64)
+    return array
+
+
+def _is_list_of_names(value: Any) -> bool:
+    """Whether this is the list of one row's labels, not a row of numbers; an empty one is, for numbers have a width."""
+    if isinstance(value, set | frozenset):
+        return True
+    return isinstance(value, list | tuple) and (not value or any(isinstance(one, str) for one in value))
+
+
+def numbers(raw: Any) -> NDArray[Any]:
+    """Return tensors, frames, lists and arrays of numbers as a numpy array with the rows first.
+
+    Raises:
+        RejectedError: not numbers, or no axis for the rows.
+    """
+    if isinstance(raw, Tensor):
+        raw = raw.detach().cpu()
+        raw = raw.float() if raw.dtype == torch.bfloat16 else raw
+    values = np.asarray(raw)
+    if values.dtype == object or values.dtype.kind in "US":  # frames of text cells, as CSV is read
+        try:
+            values = values.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise RejectedError(f"The rows hold cells that are not numbers: {error}. Fix or remove them.") from None
+    if values.dtype.kind not in "biuf" or values.ndim < 1:
+        raise RejectedError(
+            f"The rows have the type {values.dtype} and the shape {values.shape}. Give numbers, with the rows first."
+        )
+    return values
+
+
+def texts_of(raw: Any, where: str) -> NDArray[Any]:
+    """Return a list, an array, a series or a frame of one column as an object array (N,) of str.
+
+    Args:
+        raw: the texts.
+        where: what to call them in an error.
+
+    Raises:
+        RejectedError: names the first five rows that are no text, empty, too long, or not Unicode.
+    """
+    if isinstance(raw, str):
+        raise RejectedError(f"{where} are one text. Give a list of texts: `[text]`.")
+    cells = np.array(list(_one_column(raw, where)), object)
+    if cells.ndim != 1:
+        raise RejectedError(f"{where} have the shape {cells.shape}. Give one text a row.")
+    _refuse([_fault(cell) for cell in cells], where)
+    return np.array([str(cell) for cell in cells], object)  # numpy's own text becomes plain
+
+
+def write_texts(parts: Iterable[Iterable[Any]], where: str, folder: Path) -> MappedTexts:
+    """Write texts that come in pieces into mapped files of a folder.
+
+    Raises:
+        RejectedError: as ``texts_of``, once all rows are known.
+        StoppedError: the disk is full.
+    """
+    faults: list[str | None] = []
+
+    def sound() -> Iterator[list[str]]:
+        for part in parts:
+            cells = list(part)
+            faults.extend(map(_fault, cells))
+            yield [str(cell) for cell in cells] if not any(faults[-len(cells) :]) else []
+
+    texts = MappedTexts.write(folder / TEXTS, sound())
+    _refuse(faults, where)
+    return texts
+
+
+def _refuse(faults: list[str | None], where: str) -> None:
+    for fault in dict.fromkeys(faults):
+        if fault:
+            rows = np.array([other == fault for other in faults])
+            raise RejectedError(f"{where}: {first_five(rows)} {fault}. Fix or remove those rows.")
+
+
+def _one_column(raw: Any, where: str) -> Any:
+    if not hasattr(raw, "columns"):
+        return raw
+    if raw.shape[1] != 1:
+        raise RejectedError(f"{where} have the columns {list(raw.columns)}. Give the one that holds the texts.")
+    return raw.iloc[:, 0]
+
+
+def _fault(cell: Any) -> str | None:
+    """Say what is wrong with a text."""
+    if not isinstance(cell, str):
+        missing = cell is None or type(cell).__name__ in ("float", "NAType")  # NaN and pandas' own gap
+        return "hold no text" if missing else f"hold a {type(cell).__name__}, not text"
+    if not cell or cell.isspace():
+        return "hold an empty text"
+    if len(cell) > LONGEST:
+        return f"hold a text of more than {LONGEST:,} characters"
+    try:
+        cell.encode()
+    except UnicodeEncodeError:
+        return "hold half of a surrogate pair, which is no character"
+    return None
+
+
+def check_finite(x: NDArray[Any], where: str) -> None:
+    """Refuse NaN and infinite numbers.
+
+    Args:
+        x: (N, ...).
+        where: what to call the rows in an error.
+
+    Raises:
+        RejectedError: names the first five rows that hold one.
+    """
+    if x.dtype.kind != "f":
+        return
+    blocks = pieces(len(x), x.nbytes // max(len(x), 1))
+    broken = ~np.concatenate([np.empty(0, bool), *(_finite_rows(x[rows]) for rows in blocks)])
+    if not broken.any():
+        return
+    raise RejectedError(
+        f"{where}: {first_five(broken)} hold NaN or infinite numbers. Fix or remove those rows; missing values are "
+        "understood in tables only ([data] path)."
+    )
+
+
+def _finite_rows(x: NDArray[Any]) -> NDArray[np.bool_]:
+    finite: NDArray[np.bool_] = np.isfinite(x.reshape(len(x), -1)).all(1)
+    return finite

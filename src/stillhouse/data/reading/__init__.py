@@ -1,0 +1,1 @@
+"""Reading: files that a recipe names, and the user's own data from Python."""

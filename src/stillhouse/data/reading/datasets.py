@@ -1,0 +1,152 @@
+"""Read a torch dataset or loader once, in order, whatever order and batches it would train in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    default_collate,
+)
+from torch.utils.data.distributed import DistributedSampler
+
+from stillhouse.data.inputs import as_labels, numbers
+from stillhouse.errors import RejectedError
+
+_WHOLE_SET = (RandomSampler, SequentialSampler, WeightedRandomSampler, DistributedSampler)
+_CHUNK = 256  # items collated together
+_READ_TWICE = 8  # items that are read twice, to find a random transform
+
+Collate = Callable[[list[Any]], Any]
+Pair = tuple[NDArray[Any], NDArray[Any] | None]
+
+
+def materialize(data: Any, name: str) -> Pair:
+    """Read every item of a dataset, or of the dataset behind a loader.
+
+    Args:
+        data: a ``DataLoader``, a map-style or iterable ``Dataset``, or a list of items; an item is ``(x, y)``, ``(x,)``
+            or ``x``, where x is a tensor, an array or a text.
+        name: what to call the data in an error.
+
+    Returns:
+        inputs (N, ...), or an object array (N,) of str that is not checked yet, and labels (N,), None where the items
+        have none.
+
+    Raises:
+        RejectedError: items of other forms or of unequal shapes, or that differ from one reading to the next.
+    """
+    if isinstance(data, TensorDataset):
+        return _pair(list(data.tensors), name)
+    loader = data if isinstance(data, DataLoader) else None
+    dataset: Any = data if loader is None else loader.dataset
+    collate: Collate = default_collate if loader is None else loader.collate_fn
+    if collate is default_collate:
+        collate = _collate
+    whole_batches = loader is not None and loader.batch_sampler is None
+    if isinstance(dataset, IterableDataset):
+        items: Iterator[Any] = iter(dataset)
+    else:
+        indices = range(len(dataset)) if loader is None else drawn(loader)
+        _refuse_random(dataset, indices, name)
+        items = (dataset[i] for i in indices)
+    batches = map(collate, items if whole_batches else _chunks(items))
+    return _join([_pair(batch, name) for batch in _explained(batches, name)], name)
+
+
+def drawn(loader: DataLoader[Any]) -> Sequence[int]:
+    """Return the indices that a loader draws in an epoch, each once, in the order of the dataset.
+
+    A sampler over a subset is the common way to divide one dataset into training and validation rows: rows it would
+    never draw must not come in.
+    """
+    size = len(loader.dataset)  # type: ignore[arg-type]
+    own_batches = loader.batch_sampler is not None and type(loader.batch_sampler) is not BatchSampler
+    if own_batches:
+        return sorted({int(i) for batch in loader.batch_sampler or () for i in batch})
+    if isinstance(loader.sampler, _WHOLE_SET):
+        return range(size)
+    return sorted({int(i) for i in getattr(loader.sampler, "indices", loader.sampler)})
+
+
+def _collate(items: list[Any]) -> Any:
+    """As torch does; lists of labels, which it would transpose, stay lists."""
+    pairs = isinstance(items[0], tuple | list) and len(items[0]) == 2
+    if not pairs or not any(isinstance(item[1], list | tuple | set | frozenset) for item in items):
+        return default_collate(items)
+    return [default_collate([x for x, _ in items]), [y for _, y in items]]
+
+
+def _chunks(items: Iterator[Any]) -> Iterator[list[Any]]:
+    while chunk := list(islice(items, _CHUNK)):
+        yield chunk
+
+
+def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
+    """Pass the batches on; what goes wrong within the user's dataset is reported with its place."""
+    try:
+        yield from batches
+    except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
+        reason = " ".join(str(error).split())  # torch's are paragraphs
+        raise RejectedError(
+            f"The {name} data cannot be read: {reason}. Each item must be (x, y) or x, with x a text, or a tensor or "
+            "an array of the same shape for all rows."
+        ) from error
+
+
+def _pair(batch: Any, name: str) -> Pair:
+    """Take a collated batch apart."""
+    if _all_text(batch) or not isinstance(batch, tuple | list):
+        batch = [batch]
+    if len(batch) not in (1, 2) or not (isinstance(batch[0], Tensor | np.ndarray) or _all_text(batch[0])):
+        raise RejectedError(
+            f"The {name} data give items of {len(batch)} parts, the first a {type(batch[0]).__name__}. Each item must "
+            "be (x, y) or x, with x a text, a tensor or an array: wrap the dataset in one that returns these."
+        )
+    inputs = np.array(batch[0], object) if _all_text(batch[0]) else numbers(batch[0])
+    return inputs, None if len(batch) == 1 or batch[1] is None else np.atleast_1d(as_labels(batch[1]))
+
+
+def _all_text(values: Any) -> bool:
+    """Whether these are texts as torch collates them: a list or a tuple of them."""
+    return isinstance(values, tuple | list) and bool(values) and all(isinstance(value, str) for value in values)
+
+
+def _join(pairs: list[Pair], name: str) -> Pair:
+    if not pairs:
+        return np.empty((0, 1), np.float32), None
+    try:
+        inputs = np.concatenate([x for x, _ in pairs])
+    except ValueError as error:
+        raise RejectedError(f"The {name} data have rows of unequal shapes: {error}. Bring them to one.") from None
+    labels = [y for _, y in pairs if y is not None]
+    return inputs, np.concatenate(labels) if labels else None
+
+
+def _refuse_random(dataset: Any, indices: Sequence[int], name: str) -> None:
+    for i in indices[:_READ_TWICE]:
+        first, again = dataset[i], dataset[i]
+        x, y = (item[0] if isinstance(item, tuple | list) else item for item in (first, again))
+        if _differ(x, y):
+            raise RejectedError(
+                f"The {name} data give another row {i} each time they are read: there is a random transform in them. "
+                "Rows are read once and every view is replayed for teacher and student alike: take the random "
+                "transform out of the dataset, and ask for views instead ([views] policy)."
+            )
+
+
+def _differ(x: Any, y: Any) -> bool:
+    if isinstance(x, str):
+        return bool(x != y)
+    return isinstance(x, Tensor | np.ndarray) and not np.array_equal(np.asarray(x), np.asarray(y), equal_nan=True)

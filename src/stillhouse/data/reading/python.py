@@ -1,0 +1,184 @@
+"""The user's own data from Python: torch datasets and loaders, pairs of arrays, texts, pandas frames, `datasets`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from stillhouse.data.cells import first_five
+from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face
+from stillhouse.data.files.tables import as_inputs
+from stillhouse.data.files.texts import mean_length
+from stillhouse.data.inputs import as_labels, check_finite, numbers, texts_of
+from stillhouse.data.reading.datasets import materialize
+from stillhouse.data.source import Kind, Raw, Source
+from stillhouse.data.splits.random import Split
+from stillhouse.data.targets import ReadTargets, TargetCells, join_parts, known
+from stillhouse.errors import RejectedError
+
+
+class _Part(NamedTuple):
+    name: str
+    inputs: Any  # (N, ...) array, an object array (N,) of str, or a frame
+    labels: NDArray[Any] | None  # (N,) or (N, K) numbers, text or lists; None: the part has none
+    classes: tuple[str, ...] | None  # where the data name them
+
+
+def from_torch(
+    train: Any, valid: Any, test: Any, classes: Sequence[str] | None = None, *, read_targets: ReadTargets
+) -> tuple[Source, Split]:
+    """Take the user's own training, validation and test data.
+
+    Each is a torch ``Dataset`` (map style or iterable), a ``DataLoader`` or a list of items ``(x, y)`` or ``x``, or a
+    tuple ``(x, y)`` of tensors, arrays, texts, or a pandas frame and its labels, or inputs alone, or a Hugging Face
+    ``datasets.Dataset``. It is read once, in order. A loader stands for its dataset, or the subset its sampler draws
+    from, and its collate function; its order and its batches do not matter.
+
+    Texts are a list, an array or a series of str, or a frame whose one column holds text.
+
+    What ``y`` may be, the task says: whole numbers are the positions of the classes in the nets' outputs, and labels of
+    text become classes by the sorted names; real targets are numbers (N,) or (N, K); several labels a row are a 0/1
+    matrix or a list of labels for each row. No label: -1 of classes, NaN, None, or no ``y``.
+
+    Args:
+        train: training rows, with or without labels.
+        valid: rows for choosing, or None.
+        test: rows for the one final test.
+        classes: names of the classes, in the order of the nets' outputs; None: those of a ``ClassLabel``, else "0",
+            "1" ... or the names found.
+        read_targets: makes targets of what stands in ``y``, as the task wants them.
+
+    Returns:
+        the source, with train, valid and test rows one after the other, and the split that says so. Tensors and arrays
+        of numbers reach the user's modules as they are (``as_is``); frames and texts are encoded.
+
+    Raises:
+        RejectedError: what is wrong with which part.
+    """
+    given = {"train": train, "valid": valid, "test": test}
+    parts = [_part(data, name) for name, data in given.items() if data is not None]
+    raw = _stack(parts)
+    counts = {part.name: len(part.inputs) for part in parts}
+    labels = join_parts([part.labels for part in parts], list(counts.values()), "The labels")
+    rows = np.split(np.arange(len(labels)), np.cumsum([counts.get(name, 0) for name in given])[:2])
+    cells = TargetCells("python", labels, len(labels), "The labels", "The data")
+    read = read_targets(cells, _classes(parts) if classes is None else classes)
+    labelled = known(read.values)
+    for name, part in zip(given, rows, strict=True):
+        _refuse_unlabelled(labelled[part], name)
+    kind = _kind(raw)
+    source = Source(
+        raw,
+        read.values,
+        read.names,
+        kind,
+        "python",
+        tuple(raw.shape[1:]),
+        as_is=kind in ("image", "array"),
+        label_values=read.given,
+    )
+    return source, Split(rows[0], rows[1], rows[2], rows[0][labelled[rows[0]]])
+
+
+def _part(data: Any, name: str) -> _Part:
+    """Read one part; a frame stays one, texts become an object array, anything else an array of finite numbers."""
+    classes = None
+    if is_hugging_face(data):
+        inputs, labels, classes = read_hugging_face(data, f"The {name} data")
+    elif isinstance(data, DataLoader | Dataset | list):
+        inputs, labels = materialize(data, name)
+    elif isinstance(data, tuple):
+        if len(data) != 2:
+            raise RejectedError(f"The {name} data are a tuple of {len(data)}. Give (x, y), or x alone.")
+        inputs, labels = data
+    else:
+        inputs, labels = data, None
+    text = _is_text(inputs)
+    if text:
+        inputs = texts_of(inputs, f"The {name} data")
+    elif not _is_frame(inputs):
+        inputs = numbers(inputs)
+        check_finite(inputs, f"The {name} data")
+    if np.ndim(inputs) < 2 and not text:
+        raise RejectedError(
+            f"The {name} data have one number a row. Give inputs of shape (N, ...) with at least two axes."
+        )
+    if not len(inputs):
+        raise RejectedError(f"The {name} data have no rows. Give at least a few.")
+    found = None if labels is None else as_labels(labels)
+    if found is not None and (found.ndim < 1 or len(found) != len(inputs)):
+        raise RejectedError(
+            f"The {name} data have {len(inputs)} inputs and {len(np.atleast_1d(found))} labels. Give one label a row."
+        )
+    return _Part(name, inputs, found, classes)
+
+
+def _classes(parts: list[_Part]) -> tuple[str, ...] | None:
+    """The class names that the parts bring along, which must agree."""
+    named = [part for part in parts if part.classes is not None]
+    for part in named[1:]:
+        if part.classes != named[0].classes:
+            raise RejectedError(
+                f"The {part.name} data name the classes {part.classes}, the {named[0].name} data {named[0].classes}. "
+                "Bring them to one order."
+            )
+    return named[0].classes if named else None
+
+
+def _kind(raw: Raw) -> Kind:
+    if not isinstance(raw, np.ndarray):
+        return "table"
+    if raw.dtype == object:
+        return "text"
+    return "image" if raw.ndim in (3, 4) else "array"
+
+
+def _stack(parts: list[_Part]) -> Raw:
+    if all(_is_frame(part.inputs) for part in parts):
+        return _stack_frames(parts)
+    shapes = {part.name: np.shape(part.inputs)[1:] for part in parts}  # of texts: ()
+    if any(_is_frame(part.inputs) for part in parts) or len(set(shapes.values())) > 1:
+        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise RejectedError(f"The rows of the parts differ in kind or shape: {told}. Bring them to one.")
+    return np.concatenate([part.inputs for part in parts])
+
+
+def _stack_frames(parts: list[_Part]) -> Raw:
+    import pandas as pd
+
+    columns = list(parts[0].inputs.columns)
+    for part in parts:
+        differing = sorted(map(str, set(columns) ^ set(part.inputs.columns)))
+        if differing:
+            raise RejectedError(
+                f"The {part.name} frame differs from the train frame in {differing}. Give both the same."
+            )
+    frame = pd.concat([part.inputs[columns] for part in parts], ignore_index=True)
+    return as_inputs(frame, {}, "The frame")
+
+
+def _refuse_unlabelled(labelled: NDArray[np.bool_], name: str) -> None:
+    if name != "train" and not labelled.all():
+        raise RejectedError(
+            f"The {name} data: {first_five(~labelled)} have no label, but it is what the rows are judged by. Label "
+            "them, or move them to the training data."
+        )
+
+
+def _is_frame(inputs: Any) -> bool:
+    return hasattr(inputs, "columns") and hasattr(inputs, "iloc")
+
+
+def _is_text(inputs: Any) -> bool:
+    """Whether the rows are texts: one axis with a str in it; of a frame the one column, not all numbers."""
+    if _is_frame(inputs):
+        return inputs.shape[1] == 1 and mean_length(inputs.iloc[:, 0]) > 0
+    if isinstance(inputs, str):
+        return True
+    one_axis = getattr(inputs, "ndim", 0) == 1 and not isinstance(inputs, Tensor)
+    return (one_axis or isinstance(inputs, list | tuple)) and any(isinstance(cell, str) for cell in inputs)

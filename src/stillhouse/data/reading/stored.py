@@ -1,0 +1,122 @@
+"""A source whose rows lie on disk: made once for a content and its settings, opened from then on."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from stillhouse.data.on_disk.mapped import (
+    ARRAY,
+    COLUMNS,
+    SPOOL,
+    TEXTS,
+    MappedTable,
+    MappedTexts,
+    alone_in,
+    open_array,
+    open_columns,
+    write_array,
+    write_columns,
+)
+from stillhouse.data.source import Held, Source
+from stillhouse.errors import DamagedError
+from stillhouse.files import add_files, cannot_write, write_json
+
+CARD = "source.json"  # written last: where it stands, all else is whole
+_FORMAT = 2
+_OWN = re.compile(r"[0-9a-f]{16}(\.part)?")
+_FACTS = ("names", "kind", "name", "shape", "ignored", "header", "as_is", "column", "label_values")
+
+
+def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], make: Callable[[Path], Source]) -> Source:
+    """Return a source whose rows lie in mapped files of the folder.
+
+    They are made in a folder of their own, which gets its name once it is whole: an interrupted making leaves nothing
+    that counts, and who reads the files of another content goes on reading them.
+
+    Args:
+        folder: for the mapped files of one run.
+        place: the file or folder of the data; None: a named set.
+        settings: how it is read.
+        make: reads it, given a folder for what does not fit memory.
+
+    Raises:
+        RejectedError: as ``make``.
+        StoppedError: the disk is full.
+    """
+    key = xxhash.xxh3_64_hexdigest(repr((_FORMAT, _content(place), sorted(settings.items()))).encode())
+    whole, draft = folder / key, folder / f"{key}.part"
+    with alone_in(folder):
+        if not (whole / CARD).exists():
+            try:
+                _clear(folder)
+                _save(draft, make(draft))
+                draft.replace(whole)
+            except OSError as error:
+                raise cannot_write(draft, error) from error
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        return _open(whole)
+
+
+def _save(draft: Path, source: Source) -> None:
+    """Write all of a source that does not lie in the folder yet."""
+    raw, facts = source.raw, {name: getattr(source, name) for name in _FACTS}
+    if isinstance(raw, np.ndarray) and raw.dtype == object:
+        MappedTexts.write(draft / TEXTS, [raw.tolist()])
+    elif isinstance(raw, np.ndarray) and not isinstance(raw, np.memmap):
+        write_array(draft / ARRAY, raw.shape, raw.dtype, [raw])
+    elif not isinstance(raw, np.ndarray | MappedTable | MappedTexts):
+        write_columns(draft / COLUMNS, raw.columns, lambda name: raw[name].to_numpy())
+    write_array(draft / "targets.npy", source.targets.shape, source.targets.dtype, [source.targets])
+    if source.test is not None:
+        write_array(draft / "test.npy", source.test.shape, np.int64, [source.test])
+    kept = write_columns(draft / "kept", source.kept, lambda name: source.kept[name])
+    (draft / SPOOL).unlink(missing_ok=True)
+    write_json(draft / CARD, facts | {"columns": list(getattr(raw, "columns", ())), "kept": list(kept.columns)})
+
+
+def _open(whole: Path) -> Source:
+    try:
+        card = json.loads((whole / CARD).read_bytes())
+        facts = {name: _tuples(card[name]) for name in _FACTS}
+        kept = open_columns(whole / "kept", card["kept"])
+        raw: Held
+        if card["kind"] == "text":
+            raw = MappedTexts.open(whole / TEXTS)
+        elif card["kind"] == "table":
+            raw = open_columns(whole / COLUMNS, card["columns"])
+        else:
+            raw = open_array(whole / ARRAY)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{whole} cannot be read ({error!r}). Delete it and run the same command again.") from None
+    test = open_array(whole / "test.npy") if (whole / "test.npy").exists() else None
+    targets, aside = np.array(open_array(whole / "targets.npy")), {name: kept.cells(name) for name in kept.columns}
+    return Source(raw, targets, test=None if test is None else np.array(test), kept=aside, **facts)
+
+
+def _content(place: Path | None) -> str:
+    """Hash a file, or the files of a folder with their names."""
+    digest = xxhash.xxh3_64()
+    if place is not None:
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        add_files(digest, (path for path in files if path.is_file()), place)
+    return digest.hexdigest()
+
+
+def _clear(folder: Path) -> None:
+    """Remove what earlier contents and interrupted makings left."""
+    for path in folder.glob("*"):
+        if _OWN.fullmatch(path.name):
+            shutil.rmtree(path)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,28 @@
+"""[evaluation] measure: what the headline verdict is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stillhouse.errors import UsageError, nearest
+from stillhouse.task import Judgement
+
+
+def check_measure(task: Judgement, name: str, names: Sequence[str] = ()) -> None:
+    """Refuse a measure that a task's runs cannot be judged by, before anything is trained.
+
+    Args:
+        task: of the run.
+        name: such as "macro_f1" or "sensitivity:sick@0.95".
+        names: of the classes or targets; empty where they are not known yet.
+
+    Raises:
+        UsageError: there is no such measure; names the nearest.
+    """
+    base, _, argument = name.partition(":")
+    if base not in task.choices:
+        raise UsageError(
+            f"[evaluation] measure = {name!r}: {task.name} has no such measure.{nearest(base, task.choices)} "
+            f"Choose one of {', '.join(task.choices)}."
+        )
+    task.check_measure(base, argument, names)

@@ -1,0 +1,173 @@
+"""Every net is asked about the validation and test rows, once: predictions, the shipped student, and the costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from numpy.typing import NDArray
+from torch import nn
+
+from stillhouse.evaluation import Predictions, measure_costs
+from stillhouse.files import write_json, write_npz
+from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher, may_be_asked, word_marks
+from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.run.progress import say, stage
+from stillhouse.pipeline.student.factory import size_of
+from stillhouse.pipeline.student.outputs import net_outputs
+from stillhouse.pipeline.student.train import Arm, Trainer
+from stillhouse.pipeline.teacher.endpoint import asks_service
+from stillhouse.pipeline.teacher.labeling import RunTeacher
+from stillhouse.task import OUTPUTS, SINGLE, TEACHER
+from stillhouse.tasks.predictor import FOLDER, WEIGHTS, Deployed
+from stillhouse.types import Teacher, has_label
+
+TEST, VALID, COSTS = "predictions.npz", "predictions_valid.npz", "costs.json"
+GALLERY_ROWS = 24
+
+
+class Judge:
+    """Asks every trained net, and writes all that the scores and the report need.
+
+    Args:
+        context: of the run.
+        trainer: of the run.
+        arms: of the run.
+        teachers: by arm.
+    """
+
+    def __init__(
+        self, context: RunContext, trainer: Trainer, arms: Sequence[Arm], teachers: Mapping[str, RunTeacher]
+    ) -> None:
+        self.context, self.trainer, self.arms, self.teachers = context, trainer, arms, teachers
+        self.shipped_arm = next(arm for arm in arms if arm.name == context.task.shipped)
+
+    def predict(self) -> None:
+        """Predictions, gallery, costs and the shipped student."""
+        context = self.context
+        self.note_what_each_saw()
+        if (context.run.folder / COSTS).exists():  # written last
+            return
+        students = len(self.arms) * len(self.trainer.seeds)
+        with context.run.timed("evaluate"), stage("evaluation on the test rows", students, "students") as advance:
+            if len(context.data.valid.targets):
+                self.ask("valid", lambda n: None).save(context.run.folder / VALID)
+            test = self.ask("test", advance)
+            test.save(context.run.folder / TEST)
+            self.ship(test)
+
+    def ask(self, part: str, advance: Any) -> Predictions:
+        """What every net answers to the rows of one split, as the task records it."""
+        context = self.context
+        rows, task = getattr(context.data, part), context.task
+        records: dict[str, dict[str, Any]] = {}
+        for name, teacher in self.teachers.items():
+            records[name] = {SINGLE: task.record(torch.from_numpy(teacher.outputs(part)))}
+        for arm in self.arms:
+            records[arm.name] = {}
+            for seed in self.trainer.seeds:
+                net = self.trainer.trained(arm, seed, self.parts(arm))
+                records[arm.name][str(seed)] = task.record(torch.from_numpy(net_outputs(net, rows.inputs, task)))
+                advance(1)
+        numbers = np.asarray(getattr(context.data.split, part), dtype=np.int64)
+        targets = context.data.source.targets[numbers]  # in the user's units; training rows may have scaled ones
+        return Predictions(targets, numbers, context.spec.names, records)
+
+    def parts(self, arm: Arm) -> dict[str, Any]:
+        """What the arm's methods ship with the student."""
+        return self.trainer.parts(arm, self.teachers)
+
+    def ship(self, test: Predictions) -> None:
+        """The student of the first seed (no test row chooses), the gallery, and what both nets cost."""
+        context, arm, seed = self.context, self.shipped_arm, self.trainer.seeds[0]
+        run, task = context.run, context.task
+        student = ship(context, self.trainer, arm, self.teachers).net
+        teacher = test.records[TEACHER][SINGLE]
+        distance = task.distance(test.records[arm.name][str(seed)], teacher)
+        most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
+        marks = self.marks(test.rows[most], np.asarray(teacher[OUTPUTS])[most], student)
+        write_npz(run.folder / "gallery.npz", preview(context, test.rows[most]) | marks)
+        costs = self.costs(student)
+        if context.students.notes:
+            run.note(student=context.students.notes)
+            say("\n".join(["student:", *context.students.notes]))
+        digest = xxhash.xxh3_64_hexdigest((run.folder / FOLDER / WEIGHTS).read_bytes())
+        hashes = {"data": run.record["parts"]["data"], "student": digest}
+        run.note(hashes=hashes | {name: t.teacher.fingerprint() for name, t in self.teachers.items()})
+        write_json(run.folder / COSTS, costs)
+
+    def marks(self, rows: NDArray[np.int64], teacher: NDArray[Any], student: nn.Module) -> dict[str, NDArray[Any]]:
+        """Of texts, the words on which the answers depend; nothing for other rows, or other tasks."""
+        context, asked = self.context, self.teachers[TEACHER].teacher
+        words = context.data.encoder.text
+        if words is None or not context.task.marks_words:
+            return {}
+        texts = [str(text) for text in np.asarray(context.data.source.take(rows))]
+        nets = {"student": asked_net(student, context.task)}
+        if not asks_service(context) and may_be_asked(asked):
+            nets = {"teacher": asked_teacher(asked, context.task), **nets}
+        return word_marks(words, texts, teacher.argmax(1), nets)
+
+    def costs(self, student: nn.Module) -> dict[str, Any]:
+        """Size and latency of teacher and student, measured in turns; what asking and training took."""
+        context, main = self.context, self.teachers[TEACHER]
+        paid = asks_service(context)  # each call that is timed would be paid for, and time the network
+        nets = {"student": student} if paid else {"teacher": main.module, "student": student}
+        costs: dict[str, Any] = dict(measure_costs(nets, context.data.test.inputs[:64]))
+        costs["teacher"] = {"parameters": None} if paid else sizes(main.teacher, costs["teacher"])
+        costs["student"]["parameters"] = size_of(student)
+        answers = len(context.data.train.targets) * context.views.count
+        return costs | {"teacher_calls": answers, "seconds": context.run.record["seconds"]}
+
+    def note_what_each_saw(self) -> None:
+        """Facts of the data, and what each net was allowed to see, into run.json."""
+        context, data = self.context, self.context.data
+        rows, labelled = len(data.train.targets), len(context.labelled)
+        saw: dict[str, Any] = {
+            name: {"labels": t.labels_seen, "unlabelled": 0, "teacher": None} for name, t in self.teachers.items()
+        }
+        for arm in self.arms:
+            labels = int(has_label(arm.targets[arm.rows]).sum())
+            saw[arm.name] = {"labels": labels, "unlabelled": len(arm.rows) - labels, "teacher": arm.control.teacher}
+        facts = {
+            "name": data.source.name,
+            "kind": data.source.kind,
+            "classes": list(context.spec.names),
+            "shape": list(data.source.shape),
+            "train": rows,
+            "valid": len(data.valid.targets),
+            "test": len(data.test.targets),
+            "labelled": labelled,
+            "unlabelled": rows - labelled,
+        }
+        if types := context.column_types:
+            facts["columns"] = types
+        budget = self.trainer.budget
+        # A tree is fitted at once: it has no steps.
+        steps = {} if context.fitted else {"steps": budget.steps, "batch_size": budget.batch_size}
+        context.run.note(data=facts, saw=saw, budget=steps | {"views": context.views.count})
+
+
+def ship(context: RunContext, trainer: Trainer, arm: Arm, teachers: Mapping[str, RunTeacher]) -> Deployed:
+    """Write an arm's student of the first seed into ``student/`` of the run folder."""
+    parts = trainer.parts(arm, teachers)
+    student = trainer.trained(arm, trainer.seeds[0], parts)
+    card = context.students.built_card() | ({"parts": parts} if parts else {})
+    shipped: Deployed = context.task.predictor(student, context, card)
+    shipped.save(context.run.folder / FOLDER)
+    return shipped
+
+
+def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:
+    """What was measured of a teacher, with its own account of its size; None where something is not known, never 0."""
+    known = {"parameters": teacher.parameters, "bytes": getattr(teacher, "nbytes", None), "flops": measured["flops"]}
+    return measured | {name: value or None for name, value in known.items()}
+
+
+def preview(context: RunContext, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Raw rows for the report: pixels of images, text of table cells, the beginning of texts."""
+    shown: dict[str, NDArray[Any]] = context.data.encoder.preview(context.data.source.take(rows))
+    return {"rows": rows} | shown

@@ -1,0 +1,111 @@
+"""The run that a user holds in hand."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from stillhouse import tasks
+from stillhouse.pipeline.distill import evaluate_again
+from stillhouse.pipeline.evaluation.report import write_report
+from stillhouse.pipeline.export import export as write_export
+from stillhouse.pipeline.run.context import NOTHING, Given
+from stillhouse.pipeline.run.folder import SCORES, RunFolder
+from stillhouse.pipeline.run.progress import shown
+from stillhouse.pipeline.student.load import load_student
+from stillhouse.pipeline.student.own import own_module
+from stillhouse.reporting.overview import Overview, as_html, as_text, overview
+from stillhouse.task import Task
+
+
+class Run(RunFolder):
+    """A run folder, with what can be done with it.
+
+    Args:
+        folder: the run folder.
+        given: what the run was given from Python; it is kept for ``load``, ``export`` and ``evaluate``.
+
+    Attributes:
+        folder: the run folder.
+        record: the contents of ``run.json``.
+
+    Raises:
+        UsageError: there is no run, or one of another version.
+    """
+
+    def __init__(self, folder: Path | str, given: Given | None = None) -> None:
+        super().__init__(Path(folder))
+        self._given = given or NOTHING
+        self._scores: dict[str, Any] | None = None
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """The judgement: the contents of ``scores.json``, read once."""
+        if self._scores is None:
+            self._scores = super().scores
+        return self._scores
+
+    @property
+    def verdict(self) -> str:
+        """The word of the headline comparison, an identifier such as ``"better"``."""
+        return str(self.scores["verdict"])
+
+    @property
+    def task(self) -> Task:
+        """What its nets answer."""
+        return tasks.get(self.task_name)
+
+    def overview(self) -> Overview:
+        """The models of the run in a few columns."""
+        return overview(self.scores, self.task)
+
+    def summary(self) -> str:
+        """The models of the run as a table of plain text, and the verdict in a sentence."""
+        return f"{as_text(self.overview())}\n\n{self.scores['sentence']}"
+
+    def load(self, module: Any = None, *, allow_code: bool = False) -> Any:
+        """The student with its preprocessing, ready for raw rows; see ``stillhouse.load``."""
+        own, allowed = self._given.student if module is None else module, allow_code or self._given.allow_code
+        return load_student(self.folder, own_module(self.folder, own, allowed, kept=module is None))
+
+    def predict(self, rows: Any) -> Any:
+        """The student's answers (N, ...) to raw rows: a frame, an array, texts; see ``stillhouse.predict``."""
+        return answers(self.load(), rows)
+
+    def evaluate(self, *, full: bool = False, given: Given | None = None, verbose: bool = True) -> dict[str, Any]:
+        """Judge the run again; see ``stillhouse.evaluate``.
+
+        Args:
+            full: also judge what is slow.
+            given: from Python, where this process did not give it to ``distill``.
+            verbose: whether progress is shown.
+        """
+        known = Given(*(new or old for new, old in zip(given or NOTHING, self._given, strict=True)))
+        with shown(verbose):
+            self._scores = evaluate_again(self.folder, full=full, given=known)
+        return self._scores
+
+    def report(self) -> Path:
+        """Write ``report.html`` again from the files of the folder; returns its path."""
+        return write_report(self.folder)
+
+    def export(self, format: str = "onnx", module: Any = None, *, allow_code: bool = False) -> Path:
+        """Write the student for serving; see ``stillhouse.export``."""
+        return write_export(self.folder, format, self.load(module, allow_code=allow_code))
+
+    def __repr__(self) -> str:
+        """Verdict and folder."""
+        done = (self.folder / SCORES).exists()
+        return f"<Run {self.verdict if done else 'unfinished'}: {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """The table and the verdict, for a notebook."""
+        if not (self.folder / SCORES).exists():
+            return f"<p>{escape(repr(self))}</p>"
+        return f"{as_html(self.overview())}<p>{escape(self.scores['sentence'])}</p>"
+
+
+def answers(model: Any, rows: Any) -> Any:
+    """What a student answers to raw rows."""
+    return model.predict(rows) if hasattr(model, "predict") else model.embed(rows)

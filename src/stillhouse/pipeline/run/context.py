@@ -1,0 +1,107 @@
+"""What every stage of a run is given: recipe, task, data, views, methods, students, teacher, run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data import Prepared, Views
+from stillhouse.engine import Budget
+from stillhouse.errors import RejectedError
+from stillhouse.methods.base import Method
+from stillhouse.pipeline.run.folder import RunFolder
+from stillhouse.recipe import Recipe, Training
+from stillhouse.task import OutputSpec, Task
+
+DEFAULT_STEPS = 1000
+
+
+class Given(NamedTuple):
+    """What came from Python in place of a section of the recipe."""
+
+    teacher: Any = None
+    student: Any = None
+    data: Any = None
+    methods: Callable[[], list[tuple[str, Method, float]]] | None = None
+    allow_code: bool = False  # whether ``python:`` names of the recipe may be imported and run
+
+
+class MakesStudents(Protocol):
+    """How the students of a run are built; see ``student.factory.StudentFactory``."""
+
+    card: dict[str, Any]  # how to build one again without weights; empty for the user's own
+    derived: dict[str, Any] | None  # the settings of a student cut out of its teacher
+    pretrained: bool  # whether it starts with weights from elsewhere
+    origin: Callable[[], tuple[nn.Module, dict[str, Any]]] | None  # the teacher that a derived student is cut out of
+    notes: list[str]  # what was chosen, for run.json
+
+    def make(self) -> nn.Module:
+        """The student as a fit starts with it; weights that are drawn follow torch's global seed."""
+
+    def scratch(self) -> nn.Module:
+        """The same net with weights drawn anew."""
+
+    def built_card(self) -> dict[str, Any]:
+        """How to build the shipped student again; empty for the user's own module."""
+
+
+NOTHING = Given()
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """All that the stages need, unpacked from the recipe once."""
+
+    recipe: Recipe
+    task: Task
+    spec: OutputSpec  # of every student's output
+    data: Prepared
+    views: Views
+    students: MakesStudents
+    make_methods: Callable[[], list[tuple[str, Method, float]]]
+    teacher: Any  # given from Python: a module, a fitted model, a function, several of these; else [teacher] is built
+    run: RunFolder
+    fitted: str | None = None  # name of a student that is fitted at once, not trained by steps
+
+    @property
+    def labelled(self) -> Tensor:
+        """Positions in the training rows that keep their label for the student."""
+        return torch.from_numpy(self.data.split.labelled_positions())
+
+    @property
+    def column_types(self) -> dict[str, str]:
+        """The type of each column of a table, as it was found or given; empty for other data."""
+        return self.data.encoder.types
+
+    def raw(self, part: str) -> Any:
+        """The rows of "train", "valid" or "test" as they were read."""
+        return self.data.source.take(getattr(self.data.split, part))
+
+
+def budget_of(training: Training, rows: int) -> Budget:
+    """The budget of a fit on ``rows`` training rows.
+
+    Raises:
+        RejectedError: there are fewer rows than one batch holds.
+    """
+    if rows < training.batch_size:
+        raise RejectedError(
+            f"There are {rows} training rows, fewer than one batch of {training.batch_size}. "
+            f"Set `[training] batch_size = {max(1, rows // 2)}` or less."
+        )
+    steps = training.steps or (training.epochs * -(-rows // training.batch_size) if training.epochs else DEFAULT_STEPS)
+    return Budget(
+        steps,
+        training.batch_size,
+        training.lr,
+        training.weight_decay,
+        training.precision,
+        training.checkpoint_every,
+        training.log_every,
+        training.compile,
+        training.keep,
+    )

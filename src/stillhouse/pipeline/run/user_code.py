@@ -1,0 +1,66 @@
+"""The user's own Python, named in a recipe as ``python:package.module:function``; it runs only when allowed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+from stillhouse.errors import UsageError
+
+CODE = "python:"  # prefix of the user's own functions in a recipe
+
+
+def own_code(name: str, allow: bool) -> Callable[..., Any]:
+    """Import ``python:package.module:function``.
+
+    Raises:
+        UsageError: the user did not allow it, or it cannot be imported.
+    """
+    refuse_code([name], allow)
+    module, _, function = name.removeprefix(CODE).partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"{name!r} cannot be imported ({error}). It must read python:package.module:function."
+        ) from error
+    return found
+
+
+def refuse_code(names: Iterable[str | None], allow: bool) -> None:
+    """Refuse names of a recipe that would run code, where the user did not allow it.
+
+    Raises:
+        UsageError: names the first one.
+    """
+    for name in names:
+        if name is not None and name.startswith(CODE) and not allow:
+            raise UsageError(
+                f"{name!r} would run your own code. If you trust this recipe, add `--allow-code` (in Python "
+                "`allow_code=True`)."
+            )
+
+
+def own_net(name: str, allow: bool, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> nn.Module:
+    """Build the net of ``python:package.module:function``.
+
+    The function is called with ``shape`` (of one encoded row), the settings, and the number of outputs: as ``classes``
+    where it has an argument of this name, else as ``outputs``.
+
+    Raises:
+        UsageError: as ``own_code``; or it returns no module.
+    """
+    function = own_code(name, allow)
+    width = "classes" if "classes" in inspect.signature(function).parameters else "outputs"
+    return checked_module(function(shape=shape, **{width: outputs}, **settings), name)
+
+
+def checked_module(made: Any, name: str) -> nn.Module:
+    """What a user's function returned, if it is a module."""
+    if not isinstance(made, nn.Module):
+        raise UsageError(f"{name} returned {type(made).__name__}; it must return an nn.Module.")
+    return made

@@ -1,0 +1,74 @@
+"""The rows that trees are fitted to, checked: probabilities of classes or of independent labels, or values."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.students.tree_tables import Doubles
+from stillhouse.task import Link
+
+SUM = 1e-3  # by which the probabilities of a row may miss 1
+
+
+class Rows(NamedTuple):
+    """What trees are fitted to."""
+
+    inputs: NDArray[np.float32]  # (N, F) finite
+    targets: Doubles  # (N, K); under "softmax" each row adds up to 1, else NaN where a target is unknown
+    weights: Doubles  # (N,) positive, of mean 1
+    link: Link = "softmax"
+
+    def where(self, kept: NDArray[np.bool_]) -> Rows:
+        """Some of the rows; their weights have mean 1 again."""
+        weights = self.weights[kept]
+        return Rows(self.inputs[kept], self.targets[kept], weights / weights.mean(), self.link)
+
+
+def checked_rows(inputs: Tensor, targets: Tensor, weights: Tensor | None, link: Link = "softmax") -> Rows:
+    """Flatten and check, all rows in memory at once; rows of weight 0, or without any known target, are left out.
+
+    Args:
+        inputs: (N, ...) encoded.
+        targets: (N, K): probabilities of K classes that add up to 1 ("softmax"), probabilities of K independent labels
+            ("sigmoid"), or K values ("identity"). NaN, in the last two: unknown.
+        weights: (N,) at least 0; None: 1 each.
+        link: which of the three.
+
+    Raises:
+        UsageError: targets are not what ``link`` says, or the three do not belong to the same rows.
+        RejectedError: inputs are not finite (trees fitted here know no gaps), or no row has a weight and a target.
+    """
+    x = inputs.detach().flatten(1).float().cpu().numpy()
+    y = targets.detach().double().cpu().numpy()
+    w = np.ones(len(x)) if weights is None else weights.detach().double().cpu().numpy()
+    if y.ndim != 2 or len(y) != len(x) or w.shape != (len(x),):
+        raise UsageError(f"Trees need targets (N, outputs) and weights (N,) for {len(x)} rows: {y.shape}, {w.shape}.")
+    _refuse(~np.isfinite(x).all(1), "hold a value that is not finite in their inputs", RejectedError)
+    unknown = np.isnan(y)
+    if link == "softmax":
+        good = (y >= 0) & (np.abs(y.sum(1, keepdims=True) - 1) <= SUM)
+        _refuse(~good.all(1), "have targets that are not probabilities of sum 1", UsageError)
+    elif link == "sigmoid":
+        good = ((y >= 0) & (y <= 1)) | unknown
+        _refuse(~good.all(1), "have targets that are not probabilities between 0 and 1", UsageError)
+    else:
+        _refuse(~(np.isfinite(y) | unknown).all(1), "have an infinite target", UsageError)
+    _refuse(~(np.isfinite(w) & (w >= 0)), "have a weight that is negative or not finite", UsageError)
+    kept = (w > 0) & ~unknown.all(1)
+    if not kept.any():
+        raise RejectedError(
+            "No row has a weight above 0 and a target, so there is nothing to fit a tree to. Give it labelled rows."
+        )
+    y = y[kept] / y[kept].sum(1, keepdims=True) if link == "softmax" else y[kept]
+    return Rows(x[kept], y, w[kept] / w[kept].mean(), link)
+
+
+def _refuse(wrong: NDArray[np.bool_], what: str, error: type[RejectedError] | type[UsageError]) -> None:
+    if wrong.any():
+        named = ", ".join(map(str, np.flatnonzero(wrong)[:5]))
+        raise error(f"{int(wrong.sum())} of {len(wrong)} rows {what}; the first are {named}. Fix or leave them out.")

@@ -1,0 +1,95 @@
+"""What most tasks share beside the judgement; a task overrides what is its own (``stillhouse.task.Task``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stillhouse.methods.base import KINDS, Method
+from stillhouse.recipe import MethodEntry, Recipe
+from stillhouse.task import Floats, OutputSpec, Section
+from stillhouse.tasks.judgement import Judge
+from stillhouse.types import Teacher
+
+
+class BaseTask(Judge):
+    """A task whose labels train, whose outputs have a name each, and whose teacher is examined first."""
+
+    method: tuple[Mapping[str, Any], ...]
+    teachers: Any
+    reads = ""
+    fits: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    supervised = True
+    shift_invariant = False
+    stored = "values"
+    gates = True
+    explains = True
+    full = False
+    surrogate = False
+    marks_words = False
+    influence: Any = None
+
+    @property
+    def shipped(self) -> str:
+        """The student of the first question."""
+        return self.questions[0].a
+
+    @property
+    def baseline(self) -> str:
+        """What the first question compares it with."""
+        return self.questions[0].b
+
+    def settle(self, recipe: Recipe) -> Recipe:
+        """The recipe with the default method where it names none."""
+        if recipe.method:
+            return recipe
+        return recipe.model_copy(update={"method": [MethodEntry.model_validate(dict(one)) for one in self.method]})
+
+    def place_method(self, entry: MethodEntry) -> MethodEntry:
+        """The entry as it is."""
+        return entry
+
+    def matches(self, method: Method) -> bool:
+        """Whether what it needs of outputs, if anything, is what this task's are."""
+        return method.needs & KINDS <= {self.reads}
+
+    def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
+        """One output a name."""
+        return OutputSpec((len(names),), tuple(names))
+
+    def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
+        """As the task's teachers say."""
+        self.teachers.check_student(outputs, spec)
+
+    def bind(self, targets: NDArray[Any], names: Sequence[str]) -> Self:
+        """Nothing is fitted."""
+        return self
+
+    def enter(self, targets: Tensor) -> Tensor:
+        """The targets as they are."""
+        return targets
+
+    def enter_teacher(self, teacher: Teacher) -> Teacher:
+        """The teacher as it is."""
+        return teacher
+
+    def any_targets(self, targets: Tensor) -> Tensor:
+        """Targets with 0 in place of what is not known."""
+        return targets.nan_to_num(0.0) if targets.is_floating_point() else targets.clamp(min=0)
+
+    def normalize(self, outputs: Tensor) -> Tensor:
+        """The values as they are."""
+        return outputs.float()
+
+    def judged(self, outputs: NDArray[Any]) -> Floats:
+        """The outputs as float64."""
+        return outputs.astype(np.float64)
+
+    def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+        """Nothing of its own."""
+        return {}

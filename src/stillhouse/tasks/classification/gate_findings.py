@@ -1,0 +1,69 @@
+"""What the gate finds in a classifier's answers: the order of its classes, and its own calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stillhouse.evaluation.statistics import Floats, Integers
+from stillhouse.tasks.classification import calibration
+
+LEVEL = 1e-3  # of the claim that the classes stand in another order, over all orders together
+
+
+def class_order(log_probs: Floats, targets: Integers, classes: Sequence[str]) -> dict[str, Any]:
+    """Ask whether another order of the classes would fit the labels far better.
+
+    The best order is that of the largest assignment in the confusion matrix. It is suspected where, of the rows of the
+    classes that it moves, at least twice as many are right in it as in the given order, and so many that chance, over
+    all the ways to move that many classes, is below one in a thousand (exact binomial, union bound).
+
+    Args:
+        log_probs: (N, C) of the teacher.
+        targets: (N,) in [0, C).
+        classes: C names.
+
+    Returns:
+        ``rows``, ``accuracy``, ``best_accuracy``, ``moved`` (by class, the class under whose name the teacher answers
+        it), ``suspect``.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.stats import binom
+
+    size = len(classes)
+    counts = np.bincount(targets * size + log_probs.argmax(1), minlength=size * size).reshape(size, size)
+    true, said = linear_sum_assignment(counts, maximize=True)
+    moved = {int(t): int(s) for t, s in zip(true, said, strict=True) if t != s and counts[t].any()}
+    gained, kept = (sum(int(counts[t, s]) for t, s in pairs) for pairs in (moved.items(), ((t, t) for t in moved)))
+    ways = float(size) ** len(moved)
+    chance = float(binom.sf(gained - 1, gained + kept, 0.5)) * ways if moved else 1.0
+    rows = max(len(targets), 1)
+    return {
+        "rows": len(targets),
+        "accuracy": float(np.trace(counts)) / rows,
+        "best_accuracy": float(counts[true, said].sum()) / rows,
+        "moved": {str(classes[t]): str(classes[s]) for t, s in moved.items()},
+        "suspect": bool(gained >= 2 * max(kept, 1) and chance <= LEVEL),
+    }
+
+
+def own_calibration(log_probs: Floats, targets: Integers) -> dict[str, float]:
+    """The teacher's calibration error, debiased (``ece``) and as it is usually printed (``ece_plain``)."""
+    sure, right = np.exp(log_probs.max(1)), (log_probs.argmax(1) == targets).astype(np.float64)
+    squared = calibration.squared_error(sure, right).value
+    return {"ece": float(np.sqrt(max(squared, 0.0))), "ece_plain": calibration.plain_error(sure, right)}
+
+
+def order_problem(order: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Say that another order of the classes fits the labels far better, where it does."""
+    if not order.get("suspect"):
+        return []
+    named = ", ".join(f"{t!r} {s!r}" for t, s in list(order["moved"].items())[:5])
+    found = (
+        f"It seems to answer in another order of the classes: it calls {named}. In that order "
+        f"{100 * order['best_accuracy']:.1f} % of {order['rows']:,} labelled rows would be right; as given, "
+        f"{100 * order['accuracy']:.1f} % are."
+    )
+    return [{"finding": found, "cure": "List the classes in its order as `[data] classes = [...]`."}]

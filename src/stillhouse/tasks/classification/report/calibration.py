@@ -1,0 +1,92 @@
+"""Whether a confidence of 0.8 is right eight times in ten, and what is left when the unsure rows are not answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stillhouse.reporting.charts import Bin, Series, curves, reliability
+from stillhouse.reporting.figures import Interval, cell, interval, titled
+from stillhouse.reporting.folder import RunFiles
+from stillhouse.reporting.parts import arm_line, chart, legend
+from stillhouse.reporting.svg import Axis
+from stillhouse.reporting.wording import count, percent, percents
+from stillhouse.task import TEACHER, Measure, Section
+
+ERRORS = {
+    "ece": Measure("Calibration error, debiased"),
+    "class_ece": Measure("Class-wise calibration error, debiased"),
+    "ece_plain": Measure("Calibration error, as usually printed"),
+}
+QUALITY = ("nll", "brier", "aurc")
+
+TEMPLATE = """
+<p class="soft">Whether a confidence of 80&nbsp;% is right eight times in ten: marks on the dashed line are. Lines are
+{{ confidence }} intervals, grey bars the number of rows.</p>
+<div class="grid">
+{% for chart in it.charts %}
+{{ figure(chart.title, chart.svg) }}
+{% endfor %}
+{% if it.coverage %}
+{{ figure("Errors among the most confident", it.coverage.svg, "", it.coverage.legend) }}
+{% endif %}
+</div>
+<div class="later">
+{{ table("Calibration in figures", it.heads, it.rows) }}
+<p class="note">The calibration error is the mean gap between confidence and accuracy; debiased: without what few rows
+add to it. 0 is perfect.</p>
+</div>
+"""
+
+
+def calibration(run: RunFiles) -> dict[str, Any] | None:
+    """Return reliability diagrams, risk-coverage curves and the calibration figures of teacher and students."""
+    tempered = [name for name in run.models if "temperatures" in run.models[name]]
+    names = dict.fromkeys((TEACHER, run.control or "", *tempered, run.student))
+    known = {n: run.models[n] for n in names if run.models.get(n, {}).get("calibration")}
+    if not known:
+        return None
+    rows = []
+    for name, model in known.items():
+        errors = [cell(measure, model["calibration"].get(key)) for key, measure in ERRORS.items()]
+        rows.append(arm_line(run, name, [*errors, *(cell(run.measure(k), run.figure(name, k)) for k in QUALITY)]))
+    titles = [*(m.label for m in ERRORS.values()), *(titled(run.measure(k)) for k in QUALITY)]
+    charts = [c for n, m in known.items() if (c := _reliability(run, n, m["calibration"].get("reliability") or []))]
+    # Tempering one seed keeps its ranking of rows: the tempered control would lie on the control's own line.
+    untempered = {n: m for n, m in known.items() if n not in tempered}
+    return {"charts": charts, "coverage": _coverage(run, untempered), "heads": ["Model", *titles], "rows": rows}
+
+
+def _reliability(run: RunFiles, name: str, curve: list[dict[str, Any]]) -> dict[str, str] | None:
+    bins = [
+        Bin(b["confidence"], Interval(b["accuracy"], b["low"], b["high"]), b["rows"])
+        for b in curve
+        if interval(b.get("accuracy")) and interval(b.get("confidence"))
+    ]
+    if not bins:
+        return None
+    fullest, label = max(bins, key=lambda b: b.count), run.arm(name).label
+    spoken = (
+        f"Reliability of {label}, {len(bins)} bins. In the fullest, {count(fullest.count)} rows, the "
+        f"confidence is {percent(fullest.confidence)} and the accuracy {percent(fullest.accuracy.value)}."
+    )
+    return chart(label, reliability(bins, run.arm(name), spoken))
+
+
+def _coverage(run: RunFiles, models: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Draw the share of errors among the most confident rows against how many rows are answered."""
+    found = []
+    for name, model in models.items():
+        curve = model["calibration"].get("risk_coverage") or {}
+        x, y = curve.get("coverage", []), curve.get("risk", [])
+        if len(x) > 1 and len(x) == len(y):
+            found.append(Series(run.arm(name), run.arm(name).label, x, y, y, y))
+    if not found:
+        return None
+    spoken = "Share of errors against the share of rows answered, most confident first. " + " ".join(
+        f"{s.label}: {percent(s.y[len(s.y) // 2])} at {percent(s.x[len(s.x) // 2], 0)}." for s in found
+    )
+    x_axis, y_axis = Axis("rows answered, most confident first", percents), Axis("errors among them", percents)
+    return {"svg": curves(found, spoken, x_axis, y_axis), "legend": legend(s.arm for s in found)}
+
+
+SECTION = Section("calibration", "Calibration", calibration, TEMPLATE, order=70)

@@ -1,0 +1,71 @@
+"""Classification: one of C classes a row, as log-probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stillhouse.task import OUTPUTS, Floats, OutputSpec, Record
+from stillhouse.tasks.base import BaseTask
+from stillhouse.tasks.classification import explanation, losses, teachers
+from stillhouse.tasks.classification.judgement import ClassificationJudge, floored
+from stillhouse.tasks.classification.predictor import DeployedClassifier
+from stillhouse.tasks.classification.report import SECTIONS
+from stillhouse.tasks.classification.targets import read_targets
+
+
+class Classification(ClassificationJudge, BaseTask):
+    """One of C classes a row."""
+
+    name = "classification"
+    method = ({"name": "hinton"},)
+    reads = "logits"
+    fits = ("hinton", "forward_kl")
+    sections = SECTIONS
+    monitor = losses.MONITOR
+    shift_invariant = True
+    stored = "logits"
+    teachers = teachers
+    full = True
+    surrogate = True
+    marks_words = True
+    link = "softmax"
+    deployed = DeployedClassifier
+    influence = staticmethod(explanation.teaching_influence)
+
+    read_targets = staticmethod(read_targets)
+    normalize = staticmethod(losses.normalize)
+    loss = staticmethod(losses.label_loss)
+    validation = staticmethod(losses.validation)
+
+    def judged(self, outputs: NDArray[Any]) -> Floats:
+        """Log-probabilities with a floor."""
+        return floored(outputs)
+
+    def soft_targets(
+        self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
+    ) -> Tensor:
+        """Probabilities (N, C): the teacher's, mixed with the label where one is visible."""
+        return losses.soft_targets(targets, teacher, label_weight, method_weight, spec.width)
+
+    def explanation(
+        self, records: Mapping[str, Mapping[str, Record]], targets: NDArray[Any], names: Sequence[str]
+    ) -> dict[str, Any]:
+        """Class maps of teacher and students."""
+        nets = {
+            arm: {seed: floored(record[OUTPUTS]) for seed, record in seeds.items()} for arm, seeds in records.items()
+        }
+        return {"class_similarity": explanation.class_similarity(nets, targets, names, self.shipped)}
+
+    def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> DeployedClassifier:
+        """The classifier that ships."""
+        source = context.data.source
+        return DeployedClassifier(
+            net, context.data.encoder, context.spec.names, card, source.column, source.label_values
+        )
+
+
+TASK = Classification()

@@ -1,0 +1,116 @@
+"""The ways to train a student that several tasks share, and the teachers: names and words, stated once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stillhouse.errors import UsageError
+from stillhouse.task import TEACHER, Control, Question
+from stillhouse.types import has_label
+
+DISTILLED, LABELS_ONLY, TEACHER_SAME = "distilled", "labels_only", "teacher_same"
+
+
+def _more_labels(context: Any) -> bool:
+    """Whether training rows have a label that the student may not see."""
+    known = int(has_label(context.data.train.targets).sum())
+    return bool(context.recipe.controls.all_labels) and known > len(context.labelled)
+
+
+def _from_scratch(context: Any) -> bool:
+    """Whether students with random weights are asked for.
+
+    Raises:
+        UsageError: every student starts with random weights.
+    """
+    asked = bool(context.recipe.controls.from_scratch)
+    if asked and not context.students.pretrained:
+        raise UsageError(
+            "[controls] from_scratch compares with a student that starts with random weights, and this one does "
+            "already. Remove the line, or give the student weights: [student] start or derive."
+        )
+    return asked
+
+
+CONTROLS: Mapping[str, Control] = {
+    c.name: c
+    for c in (
+        Control(
+            LABELS_ONLY,
+            "Labels only",
+            "the same student trained on the {labels} alone",
+            style=("arm-control", "ring"),
+        ),
+        Control(
+            "smoothed",
+            "Labels only, smoothed",
+            "the same student trained on the {labels} alone with label smoothing",
+            smoothing=lambda context: float(context.recipe.controls.label_smoothing),
+            style=("arm-control", "cross"),
+            when=lambda context: bool(context.recipe.controls.label_smoothing),
+        ),
+        Control(
+            DISTILLED,
+            "Distilled",
+            "the distilled student",
+            rows="all",
+            teacher=TEACHER,
+            style=("arm-distilled", "disc"),
+        ),
+        Control(
+            "all_labels",
+            "All labels",
+            "the same student given all {labels}",
+            rows="known",
+            labels="known",
+            style=("arm-reference", "square"),
+            when=_more_labels,
+        ),
+        Control(
+            "distilled_same",
+            "Distilled, teacher with the same labels",
+            "the student distilled from a teacher that had the same labels",
+            rows="all",
+            teacher=TEACHER_SAME,
+            style=("arm-distilled", "ring"),
+        ),
+        Control(
+            "scratch",
+            "Labels only, random start",
+            "the same student with random weights at the start, trained on the {labels} alone",
+            scratch=True,
+            style=("arm-control", "disc"),
+            when=_from_scratch,
+        ),
+        Control(
+            "distilled_scratch",
+            "Distilled, random start",
+            "the distilled student with random weights at the start",
+            rows="all",
+            teacher=TEACHER,
+            scratch=True,
+            style=("arm-distilled", "cross"),
+            when=_from_scratch,
+        ),
+    )
+}
+
+TEACHERS: Mapping[str, Control] = {
+    TEACHER: Control(TEACHER, "Teacher", "the teacher", style=("arm-teacher", "diamond")),
+    TEACHER_SAME: Control(
+        TEACHER_SAME,
+        "Teacher with the same labels",
+        "the teacher that had no more labels than the student",
+        style=("arm-teacher", "square"),
+    ),
+}
+
+QUESTIONS = (
+    Question(DISTILLED, LABELS_ONLY, "gain"),
+    Question(DISTILLED, TEACHER, "loss"),
+    Question(DISTILLED, "all_labels", "loss"),
+    Question("distilled_same", LABELS_ONLY, "gain"),
+    Question(DISTILLED, "smoothed", "gain"),
+    Question("distilled_scratch", "scratch", "gain"),
+)

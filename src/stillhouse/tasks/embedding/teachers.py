@@ -1,0 +1,84 @@
+"""Teachers of vectors: modules, functions and fitted transformers give one vector a row.
+
+``Task.teachers`` of the task; what each name is for stands in ``teachers.protocol.TaskTeachers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.task import OutputSpec
+from stillhouse.teachers.protocol import Booster, Port, Read
+from stillhouse.teachers.values import as_outputs, columns_of, numbers
+from stillhouse.types import Outputs
+
+asks = "transform"
+kind = None
+onnx_outputs = {"sentence_embedding": None, "embedding": None, "embeddings": None}
+catboost = "CatBoost"
+joins: tuple[str, ...] = ("mean",)
+
+
+def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
+    """Vectors (B, D)."""
+    return lambda returned, rows: columns_of(returned, rows, spec)
+
+
+def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> Read:
+    """Vectors (B, D)."""
+    return lambda answer, rows: Outputs(as_outputs(numbers(answer, rows, spec)))
+
+
+def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
+    """A fitted transformer of scikit-learn."""
+    if not hasattr(model, "transform"):
+        raise RejectedError(f"{type(model).__name__} has no `transform` and gives no vectors. Give a model that does.")
+    return lambda rows: dense(model.transform(rows)), read(spec)
+
+
+def dense(vectors: Any) -> NDArray[Any]:
+    """A sparse matrix, as scikit-learn's text models give it, as an array."""
+    return np.asarray(vectors.toarray() if hasattr(vectors, "toarray") else vectors)
+
+
+def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:
+    """No booster gives vectors."""
+    raise UsageError("A booster predicts targets, and embedders are distilled from one that gives vectors.")
+
+
+def fits_port(port: Port, spec: OutputSpec) -> bool:
+    """Floats (B, D)."""
+    return port.holds(spec.width)
+
+
+def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int) -> Any:
+    """No embedder is fitted here."""
+    raise UsageError(
+        f"[teacher] name = {name!r} predicts labels. Embedders are distilled from one that comes ready: "
+        '`[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`.'
+    )
+
+
+def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:
+    """Of a model from ``fit``, which there is none of."""
+    raise UsageError("No embedder is fitted here.")
+
+
+def join(members: Sequence[Outputs], weights: Tensor, how: str, targets: Tensor) -> Outputs:
+    """Coordinates of different embedders have nothing in common."""
+    raise UsageError("Embedders cannot be joined: their coordinates have nothing in common. Give one teacher.")
+
+
+def hub_net(model: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
+    """A sentence model, in eval mode, as it is."""
+    from stillhouse.teachers.hub.loading import hub_embedder
+
+    if tune != "none":
+        raise UsageError('Embedders are distilled from one that comes ready. Write `[teacher] tune = "none"`.')
+    return hub_embedder(model).eval()

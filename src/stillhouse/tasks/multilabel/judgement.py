@@ -1,0 +1,100 @@
+"""How several labels a row are judged, from the log-odds of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.evaluation.teacher_gate import SAME_ANSWER
+from stillhouse.task import OUTPUTS, Floats, Measure, Record, Statistic
+from stillhouse.tasks.judgement import Judge
+from stillhouse.tasks.multilabel import criteria, measures
+
+
+def _share(label: str, row: Any = "effect", *, proportion: bool = True, listed: bool = False) -> Measure:
+    return Measure(label, "share", True, (0.0, 1.0), row=row, proportion=proportion, listed=listed)
+
+
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "micro_f1": _share("micro F1"),
+        "macro_f1": _share("macro F1"),
+        "auc": _share("area under the ROC curve"),
+        "label_accuracy": _share("label accuracy", "value"),
+        "subset_accuracy": _share("share of rows with all labels right", "hit"),
+        "log_loss": Measure("log loss of a label", "nats", False, row="value"),
+        "agreement": _share("agreement with the teacher", "value", listed=True),
+        "agreement_f1": _share("micro F1 against the teacher's labels"),
+        "kl": Measure("KL divergence from the teacher", "nats", False, row="value"),
+        "total_variation": Measure(
+            "difference of the probabilities from the teacher's", "", False, (0.0, 1.0), row="value"
+        ),
+    }
+)
+
+
+class MultilabelJudge(Judge):
+    """Judges log-odds (N, L) of L labels; targets are (N, L) of 0 and 1, NaN where a label is open.
+
+    The headline is micro F1, a ratio of sums with one number a row. Label accuracy counts mostly labels that are
+    rightly left out: a student that says none would have it high. Macro F1 rests on the rarest labels.
+    """
+
+    measures = MEASURES
+    headline, part_measure = "micro_f1", "label_accuracy"
+    table = ("micro_f1", "macro_f1", "auc", "label_accuracy", "log_loss", "agreement")
+    choices = ("micro_f1", "macro_f1", "auc", "label_accuracy", "subset_accuracy", "log_loss")
+    gate_measures = ("micro_f1", "log_loss")
+    criteria = criteria.CRITERIA
+
+    def check_measure(self, name: str, argument: str, names: Sequence[str]) -> None:
+        """Behind "auc:" may stand a label."""
+        if name != "auc":
+            super().check_measure(name, argument, names)
+        elif argument and names and argument not in names:
+            raise UsageError(
+                f"[evaluation] measure = 'auc:{argument}': no label {argument!r}.{nearest(argument, names)}"
+            )
+
+    def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
+        """Every row has a known label, and all are 0 or 1."""
+        if targets.ndim != 2 or targets.shape[1] != len(names):
+            raise RejectedError(f"The targets have the shape {targets.shape}, but there are {len(names)} labels.")
+        known = ~np.isnan(targets)
+        if not np.isin(targets[known], (0, 1)).all():
+            raise RejectedError("The labels of a row are 0, 1, or missing; there are other numbers among them.")
+        if missing := int((~known).all(1).sum()):
+            raise RejectedError(f"{missing} test rows have no known label and cannot be judged: leave them out.")
+
+    def quality(self, record: Record, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Statistic]:
+        """See ``measures.quality``."""
+        return measures.quality(record[OUTPUTS], targets.astype(np.float64), names)
+
+    def fidelity(self, record: Record, teacher: Record, targets: NDArray[Any]) -> dict[str, Statistic]:
+        """See ``measures.fidelity``."""
+        return measures.fidelity(record[OUTPUTS], teacher[OUTPUTS])
+
+    def parts(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, dict[str, Floats]]:
+        """The rows that have each label."""
+        return {"labels": measures.present(targets, names)}
+
+    def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
+        """No probability differs by more than a thousandth."""
+        return bool(np.abs(_probabilities(together) - _probabilities(apart)).max(initial=0.0) <= SAME_ANSWER)
+
+    def distance(self, student: Record, teacher: Record) -> Floats:
+        """Difference of the probabilities, 0 to 1, the mean over the labels."""
+        gap: Floats = np.abs(_probabilities(student[OUTPUTS]) - _probabilities(teacher[OUTPUTS])).mean(1)
+        return gap
+
+
+def _probabilities(log_odds: NDArray[Any]) -> Floats:
+    from scipy.special import expit
+
+    found: Floats = expit(log_odds.astype(np.float64))
+    return found

@@ -1,0 +1,1 @@
+"""Methods that match independent labels; see ``stillhouse.methods``."""

@@ -1,0 +1,46 @@
+"""Multi-label classification: every row has any number of the labels, each judged by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from stillhouse.task import OutputSpec
+from stillhouse.tasks.base import BaseTask
+from stillhouse.tasks.multilabel import losses, teachers
+from stillhouse.tasks.multilabel.judgement import MultilabelJudge
+from stillhouse.tasks.multilabel.predictor import DeployedMultilabel
+from stillhouse.tasks.multilabel.report import SECTIONS
+from stillhouse.tasks.multilabel.targets import read_targets
+
+
+class Multilabel(MultilabelJudge, BaseTask):
+    """Any number of labels a row, as independent log-odds."""
+
+    name = "multilabel"
+    method = ({"name": "binary_kd"},)
+    reads = "log_odds"
+    fits = ("binary_kd",)
+    sections = SECTIONS
+    monitor = "nll"
+    link = "sigmoid"
+    teachers = teachers
+    deployed = DeployedMultilabel
+
+    read_targets = staticmethod(read_targets)
+    loss = staticmethod(losses.loss)
+    validation = staticmethod(losses.validation)
+
+    def soft_targets(
+        self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
+    ) -> Tensor:
+        """Probabilities (N, K): the teacher's, mixed with the labels where they are visible."""
+        return losses.soft_targets(targets, teacher, label_weight, method_weight)
+
+    def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> DeployedMultilabel:
+        """The classifier that ships."""
+        return DeployedMultilabel(net, context.data.encoder, context.spec.names, card, context.data.source.column)
+
+
+TASK = Multilabel()

@@ -1,0 +1,226 @@
+"""Teachers of several labels a row: each is a yes or no of its own, kept as its log-odds.
+
+``Task.teachers`` of the task; what each name is for stands in ``teachers.protocol.TaskTeachers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stillhouse.errors import RejectedError
+from stillhouse.task import OutputSpec
+from stillhouse.tasks.classification.joining import disagreement
+from stillhouse.teachers.ensemble import DISAGREEMENT
+from stillhouse.teachers.fitted.boosters import refuse_objective
+from stillhouse.teachers.protocol import Booster, Port, Read
+from stillhouse.teachers.sklearn import PerOutput, fit_outputs, make_estimator
+from stillhouse.teachers.values import as_outputs, columns_of, name_rows, numbers, wrong_shape
+from stillhouse.types import Outputs
+
+asks = "predict_proba"
+kind = None
+onnx_outputs = {"probabilities": "probabilities", "logits": "logits", "scores": "logits"}
+catboost = "CatBoostClassifier"
+joins: tuple[str, ...] = ("mean", "log_mean")
+
+SMALLEST = 1e-6  # a probability is kept so far from 0 and 1: its log-odds are finite and fit every codec
+OBJECTIVES = {
+    "lightgbm": ("binary", "cross_entropy"),
+    "xgboost": ("binary:logistic", "reg:logistic", "binary:logitraw"),
+    "catboost": ("MultiLogloss", "MultiCrossEntropy", "Logloss", "CrossEntropy"),
+}
+RAW_SCORES = "binary:logitraw"  # the objective whose predictions are log-odds
+ESTIMATORS = {
+    "extra_trees": "ExtraTreesClassifier",
+    "random_forest": "RandomForestClassifier",
+    "hist_gradient_boosting": "HistGradientBoostingClassifier",
+}
+SUM_TOLERANCE = 1e-6  # how near to 1 the sums of rows are where classes exclude each other
+YES = (1, "1", "true")  # names of the class that means that a row has the label
+
+
+class LabelReader:
+    """Log-odds of answers (B, K) that are probabilities or log-odds: decided once, by the first answers.
+
+    Args:
+        spec: (K,).
+        kind: "probabilities" or "logits"; None: probabilities where all of the first answers are in 0..1.
+    """
+
+    def __init__(self, spec: OutputSpec, kind: str | None = None) -> None:
+        self.spec, self.kind = spec, kind
+
+    def __call__(self, answer: Any, rows: NDArray[np.int64]) -> Outputs:
+        """Log-odds float32 (B, K); rows are named in errors."""
+        if isinstance(answer, list) and answer and np.ndim(answer[0]) == 2:
+            answer = np.stack([np.asarray(one)[:, -1] for one in answer], axis=1)  # for each label, of no and of yes
+        values = numbers(answer, rows, self.spec)
+        inside = np.asarray(((values >= 0) & (values <= 1)).all(1))
+        self.kind = self.kind or ("probabilities" if inside.all() else "logits")
+        if self.kind == "logits":
+            return Outputs(as_outputs(values))
+        if not inside.all():
+            raise outside(name_rows(rows, ~inside), values[~inside])
+        return Outputs(as_outputs(log_odds(values)))
+
+
+def outside(rows: str, values: NDArray[Any]) -> RejectedError:
+    """The error for answers beyond 0..1 of a teacher that answers with probabilities."""
+    return RejectedError(
+        f"The teacher's answers are no probabilities for {rows}: they are in {values.min():.4g}..{values.max():.4g}, "
+        "where its first answers were all in 0..1. Answer with probabilities, or with log-odds, for every row."
+    )
+
+
+def log_odds(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """Logarithm of the odds, finite: probabilities are kept ``SMALLEST`` away from 0 and 1."""
+    clipped = np.clip(np.asarray(probabilities, np.float64), SMALLEST, 1 - SMALLEST)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped), np.float64)
+
+
+def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
+    """Log-odds or probabilities (B, K), decided once, by the first batch; of one label also (B,)."""
+    reader = LabelReader(spec)
+
+    def read(returned: Tensor, rows: int) -> Tensor:
+        values = columns_of(returned, rows, spec)
+        if values.isnan().any():  # the caller names the rows
+            return values
+        return reader(values, np.full(rows, -1)).values.to(values.device)
+
+    return read
+
+
+def check(outputs: Tensor, spec: OutputSpec, who: str) -> None:
+    """Refuse outputs that are no row of numbers for each input."""
+    if outputs.ndim != 2 or outputs.shape[1] != spec.width:
+        raise wrong_shape(who, tuple(outputs.shape), (len(outputs), spec.width), spec)
+
+
+def check_student(outputs: Tensor, spec: OutputSpec) -> None:
+    """Refuse a student's outputs that are of another shape, or probabilities: it is trained by its log-odds."""
+    check(outputs, spec, "The student")
+    if len(outputs) and bool(((outputs > 0) & (outputs < 1)).all()):
+        raise RejectedError(
+            "The student answers with probabilities, where it is trained by its log-odds: all are in 0..1. Leave the "
+            "sigmoid at its end out."
+        )
+
+
+def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> Read:
+    """Probabilities or log-odds (B, K), or for each label an array (B, 2); names of labels are matched."""
+    reader, names = LabelReader(spec, kind), [str(name) for name in columns]
+    if sorted(names) != sorted(spec.names) or names == list(spec.names):
+        return reader
+    order = [names.index(name) for name in spec.names]
+    return lambda answer, rows: reader(np.asarray(answer)[:, order], rows)
+
+
+def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
+    """A classifier of several labels, or of one: what it says about yes."""
+    if not hasattr(model, "predict_proba"):
+        raise RejectedError(
+            f"{type(model).__name__} has `predict` but no `predict_proba`, and a student learns from the probability "
+            "of each label. Fit a classifier that gives them."
+        )
+    return lambda rows: of_yes(model, model.predict_proba(rows), spec), read(spec, "probabilities")
+
+
+def of_yes(model: Any, answer: Any, spec: OutputSpec) -> NDArray[np.float64]:
+    """Probabilities (B, K) of yes.
+
+    Args:
+        model: says which column is which by ``classes_``.
+        answer: of its ``predict_proba``: an array (B, 2) for each label; (B, K) of yes; or, of one label, (B, 2).
+        spec: (K,).
+
+    Raises:
+        RejectedError: it says which one of several classes a row is of.
+    """
+    classes = getattr(model, "classes_", None)
+    if isinstance(answer, list):
+        known = [[0, 1]] * len(answer) if classes is None else classes
+        return np.stack([column_of_yes(part, names) for part, names in zip(answer, known, strict=True)], axis=1)
+    values = np.asarray(answer, np.float64)
+    if values.ndim == 2 and spec.width == 1 and values.shape[1] <= 2:
+        return column_of_yes(values, range(values.shape[1]) if classes is None else classes)[:, None]
+    if values.ndim == 2 and spec.width > 1 and bool((np.abs(values.sum(1) - 1) < SUM_TOLERANCE).all()):
+        raise RejectedError(
+            f"{type(model).__name__} says which one of {values.shape[1]} classes a row is of: its probabilities add up "
+            "to 1 in each row. Give a model of several labels, such as `sklearn.multioutput.MultiOutputClassifier`."
+        )
+    return values
+
+
+def column_of_yes(answer: Any, names: Any) -> NDArray[np.float64]:
+    """The column of yes among the classes of one label; 0 for a model that has met only no."""
+    values = np.asarray(answer, np.float64)
+    places = [place for place, name in enumerate(names) if plain(name) in YES]
+    return values[:, places[0]] if places else np.zeros(len(values))
+
+
+def plain(name: Any) -> Any:
+    """The name of a class as it is compared: 1, 1.0, True and "true" mean yes."""
+    value = name.item() if isinstance(name, np.generic) else name
+    return value.lower() if isinstance(value, str) else value
+
+
+def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:
+    """Probabilities of each label, or log-odds; of catboost only the objective is looked at."""
+    refuse_objective(library, objective, OBJECTIVES[library], "probabilities of labels")
+    if library != "catboost" and columns != spec.width:
+        raise RejectedError(
+            f"The teacher predicts {columns} labels, the data have {spec.width}. Give the one that was made for these "
+            "labels, or name its labels as `[data] target`."
+        )
+    return Booster(read(spec, "logits" if objective == RAW_SCORES else "probabilities"), objective == RAW_SCORES)
+
+
+def fits_port(port: Port, spec: OutputSpec) -> bool:
+    """Floats (B, K); of one label also (B,)."""
+    return port.holds(spec.width)
+
+
+def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int) -> Any:
+    """A classifier of scikit-learn; boosting takes one label, so there is a model for each."""
+    several = name != "hist_gradient_boosting"
+    return fit_outputs(lambda: make_estimator(ESTIMATORS, name, settings, seed), inputs, targets, several=several)
+
+
+def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:
+    """Log-odds (B, K)."""
+    if isinstance(model, PerOutput):
+        parts = [column_of_yes(one.predict_proba(inputs), one.classes_) for one in model.estimators_]
+        return log_odds(np.stack(parts, axis=1)).astype(np.float32)
+    return log_odds(of_yes(model, model.predict_proba(inputs), spec)).astype(np.float32)
+
+
+def join(members: Sequence[Outputs], weights: Tensor, how: str, targets: Tensor) -> Outputs:
+    """Log-odds of the mean of the members' probabilities, or the mean of their log-odds; and ``disagreement``.
+
+    The disagreement (B, 1) is the mutual information of answer and teacher in nats, the mean over the labels.
+    """
+    odds = torch.stack([one.values.double() for one in members])
+    shares = weights.reshape(-1, 1, 1)
+    yes, no = nn.functional.logsigmoid(odds), nn.functional.logsigmoid(-odds)
+    if how == "log_mean":
+        joined = (shares * odds).sum(0)
+    else:
+        joined = (yes + shares.log()).logsumexp(0) - (no + shares.log()).logsumexp(0)
+    apart = disagreement(torch.stack([yes, no], -1).flatten(1, 2), weights).reshape(odds.shape[1:])
+    return Outputs(joined.float(), {DISAGREEMENT: apart.mean(1, keepdim=True).float()})
+
+
+def hub_net(model: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
+    """A hub classifier of these labels with its own head; or an encoder with a fresh one, to be tuned."""
+    from stillhouse.teachers.hub.loading import fresh_head, label_order, own_head
+
+    if tune != "none":
+        return fresh_head(model, len(names), tune, seed)
+    return own_head(model, label_order(model.labels or (), names), ("multi_label_classification",))

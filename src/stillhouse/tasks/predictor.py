@@ -1,0 +1,129 @@
+"""What ships of a run, whatever its task: the student with its preprocessing, which takes raw rows."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data import Encoder
+from stillhouse.engine import tensor_state, write_weights
+from stillhouse.exporting import Exportable
+from stillhouse.files import write_atomic, write_json
+from stillhouse.students.rules import Leaf
+from stillhouse.types import logits_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+FOLDER = "student"
+WEIGHTS, CARD = "model.safetensors", "model.json"
+CHUNK = 1024  # rows a forward, so that memory stays flat for long tables
+
+
+class Deployed(nn.Module, ABC):
+    """A trained student for raw rows.
+
+    Args:
+        net: from encoded inputs to outputs.
+        encoder: from raw rows to encoded inputs, fitted on the training rows.
+        net_card: how to build ``net`` again: zoo name, settings and shapes, none of which for the user's own module;
+            and under ``parts`` what methods ship with it.
+        column: of a file, that holds the texts; empty for other data.
+    """
+
+    task: ClassVar[str]
+
+    def __init__(self, net: nn.Module, encoder: Encoder, net_card: Mapping[str, Any], column: str = "") -> None:
+        super().__init__()
+        self.net, self.encoder, self.net_card, self.column = net, encoder, dict(net_card), column
+        self.eval()
+
+    @staticmethod
+    @abstractmethod
+    def net_width(card: Mapping[str, Any]) -> int:
+        """Number of outputs of the net of a card."""
+
+    @classmethod
+    @abstractmethod
+    def from_card(cls, card: Mapping[str, Any], net: nn.Module) -> Self:
+        """The student of a card.
+
+        Args:
+            card: the content of ``model.json``.
+            net: as ``card["net"]`` says, with its weights.
+        """
+
+    @abstractmethod
+    def own_card(self) -> dict[str, Any]:
+        """What the card says beside net, encoder and column; JSON-able."""
+
+    @abstractmethod
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """Answers (N, ...) of raw rows, as the user's labels are.
+
+        Raises:
+            RejectedError: columns are missing, or values are not finite; names them.
+        """
+
+    @abstractmethod
+    def frame(self, rows: Any) -> pd.DataFrame:
+        """Answers as a table, a line for each raw row."""
+
+    @abstractmethod
+    def exportable(self, rows: Tensor) -> Exportable:
+        """The student as export formats take it, with encoded example rows."""
+
+    @abstractmethod
+    def leaf(self, outputs: NDArray[np.float64]) -> Leaf:
+        """What outputs (K,) say, in words: for the rules of a tree."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs (B, ...) of encoded inputs."""
+        return logits_of(self.net(inputs))
+
+    def outputs(self, rows: Any) -> Tensor:
+        """Outputs of the net (N, ...) for raw rows."""
+        return run_net(self, self.encoder.encode(rows))
+
+    def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
+        """Write ``frame`` as CSV.
+
+        Args:
+            rows: raw rows.
+            out: the CSV.
+            files: names of the rows, which become the first column, ``file``.
+        """
+        frame = self.frame(rows)
+        if files is not None:
+            frame.insert(0, "file", files)
+        write_atomic(out, frame.to_csv(index=False).encode())
+
+    def beside(self) -> dict[str, str]:
+        """Files that an exported one needs beside it: content by name."""
+        return {}
+
+    def metadata(self) -> dict[str, str]:
+        """What an exported file says of the student."""
+        own = {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.own_card().items()}
+        return {"task": self.task} | own | {"encoder": json.dumps(self.encoder.state())}
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and, last, ``model.json``."""
+        write_weights(folder / WEIGHTS, tensor_state(self.net))
+        card = {"schema": 1, "task": self.task, "net": self.net_card} | self.own_card()
+        card["encoder"] = self.encoder.state()
+        write_json(folder / CARD, card | ({"column": self.column} if self.column else {}))
+
+
+@torch.inference_mode()
+def run_net(net: nn.Module, inputs: Tensor) -> Tensor:
+    """Outputs of a net (N, ...) for encoded rows, some rows at a time."""
+    return torch.cat([logits_of(net(part)) for part in torch.split(inputs, CHUNK)])

@@ -1,0 +1,1 @@
+"""Regression: one or several real targets a row."""

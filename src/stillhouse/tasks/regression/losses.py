@@ -1,0 +1,63 @@
+"""Losses on real targets. Outputs and targets are in standard units (``scaling``); NaN is an unknown target."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stillhouse.errors import UsageError
+from stillhouse.functional.reduction import at_least_float32
+from stillhouse.tasks.soft_targets import mixed
+
+
+def loss(
+    outputs: Tensor,
+    targets: Tensor,
+    *,
+    smoothing: float = 0.0,
+    weight: float | Tensor = 1.0,
+    count: int | None = None,
+) -> Tensor:
+    """Mean squared error over the known targets; 0 with a gradient of 0 where there are none.
+
+    Args:
+        outputs: (..., K).
+        targets: (..., K), NaN where unknown.
+        smoothing: must be 0: only classes are smoothed.
+        weight: factor of the result.
+        count: labelled rows; not used, because the mean is over all known targets.
+
+    Raises:
+        UsageError: a smoothing.
+
+    Example:
+        >>> loss(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[0.0, torch.nan], [2.0, 4.0]])).item()
+        7.0
+    """
+    if smoothing:
+        raise UsageError(f"label_smoothing = {smoothing:g} is for classes. Set `[training] label_smoothing = 0`.")
+    known = ~targets.isnan()
+    errors = (at_least_float32(outputs) - targets).masked_fill(~known, 0.0)
+    return errors.square().sum() * (weight / known.sum().clamp(min=1))
+
+
+@torch.no_grad()
+def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:
+    """Mean squared (``mse``) and absolute error (``mae``) over the known targets, in standard units; 0 without any."""
+    known = ~targets.isnan()
+    errors = (at_least_float32(outputs) - targets)[known]
+    count = max(len(errors), 1)
+    return {"mse": errors.square().sum().item() / count, "mae": errors.abs().sum().item() / count}
+
+
+def soft_targets(targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float) -> Tensor:
+    """What a fitted student is fitted to, float32 (N, K): the teacher's values, mixed with the labels that are seen.
+
+    Args:
+        targets: (N, K), NaN where no label may be seen.
+        teacher: values (N, K), or None for a control.
+        label_weight: of the labels beside the teacher.
+        method_weight: of the teacher.
+    """
+    answers = None if teacher is None else teacher.double()
+    return mixed(targets.double(), answers, label_weight, method_weight).float()

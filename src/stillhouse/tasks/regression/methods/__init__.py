@@ -1,0 +1,1 @@
+"""Methods that match values; see ``stillhouse.methods``."""

@@ -1,0 +1,5 @@
+"""The sections of the report that only regressions have: one file each."""
+
+from stillhouse.reporting.registry import in_folder
+
+SECTIONS = in_folder(__name__, __path__)

@@ -1,0 +1,31 @@
+"""What a student that is fitted at once is fitted to: labels, a teacher's answers, or a mixture of both."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mixed(labels: Tensor, answers: Tensor | None, label_weight: float, method_weight: float) -> Tensor:
+    """The mean of label and answer by their weights: it has the least sum of both losses, weighted in the same way.
+
+    That holds for the squared error, and for cross-entropies of probabilities.
+
+    Args:
+        labels: float64 (N, K), NaN where no label may be seen.
+        answers: float64 (N, K) of the teacher, NaN where it gave none; None: labels alone.
+        label_weight: of the labels beside the teacher.
+        method_weight: of the teacher.
+
+    Returns:
+        float64 (N, K); NaN where neither is known.
+
+    >>> labels, answers = torch.tensor([[1.0, torch.nan]]), torch.tensor([[0.2, 0.4]])
+    >>> mixed(labels, answers, 1.0, 3.0)
+    tensor([[0.4000, 0.4000]])
+    """
+    if answers is None:
+        return labels
+    share = label_weight / (label_weight + method_weight) if label_weight + method_weight else 0.0
+    both = share * labels + (1 - share) * answers
+    return torch.where(labels.isnan(), answers, torch.where(answers.isnan(), labels, both))

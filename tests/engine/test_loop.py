@@ -18,13 +18,7 @@ from stillhouse.engine.optim import lr_at, make_optimiser
 from stillhouse.engine.step import Step
 from stillhouse.errors import StillhouseError, UsageError
 from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
-from stillhouse.types import Batch
-from tests.engine.small import BUDGET, Net, answer, rows, run, small_step
-
-
-def batch(count: int = 12) -> Batch:
-    data = rows()
-    return Batch(data.inputs[:count], data.targets[:count], torch.arange(count), torch.zeros(count, dtype=torch.int64))
+from tests.engine.small import BUDGET, Net, answer, batch, rows, run, small_step
 
 
 def test_a_rate_that_diverges_says_so_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

@@ -166,6 +166,7 @@ def test_method_flags_become_the_methods_in_their_order() -> None:
         ("methods hintn", "Did you mean 'hinton'"),
         ("layers cnn_tiny --shape 4", "mlp_tiny"),
         ("predict", "requires an argument"),
+        ("embed texts.toml --data.tokens 64", "--task.name embedding"),
         ("predict missing rows.csv -o .", "--out . is a folder"),
     ],
 )
@@ -341,8 +342,19 @@ def test_methods_lists_every_method_and_prints_a_card() -> None:
     _, card, _ = run("methods hinton")
     assert "Formula:" in card
     assert "1503.02531" in card
-    table = run("methods")[1]
-    assert all(name in table for name in methods.names())
+    lines = run("methods")[1].splitlines()
+    assert [line.split()[0] for line in lines] == methods.names()
+
+
+def test_the_help_groups_the_commands_by_what_one_wants_to_do() -> None:
+    out = run("--help")[1]
+    places = [
+        out.index(f"─ {title} ─") for title in ("Run", "Look at a run", "Ship the student", "Stores and reference")
+    ]
+    assert places == sorted(places)
+    for group, command in zip(places, ("distill", "evaluate", "export", "store"), strict=True):
+        assert group < out.index(f"│ {command} ")
+    assert "│ embed" not in out
 
 
 def test_layers_lists_paths_that_methods_can_name() -> None:

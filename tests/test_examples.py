@@ -79,7 +79,7 @@ def run(predictions: dict[str, Predictions], tmp_path_factory: pytest.TempPathFa
     test.save(folder / "predictions.npz")
     predictions["valid"].save(folder / "predictions_valid.npz")
     np.savez(folder / "groups.npz", names=np.array(["sex"]), values=sexes[None])
-    return read(folder)
+    return read(folder, get("classification"))
 
 
 def example(**fields: object) -> Example:

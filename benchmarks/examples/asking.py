@@ -19,14 +19,16 @@ from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import RECORD, note, prepare, recipe_of, run_folder
 
 import stillhouse
+from stillhouse import tasks
 from stillhouse.command import reproduced_by
 from stillhouse.pipeline.curve import FILE
 from stillhouse.recipe import read
-from stillhouse.reporting.figures import between, difference, interval, spelled
+from stillhouse.reporting.figures import between, difference, interval, spelled, written
 from stillhouse.reporting.folder import read_json
-from stillhouse.reporting.wording import ABSENT, count, decimal, percent
+from stillhouse.reporting.wording import ABSENT, count, decimal
 
 NAME = "asking"
+ACCURACY = tasks.get("classification").measure("accuracy")
 WAYS = {
     "random": "drawn by lot",
     "uncertainty": "those that a logistic regression on the labels is least sure of",
@@ -122,14 +124,14 @@ def page(ways: list[Way]) -> Iterator[str]:
 
 def accuracy(point: dict[str, Any], side: str) -> str:
     """With its interval."""
-    found = interval(point["accuracy"].get(side))
-    return with_interval(percent(found.value), between(found, share=True)) if found else ABSENT
+    found = interval(point["models"].get(side))
+    return with_interval(written(ACCURACY, found), between(ACCURACY, found)) if found else ABSENT
 
 
 def gain(point: dict[str, Any]) -> str:
     """With its interval and word."""
     found = interval(point["gain"])
-    told = with_interval(*difference(found, "accuracy")) if found else ABSENT
+    told = with_interval(*difference(ACCURACY, found)) if found else ABSENT
     return f"{told} {spelled(point['verdict'], None)}"
 
 

@@ -15,21 +15,21 @@ from typing import Any, NamedTuple
 
 from benchmarks.examples.example import DATA, PAGES, ROOT
 from benchmarks.examples.markdown import bullets, fenced, table, with_interval
-from benchmarks.examples.page import packages
+from benchmarks.examples.page import packages, word
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import note, recipe_of, run_folder
 from benchmarks.examples.texts import TEST, TRAIN, origins, prepare
-from stillhouse.tasks.embedding.judge import SCORES
 
 import stillhouse
+from stillhouse import tasks
 from stillhouse.command import reproduced_by
 from stillhouse.recipe import read
-from stillhouse.reporting.figures import between, interval, spelled
-from stillhouse.reporting.folder import read_json
-from stillhouse.reporting.wording import ABSENT, count, decimal, milliseconds, percent, timed
-from stillhouse.tasks.embedding.report import MEASURES, SHARES, arm
+from stillhouse.reporting.figures import between, spelled, titled, written
+from stillhouse.reporting.folder import RunFiles, read_json
+from stillhouse.reporting.wording import count, decimal, milliseconds, timed
 
 NAME = "embeddings"
+SCORES = "scores.json"
 STUDENTS = {"embeddings": "a table of word vectors and one matrix", "embeddings_layers": "two of the teacher's layers"}
 ABOUT = """
 all-MiniLM-L6-v2 turns a text into 384 numbers (Reimers and Gurevych; 22.6 million parameters, six layers). Two students
@@ -123,28 +123,27 @@ def page(done: list[Done]) -> Iterator[str]:
 
 def student(one: Done) -> Iterator[str]:
     """Verdict, models and cost of one student."""
-    scores, confidence = one.scores, percent(one.scores["confidence"], 0)
-    yield f"## Into {STUDENTS[one.name]}: {spelled(scores['verdict'], scores['margin'])}"
+    scores, run = one.scores, RunFiles(tasks.get("embedding"), one.folder, one.scores)
+    yield f"## Into {STUDENTS[one.name]}: {spelled(scores['verdict'], scores['margin'], run.measure(run.headline))}"
     yield f"> {scores['sentence']}"
     rest = scores["comparisons"][1:]
-    yield bullets(f"**{spelled(entry['verdict'], entry['margin'])}**: {entry['sentence']}" for entry in rest)
+    yield bullets(f"**{word(run, entry)}**: {entry['sentence']}" for entry in rest)
     if scores["warnings"]:
         yield bullets(scores["warnings"])
-    names = [name for name in ("teacher", "start", "contrast", "distilled") if name in scores["models"]]
-    yield table(["Model", *MEASURES.values()], [[arm(n).label, *figures(scores["models"][n])] for n in names])
+    heads = [titled(run.measure(key)) for key in run.main_measures]
+    yield table(["Model", *heads], [[run.arm(n).label, *figures(run, n)] for n in run.shown_arms])
     yield (
-        f"Students are the mean of {len(scores['seeds'])} seeds. In brackets: {confidence} intervals, over seeds and "
-        "held-out texts."
+        f"Students are the mean of {len(scores['seeds'])} seeds. In brackets: {run.confidence} intervals, over "
+        "seeds and held-out texts."
     )
     yield from costs(one)
 
 
-def figures(model: dict[str, Any]) -> Iterator[str]:
+def figures(run: RunFiles, arm: str) -> Iterator[str]:
     """The figures of one model, a cell each."""
-    for name in MEASURES:
-        found, share = interval(model["measures"].get(name)), name in SHARES
-        value = ABSENT if found is None else percent(found.value) if share else decimal(found.value)
-        yield with_interval(value, between(found, share))
+    for name in run.main_measures:
+        measure, found = run.measure(name), run.figure(arm, name)
+        yield with_interval(written(measure, found), between(measure, found))
 
 
 def costs(one: Done) -> Iterator[str]:

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from stillhouse.evaluation.predictions import Predictions
 from stillhouse.evaluation.resampling import Interval, Sample, share
 from stillhouse.pipeline.evaluation.groups import MISSING
-from stillhouse.reporting import calibration, quality
+from stillhouse.reporting import changes
 from stillhouse.reporting.folder import RunFiles
-from stillhouse.reporting.wording import arm, count, in_order, percent, points
+from stillhouse.reporting.wording import count, percent, points
+from stillhouse.tasks.classification.report import calibration
 
 SPECIFICITY = 0.95
 ARMS = ("teacher", "teacher_same", "labels_only", "distilled", "all_labels", "distilled_same")
@@ -37,8 +38,8 @@ def figures(run: RunFiles, classes: Sequence[str]) -> str:
     test, valid = (Predictions.load(run.folder / f"predictions{part}.npz") for part in ("", "_valid"))
     parts = [f"## Sensitivity at a specificity of {percent(SPECIFICITY, 0)}"]
     for name in classes:
-        parts += ranked(test, name)
-        parts += thresholds(test, valid, name)
+        parts += ranked(run, test, name)
+        parts += thresholds(run, test, valid, name)
     parts += [*calibrated(run), *groups(run, test, valid, classes)]
     return "\n\n".join(parts)
 
@@ -49,17 +50,17 @@ def scores(predictions: Predictions, name: str, seeds: str) -> list[NDArray[np.f
     return [np.exp(logs[:, column].astype(np.float64)) for logs in predictions.outputs(seeds).values()]
 
 
-def ranked(test: Predictions, name: str) -> Iterator[str]:
+def ranked(run: RunFiles, test: Predictions, name: str) -> Iterator[str]:
     """How well the probability of a class ranks the test rows, with no threshold chosen."""
     positive = test.targets == test.names.index(name)
     weights = resampled(positive, RESAMPLES)
-    arms = [a for a in in_order(list(test.records)) if a in ARMS]
+    arms = [a for a in run.in_order(test.records) if a in ARMS]
     found = {a: sensitivities(scores(test, name, a), positive, SPECIFICITY, weights) for a in arms}
     yield f"### {name.capitalize()}: {count(int(positive.sum()))} of {count(len(positive))} test rows"
     rows = []
     for a in arms:
         against = "" if a == "distilled" else in_points(difference(found["distilled"], found[a]))
-        rows.append([arm(a).label, in_percent(sensitivity(found[a])), against])
+        rows.append([run.arm(a).label, in_percent(sensitivity(found[a])), against])
     yield table(["On the test rows' own ROC curve", "Sensitivity", "Distilled less this, points"], rows)
     yield bullets(told(difference(found["distilled"], found[b]), name, NAMED[b]) for b in NAMED)
 
@@ -92,7 +93,7 @@ def told(found: Interval, name: str, other: str) -> str:
     )
 
 
-def thresholds(test: Predictions, valid: Predictions, name: str) -> Iterator[str]:
+def thresholds(run: RunFiles, test: Predictions, valid: Predictions, name: str) -> Iterator[str]:
     """What the shipped student does at the threshold that the validation rows choose."""
     index = test.names.index(name)
     rows = []
@@ -101,7 +102,7 @@ def thresholds(test: Predictions, valid: Predictions, name: str) -> Iterator[str
         said, positive = first(test, name, a) > cut, test.targets == index
         hits, right = int((said & positive).sum()), int((~said & ~positive).sum())
         rows.append(
-            [arm(a).label, shown(exact(hits, int(positive.sum()))), shown(exact(right, int((~positive).sum())))]
+            [run.arm(a).label, shown(exact(hits, int(positive.sum()))), shown(exact(right, int((~positive).sum())))]
         )
     chosen = f"Threshold of {percent(SPECIFICITY, 0)} specificity on the validation rows; first seed"
     yield table([chosen, "Sensitivity on the test rows", "Specificity on the test rows"], rows)
@@ -127,13 +128,13 @@ def shown(share: Share) -> str:
 
 def calibrated(run: RunFiles) -> Iterator[str]:
     """The calibration figures of the report."""
-    found = calibration.calibration(run)
+    found = calibration.SECTION.values(run)
     if found:
         yield "## Calibration"
         rows = [
             [row["label"], *(with_interval(c["value"], c["interval"]) for c in row["cells"])] for row in found["rows"]
         ]
-        yield table(["", *(str(name).capitalize() for name in found["columns"])], rows)
+        yield table(["", *found["heads"][1:]], rows)
 
 
 def groups(run: RunFiles, test: Predictions, valid: Predictions, classes: Sequence[str]) -> Iterator[str]:
@@ -149,11 +150,11 @@ def groups(run: RunFiles, test: Predictions, valid: Predictions, classes: Sequen
             for group in sorted(set(map(str, values)), key=place)
         ]
         yield table([f"Distilled, by {column}", *(f"Sensitivity, {name}" for name in classes)], rows)
-    for part in (quality.harm(run) or {}).get("groups", []):
+    for part in (changes.changes(run, {"classes": "class"}) or {}).get("groups", []):
         if part["first"] != "Class":
             yield table(
-                [part["caption"], "Test rows", "Points", part["last"]],
-                [[r["name"], r["rows"], with_interval(r["difference"], r["interval"]), r["word"]] for r in _all(part)],
+                [part["caption"], "Points", part["last"]],
+                [[r["name"], with_interval(r["difference"], r["interval"]), r["word"]] for r in _all(part)],
             )
 
 

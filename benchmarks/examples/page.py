@@ -11,10 +11,11 @@ from benchmarks.examples.markdown import bullets, fenced, table, with_interval, 
 from benchmarks.examples.picture import shoot
 from benchmarks.examples.running import RECORD, recipe_of
 
+from stillhouse.pipeline import Run
 from stillhouse.reporting import summary
-from stillhouse.reporting.figures import SHARES, between, interval, spelled
+from stillhouse.reporting.figures import between, spelled, titled, written
 from stillhouse.reporting.folder import RunFiles, read, read_json
-from stillhouse.reporting.wording import ABSENT, arm, count, decimal, in_order, milliseconds, percent, timed
+from stillhouse.reporting.wording import count, decimal, milliseconds, timed
 
 
 def write(name: str, example: Example, folder: Path) -> Path:
@@ -22,7 +23,7 @@ def write(name: str, example: Example, folder: Path) -> Path:
     picture, path = PAGES / f"{name}.png", PAGES / f"{name}.md"
     if (folder / "report.html").exists():
         shoot(folder / "report.html", picture)
-    run = read(folder)
+    run = read(folder, Run(folder).task)
     pictured = picture.name if picture.exists() else None
     path.write_text(page(name, example, run, pictured), encoding="utf-8")
     return path.relative_to(ROOT)
@@ -54,11 +55,11 @@ def verdict(run: RunFiles) -> Iterator[str]:
     scores = run.scores
     found = scores.get("comparisons", [])
     margin = next((entry.get("margin") for entry in found), None)
-    yield f"## Verdict: {spelled(str(scores['verdict']), margin)}"
+    yield f"## Verdict: {spelled(str(scores['verdict']), margin, run.measure(run.headline))}"
     yield f"> {scores['sentence']}"
     others = [entry for entry in found if entry["sentence"] != scores["sentence"]]
     if others:
-        yield bullets(f"**{spelled(entry['verdict'], entry.get('margin'))}**: {entry['sentence']}" for entry in others)
+        yield bullets(f"**{word(run, entry)}**: {entry['sentence']}" for entry in others)
     if warned := summary.warnings(run):
         yield "What to know before leaning on it:"
         yield bullets(warned)
@@ -70,23 +71,26 @@ def models(run: RunFiles) -> Iterator[str]:
     seeds, rows = len(scores.get("seeds", [])), scores.get("test_rows")
     yield "## Models"
     sides: dict[str, dict[str, Any]] = scores.get("saw") or {}
-    known = [name for name in in_order(list(scores["models"])) if name in sides]
-    lines = [_arm(name, sides[name], scores["models"][name].get("measures", {})) for name in known]
-    heads = ["Model", "Labels", "Unlabelled rows", "Accuracy", "Negative log-likelihood", "Agrees with the teacher"]
+    known = [name for name in run.shown_arms if name in sides]
+    lines = [_arm(run, name, sides[name]) for name in known]
+    heads = ["Model", "Labels", "Unlabelled rows", *(titled(run.measure(key)) for key in run.main_measures)]
     yield table(heads, lines)
     students = f"Students are the mean of {seeds} seeds. " if seeds > 1 else ""
-    yield f"{students}In brackets: {summary.confidence(run)} intervals, over seeds and the {count(rows)} test rows."
+    yield f"{students}In brackets: {run.confidence} intervals, over seeds and the {count(rows)} test rows."
 
 
-def _arm(name: str, side: dict[str, Any], measures: dict[str, Any]) -> list[str]:
+def _arm(run: RunFiles, name: str, side: dict[str, Any]) -> list[str]:
     """One row of the table of models."""
-    cells = [arm(name).label, count(side.get("labels")), count(side.get("unlabelled"))]
-    for key in ("accuracy", "nll", "agreement"):
-        figure = None if name == "teacher" and key == "agreement" else interval(measures.get(key))
-        share = key in SHARES
-        value = ABSENT if figure is None else percent(figure.value) if share else decimal(figure.value)
-        cells.append(with_interval(value, between(figure, share)))
+    cells = [run.arm(name).label, count(side.get("labels")), count(side.get("unlabelled"))]
+    for key in run.main_measures:
+        measure, figure = run.measure(key), run.figure(name, key)
+        cells.append(with_interval(written(measure, figure), between(measure, figure)))
     return cells
+
+
+def word(run: RunFiles, entry: dict[str, Any]) -> str:
+    """The verdict of a comparison in words."""
+    return spelled(str(entry["verdict"]), entry.get("margin"), run.measure(str(entry.get("measure"))))
 
 
 def gate(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
@@ -100,11 +104,13 @@ def gate(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
         yield f"The figures of this page come from `{run.run['command']} --accept-teacher`."
     if against:
         yield "### The teacher before it taught"
-        sides = ("teacher", "labels_only")
-        yield table(
-            [f"On the {count(against['rows'])} validation rows", "Accuracy", "Negative log-likelihood"],
-            [[arm(s).label, percent(against["accuracy"][s]), decimal(against["nll"][s])] for s in sides],
-        )
+        keys = [key for key, by_arm in against.items() if isinstance(by_arm, dict)]
+        rows = [
+            [run.arm(arm).label, *(written(run.measure(key), against[key].get(arm)) for key in keys)]
+            for arm in run.in_order({arm for key in keys for arm in against[key]})
+        ]
+        heads = [f"On the {count(against['rows'])} validation rows", *(titled(run.measure(key)) for key in keys)]
+        yield table(heads, rows)
 
 
 def data(example: Example, run: RunFiles, record: dict[str, Any]) -> Iterator[str]:

@@ -16,17 +16,19 @@ from benchmarks.examples.running import note, recipe_of, run_folder
 from benchmarks.examples.text_speed import TEACHER, TOKENS, microseconds
 
 import stillhouse
+from stillhouse import tasks
 from stillhouse.command import reproduced_by
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.arguments import resolve
 from stillhouse.pipeline.run.folder import RECORD, locked
 from stillhouse.pipeline.setup import set_up
 from stillhouse.recipe import read
-from stillhouse.reporting.figures import between, difference, interval
+from stillhouse.reporting.figures import between, difference, interval, written
 from stillhouse.reporting.folder import RunFiles, read_json
 from stillhouse.reporting.folder import read as read_run
-from stillhouse.reporting.wording import ABSENT, count, percent
+from stillhouse.reporting.wording import ABSENT, count
 
+ACCURACY = "accuracy"
 STUDENTS = {"static_embedding": "", "bag_hashed": "_bag", "transformer_tiny": "_transformer"}  # and recipes: NAME + it
 CHARACTERS = 10**8  # of a cell at most: csv stops at 131,072 by default
 MODEL = "minilm"  # link to the folder of the sentence model
@@ -182,7 +184,7 @@ def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
         run: the first of the runs.
         folders: the finished runs by the name of their student.
     """
-    runs = {name: read_run(folder) for name, folder in finished(folders).items()}
+    runs = {name: read_run(folder, tasks.get("classification")) for name, folder in finished(folders).items()}
     labels = {side: count(run.scores["saw"][side]["labels"]) for side in ("labels_only", "all_labels")}
     heads = ["", "Parameters", "µs a text, of 64", "µs a text, alone", f"{labels['labels_only']} labels only"]
     heads += ["Distilled", f"All {labels['all_labels']} labels", "Distilled against labels only, points"]
@@ -218,7 +220,7 @@ def student(name: str, run: RunFiles, times: Mapping[str, float]) -> list[str]:
     arms = [accuracy(run, side) for side in ("labels_only", "distilled", "all_labels")]
     found = next(c for c in run.scores["comparisons"] if (c["a"], c["b"]) == ("distilled", "labels_only"))
     gain = interval(found["difference"])
-    said = with_interval(*difference(gain, "accuracy")) if gain else ABSENT
+    said = with_interval(*difference(run.measure(ACCURACY), gain)) if gain else ABSENT
     return [f"`{name}`, {len(run.scores['seeds'])} seeds", *costs(run, "student", times), *arms, said]
 
 
@@ -229,8 +231,8 @@ def costs(run: RunFiles, side: str, times: Mapping[str, float]) -> list[str]:
 
 def accuracy(run: RunFiles, side: str) -> str:
     """With its interval."""
-    found = interval(run.scores["models"][side]["measures"]["accuracy"])
-    return with_interval(percent(found.value), between(found, share=True)) if found else ABSENT
+    measure, found = run.measure(ACCURACY), run.figure(side, ACCURACY)
+    return with_interval(written(measure, found), between(measure, found)) if found else ABSENT
 
 
 def micro(time: float) -> str:

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.folders import check_name, lines
 from stillhouse.toml_tables import PATHS, anchor
 from stillhouse.toml_tables import merge as merge
 from stillhouse.toml_tables import read_table as read_table
@@ -23,6 +24,13 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["all"]
 Setting = bool | int | float | str | list[int] | list[float] | list[str]
+
+
+def _known_view(name: str) -> str:
+    try:
+        return check_name("data/views", name, "[views] policy", extra=("none",))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 class Section(BaseModel):
@@ -80,10 +88,8 @@ class Data(Section):
 class Views(Section):
     """[views]: augmented views of each row, replayed from (row, view, seed), so that both nets see the same."""
 
-    policy: Literal["none", "shift", "cutout", "noise", "munge", "words", "masked", "mixup"] = Field(
-        "none",
-        description="shift, cutout: images; noise, munge: tables; words: texts lose words; masked: words exchanged for "
-        "others; mixup: blends of two rows. Views of munge, masked and mixup have no label.",
+    policy: Annotated[str, AfterValidator(_known_view)] = Field(
+        "none", description=f"none, or {'; '.join(f'{name}: {line}' for name, line in lines('data/views').items())}."
     )
     model: Path | None = Field(
         None,
@@ -91,12 +97,7 @@ class Views(Section):
         "that a hub teacher's embeddings have near them.",
     )
     count: Positive = Field(1, description="Views a row, the row as it is included.")
-    strength: float = Field(
-        2.0,
-        ge=0.0,
-        description="shift: pixels at most; cutout: side of the square; noise: standard deviation; munge: local "
-        "variance; words, masked: share of the words; mixup: unused.",
-    )
+    strength: float = Field(2.0, ge=0.0, description="How far a view is from its row, as the policy says.")
 
 
 class Training(Section):
@@ -212,7 +213,7 @@ class TeacherSection(Member):
 
 
 class Assistant(Net):
-    """[[assistant]]: a net between teacher and student; it matches the one before it and is matched by the one after."""
+    """[[assistant]]: a net between teacher and student; it matches the one before, and the one after matches it."""
 
     name: str = Field(description="A name from the zoo.")
     training: Training | None = Field(None, description="Its own budget; default: the student's.")
@@ -289,12 +290,17 @@ class Store(Section):
 
 
 class Controls(Section):
-    """[controls]: which further students are trained for comparison; the one trained on the labels alone always is."""
+    """[controls]: which further students are trained for comparison; the one trained on the labels alone always is.
+
+    Further keys are names of the task's controls: ``false`` leaves one out.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, validate_default=True)
 
     all_labels: bool = Field(True, description="The same student trained on every training label that exists.")
     from_scratch: bool = Field(
         False,
-        description="Of a student with given or derived weights: the same one from random weights, with and without teacher.",
+        description="Where the student has given or derived weights: also from random ones, with and without teacher.",
     )
     same_teacher: bool = Field(False, description="Also distil from a teacher trained on the student's own labels.")
     label_smoothing: Fraction = Field(

@@ -229,6 +229,7 @@ class Task(Judgement, Protocol):
     shipped: str  # the control whose student ships
     baseline: str  # the control that it is compared with, by the headline and by the gate
     method: tuple[Mapping[str, Any], ...]  # the default [[method]]
+    reads: str  # what methods call its outputs, in their ``needs``; empty: none matches them
     fits: tuple[str, ...]  # methods by which a student that is fitted at once (a tree) may match; empty: none may
     sections: tuple[Section, ...]  # of the report
     monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
@@ -251,9 +252,12 @@ class Task(Judgement, Protocol):
     def place_method(self, entry: Any) -> Any:
         """A ``[[method]]`` entry with the layers that the task matches; refuses one that matches something else."""
 
+    def matches(self, method: Any) -> bool:
+        """Whether a method reads outputs of this kind, or none."""
+
     # Data
-    def read_targets(self, cells: Any, names: Sequence[str] | None, where: str) -> Any:
-        """From the cells (N,) or (N, K) of the target columns to targets and the names of the outputs."""
+    def read_targets(self, cells: Any, names: Sequence[str] | None) -> Any:
+        """From ``data.targets.TargetCells`` and [data] classes to ``data.targets.Targets``."""
 
     def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
         """What a student's net must give; None: the shape of the teacher's output."""

@@ -20,7 +20,7 @@ FRAME = pd.DataFrame(
         "label": [["no", "yes", ""][i % 3] for i in range(ROWS)],
     }
 )
-FILES = {
+FILES: dict[str, tuple[dict[str, Any], str, tuple[Any, ...]]] = {
     "csv": ({"path": "t.csv"}, "3e94d8a4ac43edd3", ("no", "yes")),
     "numbers": ({"path": "n.csv"}, "4cc9e73812b96d8d", (0, 1, 10)),
     "parquet": ({"path": "n.parquet"}, "4cc9e73812b96d8d", (0, 1, 10)),
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     numbers = FRAME.assign(label=[[1, 0, 10][i % 3] for i in range(ROWS)])
     numbers.to_csv(folder / "n.csv", index=False)
     numbers.to_parquet(folder / "n.parquet")
-    FRAME.assign(label=[[1.0, 0.0, None][i % 3] for i in range(ROWS)]).to_parquet(folder / "g.parquet")
+    FRAME.assign(label=np.resize([1.0, 0.0, np.nan], ROWS)).to_parquet(folder / "g.parquet")
     lines = [json.dumps({"age": i, "label": bool(i % 2)}) for i in range(ROWS)]
     (folder / "t.jsonl").write_text("\n".join(lines))
     texts = [f"word {i} and {i * i}" for i in range(ROWS)]
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_files_keep_their_fingerprint_and_labels_come_back_as_they_were_written(folder: Path, kind: str) -> None:
     settings, fingerprint, given = FILES[kind]
     places = {k: folder / v if k in ("path", "text", "arrays", "images") else v for k, v in settings.items()}
-    source = read(**places)  # type: ignore[arg-type]
+    source = read(**places)
     assert source.fingerprint() == fingerprint
     assert source.targets.dtype == np.int64
     assert source.label_values == given

@@ -11,7 +11,7 @@ from scipy import stats
 
 from stillhouse.data import Views
 from stillhouse.errors import UsageError
-from tests.data.test_splitmix import reference, reference_word
+from tests.data.splitmix_reference import reference, reference_word
 
 POOL = torch.randn(40, 2, 3, 3, generator=torch.Generator().manual_seed(0))
 MIXUP = Views("mixup", 5, 0.0, seed=3, pool=POOL)

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from stillhouse.data import Views
-from stillhouse.data.views.tokens import token_neighbours
+from stillhouse.data.views.masked import token_neighbours
 from stillhouse.errors import UsageError
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -5,32 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data.splitmix import mix, shuffled, stream, words
+from tests.data.splitmix_reference import reference, reference_word
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
-
-
-def reference(state: int, count: int) -> list[int]:
-    """SplitMix64 as its authors' C code writes it, in unbounded integers."""
-    outputs, full = [], 2**64 - 1
-    for _ in range(count):
-        state = (state + 0x9E3779B97F4A7C15) & full
-        z = state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & full
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & full
-        outputs.append(z ^ (z >> 31))
-    return outputs
 
 
 def test_stream_gives_the_published_outputs_of_seed_1234567() -> None:
     published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
     assert stream(np.array(1234567, np.uint64), 4).tolist() == published
-
-
-def reference_word(*parts: int) -> int:
-    state = 0
-    for part in parts:
-        state = reference(state ^ (part & (2**64 - 1)), 1)[0]
-    return state
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(1, 20))

@@ -8,18 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from stillhouse.data import Source, Split, choose_labelled, split
+from stillhouse.data import Split, choose_labelled, split
 from stillhouse.data.splits.random import apportion
 from stillhouse.errors import RejectedError, UsageError
-from tests.data.reading import read
-
-
-def source_of(labels: list[int], test: list[int] | None = None) -> Source:
-    coded = np.array(labels, np.int64)
-    classes = tuple(map(str, range(int(coded.max(initial=0)) + 1)))
-    fixed = None if test is None else np.array(test, np.int64)
-    return Source(np.zeros((len(coded), 1)), coded, classes, "array", "s", (1,), fixed)
-
+from tests.data.reading import read, source_of
 
 LABELS = st.lists(st.integers(-1, 3), min_size=8, max_size=80)
 SHARES = st.sampled_from([0.05, 0.2, 0.5, 0.9])

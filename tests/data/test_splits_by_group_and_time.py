@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stillhouse.data import Source, Split, split
 from stillhouse.errors import RejectedError, UsageError
-from tests.data.test_splits import source_of
+from tests.data.reading import source_of
 
 ROWS = st.lists(st.tuples(st.integers(-1, 2), st.integers(0, 12)), min_size=6, max_size=70)
 

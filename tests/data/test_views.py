@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stillhouse.data import Views
-from stillhouse.data.views.policies import shift
+from stillhouse.data.views.shift import shift
 from stillhouse.errors import UsageError
-from tests.data.test_splitmix import reference, reference_word
+from tests.data.splitmix_reference import reference, reference_word
 
 
 def shifted_by_loops(image: np.ndarray, down: int, right: int, fill: float) -> np.ndarray:
@@ -149,7 +149,7 @@ def test_the_description_tells_all_settings_apart() -> None:
 def test_what_cannot_be_done_is_refused() -> None:
     rows = torch.ones(40, dtype=torch.int64)
     with pytest.raises(UsageError, match="Did you mean 'shift'"):
-        Views("shfit", 2, 1, 0)  # type: ignore[arg-type]
+        Views("shfit", 2, 1, 0)
     with pytest.raises(UsageError, match="at least one view"):
         Views("shift", 0, 1, 0)
     with pytest.raises(UsageError, match="strength"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from benchmarks.reference.commands import commands
@@ -30,15 +31,15 @@ def test_the_readme_links_every_page() -> None:
 
 def nested(key: Key) -> dict[str, object]:
     """A recipe of the example of one key alone; tables of a list need a name."""
-    inner: object = {key.name: example_of(key)}
+    inner: Any = {key.name: example_of(key)}
     path = key.path
     while path:
         path, _, part = path.rpartition(".")
         if f"{path}.{part}".strip(".") in LISTS:
-            inner = [{"name": "mlp_large", **inner}]  # type: ignore[dict-item]
+            inner = [{"name": "mlp_large", **inner}]
         inner = {part: inner}
-    assert isinstance(inner, dict)
-    return inner
+    table: dict[str, object] = inner
+    return table
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: f"{key.path}.{key.name}")
@@ -61,7 +62,7 @@ def walk(table: dict[str, object], path: str = "") -> list[tuple[str, dict[str, 
     for name, value in inner.items():
         place = f"{path}.{name}" if path else name
         if place in places:
-            found += walk(value, place)  # type: ignore[arg-type]
+            found += walk(value, place)
     return found
 
 

@@ -97,7 +97,9 @@ def test_rows_that_stand_in_two_parts_are_counted_by_content() -> None:
 def test_what_was_not_checked_or_was_accepted_is_said_to_the_reader() -> None:
     clean = {"test_rows": 9, "valid_rows": 0, "test_in_train": 0, "test_in_labelled": 0, "test_in_valid": 0}
     told = teacher_gate.warnings(TASK, {"problems": [], "comparison": None, "why": "no rows", "leakage": clean})
-    assert told == ["The teacher was not compared with the student 'labels only' before training: no rows."]
+    assert told == [
+        "It was not checked whether the teacher is better than the same student trained on the labels alone: no rows."
+    ]
     leaky = clean | {"test_in_train": 4, "test_in_labelled": 1}
     told = teacher_gate.warnings(
         TASK, {"problems": [{"finding": "It is weak.", "cure": ""}], "comparison": {"better": False}, "leakage": leaky}

@@ -3,54 +3,70 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stillhouse import tasks
 from stillhouse.pipeline import Run
 from stillhouse.reporting import write
-from stillhouse.reporting.folder import read
-from stillhouse.reporting.page import sections
 from tests.reporting.browser import Page
+from tests.reporting.markup import Markup, parsed
 
 HOSTILE = "<script>alert(1)</script>"
 
 
-def test_the_sections_hold_the_figures_of_the_files(judged: Path) -> None:
+def percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def section(folder: Path, anchor: str) -> Markup:
+    """One section of the page, written anew."""
+    html = write(folder, tasks.get("classification")).read_text(encoding="utf-8")
+    return Markup(html.split(f'<section id="{anchor}"')[1].split(">", 1)[1].split("</section>")[0])
+
+
+def test_the_page_holds_the_figures_of_the_files(judged: Path) -> None:
     pytest.importorskip("captum")
-    shown = sections(read(judged))
     told: dict[str, Any] = json.loads((judged / "explanation.json").read_text())
     full: dict[str, Any] = json.loads((judged / "full.json").read_text())
     gate = json.loads((judged / "run.json").read_text())["teacher_gate"]["comparison"]
-    assert [row["accuracy"] for row in shown["gate"]["rows"]] == [
-        f"{100 * gate['accuracy'][side]:.1f} %" for side in ("teacher", "labels_only")
+    teacher, handed = section(judged, "teacher"), section(judged, "explanation")
+    for label, side in (("Teacher", "teacher"), ("Labels only", "labels_only")):
+        assert teacher.row(label)[1] == percent(gate["accuracy"][side])
+    assert percent(told["surrogate"]["fidelity"]["value"]) in handed.text
+    helped = [f"row {entry['row']}" for entry in told["taught"]["rows"]]
+    assert re.findall(r"abelled (row \d+)", handed.text) == helped
+    assert len(handed.all("img")) == len(helped)
+    methods = {way["method"].capitalize() for way in full["attribution"]["ways"]}
+    assert {row[0].split(",")[0].strip() for row in handed.rows} >= methods
+    maps = [svg for svg in section(judged, "classes").all("svg") if svg.get("aria-label", "").startswith("Mean prob")]
+    assert len(maps) == 3
+    robust = section(judged, "robustness")
+    assert [h for h in ("Noise", "Blur", "Shift", "Contrast") if h in robust.text] == [
+        "Noise",
+        "Blur",
+        "Shift",
+        "Contrast",
     ]
-    assert shown["explanation"]["surrogate"]["fidelity"] == f"{100 * told['surrogate']['fidelity']['value']:.1f} %"
-    assert len(shown["explanation"]["similarity"]["charts"]) == 3
-    assert [card["row"] for card in shown["explanation"]["taught"]["cards"]] == [
-        r["row"] for r in told["taught"]["rows"]
-    ]
-    assert all(card["image"].startswith("data:image/png") for card in shown["explanation"]["taught"]["cards"])
-    assert len(shown["explanation"]["attribution"]["rows"]) == len(full["attribution"]["ways"])
-    assert [c["title"] for c in shown["robustness"]["charts"]] == ["Noise", "Blur", "Shift", "Contrast"]
-    assert len(shown["robustness"]["table"]["rows"]) == len(full["robustness"])
-    assert {anchor for anchor, _ in shown["contents"]} >= {"teacher", "explanation", "robustness"}
+    rungs = [row for row in robust.rows if row[0] in ("Noise", "Blur", "Shift", "Contrast")]
+    assert len(rungs) == len(full["robustness"])
 
 
 def test_a_run_that_was_not_judged_in_full_leaves_the_sections_out(finished: Run) -> None:
-    shown = sections(read(finished.folder))
-    assert shown["robustness"] is None
-    assert shown["explanation"]["attribution"] is None
-    assert "robustness" not in {anchor for anchor, _ in shown["contents"]}
+    page = parsed(write(finished.folder, tasks.get("classification")))
+    assert "robustness" not in {attributes["id"] for attributes in page.all("section")}
+    assert "Do they look at the same parts" not in page.text
 
 
 def test_the_page_fits_a_phone_and_keeps_quiet_in_both_schemes(judged: Path, tmp_path: Path) -> None:
     with Page(tmp_path / "profile") as page:
         for width, dark in ((1200, False), (1200, True), (390, False)):
             page.look(width=width, dark=dark)
-            page.open(write(judged))
+            page.open(write(judged, tasks.get("classification")))
             page.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
             assert page.ask("document.documentElement.scrollWidth") <= width
             for anchor in ("teacher", "explanation", "robustness"):
@@ -75,7 +91,7 @@ def test_hostile_names_in_the_new_files_are_text(judged: Path, tmp_path: Path) -
         (folder / name).write_text(json.dumps(told))
     with Page(tmp_path / "profile") as page:
         page.look(width=1200)
-        page.open(write(folder))
+        page.open(write(folder, tasks.get("classification")))
         assert page.ask("document.scripts.length") == 0
         assert page.complaints == []
         text = page.ask("document.body.textContent")

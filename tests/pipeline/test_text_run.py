@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,8 @@ from stillhouse.cli import main
 from stillhouse.pipeline import Run, distill
 from stillhouse.recipe import parse
 from stillhouse.reporting import write
-from stillhouse.reporting.folder import read
-from stillhouse.reporting.page import sections
 from tests.reporting.browser import Page
+from tests.reporting.markup import Markup
 
 TOPICS = {
     "cellar": "barley malt copper still cask oak spirit yeast mash angel share",
@@ -134,20 +134,22 @@ def test_in_full_there_is_a_ladder_of_texts_and_a_reason_for_what_is_missing(jud
 
 
 def test_the_report_shows_texts_as_texts(judged: Run, tmp_path: Path) -> None:
-    shown = sections(read(judged.folder))
+    html = write(judged.folder, judged.task).read_text(encoding="utf-8")
     texts = set(pd.read_csv(judged.folder.parent / "texts.csv")["text"])
-    assert shown["gallery"]
-    assert {card["text"] for card in shown["gallery"]} <= texts
-    for card in shown["gallery"]:
-        assert "".join(piece["text"] for piece in card["pieces"]) in ("", card["text"])
-        assert all(word in card["text"].split() for net in card["hangs"] for word, _ in net["words"])
-    assert {net["name"] for card in shown["gallery"] for net in card["hangs"]} == {"teacher", "student"}
-    assert {card["text"] for card in shown["explanation"]["taught"]["cards"]} <= texts
-    assert [chart["title"] for chart in shown["robustness"]["charts"]] == ["Typos", "Drops", "Swaps"]
+    quoted = [
+        Markup(f"<p>{part}</p>").text for part in re.findall(r"<blockquote[^>]*>(.*?)</blockquote>", html, flags=re.S)
+    ]
+    assert len(quoted) > 9
+    assert {" ".join(text.split()) for text in quoted} <= texts, "marks leave a text as it is"
+    moved = re.findall(r"<dt>Words that move the (\w+)</dt><dd>(.*?)</dd>", html, flags=re.S)
+    assert {name for name, _ in moved} == {"teacher", "student"}
+    words = {word for text in texts for word in text.split()}
+    assert {word.strip(" ,") for _, entries in moved for word in re.findall(r"([^<>&]+)&nbsp;", entries)} <= words
+    assert [name for name in ("Typos", "Drops", "Swaps") if f"<h3>{name}</h3>" in html] == ["Typos", "Drops", "Swaps"]
     with Page(tmp_path / "profile") as page:
         for width, dark in ((1200, False), (390, True)):
             page.look(width=width, dark=dark)
-            page.open(write(judged.folder))
+            page.open(write(judged.folder, judged.task))
             page.ask("document.querySelectorAll('details').forEach(d => d.open = true)")
             assert page.ask("document.documentElement.scrollWidth") <= width
         assert page.complaints == []

@@ -13,7 +13,8 @@ from sklearn.metrics import f1_score, mean_squared_error, r2_score, roc_auc_scor
 from sklearn.neighbors import NearestNeighbors
 
 from stillhouse import tasks
-from stillhouse.reporting import compare, sentences, table, write, write_curve
+from stillhouse.reporting import compare, write, write_curve
+from stillhouse.reporting.overview import as_html, as_text, overview, sentences
 from stillhouse.reporting.registry import in_folder, together
 from tests.reporting import task_runs
 from tests.reporting.browser import Page
@@ -159,14 +160,17 @@ def test_hostile_names_of_targets_and_labels_are_text(runs: dict[str, Path], tas
 @pytest.mark.parametrize("task", list(OWN))
 def test_the_terminal_shows_one_line_for_each_arm(runs: dict[str, Path], task: str) -> None:
     scores = json.loads((runs[task] / "scores.json").read_text())
-    shown = table(scores, tasks.get(task))
-    labels = list(shown.columns[0].cells)
+    shown = overview(scores, tasks.get(task))
+    lines = {label: cells for label, cells, _ in shown.rows}
     control = tasks.get(task).controls[scores["comparisons"][0]["b"]]
-    assert labels[0] == "Teacher"
-    assert {control.label, "Distilled"} <= set(labels)
+    assert next(iter(lines)) == "Teacher"
+    assert {control.label, "Distilled"} <= set(lines)
     headline = scores["models"]["distilled"]["measures"][scores["comparisons"][0]["measure"]]["value"]
-    first = list(shown.columns[2].cells)[labels.index("Distilled")]
-    assert str(first).startswith(shares(headline)[0])
+    assert lines["Distilled"][1].startswith(shares(headline)[0])
+    for text in (as_text(shown), as_html(shown)):
+        for label, cells in lines.items():
+            assert label in text
+            assert all(cell in text for cell in cells), "nothing is cut"
     said = sentences(scores, tasks.get(task))
     words = {"better": "BETTER", "non_inferior": "NO WORSE WITHIN 1 POINT", "inconclusive": "CANNOT TELL"}
     assert said[1] == f"{words[scores['verdict']]}: {scores['sentence']}"

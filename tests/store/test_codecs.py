@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.special import logsumexp, softmax
 
-from stillhouse.errors import UsageError
+from stillhouse.errors import RejectedError, UsageError
 from stillhouse.store import Codec, Dense, Field, Sampled, TopK, codec, gradient_error, probabilities
 from stillhouse.store.sampling import log_inclusion, systematic
 
@@ -73,6 +74,72 @@ def test_dense_halves_keep_probabilities_however_large_the_logits_are(dtype: str
     shifted = logits(50, 20) + 1e6 * np.arange(50)[:, None].astype(np.float64)
     found = Dense(dtype).decode(Dense(dtype).encode(shifted))
     np.testing.assert_allclose(softmax(found, axis=1), softmax(shifted, axis=1), rtol=10 * worst, atol=worst / 10)
+
+
+VALUES = arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(-6e4, 6e4))
+ULP = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # half a unit in the last place, relative to the value
+TINIEST = {"float16": 2.0**-25, "bfloat16": 2.0**-133}  # half of the smallest number that is not 0
+
+
+def kept(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Real values as a store gives them back."""
+    one = Dense(dtype, field="values", shift=False)
+    return one.decode(one.encode(values))
+
+
+def test_real_values_are_not_shifted() -> None:
+    """A row of one value, such as the prediction of one target, would lose it to its own maximum."""
+    values = np.array([[3.2], [-1.0], [250.0]])
+    for dtype in ("float32", "float16", "bfloat16"):
+        np.testing.assert_allclose(kept(values, dtype), values, rtol=2**-8)
+    assert Dense("float16").encode(values)["logits"].tolist() == [[0.0]] * 3
+
+
+@given(VALUES.map(lambda values: values.astype(np.float32)))
+def test_real_values_in_float32_are_exact(values: np.ndarray) -> None:
+    np.testing.assert_array_equal(kept(values, "float32"), values)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@given(values=VALUES)
+def test_real_values_in_halves_are_off_by_their_rounding_at_most(dtype: str, values: np.ndarray) -> None:
+    off = np.abs(kept(values, dtype) - values)
+    assert (off <= ULP[dtype] * np.abs(values) * (1 + 1e-6) + TINIEST[dtype]).all()
+
+
+@given(VALUES, st.floats(-100, 100))
+def test_logits_in_halves_keep_the_differences_within_a_row(values: np.ndarray, shift: float) -> None:
+    """Of logits only differences count: what is kept is the row less its largest, wherever the row stood."""
+    logits = values / 2  # the largest float16 bounds the differences
+    found = Dense("float16").encode(logits + shift)["logits"]
+    below = logits - logits.max(axis=1, keepdims=True)
+    off = np.abs(found - below)
+    rounding = 1e-9  # of the sum with the shift, in float64
+    assert (off <= ULP["float16"] * np.abs(below) * (1 + 1e-6) + TINIEST["float16"] + rounding).all()
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_real_values_that_are_not_finite_are_refused(dtype: str, bad: float) -> None:
+    with pytest.raises(RejectedError, match=r"'values' cannot be kept.*\(rows 1\)"):
+        kept(np.array([[1.0], [bad]]), dtype)
+
+
+def test_real_values_too_large_for_float16_are_refused_and_told_where_they_fit() -> None:
+    with pytest.raises(RejectedError, match=r"1e\+06|1000000.*bfloat16 or float32"):
+        kept(np.array([[1e6]]), "float16")
+    assert kept(np.array([[1e6]]), "bfloat16")[0, 0] == pytest.approx(1e6, rel=2**-8)
+
+
+def test_the_gradient_error_of_real_values_is_that_of_the_squared_error() -> None:
+    """Half the squared error has the gradient student less teacher."""
+    teacher = np.random.default_rng(0).normal(size=(20, 3)) * 100
+    student = teacher + np.random.default_rng(1).normal(size=(20, 3))
+    found = gradient_error(Dense("bfloat16", field="values", shift=False), teacher, student)
+    rounded = torch.from_numpy(teacher).bfloat16().double().numpy()
+    assert found.relative == pytest.approx(np.linalg.norm(rounded - teacher) / np.linalg.norm(student - teacher))
+    mean = gradient_error(Dense("bfloat16", field="values", shift=False), teacher)
+    assert mean.relative == pytest.approx(np.linalg.norm(rounded - teacher) / np.linalg.norm(teacher.mean(0) - teacher))
 
 
 @settings(max_examples=50, deadline=None)

@@ -19,7 +19,7 @@ from stillhouse.teachers.hub.nets import length_of
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.types import Batch
 from tests.teachers.hub_folders import LABELS, TEXTS, bert, classifier, encoded, roberta
-from tests.teachers.tasks import CLASSIFICATION, wide
+from tests.teachers.tasks import CLASSIFICATION, MULTILABEL, REGRESSION, wide
 
 CLASSES = ["business", "sports", "world"]
 
@@ -125,6 +125,41 @@ def test_a_classifier_of_several_answers_at_once_is_refused(tmp_path: Path) -> N
     folder = classifier(tmp_path / "c", problem_type="multi_label_classification")
     with pytest.raises(RejectedError, match="made for another task"):
         hub_classifier(open_hub(folder), CLASSES)
+
+
+def test_a_head_of_several_labels_gives_the_log_odds_of_each_by_name(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    folder = classifier(tmp_path / "c", problem_type="multi_label_classification")
+    theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    odds = torch.cat([theirs(torch.tensor([row])).logits for row in own_ids(folder)])
+    net = MULTILABEL.teachers.hub_net(open_hub(folder), CLASSES, "none", 0)
+    order = [list(LABELS.values()).index(name) for name in CLASSES]
+    torch.testing.assert_close(net.eval()(encoded(folder)), odds[:, order], rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_of_real_values_gives_them_in_order_and_another_number_is_refused(tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    folder = classifier(tmp_path / "c", problem_type="regression")
+    theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    values = torch.cat([theirs(torch.tensor([row])).logits for row in own_ids(folder)])
+    net = REGRESSION.teachers.hub_net(open_hub(folder), ["x", "y", "z"], "none", 0)
+    torch.testing.assert_close(net.eval()(encoded(folder)), values, rtol=1e-4, atol=1e-5)
+    with pytest.raises(RejectedError, match="gives 3 numbers, the data have 1"):
+        REGRESSION.teachers.hub_net(open_hub(folder), ["x"], "none", 0)
+
+
+@pytest.mark.parametrize("task", [CLASSIFICATION, REGRESSION, MULTILABEL])
+def test_a_head_to_be_tuned_is_fresh_and_as_wide_as_the_outputs(task: Any, classifier_folder: Path) -> None:
+    net = task.teachers.hub_net(open_hub(classifier_folder), ["x", "y"], "probe", 0)
+    assert net(encoded(classifier_folder)).shape == (len(TEXTS), 2)
+    assert {name for name, weight in net.named_parameters() if weight.requires_grad} == {"head.weight", "head.bias"}
+
+
+def test_an_encoder_has_no_head_of_its_own(bert_folder: Path) -> None:
+    with pytest.raises(RejectedError, match="has no head that gives outputs"):
+        REGRESSION.teachers.hub_net(open_hub(bert_folder), ["x"], "none", 0)
 
 
 def test_a_given_pooling_gives_a_classifier_a_fresh_head_for_other_classes(classifier_folder: Path) -> None:

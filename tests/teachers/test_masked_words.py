@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from stillhouse.data import TextEncoder, Views
-from stillhouse.data.views.tokens import Candidates
+from stillhouse.data.views.base import Candidates
 from stillhouse.errors import RejectedError
 from stillhouse.teachers.hub.loading import hub_masked
 from stillhouse.teachers.hub.masked_words import guess

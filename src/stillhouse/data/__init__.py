@@ -1,6 +1,7 @@
 """Data: named sets, tables, arrays and the user's own loaders; splits, encoders, replayed views, batches."""
 
-from stillhouse.data.batches import Batches, StoredBatches
+from stillhouse.data.batches.base import Batches
+from stillhouse.data.batches.stored import StoredBatches
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
 from stillhouse.data.encoders.prepare import Prepared, Rows, prepare
@@ -11,7 +12,7 @@ from stillhouse.data.source import Source
 from stillhouse.data.splits.random import Split, choose_labelled, split
 from stillhouse.data.stream import Stream
 from stillhouse.data.targets import ReadTargets, TargetCells, Targets
-from stillhouse.data.views.policies import Views
+from stillhouse.data.views.base import Views
 
 __all__ = [
     "Batches",

@@ -1,4 +1,4 @@
-"""Which rows to ask a expensive teacher about, where it cannot be asked about all."""
+"""Which rows to ask an expensive teacher about, where it cannot be asked about all."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def choose_rows(
     ``random`` draws them. ``uncertainty`` takes the rows on which a control is least sure: those with the least margin
     between its two most probable classes (Scheffer, Decomain, Wrobel, "Active hidden Markov models for information
     extraction", IDA 2001); ``entropy`` those with the greatest entropy. ``coreset`` is the greedy k-centre of Sener and
-    Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018: ever the row that is
-    farthest (Euclidean) from all that are chosen, begun from the labelled rows. Ties are broken by the seed.
+    Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018: always the row
+    that is farthest (Euclidean) from all that are chosen, begun from the labelled rows. Ties are broken by the seed.
 
     Args:
         how: one of the above.

@@ -18,7 +18,7 @@ from stillhouse.task import SINGLE, TEACHER, Control, Judgement, Measure, Questi
 BySeed = Mapping[str, Mapping[str, Statistic]]  # statistics by seed and name
 
 
-class Told(NamedTuple):
+class RunFacts(NamedTuple):
     """What is known of a run beside its predictions."""
 
     saw: Mapping[str, Mapping[str, Any]]  # by arm: ``labels``, ``unlabelled`` (numbers of rows), ``teacher``
@@ -34,7 +34,7 @@ class Context:
     predictions: Predictions
     records: Mapping[str, Mapping[str, Record]]  # by arm and seed, as the task prepared them
     resamples: RowResamples
-    told: Told
+    run: RunFacts
     confidence: float
     margin: float
     asked: str | None  # the measure that [evaluation] measure names
@@ -75,41 +75,46 @@ class Context:
         found = [of_seed.get(name) for arm in arms for of_seed in self.statistics(arm).values()]
         return all(s is not None and bool(np.isfinite(s.components).all()) for s in found)
 
-    @cached_property
-    def _statistics(self) -> dict[str, BySeed]:
-        return {}
-
     def statistics(self, arm: str) -> BySeed:
-        """Quality and fidelity of every net of an arm; computed once."""
-        if arm not in self._statistics:
-            near = self.fidelity(arm)
-            self._statistics[arm] = {s: {**found, **near.get(s, {})} for s, found in self.quality(arm).items()}
-        return self._statistics[arm]
+        """Quality and fidelity of every net of an arm."""
+        near = self.fidelity(arm)
+        return {seed: {**found, **near.get(seed, {})} for seed, found in self.quality(arm).items()}
 
     def quality(self, arm: str) -> BySeed:
-        """Measures against the targets, by seed."""
+        """Measures against the targets, by seed; computed once."""
+        if arm not in self._quality:
+            self._quality[arm] = {seed: self._measured(record) for seed, record in self.records[arm].items()}
+        return self._quality[arm]
+
+    def _measured(self, record: Record) -> dict[str, Statistic]:
         targets, names = self.predictions.targets, self.predictions.names
-        found = {}
-        for seed, record in self.records[arm].items():
-            found[seed] = self.task.quality(record, targets, names)
-            if self.asked and self.asked not in found[seed]:
-                extra = self.task.statistic(self.asked, record, targets, names)
-                found[seed] |= {} if extra is None else {self.asked: extra}
+        found = self.task.quality(record, targets, names)
+        if self.asked and self.asked not in found:
+            extra = self.task.statistic(self.asked, record, targets, names)
+            found |= {} if extra is None else {self.asked: extra}
         return found
 
     def fidelity(self, arm: str) -> BySeed:
-        """Measures against the arm's teacher, by seed; empty where there is none."""
-        reference = self.reference(arm)
-        if reference is None:
-            return {}
-        teacher = next(iter(self.records[reference].values()))
-        nets = self.records[arm].items()
-        return {seed: self.task.fidelity(record, teacher, self.predictions.targets) for seed, record in nets}
+        """Measures against the arm's teacher, by seed; empty where there is none; computed once."""
+        if arm not in self._fidelity:
+            reference, targets = self.reference(arm), self.predictions.targets
+            teacher = next(iter(self.records[reference].values())) if reference else {}
+            nets = self.records[arm] if reference else {}
+            self._fidelity[arm] = {seed: self.task.fidelity(record, teacher, targets) for seed, record in nets.items()}
+        return self._fidelity[arm]
+
+    @cached_property
+    def _quality(self) -> dict[str, BySeed]:
+        return {}
+
+    @cached_property
+    def _fidelity(self) -> dict[str, BySeed]:
+        return {}
 
     def reference(self, arm: str) -> str | None:
         """The teacher an arm is compared to: its own, or for a control that had none, the main one."""
         control = self.task.controls.get(arm)
-        own = self.told.saw.get(arm, {}).get("teacher") or (control.teacher if control else None) or TEACHER
+        own = self.run.saw.get(arm, {}).get("teacher") or (control.teacher if control else None) or TEACHER
         return own if own in self.records and arm not in self.teachers else None
 
     @cached_property
@@ -172,7 +177,7 @@ def arms_of(task: Judgement) -> dict[str, Control]:
 def open_context(
     task: Judgement,
     predictions: Predictions,
-    told: Told,
+    run: RunFacts,
     *,
     confidence: float,
     margin: float,
@@ -203,7 +208,7 @@ def open_context(
     }
     records = task.prepare(sorted_records, valid)
     rows = RowResamples(len(predictions.rows), resamples)
-    return Context(task, predictions, records, rows, told, confidence, margin, measure)
+    return Context(task, predictions, records, rows, run, confidence, margin, measure)
 
 
 def is_number(seed: str) -> bool:

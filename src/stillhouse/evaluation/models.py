@@ -22,7 +22,7 @@ def model(context: Context, arm: str) -> dict[str, Any]:
         close = _intervals(context, near)
         found["measures"] |= {name: close[name] for name in close if context.task.measure(name).listed}
         found["fidelity"] = {"to": context.reference(arm), **close}
-    costs = context.told.costs
+    costs = context.run.costs
     cost = costs.get(arm) or costs.get("teacher" if arm in context.teachers else "student") or {}
     return merged(found | {key: cost.get(key) for key in COSTS}, context.task.details(context, arm))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from stillhouse.data import Encoder
-from stillhouse.data.views.policies import shift as shift_images
+from stillhouse.data.views.shift import shift as shift_images
 from stillhouse.evaluation.predictions import Floats, Integers
 from stillhouse.evaluation.resampling import RowResamples, share
 from stillhouse.evaluation.statistics import mean

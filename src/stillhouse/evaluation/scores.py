@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import sentences
-from stillhouse.evaluation.context import Context, Told, as_json, is_number, open_context
+from stillhouse.evaluation.context import Context, RunFacts, as_json, is_number, open_context
 from stillhouse.evaluation.models import losses, model
 from stillhouse.evaluation.power import Design, needed
 from stillhouse.evaluation.predictions import Predictions
@@ -56,9 +56,9 @@ def score(
         RejectedError: no rows, an arm that is needed is missing, two arms have no seed in common, the measure is not
             defined on the rows, the records are not what the task takes, or a group does not have a value for each row.
     """
-    told = Told(saw, budget, costs)
+    run = RunFacts(saw, budget, costs)
     context = open_context(
-        task, predictions, told, confidence=confidence, margin=margin, resamples=resamples, valid=valid, measure=measure
+        task, predictions, run, confidence=confidence, margin=margin, resamples=resamples, valid=valid, measure=measure
     )
     _check_groups(groups or {}, len(predictions.rows))
     comparisons = _comparisons(context)

@@ -54,7 +54,7 @@ def name(task: Judgement, arm: str, saw: Mapping[str, Mapping[str, Any]]) -> str
 
 def _words(comparison: Mapping[str, Any], context: Context) -> tuple[str, str, Measure, str, str, str]:
     """Both sides, the measure, the difference, and how a stands to b where it is better and where it is worse."""
-    a, b = (name(context.task, comparison[side], context.told.saw) for side in "ab")
+    a, b = (name(context.task, comparison[side], context.run.saw) for side in "ab")
     measure, value = context.task.measure(comparison["measure"]), comparison["difference"]["value"]
     better, worse = (f"{amount(value, measure)} {x.format(label=measure.label)}" for x in measure.comparative)
     unit = amount(1.0, measure).partition(" ")[2]
@@ -103,7 +103,7 @@ def _loss(comparison: Mapping[str, Any], context: Context) -> str:
 
 def _basis(comparison: Mapping[str, Any], context: Context) -> str:
     """The interval, and what stands behind it."""
-    measure, budget = context.task.measure(comparison["measure"]), context.told.budget
+    measure, budget = context.task.measure(comparison["measure"]), context.run.budget
     low, high = (signed(comparison["difference"][end], measure) for end in ("low", "high"))
     parts = [count(comparison["seeds"], "paired seed"), count(comparison["rows"], "test row")]
     if budget.get("steps"):
@@ -114,7 +114,7 @@ def _basis(comparison: Mapping[str, Any], context: Context) -> str:
 
 def _sides(comparison: Mapping[str, Any], context: Context) -> str:
     """What each side was allowed to see."""
-    saw = context.told.saw
+    saw = context.run.saw
     a, b = (saw.get(comparison[side], {}) for side in "ab")
     through = ""
     if teacher := a.get("teacher"):

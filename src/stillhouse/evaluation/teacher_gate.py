@@ -96,10 +96,8 @@ def warnings(task: Judgement, finding: Mapping[str, Any]) -> list[str]:
     """What a reader of the judgement must know of the teacher and of the rows, a sentence each."""
     found = [f"The teacher was accepted in spite of this. {p['finding']}" for p in finding["problems"]]
     if finding.get("comparison") is None:
-        label = task.controls[task.questions[0].b].label
-        found.append(
-            f"The teacher was not compared with the student {label.lower()!r} before training: {finding['why']}."
-        )
+        baseline = spoken(task, task.questions[0].b, {})
+        found.append(f"It was not checked whether the teacher is better than {baseline}: {finding['why']}.")
     shared = finding["leakage"]
     if shared["test_in_train"]:
         found.append(

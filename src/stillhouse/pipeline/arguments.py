@@ -69,7 +69,11 @@ def resolve(recipe: Any = None, *, allow_code: bool = False, **options: Unpack[O
         recipe = parse(lay_training(table, given), str(recipe) if isinstance(recipe, str | Path) else WHERE)
     matched = matched_of(given["method"]) if "method" in given else []
     own = maker(matched) if any(one.make for one in matched) else None
-    objects = {name: given[name] for name in ("teacher", "student", "data") if name in given and not named(given[name])}
+    objects: dict[str, Any] = {
+        name: given[name] for name in ("teacher", "student") if name in given and not named(given[name])
+    }
+    if "data" in given and not isinstance(given["data"], Mapping):
+        objects["data"] = given["data"]
     return recipe, Given(**objects, methods=own, allow_code=allow_code)
 
 
@@ -90,7 +94,7 @@ def table_of(recipe: Any) -> dict[str, Any]:
 
 
 def named(value: Any) -> bool:
-    """Whether a teacher, a student or data are named, and so belong into the recipe; objects do not."""
+    """Whether a teacher or a student is named, and so belongs into the recipe; objects do not."""
     return isinstance(value, str | Mapping)
 
 

@@ -100,7 +100,7 @@ def curve(
         if axis.sized and example is not None:
             found[kind] = with_costs(root, found[kind], example)
             write_json(root / FILE, found)
-    return write_curve(root)
+    return write_curve(root, tasks.get(recipe.task.name))
 
 
 def earlier(path: Path, digest: str) -> dict[str, Any]:

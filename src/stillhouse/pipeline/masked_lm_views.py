@@ -12,7 +12,7 @@ import xxhash
 from torch import Tensor
 
 from stillhouse.data import Encoder, TextEncoder
-from stillhouse.data.views.tokens import Candidates
+from stillhouse.data.views.base import Candidates
 from stillhouse.errors import UsageError
 from stillhouse.files import add_files, write_npz
 from stillhouse.pipeline.run.progress import stage

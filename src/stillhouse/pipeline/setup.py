@@ -23,6 +23,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.run.folder import ROWS, TASK, RunFolder, check_folder, open_run
+from stillhouse.pipeline.run.user_code import refuse_code
 from stillhouse.pipeline.student.factory import StudentFactory, check_student, fitted_name, make_students
 from stillhouse.pipeline.teacher.build import (
     check_folds,
@@ -35,7 +36,7 @@ from stillhouse.pipeline.teacher.build import (
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import check_codec, check_disagreement, refuse_features
+from stillhouse.pipeline.validate import check_codec, check_controls, check_disagreement, check_methods, refuse_features
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
 from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
@@ -59,12 +60,16 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         UsageError: the recipe names what does not exist, or code that the user did not allow.
         RejectedError: the data cannot be used.
     """
+    nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
+    refuse_code([net.name for net in nets], given.allow_code)
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)
     kind = kind_of(recipe.teacher, given.teacher)
     check_folds(recipe.teacher, given.teacher, same_teacher=recipe.controls.same_teacher)
     make_methods = given.methods or method_maker(recipe.method, task)
     checked = make_methods()
+    check_methods(checked, task)
+    check_controls(recipe.controls, task)
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):
         refuse_features(recipe, kind, given.teacher)
     check_codec(recipe.store, checked, task)
@@ -183,7 +188,7 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
 
 def neighbours(recipe: Recipe, special_ids: tuple[int, ...]) -> Tensor:
     """The words near each word, by the token embeddings of a hub teacher, int64 (V, k)."""
-    from stillhouse.data.views.tokens import token_neighbours
+    from stillhouse.data.views.masked import token_neighbours
 
     return token_neighbours(token_embedding(recipe.teacher), NEIGHBOURS, special_ids=special_ids)
 

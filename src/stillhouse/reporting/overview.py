@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stillhouse.reporting import summary
 from stillhouse.reporting.figures import between, spelled, written
 from stillhouse.reporting.folder import RunFiles, Words
 from stillhouse.reporting.wording import count, milliseconds
@@ -21,7 +22,7 @@ COSTS = (
     ("ms_1", "ms,\n1 row", milliseconds),
     ("ms_64", "ms,\n64 rows", milliseconds),
 )
-HEAD_WIDTH = 13  # characters of a line in the head of a column
+HEAD_WIDTH = 11  # characters of a line in the head of a column
 PLAIN_WIDTH = 120  # columns of a table that has no terminal
 
 
@@ -35,33 +36,33 @@ class Overview(NamedTuple):
 def overview(scores: Mapping[str, Any], task: Words) -> Overview:
     """One line for each arm: what it saw, its figures, size and speed.
 
-    Measures that a comparison is about have their intervals.
+    The measure of the verdict has its intervals.
 
     Args:
         scores: the contents of ``scores.json``.
         task: of the run.
     """
     run = RunFiles(task, Path(), dict(scores))
-    names, compared = run.shown_arms, {c.get("measure") for c in run.comparisons}
+    names, headline = run.shown_arms, run.headline
     costs = [cost for cost in COSTS if any(cost[0] in run.models[name] for name in names)]
-    heads = [_head(run, key, key in compared) for key in run.main_measures]
+    heads = [_head(run, key, key == headline) for key in run.main_measures]
     saw, rows = scores.get("saw", {}), []
     for name in names:
-        figures = [_figure(run, name, key, key in compared) for key in run.main_measures]
+        figures = [_figure(run, name, key, key == headline) for key in run.main_measures]
         sizes = [write(run.models[name].get(key)) for key, _, write in costs]
         cells = (count(saw.get(name, {}).get("labels")), *figures, *sizes)
         rows.append((run.arm(name).label, cells, name == run.student))
     return Overview(("labels", *heads, *(head for _, head, _ in costs)), tuple(rows))
 
 
-def _head(run: RunFiles, key: str, compared: bool) -> str:
+def _head(run: RunFiles, key: str, whole: bool) -> str:
     head = textwrap.fill(run.measure(key).label, HEAD_WIDTH, break_long_words=False)
-    return f"{head}\n({run.confidence} interval)" if compared else head
+    return f"{head}\n({run.confidence} interval)" if whole else head
 
 
-def _figure(run: RunFiles, arm: str, key: str, compared: bool) -> str:
+def _figure(run: RunFiles, arm: str, key: str, whole: bool) -> str:
     measure, figure = run.measure(key), run.figure(arm, key)
-    ends = between(measure, figure) if compared else ""
+    ends = between(measure, figure) if whole else ""
     return f"{written(measure, figure)} ({ends})" if ends else written(measure, figure)
 
 
@@ -102,6 +103,6 @@ def sentences(scores: Mapping[str, Any], task: Words) -> list[str]:
     run = RunFiles(task, Path(), dict(scores))
     margin = next((c.get("margin") for c in run.comparisons), None)
     others = [f"- {c['sentence']}" for c in run.comparisons[1:] if c.get("sentence")]
-    warnings = [f"! {warning}" for warning in scores.get("warnings", [])]
+    warnings = [f"! {warning}" for warning in summary.warnings(run)]
     word = spelled(str(scores["verdict"]), margin, run.measure(run.headline)).upper()
     return ["", f"{word}: {scores['sentence']}", *others, *warnings, ""]

@@ -63,7 +63,7 @@ class Earlier:
             raise damaged(folder, hashes)
         if hashes is None or row_hashes is None:
             raise RejectedError(
-                f"Which rows of {folder} still hold cannot be told, because row hashes are missing. Give `row_hashes` "
+                f"{folder} does not say which rows still hold, because row hashes are missing. Give `row_hashes` "
                 "to both writers, or ask the teacher for all rows."
             )
         sound = _sound_rows(folder, old)

@@ -122,7 +122,7 @@ def version_of(module: str) -> str:
 def _state(thing: Any) -> object:
     try:
         return thing.__getstate__()
-    except Exception:  # an open file, a lock, a handle: it has no state that could be told
+    except Exception:  # an open file, a lock, a handle: it has no state that could be hashed
         return None
 
 

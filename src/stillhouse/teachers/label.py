@@ -60,7 +60,7 @@ def label(
         temperature: softens the teacher before classes are left out; not used for whole rows.
         library: ``folder`` holds the stores of many runs, each under the digest of its key.
         row_hashes: uint64 (N,), content of each row, so that changed rows alone are asked again.
-        advance: told how many rows were answered.
+        advance: called with the number of rows that were answered.
         raw: from row numbers to those rows as they were read, for teachers that take no tensors; views of them are
             decoded from the encoded ones.
 

@@ -22,7 +22,7 @@ _PREFIX = "encoded-"
 def encoded_on_disk(source: Source, encoder: Encoder, parts: Sequence[Ints], folder: Path) -> list[Tensor]:
     """Encode the rows of each part into a file of the folder, where they are not there yet, and map it.
 
-    A file bears the hash of its rows' content, their order and the encoder, so that nothing else is ever taken for it.
+    A file is named by a hash of its rows' content, their order and the encoder: nothing else can be taken for it.
     Files of other rows or encoders, and what a killed process left, are removed: the folder must be held alone.
 
     Returns:

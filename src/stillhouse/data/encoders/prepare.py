@@ -42,7 +42,7 @@ def prepare(source: Source, split: Split, text: TextOptions | None = None, on_di
         source: what was read.
         split: which rows are for what.
         text: how texts are tokenized; None: the defaults.
-        on_disk: a folder where the encoded rows wait in mapped files, which are made a piece at a time and used
+        on_disk: a folder where the encoded rows lie in mapped files, which are made a piece at a time and used
             again for the same rows and encoder; None: in memory. The rows are the same.
 
     Raises:

@@ -26,7 +26,7 @@ class Wanted:
     keep: Sequence[str] = ()
     types: Mapping[str, ColumnType] = field(default_factory=lambda: MappingProxyType({}))
     classes: Sequence[str] | None = None
-    room: Path | None = None  # a folder where what is large waits on disk; None: in memory
+    room: Path | None = None  # a folder where what is large lies on disk; None: in memory
 
 
 class Inputs(NamedTuple):
@@ -59,7 +59,7 @@ class Opened(NamedTuple):
     typed: bool = True  # False: every cell is text, whatever it stands for
 
 
-# Opens the columns of a file: path, header, expected names, and a folder for cells that wait on disk, or None.
+# Opens the columns of a file: path, header, expected names, and a folder for cells on disk, or None.
 OpenCells: TypeAlias = Callable[[Path, bool | None, Collection[str], Path | None], tuple[Cells, bool]]
 ReadRows: TypeAlias = Callable[[Path, Encoder, str | None, bool | None], Inputs]
 

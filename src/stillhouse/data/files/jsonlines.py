@@ -31,7 +31,7 @@ def read_jsonl(path: Path) -> DataFrame:
 
 
 def json_records(path: Path) -> Iterator[Record]:
-    """Give the objects of a file, a line at a time; the errors are those of ``read_jsonl``, told at the end."""
+    """Give the objects of a file, a line at a time; the errors are those of ``read_jsonl``, raised at the end."""
     bad: list[int] = []
     empty = True
     for number, text in utf8_lines(path):

@@ -26,7 +26,7 @@ def table_format(suffixes: tuple[str, ...], open_cells: OpenCells, *, typed: boo
     Args:
         suffixes: ends of the names of its files.
         open_cells: opens the columns of such a file.
-        typed: whether numbers and truth values are told from text.
+        typed: whether numbers and truth values are kept apart from text.
     """
 
     def read(key: str, place: Any, wanted: Wanted) -> Source:

@@ -23,7 +23,7 @@ def read_table(opened: Opened, wanted: Wanted) -> Source:
     Without a header, columns are named by their position from 0, and the target may be such a number, "label", "last"
     or "-1" for the last column; None is the last column too. With a header, None stands for a column called label,
     target or class. Columns to ``keep`` that are no inputs stand in ``Source.kept``. With a ``room``, a folder, the
-    columns wait there on disk, and never more than one of them is in memory.
+    columns lie there on disk, and never more than one of them is in memory.
 
     Raises:
         UsageError: a target, a dropped or a typed column is not there.

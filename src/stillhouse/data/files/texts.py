@@ -133,7 +133,7 @@ def _found_text(opened: Opened, aside: Collection[str], room: Path | None) -> st
 
 
 def _held_texts(cells: Cells, text: str, where: str, room: Path | None) -> Held:
-    pieces: Any = getattr(cells, "pieces", None)  # of cells that wait on disk
+    pieces: Any = getattr(cells, "pieces", None)  # of cells on disk
     if room is None or pieces is None:
         return texts_of(cells[text], where)
     parts: Iterable[Iterable[Any]] = pieces(text)
@@ -150,7 +150,7 @@ def _known(wanted: Sequence[str], cells: Cells, path: Path) -> None:
 
 
 def _named_targets(opened: Opened, target: str | Sequence[str] | None) -> list[str]:
-    """The target columns where they can be told without the texts; else none."""
+    """The target columns where they can be named without the texts; else none."""
     named, names = wanted_targets(target), [str(name) for name in opened.cells.columns]
     if not opened.named and (named is None or (len(named) == 1 and named[0] in LAST and named[0] not in names)):
         return []

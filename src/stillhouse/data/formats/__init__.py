@@ -19,11 +19,6 @@ def formats() -> tuple[Format, ...]:
     return tuple(importlib.import_module(f"{__name__}.{name}").FORMAT for name in names)
 
 
-def keys() -> list[str]:
-    """The keys of [data] that name rows: path, arrays and so on."""
-    return sorted({key for known in formats() for key in known.takes})
-
-
 def find(key: str, place: Any) -> Format:
     """Return the format of what a key of [data] names.
 

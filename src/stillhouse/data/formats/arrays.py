@@ -30,7 +30,7 @@ def read_arrays(path: Path, wanted: Wanted) -> Source:
 
     Args:
         path: an .npz file with x and y, or a folder with x.npy and y.npy, of which x stays on disk.
-        wanted: with a ``room`` the x of an .npz waits there on disk.
+        wanted: with a ``room`` the x of an .npz lies there on disk.
 
     Raises:
         RejectedError: the file, ``x`` or ``y`` cannot be used.

@@ -51,7 +51,7 @@ def read_image_folder(
 
     Args:
         folder: of the images.
-        wanted: the task reads the names of the subfolders; with a ``room`` the pixels wait there on disk, for which
+        wanted: the task reads the names of the subfolders; with a ``room`` the pixels lie there on disk, for which
             each image is decoded twice.
         unlabelled: name of the subfolder without labels.
         size: (height, width) of all; None: the most frequent. Others are resized (bilinear) with a ``UserWarning``.
@@ -165,7 +165,7 @@ def _has_test(files: list[_File]) -> bool:
 
 
 def _each(files: list[_File], folder: Path, look: Callable[[Image.Image], Any]) -> list[Any]:
-    """Open each file and look at it; all that fail are told together."""
+    """Open each file and look at it; all that fail are reported together."""
     from PIL import Image
 
     seen, broken = [], []

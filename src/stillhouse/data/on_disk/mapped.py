@@ -1,4 +1,4 @@
-"""Rows that wait in mapped files and not in memory: arrays, columns of tables, and texts.
+"""Rows that lie in mapped files and not in memory: arrays, columns of tables, and texts.
 
 The system reads their pages when rows are taken and drops them when memory is short.
 """

@@ -94,7 +94,7 @@ def _chunks(items: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
-    """Pass the batches on; what goes wrong within the user's dataset is told with its place."""
+    """Pass the batches on; what goes wrong within the user's dataset is reported with its place."""
     try:
         yield from batches
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:

@@ -53,7 +53,7 @@ def read(
         keep: columns whose cells are kept beside the inputs (``Source.kept``), to divide or judge the rows by.
         types: "numeric" or "categorical" for columns where looking errs.
         classes: all class names in order; None: the labels found, sorted.
-        on_disk: a folder where the rows wait in mapped files, for what does not fit memory; None: in memory. The rows
+        on_disk: a folder where the rows lie in mapped files, for what does not fit memory; None: in memory. The rows
             are the same. Of a table one column at a time is in memory; a folder of ``datasets`` is read whole once.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A source whose rows wait on disk: made once for a content and its settings, opened ever after."""
+"""A source whose rows lie on disk: made once for a content and its settings, opened from then on."""
 
 from __future__ import annotations
 

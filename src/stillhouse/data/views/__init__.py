@@ -1,1 +1,1 @@
-"""Augmented views of rows, replayed from (row, view, seed)."""
+"""Views: augmented rows. This folder is the registry: each file but ``base`` is a policy of its name."""

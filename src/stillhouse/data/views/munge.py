@@ -1,8 +1,9 @@
-"""MUNGE: rows between a row and its nearest neighbour, for a teacher to answer.
+"""Table cells are exchanged for ones near the nearest row; strength is the local variance; views have no label.
 
-Bucila, Caruana and Niculescu-Mizil, "Model Compression", KDD 2006, algorithm 1. Theirs walks through a copy of the set
-and exchanges the attributes of a row and its neighbour in place, so that a later row sees what an earlier one left;
-here each row is made of the set as it is, so that it replays from (row, view, seed). A single exchange is theirs.
+MUNGE makes rows between a row and its nearest neighbour, for a teacher to answer: Bucila, Caruana and Niculescu-Mizil,
+"Model Compression", KDD 2006, algorithm 1. Theirs walks through a copy of the set and exchanges the attributes of a row
+and its neighbour in place, so that a later row sees what an earlier one left; here each row is made of the set as it
+is, so that it replays from (row, view, seed). A single exchange is theirs.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stillhouse.data.normal import normal, uniform
 from stillhouse.data.source import Ints
 from stillhouse.data.splitmix import Words, mix, stream
+from stillhouse.data.views.base import Asked, Flags, Policy, Views, described, digest, need_fractions, need_pool
 from stillhouse.errors import UsageError
 
 Floats = NDArray[np.float32]
-Flags = NDArray[np.bool_]
 
 _CELLS = 1 << 24  # distances held at once: 128 MB
 _BITS = 20  # of a number scaled to [0, 1], at most
@@ -125,3 +128,57 @@ def munge(
     spread = kinds.numeric & ~differ[:, kinds.owner]
     noise = normal(mix(keys), rows.shape[1]) * (np.abs(rows - neighbours) / np.float32(variance))
     return np.where(exchanged, neighbours + np.where(spread, noise, np.float32(0)), rows)
+
+
+def _check(views: Views) -> None:
+    if not (views.strength > 0 and 0 <= views.probability <= 1):
+        raise UsageError(
+            f'[views] policy = "munge" takes a local variance above 0 and a probability from 0 to 1, but strength = '
+            f"{views.strength:g} and the probability is {views.probability:g}. Write `strength = 2`, for instance."
+        )
+    need_pool(views, "mixes rows with their neighbours")
+    if views.pool is not None and (views.pool.dim() != 2 or len(views.pool) < 2):
+        raise UsageError(
+            f'[views] policy = "munge" needs a table of at least two training rows, but these have the shape '
+            f'{tuple(views.pool.shape)}. Write "none", or for images "shift", "cutout" or "mixup".'
+        )
+
+
+def _neighbourhood(views: Views) -> tuple[Floats, Attributes, Ints]:
+    """The pool as numpy (N, D), which of its columns are what, and the row nearest to each."""
+    assert views.pool is not None
+    pool = views.pool.detach().float().cpu().numpy()
+    kinds = attributes(pool.shape[1], views.column_groups, views.columns)
+    return pool, kinds, nearest_rows(pool, kinds)
+
+
+def _apply(views: Views, asked: Asked) -> Tensor:
+    pool, kinds, nearest_row = views.prepared
+    moved = torch.from_numpy(asked.moved).to(asked.inputs.device)
+    made, own = asked.inputs.clone(), asked.inputs[moved].float().cpu().numpy()
+    rows = munge(
+        own,
+        pool[nearest_row[asked.rows[asked.moved]]],
+        asked.keys[asked.moved],
+        kinds,
+        variance=views.strength,
+        probability=views.probability,
+    )
+    made[moved] = torch.from_numpy(rows).to(asked.inputs)
+    return made
+
+
+def _describe(views: Views) -> str:
+    kinds = f"columns={views.columns!r} groups={views.column_groups!r} probability={views.probability:g}"
+    return f"{described(views)} {kinds} pool={digest(views.pool)}"
+
+
+POLICY = Policy(
+    stream=15,
+    apply=_apply,
+    check=_check,
+    check_inputs=lambda inputs: need_fractions("munge", inputs),
+    describe=_describe,
+    keeps_label=False,
+    prepare=_neighbourhood,
+)

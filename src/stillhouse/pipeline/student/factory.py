@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.run.user_code import CODE, checked_module, own_code
+from stillhouse.pipeline.run.user_code import CODE, checked_module, own_net
 from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
@@ -107,8 +107,7 @@ def make_students(
         return derived(section)
     name, settings = section.name or default_student(vocabulary), dict(section.settings)
     if name.startswith(CODE):
-        function = own_code(name, allow_code)
-        return StudentFactory(lambda: checked_module(function(shape=shape, outputs=outputs, **settings), name), {})
+        return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {})
     if vocabulary is not None and "vocabulary" in students.defaults(name):
         settings.setdefault("vocabulary", vocabulary)
     notes = []

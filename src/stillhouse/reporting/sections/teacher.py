@@ -36,7 +36,7 @@ def gate(run: RunFiles) -> dict[str, Any] | None:
     comparison, problems = found.get("comparison") or {}, found.get("problems") or []
     measures = [name for name, by_arm in comparison.items() if isinstance(by_arm, dict)]
     arms = run.in_order({arm for name in measures for arm in comparison[name]})
-    word = "accepted all the same" if problems else "fit to teach" if comparison else "not compared"
+    word = "accepted all the same" if problems else "fit for distillation" if comparison else "not compared"
     return {
         "word": word,
         "tone": "bad" if problems else "good" if comparison else "open",

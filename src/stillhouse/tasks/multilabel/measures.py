@@ -28,20 +28,21 @@ def quality(log_odds: Floats, targets: Floats, names: Sequence[str]) -> dict[str
     """
     known = ~np.isnan(targets)
     truth, where = np.where(known, targets, 0.0), known.astype(np.float64)
-    said = (log_odds > 0) * where
+    said = (log_odds >= 0) * where
     both, size = said * truth, said + truth
     right = np.where(known, said == truth, True)
     share: Floats = np.maximum(where.sum(axis=1), 1.0)
     correct: Floats = (right * where).sum(axis=1) / share
     losses: Floats = np.logaddexp(0.0, np.where(truth > 0, -log_odds, log_odds)) * where
     loss: Floats = losses.sum(axis=1) / share
+    subset: Floats = np.asarray(right.all(axis=1), np.float64)
     areas = [_auc(log_odds[:, k], targets[:, k]) for k in range(len(names))]
     return {
         "micro_f1": ratio(2 * both.sum(1), size.sum(1)),
         "macro_f1": average([ratio(2 * both[:, k], size[:, k]) for k in range(len(names))]),
         "auc": average(areas),
         "label_accuracy": mean(correct),
-        "subset_accuracy": mean(right.all(1).astype(np.float64)),
+        "subset_accuracy": mean(subset),
         "log_loss": mean(loss),
         **{f"auc:{name}": area for name, area in zip(names, areas, strict=True)},
     }
@@ -67,7 +68,7 @@ def fidelity(log_odds: Floats, teacher: Floats) -> dict[str, Statistic]:
     """
     from scipy.special import expit
 
-    ours, theirs = log_odds > 0, teacher > 0
+    ours, theirs = log_odds >= 0, teacher >= 0
     p, q = expit(teacher), expit(log_odds)
     divergence = p * (_log(teacher) - _log(log_odds)) + (1 - p) * (_log(-teacher) - _log(-log_odds))
     return {

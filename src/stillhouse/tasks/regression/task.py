@@ -31,6 +31,7 @@ class Regression(RegressionJudge, BaseTask):
 
     name = "regression"
     method = ({"name": "mse"},)
+    reads = "values"
     fits = ("mse", "mae", "huber", "gaussian")
     sections = SECTIONS
     monitor = "mse"

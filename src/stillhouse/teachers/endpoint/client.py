@@ -68,7 +68,7 @@ class Patience:
 
     @property
     def quiet(self) -> float:
-        """Seconds for which nobody may send."""
+        """Seconds for which no request may be sent."""
         return max(self.quiet_until - self.timing.monotonic(), 0.0)
 
 
@@ -104,7 +104,7 @@ class Client:
         question: what is asked.
         meter: what it may cost.
         patience: how often it may be asked again.
-        paid: told of each reply that may have been paid for, before it is used.
+        paid: called with each reply that may have been paid for, before it is used.
     """
 
     def __init__(

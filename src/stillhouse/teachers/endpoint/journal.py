@@ -133,7 +133,7 @@ class Journal:
             os.fsync(self._file)
         except OSError as error:
             raise StoppedError(
-                f"The torn last line of {self.path} cannot be cut off ({error.strerror}). Mend the disk, then run the "
+                f"The torn last line of {self.path} cannot be cut off ({error.strerror}). Fix the disk, then run the "
                 "same command again; all whole answers are kept."
             ) from error
 

@@ -130,7 +130,7 @@ def key_of(digest: str, text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A JSON string on one line for whoever reads it: whatever may break a line or is no character is escaped too."""
+    """A JSON string on one line for every reader: whatever may break a line or is no character is escaped too."""
     return UNSAFE.sub(lambda found: json.dumps(found.group())[1:-1], json.dumps(text, ensure_ascii=False))
 
 

@@ -1,4 +1,4 @@
-"""A service that classifies text, asked over HTTP the way OpenAI's is, as teacher.
+"""A service that classifies text as a teacher, asked over HTTP as OpenAI's is.
 
 Each text is put into a prompt that lists the classes under short ids and asks for one of them. Where the service gives
 the probabilities of tokens, one answer gives the whole distribution; where it does not, the shares of ``samples``
@@ -140,7 +140,7 @@ class EndpointTeacher:
 
         Args:
             texts: N of them.
-            advance: told, of the different texts that had to be asked, how many are newly done.
+            advance: called with the number of texts that are newly done, of the different ones that had to be asked.
 
         Raises:
             StoppedError: a ceiling is reached, or the service does not answer; what was answered is kept.

@@ -1,4 +1,4 @@
-"""Opens a booster's file in a process of its own: a damaged one makes LightGBM abort whoever reads it.
+"""Opens a booster's file in a process of its own: a damaged one makes LightGBM abort its process.
 
 Run as a program, ``python -P boosters_child.py LIBRARY FILE``; writes ``{}``, or ``{"refused": why}``, as JSON.
 """

@@ -95,7 +95,8 @@ class Estimator:
     def __init__(self, model: Any, answer: Callable[[Any], Any]) -> None:
         self.model, self.answer = model, answer
         self.names = column_names(model)
-        self.width = getattr(model, "n_features_in_", None)
+        # CatBoost says 0 of a model that was loaded from a file, and numbers its columns.
+        self.width = getattr(model, "n_features_in_", 0) or len(getattr(model, "feature_names_", ())) or None
         self.library = type(model).__module__.partition(".")[0]
 
     def __call__(self, raw: Any) -> Any:

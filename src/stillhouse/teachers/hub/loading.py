@@ -128,7 +128,7 @@ def hub_masked(model: HubModel) -> MaskedModel:
 def label_order(labels: Sequence[str], classes: Sequence[str]) -> Tensor:
     """For each of the data's classes, the position of its name among a model's: int64 (C,).
 
-    Names count exactly, or but for the case of their letters where the others are still told apart.
+    Names are compared exactly; where that fails, without the case of their letters, if they still differ then.
 
     Raises:
         RejectedError: the names are not the same; names both lists.

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from stillhouse.data.normal import whole
 from stillhouse.data.splitmix import stream, words
-from stillhouse.data.views.tokens import Candidates
+from stillhouse.data.views.base import Candidates
 from stillhouse.teachers.hub.nets import MaskedModel, length_of
 
-TURNS = 7  # in each about a seventh of the words is hidden: BERT was taught with 15 %
+TURNS = 7  # in each about a seventh of the words is hidden: BERT was trained with 15 %
 PURPOSE = 18  # of the random numbers that say when a place is hidden
 NUMBERS = 2**25  # logits of one batch at most: 128 MB
 
@@ -45,7 +45,7 @@ def guess(
         special_ids: ids that are no words: never hidden, never candidates.
         vocabulary: ids that the encoder knows; the model may have embeddings for more.
         own: whether the word that stands there may be a candidate of its own place.
-        advance: told how many texts were done.
+        advance: called with the number of texts that were done.
 
     Returns:
         Ids and probabilities, (N, L, k), the likeliest first; places that are no word hold their own id.

@@ -157,7 +157,7 @@ def _tokenizer(folder: Path) -> str:
         return (folder / "tokenizer.json").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RejectedError(
-            f"{folder} holds no readable tokenizer.json, so its texts cannot be cut as it was taught. Write it once: "
+            f"{folder} holds no readable tokenizer.json, so texts cannot be split as in its training. Write it once: "
             "`AutoTokenizer.from_pretrained(folder).save_pretrained(folder)` makes it of the older files, where it can."
         ) from error
 

@@ -59,7 +59,7 @@ def _figures(predicted: Predicted, arm: str, targets: Array) -> tuple[Array, Arr
         columns = zip(log_odds.astype(np.float64).T, known.T, truth.T, strict=True)
         areas.append([auc(values[some], true[some]).components.mean() if some.any() else np.nan
                       for values, some, true in columns])  # fmt: skip
-        said = (log_odds > 0) & known
+        said = (log_odds >= 0) & known
         size = said.sum(0) + truth.sum(0)
         scores.append(np.where(size > 0, 2 * (said & truth).sum(0) / np.maximum(size, 1), np.nan))
     return np.mean(areas, axis=0), np.mean(scores, axis=0)

@@ -1,63 +1,32 @@
-"""Views of texts as token ids: words lost, and words exchanged for neighbours or for what a model would write."""
+"""Words of texts are exchanged for others that fit, each with the probability strength; views have no label.
+
+What stands there is what a masked language model (the ``guesser``) would write in this place, drawn by its
+probabilities; without a model it is a neighbour of the word among a teacher's token embeddings, all of them alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data.normal import uniform, whole
 from stillhouse.data.source import Ints
 from stillhouse.data.splitmix import Words, stream
+from stillhouse.data.views.base import (
+    Asked,
+    Candidates,
+    Policy,
+    Views,
+    described,
+    digest,
+    need_share,
+    need_texts,
+)
+from stillhouse.data.views.words import words_of
 from stillhouse.errors import UsageError
-
-Flags = NDArray[np.bool_]
-
-
-class Candidates(NamedTuple):
-    """Tokens that may stand in each place of some rows, the likeliest first."""
-
-    ids: NDArray[np.int32]  # (N, L, k)
-    chances: NDArray[np.float32]  # (N, L, k), in all 1 at each place
-
-
-class Guesser(Protocol):
-    """A masked language model that is asked about rows."""
-
-    @property
-    def key(self) -> str:
-        """What determines its candidates, besides the rows."""
-        ...
-
-    def candidates(self, inputs: Tensor) -> Candidates:
-        """Those of each place of token ids (N, L)."""
-        ...
-
-
-def lost_words(ids: Ints, keys: Words, share: float, special_ids: Sequence[int]) -> Flags:
-    """Choose the words that a view loses: each with the probability ``share``, but never all of a text.
-
-    Where all would be lost, the one that was the last to go stays. What happens to a word depends on its place and key
-    alone, unless it is that one.
-
-    Args:
-        ids: (B, L) token ids, 0 is padding.
-        keys: (B,) random words.
-        share: in [0, 1].
-        special_ids: ids that are no words, and stay.
-
-    Returns:
-        bool (B, L).
-    """
-    chance = uniform(stream(keys, ids.shape[1]))
-    words = _words(ids, special_ids)
-    lost = words & (chance < share)
-    lost[np.arange(len(ids)), np.where(words, chance, -1.0).argmax(1)] = False
-    return lost
 
 
 def exchanged_words(ids: Ints, keys: Words, share: float, neighbours: Ints, special_ids: Sequence[int]) -> Ints:
@@ -83,7 +52,7 @@ def exchanged_words(ids: Ints, keys: Words, share: float, neighbours: Ints, spec
         )
     drawn = stream(keys, 2 * ids.shape[1])
     chance, choice = np.split(drawn, 2, axis=1)
-    gone = _words(ids, special_ids) & (uniform(chance) < share)
+    gone = words_of(ids, special_ids) & (uniform(chance) < share)
     return np.where(gone, neighbours[ids, whole(choice, neighbours.shape[1])], ids)
 
 
@@ -101,7 +70,7 @@ def guessed_words(ids: Ints, keys: Words, share: float, candidates: Candidates, 
         int64 (B, L).
     """
     chance, choice = np.split(stream(keys, 2 * ids.shape[1]), 2, axis=1)
-    gone = _words(ids, special_ids) & (uniform(chance) < share)
+    gone = words_of(ids, special_ids) & (uniform(chance) < share)
     bounds = candidates.chances.astype(np.float64).cumsum(2)
     at = (uniform(choice)[..., None] * bounds[..., -1:] >= bounds).sum(2)
     drawn: Ints = np.take_along_axis(candidates.ids, at[..., None], 2)[..., 0].astype(np.int64)
@@ -145,6 +114,49 @@ def token_neighbours(
     return torch.cat(found)
 
 
-def _words(ids: Ints, special_ids: Sequence[int]) -> Flags:
-    words: Flags = (ids != 0) & ~np.isin(ids, np.asarray(special_ids, np.int64))
-    return words
+def _check(views: Views) -> None:
+    need_share(views)
+    if (views.pool if views.guesser is not None else views.neighbours) is None:
+        raise UsageError(
+            'Views("masked", ...) exchanges words: give `neighbours=token_neighbours(embedding, k)`, or `guesser=` and '
+            "all training rows as `pool=inputs`."
+        )
+
+
+def _candidates(views: Views) -> Candidates | None:
+    if views.guesser is None:
+        return None
+    assert views.pool is not None
+    return views.guesser.candidates(views.pool)
+
+
+def _apply(views: Views, asked: Asked) -> Tensor:
+    ids, moved = asked.inputs.cpu().numpy(), asked.moved
+    if views.guesser is None:
+        assert views.neighbours is not None
+        near = views.neighbours.cpu().numpy()
+        seen = exchanged_words(ids, asked.keys, views.strength, near, views.special_ids)
+    else:
+        seen = ids.copy()
+        if moved.any():  # the rows as they are ask nothing of the model
+            all_ids, chances = views.prepared
+            here = Candidates(all_ids[asked.rows[moved]], chances[asked.rows[moved]])
+            seen[moved] = guessed_words(ids[moved], asked.keys[moved], views.strength, here, views.special_ids)
+    return torch.from_numpy(np.where(moved[:, None], seen, ids)).to(asked.inputs.device)
+
+
+def _describe(views: Views) -> str:
+    guessed = views.guesser and f"guesser={views.guesser.key} pool={digest(views.pool)}"
+    others = guessed or f"neighbours={digest(views.neighbours)}"
+    return f"{described(views)} specials={sorted(views.special_ids)!r} {others}"
+
+
+POLICY = Policy(
+    stream=17,
+    apply=_apply,
+    check=_check,
+    check_inputs=lambda inputs: need_texts("masked", inputs),
+    describe=_describe,
+    keeps_label=False,
+    prepare=_candidates,
+)

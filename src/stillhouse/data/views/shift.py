@@ -1,11 +1,16 @@
-"""Views of images: moved by whole pixels, and with a square cut out."""
+"""Images are moved by whole pixels, each axis by -strength to strength; the uncovered border is filled."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from stillhouse.data.views.base import Asked, Policy, Views, anything, described, need_images
+
+_LOW = np.uint64(0xFFFF_FFFF)
 
 
 def shift(inputs: Tensor, offsets: Tensor, reach: int, fill: float | Sequence[float]) -> Tensor:
@@ -34,24 +39,19 @@ def shift(inputs: Tensor, offsets: Tensor, reach: int, fill: float | Sequence[fl
     return runs.index_select(0, lines.flatten()).view_as(inputs)
 
 
-def cutout(inputs: Tensor, centres: Tensor, side: Tensor, fill: float | Sequence[float]) -> Tensor:
-    """Fill a square of each image; what of the square lies beyond the border is lost.
+def _apply(views: Views, asked: Asked) -> Tensor:
+    reach = int(views.strength)
+    span = np.uint64(2 * reach + 1)
+    halves = asked.keys & _LOW, asked.keys >> np.uint64(32)
+    down, right = ((half * span >> np.uint64(32)).astype(np.int64) for half in halves)
+    offsets = np.stack([np.where(asked.moved, part, reach) for part in (down, right)])
+    return shift(asked.inputs, torch.from_numpy(offsets).to(asked.inputs.device), reach, views.fill)
 
-    Args:
-        inputs: (B, ..., H, W).
-        centres: (2, B) int64, down and right: the square begins ``side // 2`` pixels before.
-        side: (B,) int64 pixels; 0 leaves an image as it is.
-        fill: of the square, one value or one a channel.
 
-    Returns:
-        the shape of ``inputs``.
-    """
-    inside = []
-    for axis, size in enumerate(inputs.shape[-2:]):
-        begin = (centres[axis] - side // 2)[:, None]
-        places = torch.arange(size, device=inputs.device)
-        inside.append((places >= begin) & (places < begin + side[:, None]))
-    square = (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
-    planes = inputs.reshape(len(inputs), -1, *inputs.shape[-2:])
-    value = torch.as_tensor(fill, dtype=inputs.dtype, device=inputs.device).view(1, -1, 1, 1)
-    return torch.where(square, value, planes).view_as(inputs)
+POLICY = Policy(
+    stream=11,
+    apply=_apply,
+    check=anything,
+    check_inputs=lambda inputs: need_images("shift", inputs, "moves"),
+    describe=lambda views: f"{described(views)} fill={views.fill!r} columns={views.columns!r}",
+)

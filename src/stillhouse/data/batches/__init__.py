@@ -1,0 +1,1 @@
+"""Batch sources: where the rows of each training step come from."""

@@ -71,14 +71,16 @@ def gaussian(
 
 
 class Gaussian(Method):
-    """Gaussian likelihood; see :func:`gaussian`. The teacher gives its standard deviations as the feature "spread"."""
+    """Gaussian likelihood; see :func:`gaussian`.
+
+    The teacher gives its standard deviations as the feature "spread", which is no layer that could be tapped.
+    """
 
     paper = Paper(
         "Nix, Weigend", "Estimating the Mean and Variance of the Target Probability Distribution", "IEEE ICNN", 1994
     )
     family = "value"
     needs = frozenset({"values"})
-    teacher_layers = (SPREAD,)
 
     def __init__(self, floor: float = 0.1) -> None:
         super().__init__()

@@ -24,11 +24,11 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Example:
-    """Settings, and the shape that every layer the method reads has on either side."""
+    """Settings, and the shape that every layer the method reads has on either side; None: that of the outputs."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     student: Shape = (6,)
-    teacher: Shape = (8,)
+    teacher: Shape | None = (8,)
 
 
 MAPS = {"student": (4, 6, 6), "teacher": (6, 6, 6)}
@@ -41,6 +41,7 @@ EXAMPLES: dict[str, Example] = {
     "fitnet": Example({"student_layer": "a", "teacher_layer": "c"}, **MAPS),
     "distilbert": Example({"student_layer": "a", "teacher_layer": "c"}, **TOKENS),
     "tinybert": Example({"student_layers": ["a"], "teacher_layers": ["c"]}, **TOKENS),
+    "gaussian": Example(teacher=None),
     "minilm": Example({"student_layer": "a", "teacher_layer": "c"}, **TOKENS),
 }
 
@@ -90,9 +91,10 @@ def setup(name: str, classes: int = CLASSES, dtype: torch.dtype = torch.float64,
     torch.manual_seed(0)
     example = EXAMPLES.get(name, Example())
     method = method_class(name)(**{**required(name), **example.settings, **extra})
+    layer = example.teacher or (classes,)
     student = Net(dict.fromkeys(method.student_layers, example.student), classes)
-    teacher = Net(dict.fromkeys(method.teacher_layers, example.teacher), classes)
-    method.build(student.spec(example.student[-1]), teacher.spec(example.teacher[-1]))
+    teacher = Net(dict.fromkeys(method.teacher_layers, layer), classes)
+    method.build(student.spec(example.student[-1]), teacher.spec(layer[-1]))
     method.progress = 1.0
     for net in (student, teacher, method):
         net.to(dtype)
@@ -121,3 +123,16 @@ def part(whole: Batch, rows: slice) -> Batch:
     """Cut rows out of a batch."""
     mask = None if whole.mask is None else whole.mask[rows]
     return Batch(whole.inputs[rows], whole.targets[rows], whole.rows[rows], whole.views[rows], mask)
+
+
+def one_batch(size: int, mask: torch.Tensor | None = None) -> Batch:
+    """A batch of nothing but its size."""
+    index = torch.arange(size)
+    return Batch(torch.zeros(size, 1), torch.zeros_like(index), index, torch.zeros_like(index), mask)
+
+
+def rotation(width: int, seed: int) -> Tensor:
+    """A random rotation, float64 (width, width)."""
+    generator = torch.Generator().manual_seed(seed)
+    matrix: Tensor = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
+    return matrix

@@ -175,7 +175,12 @@ def from_python(out: Path, teacher: Any, student: str, targets: Any = Y, **over:
 
 @pytest.mark.parametrize(
     ("teacher", "student"),
-    [(forest, "decision_tree"), (Module, "mlp_tiny"), (lambda: chances, "mlp_tiny"), (lambda: chances, "decision_tree")],
+    [
+        (forest, "decision_tree"),
+        (Module, "mlp_tiny"),
+        (lambda: chances, "mlp_tiny"),
+        (lambda: chances, "decision_tree"),
+    ],
     ids=["forest to a tree", "module", "function", "function to a tree"],
 )
 def test_any_teacher_answers_and_any_student_learns_each_label(tmp_path: Path, teacher: Any, student: str) -> None:

@@ -1,4 +1,4 @@
-"""Regression goes through the whole job, in the user's units: from a CSV and from Python to a judged, shipped student."""
+"""Regression goes through the whole job in the user's units: from a CSV and from Python to a shipped student."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ def write_table(folder: Path, *targets: str) -> Path:
 
 def by_command(folder: Path, target: Any, *targets: str, **over: Any) -> sh.Run:
     torch.set_num_threads(1)
-    recipe = write_recipe(
-        folder, {"path": str(write_table(folder, *targets)), "target": target}, "regression", **over
-    )
+    recipe = write_recipe(folder, {"path": str(write_table(folder, *targets)), "target": target}, "regression", **over)
     assert main(["distill", str(recipe), "--accept-teacher"]) == 0
     return sh.Run(folder / "run")
 
@@ -132,7 +130,9 @@ def test_a_gate_holds_the_student_against_limits_in_the_targets_units(
     single: sh.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gate, error = tmp_path / "gate.toml", single.scores["models"]["distilled"]["measures"]["rmse"]
-    gate.write_text(f'max_rmse = {error["high"] + 1e-6}\nmin_coverage = 0.5\nmin_verdict = "worse"\nmax_r2_loss = 9.0\n')
+    gate.write_text(
+        f'max_rmse = {error["high"] + 1e-6}\nmin_coverage = 0.5\nmin_verdict = "worse"\nmax_r2_loss = 9.0\n'
+    )
     assert main(["check", str(single.folder), "--gate", str(gate)]) == 0
     assert capsys.readouterr().out.count(": met") == 4
     gate.write_text(f"max_rmse = {error['high'] - 1e-6}\n")
@@ -269,7 +269,15 @@ def test_the_measure_of_the_recipe_is_the_headline(tmp_path: Path, name: str) ->
         ({"recipe": {"controls": {"labels_onely": False}}}, "no key 'labels_onely'. Did you mean 'labels_only'"),
         ({"recipe": {"controls": {"labels_only": False}}}, "the verdict is about this student"),
     ],
-    ids=["a measure of classes", "no such target", "logits", "log-odds", "codec", "no such control", "a control too few"],
+    ids=[
+        "a measure of classes",
+        "no such target",
+        "logits",
+        "log-odds",
+        "codec",
+        "no such control",
+        "a control too few",
+    ],
 )
 def test_what_regression_does_not_have_is_refused_before_anything_is_trained(
     tmp_path: Path, over: dict[str, Any], says: str

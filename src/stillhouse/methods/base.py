@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from stillhouse.types import Batch, Outputs, Spec
 
-
 # What outputs are: log-probabilities of classes, log-odds of independent labels, real values
 KINDS = frozenset({"logits", "log_odds", "values"})
 

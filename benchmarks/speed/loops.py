@@ -19,7 +19,9 @@ from benchmarks.speed.nets import World, labels, make
 from stillhouse.data import Rows, StoredBatches, Stream, Views
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
+from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import label_loss
+from stillhouse.tasks.classification.task import TASK
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Batch, Outputs, Spec
 
@@ -78,7 +80,7 @@ def durations(marks: list[float]) -> list[float]:
 
 def engine_step(world: World, steps: int) -> float:
     """Seconds of a step of the engine with all logging on: of fifty steps the last one writes a line of the log."""
-    teacher, marks = ModuleTeacher(make(world.teacher, 2), world.classes), [time.perf_counter()]
+    teacher, marks = ModuleTeacher(make(world.teacher, 2), TASK, OutputSpec((world.classes,))), [time.perf_counter()]
     every = min(steps, LOG_EVERY)
     engine_fit(
         world, steps, answer=teacher.outputs, log_every=every, advance=lambda n: marks.append(time.perf_counter())
@@ -121,9 +123,9 @@ def engine_fit(
 
 def stored(world: World, folder: Path, views: Views = PLAIN) -> StoredTeacher:
     """The teacher's answers, asked now."""
-    teacher = ModuleTeacher(make(world.teacher, 2), world.classes)
+    teacher = ModuleTeacher(make(world.teacher, 2), TASK, OutputSpec((world.classes,)))
     inputs = world.inputs(max(world.rows, world.batch_size))
-    return StoredTeacher(label(teacher, inputs, views, folder, key={}, dtype="float16", block_rows=1024))
+    return StoredTeacher(label(teacher, inputs, views, folder, task=TASK, key={}, dtype="float16", block_rows=1024))
 
 
 def from_cold(world: World, steps: int) -> float:
@@ -137,7 +139,7 @@ def from_cold(world: World, steps: int) -> float:
 
 def parts(world: World, steps: int) -> float:
     """Seconds of what is not to be had for less: the student alone on labels, and one teacher pass."""
-    teacher = ModuleTeacher(make(world.teacher, 2), world.classes)
+    teacher = ModuleTeacher(make(world.teacher, 2), TASK, OutputSpec((world.classes,)))
     inputs = world.inputs(max(world.rows, world.batch_size))
     begun = time.perf_counter()
     for part in torch.split(inputs, world.batch_size):

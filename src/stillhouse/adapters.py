@@ -1,6 +1,6 @@
 """Adapters: small learned modules that carry a student's feature into the teacher's shape.
 
-They are sized once, from the two shapes, trained beside the student and left behind when it ships.
+They are sized once, from the two shapes, and trained together with the student; they do not ship with it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def adapter(student_shape: Shape, teacher_shape: Shape, *, identity: bool = Fals
     Args:
         student_shape: shape of the student's feature without the batch axis.
         teacher_shape: shape of the teacher's.
-        identity: return ``nn.Identity`` when the shapes are equal; else a square map is learned even then.
+        identity: return ``nn.Identity`` when the shapes are equal; False: learn a square map in that case too.
         bias: whether the learned map has a bias.
 
     Returns:
@@ -111,7 +111,7 @@ def _map_adapter(student: tuple[int, int, int], teacher: tuple[int, int, int], b
 def _cannot_join(student: Shape, teacher: Shape) -> str:
     return (
         f"No adapter joins the student's feature of shape {student} to the teacher's of shape {teacher} (batch axis "
-        "left out). What can be joined: (D,) to (E,), tokens (L, D) to (L, E) of the same length L, maps (C, H, W) to "
+        "left out). An adapter joins (D,) to (E,), tokens (L, D) to (L, E) of the same length L, maps (C, H, W) to "
         "maps or to a vector (E,). Choose layers of the same kind on both sides, for instance "
         '`student_layer = "embedding"` and `teacher_layer = "embedding"`; `stillhouse layers MODEL` lists the paths '
         "with their shapes."
@@ -119,9 +119,9 @@ def _cannot_join(student: Shape, teacher: Shape) -> str:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of maps that also stands a batch of one pixel or none: it then uses its running statistics.
+    """Batch normalisation of maps that accepts a batch of one pixel or none: it then uses its running statistics.
 
-    One value has no variance; torch refuses it in training mode, which would end a run at its last, short batch.
+    One value has no variance: torch refuses it in training mode, and a run would fail at its last, short batch.
     """
 
     def forward(self, input: Tensor) -> Tensor:

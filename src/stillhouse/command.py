@@ -1,4 +1,4 @@
-"""The command that started a run: the report and ``run.json`` give it as what reproduces the run."""
+"""The command that started a run; the report and ``run.json`` show it, so that the run can be repeated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _written: ContextVar[str | None] = ContextVar("command", default=None)
 
 @contextmanager
 def reproduced_by(command: str) -> Iterator[None]:
-    """Give a command to every run that starts inside; the command line does so with what was typed."""
+    """Set the command of every run that starts inside; the command line sets the words that were typed."""
     token = _written.set(command)
     try:
         yield
@@ -21,7 +21,7 @@ def reproduced_by(command: str) -> Iterator[None]:
 
 
 def current() -> str:
-    """The command of the run that starts now; from Python without one: the script, as far as it is known.
+    """The command of the run that starts now; from Python without one: the script, if it is known.
 
     >>> with reproduced_by("stillhouse distill letter.toml"):
     ...     current()

@@ -1,6 +1,6 @@
 """The errors a user can meet, each with its exit code.
 
-A message is one paragraph that says what went wrong, where, why, and the line that mends it.
+A message is one paragraph: what went wrong, where, why, and the line that fixes it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class StillhouseError(Exception):
-    """Base of all errors raised on purpose; anything else that escapes is a defect of ours."""
+    """Base of all errors raised on purpose; any other error that reaches the user is a defect of Stillhouse."""
 
     exit_code = 1
 
@@ -34,13 +34,13 @@ class RejectedError(StillhouseError):
 
 
 class DamagedError(StillhouseError):
-    """A store or a run folder does not hold what its manifest says."""
+    """The files of a store or a run folder do not match its manifest."""
 
     exit_code = 5
 
 
 class StoppedError(StillhouseError):
-    """Stopped before the end with all work kept; the same command continues."""
+    """Stopped before the end, with all work kept; the same command resumes it."""
 
     exit_code = 75
 

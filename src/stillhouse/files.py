@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Writing a file so that it is complete or absent."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ READ_BYTES = 1 << 20
 
 
 class Digest(Protocol):
-    """A hash that is fed."""
+    """A hash object that takes bytes in pieces."""
 
     def update(self, data: bytes, /) -> None:
-        """Take more bytes."""
+        """Add bytes."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -37,7 +37,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_pieces(path: Path, pieces: Iterable[Buffer]) -> None:
-    """As ``write_atomic``, for what is made piece by piece and never stands in memory whole."""
+    """As ``write_atomic``, for content that is made piece by piece and is never in memory as a whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,8 +71,8 @@ def add_files(digest: Digest, files: Iterable[Path], folder: Path) -> None:
 def cannot_write(path: Path, error: OSError) -> StoppedError:
     """The one error for a full disk or a folder that cannot be written."""
     return StoppedError(
-        f"Cannot write {path}: {error.strerror or error}. What was written before is whole; "
-        "make room or choose another [output] dir, then run the same command again to resume."
+        f"Cannot write {path}: {error.strerror or error}. All files written before are complete. "
+        "Free some space or choose another [output] dir, then run the same command again to resume."
     )
 
 

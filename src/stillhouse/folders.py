@@ -1,4 +1,4 @@
-"""Folders that are registries: each module of such a folder is a name that a recipe may write."""
+"""Folders that are registries: each module in such a folder is a name that a recipe may use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lines(folder: str) -> dict[str, str]:
 
 
 def check_name(folder: str, name: str, where: str, extra: Collection[str] = ()) -> str:
-    """Return a name that a folder has.
+    """Return a name if the folder has it.
 
     Args:
         folder: of the registry.
@@ -37,7 +37,7 @@ def check_name(folder: str, name: str, where: str, extra: Collection[str] = ()) 
         extra: names beside those of the folder.
 
     Raises:
-        UsageError: there is no such name; says the nearest.
+        UsageError: there is no such name; the message names the nearest.
     """
     known = [*extra, *lines(folder)]
     if name not in known:

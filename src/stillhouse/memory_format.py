@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 def channels_last(module: nn.Module, example: Tensor) -> bool:
-    """Bring a convolutional net into channels-last order where it can run in it; says whether it did.
+    """Bring a convolutional net into channels-last order if it can run that way; return whether it did.
 
     A net that takes tensors apart by their strides (``x.view(len(x), -1)`` after a convolution) cannot, so it is tried
-    on two rows, in eval mode, without leaving a trace in random state or statistics.
+    on two rows, in eval mode, without changing random state or statistics.
 
     Args:
         module: any net.

@@ -1,4 +1,4 @@
-"""How long a call takes: on one thread, in turns, by the clock that sees the work and least of anything else."""
+"""How long a call takes: on one thread, calls in turns, by the clock that measures the work and little else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Timed(NamedTuple):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute on the calling thread alone; its number of threads is put back afterwards."""
+    """Let torch compute on the calling thread alone; its number of threads is restored afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -35,11 +35,11 @@ def one_thread() -> Iterator[None]:
 
 
 def clock_of(module: nn.Module) -> Clock:
-    """Which clock sees all that a net computes and least of what else the machine does.
+    """Which clock measures all that a net computes and as little as possible of other work on the machine.
 
     ``core``, the time that a core spent on the calling thread, for a net whose tensors are all on the CPU. ``wall`` for
-    one on an accelerator, and for one without tensors, which is a cover of something else: a model of another library
-    has threads of its own, and may compute in another process or on another machine.
+    one on an accelerator, and for one without tensors, which wraps a model of another library: that has its own
+    threads, and may compute in another process or on another machine.
     """
     held = [*module.parameters(), *module.buffers()]
     return "core" if held and all(t.device.type == "cpu" for t in held) else "wall"
@@ -48,12 +48,12 @@ def clock_of(module: nn.Module) -> Clock:
 def in_turns(calls: Mapping[str, Timed], *, seconds: float) -> dict[str, list[float]]:
     """Seconds of each repeat of each call, on one thread.
 
-    The calls take turns, so that what the machine does at a moment hits all of them alike. The time of a core leaves
-    out the time for which another process had it; that processes share caches and memory can still be felt.
+    The calls take turns, so that other load on the machine affects all of them equally. The core's time leaves out the
+    time that other processes used it; shared caches and memory can still have an effect.
 
     Args:
-        calls: by name; each has ended when it returns.
-        seconds: on the wall, about, for all of them together; each is repeated at least 15 and at most 300 times.
+        calls: by name; the work of each is complete when it returns.
+        seconds: of wall time, about, for all calls together; each is repeated at least 15 and at most 300 times.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     with one_thread():

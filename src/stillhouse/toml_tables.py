@@ -1,4 +1,4 @@
-"""Settings as plain tables: TOML in, paths anchored, one table laid over another; nothing here knows the keys."""
+"""Settings as plain tables: read TOML, resolve paths, lay one table over another; this module knows no keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_table_text(text: str) -> dict[str, Any]:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """Read TOML and anchor its data paths at the recipe's folder, without checking the keys yet."""
+    """Read TOML and make its data paths relative to the recipe's folder; the keys are not checked yet."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def anchor(table: dict[str, Any], folder: Path) -> None:
-    """Take the relative paths of a table of settings from a folder; a hub name that is no folder there stays a name."""
+    """Make the relative paths of a table of settings start at a folder; a hub name without such a folder stays a name."""
     sections: list[tuple[Any, tuple[str, ...]]] = [(table.get(name), keys) for name, keys in PATHS.items()]
     if isinstance(teacher := table.get("teacher"), dict) and isinstance(members := teacher.get("member"), list):
         sections += [(member, PATHS["teacher"]) for member in members]
@@ -46,7 +46,7 @@ def anchor(table: dict[str, Any], folder: Path) -> None:
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay the flags over the file, table by table; lists are replaced whole."""
+    """Lay the flags over the file, table by table; a list replaces the whole list."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)

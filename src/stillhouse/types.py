@@ -1,4 +1,4 @@
-"""The values that travel between the parts: batches, outputs, shapes, and what a teacher is."""
+"""The values that the parts exchange: batches, outputs and shapes; and the protocol of a teacher."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ NO_FEATURES: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Batch(NamedTuple):
-    """The rows of one step, as both nets see them.
+    """The rows of one step, as both nets get them.
 
-    Where a row has no label, or its label is withheld from this student, int64 targets are -1 and float32 ones NaN.
+    Where a row has no label, or its label is hidden from this student, int64 targets are -1 and float32 targets NaN.
     """
 
-    inputs: Tensor  # (B, ...) float: exactly what teacher and student are given
+    inputs: Tensor  # (B, ...) float: exactly the inputs of teacher and student
     targets: Tensor  # classes: (B,) int64 in [0, C), or -1; tokens: (B, L); real targets: (B, K) float32, or NaN
     rows: Tensor  # (B,) int64: positions in the training rows, the keys of the store
     views: Tensor  # (B,) int64: 0 is the row as it is, v > 0 the v-th augmented view
-    mask: Tensor | None = None  # leading shape of the logits; bool: which samples or tokens count; float: how far
+    mask: Tensor | None = None  # leading shape of the logits; bool: which samples or tokens count; float: how much
     raw: Any = None  # (B,) the rows as read, for teachers that take no tensors; None: they decode the inputs
 
     @property
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 
 
 class Sparse(NamedTuple):
-    """A teacher's answer of which some classes are known."""
+    """A teacher's outputs for some of the classes."""
 
     indices: Tensor  # (..., k) int64 in [0, C)
     log_probs: Tensor  # (..., k): logarithms of the listed masses; of importance weights where classes were sampled
@@ -42,24 +42,24 @@ class Sparse(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a net answers to a batch."""
+    """The outputs of a net for a batch."""
 
-    # (B, *shape): of classes any log-probabilities plus a constant per row; real values; vectors. NaN where only
-    # ``sparse`` is known.
+    # (B, *shape): of classes, log-probabilities plus any constant per row; real values; vectors. NaN where there is
+    # only ``sparse``.
     values: Tensor
     features: Mapping[str, Tensor] = NO_FEATURES  # by tap path, (B, ...) each
     sparse: Sparse | None = None  # in place of the logits, for the methods that declare ``sparse``
-    weights: Tensor | None = None  # (B,) in [0, 1]: how far this answer to each row counts; None: in full
+    weights: Tensor | None = None  # (B,) in [0, 1]: how much the outputs of each row count; None: in full
 
     @property
     def logits(self) -> Tensor:
-        """The values of a classifier, under the name that its methods know."""
+        """The values of a classifier, under the name that its methods use."""
         return self.values
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The shapes of one net, known after it has seen one batch."""
+    """The shapes of one net, known after its first batch."""
 
     classes: int
     features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by tap path, without the batch axis
@@ -69,7 +69,7 @@ class Spec:
 
 @runtime_checkable
 class Teacher(Protocol):
-    """Anything that answers a batch: a module, a scikit-learn model, an ONNX file, a service, an ensemble."""
+    """Anything that gives outputs for a batch: a module, a scikit-learn model, an ONNX file, a service, an ensemble."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,7 +87,7 @@ class Teacher(Protocol):
 
 
 def shape_of(teacher: Any) -> tuple[int, ...]:
-    """Shape of a teacher's outputs for one row; a teacher that names only its ``classes`` answers (classes,)."""
+    """Shape of a teacher's outputs for one row; for a teacher that names only its ``classes`` it is (classes,)."""
     shape = getattr(teacher, "shape", None)
     return (int(teacher.classes),) if shape is None else tuple(shape)
 
@@ -105,7 +105,7 @@ def has_label(targets: Tensor) -> Tensor:
 
 
 def withheld(targets: Tensor) -> Tensor:
-    """Targets of the same shape and type of which no row has a label."""
+    """Targets of the same shape and type in which no row has a label."""
     return torch.full_like(targets, torch.nan if targets.is_floating_point() else -1)
 
 
@@ -123,7 +123,7 @@ def logits_of(output: object) -> Tensor:
     """Find the logits in what a module returned: a tensor, ``.logits``, ``["logits"]``, or the first of a tuple.
 
     Raises:
-        TypeError: none of these is there; says what was returned.
+        TypeError: none of these is there; the message names what was returned.
     """
     if isinstance(output, Mapping):
         output = output.get("logits", output)

@@ -54,6 +54,12 @@ def test_a_method_that_does_nothing_is_rarely_called_better_or_worse() -> None:
     assert max(found["better"], found["worse"]) <= limit(0.025, 1000)
 
 
+@pytest.mark.parametrize("world", JUDGEMENT.TWINS, ids=lambda w: f"{w.task}, {w.title}")
+def test_two_arms_of_one_recipe_are_rarely_called_better_or_worse_by_any_measure(world: Any) -> None:
+    for measure, found in JUDGEMENT.twin_rates(world, 60).items():
+        assert max(found["better"], found["worse"]) <= limit(0.035, 60), measure
+
+
 def test_a_real_gain_is_found() -> None:
     scenario = JUDGEMENT.Scenario("5 points", difference=0.05, accuracy=0.85)
     assert JUDGEMENT.rates(scenario.draw, scenario.rows, 0.05, 100)["better"] > 0.95

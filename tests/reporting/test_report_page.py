@@ -67,7 +67,9 @@ def test_every_comparison_is_drawn_with_its_interval_and_word(digits: Path) -> N
 
 def test_the_header_says_which_run_it_is(digits: Path) -> None:
     head = parsed(write(digits)).text[:160]
-    assert head.startswith("Stillhouse · digits Date 2026-11-30 Task classification Data digits Teacher extra_trees Student mlp_tiny")
+    assert head.startswith(
+        "Stillhouse · digits Date 2026-11-30 Task classification Data digits Teacher extra_trees Student mlp_tiny"
+    )
 
 
 def test_no_line_is_broken_between_a_number_and_its_per_cent_sign(digits: Path) -> None:

@@ -163,7 +163,7 @@ def test_the_terminal_shows_one_line_for_each_arm(runs: dict[str, Path], task: s
     shown = overview(scores, tasks.get(task))
     lines = {label: cells for label, cells, _ in shown.rows}
     control = tasks.get(task).controls[scores["comparisons"][0]["b"]]
-    assert [*lines][0] == "Teacher"
+    assert next(iter(lines)) == "Teacher"
     assert {control.label, "Distilled"} <= set(lines)
     headline = scores["models"]["distilled"]["measures"][scores["comparisons"][0]["measure"]]["value"]
     assert lines["Distilled"][1].startswith(shares(headline)[0])

@@ -1,4 +1,4 @@
-"""Take the student elsewhere: files of other formats, each compared with the torch student before it gets its name."""
+"""Export the student to files of other formats; each is compared with the torch student before it gets its name."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def export(student: Exportable, out: Path, *, format: str, metadata: Mapping[str
     """Write a student in a format that other programs read, and return the file's path.
 
     The file is written beside ``out`` under a temporary name, read back, compared with the student, and only then
-    renamed: under the name ``out`` there is never a file that was not checked. The student itself is left as it is.
+    renamed: a file named ``out`` has always been checked. The student itself is not changed.
 
     Args:
         student: Exported in eval mode, on the CPU, in float32.
-        out: The file to write; its folder is made, an older file of that name is replaced.
+        out: The file to write; its folder is created, and an older file of that name is replaced.
         format: One of ``formats.names()``.
-        metadata: Written into the file: the task, the preprocessing, and whatever identifies the student.
+        metadata: Written into the file: the task, the preprocessing, and values that identify the student.
 
     Raises:
         UsageError: unknown format, or the packages of its extra are missing.
-        StillhouseError: the student cannot be exported, or what was written does not answer as the student does.
+        StillhouseError: the student cannot be exported, or the file's outputs differ from the student's.
     """
     chosen = formats.get(format)
     if len(student.rows) < 1:
@@ -48,7 +48,7 @@ def export(student: Exportable, out: Path, *, format: str, metadata: Mapping[str
 
 
 def _as_shipped(student: Exportable) -> Exportable:
-    """The student as other programs meet it: copies in eval mode, on the CPU, in float32, in plain memory layout."""
+    """The student as other programs get it: copies in eval mode, on the CPU, in float32, in plain memory layout."""
     both = copy.deepcopy(nn.ModuleList([student.net, student.graph])).cpu().float().eval()
     for tensor in (*both.parameters(), *both.buffers()):
         tensor.data = tensor.data.contiguous()  # a student trained in channels_last has permuted strides
@@ -57,7 +57,7 @@ def _as_shipped(student: Exportable) -> Exportable:
 
 
 def _commit(temporary: Path, out: Path) -> None:
-    """Give the checked file its final name, after its bytes are on the disk."""
+    """Give the checked file its final name, once its bytes are on the disk."""
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
     temporary.replace(out)

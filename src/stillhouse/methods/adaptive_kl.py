@@ -1,4 +1,4 @@
-"""Forward and reverse KL weighed by head and tail of the teacher."""
+"""Forward and reverse KL, weighted by the head and the tail of the teacher's distribution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class AdaptiveKL(Method):
-    """The method; its card stands at :func:`adaptive_kl`."""
+    """The method; see :func:`adaptive_kl`."""
 
     paper = Paper(
         "Wu, Tao, Wang, Yang, Zhao, Wong",

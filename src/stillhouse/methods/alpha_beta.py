@@ -10,7 +10,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class AlphaBeta(Method):
-    """The method; its card stands at :func:`alpha_beta`."""
+    """The method; see :func:`alpha_beta`."""
 
     paper = Paper(
         "Wang, Yang, Wang, Wang, Xu, Huang",

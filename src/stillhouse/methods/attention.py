@@ -40,11 +40,11 @@ def attention(
 
     Args:
         student_maps: ``(N, C, H, W)``, or tokens ``(N, L, D)``.
-        teacher_maps: The same number of axes; channels may differ. Of different sizes the larger maps are averaged
-            down to the smaller before the energy is taken.
+        teacher_maps: The same number of axes; channels may differ. Where sizes differ, the larger maps are averaged
+            down to the smaller size before the energy is computed.
         p: Power of the activations, at least 1.
-        mask: Bool ``(N,)``, which samples count, or ``(N, L)``, which tokens; tokens that do not count have no energy
-            and are left out of the mean.
+        mask: Bool ``(N,)``, which samples count, or ``(N, L)``, which tokens count; other tokens have no energy and
+            are left out of the mean.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
 
     Returns:
@@ -73,7 +73,7 @@ def attention(
 class Attention(Method):
     """Attention transfer, summed over pairs of layers; see :func:`attention`.
 
-    ``student_layers`` and ``teacher_layers`` are lists of tap paths that pair up; there is nothing to learn.
+    ``student_layers`` and ``teacher_layers`` are lists of tap paths, paired in order; nothing is learned here.
     """
 
     paper = Paper(

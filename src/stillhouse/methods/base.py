@@ -1,4 +1,4 @@
-"""What a method is: a card of data about its paper, and one forward that returns named scalars."""
+"""The base of methods: the paper as data, and one forward that returns named scalars."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Method(nn.Module):
     family: ClassVar[str]  # "logit", "divergence", "feature", "relation", "contrast", "transformer", "embedding"
     needs: frozenset[str]  # of ``KINDS``, "features", "embedding" and "targets"
     batch_coupled: bool = False  # True where a row's loss depends on the other rows of its batch
-    sparse: bool = False  # True where it also takes a teacher of which some classes are known (``Outputs.sparse``)
-    perfect_is_zero: bool = True  # False where the least value is an entropy or has learned variance
+    sparse: bool = False  # True where it also takes a teacher that gives only some classes (``Outputs.sparse``)
+    perfect_is_zero: bool = True  # False where the smallest value is an entropy or has learned variance
     student_layers: tuple[str, ...] = ()  # tap paths this instance reads from the student
     teacher_layers: tuple[str, ...] = ()  # and from the teacher; the store keeps them beside the logits
-    progress: float = 0.0  # share of the training done, set by the engine before each step: for warm-ups
+    progress: float = 0.0  # share of the training done; the engine sets it before each step, for warm-ups
 
     def build(self, student: Spec, teacher: Spec) -> None:
         """Create what depends on shapes (adapters, memories). Called once, before the optimiser is made."""
@@ -53,5 +53,5 @@ class Method(nn.Module):
 
 
 def labels_or_teacher(batch: Batch, teacher: Outputs) -> Tensor:
-    """Targets for methods that single out one class: the label where there is one, else the teacher's top class."""
+    """Targets for methods that treat one class apart: the label where there is one, else the teacher's top class."""
     return torch.where(batch.labelled, batch.targets, teacher.logits.argmax(-1))

@@ -1,4 +1,4 @@
-"""Contrastive representation distillation: the pair of one sample is told from pairs of two, against a memory."""
+"""Contrastive representation distillation: pairs of one sample against pairs of two samples from a memory."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def crd(
         number of rows times the mean of exp(cos / T) over the first batch, then fixed.
 
     Deviations:
-        Published code adds 1e-7 to each denominator, which shifts the value by about rows * 1e-7; it is computed from
-        logarithms here and needs none. Its default draws negatives from other classes, for which all labels must be
-        known; here they are other rows, the paper's general form.
+        Published code adds 1e-7 to each denominator, which shifts the value by about rows * 1e-7; here the value is
+        computed from logarithms and needs no constant. Its default draws negatives from other classes, which needs all
+        labels; here negatives are other rows, the paper's general form.
 
     Args:
         positive: ``(N,)``: cosine of a sample's own pair, one net's embedding against the memory of the other's.
         negatives: ``(N, K)``: cosines with the memory of other rows.
         rows: Number of rows of the memory.
         normalizer: Z, above 0.
-        contrast_temperature: T, above 0; it divides cosines, not logits, and brings no factor with it.
+        contrast_temperature: T, above 0; it divides cosines, not logits, and adds no factor T^2.
         mask: Bool ``(N,)``, which samples count.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
 
@@ -81,9 +81,9 @@ class _Embed(nn.Module):
 class CRD(Method):
     """Contrastive representation distillation, both directions; see :func:`crd`.
 
-    The memories hold one embedding a training row and net; they, Z and the state of the generator that draws negatives
-    are buffers, so a resumed run draws and sees what the undisturbed one would have. ``negatives`` is cut to the number
-    of other rows. Several processes keep the memory of the first: its batch alone refreshes it.
+    The memories hold one embedding for each training row and net. They, Z and the state of the generator that draws
+    negatives are buffers, so a resumed run continues exactly as if it had not stopped. ``negatives`` is cut to the
+    number of other rows. With several processes, only the batch of the first refreshes the memory.
     """
 
     paper = Paper("Tian, Krishnan, Isola", "Contrastive Representation Distillation", "ICLR", 2020, arxiv="1910.10699")
@@ -123,8 +123,8 @@ class CRD(Method):
         rows = max(student.rows, teacher.rows)
         if rows < 2:
             raise UsageError(
-                f"crd keeps a memory of all training rows to draw negatives from, and was told of {rows} rows. Give at "
-                "least two, `Spec(rows=len(training rows))`."
+                f"crd draws negatives from a memory of all training rows, and the number of rows is {rows}. Give at "
+                "least two: `Spec(rows=len(training rows))`."
             )
         self.embed_student = _Embed(_width(student.features[self.student_layers[0]]), self.dim)
         self.embed_teacher = _Embed(_width(teacher.features[self.teacher_layers[0]]), self.dim)
@@ -158,13 +158,13 @@ class CRD(Method):
         size = len(self.memory_student)
         if len(rows) and int(rows.max()) >= size:
             raise UsageError(
-                f"crd has a memory of {size} rows and met row {int(rows.max())}: the number of training rows it was "
-                "built with is not that of the data. Build it with `Spec(rows=...)` of these data."
+                f"crd has a memory of {size} rows and was given row {int(rows.max())}: it was built for another number "
+                "of training rows than the data have. Build it with `Spec(rows=...)` of these data."
             )
         return rows
 
     def _draw(self, rows: Tensor) -> Tensor:
-        """Row numbers (N, K) of negatives: any row but the sample's own, with equal chance, with replacement."""
+        """Row numbers (N, K) of negatives: any row but the sample's own, uniformly, with replacement."""
         others = len(self.memory_student) - 1
         generator = torch.Generator()
         generator.set_state(self.generator_state.cpu())

@@ -26,8 +26,7 @@ def ctkd(
     """Curriculum temperature (Li et al. 2023).
 
     Matches:
-        The class probabilities of both nets at a learned temperature, which is raised or lowered to make the task
-        harder.
+        The class probabilities of both nets at a learned temperature. It is raised or lowered to make the task harder.
 
     Formula:
         T^2 * mean_i KL(p || q) at T = lowest + span * sigmoid(theta); theta's gradient is multiplied by -reversal.
@@ -37,18 +36,18 @@ def ctkd(
         over 10 of 240 epochs.
 
     Deviations:
-        None known. The paper's loss holds T^2, so theta sees its gradient too, as in the published code. There is one
-        temperature for all samples; the paper's variant with a temperature for each sample is left out.
+        None known. The paper's loss contains T^2, so theta gets its gradient too, as in the published code. All samples
+        share one temperature; the paper's variant with a temperature for each sample is left out.
 
     Args:
         student_logits: ``(..., C)``.
         teacher_logits: ``(..., C)``.
         theta: Scalar, learned.
-        reversal: How strongly theta climbs the loss that the student descends, 0 to 1.
+        reversal: How strongly theta increases the loss that the student decreases, 0 to 1.
         mask: Bool ``(...)``, which samples count.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
         lowest: Lower end of T.
-        span: Upper end of T less the lower.
+        span: Upper end of T minus the lower.
 
     Returns:
         Nats times T^2: a scalar, or ``(...)`` for ``"none"``.
@@ -77,7 +76,7 @@ class CTKD(Method):
     Args:
         initial: theta at the start.
         lowest: Lower end of the temperature.
-        span: Upper end of the temperature less the lower.
+        span: Upper end of the temperature minus the lower.
         warmup: Share of the training over which the reversal grows from 0 to 1.
     """
 

@@ -67,7 +67,7 @@ def cwd(
 class CWD(Method):
     """Channel-wise distillation, summed over pairs of layers; see :func:`cwd`.
 
-    Where channels or sizes differ, a 1x1 convolution and a resize bring the student's maps into the teacher's shape.
+    Where channels or sizes differ, a 1x1 convolution and a resize give the student's maps the teacher's shape.
     """
 
     paper = Paper(

@@ -32,12 +32,12 @@ def dist(
         added to its denominator, p, q = softmax(z / T).
 
     Defaults:
-        beta = gamma = 1, T = 1 (the published code; its CIFAR recipe has T = 4 and weighs the term by 2).
+        beta = gamma = 1, T = 1 (the published code; its CIFAR recipe has T = 4 and weight 2).
 
     Deviations:
-        Correlation is free of scale, so T^2 only multiplies the weight: the gradient does grow with T. A row or column
-        that does not vary counts as uncorrelated, as published: exactly equal student logits get a gradient of 1/1e-8.
-        For one sample the second part says nothing and is 0 here (published code: the constant gamma).
+        Correlation does not depend on scale, so T^2 only multiplies the weight: the gradient does grow with T. A row or
+        column that does not vary counts as uncorrelated, as published: exactly equal student logits get a gradient of
+        1/1e-8. For one sample the second part has no meaning and is 0 here (published code: the constant gamma).
 
     Args:
         student_logits: ``(..., C)``; the leading axes together are the samples that are related.

@@ -37,7 +37,7 @@ def distilbert(
 
     Deviations:
         The published script counts tokens that are not padding, or with ``restrict_ce_to_mask`` only those predicted;
-        the mask says the same here. Initialising the student from every second teacher layer is not part of the loss.
+        the mask does that here. Initialising the student from every second teacher layer is not part of the loss.
 
     Args:
         student_logits: ``(N, C)``, or for tokens ``(N, L, V)``.

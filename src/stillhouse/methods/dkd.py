@@ -1,4 +1,4 @@
-"""Decoupled distillation: the target class against the rest, and the rest among themselves, weighed apart."""
+"""Decoupled distillation: the target class against the rest, and the rest among themselves, weighted separately."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def dkd(
     Args:
         student_logits: ``(..., C)``.
         teacher_logits: ``(..., C)``.
-        targets: int64 ``(...)`` in [0, C); rows that the mask leaves out may hold any.
+        targets: int64 ``(...)`` in [0, C); rows that the mask leaves out may hold any value.
         alpha: Weight of the target part.
         beta: Weight of the part among the other classes.
         temperature: Softens both sides.

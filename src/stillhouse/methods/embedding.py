@@ -1,4 +1,4 @@
-"""Embeddings: the student's vector is moved onto the teacher's, by squared error or by angle."""
+"""Embeddings: the student's vector approaches the teacher's, by squared error or by angle."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def embedding(
 class Embedding(Method):
     """Embedding regression; see :func:`embedding`.
 
-    Where the two shapes are equal nothing is learned in between, so that the student's own vectors are the teacher's.
+    Where the two shapes are equal there is no projector, so the student's own vectors approach the teacher's.
     """
 
     paper = Paper(

@@ -21,12 +21,12 @@ def fitnet(student: Tensor, teacher: Tensor, mask: Tensor | None = None, reducti
         mean_i mean_d (r(f_s)_id - f_t_id)^2; r is applied by the caller (the class does).
 
     Defaults:
-        None; RepDistiller weighs it by 100, at a middle layer.
+        None; RepDistiller gives it weight 100, at a middle layer.
 
     Deviations:
         The paper halves the squared norm and trains the hint as a first stage; RepDistiller takes the mean over all
         elements and trains jointly, as here. Its regressor ends in batch normalisation and ReLU; the class learns a
-        plain linear map (1x1 convolution), so that rows do not depend on each other and negative features can be met.
+        plain linear map (1x1 convolution): rows stay independent of each other, and negative features can be matched.
 
     Args:
         student: ``(N, D)``, ``(N, L, D)`` or ``(N, C, H, W)``, in the teacher's shape.

@@ -11,7 +11,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class ForwardKL(Method):
-    """The method; its card stands at :func:`forward_kl`."""
+    """The method; see :func:`forward_kl`."""
 
     paper = Paper(
         "Kim, Rush",

@@ -31,7 +31,7 @@ def hinton(
     Deviations:
         The paper's loss is the soft cross-entropy; this is the KL divergence, which has the same gradient and is 0 for
         a perfect student. Much published code uses the element-wise mean of ``KLDivLoss`` (divides by classes too) or
-        leaves T^2 out (TinyBERT, TextBrewer): the stated weights are not the effective ones there.
+        leaves T^2 out (TinyBERT, TextBrewer): the weights named there are not the effective ones.
 
     Args:
         student_logits: ``(..., C)``.

@@ -10,7 +10,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class JensenShannon(Method):
-    """The method; its card stands at :func:`jensen_shannon`."""
+    """The method; see :func:`jensen_shannon`."""
 
     paper = Paper(
         "Agarwal, Vieillard, Zhou, Stanczyk, Ramos, Geist, Bachem",

@@ -22,15 +22,15 @@ def logit_regression(
         mean_i ||(z_s - mean z_s) - (z_t - mean z_t)||^2, the sum over classes.
 
     Defaults:
-        None to choose. It is 2 C times the limit of soft targets for T -> inf, so expect to weigh it down as C grows.
+        None to choose. It is 2 C times the limit of soft targets for T -> inf, so lower its weight as C grows.
 
     Deviations:
         Published code (AberHu's collection) takes the mean over classes too, and does not centre: it also matches the
-        offset of a row, which says nothing about the classes. The paper writes a factor 1/2.
+        offset of a row, which does not affect the classes. The paper has a factor 1/2.
 
     Args:
         student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``; -inf stands for probability 0.
+        teacher_logits: ``(..., C)``; -inf means probability 0.
         mask: Bool ``(...)``, which samples count.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
 

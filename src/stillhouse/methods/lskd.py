@@ -8,8 +8,8 @@ from stillhouse.errors import UsageError
 from stillhouse.functional.divergences import forward_kl
 from stillhouse.functional.probabilities import standardize
 from stillhouse.functional.reduction import prepare
-from stillhouse.methods import get, make, settings
 from stillhouse.methods.base import Method, Paper
+from stillhouse.methods.registry import get, make, settings
 from stillhouse.types import Batch, Outputs
 
 
@@ -34,12 +34,12 @@ def lskd(
 
     Deviations:
         None in the loss. The published comparison raises the weight from 0.9 to 9 and lowers T from 4 to 2 together
-        with the z-score: tune plain soft targets likewise before crediting it. At a row of equal student logits the
-        z-score jumps, with a gradient of 1/1e-7: do not start from a head of zeros.
+        with the z-score: tune plain soft targets in the same way before you compare. At a row of equal student logits
+        the z-score jumps, with a gradient of 1/1e-7: do not start from a head of zeros.
 
     Args:
         student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``; -inf stands for probability 0.
+        teacher_logits: ``(..., C)``; -inf means probability 0.
         temperature: Softens both sides after the z-score.
         mask: Bool ``(...)``, which samples count.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
@@ -62,8 +62,8 @@ class LSKD(Method):
     """Standardised logits around another logit method; see :func:`lskd`.
 
     Args:
-        around: Name of the logit method that sees the standardised logits, at its own defaults; from Python a built
-            method will do too.
+        around: Name of the logit method that gets the standardised logits, with its own defaults; from Python also a
+            method object.
         temperature: Passed on where that method has one.
 
     Raises:
@@ -81,7 +81,7 @@ class LSKD(Method):
         self.inner = around if isinstance(around, Method) else _inner(around, temperature)
         if self.inner.family not in {"logit", "divergence"} or isinstance(self.inner, LSKD):
             raise UsageError(
-                f"lskd standardises logits once, for a logit method; around = {around!r} is none. Try hinton."
+                f"lskd standardises logits once, for a logit method; around = {around!r} is not one. Try hinton."
             )
         # What holds for the method inside holds for the whole.
         vars(self).update({k: getattr(self.inner, k) for k in ("needs", "batch_coupled", "perfect_is_zero")})

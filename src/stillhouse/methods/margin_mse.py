@@ -1,4 +1,4 @@
-"""Margin-MSE: by how much a positive beats a negative in the teacher's scores, not the scores themselves."""
+"""Margin-MSE: the difference of the scores of a positive and a negative, not the scores themselves."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def minilm(
 
     Deviations:
         No training code is published; this follows the paper's formula. The mean runs over tokens that are not padding,
-        and padded tokens are no keys.
+        and padded tokens are not used as keys.
 
     Args:
         student: ``(N, L, D_s)``: a projection of an attention layer, heads side by side.
@@ -75,7 +75,7 @@ def _relations(projection: Tensor, heads: int, mask: Tensor | None, tokens: Tens
     width = projection.shape[-1]
     if heads < 1 or width % heads:
         raise UsageError(
-            f"relation_heads = {heads} does not divide the projection's width {width}: each head takes an equal part. "
+            f"relation_heads = {heads} does not divide the projection's width {width}: heads have equal widths. "
             f"Set it to a common divisor of both nets' widths."
         )
     rows = fill_masked(at_least_float32(projection), mask)
@@ -90,7 +90,7 @@ class MiniLM(Method):
     """MiniLMv2; see :func:`minilm`.
 
     ``student_layer`` and ``teacher_layer`` name one attention module each; their projections are tapped.
-    ``relation_heads`` is lowered to the largest common divisor of both widths that is not above it.
+    ``relation_heads`` is lowered to the largest common divisor of both widths that does not exceed it.
     """
 
     paper = Paper(
@@ -112,7 +112,7 @@ class MiniLM(Method):
         self.relation_heads = relation_heads
 
     def build(self, student: Spec, teacher: Spec) -> None:
-        """Fit the number of relation heads to the two widths."""
+        """Choose a number of relation heads that divides both widths."""
         widths = [vector_width(student.features[path], path) for path in self.student_layers]
         widths += [vector_width(teacher.features[path], path) for path in self.teacher_layers]
         common = math.gcd(*widths)

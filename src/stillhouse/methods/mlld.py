@@ -75,7 +75,7 @@ def mlld_parts(
 ) -> MLLDParts:
     """Return the three levels of :func:`mlld`, each summed over the temperatures."""
     student, teacher = valid_rows(student_logits, teacher_logits, mask)
-    # Products of matrices are the one place where autocast would drop to half precision inside a loss.
+    # Matrix products are the only place where autocast would use half precision inside a loss.
     with torch.autocast(student.device.type, enabled=False):
         levels = [_levels(student, teacher, temperature) for temperature in temperatures]
     return MLLDParts(*(torch.stack(level).sum() for level in zip(*levels, strict=True)))

@@ -32,7 +32,7 @@ def nkd_parts(
     log_q, log_p = log_probabilities(student), log_probabilities(teacher)
     target = -(log_p.exp() * log_q).masked_fill(~chosen, 0.0).sum(-1)
     log_q, log_p = (among_rest(z, chosen, temperature) for z in (student, teacher))
-    # The chosen class is skipped by name: its log is a stand-in for log 0, not 0.
+    # The chosen class is skipped by its index: its log is a placeholder for log 0, not 0.
     rest = -(log_p.exp() * log_q).masked_fill(chosen, 0.0).sum(-1)
     return NKDParts(target, temperature**2 * rest)
 
@@ -58,13 +58,13 @@ def nkd(
         gamma = 1.5, T = 1 (the published ImageNet runs).
 
     Deviations:
-        None known. It is a cross-entropy: the least value is the teacher's entropy, not 0. The cross-entropy on labels
-        stands outside it. With two classes the second part is 0.
+        None known. It is a cross-entropy: the smallest value is the teacher's entropy, not 0. The cross-entropy on
+        labels is not part of it. With two classes the second part is 0.
 
     Args:
         student_logits: ``(..., C)``.
         teacher_logits: ``(..., C)``.
-        targets: int64 ``(...)`` in [0, C); rows that the mask leaves out may hold any.
+        targets: int64 ``(...)`` in [0, C); rows that the mask leaves out may hold any value.
         gamma: Weight of the part among the other classes.
         temperature: Softens that part.
         mask: Bool ``(...)``, which samples count.

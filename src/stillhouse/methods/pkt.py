@@ -1,4 +1,4 @@
-"""Probabilistic knowledge transfer: who is near whom in the batch, as a distribution over neighbours."""
+"""Probabilistic knowledge transfer: which samples of the batch are near each other, as distributions over neighbours."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def pkt(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
         Weight 30000 (RepDistiller): the mean runs over B^2 entries that are themselves of order 1 / B.
 
     Deviations:
-        Published code mends NaN by writing in place, which breaks the gradient in current torch; a zero vector has
-        cosine 0 with all here, and no gradient.
+        Published code replaces NaN in place, which breaks the gradient in current torch; here a zero vector has cosine
+        0 with everything, and no gradient.
 
     Args:
         student: ``(N, ...)``; all axes behind the samples are flattened.
@@ -54,7 +54,7 @@ def pkt(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
 
 def _neighbours(rows: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    scaled = (rows / (length + EPS)).masked_fill(length == 0, 0.0)  # else a dead sample's gradient is 1e7
+    scaled = (rows / (length + EPS)).masked_fill(length == 0, 0.0)  # else the gradient of a zero vector is 1e7
     similarity = (products(scaled, scaled) + 1) / 2
     return similarity / similarity.sum(1, keepdim=True)
 

@@ -10,7 +10,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class ReverseKL(Method):
-    """The method; its card stands at :func:`reverse_kl`."""
+    """The method; see :func:`reverse_kl`."""
 
     paper = Paper(
         "Gu, Dong, Wei, Huang",

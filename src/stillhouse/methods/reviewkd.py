@@ -26,13 +26,13 @@ def reviewkd(student_maps: Tensor, teacher_maps: Tensor, mask: Tensor | None = N
 
     Formula:
         [MSE(F_s, F_t) + sum_l w_l MSE(pool_l F_s, pool_l F_t)] / (1 + sum_l w_l) over those l of 4, 2, 1 below the
-        height; w is halved from scale to scale, beginning with 1/2.
+        height; w starts at 1/2 and is halved from scale to scale.
 
     Defaults:
         Weight 1 to 8 by pair of nets; it grows over the first 20 of 240 epochs (mdistiller).
 
     Deviations:
-        None known. The sum over levels is the class's.
+        None known. The class computes the sum over levels.
 
     Args:
         student_maps: ``(N, C, H, W)``.
@@ -64,7 +64,7 @@ def reviewkd(student_maps: Tensor, teacher_maps: Tensor, mask: Tensor | None = N
 
 
 class _Fusion(nn.Module):
-    """Attention-based fusion of one level with what came from the deeper one."""
+    """Attention-based fusion of one level with the output of the deeper level."""
 
     def __init__(self, channels: int, middle: int, target: tuple[int, int, int], deepest: bool) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _Fusion(nn.Module):
         self.gate = None if deepest else nn.Sequential(nn.Conv2d(2 * middle, 2, 1), nn.Sigmoid())
 
     def forward(self, maps: Tensor, deeper: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the feature in the teacher's shape, and what the next shallower level is fused with."""
+        """Return the feature in the teacher's shape, and the input for the fusion of the next shallower level."""
         fused: Tensor = self.enter(maps)
         if self.gate is not None and deeper is not None:
             deeper = F.interpolate(deeper, fused.shape[2:], mode="nearest")
@@ -123,7 +123,7 @@ class ReviewKD(Method):
         for fusion, mine, theirs in reversed(levels):
             maps, target = as_maps(student.features[mine]), as_maps(teacher.features[theirs].detach())
             if mask is not None:
-                maps, target = maps[mask], target[mask]  # what does not count must not enter the batch statistics
+                maps, target = maps[mask], target[mask]  # samples that do not count must not enter batch statistics
             fused, deeper = fusion(maps, deeper)
             losses.append(reviewkd(fused, target))
         share = min(self.progress / self.warmup, 1.0) if self.warmup > 0 else 1.0

@@ -66,7 +66,7 @@ def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> T
     """Angle-wise relational distillation (Park et al. 2019).
 
     Matches:
-        The cosine of the angle that two samples j, k span at a third, i.
+        The cosine of the angle between two samples j, k as seen from a third, i.
 
     Formula:
         mean_ijk smooth_l1(<e_ij, e_ik>_s, <e_ij, e_ik>_t), e_ij = (f_j - f_i) / ||f_j - f_i||, beta 1; e_ij = 0 where
@@ -77,8 +77,8 @@ def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> T
 
     Deviations:
         The mean includes triples with equal members, as published. Where two samples coincide, published code has a
-        gradient of 1e12; here that direction has none. The B^3 cosines are computed for a few anchors at a time and
-        again in the backward pass, so memory stays bounded.
+        gradient of 1e12; here that direction has none. The B^3 cosines are computed for a few anchors at a time, and
+        computed again in the backward pass, so memory stays bounded.
 
     Args:
         student: ``(N, ...)``; all axes behind the samples are flattened.
@@ -110,7 +110,7 @@ def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> T
 
 
 def narrowed(rows: Tensor) -> Tensor:
-    """The same points in as many dimensions as there are points, at most: a rotation keeps every distance and angle."""
+    """The same points in at most as many dimensions as there are points: a rotation keeps all distances and angles."""
     return torch.linalg.qr(rows.T, mode="r").R.T if rows.shape[1] > len(rows) else rows
 
 

@@ -1,4 +1,4 @@
-"""SimKD: the student learns the teacher's last feature and answers through the teacher's own classifier."""
+"""SimKD: the student learns the teacher's last feature and reuses the teacher's classifier."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def simkd(student: Tensor, teacher: Tensor, mask: Tensor | None = None, reductio
         channels (factor 2).
 
     Deviations:
-        None known in the loss. What ships is the student up to the tap, the projector and the teacher's classifier: the
-        published tables count the student alone in places, so count the parameters of what ships.
+        None known in the loss. The student up to the tap, the projector and the teacher's classifier ship together. The
+        published tables count the student alone in places: compare the parameters of everything that ships.
 
     Args:
         student: The projected feature, ``(N, D)`` or ``(N, C, H, W)``.
@@ -74,8 +74,8 @@ class _Reuse(nn.Module):
 class _Deployed(nn.Module):
     """A student tapped at a hidden layer, with the classifier reused from the teacher.
 
-    Of the student's layers behind the tap only its own classifier is dropped; what else there is (pooling) runs for
-    nothing, since no general net can be cut at a layer.
+    Of the student's layers behind the tap only its own classifier is dropped. Other layers (pooling) still run, though
+    nothing uses their outputs, because a net in general cannot be cut at a layer.
     """
 
     def __init__(self, student: nn.Module, path: str, reuse: _Reuse) -> None:
@@ -94,9 +94,9 @@ class SimKD(Method):
     """The teacher's last feature and its classifier, reused; see :func:`simkd`.
 
     The projector is 1x1, 3x3 and 1x1 convolution, each with batch normalisation and ReLU; vectors are maps of one
-    pixel. Of maps of different sizes the larger are averaged down. ``relu = false`` drops the last ReLU, for a
-    teacher whose feature has negative values. The student's own classifier is not trained: use
-    what :meth:`deploy` returns.
+    pixel. Where maps differ in size, the larger are averaged down. ``relu = false`` drops the last ReLU, for a teacher
+    whose feature has negative values. The student's own classifier is not trained: use the module that :meth:`deploy`
+    returns.
     """
 
     paper = Paper(
@@ -127,7 +127,7 @@ class SimKD(Method):
         self.head: nn.Module | None = None
 
     def build(self, student: Spec, teacher: Spec) -> None:
-        """Create the projector and keep a frozen copy of the teacher's classifier, where there is one to be had."""
+        """Create the projector and keep a frozen copy of the teacher's classifier, where there is one."""
         mine, theirs = self.student_layers[0], self.teacher_layers[0]
         channels, target = map_shape(student.features[mine], mine)[0], map_shape(teacher.features[theirs], theirs)[0]
         narrow = max(target // self.factor, 1)
@@ -142,21 +142,21 @@ class SimKD(Method):
         theirs = as_maps(teacher.features[self.teacher_layers[0]].detach())
         mask = row_mask(batch.mask)
         if mask is not None:
-            mine, theirs = mine[mask], theirs[mask]  # what does not count must not enter the batch statistics
+            mine, theirs = mine[mask], theirs[mask]  # samples that do not count must not enter batch statistics
         size = (min(mine.shape[2], theirs.shape[2]), min(mine.shape[3], theirs.shape[3]))
         projected = self.projector(_shrunk(mine, size))
         return {"feature": simkd(projected, _shrunk(theirs, size))}
 
     def deploy(self, student: nn.Module) -> nn.Module:
-        """Return the student up to the tap, the projector and the teacher's classifier, as one module of its own.
+        """Return the student up to the tap, the projector and the teacher's classifier, as one module.
 
         Raises:
             UsageError: the teacher's classifier is not known.
         """
         if self.head is None:
             raise UsageError(
-                "simkd ships the teacher's classifier with the student, and this teacher has none that could be found "
-                "(a teacher behind a service, or one whose last layer is not linear). Give the classifier as "
+                "simkd ships the teacher's classifier with the student, and found no classifier in this teacher (it is "
+                "behind a service, or its last layer is not linear). Give the classifier as "
                 '`Spec(head=...)`, or use `name = "fitnet"`, which ships the student alone.'
             )
         reuse = copy.deepcopy(_Reuse(self.projector, self.head))

@@ -10,7 +10,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class SkewKL(Method):
-    """The method; its card stands at :func:`skew_kl`."""
+    """The method; see :func:`skew_kl`."""
 
     paper = Paper(
         "Ko, Kim, Chen, Yun",

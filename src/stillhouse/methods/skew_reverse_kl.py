@@ -10,7 +10,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class SkewReverseKL(Method):
-    """The method; its card stands at :func:`skew_reverse_kl`."""
+    """The method; see :func:`skew_reverse_kl`."""
 
     paper = Paper(
         "Ko, Kim, Chen, Yun",

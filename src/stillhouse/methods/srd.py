@@ -29,8 +29,8 @@ def srd(student: Tensor, teacher: Tensor, exponent: float = 4.0, mask: Tensor | 
         plus KL at T = 1.
 
     Deviations:
-        The sum runs over the batch inside the logarithm, so a batch's value grows with log B while its gradient does
-        not. The 1e-8 is ours: published code gives -inf for a perfect student.
+        The sum over the batch is inside the logarithm, so a batch's value grows with log B while its gradient does not.
+        The 1e-8 is added here: published code gives -inf for a perfect student.
 
     Args:
         student: ``(N, D)`` or tokens ``(N, L, D)``.
@@ -99,7 +99,7 @@ class SRD(Method):
         self.projector: nn.Linear
 
     def build(self, student: Spec, teacher: Spec) -> None:
-        """Create the linear projector; it has no bias, which the normalisation would take away."""
+        """Create the linear projector. It has no bias, because the normalisation would remove it."""
         mine, theirs = self.student_layers[0], self.teacher_layers[0]
         widths = vector_width(student.features[mine], mine), vector_width(teacher.features[theirs], theirs)
         self.projector = nn.Linear(*widths, bias=False)

@@ -16,7 +16,7 @@ from stillhouse.methods.base import Method, Paper
 from stillhouse.methods.fitnet import fitnet
 from stillhouse.types import Batch, Outputs, Spec
 
-RULED_OUT = -100.0  # scores at or below are a mask added by the model, and count as 0 on both sides, as published
+RULED_OUT = -100.0  # scores at or below it come from the model's own mask and count as 0 on both sides, as published
 
 
 def tinybert(
@@ -127,7 +127,7 @@ class TinyBERT(Method):
         """Create one linear map for each pair of hidden states.
 
         Raises:
-            UsageError: shapes that cannot be joined; attention with another number of heads or another length.
+            UsageError: shapes that no linear map joins; attention with another number of heads or another length.
         """
         shapes = [(student.features[mine], teacher.features[theirs]) for mine, theirs in self._hidden]
         self.projectors = nn.ModuleList(adapter(*both) for both in shapes)

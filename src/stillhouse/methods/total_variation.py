@@ -10,7 +10,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class TotalVariation(Method):
-    """The method; its card stands at :func:`total_variation`."""
+    """The method; see :func:`total_variation`."""
 
     paper = Paper(
         "Wen, Li, Du, Mou",

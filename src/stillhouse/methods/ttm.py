@@ -30,17 +30,17 @@ def ttm(
 
     Defaults:
         gamma = 0.1 unweighted (the paper has 0.1 to 0.25 with a weight of 40 to 45; weighted: 0.2 with a weight of
-        about 4). gamma stands for 1/T. There is no factor T^2: the weight absorbs it.
+        about 4). gamma corresponds to 1/T. There is no factor T^2: the weight absorbs it.
 
     Deviations:
-        None known. The weight U_i grows up to C as gamma -> 0: tune the weight anew for another number of classes.
-        The least value is reached by the transformed teacher, not by a copy of the teacher.
+        None known. The weight U_i grows up to C as gamma -> 0: tune the weight again for another number of classes.
+        The transformed teacher reaches the smallest value, not a copy of the teacher.
 
     Args:
         student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``; -inf stands for probability 0.
+        teacher_logits: ``(..., C)``; -inf means probability 0.
         gamma: Power, above 0.
-        weighted: Weigh each sample by U_i, which is large where the teacher is unsure.
+        weighted: Weight each sample by U_i, which is large where the teacher is unsure.
         mask: Bool ``(...)``, which samples count.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
 
@@ -56,7 +56,7 @@ def ttm(
     (0.3474, 0.8495)
     """
     if not gamma > 0:
-        raise UsageError(f"gamma = {gamma}: the teacher's probabilities are raised to it. Set it above 0.")
+        raise UsageError(f"gamma = {gamma}: it is the power of the teacher's probabilities. Set it above 0.")
     student, teacher = prepare(student_logits, teacher_logits, mask)
     log_q, log_p = log_probabilities(student), log_probabilities(teacher, 1 / gamma)
     losses = (log_p.exp() * (log_p - log_q)).sum(-1)

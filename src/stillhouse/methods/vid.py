@@ -1,4 +1,4 @@
-"""Variational information distillation: the teacher's feature under a Gaussian whose mean the student gives."""
+"""Variational information distillation: the teacher's feature under a Gaussian with a mean from the student."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def vid(
     """Variational information distillation (Ahn et al. 2019).
 
     Matches:
-        The teacher's feature with a Gaussian of mean mu(f_s) and one variance a channel: a bound on the information
-        that the two share.
+        The teacher's feature with a Gaussian of mean mu(f_s) and one variance for each channel: a bound on the
+        information that the two share.
 
     Formula:
         mean_i mean_d 1/2 [(mu_id - f_t_id)^2 / var_c + log var_c]; mu is applied by the caller (the class does), and
@@ -46,7 +46,7 @@ def vid(
     Args:
         student: The predicted mean, ``(N, D)``, ``(N, L, D)`` or ``(N, C, H, W)``.
         teacher: The same shape.
-        variance: Above 0: a number, or one a channel ``(C,)``.
+        variance: Above 0: a number, or one for each channel ``(C,)``.
         mask: Bool ``(N,)``, or ``(N, L)`` for tokens: which samples count.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
 
@@ -69,7 +69,7 @@ def vid(
 
 
 class _Gaussian(nn.Module):
-    """The mean, a net of three pointwise layers on the channels, and one learned variance a channel."""
+    """The mean, a net of three pointwise layers on the channels, and one learned variance for each channel."""
 
     def __init__(self, channels: int, target: int, axis: int, variance: float) -> None:
         super().__init__()
@@ -89,8 +89,8 @@ class _Gaussian(nn.Module):
 class VID(Method):
     """Variational information distillation, summed over pairs of layers; see :func:`vid`.
 
-    Of maps of different sizes the larger are averaged down to the smaller. ``variance`` is where the learned one
-    starts.
+    Where maps differ in size, the larger are averaged down to the smaller size. ``variance`` is the initial value of
+    the learned variances.
     """
 
     paper = Paper(
@@ -107,7 +107,7 @@ class VID(Method):
     def __init__(self, student_layers: Sequence[str], teacher_layers: Sequence[str], variance: float = 5.0) -> None:
         super().__init__()
         if not variance > FLOOR:
-            raise UsageError(f"variance = {variance}: the learned variance starts there. Set it above {FLOOR}.")
+            raise UsageError(f"variance = {variance}: it is where the learned variance starts. Set it above {FLOOR}.")
         self.student_layers, self.teacher_layers = paired(student_layers, teacher_layers)
         self.start = variance
         self.gaussians = nn.ModuleList()

@@ -25,10 +25,10 @@ def vkd(student: Tensor, teacher: Tensor, mask: Tensor | None = None, reduction:
         caller (the class does).
 
     Defaults:
-        Weight 1 (VkD on ImageNet). For generation the paper whitens the teacher instead; that is not done here.
+        Weight 1 (VkD on ImageNet). For generation the paper whitens the teacher instead; this class does not.
 
     Deviations:
-        None known. Features are pooled before, as in the published code.
+        None known. Features are pooled first, as in the published code.
 
     Args:
         student: ``(..., D)``, projected.
@@ -82,8 +82,8 @@ class OrthogonalProjection(nn.Module):
 class VKD(Method):
     """VkD with an orthogonal projection; see :func:`vkd`.
 
-    The projection has no bias and keeps the angles and lengths of the student's features exactly, so nothing can be
-    learned in it that the student lacks. Maps are averaged over their pixels; tokens are projected one by one.
+    The projection has no bias and keeps the angles and lengths of the student's features exactly, so it cannot learn
+    anything that the student has not learned. Maps are averaged over their pixels; tokens are projected one by one.
     """
 
     paper = Paper(

@@ -23,6 +23,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.run.folder import ROWS, TASK, RunFolder, check_folder, open_run
+from stillhouse.pipeline.run.user_code import refuse_code
 from stillhouse.pipeline.student.factory import StudentFactory, check_student, fitted_name, make_students
 from stillhouse.pipeline.teacher.build import (
     check_folds,
@@ -37,7 +38,7 @@ from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
 from stillhouse.pipeline.validate import check_codec, check_controls, check_disagreement, check_methods, refuse_features
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
-from stillhouse.task import OutputSpec, Task
+from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.identity import identity_of
 from stillhouse.types import withheld
@@ -59,6 +60,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         UsageError: the recipe names what does not exist, or code that the user did not allow.
         RejectedError: the data cannot be used.
     """
+    nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
+    refuse_code([net.name for net in nets], given.allow_code)
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)
     kind = kind_of(recipe.teacher, given.teacher)
@@ -84,7 +87,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:
         spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)
-    students = student_factory(recipe, given, spec, data)
+    students = student_factory(recipe, given, spec, task.link, data)
     if given.student is not None:
         net = students.build()
         found["student"] = xxhash.xxh3_64_hexdigest(repr(net).encode())
@@ -127,7 +130,7 @@ def only_asked(context: RunContext) -> RunContext:
     return asked_only(context, wanted.calls, wanted.ask)
 
 
-def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, data: Prepared) -> StudentFactory:
+def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, link: Link, data: Prepared) -> StudentFactory:
     """How students are built."""
     made = make_students(
         recipe.student,
@@ -137,7 +140,7 @@ def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, data: Prepar
         vocabulary=None if data.encoder.text is None else data.encoder.text.vocabulary,
         allow_code=given.allow_code,
     )
-    made.probe = data.train.inputs[:64]
+    made.probe, made.link = data.train.inputs[:64], link
     return made
 
 

@@ -18,7 +18,7 @@ FEEDFORWARD = ("intermediate_size", "hidden_dim", "ffn_dim")
 
 @dataclass(frozen=True)
 class Attention:
-    """Self-attention with a projection each for queries, keys and values."""
+    """Self-attention with separate projections for queries, keys and values."""
 
     path: str  # of the module that holds the projections and knows the number of heads
     inward: tuple[str, ...]  # paths of query, key, value
@@ -28,7 +28,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class Block:
-    """One block: ``feedforward`` are the linear layers that make its hidden units, ``back`` the one that reads them."""
+    """One block: ``feedforward`` are the linear layers that make its hidden units, ``back`` is the layer that reads them."""
 
     attention: Attention | None
     feedforward: tuple[str, ...]
@@ -45,7 +45,7 @@ def anatomy(net: nn.Module, path: str) -> Block:
     block = net.get_submodule(path)
     linear = {f"{path}.{name}": m for name, m in block.named_modules() if isinstance(m, nn.Linear)}
     attention = _attention(net, linear)
-    # Of attention nothing but its last projection stands before the feed-forward layers, in order of registration.
+    # In order of registration, the last projection of attention comes right before the feed-forward layers.
     names = list(linear)
     rest = names[names.index(attention.out) + 1 :] if attention is not None else names
     back = rest[-1] if len(rest) > 1 else None
@@ -58,7 +58,7 @@ def anatomy(net: nn.Module, path: str) -> Block:
 
 
 def head_group(net: nn.Module, attention: Attention) -> Group:
-    """The heads of one attention: rows of the projections inward, columns of the one outward."""
+    """The heads of one attention: rows of the input projections, columns of the output projection."""
     slots = [slot for path in attention.inward for slot in _written(net, path)]
     slots.append(Slot(attention.out, "weight", 1, reads=True))
     return Group(f"{attention.path}: heads", attention.heads, slots)
@@ -76,7 +76,7 @@ def hidden_group(net: nn.Module, blocks: list[Block]) -> Group:
     """The units of the residual stream: the same ones in embeddings, every block, every norm, and what follows.
 
     The units of heads and feed-forward nets inside the blocks are other groups, whatever their number is. The outputs
-    of a last linear layer that gives the net's answer stay.
+    of the net's last linear layer stay.
     """
     first = blocks[0].attention
     assert first is not None
@@ -107,7 +107,7 @@ def hidden_group(net: nn.Module, blocks: list[Block]) -> Group:
 
 
 def tell_heads(net: nn.Module, attention: Attention, heads: int) -> None:
-    """Let an attention module know how many heads it has."""
+    """Set the number of heads that an attention module stores."""
     module = net.get_submodule(attention.path)
     for name in HEADS:
         if hasattr(module, name):
@@ -117,7 +117,7 @@ def tell_heads(net: nn.Module, attention: Attention, heads: int) -> None:
 
 
 def tell_config(net: nn.Module, names: tuple[str, ...], value: int) -> None:
-    """Write a size into the Hugging Face configurations of a net, under the first name that each one knows."""
+    """Write a size into the Hugging Face configurations of a net, under the first of the names that each one has."""
     for config in configs(net):
         for name in names:
             if hasattr(config, name):

@@ -17,7 +17,7 @@ from stillhouse.students.trees import Forest, TreeEnsemble
 
 
 class Stages(NamedTuple):
-    """A boosted sum before it is one table."""
+    """A boosted sum, not yet one table."""
 
     base: Doubles  # (K,): the outputs before any tree
     trees: Sequence[dict[int, NDArray[np.void]]]  # of each iteration: scikit-learn's nodes by output
@@ -27,18 +27,18 @@ class Stages(NamedTuple):
 class GradientBoosting:
     """Boosted trees: of the cross-entropy with soft targets, or of the squared error of values.
 
-    scikit-learn boosts labels, not probabilities; a row that is repeated for each class, weighted with the class's
-    probability, gives the same loss, gradients and trees as the probabilities would. Independent labels and values are
-    boosted one output at a time, each on the rows where it is known.
+    scikit-learn boosts labels, not probabilities. A row repeated for each class, with the class's probability as
+    weight, gives the same loss, gradients and trees as the probabilities. Independent labels and values are boosted one
+    output at a time, each on the rows where it is known.
 
     Args:
-        max_iter: trees an output.
+        max_iter: trees for each output.
         learning_rate: factor of what each tree adds.
         max_leaf_nodes: of each tree.
         min_samples_leaf: repeated rows in a leaf, at least.
         l2_regularization: of the leaves' values.
-        probability_floor: a class below it is left out of its row, whose other probabilities are scaled up to 1; 0
-            keeps all and costs as many rows as classes. Not used for values.
+        probability_floor: a class below it is left out of the row, and the row's other probabilities are scaled to sum
+            to 1; 0 keeps all classes and makes as many rows as classes. Not used for values.
     """
 
     max_iter: int = 100
@@ -67,7 +67,7 @@ class GradientBoosting:
         return TreeEnsemble(summed(stages), rows.inputs.shape[1])
 
     def _classes(self, rows: Rows, seed: int) -> Stages:
-        """Classes that exclude each other. Two share one tree, of the second.
+        """Classes that exclude each other. Two classes need one tree, for the second.
 
         A class that no row has starts at the odds of less than one row.
         """
@@ -89,7 +89,7 @@ class GradientBoosting:
         return Stages(scores, trees)
 
     def _label(self, rows: Rows, seed: int) -> Stages:
-        """The logit of one label: its two classes' difference, whose trees are all of the second."""
+        """The logit of one label: the difference of its two classes; all trees are for the second."""
         both = self._classes(rows._replace(targets=np.hstack([1 - rows.targets, rows.targets])), seed)
         return Stages(both.base[1:] - both.base[:1], [{0: stage[1]} for stage in both.trees])
 
@@ -115,7 +115,7 @@ class GradientBoosting:
 
 
 def known(rows: Rows, output: int) -> Rows:
-    """The rows of which one output is known, with that one alone; one row of 0 where none is."""
+    """The rows where one output is known, with that output alone; one row of 0 where it is never known."""
     column = rows.targets[:, output : output + 1]
     there = ~np.isnan(column[:, 0])
     if not there.any():
@@ -141,7 +141,7 @@ def repeat_by_class(rows: Rows, floor: float) -> Repeated:
 
 
 def side_by_side(parts: Sequence[Stages]) -> Stages:
-    """Sums of one output each as one sum of several outputs."""
+    """Combine sums of one output each into one sum of several outputs."""
     iterations = max(len(part.trees) for part in parts)
     trees: list[dict[int, NDArray[np.void]]] = [
         {k: part.trees[i][0] for k, part in enumerate(parts) if i < len(part.trees)} for i in range(iterations)
@@ -150,7 +150,7 @@ def side_by_side(parts: Sequence[Stages]) -> Stages:
 
 
 def summed(stages: Stages) -> Forest:
-    """The trees as one table, with a tree that adds nothing where an output has none."""
+    """The trees as one table; an output without a tree gets one that adds 0."""
     tables = [SILENT]
     roots = np.zeros((max(len(stages.trees), 1), len(stages.base)), np.int64)
     end = 1

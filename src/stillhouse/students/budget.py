@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from stillhouse import students
 from stillhouse.errors import UsageError, nearest
+from stillhouse.students import zoo
 from stillhouse.students.families import FAMILIES, Member
 from stillhouse.timing import Timed, clock_of, in_turns
 from stillhouse.types import count_parameters
@@ -39,7 +39,7 @@ class Choice:
 
     Attributes:
         name: Of the net.
-        settings: Of the net, the given ones included: what ``students.make`` takes.
+        settings: Of the net, the given ones included: what ``zoo.make`` takes.
         parameters: Learned numbers.
         bytes: Of its weights as a safetensors file in float32, the header included.
         latency_ms: Median milliseconds of one core for one row.
@@ -144,11 +144,11 @@ def _attempt(member: Member, shape: tuple[int, ...], outputs: int, limits: _Limi
     """Count, then weigh, then time; what a cheaper figure rules out is not built."""
     name, settings = member.name, dict(member.settings)
     with torch.device("meta"):  # shapes without memory
-        parameters = count_parameters(students.make(name, shape=shape, outputs=outputs, settings=settings))
+        parameters = count_parameters(zoo.make(name, shape=shape, outputs=outputs, settings=settings))
     if not limits.allows(parameters):
         return Tried(name, settings, parameters, None, None, fits=False)
     with torch.random.fork_rng(devices=[]):
-        net = students.make(name, shape=shape, outputs=outputs, settings=settings).eval()
+        net = zoo.make(name, shape=shape, outputs=outputs, settings=settings).eval()
         row = _row(name, shape, settings)
     size = len(safetensors.torch.save(net.state_dict()))
     if not limits.allows(parameters, size):
@@ -159,7 +159,7 @@ def _attempt(member: Member, shape: tuple[int, ...], outputs: int, limits: _Limi
 
 def _row(name: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> Tensor:
     """One input of full size: numbers, or for nets with a vocabulary token ids without padding."""
-    known = {**students.defaults(name), **settings}
+    known = {**zoo.defaults(name), **settings}
     return torch.randint(1, known["vocabulary"], (1, *shape)) if "vocabulary" in known else torch.randn(1, *shape)
 
 

@@ -1,7 +1,7 @@
 """Channels that go together in plain and residual nets, found by tracing which layer reads what (torch.fx).
 
-Coupling follows DepGraph (Fang et al. 2023, arXiv:2301.12900): what an addition joins is one group. What is not
-understood is left as it is.
+Coupling follows DepGraph (Fang et al. 2023, arXiv:2301.12900): channels that an addition joins are one group. Steps
+that this module does not understand stay as they are.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Units:
         mine, theirs = self.root(), other.root()
         if mine is theirs:
             return
-        if mine.group.units != theirs.group.units:  # broadcast: of neither is a channel a channel of the other
+        if mine.group.units != theirs.group.units:  # broadcast: their channels do not correspond
             mine.frozen = theirs.frozen = True
             return
         theirs.parent = mine
@@ -66,10 +66,10 @@ class _Units:
 
 
 def channel_groups(net: nn.Module) -> list[Group]:
-    """Groups of channels that can be narrowed: neither the inputs nor the answer, nor what runs through unknown steps.
+    """Groups of channels that can be narrowed: not the inputs, not the outputs, and none read by an unknown step.
 
     Raises:
-        UsageError: the net cannot be traced, or nothing of it can be narrowed.
+        UsageError: the net cannot be traced, or no part of it can be narrowed.
     """
     try:
         graph = fx.Tracer().trace(net)
@@ -85,8 +85,8 @@ def channel_groups(net: nn.Module) -> list[Group]:
     groups = [u.group for u in roots.values() if not u.frozen and any(slot.reads for slot in u.group.slots)]
     if not groups:
         raise UsageError(
-            f"No width of {type(net).__name__} can be narrowed: each of its layers is an input, the answer, or read by "
-            "a step that is not understood. Leave width out."
+            f"No layer of {type(net).__name__} can be narrowed: each one is an input, an output, or read by a step that "
+            "the tracing does not understand. Leave width out."
         )
     return groups
 
@@ -99,7 +99,7 @@ class _Walk:
         self.called: set[str] = set()
 
     def step(self, node: fx.Node) -> _Units | None:
-        """Units of what a node gives; None where there are none to speak of."""
+        """Units of a node's output; None where it has no channels."""
         read = [self.values[n] for n in node.all_input_nodes]
         if node.op == "call_module" and len(read) == 1:
             return self._module(str(node.target), read[0])
@@ -126,7 +126,7 @@ class _Walk:
 
     def _module(self, path: str, read: _Units | None) -> _Units | None:
         module = self.net.get_submodule(path)
-        again = path in self.called  # a layer that is used twice would have to be cut in two ways
+        again = path in self.called  # a layer that is used twice would need two different cuts
         self.called.add(path)
         if isinstance(module, CHANNELWISE) or _flattens(module):
             return read

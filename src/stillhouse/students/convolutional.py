@@ -10,10 +10,10 @@ from torch import nn
 from stillhouse.errors import UsageError
 from stillhouse.students.checks import sizes
 
-SMALLEST = 8  # pixels of a side: below, the strides leave nothing to pool
+SMALLEST = 8  # pixels of a side: below it, the strides leave nothing to pool
 STRIDED = 3  # blocks that halve the map
-HEAD_MAP = 4  # pixels a side of the map that the head reads, at most: larger ones are averaged
-LEAST_MAP = 4  # a map of fewer pixels a side is not strided again: batch normalisation of one row needs a variance
+HEAD_MAP = 4  # largest side, in pixels, of the map that the head reads: larger maps are averaged
+LEAST_MAP = 4  # a map with a smaller side is not strided again: batch normalisation of one row needs a variance
 
 
 def cnn_tiny(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] = (8, 12, 12)) -> nn.Module:
@@ -39,8 +39,8 @@ def cnn_large(shape: tuple[int, ...], outputs: int, *, channels: Sequence[int] =
 def _convolutional(shape: tuple[int, ...], outputs: int, channels: Sequence[int]) -> nn.Sequential:
     """Return ``blocks.<i>`` (convolution, batch normalisation, ReLU), ``pool``, ``head``: the paths taps can name.
 
-    The strides come first, so that a step is cheap. The head sees a map, not its average: where a stroke lies is worth
-    1 to 2 points of accuracy on small digits, for teacher and student alike.
+    The strides come first, so that a step is cheap. The head gets a map, not its average: the position of a stroke adds
+    1 to 2 points of accuracy on small digits, for teachers and students.
     """
     check_image("A convolutional net", shape)
     widths, (height, width) = [shape[0], *sizes("channels", channels)], shape[1:]
@@ -59,14 +59,14 @@ def _convolutional(shape: tuple[int, ...], outputs: int, channels: Sequence[int]
 
 
 def check_image(net: str, shape: tuple[int, ...]) -> None:
-    """Refuse what is no image of at least 8x8 pixels.
+    """Refuse any shape but an image of at least 8x8 pixels.
 
     Args:
-        net: What reads it, as the message begins.
+        net: What reads it; the message begins with it.
         shape: Of one input.
 
     Raises:
-        UsageError: too small, or no image; names the nets that read any shape.
+        UsageError: too small, or not an image; names the nets that read any shape.
     """
     if len(shape) != 3 or min(shape[1:]) < SMALLEST:
         raise UsageError(

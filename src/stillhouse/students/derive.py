@@ -24,11 +24,11 @@ __all__ = ["Derived", "MapRow", "derive", "format_map"]
 
 @dataclass(frozen=True)
 class Derived:
-    """A student and where it comes from."""
+    """A student and its origin in the teacher."""
 
     module: nn.Module
     map: list[MapRow]
-    notes: list[str]  # what was chosen, and what it means for saving and for inputs
+    notes: list[str]  # the choices made, and their effect on saving and on inputs
     layers: list[int] | None = None  # numbers of the teacher's layers that stayed
     ids: Tensor | None = None  # int64 (teacher's vocabulary,): the student's id, -1 where the id was dropped
 
@@ -59,16 +59,16 @@ def derive(
 ) -> Derived:
     """Cut a student out of its teacher.
 
-    What stays depends on the weights and the probe, how much stays on the other arguments alone: the same arguments
-    give the same shapes with any weights. Units are chosen by ``importance.gate_scores`` where there is a probe, else
-    by the size of their weights.
+    Which parts stay depends on the weights and the probe. How much stays depends on the other arguments alone: the same
+    arguments give the same shapes with any weights. Units are chosen by ``importance.gate_scores`` where there is a
+    probe, else by the size of their weights.
 
     Args:
-        teacher: any module from encoded inputs to an answer; it is not changed.
-        layers: of the longest stack of blocks of one form, how many stay, or which; None: all.
-        choose: which stay, where ``layers`` is a number; "importance" needs the probe.
-        width: hidden units that stay, a share (float, in (0, 1]) or a number (int). In transformers the same units
-            everywhere, and a multiple of the head size; in plain and residual nets the channels of each group.
+        teacher: any module from encoded inputs to outputs; it is not changed.
+        layers: how many blocks of the longest stack of equal blocks stay, or which; None: all.
+        choose: how to choose them, where ``layers`` is a number; "importance" needs the probe.
+        width: hidden units that stay: a share (float, in (0, 1]) or a number (int). In transformers, the same units
+            everywhere, a multiple of the head size; in plain and residual nets, the channels of each group.
         heads: attention heads that stay in each block.
         feedforward: share of the hidden units of each block's feed-forward net that stays, in (0, 1].
         embedding_rank: rank of the product that replaces the token embedding.
@@ -77,7 +77,7 @@ def derive(
         link: what the teacher's outputs are: of classes ("softmax"), of independent labels ("sigmoid"), or values.
 
     Raises:
-        UsageError: the net has no such part, or not so many; says what there is.
+        UsageError: the net has no such part, or not so many; the message lists what it has.
 
     Example:
         >>> net = nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.ReLU()) for _ in range(4)), nn.Linear(8, 3))
@@ -151,7 +151,7 @@ def _blocks(net: nn.Module) -> list[Block]:
 
 
 def _try(work: _Work, probe: Tensor) -> None:
-    """Run the student once: that types and widths agree does not yet say that the layers follow on each other."""
+    """Run the student once: even if types and widths agree, the layers may not fit together."""
     rows = probe[:2]
     if work.ids is not None:
         rows = work.ids.to(rows.device)[rows].clamp_min(0)
@@ -170,4 +170,4 @@ def _try(work: _Work, probe: Tensor) -> None:
 
 def _check_share(name: str, share: Any) -> None:
     if share is not None and not 0.0 < share <= 1.0:
-        raise UsageError(f"{name} = {share} is no share: write a number above 0 and at most 1, such as {name} = 0.5.")
+        raise UsageError(f"{name} = {share} is not a share: write a number above 0 and at most 1, such as {name} = 0.5.")

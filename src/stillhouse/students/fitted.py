@@ -1,4 +1,4 @@
-"""Students that are fitted in one go, not trained in steps: trees."""
+"""Students that are fitted at once, not trained in steps: trees."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def fit_soft(
     Args:
         name: One of ``FITTED``.
         inputs: Encoded rows (N, ...), finite; flattened here.
-        targets: (N, K): a teacher's answers, labels, or a mixture of both; see ``link``.
+        targets: (N, K): a teacher's outputs, labels, or a mixture of both; see ``link``.
         weights: (N,) at least 0; None: 1 each.
         settings: Keyword arguments of the class in ``FITTED``.
-        seed: Decides what the data do not.
-        link: What targets are and outputs become: ``"softmax"``, probabilities of K classes that add up to 1 (fitted by
-            the cross-entropy, the outputs are their logarithms up to a constant a row); ``"sigmoid"``, probabilities of
-            K independent labels (the outputs are logits); ``"identity"``, K values (fitted by least squares). Under the
-            last two NaN is unknown.
+        seed: Of the random choices.
+        link: Meaning of targets and outputs: ``"softmax"``, probabilities of K classes that add up to 1 (fitted by the
+            cross-entropy; the outputs are their logarithms, up to a constant for each row); ``"sigmoid"``,
+            probabilities of K independent labels (the outputs are logits); ``"identity"``, K values (fitted by least
+            squares). For the last two, NaN means unknown.
 
     Raises:
-        UsageError: unknown name or setting, a value out of range, or targets that are not what ``link`` says.
+        UsageError: unknown name or setting, a value out of range, or targets that do not fit ``link``.
         RejectedError: inputs that are not finite, or no row with a weight.
 
     Example:
@@ -67,7 +67,7 @@ def fit_soft(
 
 
 def unfitted(name: str, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> TreeEnsemble:
-    """Make an ensemble of one empty leaf, which any fitted one of the same inputs and outputs can be loaded into.
+    """Make an ensemble of one empty leaf; any fitted ensemble of the same inputs and outputs can be loaded into it.
 
     Raises:
         UsageError: as ``fit_soft``.

@@ -1,4 +1,4 @@
-"""How much a net's answers depend on its blocks and units, measured on a probe without labels."""
+"""How much a net's outputs depend on its blocks and units, measured on a probe without labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAWS = 4  # labels drawn for each row
 
 
 class Answer:
-    """Outputs of a net (B, ...), and what they are."""
+    """Outputs of a net (B, ...), and their meaning."""
 
     def __init__(self, output: Any, link: Link) -> None:
         hidden = output.get("last_hidden_state") if isinstance(output, Mapping) else None
@@ -30,7 +30,7 @@ class Answer:
         self.link: Link = link if hidden is None else "identity"
 
     def loss(self, generator: torch.Generator) -> Tensor:
-        """Negative log-likelihood of one draw from the answer's own distribution, summed over the rows.
+        """Negative log-likelihood of one draw from the outputs' own distribution, summed over the rows.
 
         A categorical distribution, independent ones of labels, or normal ones with variance 1.
         """
@@ -46,7 +46,7 @@ class Answer:
 
 
 def ask(net: nn.Module, inputs: Tensor, link: Link = "softmax") -> Answer:
-    """Answer of a net to encoded inputs; Hugging Face models are told which ids are padding."""
+    """Outputs of a net for encoded inputs; Hugging Face models also get the mask of the padding."""
     takes = inspect.signature(net.forward).parameters
     config = getattr(net, "config", None)
     if "attention_mask" in takes and not inputs.is_floating_point() and config is not None:
@@ -57,17 +57,17 @@ def ask(net: nn.Module, inputs: Tensor, link: Link = "softmax") -> Answer:
 
 @torch.no_grad()
 def block_scores(net: nn.Module, stack: Stack, probe: Tensor, link: Link = "softmax") -> Tensor:
-    """Importance of each block: how far the answers move when it is replaced by the identity.
+    """Importance of each block: how much the outputs change when the identity replaces it.
 
-    The criterion of leave-one-out layer pruning (block influence of ShortGPT, Men et al. 2024, arXiv:2403.03853, read
-    off at the output instead of at the block): KL divergence of the probabilities of classes or labels, squared
+    The criterion of leave-one-out layer pruning (block influence of ShortGPT, Men et al. 2024, arXiv:2403.03853,
+    measured at the output instead of at the block): KL divergence of the probabilities of classes or labels, squared
     distance of values, or 1 - cosine of the hidden states of a model without a head.
 
     Args:
-        net: from inputs to an answer.
+        net: from inputs to outputs.
         stack: its blocks.
         probe: encoded inputs (B, ...).
-        link: from the outputs to what they mean.
+        link: meaning of the outputs: "softmax", "sigmoid" or values.
 
     Returns:
         float64 (blocks,), at least 0.
@@ -88,13 +88,13 @@ def gate_scores(net: nn.Module, groups: Sequence[Group], probe: Tensor, link: Li
 
     The head score of Michel et al. 2019 (arXiv:1905.10650, equation 2), which for units is the first-order Taylor
     criterion of Molchanov et al. 2017 (arXiv:1611.06440). The loss needs no labels: they are drawn from the net's own
-    answers. A unit has one gate wherever it is read, so what a residual joins is scored as one.
+    outputs. A unit has one gate wherever it is read, so units that a residual joins get one score.
 
     Args:
-        net: from inputs to an answer; no batch norm statistics move.
-        groups: of which at least one module reads the units.
+        net: from inputs to outputs; no batch norm statistics move.
+        groups: each with at least one module that reads its units.
         probe: encoded inputs (B, ...).
-        link: from the outputs to what they mean.
+        link: meaning of the outputs: "softmax", "sigmoid" or values.
 
     Returns:
         For each group float64 (units,), at least 0.
@@ -119,7 +119,7 @@ def gate_scores(net: nn.Module, groups: Sequence[Group], probe: Tensor, link: Li
 
 
 class _Gate:
-    """Multiplies what a module reads by a gate for each row and unit."""
+    """Multiplies a module's input by a gate for each row and unit."""
 
     def __init__(self, gate: Tensor) -> None:
         self.gate = gate
@@ -166,7 +166,7 @@ def _evaluating(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _frozen(net: nn.Module) -> Iterator[None]:
-    """Parameters ask for no gradient: only the gates do."""
+    """Turn off gradients of the parameters: only the gates need them."""
     asked = [p for p in net.parameters() if p.requires_grad]
     for parameter in asked:
         parameter.requires_grad_(False)

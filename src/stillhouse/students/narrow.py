@@ -1,4 +1,4 @@
-"""Units that go together, and how they are cut out of every weight that writes or reads them."""
+"""Groups of units, and how they are cut out of every weight that writes or reads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Slot(NamedTuple):
-    """An axis of a parameter or buffer along which the units of a group lie, each as equally many neighbours."""
+    """An axis of a parameter or buffer that holds the units of a group, each as the same number of neighbours."""
 
     module: str  # path
     name: str  # of the parameter or buffer
@@ -49,7 +49,7 @@ def cut(net: nn.Module, group: Group, kept: Tensor) -> None:
         sliced = tensor.detach().index_select(slot.dim, index).contiguous()
         if isinstance(tensor, nn.Parameter):
             tensor.grad = None
-            tensor.data = sliced  # the parameter itself stays, so what shares it goes on sharing it
+            tensor.data = sliced  # the parameter object stays, so modules that share it still share it
         else:
             setattr(module, slot.name, sliced)
         done.add((id(tensor), slot.dim))
@@ -58,7 +58,7 @@ def cut(net: nn.Module, group: Group, kept: Tensor) -> None:
 
 
 def resize(module: nn.Module) -> None:
-    """Set the sizes that a module remembers to those of its weights."""
+    """Set the sizes that a module stores to those of its weights."""
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, CONVOLUTIONS):

@@ -1,6 +1,6 @@
 """Taps: features of an unmodified module by path, through forward hooks.
 
-A path is a module's dotted name, with a part after a colon where not the output is meant:
+A path is a module's dotted name. A part after a colon names something other than the output:
 
     features.3                  the module's output (also ``features.3:output``)
     features.3:input            its first input
@@ -11,9 +11,9 @@ A path is a module's dotted name, with a part after a colon where not the output
     "" or "."                   the whole module
     embedding                   the input of the last ``nn.Linear``: what the classifier sees
 
-Of outputs that are tuples or dicts the first tensor is taken, depth first. A module that runs several times in one
-forward leaves its last value. Names that ``torch.compile``, data-parallel wrappers and Fabric put in front are ignored,
-so a path of the plain module holds for the wrapped one.
+Where an output is a tuple or a dict, the tap takes the first tensor, depth first. Of a module that runs several times
+in one forward, it takes the last value. Prefixes of ``torch.compile``, data-parallel wrappers and Fabric are ignored,
+so a path of the plain module works for the wrapped one.
 """
 
 from stillhouse.taps.hooks import Taps

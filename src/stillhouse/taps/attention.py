@@ -26,11 +26,11 @@ _ARGUMENTS = ("query", "key", "value", "key_padding_mask", "need_weights", "attn
 
 
 class Scores:
-    """Attention scores from two taps on the projections: fused kernels never form them, so no module returns them.
+    """Attention scores from two taps on the projections: fused kernels do not compute them, so no module returns them.
 
     Args:
         query: tap on the query projection (B, L, A*d).
-        key: tap on the key projection; fewer heads than the query's are shared by neighbouring query heads.
+        key: tap on the key projection; where it has fewer heads, neighbouring query heads share one.
         heads: number of query heads A.
     """
 
@@ -38,9 +38,9 @@ class Scores:
         self.query, self.key, self.heads = query, key, heads
 
     @property
-    def saw(self) -> str | None:
+    def found(self) -> str | None:
         """What was found instead of the projections."""
-        return self.query.saw or self.key.saw
+        return self.query.found or self.key.found
 
     def attach(self) -> list[RemovableHandle]:
         """Register the hooks of both projections."""
@@ -81,7 +81,7 @@ def scores(module: nn.Module, path: str) -> Scores:
     """Tap the attention scores: from the query and key projections and the module's number of heads.
 
     Raises:
-        UsageError: the module has no such projections, or does not say how many heads it has.
+        UsageError: the module has no such projections, or no attribute for its number of heads.
     """
     heads = next((getattr(module, name) for name in _HEADS if isinstance(getattr(module, name, None), int)), None)
     if heads is None:
@@ -114,7 +114,7 @@ def _project(module: nn.Module, part: str, args: Args, kwargs: Kwargs) -> Tensor
 
 
 def _ask_for_weights(_: nn.Module, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
-    """Make torch's attention return the weights of each head; nn.TransformerEncoderLayer asks for none."""
+    """Make torch's attention return the weights of each head; nn.TransformerEncoderLayer does not ask for them."""
     asked = {"need_weights": True, "average_attn_weights": False}
     return (), {**dict(zip(_ARGUMENTS, args, strict=False)), **kwargs, **asked}
 

@@ -1,4 +1,4 @@
-"""The hooks of several paths, attached and read together."""
+"""Hooks for several paths, attached and read together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from stillhouse.taps.tap import Tap, first, nth
 
 
 class Taps:
-    """Forward hooks on a module that keep what the last forward left at the given paths.
+    """Forward hooks on a module that keep the tensors of the last forward at the given paths.
 
-    Attach before ``torch.compile`` runs the module for the first time: what is compiled without hooks never fires them.
+    Attach before ``torch.compile`` runs the module for the first time: a module compiled without hooks never calls them.
 
     Args:
         module: any module, plain or wrapped.
@@ -41,7 +41,7 @@ class Taps:
         """Return and clear the features of the last forward.
 
         Raises:
-            UsageError: a tap never fired, or the module gave no tensor there; names the path and what was seen.
+            UsageError: a tap never fired, or the module gave no tensor there; names the path and what it found.
         """
         found: dict[str, Tensor] = {}
         missing: list[str] = []
@@ -69,17 +69,17 @@ class Taps:
     ) -> None:
         self.close()
 
-    def _dead(self, missing: list[str], alive: list[str]) -> str:
-        seen = f"fired: {', '.join(map(repr, alive))}" if alive else "no tap fired"
+    def _dead(self, missing: list[str], fired: list[str]) -> str:
+        ran = f"fired: {', '.join(map(repr, fired))}" if fired else "no tap fired"
         for path in missing:
-            if self._taps[path].saw is not None:
+            if self._taps[path].found is not None:
                 return (
-                    f"The tap {path!r} found no tensor: the module ran but gave {self._taps[path].saw} ({seen}). Let "
+                    f"The tap {path!r} found no tensor: the module ran but gave {self._taps[path].found} ({ran}). Let "
                     "the module return it (for attention weights: `output_attentions=True`), or tap another path; "
                     "`stillhouse layers MODEL` lists them."
                 )
         return (
-            f"The tap {missing[0]!r} never fired in the last forward ({seen}). Either no forward ran since the last "
+            f"The tap {missing[0]!r} never fired in the last forward ({ran}). Either no forward ran since the last "
             "`take`, or the model did not run this layer in it (a branch not taken, an auxiliary head in eval mode), "
             "or it was compiled before the tap was attached. Attach taps before `torch.compile`, or tap a layer that "
             "runs; `stillhouse layers MODEL` lists those."
@@ -103,6 +103,6 @@ def _tap(root: nn.Module, path: str) -> Tap | Scores:
     if part == "attention":
         return weights(module)
     raise UsageError(
-        f"The tap path {path!r} asks for the part {part!r}, which there is not. After the colon stands output, input, "
-        f"a number, query, key, value, scores or attention: write `{name}:input`, for instance."
+        f"The tap path {path!r} asks for the part {part!r}, which does not exist. After the colon write output, input, "
+        f"a number, query, key, value, scores or attention: for instance `{name}:input`."
     )

@@ -1,4 +1,4 @@
-"""What there is to tap: the tree of layers with shapes and sizes, and pairs of layers that fit together."""
+"""Layers that can be tapped: the tree of layers with shapes and sizes, and pairs of layers that fit together."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def layers(module: nn.Module, example: Tensor) -> list[Layer]:
         example: inputs (B, ...).
 
     Returns:
-        One entry for each module that returned a tensor; a shared module stands under its first name.
+        One entry for each module that returned a tensor; a shared module is listed under its first name.
 
     >>> [layer.path for layer in layers(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.zeros(1, 4))]
     ['', '0', '1']
@@ -87,8 +87,8 @@ def propose(student_layers: list[Layer], teacher_layers: list[Layer]) -> list[Pa
     """Propose pairs of layers for feature methods, by relative depth and shape.
 
     Candidates are the repeated blocks of a net (``encoder.layer.3``) and, where there are none, the last layer before
-    each change of resolution. A student's candidate is paired with the teacher's that an adapter can join, that lies
-    nearest in relative depth and in resolution, and that comes after the pair before.
+    each change of resolution. A student's candidate is paired with a teacher's candidate that an adapter can join, that
+    is nearest in relative depth and in resolution, and that comes after the previous pair.
 
     Args:
         student_layers: from ``layers``.
@@ -110,14 +110,14 @@ def propose(student_layers: list[Layer], teacher_layers: list[Layer]) -> list[Pa
 
 
 def _candidates(listed: list[Layer]) -> list[tuple[Layer, float]]:
-    """Layers worth tapping with their relative depth; neither the whole module nor the logits."""
+    """Layers worth tapping, with their relative depth; the whole module and the logits are left out."""
     ends = {layer: _end(listed, index) for index, layer in enumerate(listed)}
     last = max(ends.values(), default=0)
     inner = sorted((layer for layer in listed if layer.path and ends[layer] < last), key=lambda layer: ends[layer])
     chosen: list[Layer] = []
     for run in _runs(inner):
         blocks = [layer for layer in run if _is_block(layer, run)]
-        # Of the layers that end together the outermost is listed first: it has the clearest name.
+        # Among layers that end together the outermost comes first: it has the clearest name.
         chosen += blocks or [next(layer for layer in run if ends[layer] == ends[run[-1]])]
     return [(layer, (ends[layer] + 1) / len(listed)) for layer in chosen]
 

@@ -1,4 +1,4 @@
-"""The names of modules, as they are without the wrappers around them."""
+"""The names of modules, without those of the wrappers around them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def find(root: nn.Module, name: str, path: str) -> nn.Module:
 
 
 def embedding_path(module: nn.Module) -> str:
-    """Return the path of what the classifier sees: the input of the last ``nn.Linear`` in order of registration.
+    """Return the path of the classifier's input: the input of the last ``nn.Linear`` in order of registration.
 
     Raises:
         UsageError: the module has no linear layer.

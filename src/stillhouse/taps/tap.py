@@ -22,10 +22,10 @@ Change = Callable[[nn.Module, Args, Kwargs], tuple[Args, Kwargs]]
 class Tap:
     """One hook and the tensor it keeps.
 
-    A later layer may overwrite a tapped tensor in place (``ReLU(inplace=True)``, ``out += identity``); keeping the bare
-    reference would then hand out another layer's values without a word. So the first forward keeps a copy and looks
-    whether the original was written to; only then further copies are made. Where versions are not tracked
-    (inference mode, compiled code) it always copies.
+    A later layer may overwrite a tapped tensor in place (``ReLU(inplace=True)``, ``out += identity``). A plain reference
+    would then silently give another layer's values. So the first forward keeps a copy and checks whether the original
+    was written to; later forwards copy only in that case. Where versions are not tracked (inference mode, compiled
+    code) it always copies.
 
     Args:
         module: where the hook goes.
@@ -36,7 +36,7 @@ class Tap:
 
     def __init__(self, module: nn.Module, read: Read, *, before: bool = False, change: Change | None = None) -> None:
         self.module, self.read, self.before, self.change = module, read, before, change
-        self.saw: str | None = None  # what the hook found where it found no tensor
+        self.found: str | None = None  # what the hook found instead of a tensor
         self._copy = True
         self._kept: Tensor | None = None
         self._original: Tensor | None = None
@@ -80,10 +80,10 @@ class Tap:
     def _after(self, module: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
         self._put(self.read(module, args, kwargs, output), output)
 
-    def _put(self, tensor: Tensor | None, seen: Any) -> None:
-        self.saw = self._kept = self._original = None
+    def _put(self, tensor: Tensor | None, given: Any) -> None:
+        self.found = self._kept = self._original = None
         if tensor is None:
-            self.saw = f"{type(seen).__name__} with tensors of shape {[tuple(t.shape) for t in tensors(seen)]}"
+            self.found = f"{type(given).__name__} with tensors of shape {[tuple(t.shape) for t in tensors(given)]}"
         elif torch.compiler.is_compiling() or tensor.is_inference():
             self._kept = tensor.clone()
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +19,8 @@ from stillhouse.types import Teacher
 class BaseTask(Judge):
     """A task whose labels train, whose outputs have a name each, and whose teacher is examined first."""
 
+    method: tuple[Mapping[str, Any], ...]
+    teachers: Any
     reads = ""
     fits: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()

@@ -41,7 +41,7 @@ def shipped(classes: list[str], labels: Any = None) -> DeployedClassifier:
 def test_labels_come_back_as_they_were_given(tmp_path: Path, given: np.ndarray, classes: list[str]) -> None:
     model = shipped(classes, labels_like(classes, given.dtype.kind))
     model.save(tmp_path)
-    for one in (model, load_student(tmp_path, DeployedClassifier)):
+    for one in (model, load_student(tmp_path)):
         assert isinstance(one, DeployedClassifier)
         found = one.predict(RAW)
         assert set(found.tolist()) <= set(given.tolist())

@@ -45,7 +45,7 @@ def test_each_label_is_answered_by_itself() -> None:
 def test_a_saved_one_comes_back_whole(tmp_path: Path) -> None:
     model = shipped()
     model.save(tmp_path)
-    again = load_student(tmp_path, DeployedMultilabel)
+    again = load_student(tmp_path)
     assert isinstance(again, DeployedMultilabel)
     np.testing.assert_array_equal(again.predict_proba(RAW), model.predict_proba(RAW))
     assert again.labels == tuple(LABELS)

@@ -1,4 +1,4 @@
-"""The export formats. This folder is the registry: a file that ends in ``FORMAT = Format(...)`` is one of its name."""
+"""The export formats. This folder is the registry: a file that ends in ``FORMAT = Format(...)`` is a format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a format is given, and what it is."""
+"""The definition of an export format, and its input."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ Compare = Callable[[Tensor], Tensor]
 
 
 class Exportable(NamedTuple):
-    """A student as it can be written.
+    """A student, ready to be written.
 
-    A format that keeps weights writes ``net``; one that keeps a program writes ``graph``. Both modules may share parts.
+    A format of weights writes ``net``; a format of programs writes ``graph``. Both modules may share parts.
     """
 
     net: nn.Module  # from ``rows`` to outputs
     rows: Tensor  # (B, ...) encoded, at least one
     graph: nn.Module  # from ``inputs`` to one tensor (B, K) for each of ``outputs``, in their order
     inputs: Tensor  # (B, ...): ``rows`` as the graph takes them
-    # By the name of each output of the graph: brings it to a form in which a difference of 1e-5 is rounding.
+    # By the name of each output of the graph: converts it to a form in which a difference of 1e-5 is rounding.
     outputs: Mapping[str, Compare]
     tokens: bool = False  # inputs are ids (B, L) of texts, padded at the end: the graph takes any shorter L too
 
 
 class Format(NamedTuple):
-    """How students are written for other programs."""
+    """An export format."""
 
     suffix: str  # of the file: ".onnx"
-    extra: str | None  # of the package, which installs what ``write`` needs; None: nothing more
-    # Writes the file, then compares it with the student; a StillhouseError where they differ.
+    extra: str | None  # the extra of the package that installs the needs of ``write``; None: no extra needed
+    # Writes the file, then compares it with the student; raises a StillhouseError where they differ.
     write: Callable[[Exportable, Path, Mapping[str, str]], None]

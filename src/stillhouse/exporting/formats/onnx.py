@@ -20,7 +20,7 @@ BATCHES = (
     1,
     2,
     7,
-)  # compared: one row, the traced number of rows, and one that nothing else in a net is likely to have
+)  # compared: one row, the traced number of rows, and a number that no other size in a net is likely to be
 TOLERANCE = 1e-5  # largest difference, in the form in which outputs are compared, that the order of arithmetic explains
 INPUT = "inputs"
 EXTRA = "onnx"
@@ -29,17 +29,17 @@ EXTRA = "onnx"
 def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
     """Write the graph as ONNX with a dynamic batch axis, and compare its outputs at batches of 1, 2 and 7.
 
-    Where its inputs are texts, the axis of the tokens is dynamic too, and texts without their padding are compared.
+    Where its inputs are texts, the token axis is dynamic too, and texts without their padding are compared.
 
     Raises:
         UsageError: onnx, onnxscript or onnxruntime is not installed.
-        StillhouseError: the exporter cannot translate the model, or the graph answers differently.
+        StillhouseError: the exporter cannot translate the model, or the outputs of the graph differ.
     """
     runtime = _runtime()
     rows = _probe(student.inputs, max(BATCHES))
     graph = _Graph(student.graph)
     _check_outputs(graph(rows), student.outputs, len(rows))
-    program = _translate(graph, rows[:2], student)  # torch.export takes a traced batch of one for a constant
+    program = _translate(graph, rows[:2], student)  # torch.export treats a traced batch of one as a constant
     program.model.metadata_props.update(metadata)
     program.save(str(out), external_data=False)
     whole = [(rows[:batch], rows[:batch]) for batch in BATCHES]
@@ -115,7 +115,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """First line of the error that began it all: the exporter wraps it in pages of advice."""
+    """First line of the original error: the exporter wraps it in pages of advice."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -138,19 +138,19 @@ def _check_outputs(given: tuple[object, ...], named: Mapping[str, Any], rows: in
         found = [tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in given]
         shown = found[0] if len(found) == 1 else f"a tuple of {found}"
         raise StillhouseError(
-            f"This model answers {rows} rows with {shown}, and an exported one answers with a tensor of the shape "
-            f"({rows}, K) for each of {', '.join(named)}. Wrap it in a module whose forward returns them alone."
+            f"For {rows} rows this model returns {shown}. An exported model must return a tensor of the shape "
+            f"({rows}, K) for each of {', '.join(named)}. Wrap it in a module whose forward returns only these."
         )
     if not all(torch.isfinite(t).all() for t in given if isinstance(t, Tensor)):
         raise StillhouseError(
-            "This model answers the example rows with NaN or infinity: train it again before exporting."
+            "This model's outputs for the example rows hold NaN or infinity: train it again before exporting."
         )
 
 
 def _compare(
     student: Exportable, graph: nn.Module, runtime: Any, file: Path, cases: Sequence[tuple[Tensor, Tensor]]
 ) -> None:
-    """Compare the file's outputs with the graph's, which may be asked the same in another form."""
+    """Compare the file's outputs with the graph's; the graph may get the same rows in another form."""
     for rows, asked in cases:
         own, batch = graph(asked), len(rows)
         try:
@@ -166,9 +166,9 @@ def _compare(
             apart = (compared(torch.from_numpy(theirs)) - compared(ours)).abs().max().item() if same else float("inf")
             if not apart <= TOLERANCE:
                 raise StillhouseError(
-                    f"The ONNX file answers differently from the torch student: {name} differ by up to {apart:.2g} at "
-                    f"a batch of {batch} (allowed: {TOLERANCE:g}), so it was not kept. A layer that is random or "
-                    "depends on the number of rows in eval mode does this; replace it, or export to safetensors."
+                    f"The outputs of the ONNX file differ from the torch student: {name} by up to {apart:.2g} at "
+                    f"a batch of {batch} (allowed: {TOLERANCE:g}), so it was not kept. A layer that is random or that "
+                    "depends on the number of rows in eval mode causes this; replace it, or export to safetensors."
                 )
 
 

@@ -1,4 +1,4 @@
-"""Safetensors: the weights alone, for torch users and for tools that read that format."""
+"""Safetensors: only the weights, for torch users and for tools that read this format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
     Weights that two paths share are written twice, so that the file loads with a plain ``load_state_dict``.
 
     Raises:
-        StillhouseError: the model's state holds something else than tensors, or the file does not hold the weights.
+        StillhouseError: the model's state holds something other than tensors, or the file does not hold the weights.
     """
     state = student.net.state_dict()
     for path, value in state.items():

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.run.user_code import CODE, checked_module, own_code
+from stillhouse.pipeline.run.user_code import CODE, checked_module, own_net
 from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
-from stillhouse.task import OutputSpec, Task
+from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import output_of
 
 NetMaker = Callable[[], nn.Module]
@@ -34,6 +34,7 @@ class StudentFactory:
         pretrained: whether it starts with weights from elsewhere.
         origin: the teacher that a derived student is cut out of: its module, trained where it is trained already.
         probe: inputs on which layers and units are scored.
+        link: what the teacher's outputs are, for these scores.
     """
 
     build: NetMaker
@@ -42,6 +43,7 @@ class StudentFactory:
     pretrained: bool = False
     origin: Callable[[], tuple[nn.Module, dict[str, Any]]] | None = None
     probe: Tensor | None = None
+    link: Link = "softmax"
     notes: list[str] = field(default_factory=list)  # what was chosen, for run.json
 
     def make(self) -> nn.Module:
@@ -65,7 +67,7 @@ class StudentFactory:
         if self.origin is None:
             raise UsageError("[student.derive] needs a teacher that is a net: a zoo name, a module, or [teacher] hub.")
         teacher, card = self.origin()
-        made = derive(copy.deepcopy(teacher), probe=self.probe, **self.derived)
+        made = derive(copy.deepcopy(teacher), probe=self.probe, link=self.link, **self.derived)
         self.notes = [*made.notes, *format_map(made.map).splitlines()]
         return made.module, card
 
@@ -105,8 +107,7 @@ def make_students(
         return derived(section)
     name, settings = section.name or default_student(vocabulary), dict(section.settings)
     if name.startswith(CODE):
-        function = own_code(name, allow_code)
-        return StudentFactory(lambda: checked_module(function(shape=shape, outputs=outputs, **settings), name), {})
+        return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {})
     if vocabulary is not None and "vocabulary" in students.defaults(name):
         settings.setdefault("vocabulary", vocabulary)
     notes = []

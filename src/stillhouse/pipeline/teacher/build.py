@@ -133,8 +133,11 @@ def from_python(
         return ModuleTeacher(given, task, spec, layers, precision)
     if callable(getattr(given, "outputs", None)) and callable(getattr(given, "fingerprint", None)):
         return cast(Teacher, given)
+    from stillhouse.teachers.fitted.folds import FittedFolds
     from stillhouse.teachers.fitted.objects import from_object
 
+    if isinstance(given, FittedFolds):
+        return given.teacher(lambda model: from_object(model, task, spec, decode=decode))
     return from_object(given, task, spec, decode=decode, probe=probe)
 
 

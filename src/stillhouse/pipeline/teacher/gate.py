@@ -17,7 +17,7 @@ from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.task import Task
-from stillhouse.teachers.fitted.teacher import name_rows
+from stillhouse.teachers.values import name_rows
 from stillhouse.types import Teacher
 
 NOTE = "teacher_gate"  # the key in run.json
@@ -96,7 +96,7 @@ def ask_twice(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: A
         RejectedError: the same batch gives two answers, or an answer is NaN.
     """
     first, again = (answers_of(teacher, task, inputs, rows, raw) for _ in range(2))
-    broken = np.isnan(first).reshape(len(first), -1).any(1)
+    broken = np.asarray(np.isnan(first).reshape(len(first), -1).any(1))
     if broken.any():
         raise RejectedError(
             f"The teacher answered NaN, or infinity, for {name_rows(rows.numpy(), broken)} of the {len(first)} that it "

@@ -170,7 +170,8 @@ class RunTeacher:
                 precision=context.recipe.store.teacher_precision,
                 folder=context.run.folder,
             )
-            return context.task.enter_teacher(ready_teacher)
+            entered: Teacher = context.task.enter_teacher(ready_teacher)
+            return entered
         whole, *folds = [self.answering(net.load()) for net in self.nets]
         return whole if self.fold_of is None else CrossFitted(folds, self.fold_of, whole)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from stillhouse.errors import UsageError
 from stillhouse.functional.reduction import fill_masked, prepare, reduce
 from stillhouse.methods.base import Method, Paper
-from stillhouse.tasks.regression.scaling import SPREAD
+from stillhouse.teachers.ensemble import SPREAD
 from stillhouse.types import Batch, Outputs, Spec
 
 

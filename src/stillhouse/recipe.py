@@ -290,10 +290,7 @@ class Store(Section):
 
 
 class Controls(Section):
-    """[controls]: which further students are trained for comparison; the one trained on the labels alone always is.
-
-    Further keys are names of the task's controls: ``false`` leaves one out.
-    """
+    """[controls]: further students trained for comparison; `NAME = false` leaves out any the verdict does not need."""
 
     model_config = ConfigDict(extra="allow", frozen=True, validate_default=True)
 

@@ -1,4 +1,4 @@
-"""Regression goes through the whole job in the user's units, from a CSV and from Python."""
+"""Regression goes through the whole job in the user's units: from a CSV and from Python to a shipped student."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store of teacher outputs: answers kept once, with a contract. ``docs/store.md`` describes the format."""
+"""The store of teacher outputs: each answer is kept once, under a contract. ``docs/store.md`` describes the format."""
 
 from stillhouse.store.codecs import Codec, Dense, Sparse, TopK
 from stillhouse.store.fields import Field

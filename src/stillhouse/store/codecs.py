@@ -1,8 +1,8 @@
 """How a row of outputs becomes a row of fixed size: whole, or the k largest classes with the tail's mass.
 
-Each codec turns outputs ``(N, ...)`` into the arrays of its fields and back, says what a row costs in bytes, and gives
-what a loss compares, from which ``probe.gradient_error`` measures what keeping less does to a gradient. ``Dense`` keeps
-outputs of every kind; ``TopK``, and ``Sampled`` in ``sampling``, keep logits of classes ``(N, C)``.
+Each codec turns outputs ``(N, ...)`` into the arrays of its fields and back, gives the size of a row in bytes, and
+gives the values that a loss compares; ``probe.gradient_error`` uses them to measure the effect on a gradient. ``Dense``
+keeps outputs of every kind; ``TopK``, and ``Sampled`` in ``sampling``, keep logits of classes ``(N, C)``.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ class Codec(Protocol):
         """The fields that one (row, view) needs."""
 
     def encode(self, logits: Array) -> dict[str, Array]:
-        """Turn float outputs ``(N, C)`` into the arrays that ``Writer.put`` takes, without the view axis."""
+        """Turn float outputs ``(N, C)`` into arrays for ``Writer.put``, without the view axis."""
 
     def bytes_per_row(self, classes: int, /) -> int:
         """Bytes of one (row, view)."""
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
-        """The teacher's distribution ``(N, C)`` as a loss sees it beside the student's probabilities ``(N, C)``."""
+        """The teacher's distribution ``(N, C)`` as a loss compares it with the student's probabilities ``(N, C)``."""
 
     def open_mass(self, arrays: dict[str, Array]) -> Array:
-        """The mass ``(N,)`` whose classes are not known, so that the student spreads it in its own way."""
+        """The mass ``(N,)`` of unknown classes; the student's own distribution spreads it."""
 
 
 @dataclass(frozen=True)
 class Dense:
     """All outputs of a row, as float32, float16 or bfloat16.
 
-    Of outputs that a constant does not change (``shift``), the half formats keep each row less its largest: a softmax
-    does not see the shift, and the classes with most mass then are near 0, where halves are finest. Other outputs are
-    kept as they are, rounded to the format.
+    If adding a constant to a row changes nothing (``shift``), the half formats keep each row minus its maximum: the
+    softmax stays the same, and the classes with most mass are then near 0, where halves are most exact. Other outputs
+    are kept as they are, rounded to the format.
 
     Args:
         dtype: float32, float16 or bfloat16.
         field: name of the field.
-        shift: whether a constant may be taken from a row.
+        shift: whether a constant may be subtracted from a row.
 
     >>> Dense("float16").bytes_per_row(10)
     20
@@ -108,7 +108,7 @@ class Dense:
         return sum(f.nbytes for f in self.fields(*shape))
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
-        """What a loss compares: the softmax of what is kept, or the outputs themselves; the student plays no part."""
+        """The values that a loss compares: the softmax of the kept logits, or the outputs; the student is not used."""
         kept = self.decode(arrays)
         return np.exp(log_softmax(kept)) if self.shift else kept
 
@@ -133,13 +133,13 @@ class TopK:
     def __post_init__(self) -> None:
         check_float(self.dtype)
         if self.k < 1:
-            raise UsageError(f"Top-k needs at least one class, and was given k = {self.k}.")
+            raise UsageError(f"Top-k needs at least one class; k = {self.k}.")
 
     @classmethod
     def by_mass(cls, probe: Array, mass: float = 0.999, dtype: str = "float16") -> TopK:
         """The smallest k whose classes hold at least ``mass`` in every row of a probe batch of logits ``(N, C)``."""
         if not 0.0 < mass < 1.0:
-            raise UsageError(f"The mass to keep must lie between 0 and 1, and was given as {mass}.")
+            raise UsageError(f"The mass to keep must be between 0 and 1; it is {mass}.")
         largest = -np.sort(-np.exp(log_softmax(probe)), axis=1)
         short = np.cumsum(largest, axis=1) < mass
         return cls(min(int(short.sum(axis=1).max()) + 1, probe.shape[1]), dtype)
@@ -150,12 +150,12 @@ class TopK:
         return f"topk:{self.k}:{self.dtype}"
 
     def fields(self, classes: int) -> list[Field]:
-        """``indices (k,)`` and ``log_probs (k + 1,)``, whose last is the tail's; k is at most the number of classes."""
+        """``indices (k,)`` and ``log_probs (k + 1,)``, the tail last; k is at most the number of classes."""
         k = min(self.k, classes)
         return [Field("indices", (k,), index_dtype(classes)), Field("log_probs", (k + 1,), self.dtype)]
 
     def encode(self, logits: Array) -> dict[str, Array]:
-        """Return ``indices`` by falling probability (equal ones by class) and ``log_probs``, the tail's last."""
+        """Return ``indices`` by falling probability (equal ones by class) and ``log_probs``, the tail last."""
         return in_parts(self._encode, logits)
 
     def _encode(self, logits: Array) -> dict[str, Array]:
@@ -179,7 +179,7 @@ class TopK:
         return sum(f.nbytes for f in self.fields(classes))
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
-        """The listed masses, and the tail's spread as the student spreads its own: that is the bucket's gradient."""
+        """The listed masses, and the tail's mass spread in the student's proportions: this gives the bucket's gradient."""
         sparse = self.decode(arrays)
         spread = student.astype(np.float64)
         np.put_along_axis(spread, sparse.indices, 0.0, axis=1)
@@ -198,7 +198,7 @@ def index_dtype(classes: int) -> str:
 
 
 def check_float(dtype: str) -> None:
-    """Refuse a dtype that keeps no fractions.
+    """Refuse a dtype without fractions.
 
     Raises:
         UsageError: names what is allowed.

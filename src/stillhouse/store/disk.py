@@ -1,4 +1,4 @@
-"""The only door to the file system: every read, write, rename and fsync of a store passes through here.
+"""All access to the file system: every read, write, rename and fsync of a store passes through here.
 
 Tests wrap the functions named in ``WRITES`` to kill the process, or to fill the disk, at each of them in turn.
 """
@@ -27,19 +27,19 @@ _DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into errors that name the cure.
+    """Turn errors of the operating system into errors that name the fix.
 
     Raises:
         StoppedError: the disk, the quota or the file size limit is full; what was committed is kept.
         UsageError: the place cannot be written, or is not a folder.
-        RejectedError: a symbolic link stands where a store keeps a file.
+        RejectedError: a symbolic link is in the place of a store's file.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise StoppedError(
-                f"There is no room left to write {path} ({error.strerror}). All committed blocks are kept: free some "
+                f"There is no space left to write {path} ({error.strerror}). All committed blocks are kept: free some "
                 "space, or choose a smaller codec, and run the same command again."
             ) from error
         if error.errno in _DENIED or isinstance(error, NotADirectoryError | FileExistsError):
@@ -48,7 +48,7 @@ def explained(path: Path) -> Iterator[None]:
             ) from error
         if error.errno == errno.ELOOP:
             raise RejectedError(
-                f"{path} is a symbolic link, and a store does not follow links, lest it write elsewhere. "
+                f"{path} is a symbolic link, and a store does not follow links, because it could write elsewhere. "
                 "Give the real path, or remove the link."
             ) from error
         raise
@@ -66,7 +66,7 @@ def refuse_link(path: Path) -> None:
 
 
 def create(path: Path) -> int:
-    """Open a file for writing from nothing; its mode follows the umask, and links are not followed."""
+    """Create or empty a file and open it for writing; its mode follows the umask, and links are not followed."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
@@ -76,7 +76,7 @@ def open_to_write(path: Path) -> int:
 
 
 def resize(fd: int, size: int) -> None:
-    """Cut or extend a file to ``size`` bytes, reserved so that a full disk is found before the teacher is asked."""
+    """Set a file's size to ``size`` bytes and reserve them, so that a full disk is found before the teacher is asked."""
     os.ftruncate(fd, size)
     if not hasattr(os, "posix_fallocate"):
         return
@@ -158,7 +158,7 @@ def read_whole(path: Path) -> bytes:
 
 
 def read_at(path: Path, offset: int, size: int) -> bytes:
-    """Read a part of a file, less where the file ends; links are not followed."""
+    """Read a part of a file, up to its end at most; links are not followed."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(fd, "rb", buffering=0) as file:
         file.seek(offset)
@@ -172,8 +172,8 @@ def read_at(path: Path, offset: int, size: int) -> bytes:
 def map_file(path: Path) -> mmap.mmap | None:
     """Map a file for reading in random order (None where it is empty); links are not followed.
 
-    Rows are read in random order, and the system's reading ahead would fetch a hundred times what is used: with a file
-    larger than the memory that made a batch 40 to 80 times as slow.
+    Rows are read in random order. With read-ahead the system would fetch a hundred times the bytes that are used: for a
+    file larger than the memory, a batch then took 40 to 80 times as long.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -188,7 +188,7 @@ def map_file(path: Path) -> mmap.mmap | None:
 
 
 def prefetch(mapped: mmap.mmap, start: int, size: int) -> None:
-    """Ask the system to read a part of a mapped file at once, because all of it is wanted."""
+    """Ask the system to read a part of a mapped file at once, because all of it will be used."""
     if hasattr(mmap, "MADV_WILLNEED"):
         page = start - start % mmap.PAGESIZE
         mapped.madvise(mmap.MADV_WILLNEED, page, start - page + size)
@@ -199,7 +199,7 @@ def lock(folder: Path, wait: float) -> FileLock:
 
     Args:
         folder: the store.
-        wait: seconds to wait for another writer; negative: for ever.
+        wait: seconds to wait for another writer; negative: without limit.
 
     Raises:
         RejectedError: another process is writing this store.
@@ -210,6 +210,6 @@ def lock(folder: Path, wait: float) -> FileLock:
     except Timeout:
         raise RejectedError(
             f"Another process is writing the store {folder}, and two writers would ask the teacher twice. "
-            "Wait until it has ended, then run the same command again: it continues from what is there."
+            "Wait until it has ended, then run the same command again: it resumes from the stored rows."
         ) from None
     return held

@@ -24,7 +24,7 @@ STORED: dict[str, np.dtype[Any]] = {
     "int64": np.dtype("<i8"),
 }
 LARGEST = {"float32": float(np.finfo(np.float32).max), "float16": 65504.0, "bfloat16": 2.0**127 * (2 - 2.0**-7)}
-SHORT = 2_500  # numbers from which the faster widening of halves pays
+SHORT = 2_500  # from this many numbers on, the other widening of halves is faster
 RESERVED = "row_hashes"
 LONGEST_NAME = 200
 
@@ -34,7 +34,7 @@ class Field:
     """One kind of output kept for each (row, view).
 
     Args:
-        name: what it is called, such as ``logits`` or ``feature:layer1.0``.
+        name: such as ``logits`` or ``feature:layer1.0``.
         shape: of one row's payload, without the row and view axes; ``()`` is one number.
         dtype: float32, float16, bfloat16, int16, int32 or int64.
 
@@ -59,7 +59,7 @@ class Field:
 
     @property
     def file(self) -> str:
-        """Name of its shard: the name, percent-encoded as in addresses where it is not plain, and ``.npy``.
+        """Name of its shard: the name, percent-encoded where needed as in URLs, and ``.npy``.
 
         >>> Field("feature:layer1.0", (), "float32").file
         'feature%3Alayer1.0.npy'
@@ -78,7 +78,7 @@ class Field:
 
 
 def narrow(field: Field, values: Array, first_row: int = 0) -> Array:
-    """Convert values to the form that is stored, refusing what it cannot hold.
+    """Convert values to the stored format, and refuse values that it cannot hold.
 
     Args:
         field: what is stored.
@@ -96,7 +96,7 @@ def narrow(field: Field, values: Array, first_row: int = 0) -> Array:
     if field.dtype.startswith("int"):
         return _narrow_int(field, values, first_row)
     if values.dtype.kind != "f":
-        raise UsageError(f"Field {field.name!r} keeps {field.dtype}, and was given {values.dtype}: give floats.")
+        raise UsageError(f"Field {field.name!r} keeps {field.dtype}, but got {values.dtype}: give floats.")
     largest = LARGEST[field.dtype]
     refuse(field, values, np.isnan(values) | (values > largest), first_row)
     low = values < -largest
@@ -111,7 +111,7 @@ def narrow(field: Field, values: Array, first_row: int = 0) -> Array:
 
 def _narrow_int(field: Field, values: Array, first_row: int) -> Array:
     if values.dtype.kind not in "iu":
-        raise UsageError(f"Field {field.name!r} keeps {field.dtype}, and was given {values.dtype}: give integers.")
+        raise UsageError(f"Field {field.name!r} keeps {field.dtype}, but got {values.dtype}: give integers.")
     limits = np.iinfo(field.stored)
     refuse(field, values, (values < limits.min) | (values > limits.max), first_row)
     return np.ascontiguousarray(values, field.stored)
@@ -131,7 +131,7 @@ def refuse(field: Field, values: Array, wrong: Array, first_row: int) -> None:
     raise RejectedError(
         f"The teacher's {field.name!r} cannot be kept as {field.dtype}: {len(rows)} rows hold values such as {worst} "
         f"(rows {shown}{', ...' if len(rows) > 5 else ''}). NaN and infinity are never stored: fix the teacher "
-        "or those inputs. A number that is only too large fits into bfloat16 or float32: write `[store] dtype = "
+        "or those inputs. If numbers are only too large, bfloat16 or float32 can hold them: write `[store] dtype = "
         '"float32"`.'
     )
 
@@ -148,7 +148,7 @@ def to_bfloat16(values: Array) -> Array:
 
 
 def widen(field: Field, stored: Array) -> Array:
-    """Return stored numbers as they are used: half formats as float32, all others unchanged.
+    """Return stored numbers ready for use: half formats as float32, all others unchanged.
 
     >>> widen(Field("logits", (), "bfloat16"), np.array([0x3F80, 0xC000], np.uint16)).tolist()
     [1.0, -2.0]

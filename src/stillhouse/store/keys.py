@@ -1,4 +1,4 @@
-"""What a store belongs to: the key, why two keys differ, and the hash of each row's content."""
+"""The key of a store, why two keys differ, and the hash of each row's content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-# The parts that Stillhouse itself fills in, and what is said when one differs.
+# The parts that Stillhouse itself fills in, and the reason to show when one differs.
 REASONS = {
     "teacher": "teacher weights differ",
     "preprocessing": "preprocessing differs",
@@ -52,12 +52,12 @@ class Key:
         return [name for name in names if self.parts.get(name) != other.parts.get(name)]
 
     def why(self, other: Key) -> list[str]:
-        """Plain reasons why a store with the one key is not a store with the other; empty when they are equal."""
+        """Plain reasons why a store with one key does not have the other; empty when the keys are equal."""
         return [reason(name) for name in self.differing(other)]
 
 
 def reason(part: str) -> str:
-    """What is said when a part differs."""
+    """The reason to show when a part differs."""
     return REASONS.get(part, f"{part} differs")
 
 

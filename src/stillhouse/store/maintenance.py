@@ -1,4 +1,4 @@
-"""Looking after stores: why two differ, what lies in a folder, checking every bit, repair, and clearing away."""
+"""Maintenance of stores: compare two, list a folder, check every bit, repair, and delete unused ones."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SUPERSEDED = ".superseded-"
 
 
 class Listing(NamedTuple):
-    """What ``ls`` says about one store."""
+    """What ``ls`` shows of one store."""
 
     folder: Path
     digest: str  # of the key; "" where the manifest cannot be read
     fields: tuple[Field, ...]
     rows: int
-    rows_done: int  # committed rows, wherever they stand
+    rows_done: int  # committed rows, anywhere in the store
     views: int
     nbytes: int
     problem: str  # "" where manifest and shards have the right form (``verify`` reads every bit)
@@ -45,7 +45,7 @@ def why(a: Path | str, b: Path | str) -> list[str]:
     """Plain reasons why two stores do not hold the same answers; empty when they do.
 
     Raises:
-        RejectedError: one of them is no store.
+        RejectedError: one of them is not a store.
         DamagedError: a manifest is damaged.
     """
     one, two = read_manifest(Path(a)), read_manifest(Path(b))
@@ -80,7 +80,7 @@ def verify(folder: Path | str) -> list[Damage]:
     """Check every bit of a store: manifest, its copy, headers, sizes, every committed block, and foreign files.
 
     Returns:
-        What is wrong, an empty list for a sound store. Blocks that are not committed yet are no damage.
+        The faults; an empty list for an intact store. Blocks that are not committed yet are not a fault.
 
     Raises:
         RejectedError: there is no store, a newer Stillhouse wrote it, or a file is a symbolic link.
@@ -91,7 +91,7 @@ def verify(folder: Path | str) -> list[Damage]:
     except DamagedError:
         return [Damage(NAME, None, "its bytes do not match its own checksum")]
     found: list[Damage] = []
-    if any(manifest.blocks):  # before the first block is committed the shards may still be in the making
+    if any(manifest.blocks):  # before the first block is committed the shards may still be incomplete
         found += [d for field in manifest.fields for d in shard_damages(folder, manifest, field)]
         hashes = read_row_hashes(folder, manifest)
         found += [hashes] if isinstance(hashes, Damage) else []
@@ -99,7 +99,7 @@ def verify(folder: Path | str) -> list[Damage]:
         found.append(Damage(COPY, None, "it is not the copy of the manifest"))
     own = _own_files(manifest)
     strangers = sorted(p.name for p in folder.iterdir() if p.name not in own)
-    return found + [Damage(name, None, "foreign: no file of this store") for name in strangers]
+    return found + [Damage(name, None, "foreign: not a file of this store") for name in strangers]
 
 
 def _own_files(manifest: Manifest) -> list[str]:
@@ -109,21 +109,21 @@ def _own_files(manifest: Manifest) -> list[str]:
 
 
 def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
-    """Make damaged blocks missing again, so that the next labelling run asks for those alone.
+    """Mark damaged blocks as missing, so that the next labelling run asks only for those.
 
-    A damaged manifest is restored from its copy; a damaged or missing shard gets its size and header back, and its
-    blocks that are still right are kept. Foreign files stay where they are.
+    A damaged manifest is restored from its copy. A damaged or missing shard gets its size and header back, and keeps
+    its intact blocks. Foreign files stay where they are.
 
     Args:
         folder: the store.
         wait: seconds to wait for a writer.
 
     Returns:
-        What was wrong.
+        The faults that were found.
 
     Raises:
         DamagedError: the manifest is damaged and its copy is missing or damaged too.
-        RejectedError: no store there, or a writer is at work.
+        RejectedError: there is no store, or another process is writing it.
     """
     folder = Path(folder)
     with disk.explained(folder):
@@ -149,7 +149,7 @@ def _restored_manifest(folder: Path) -> tuple[Manifest, list[Damage]]:
             manifest = read_manifest(folder, COPY)
         except (RejectedError, DamagedError):
             raise DamagedError(
-                f"{error} Here there is no sound copy, so nothing says which blocks are right: delete {folder} and "
+                f"{error} There is no intact copy here, so it is unknown which blocks are right: delete {folder} and "
                 "label again."
             ) from None
         with disk.explained(folder / NAME):
@@ -158,7 +158,7 @@ def _restored_manifest(folder: Path) -> tuple[Manifest, list[Damage]]:
 
 
 def _repair_shape(folder: Path, manifest: Manifest, field: Field) -> Damage | None:
-    """Give a shard its size and header back, and return what was wrong with them."""
+    """Restore the size and header of a shard, and return their faults."""
     path, state = folder / field.file, map_shard(folder, manifest, field)
     if not isinstance(state, Damage):
         return None
@@ -175,7 +175,7 @@ def _repair_shape(folder: Path, manifest: Manifest, field: Field) -> Damage | No
 
 
 def _forget_blocks(folder: Path, manifest: Manifest, found: list[Damage]) -> None:
-    """Commit a manifest without the damaged blocks; a copy that still lists them goes away."""
+    """Commit a manifest without the damaged blocks; delete a copy that still lists them."""
     wrong = {d.block for d in found if d.block is not None}
     for index in wrong:
         manifest = manifest.commit(index, None)
@@ -188,10 +188,10 @@ def _forget_blocks(folder: Path, manifest: Manifest, found: list[Damage]) -> Non
 
 
 def supersede(folder: Path | str, wait: float = 0.0) -> Path:
-    """Move a store aside, so that a new one can take its place and its rows (``Writer(..., reuse=...)``).
+    """Rename a store, so that a new one can take its place and reuse its rows (``Writer(..., reuse=...)``).
 
     Returns:
-        Where it now is: the same name with ``.superseded-`` and the first digits of its key. ``gc`` clears it away.
+        The new path: the same name with ``.superseded-`` and the first digits of its key. ``gc`` deletes it.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -207,15 +207,15 @@ def supersede(folder: Path | str, wait: float = 0.0) -> Path:
 
 
 def gc(root: Path | str, keep: Collection[str] | None = None) -> list[Path]:
-    """Delete what no run needs: superseded stores, half-written temporary files and, where asked, stores by key.
+    """Delete files that no run needs: superseded stores, incomplete temporary files and, if asked, stores by key.
 
     Args:
-        root: a folder of stores; all below it are looked at.
-        keep: digests of the keys in use; a store with another one goes. None: only superseded stores go.
+        root: a folder; all stores below it are examined.
+        keep: digests of the keys in use; stores with other keys are deleted. None: only superseded stores are.
 
     Returns:
-        The deleted files and folders. A store in which a writer is at work stays, and so does every file that is no
-        store's.
+        The deleted files and folders. A store that another process is writing stays, and so does every file that
+        belongs to no store.
     """
     gone: list[Path] = []
     for listing in ls(root):

@@ -1,4 +1,4 @@
-"""The manifest: what a store holds and the hash of every block, in JSON that detects its own damage.
+"""The manifest: the content of a store and the hash of every block, in JSON that detects its own damage.
 
 The first line holds the checksum of all bytes after it, so a reader needs no canonical form of JSON.
 """
@@ -27,16 +27,16 @@ _HEAD = '{"checksum": "%s",'
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a store holds.
+    """The content of a store.
 
     Args:
-        key: what it belongs to.
+        key: the key of its content.
         fields: one shard each, in this order.
         rows: number of rows.
-        views: number of views a row.
+        views: number of views of each row.
         block_rows: rows of a block; the last block may be shorter.
         row_hashes: xxh3-128 of the file ``row_hashes.npy``, or None where there is none.
-        blocks: for each block None (not committed) or one xxh3-128 a field over the block's bytes in its shard.
+        blocks: for each block None (not committed), or for each field the xxh3-128 of the block's bytes in its shard.
     """
 
     key: Key
@@ -94,7 +94,7 @@ class Manifest:
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     """The header of a ``.npy`` file of format 1.0, magic included, padded to a multiple of 64 bytes.
 
-    It is written here and not by numpy, whose padding has changed between versions: a store is compared bit by bit.
+    numpy does not write it, because its padding has changed between versions, and stores are compared bit by bit.
 
     >>> len(npy_header((5, 3), np.dtype("<u2")))
     128
@@ -119,14 +119,14 @@ def read_manifest(folder: Path, name: str = NAME) -> Manifest:
             data = disk.read_whole(path)
     except (FileNotFoundError, NotADirectoryError):
         raise RejectedError(
-            f"There is no store in {folder}: it has no {name}. Give the folder that holds one, or make it with "
+            f"There is no store in {folder}: it has no {name}. Give the folder of a store, or make one with "
             "`stillhouse label`."
         ) from None
     return parse_manifest(data, path)
 
 
 def parse_manifest(data: bytes, path: Path) -> Manifest:
-    """Check a manifest's bytes and take them apart; ``path`` is for the messages."""
+    """Check and parse a manifest's bytes; ``path`` is for the messages."""
     head, _, body = data.partition(b"\n")
     if head != (_HEAD % xxhash.xxh3_128_hexdigest(body)).encode():
         raise DamagedError(
@@ -137,7 +137,7 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
     if table["format"] != FORMAT or table["version"] > VERSION:
         raise RejectedError(
             f"{path} is {table['format']!r} of version {table['version']}, and this Stillhouse reads versions up to "
-            f"{VERSION}: a newer one wrote it. Upgrade with `pip install --upgrade stillhouse`."
+            f"{VERSION}: a newer version wrote it. Upgrade with `pip install --upgrade stillhouse`."
         )
     return Manifest(
         key=Key(table["key"]),
@@ -159,6 +159,6 @@ def check_key(folder: Path, manifest: Manifest, key: Key) -> None:
     reasons = key.why(manifest.key)
     if reasons:
         raise RejectedError(
-            f"The store {folder} holds answers to another question: {', '.join(reasons)}. It is never used silently. "
-            "Choose another folder, or delete this one to ask the teacher anew."
+            f"The store {folder} holds answers to another question: {', '.join(reasons)}. It is not used. "
+            "Choose another folder, or delete this one to ask the teacher again."
         )

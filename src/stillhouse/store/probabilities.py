@@ -37,7 +37,7 @@ def log_sum_exp(log_probs: Array) -> Array:
 
 
 def rounded(values: Array, dtype: str, name: str = "logits") -> Array:
-    """The float32 numbers that a field of this dtype gives back for these values; its name is for the message.
+    """The float32 numbers that a field of this dtype returns for these values; its name is for the message.
 
     Raises:
         RejectedError: NaN, infinity or a number too large; its rows are counted within this batch.

@@ -1,4 +1,4 @@
-"""What a codec costs before anything is written: bytes a row, and the error it brings into a gradient."""
+"""The cost of a codec, before anything is written: bytes for each row, and the error in a gradient."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _KINDS = {"dense": Dense, "topk": TopK, "sampled": Sampled}
 
 
 class GradientError(NamedTuple):
-    """How far a codec moves a student's gradient with respect to its outputs.
+    """How much a codec changes a student's gradient with respect to its outputs.
 
-    The exact gradient of one row is ``q - p`` (student less teacher): of the forward KL, in probabilities at
-    temperature 1; of half the squared error, where the codec keeps values that are no logits of classes.
+    The exact gradient of one row is ``q - p`` (student minus teacher): of the forward KL, in probabilities at
+    temperature 1; of half the squared error, where the codec keeps values that are not logits of classes.
     """
 
-    relative: float  # root of the summed squares of the error over that of the gradient, all probe rows together
+    relative: float  # norm of the error divided by the norm of the gradient, all probe rows together
     worst: float  # the largest such ratio of a single row
-    bound: float  # no student's gradient is off by more than this on any probe row, as a sum of absolute values
+    bound: float  # largest error of any student's gradient on any probe row, as a sum of absolute values
 
 
 def gradient_error(codec: Codec, logits: Array, student: Array | None = None) -> GradientError:
     """Measure a codec on a probe batch.
 
     Args:
-        codec: what would be kept.
+        codec: the codec to measure.
         logits: the teacher's outputs, float ``(N, C)``.
-        student: the student's outputs ``(N, C)``; None: a student that has learned nothing, with equal logits for all
+        student: the student's outputs ``(N, C)``; None: an untrained student, with equal logits for all
             classes, or the mean of the teacher's values for all rows.
 
     >>> flat = np.zeros((1, 4))
@@ -62,11 +62,11 @@ def gradient_error(codec: Codec, logits: Array, student: Array | None = None) ->
 
 
 def codec(name: str) -> Dense | TopK | Sampled:
-    """Build a codec from its name, as it stands in a store's key or a recipe.
+    """Build a codec from its name in a store's key or a recipe.
 
     Args:
-        name: ``dense:<dtype>``, ``topk:<k>:<dtype>`` or ``sampled:<count>:<draws>:<seed>:<dtype>``; what is left off
-            at the end has its default.
+        name: ``dense:<dtype>``, ``topk:<k>:<dtype>`` or ``sampled:<count>:<draws>:<seed>:<dtype>``; parts left out at
+            the end have their defaults.
 
     Raises:
         UsageError: no such codec or setting.

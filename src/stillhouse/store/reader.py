@@ -1,4 +1,4 @@
-"""Reading a store: batched gathers from memory-mapped shards, each block's hash checked on first touch."""
+"""Reading a store: batches gathered from memory-mapped shards; each block's hash is checked on first use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from stillhouse.store.shards import Damage, Shard, block_damage, damaged, map_sh
 class Store:
     """The committed answers of a teacher, read by (row, view).
 
-    Opening maps the shards and reads none of them; several processes may read while one writes. Make one with
-    ``Store.open``.
+    Opening maps the shards and reads none of them; several processes may read while one writes. Use ``Store.open``.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, shards: list[Shard], verify: bool) -> None:
@@ -37,11 +36,11 @@ class Store:
 
         Args:
             folder: where it is.
-            key: what it must belong to; None takes any.
-            verify: check each block's hash when it is first touched.
+            key: the key that it must have; None accepts any.
+            verify: check each block's hash on first use.
 
         Raises:
-            DamagedError: manifest or shards are damaged; names the shard and what is wrong.
+            DamagedError: manifest or shards are damaged; names the shard and the fault.
             RejectedError: no store, another key (with the reasons), a newer format, or a symbolic link.
         """
         folder = Path(folder)
@@ -68,12 +67,12 @@ class Store:
 
     @property
     def views(self) -> int:
-        """Number of views a row."""
+        """Number of views of each row."""
         return self._manifest.views
 
     @property
     def key(self) -> Key:
-        """What the answers belong to."""
+        """The key of the answers."""
         return self._manifest.key
 
     @property
@@ -100,7 +99,7 @@ class Store:
             views: int64 ``(B,)``, the view of each row.
 
         Returns:
-            For each field ``(B, *shape)``: float16 and bfloat16 as float32, all else as stored.
+            For each field ``(B, *shape)``: float16 and bfloat16 as float32, other types as stored.
 
         Raises:
             UsageError: a row or view outside the store.
@@ -111,15 +110,15 @@ class Store:
             flat = np.ravel_multi_index((rows, views), self._shape)
         except ValueError:
             raise UsageError(
-                f"The store {self.folder} has rows 0-{self.rows - 1} and views 0-{self.views - 1}; asked were rows "
-                f"{rows.min()}-{rows.max()} and views {views.min()}-{views.max()}. Label the data that is trained on."
+                f"The store {self.folder} has rows 0-{self.rows - 1} and views 0-{self.views - 1}, but training asks for "
+                f"rows {rows.min()}-{rows.max()} and views {views.min()}-{views.max()}. Label these data first."
             ) from None
         if not self._all_trusted:
             self._trust(np.unique(rows // self._manifest.block_rows))
         return {name: widen(field, payload.take(flat, 0)) for name, field, payload in self._flat}
 
     def raw(self, rows: npt.NDArray[np.int64]) -> dict[str, Array]:
-        """The stored form of all views of some rows, ``(n, views, *shape)`` a field, without widening."""
+        """The stored form of all views of some rows, ``(n, views, *shape)`` for each field, without widening."""
         self._trust(np.unique(rows // self._manifest.block_rows))
         return {name: p.reshape(*self._shape, *field.shape).take(rows, 0) for name, field, p in self._flat}
 

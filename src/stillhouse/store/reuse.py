@@ -1,4 +1,4 @@
-"""Rows that still hold: which answers of an earlier store belong to the rows of a new one, and their copies."""
+"""Reuse of an earlier store: which of its answers belong to rows of a new store, and how they are copied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stillhouse.store.shards import Damage, damaged, read_row_hashes, shard_dama
 
 
 class Draft:
-    """A block being put together from several row ranges; it is on the disk only when it is whole."""
+    """A block that is assembled from several row ranges; it is written only when it is complete."""
 
     def __init__(self, manifest: Manifest, index: int) -> None:
         rows = manifest.block(index)
@@ -25,7 +25,7 @@ class Draft:
         self.arrays = {f.name: np.empty((len(rows), manifest.views, *f.shape), f.stored) for f in manifest.fields}
 
     def fill(self, places: npt.NDArray[np.int64], arrays: dict[str, Array]) -> None:
-        """Take over stored-form answers at some places of the block."""
+        """Copy answers in stored form to some places of the block."""
         if len(places) == len(self.known):
             self.arrays = dict(arrays)
         else:
@@ -47,12 +47,12 @@ def runs(flags: npt.NDArray[np.bool_], start: int, of: bool) -> list[range]:
 class Earlier:
     """An earlier store whose key differs in the rows alone.
 
-    With one view a row's answer follows its content wherever the row now stands. With several, a view is replayed
-    from the row's number, so an answer holds only for a row that kept both content and number.
+    With one view, a row's answer follows its content, whatever the row's new number is. With several, a view depends on
+    the row's number, so an answer is valid only for a row that kept both content and number.
 
     Raises:
-        RejectedError: more than the rows differs, or the earlier store keeps no row hashes.
-        DamagedError: its manifest or row hashes are damaged (damaged blocks are merely not reused).
+        RejectedError: more than the rows differs, or the earlier store has no row hashes.
+        DamagedError: its manifest or row hashes are damaged (damaged blocks are only not reused).
     """
 
     def __init__(self, folder: Path, wanted: Manifest, row_hashes: npt.NDArray[np.uint64] | None) -> None:
@@ -63,20 +63,20 @@ class Earlier:
             raise damaged(folder, hashes)
         if hashes is None or row_hashes is None:
             raise RejectedError(
-                f"{folder} does not say which rows still hold, because row hashes are missing. Give `row_hashes` "
-                "to both writers, or ask the teacher for all rows."
+                f"It is unknown which rows of {folder} are still valid, because row hashes are missing. Give "
+                "`row_hashes` to both writers, or ask the teacher for all rows."
             )
         sound = _sound_rows(folder, old)
         self._source = _match(hashes, sound, row_hashes, by_content=wanted.views == 1)
         self._store = Store.open(folder) if sound.any() else None
 
     def known(self, rows: range) -> npt.NDArray[np.bool_]:
-        """Which of the rows still hold."""
+        """Which of the rows are still valid."""
         held: npt.NDArray[np.bool_] = self._source[rows.start : rows.stop] >= 0
         return held
 
     def fill(self, draft: Draft) -> None:
-        """Copy what still holds into a draft."""
+        """Copy answers that are still valid into a draft."""
         source = self._source[draft.start : draft.start + len(draft.known)]
         places = np.flatnonzero(source >= 0)
         if self._store is not None and len(places):
@@ -88,8 +88,8 @@ def _refuse_other(folder: Path, old: Manifest, wanted: Manifest) -> None:
     reasons += [f"{name} differ" for name in ("fields", "views") if getattr(old, name) != getattr(wanted, name)]
     if reasons:
         raise RejectedError(
-            f"Nothing of the store {folder} can be kept: {', '.join(reasons)}. Only changed rows can be asked alone; "
-            "ask the teacher for all rows, in a new folder."
+            f"No answer of the store {folder} can be reused: {', '.join(reasons)}. Reuse works only where nothing but "
+            "rows changed; ask the teacher for all rows, in a new folder."
         )
 
 
@@ -105,7 +105,7 @@ def _sound_rows(folder: Path, old: Manifest) -> npt.NDArray[np.bool_]:
 def _match(
     old: npt.NDArray[np.uint64], sound: npt.NDArray[np.bool_], new: npt.NDArray[np.uint64], by_content: bool
 ) -> npt.NDArray[np.int64]:
-    """For each new row the number of the old row that answers it, or -1."""
+    """For each new row the number of the old row with its answer, or -1."""
     if not by_content:
         common = min(len(old), len(new))
         kept = np.zeros(len(new), bool)

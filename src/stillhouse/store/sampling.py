@@ -1,4 +1,4 @@
-"""Sampled classes with weights: a row of fixed size that is right on average for every class."""
+"""Sampled classes with weights: a row of fixed size that is unbiased for every class."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from stillhouse.store.fields import Array, Field
 from stillhouse.store.keys import hash_rows
 from stillhouse.store.probabilities import LOG_ZERO, in_parts, log_softmax, log_sum_exp, rounded
 
-_ALMOST_ONE = np.log1p(-1e-9)  # an inclusion so near to 1 counts as certain, lest rounding draw a class twice
+_ALMOST_ONE = np.log1p(-1e-9)  # an inclusion above it counts as certain; else rounding could draw a class twice
 
 
 @dataclass(frozen=True)
 class Sampled:
     """Sampled classes whose weights estimate every expectation under the teacher without bias.
 
-    A draw takes ``count`` distinct classes by systematic sampling with inclusion probabilities min(1, c p), and weighs
-    each by p / inclusion (Horvitz and Thompson, JASA 1952); it is the optimal resampling of Fearnhead and Clifford,
-    JRSS B 2003. The large classes are exact, the small ones share one weight, and the weights sum to 1 by themselves.
-    Rounding to float16 moves a weight w by at most ``|log w| / 4096`` of itself; float32 has no such bias.
+    A draw takes ``count`` distinct classes by systematic sampling with inclusion probabilities min(1, c p), and gives
+    each the weight p / inclusion (Horvitz and Thompson, JASA 1952); it is the optimal resampling of Fearnhead and
+    Clifford, JRSS B 2003. The large classes are exact, the small ones share one weight, and the weights sum to 1.
+    Rounding to float16 changes a weight w by at most ``|log w| / 4096`` of itself; float32 has no such bias.
 
     Args:
         count: classes of a draw.
         draws: draws kept for each row, spread evenly over the one random number of the row, so that their mean varies
             less than that of independent draws.
-        seed: of the random numbers, which follow from the seed and the row's logits alone.
+        seed: of the random numbers, which depend on the seed and the row's logits alone.
         dtype: of the logarithms of the weights.
     """
 
@@ -53,7 +53,7 @@ class Sampled:
         return [Field("indices", shape, index_dtype(classes)), Field("log_weights", shape, self.dtype)]
 
     def encode(self, logits: Array) -> dict[str, Array]:
-        """Draw: the same logits give the same draws, whatever else is in the batch."""
+        """Draw: the same logits give the same draws, whatever other rows are in the batch."""
         return in_parts(self._encode, logits)
 
     def _encode(self, logits: Array) -> dict[str, Array]:
@@ -108,7 +108,7 @@ def log_inclusion(log_probs: Array, count: int) -> Array:
     head = log_probs[:, :count]
     masses = np.concatenate([log_sum_exp(log_probs[:, count:]), head[:, ::-1]], axis=1)
     tails = np.logaddexp.accumulate(masses, axis=1)[:, :0:-1]  # column n: the mass from class n on
-    scales = np.log(count - np.arange(count)) - tails  # log c, were the first n classes certain
+    scales = np.log(count - np.arange(count)) - tails  # log c, if the first n classes are certain
     uncertain = scales + head < _ALMOST_ONE
     certain = np.where(uncertain.any(axis=1), uncertain.argmax(axis=1), count)[:, None]
     scale = np.where(certain < count, np.take_along_axis(scales, certain.clip(max=count - 1), axis=1), LOG_ZERO)
@@ -116,11 +116,11 @@ def log_inclusion(log_probs: Array, count: int) -> Array:
 
 
 def systematic(included: Array, starts: Array, count: int) -> Array:
-    """Draw ``count`` distinct classes with the given inclusion probabilities: every class that a comb's tooth hits.
+    """Draw ``count`` distinct classes with the given inclusion probabilities: each class that a tooth of a comb hits.
 
     Args:
         included: ``(N, C)`` inclusion probabilities that sum to ``count`` in each row.
-        starts: ``(N, D)``, the place of each draw's first tooth, in [0, 1); the others follow at distance 1.
+        starts: ``(N, D)``, the position of each draw's first tooth, in [0, 1); the others follow at distance 1.
         count: classes of a draw.
 
     Returns:
@@ -137,6 +137,6 @@ def systematic(included: Array, starts: Array, count: int) -> Array:
 
 
 def _uniforms(log_probs: Array, seed: int) -> Array:
-    """One number in [0, 1) a row, from the seed and the row's content."""
+    """One number in [0, 1) for each row, from the seed and the row's content."""
     hashes = hash_rows(log_probs, np.full(len(log_probs), seed))
     return (hashes >> np.uint64(11)) * 2.0**-53

@@ -1,4 +1,4 @@
-"""The shards: one ``.npy`` file a field, mapped and checked against the manifest, block by block."""
+"""The shards: one ``.npy`` file for each field, mapped and checked against the manifest, block by block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROW_HASHES = f"{RESERVED}.npy"
 
 
 class Damage(NamedTuple):
-    """One thing that is wrong with a store's files."""
+    """One fault of a store's files."""
 
     shard: str  # the file's name
     block: int | None  # None: the whole file
@@ -32,10 +32,10 @@ class Damage(NamedTuple):
 
 
 def damaged(folder: Path, damage: Damage) -> DamagedError:
-    """The error for a damage, with its cure."""
+    """The error for a damage, with the command that repairs it."""
     return DamagedError(
         f"The store {folder} is damaged: {damage}. Its answers are not used. Run `stillhouse store repair {folder}`, "
-        "then the same command again: only the damaged blocks are asked of the teacher again."
+        "then the same command again: it asks the teacher again only for the damaged blocks."
     )
 
 
@@ -47,19 +47,19 @@ class Shard(NamedTuple):
     row_bytes: int
 
     def block(self, rows: range) -> memoryview:
-        """The bytes of some rows, asked of the disk in one go."""
+        """The bytes of some rows, read from the disk in one request."""
         start, size = rows.start * self.row_bytes, len(rows) * self.row_bytes
         disk.prefetch(self.mapped, len(self.mapped) - len(self.payload) + start, size)
         return self.payload[start : start + size].data
 
     def numbers(self, field: Field) -> npt.NDArray[Any]:
-        """The payload as stored numbers ``(rows * views, *shape)``: one (row, view) lies contiguous."""
+        """The payload as stored numbers ``(rows * views, *shape)``: each (row, view) is contiguous."""
         flat: npt.NDArray[Any] = self.payload.view(field.stored)
         return flat.reshape(-1, *field.shape)
 
 
 def map_shard(folder: Path, manifest: Manifest, field: Field) -> Shard | Damage:
-    """Map a field's shard, or say why it is not the shard of the manifest."""
+    """Map a field's shard, or return why it is not the shard of the manifest."""
     header = manifest.header(field)
     mapped = _mapped(folder, field.file, manifest.shard_bytes(field), header)
     if isinstance(mapped, Damage):
@@ -68,7 +68,7 @@ def map_shard(folder: Path, manifest: Manifest, field: Field) -> Shard | Damage:
 
 
 def block_damage(manifest: Manifest, field: Field, data: bytes | memoryview, index: int) -> Damage | None:
-    """Compare a committed block's bytes with its hash, and say where they come from when they were swapped."""
+    """Compare a committed block's bytes with its hash; of swapped blocks return which block the bytes belong to."""
     block = manifest.blocks[index]
     if block is None:
         return None
@@ -96,7 +96,7 @@ def shard_damages(folder: Path, manifest: Manifest, field: Field) -> list[Damage
 
 
 def _read_damage(folder: Path, manifest: Manifest, field: Field, index: int) -> Damage | None:
-    """Read one block, not through the map: the memory stays that of a block, and a bad sector is an error to name."""
+    """Read one block without the map: memory use stays at one block, and a bad sector raises an error with a name."""
     rows, size = manifest.block(index), manifest.row_bytes(field)
     offset = len(manifest.header(field)) + rows.start * size
     try:
@@ -118,7 +118,7 @@ def make_shard(path: Path, manifest: Manifest, field: Field) -> int:
 
 
 def restore_shape(fd: int, manifest: Manifest, field: Field) -> None:
-    """Give a shard the size and the header that the manifest says; the payload that fits stays."""
+    """Give a shard the size and the header of the manifest; the payload that fits stays."""
     disk.resize(fd, manifest.shard_bytes(field))
     disk.write_at(fd, 0, manifest.header(field))
     disk.sync(fd)
@@ -128,20 +128,20 @@ def row_hash_file(row_hashes: npt.NDArray[Any] | None, rows: int) -> bytes | Non
     """The content of ``row_hashes.npy``.
 
     Raises:
-        UsageError: not one unsigned integer a row.
+        UsageError: not one unsigned integer for each row.
     """
     if row_hashes is None:
         return None
     if row_hashes.shape != (rows,) or row_hashes.dtype.kind != "u":
         raise UsageError(
-            f"row_hashes must be unsigned integers of shape ({rows},), one a row as `hash_rows` gives them; given: "
+            f"row_hashes must be unsigned integers of shape ({rows},), one for each row as `hash_rows` returns them; got "
             f"{row_hashes.dtype} {row_hashes.shape}."
         )
     return npy_header((rows,), np.dtype("<u8")) + row_hashes.astype("<u8").tobytes()
 
 
 def read_row_hashes(folder: Path, manifest: Manifest) -> npt.NDArray[np.uint64] | Damage | None:
-    """Read the content hash of each row (uint64), or say what is wrong; None where the store keeps none."""
+    """Read the content hash of each row (uint64), or return the fault; None where the store has none."""
     if manifest.row_hashes is None:
         return None
     header = npy_header((manifest.rows,), np.dtype("<u8"))

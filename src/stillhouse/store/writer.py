@@ -1,4 +1,4 @@
-"""Writing a store: block by block, each one committed by a rename, so that a kill loses at most the block in hand."""
+"""Writing a store block by block; a rename commits each block, so that a kill loses at most the current one."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from stillhouse.store.shards import (
 
 
 class Writer:
-    """Creates a store, or continues the one that is there with an equal key.
+    """Creates a store, or continues an existing one with an equal key.
 
     Args:
         folder: where the store is or will be; parents are created.
-        key: what the answers belong to.
-        fields: what is kept for each (row, view).
+        key: the key of the answers.
+        fields: the outputs kept for each (row, view).
         rows: number of rows.
-        views: number of views a row.
-        block_rows: rows written and committed together; a store that is there keeps its own.
-        row_hashes: uint64 ``(rows,)``, the content hash of each row (``hash_rows``), so that later data that differs
-            in some rows asks for those alone.
-        reuse: an earlier store whose key differs in the rows alone: rows that still hold are copied, not asked.
-        wait: seconds to wait for another writer before refusing; negative: for ever.
+        views: number of views of each row.
+        block_rows: rows written and committed together; an existing store keeps its own number.
+        row_hashes: uint64 ``(rows,)``, the content hash of each row (``hash_rows``), so that for later data that differs
+            in some rows only those are asked.
+        reuse: an earlier store whose key differs in the rows alone: answers that are still valid are copied, not asked.
+        wait: seconds to wait for another writer before refusing; negative: without limit.
 
     Raises:
-        RejectedError: the folder holds another store (with the reasons) or other files, or another writer is at work.
-        DamagedError: the store that is there is damaged.
-        StoppedError: no room on the disk.
-        UsageError: the folder cannot be written, or an argument makes no sense.
+        RejectedError: the folder holds another store (with the reasons) or other files, or another process writes it.
+        DamagedError: the existing store is damaged.
+        StoppedError: no space on the disk.
+        UsageError: the folder cannot be written, or an argument is invalid.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class Writer:
             raise
 
     def missing(self) -> Iterator[range]:
-        """Row ranges that are not known yet, in order, each within one block."""
+        """Row ranges without answers, in order, each within one block."""
         for index in range(len(self._manifest.blocks)):
             if self._manifest.blocks[index] is None:
                 yield from runs(self._known(index), self._manifest.block(index).start, of=False)
 
     def put(self, start_row: int, arrays: dict[str, Array]) -> None:
-        """Take the answers to a row range; the block is written and committed once all its rows are known.
+        """Add the answers of a row range; the block is written and committed once all its rows have answers.
 
         Args:
-            start_row: the first row of a range that ``missing`` gave, or of a part of it.
+            start_row: the first row of a range that ``missing`` returned, or of a part of it.
             arrays: for each field ``(rows of the range, views, *shape)``.
 
         Raises:
@@ -126,13 +126,13 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close; after an error only free the lock, since what is committed is on the disk already."""
+        """Close; after an error only free the lock, because committed blocks are on the disk already."""
         if kind is None and self._lock.is_locked:
             self.close()
         self._release()
 
     def _claim(self, wanted: Manifest) -> Manifest:
-        """Return the manifest that is there and belongs to the key, or write the first one."""
+        """Return the existing manifest of this key, or write the first one."""
         with disk.explained(self.folder):
             names = {p.name for p in self.folder.iterdir()} - {disk.LOCK, f"{NAME}.tmp"}
         if NAME in names:
@@ -142,7 +142,7 @@ class Writer:
             return there
         if names:
             raise RejectedError(
-                f"{self.folder} holds files that are no store's, such as {min(names)!r}, and a store would write among "
+                f"{self.folder} holds files that belong to no store, such as {min(names)!r}; a store is not written among "
                 "them. Choose an empty or a new folder."
             )
         with disk.explained(self.folder / NAME):
@@ -151,7 +151,7 @@ class Writer:
         return wanted
 
     def _open_shards(self, hashes: bytes | None) -> None:
-        """Open the shards for writing; while nothing is committed, make those that are not whole."""
+        """Open the shards for writing; while nothing is committed, create those that are not complete."""
         fresh = not any(self._manifest.blocks)
         kept = read_row_hashes(self.folder, self._manifest)
         if isinstance(kept, Damage) and hashes is not None:
@@ -169,14 +169,14 @@ class Writer:
             disk.sync_folder(self.folder)
 
     def _known(self, index: int) -> npt.NDArray[np.bool_]:
-        """Which rows of a block that is not committed need no asking."""
+        """Which rows of an uncommitted block need not be asked."""
         if index in self._drafts:
             return self._drafts[index].known
         block = self._manifest.block(index)
         return np.zeros(len(block), bool) if self._earlier is None else self._earlier.known(block)
 
     def _draft(self, index: int) -> Draft:
-        """The block in hand, with what still holds of an earlier store."""
+        """The current block, with the answers of an earlier store that are still valid."""
         if index not in self._drafts:
             draft = self._drafts[index] = Draft(self._manifest, index)
             if self._earlier is not None:
@@ -184,29 +184,29 @@ class Writer:
         return self._drafts[index]
 
     def _places(self, index: int, start_row: int, arrays: dict[str, Array]) -> npt.NDArray[np.int64]:
-        """Check what was put, and return the places of its rows in the block."""
+        """Check the arguments of ``put``, and return the places of its rows in the block."""
         manifest = self._manifest
         if not self._files:
             raise UsageError(f"The writer of {self.folder} is closed. Open another one to continue the store.")
         if set(arrays) != {f.name for f in manifest.fields}:
             names = ", ".join(f.name for f in manifest.fields)
-            raise UsageError(f"The store {self.folder} keeps {names}, and was given {', '.join(sorted(arrays))}.")
+            raise UsageError(f"The store {self.folder} keeps {names}, but got {', '.join(sorted(arrays))}.")
         count = len(arrays[manifest.fields[0].name])
         block = manifest.block(index)
         if start_row < 0 or not block.start <= start_row < start_row + count <= block.stop:
             raise UsageError(
-                f"Rows {start_row}-{start_row + count - 1} do not lie within one block of {self.folder} "
-                f"({manifest.block_rows} rows each, {manifest.rows} in all). Take the ranges that missing() gives."
+                f"Rows {start_row}-{start_row + count - 1} are not within one block of {self.folder} "
+                f"({manifest.block_rows} rows each, {manifest.rows} in all). Use the ranges that missing() returns."
             )
         places = np.arange(start_row - block.start, start_row - block.start + count)
         if manifest.blocks[index] is not None or self._known(index)[places].any():
-            raise UsageError(f"Row {start_row} or one of the {count} from there is known already to {self.folder}.")
+            raise UsageError(f"{self.folder} already has row {start_row} or one of the {count} rows from there.")
         for field in manifest.fields:
             expected = (count, manifest.views, *field.shape)
             if arrays[field.name].shape != expected:
                 raise UsageError(
                     f"Field {field.name!r} of {self.folder} at row {start_row} needs the shape {expected} (rows, "
-                    f"views, payload), and was given {arrays[field.name].shape}."
+                    f"views, payload), but got {arrays[field.name].shape}."
                 )
         return places
 
@@ -225,7 +225,7 @@ class Writer:
         self._manifest = following
 
     def _copy_known(self, earlier: Earlier) -> None:
-        """Commit the blocks that an earlier store answers whole."""
+        """Commit the blocks that an earlier store answers completely."""
         for index, block in enumerate(self._manifest.blocks):
             if block is None and earlier.known(self._manifest.block(index)).all():
                 draft = Draft(self._manifest, index)
@@ -241,19 +241,19 @@ class Writer:
 def _plan(key: Key, fields: Sequence[Field], rows: int, views: int, block_rows: int, hashes: bytes | None) -> Manifest:
     names = [f.name.casefold() for f in fields]
     if not fields or len(set(names)) < len(names):
-        raise UsageError(f"A store needs one or more fields with different names, and was given {names}.")
+        raise UsageError(f"A store needs one or more fields with different names, but got {names}.")
     if min(rows, views, block_rows) < 1:
-        raise UsageError(f"A store needs at least one row, view and row a block; given: {rows}, {views}, {block_rows}.")
+        raise UsageError(f"A store needs rows, views and block_rows of at least 1; got {rows}, {views}, {block_rows}.")
     digest = None if hashes is None else xxhash.xxh3_128_hexdigest(hashes)
     return Manifest(key, tuple(fields), rows, views, block_rows, digest, (None,) * -(-rows // block_rows))
 
 
 def _check_same(folder: Path, there: Manifest, wanted: Manifest) -> None:
-    """Refuse a store whose key is equal but whose shapes are not: the key left something out."""
+    """Refuse a store with an equal key but other shapes: its key was incomplete."""
     for name in ("fields", "rows", "views", "row_hashes"):
         old, new = getattr(there, name), getattr(wanted, name)
         if old != new and not (name == "row_hashes" and None in (old, new)):
             raise RejectedError(
-                f"The store {folder} has an equal key but other {name}: {old} there, {new} asked. Choose another "
-                "folder, or delete this one to ask the teacher anew."
+                f"The store {folder} has an equal key but other {name}: {old} there, {new} wanted. Choose another "
+                "folder, or delete this one to ask the teacher again."
             )

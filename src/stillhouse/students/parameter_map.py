@@ -24,8 +24,8 @@ def parameter_map(
 
     Args:
         student: derived.
-        teacher: what it was derived from.
-        renamed: path of a module of the student -> the path it had, where it changed.
+        teacher: the net it was derived from.
+        renamed: path of a module of the student -> its path in the teacher, where they differ.
         factorised: path of the embedding that became a product.
     """
     origin = dict(teacher.named_parameters(remove_duplicate=False))

@@ -32,7 +32,7 @@ def gru_tiny(
         width: Of the vectors of the tokens.
         hidden: Units of each direction.
         layers: Bidirectional layers.
-        dropout: Of what each layer reads, in [0, 1).
+        dropout: Of each layer's input, in [0, 1).
         pooling: ``"max"`` or ``"mean"`` over the tokens.
     """
     text_length("A recurrent net", shape)
@@ -43,13 +43,13 @@ def gru_tiny(
 
 
 class Bidirectional(nn.Module):
-    """A GRU from the front and one from the last token, each with half of the width made.
+    """A GRU from the first token and one from the last token, each with half of the output width.
 
-    Two plain ones and a reversal by gathering, in place of a packed sequence: that one cannot be exported.
+    Two plain ones and a reversal by gathering, because a packed sequence cannot be exported.
 
     Args:
-        wide: Width read.
-        narrow: Width made, even.
+        wide: Input width.
+        narrow: Output width, even.
     """
 
     def __init__(self, wide: int, narrow: int) -> None:
@@ -62,7 +62,7 @@ class Bidirectional(nn.Module):
 
         Args:
             states: (B, L, wide).
-            mirrored: (B, L) int64, the position that each one changes places with when the tokens turn round.
+            mirrored: (B, L) int64, the position that each one swaps with when the tokens are reversed.
         """
         ahead = self.ahead(states)[0]
         back = self.back(_taken(states, mirrored))[0]
@@ -75,7 +75,7 @@ class Recurrent(nn.Module):
     Args:
         vocabulary: Number of token ids.
         widths: Of the vectors, then of each layer's two directions together.
-        dropout: Of what each layer reads.
+        dropout: Of each layer's input.
         pooling: ``"max"`` or ``"mean"``.
         outputs: Width of the output.
     """
@@ -100,7 +100,7 @@ class Recurrent(nn.Module):
 
 
 def _mirrored(counted: Tensor) -> Tensor:
-    """Positions (B, L) with those up to the last that counts reversed, and the padding behind left in its place."""
+    """Positions (B, L): reversed up to the last token that counts; the padding behind it stays in place."""
     positions = torch.arange(counted.shape[1], device=counted.device).expand_as(counted)
     last = (positions * counted).amax(1, keepdim=True)
     return torch.where(positions <= last, last - positions, positions)

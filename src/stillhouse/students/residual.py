@@ -10,7 +10,7 @@ from stillhouse.students.bounds import whole
 from stillhouse.students.checks import sizes
 from stillhouse.students.convolutional import LEAST_MAP, check_image, read_out
 
-STRIDED_STEM = 16  # pixels a side from which the first convolution halves the map, so that a step is cheap
+STRIDED_STEM = 16  # from this side in pixels on, the first convolution halves the map, so that a step is cheap
 
 
 def resnet_tiny(
@@ -31,8 +31,8 @@ class ResidualBlock(nn.Module):
     """``x + conv(relu(norm(conv(relu(norm(x))))))``, the shortcut a 1x1 convolution where the shape changes.
 
     Args:
-        wide: Channels read.
-        narrow: Channels made.
+        wide: Input channels.
+        narrow: Output channels.
         stride: 2 halves the map, in the first convolution and in the shortcut.
     """
 
@@ -59,8 +59,8 @@ class ResidualBlock(nn.Module):
 def _residual(shape: tuple[int, ...], outputs: int, channels: Sequence[int], depth: int) -> nn.Sequential:
     """Return ``stem``, ``blocks.<i>``, ``norm``, ``pool`` and ``head``: the paths that taps can name.
 
-    A stage for each of ``channels``, of ``depth`` blocks; each stage but the first halves the map while it is large
-    enough. The head reads a map of at most 4x4, not its average as in the paper, for the reason of the ``cnn`` nets.
+    Each of ``channels`` is a stage of ``depth`` blocks; each stage but the first halves the map while it is large
+    enough. The head reads a map of at most 4x4, not its average as in the paper, for the same reason as the ``cnn`` nets.
     """
     check_image("A residual net", shape)
     widths, depth = sizes("channels", channels), whole("depth", depth)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from stillhouse.errors import UsageError
 from stillhouse.students.trees import TreeEnsemble
 
-NOUGHT = 1e-6  # a threshold below is 0, give or take the rounding of the standardisation
+ZERO = 1e-6  # a threshold below it is 0: the rest is rounding of the standardisation
 
 
 class Column(NamedTuple):
-    """What one encoded value says of the raw row."""
+    """The meaning of one encoded value in the raw row."""
 
     name: str
     category: str | None = None  # the value is 1 where the column holds this category, else 0
@@ -29,14 +29,14 @@ class Column(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """What a leaf says."""
+    """The outputs of a leaf in words."""
 
     answer: str  # "class: ill"
     detail: str = ""  # "ill 0.50, well 0.50"
 
 
 def as_rules(tree: TreeEnsemble, columns: Sequence[Column], describe: Callable[[NDArray[np.float64]], Leaf]) -> str:
-    """Indented rules; each leaf says its answer, and the share of the training rows that end there.
+    """Indented rules; each leaf shows its answer and the share of the training rows that end there.
 
     Args:
         tree: One tree, as ``fit_soft("decision_tree", ...)`` returns it.
@@ -44,7 +44,7 @@ def as_rules(tree: TreeEnsemble, columns: Sequence[Column], describe: Callable[[
         describe: From the outputs (K,) of a leaf to words.
 
     Raises:
-        UsageError: more than one tree, whose rules nobody could read, or names for another number of columns.
+        UsageError: more than one tree, which has no readable rules, or names for another number of columns.
 
     Example:
         >>> from stillhouse.students.trees import stump
@@ -53,11 +53,11 @@ def as_rules(tree: TreeEnsemble, columns: Sequence[Column], describe: Callable[[
     """
     if len(tree.roots) != 1 or tree.value.shape[1] != tree.outputs:
         raise UsageError(
-            f"A sum of {len(tree.roots)} trees has no rules that could be read. Use the student `decision_tree`."
+            f"A sum of {len(tree.roots)} trees has no readable rules. Use the student `decision_tree`."
         )
     if len(columns) != tree.inputs:
         raise UsageError(
-            f"The tree reads {tree.inputs} values, and the names are of {len(columns)}. "
+            f"The tree reads {tree.inputs} values, but there are {len(columns)} names. "
             "Give the columns of its own encoder."
         )
     return "\n".join(_Writer(tree, columns, describe).lines(int(tree.roots[0]), 0))
@@ -87,7 +87,7 @@ class _Writer:
             yield from self.lines(child, depth + 1)
 
     def question(self, node: int) -> tuple[str, str]:
-        """What holds on the left and on the right of a split."""
+        """The conditions on the left and on the right of a split."""
         column, threshold = self.columns[self.feature[node]], self.threshold[node]
         if column.category is not None:
             category = one_line(column.category)
@@ -96,17 +96,17 @@ class _Writer:
         return f"{column.name} <= {value}", f"{column.name} >  {value}"
 
     def leaf(self, node: int) -> str:
-        """The answer of a leaf, and for how many rows it speaks."""
+        """The answer of a leaf, and its share of the rows."""
         answer, detail = self.describe(self.outputs[node])
         rows = [f"{self.share[node]:.1%} of the training rows"] if self.share else []
         more = "; ".join([*([detail] if detail else []), *rows])
         return f"{answer} ({more})" if more else answer
 
     def _decimals(self) -> int:
-        """As many decimals as tell the smallest threshold from zero with three digits, between 2 and 6."""
+        """As many decimals as show three digits of the smallest threshold, between 2 and 6."""
         splits = [i for i, left in enumerate(self.left) if left != i and self.columns[self.feature[i]].category is None]
         sizes = [abs(self.columns[self.feature[i]].raw(self.threshold[i])) for i in splits]
-        least = min((size for size in sizes if size >= NOUGHT), default=1.0)
+        least = min((size for size in sizes if size >= ZERO), default=1.0)
         return min(max(2 - math.floor(math.log10(least)), 2), 6)
 
 

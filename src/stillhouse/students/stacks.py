@@ -1,4 +1,4 @@
-"""Stacks: runs of blocks of one form, of which some can be left out."""
+"""Stacks: runs of equal blocks, some of which can be left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Stack(NamedTuple):
 
 
 def find_stack(net: nn.Module, least: int = 2) -> Stack:
-    """Find the longest run of blocks of one form: same types, same shapes of weights, no stride.
+    """Find the longest run of equal blocks: same types, same shapes of weights, no stride.
 
     Containers inside the blocks of another run do not count; of equally long runs the one with most parameters wins.
 
@@ -38,7 +38,7 @@ def find_stack(net: nn.Module, least: int = 2) -> Stack:
         least: blocks of a run, 1 or 2.
 
     Raises:
-        UsageError: there is no such run; says which containers there are.
+        UsageError: there is no such run; lists the containers.
     """
     runs: list[tuple[int, int, Stack]] = []
     seen: list[str] = []
@@ -72,7 +72,7 @@ def choose_layers(layers: int | Sequence[int], stack: Stack, choose: Choice, sco
 
     Args:
         layers: how many, or which (negative numbers count from the end).
-        stack: the blocks there are.
+        stack: the blocks.
         choose: "alternate" spreads them evenly from the first on (every other one for half of them: DistilBERT, Sanh et
             al. 2019, arXiv:1910.01108); "importance" keeps those with the highest scores.
         scores: importance of each block (blocks,); called for "importance" alone.
@@ -105,7 +105,7 @@ def choose_layers(layers: int | Sequence[int], stack: Stack, choose: Choice, sco
 
 
 def keep_layers(net: nn.Module, stack: Stack, kept: Sequence[int]) -> dict[str, str]:
-    """Leave the other blocks out, in place; counters, indices and a Hugging Face configuration follow.
+    """Leave the other blocks out, in place; update counters, indices and a Hugging Face configuration.
 
     Args:
         net: holds the stack.
@@ -113,7 +113,7 @@ def keep_layers(net: nn.Module, stack: Stack, kept: Sequence[int]) -> dict[str, 
         kept: ascending numbers of blocks.
 
     Returns:
-        New path of each child of the container -> the path it had.
+        New path of each child of the container -> its old path.
     """
     container = net.get_submodule(stack.path)
     children = list(container.named_children())
@@ -189,7 +189,7 @@ def _nothing(net: nn.Module) -> str:
     ]
     listed = "; ".join(found[:4]) or "no nn.ModuleList and no nn.Sequential"
     return (
-        f"There is no stack of layers of one form in {type(net).__name__}, so none can be left out: it has {listed}. "
+        f"{type(net).__name__} has no stack of equal layers, so none can be left out: it has {listed}. "
         "Layers are interchangeable where types and widths agree and nothing is strided. Write width = 0.5 instead."
     )
 

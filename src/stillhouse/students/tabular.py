@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stillhouse.students.bounds import one_of, whole
 
-MOST_LEVELS = 10  # 1,024 leaves a tree: beyond, a row's share of a leaf is noise and memory grows twofold a level
+MOST_LEVELS = 10  # 1,024 leaves in a tree: beyond it, a row's share of a leaf is noise, and each level doubles the memory
 EDGE = 1e-6  # keeps the square root of entmoid away from 0, where its slope is infinite
 
 
@@ -35,13 +35,13 @@ def soft_tree(
         outputs: Width of the output.
         trees: How many are summed.
         depth: Levels of each, 1 to 10: ``2 ** depth`` leaves.
-        gate: ``"sigmoid"``, or ``"entmoid"``, which is 0 or 1 where a split is far away.
+        gate: ``"sigmoid"``, or ``"entmoid"``, which is exactly 0 or 1 far from a split.
     """
     net = nn.Sequential()
     net.add_module("flatten", nn.Flatten())
     forest = ObliviousTrees(math.prod(shape), whole("trees", trees), whole("depth", depth, most=MOST_LEVELS), gate)
     net.add_module("blocks", nn.Sequential(forest))
-    net.add_module("head", nn.Linear(trees * 2**depth, outputs))  # a leaf's answer is a column of this matrix
+    net.add_module("head", nn.Linear(trees * 2**depth, outputs))  # a leaf's outputs are a column of this matrix
     return net
 
 
@@ -67,7 +67,7 @@ class ObliviousTrees(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Rows (B, F) to memberships (B, T * 2**d) in [0, 1], which add up to 1 in each tree.
 
-        The bits of a leaf's number are the decisions, the first split the highest.
+        The bits of a leaf's number are the decisions; the first split is the highest bit.
         """
         right = self.gate(self.splits(inputs).unflatten(-1, (-1, self.depth)))
         members = torch.ones_like(right[..., :1])

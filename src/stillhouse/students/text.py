@@ -1,6 +1,6 @@
-"""Nets for texts that look words up and average: microseconds on a CPU.
+"""Nets for texts that look up words and average them: microseconds on a CPU.
 
-All read token ids (B, L) int64, 0 = padding, which changes nothing; any L.
+All read token ids (B, L) int64 of any length L; 0 is padding and changes nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from stillhouse.students.text_parts import PADDING, MeanPool, WordVectors, text_
 
 PRIME = 2**31 - 1  # of the hash
 MOST_IDS = 2**30  # of a vocabulary: three products with multipliers below the prime still fit int64
-MULTIPLIERS = (1_540_483_477, 668_265_261, 374_761_393)  # below the prime; any do
-OFFSETS = (97_531, 1_299_709, 15_485_863)  # so that a word, a pair and a triple of the same ids differ
+MULTIPLIERS = (1_540_483_477, 668_265_261, 374_761_393)  # any numbers below the prime
+OFFSETS = (97_531, 1_299_709, 15_485_863)  # make a word, a pair and a triple of the same ids differ
 MOST_WORDS = len(OFFSETS)
 
 
@@ -33,7 +33,7 @@ def bag_hashed(
 ) -> nn.Module:
     """Hashed bag of words and pairs of neighbours (fastText: Joulin et al. 2017, Bag of Tricks).
 
-    524,618 parameters for 10 outputs, of which a text reads a few hundred vectors.
+    524,618 parameters for 10 outputs; one text reads a few hundred vectors of them.
 
     Args:
         shape: (L,).
@@ -59,7 +59,7 @@ def static_embedding(
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
 ) -> nn.Module:
-    """Mean of one vector a token, then hidden layers if any (524,938 parameters for 8,192 tokens and 10 outputs).
+    """Mean of one vector for each token, then hidden layers if any (524,938 parameters for 8,192 tokens, 10 outputs).
 
     Args:
         shape: (L,).
@@ -94,12 +94,12 @@ class HashedGrams(nn.Module):
         counted = ids != PADDING
         sums: list[Tensor] = []
         whole_runs: list[Tensor] = []
-        for n in range(words):  # the run from i to i + n is the one from i to i + n - 1 and the token i + n
+        for n in range(words):  # the run from i to i + n is the run from i to i + n - 1 and the token i + n
             product = ids[:, n:] * MULTIPLIERS[n]
             sums.append(product if n == 0 else sums[-1][:, :-1] + product)
             whole_runs.append(counted if n == 0 else whole_runs[-1][:, :-1] & counted[:, n:])
         mixed = torch.cat([run + offset for run, offset in zip(sums, OFFSETS, strict=False)], 1) % PRIME
-        mixed = mixed * mixed % PRIME  # or pairs with the same distance between their ids would share buckets together
+        mixed = mixed * mixed % PRIME  # else all pairs with the same distance between their ids would share buckets
         return (1 + mixed % (self.buckets - 1)) * torch.cat(whole_runs, 1)
 
 

@@ -1,4 +1,4 @@
-"""What the nets that read token ids share: their shape, their embedding, and pooling that padding does not touch."""
+"""Shared parts of the nets that read token ids: the shape, the embedding, and pooling without the padding."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import Tensor, nn
 from stillhouse.errors import UsageError
 from stillhouse.students.bounds import whole
 
-PADDING = 0  # the id that stands for no token
+PADDING = 0  # the id of no token
 
 
 def text_length(net: str, shape: tuple[int, ...]) -> int:
     """Return L of a text's shape (L,).
 
     Args:
-        net: What reads it, as the message begins.
+        net: What reads it; the message begins with it.
         shape: Of one input.
 
     Raises:
-        UsageError: another shape; names nets that read any.
+        UsageError: another shape; names nets that read any shape.
     """
     if len(shape) != 1:
         raise UsageError(
@@ -30,9 +30,9 @@ def text_length(net: str, shape: tuple[int, ...]) -> int:
 
 
 class WordVectors(nn.Embedding):
-    """Vectors that are averaged, uniform in +-1/width as in fastText; the one of padding is 0 and gets no gradient.
+    """Vectors to average, uniform in +-1/width as in fastText; the vector of padding is 0 and gets no gradient.
 
-    Small ones, because an average of a few trained vectors should not be drowned by those never trained.
+    They start small, so that vectors never trained do not outweigh the few trained ones in an average.
 
     Args:
         vocabulary: Number of ids.
@@ -54,7 +54,7 @@ class WordVectors(nn.Embedding):
 
 
 class MeanPool(nn.Module):
-    """Mean of the positions that count; 0 where none does."""
+    """Mean of the positions that count; 0 where no position counts."""
 
     def forward(self, states: Tensor, counted: Tensor) -> Tensor:
         """States (B, L, D) and bool (B, L) to (B, D)."""
@@ -64,7 +64,7 @@ class MeanPool(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """Maximum of the positions that count; 0 where none does."""
+    """Maximum of the positions that count; 0 where no position counts."""
 
     def forward(self, states: Tensor, counted: Tensor) -> Tensor:
         """States (B, L, D) and bool (B, L) to (B, D)."""
@@ -73,7 +73,7 @@ class MaxPool(nn.Module):
 
 
 class FirstPool(nn.Module):
-    """The first position, whatever it holds."""
+    """The first position, even if it is padding."""
 
     def forward(self, states: Tensor, counted: Tensor) -> Tensor:
         """States (B, L, D) to (B, D)."""

@@ -60,7 +60,7 @@ class TextTransformer(nn.Module):
     Args:
         size: (vocabulary, positions, width).
         outputs: Width of the output.
-        blocks: What follows on each other.
+        blocks: The blocks, in order.
         norm: Of the last states.
         pooling: ``"mean"`` or ``"first"``.
         dropout: Of the embeddings.
@@ -94,7 +94,7 @@ class TextTransformer(nn.Module):
 
 
 class TokensAndPositions(nn.Module):
-    """Sum of the vectors of a token and of where it stands, normalised.
+    """Sum of the vectors of a token and of its position, normalised.
 
     Args:
         vocabulary: Number of token ids.
@@ -123,6 +123,6 @@ class _Table(nn.Embedding):
 
 
 def _attended(counted: Tensor) -> Tensor:
-    """Where attention may look: the tokens, and in a row without any the first position, for a softmax needs one."""
+    """Where attention may look: the tokens, and the first position of a row without tokens, for a softmax needs one."""
     first = torch.arange(counted.shape[1], device=counted.device) == 0
     return counted | (first & ~counted.any(1, keepdim=True))

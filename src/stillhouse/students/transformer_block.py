@@ -1,4 +1,4 @@
-"""The transformer block that images and texts share (Vaswani et al. 2017), its projections where taps can find them."""
+"""The transformer block for images and texts (Vaswani et al. 2017), with projections that taps can find."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Attention(nn.Module):
         dropout: Of the attention weights, in training.
 
     Raises:
-        ValueError: the width is no multiple of the heads.
+        ValueError: the width is not a multiple of the heads.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -33,7 +33,7 @@ class Attention(nn.Module):
 
         Args:
             states: (B, L, D).
-            attended: (B, L) bool, positions that may be looked at, at least one a row; None: all.
+            attended: (B, L) bool, positions that attention may use, at least one for each row; None: all.
         """
         query, key, value = (self._split(p(states)) for p in (self.query, self.key, self.value))
         mask = None if attended is None else attended[:, None, None, :]
@@ -49,7 +49,7 @@ class Attention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention and a feed-forward net, each added to what it reads.
+    """Attention and a feed-forward net, each added to its input.
 
     Args:
         width: D, of the states.

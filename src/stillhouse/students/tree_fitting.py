@@ -1,4 +1,4 @@
-"""One tree that can be read, fitted to a teacher's probabilities or values.
+"""One readable tree, fitted to a teacher's probabilities or values.
 
 Soft targets for trees: Breiman and Shang, "Born again trees" (1996); Che, Purushotham, Khemani and Liu, "Interpretable
 deep models for ICU outcome prediction" (AMIA 2016), who boost trees on a net's probabilities.
@@ -19,22 +19,23 @@ from stillhouse.students.trees import Forest, TreeEnsemble
 from stillhouse.task import Link
 
 SMALLEST = 1e-7  # a probability of 0 becomes this: its logarithm is finite
-NOUGHT = 1e-10  # a split that lowers the variance by less has found rounding, and would be a rule that says nothing;
-# of values: by less than this share of it
+ZERO = 1e-10  # a split that lowers the variance by less has found only rounding, and its rule would mean nothing;
+# for values: by less than this share of the variance
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecisionTree:
     """One tree, grown by the variance of the targets: with labels in place of probabilities, Gini's impurity.
 
-    Rows of which some target is unknown are left out, since a leaf holds all outputs.
+    Rows with an unknown target are left out, because a leaf holds all outputs.
 
     Args:
-        max_leaf_nodes: the tree is grown best split first up to so many leaves.
-        max_depth: questions to a leaf, at most; 0: no bound.
+        max_leaf_nodes: the tree grows by its best splits up to this number of leaves.
+        max_depth: splits on the way to a leaf, at most; 0: no limit.
         min_samples_leaf: training rows in a leaf, at least.
-        smoothing: rows spread evenly over the classes that are added to each leaf (1: Provost and Domingos, "Tree
-            induction for probability-based ranking", 2003, with one row in place of one a class). Not used for values.
+        smoothing: rows, spread evenly over the classes, that are added to each leaf (1: Provost and Domingos, "Tree
+            induction for probability-based ranking", 2003, with one row in all, not one for each class). Not used for
+            values.
     """
 
     max_leaf_nodes: int = 16
@@ -54,14 +55,14 @@ class DecisionTree:
         if not whole.any():
             raise RejectedError(
                 "No row has all of its targets, and a single tree needs such rows. "
-                'Give it some, or take `[student] name = "gradient_boosting"`, which fits each target by itself.'
+                'Add such rows, or use `[student] name = "gradient_boosting"`, which fits each target by itself.'
             )
         rows = rows if whole.all() else rows.where(whole)
         grown = DecisionTreeRegressor(
             max_leaf_nodes=self.max_leaf_nodes,
             max_depth=self.max_depth or None,
             min_samples_leaf=self.min_samples_leaf,
-            min_impurity_decrease=NOUGHT * (_variance(rows) if rows.link == "identity" else 1.0),
+            min_impurity_decrease=ZERO * (_variance(rows) if rows.link == "identity" else 1.0),
             random_state=seed,
         )
         tree = grown.fit(rows.inputs, rows.targets, rows.weights).tree_

@@ -16,7 +16,7 @@ SUM = 1e-3  # by which the probabilities of a row may miss 1
 
 
 class Rows(NamedTuple):
-    """What trees are fitted to."""
+    """The rows that trees are fitted to."""
 
     inputs: NDArray[np.float32]  # (N, F) finite
     targets: Doubles  # (N, K); under "softmax" each row adds up to 1, else NaN where a target is unknown
@@ -40,8 +40,8 @@ def checked_rows(inputs: Tensor, targets: Tensor, weights: Tensor | None, link: 
         link: which of the three.
 
     Raises:
-        UsageError: targets are not what ``link`` says, or the three do not belong to the same rows.
-        RejectedError: inputs are not finite (trees fitted here know no gaps), or no row has a weight and a target.
+        UsageError: targets do not fit ``link``, or the three do not have the same number of rows.
+        RejectedError: inputs are not finite (trees fitted here accept no gaps), or no row has a weight and a target.
     """
     x = inputs.detach().flatten(1).float().cpu().numpy()
     y = targets.detach().double().cpu().numpy()
@@ -62,7 +62,7 @@ def checked_rows(inputs: Tensor, targets: Tensor, weights: Tensor | None, link: 
     kept = (w > 0) & ~unknown.all(1)
     if not kept.any():
         raise RejectedError(
-            "No row has a weight above 0 and a target, so there is nothing to fit a tree to. Give it labelled rows."
+            "No row has a weight above 0 and a target, so there is nothing to fit a tree to. Add labelled rows."
         )
     y = y[kept] / y[kept].sum(1, keepdims=True) if link == "softmax" else y[kept]
     return Rows(x[kept], y, w[kept] / w[kept].mean(), link)

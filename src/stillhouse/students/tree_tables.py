@@ -1,7 +1,7 @@
 """scikit-learn's trees written as one table of nodes.
 
-It splits float32 inputs at float64 thresholds; ours are float32. Rounded down, a threshold sends every float32 value to
-the side that the original does: none lies between the two.
+It splits float32 inputs at float64 thresholds; thresholds here are float32. A threshold rounded down sends every
+float32 value to the same side as the original, because no float32 value lies between the two.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def as_forest(trees: Sequence[Nodes], roots: NDArray[np.int64], base: Doubles, s
 
 def round_down(values: Doubles) -> NDArray[np.float32]:
     """The largest float32 that is at most the value."""
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and its neighbour the largest finite number
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite; its neighbour is the largest finite one
         near = values.astype(np.float32)
     return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
 

@@ -1,7 +1,7 @@
-"""Trees as a torch module: tables of nodes, walked for all rows and all trees at once.
+"""Trees as a torch module: tables of nodes, evaluated for all rows and all trees at once.
 
-Nothing is trained here; ``tree_fitting`` and ``boosting`` fit trees and write them as a ``Forest``. As buffers they
-load, save and export as any net does.
+Nothing is trained here; ``tree_fitting`` and ``boosting`` fit trees and write them as a ``Forest``. The tables are
+buffers, so they load, save and export as any net does.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 class Forest(NamedTuple):
     """All nodes of all trees in one table; a leaf is its own child, and a child stands after its parent."""
 
-    feature: Tensor  # (nodes,) int64: the value of the flattened input that is looked at; 0 in leaves
-    threshold: Tensor  # (nodes,) float32: a value goes left where it is at most this
+    feature: Tensor  # (nodes,) int64: the number of the flattened input value that the node tests; 0 in leaves
+    threshold: Tensor  # (nodes,) float32: a row goes left where the value is at most this
     left: Tensor  # (nodes,) int64
     right: Tensor  # (nodes,) int64
     value: Tensor  # (nodes, W) float32: what a leaf adds to the outputs; W is 1 (of one output) or K
@@ -33,12 +33,12 @@ def stump(outputs: int) -> Forest:
 
 
 class TreeEnsemble(nn.Module):
-    """Outputs (B, K) of encoded inputs (B, ...): a base score and what the leaf of each tree adds.
+    """Outputs (B, K) of encoded inputs (B, ...): a base score plus the value of a leaf of each tree.
 
-    Outputs are log-probabilities of classes up to a constant a row, logits of independent labels, or values: what the
-    trees were fitted to says which. A single tree holds all outputs in its leaves; boosted trees hold additive scores,
-    one tree an output and iteration. It has no learned parameters: ``size`` is its cost. Its state may be loaded into
-    an ensemble of any other size with the same inputs and outputs.
+    Outputs are log-probabilities of classes up to a constant for each row, logits of independent labels, or values,
+    depending on the targets of the fit. A single tree holds all outputs in its leaves; boosted trees hold additive
+    scores, one tree for each output and iteration. There are no learned parameters: ``size`` is the cost. The state
+    can be loaded into an ensemble of any other size with the same inputs and outputs.
 
     Args:
         forest: the nodes.
@@ -72,7 +72,7 @@ class TreeEnsemble(nn.Module):
 
     @property
     def size(self) -> int:
-        """Number of nodes, which stands for the parameters in a table of costs."""
+        """Number of nodes, in place of the parameters in a table of costs."""
         return len(self.feature)
 
     @property
@@ -102,7 +102,7 @@ class TreeEnsemble(nn.Module):
         return steps
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the stored sizes before the stored values, and refuse tables that no walk would leave."""
+        """Set the stored sizes before the stored values, and refuse tables in which a row would never reach a leaf."""
         stored = {name: state_dict.get(prefix + name) for name in Forest._fields}
         for name, tensor in stored.items():
             if name != "base" and isinstance(tensor, Tensor):
@@ -111,12 +111,12 @@ class TreeEnsemble(nn.Module):
         fault = self._fault()
         if fault:
             errors: list[str] = rest[-1]
-            errors.append(f"these are no trees over {self.inputs} inputs and {self.outputs} outputs: {fault}")
+            errors.append(f"these are not trees of {self.inputs} inputs and {self.outputs} outputs: {fault}")
         else:
             self.depth = self._walk()
 
     def _fault(self) -> str:
-        """What is wrong with the tables; empty where nothing is."""
+        """The fault of the tables; empty where there is none."""
         nodes = torch.arange(self.size)
         left, right = self.left.cpu(), self.right.cpu()
         tables = (self.threshold, self.left, self.right, self.value)
@@ -125,12 +125,12 @@ class TreeEnsemble(nn.Module):
         if self.value.dim() != 2 or self.value.shape[1] not in (1, self.outputs):
             return f"leaves hold {tuple(self.value.shape[1:])} values"
         if not len(self.roots) or len(self.roots) * self.value.shape[1] % self.outputs:
-            return f"{len(self.roots)} trees do not share out among the outputs"
+            return f"{len(self.roots)} trees are not a multiple of the outputs"
         if int(self.feature.min()) < 0 or int(self.feature.max()) >= self.inputs:
-            return "a node looks at an input that is not there"
+            return "a node tests an input that does not exist"
         if int(self.roots.min()) < 0 or int(self.roots.max()) >= self.size:
-            return "a tree begins outside the table"
+            return "a tree starts outside the table"
         inside = (left >= nodes) & (right >= nodes) & (left < self.size) & (right < self.size)
         if not (inside & ((left == nodes) == (right == nodes))).all():
-            return "the children of a node do not stand after it"
+            return "the children of a node do not come after it"
         return ""

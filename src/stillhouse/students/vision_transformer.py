@@ -30,7 +30,7 @@ def vit_tiny(
     """Student of three blocks of width 64 (105,226 parameters for 1x28x28 and 10 outputs).
 
     Args:
-        shape: (channels, height, width), from 8x8 up; an image that no whole number of patches covers is padded.
+        shape: (channels, height, width), from 8x8 up; an image that patches do not cover exactly is padded.
         outputs: Width of the output.
         patch: Pixels of a patch's side, at most the image's shorter side.
         width: Of the states, a multiple of ``heads``.
@@ -61,7 +61,7 @@ class VisionTransformer(nn.Module):
         outputs: Width of the output.
         patch: Pixels of a patch's side.
         width: D, of the states.
-        blocks: What follows on each other.
+        blocks: The blocks, in order.
         token: Whether a class token is put in front and read in the end.
     """
 

@@ -22,22 +22,22 @@ SPECIAL = (
     "mask_token_id",
 )
 
-SIZES = ("vocab_size", "vocabulary")  # what configurations and modules call the number of ids
+SIZES = ("vocab_size", "vocabulary")  # names of the number of ids in configurations and modules
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What became of the ids."""
+    """The old ids and their new numbers."""
 
     table: Tensor  # int64 (old vocabulary,): the new id, -1 where there is none
     units: int  # new vocabulary
 
 
 def token_embedding(net: nn.Module) -> str:
-    """Path of the embedding of token ids: what a Hugging Face model calls its input, else the one with the most rows.
+    """Path of the embedding of token ids: a Hugging Face model's input embedding, else the one with the most rows.
 
     Raises:
-        UsageError: the net has none; says what it has.
+        UsageError: the net has none; lists its layers.
     """
     tables = [
         (int(m.num_embeddings), p) for p, m in net.named_modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)
@@ -45,7 +45,7 @@ def token_embedding(net: nn.Module) -> str:
     if not tables:
         kinds = ", ".join(sorted({type(m).__name__ for m in net.modules() if not list(m.children())}))
         raise UsageError(
-            f"{type(net).__name__} has no embedding of tokens, so no vocabulary to cut and nothing to factorise: "
+            f"{type(net).__name__} has no embedding of tokens, so there is no vocabulary to cut or factorise: "
             f"its layers are {kinds}. Leave vocabulary and embedding_rank out."
         )
     models: list[Any] = [m for m in net.modules() if hasattr(m, "get_input_embeddings")]
@@ -102,7 +102,7 @@ def factorise(net: nn.Module, rank: int) -> str:
         Path of the embedding.
 
     Raises:
-        UsageError: no embedding of tokens, or a rank that saves nothing.
+        UsageError: no embedding of tokens, or a rank that makes nothing smaller.
     """
     path = token_embedding(net)
     table: Any = net.get_submodule(path)
@@ -110,7 +110,7 @@ def factorise(net: nn.Module, rank: int) -> str:
     if isinstance(table, nn.EmbeddingBag) or not 1 <= rank <= min(rows, width):
         raise UsageError(
             f"embedding_rank = {rank} does not factorise {path!r}, {type(table).__name__} of {rows} x {width}: "
-            f"the rank is 1 to {min(rows, width)}, and less than {rows * width / (rows + width):.0f} to save anything. "
+            f"the rank must be 1 to {min(rows, width)}, and below {rows * width / (rows + width):.0f} to save memory. "
             f"Write embedding_rank = {max(1, min(rows, width) // 4)}."
         )
     left, sizes, right = torch.linalg.svd(table.weight.detach().double(), full_matrices=False)
@@ -126,7 +126,7 @@ def factorise(net: nn.Module, rank: int) -> str:
 
 
 def _slots(net: nn.Module, weight: nn.Parameter, rows: int) -> list[Slot]:
-    """The embedding, what is tied to it, and the biases of these."""
+    """The embedding, the layers tied to it, and their biases."""
     slots = []
     for path, module in net.named_modules():
         own = dict(module.named_parameters(recurse=False))

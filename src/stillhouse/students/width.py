@@ -51,14 +51,14 @@ def narrow_blocks(
 ) -> list[str]:
     """Keep the most important hidden units, heads and feed-forward units of transformer blocks, in place.
 
-    Heads keep their size, so the hidden width must be a multiple of it; without ``heads`` there are as many as fill it.
+    Heads keep their size, so the hidden width must be a multiple of it; without ``heads`` as many heads stay as fill it.
     All units are scored before any is cut.
 
     Returns:
-        Notes: what was kept, and whether ``from_pretrained`` can load what ``save_pretrained`` writes.
+        Notes: the parts kept, and whether ``from_pretrained`` can load the files of ``save_pretrained``.
 
     Raises:
-        UsageError: a size that does not fit, or a part that is not there.
+        UsageError: a size that does not fit, or a missing part.
     """
     groups: list[Group] = []
     counts: list[int] = []
@@ -76,8 +76,8 @@ def narrow_blocks(
         notes += [f"heads: {heads} of {attentions[0].heads}", f"hidden units: {units} of {hidden.units}"]
         if heads * size != units and configs(net):
             notes.append(
-                f"{heads} heads of {size} do not fill {units} hidden units, which no Hugging Face configuration can "
-                f"say: build it by derive before loading weights, or narrow the width to {heads * size} too"
+                f"{heads} heads of {size} do not fill {units} hidden units, and no Hugging Face configuration can express "
+                f"that: build it by derive before loading weights, or narrow the width to {heads * size} too"
             )
     if feedforward is not None:
         inner = _feedforward_groups(net, blocks)
@@ -128,7 +128,7 @@ def _hidden_width(units: int, width: float | int, heads: int | None, size: int) 
     if not 1 <= width <= units or width % step:
         below = max(step, min(width, units) // step * step)
         raise UsageError(
-            f"width = {width} hidden units cannot be kept of {units}: the width must be a multiple of "
+            f"width = {width} hidden units of {units} cannot be kept: the width must be a multiple of "
             f"{'the head size' if heads is None else 'heads ='} {step}, at most {units}. Write width = {below}."
         )
     return width

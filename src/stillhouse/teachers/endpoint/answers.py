@@ -1,6 +1,6 @@
-"""Reading a service's answers: which class was named, how likely each class was, and what is no answer at all.
+"""Reading a service's answers: the named class, the probability of each class, and answers that name no class.
 
-Whatever is not exactly one of the ids is no label: it is counted, and never guessed at.
+An answer that is not exactly one of the ids is no label: it is counted, and its meaning is never guessed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from stillhouse.teachers.endpoint.journal import Record
 
 Kind: TypeAlias = Literal["scored", "label", "refused", "malformed", "rejected", "lost"]
 KINDS = ("scored", "label", "refused", "malformed", "rejected", "lost")
-EDGES = " \t\r\n\"'`*.,:()[]{}"  # what may stand around an id
+EDGES = " \t\r\n\"'`*.,:()[]{}"  # characters allowed around an id
 SHOWN = 200  # characters of an answer that are kept
-LEAST_MASS = 0.5  # probability that the ids must have together, else the model was about to say something else
+LEAST_MASS = 0.5  # probability that the ids must have together, else the model was going to write something else
 SMALLEST = 1e-6  # a probability of 0 becomes this: its logarithm is finite and fits every codec
 APOLOGY = re.compile(r"\b(can(no|')t|can’t|won'?t|unable|not able|sorry|apologi[sz]e|decline)\b", re.IGNORECASE)
 FIELD = re.compile(r'\s*\{\s*"label"\s*:\s*')
@@ -34,15 +34,15 @@ class MalformedError(ValueError):
 class Reply(NamedTuple):
     """One answer of the service to one text."""
 
-    kind: Kind  # lost: paid for, perhaps, but never received; rejected: the service takes no such text
+    kind: Kind  # lost: perhaps paid for, but never received; rejected: the service does not accept the text
     label: int | None = None  # position in the classes
     log_probs: tuple[float, ...] | None = None  # (C,), normalised; only where kind is "scored"
-    tokens_in: int | None = None  # None: the service did not say
+    tokens_in: int | None = None  # None: the service did not report it
     tokens_out: int | None = None
-    content: str = ""  # its words, the first ``SHOWN`` characters
+    content: str = ""  # its text, the first ``SHOWN`` characters
 
     def record(self) -> dict[str, Any]:
-        """As JSON-able values; those that are not there are left out."""
+        """As JSON-able values; absent ones are left out."""
         return {name: value for name, value in self._asdict().items() if value not in (None, "")}
 
 
@@ -50,7 +50,7 @@ def reply_of(record: Record, classes: int) -> Reply:
     """A journal's record as a reply.
 
     Raises:
-        DamagedError: it is none for this number of classes.
+        DamagedError: it is not a record for this number of classes.
     """
     values = {name: record.get(name, default) for name, default in Reply._field_defaults.items()}
     reply = Reply(record.get("kind", ""), **values)
@@ -60,7 +60,7 @@ def reply_of(record: Record, classes: int) -> Reply:
     if reply.kind not in KINDS or (reply.kind == "scored" and not scored) or (reply.kind == "label" and not labelled):
         raise DamagedError(
             f"A record of the journal (key {record['key']}) is not an answer for {classes} classes. Delete the lines "
-            "with that key; the question will be asked again."
+            "with that key; the question is then asked again."
         )
     return reply
 
@@ -70,7 +70,7 @@ def parse(body: bytes, ids: Sequence[str]) -> Reply:
 
     Args:
         body: as received.
-        ids: what stands for each class.
+        ids: the id of each class.
 
     Raises:
         MalformedError: it is not JSON, or has no first choice with a message.
@@ -96,7 +96,7 @@ def parse(body: bytes, ids: Sequence[str]) -> Reply:
 
 
 def _read(content: str, log_probs: Any, ids: Sequence[str]) -> Reply:
-    """The words of an answer, and the probabilities of its tokens where there are some, as a reply."""
+    """The text of an answer, and the probabilities of its tokens where it has them, as a reply."""
     kept = content[:SHOWN]
     scores = _scores(log_probs, content, ids)
     if scores is not None:
@@ -108,7 +108,7 @@ def _read(content: str, log_probs: Any, ids: Sequence[str]) -> Reply:
 
 
 class Settled(NamedTuple):
-    """What is known of a text once no more need be asked."""
+    """The result for a text that needs no more questions."""
 
     log_probs: NDArray[np.float32] | None  # (C,); None: there is no answer
     scored: bool = False
@@ -118,8 +118,8 @@ def settle(replies: Iterable[Reply], samples: int, smoothing: float, classes: in
     """A text's distribution from its answers so far, or None while more are needed.
 
     One answer with token probabilities is enough. Without them ``samples`` answers are drawn, and their shares
-    are smoothed: ``(n_c + smoothing / C) / (n + smoothing)``. Where half of the draws or more were refused or
-    malformed, the text has no answer; where the service rejected it, neither.
+    are smoothed: ``(n_c + smoothing / C) / (n + smoothing)``. A text has no answer where half of the draws or more were
+    refused or malformed, or where the service rejected it.
     """
     counts, failed = np.zeros(classes), 0
     for reply in replies:
@@ -140,15 +140,15 @@ def settle(replies: Iterable[Reply], samples: int, smoothing: float, classes: in
 
 
 class Answered(NamedTuple):
-    """What a service said about some texts."""
+    """The answers of a service to some texts."""
 
     log_probs: NDArray[np.float32]  # (N, C); NaN where there is no answer
     answered: NDArray[np.bool_]  # (N,)
-    scored: int  # texts whose distribution is the service's own; the others' is made of repeated answers
-    refused: int  # answers that were refusals, over all texts asked here; words that excuse themselves count
-    malformed: int  # answers that were no class
-    rejected: int  # texts that the service did not take (too long, say)
-    calls: int  # all that this teacher was ever paid for, here and before
+    scored: int  # texts whose distribution comes from the service; for the others it comes from repeated answers
+    refused: int  # answers that were refusals, over all texts asked here; texts of apology count
+    malformed: int  # answers that named no class
+    rejected: int  # texts that the service did not accept (for instance too long)
+    calls: int  # all paid answers of this teacher, of this run and earlier ones
     tokens_in: int
     tokens_out: int
     cost: float | None  # None: there are no prices
@@ -177,16 +177,16 @@ def _label(content: str, ids: Sequence[str]) -> int | None:
 def _scores(log_probs: Any, content: str, ids: Sequence[str]) -> NDArray[np.float64] | None:
     """Log-probabilities (C,) of the classes from the alternatives of the token that holds the id.
 
-    None where there are none, where the token is only a piece of an id, or where the ids together have less than
-    ``LEAST_MASS``. Classes that are not among the alternatives share what is left of the mass, each at most
-    as much as the least of the alternatives.
+    None where there are no alternatives, where the token is only a piece of an id, or where the ids together have less
+    than ``LEAST_MASS``. Classes that are not among the alternatives share the remaining mass; each gets at most as much
+    as the least likely alternative.
     """
     try:
         listed = _alternatives(log_probs["content"], content)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     masses = np.exp([value for _, value in listed])
-    if not listed or masses.sum() > 1.01:  # no distribution: sums of rounded logarithms pass 1 by far less
+    if not listed or masses.sum() > 1.01:  # not a distribution: rounding of logarithms adds far less than 0.01
         return None
     known = np.zeros(len(ids))
     for (token, _), mass in zip(listed, masses, strict=True):
@@ -203,7 +203,7 @@ def _scores(log_probs: Any, content: str, ids: Sequence[str]) -> NDArray[np.floa
 
 
 def _alternatives(tokens: list[dict[str, Any]], content: str) -> list[tuple[str, float]]:
-    """The tokens that might have stood where the id stands, with their finite log-probabilities."""
+    """The alternative tokens in the place of the id, with their finite log-probabilities."""
     opening = FIELD.match(content)
     begin = opening.end() if opening else 0
     while begin < len(content) and content[begin] in EDGES:

@@ -1,4 +1,4 @@
-"""What a service may cost: ceilings that hold before a call is made, not after."""
+"""Limits on the cost of a service; they are checked before a call is made, not after."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Limits on all that one teacher has ever been paid for, earlier runs included.
+    """Limits on all paid calls of one teacher, earlier runs included.
 
     Args:
         max_calls: answers.
         max_tokens: tokens sent and received.
         max_cost: in the unit of the prices.
-        price_in: of a million tokens sent.
-        price_out: of a million tokens received.
+        price_in: for a million tokens sent.
+        price_out: for a million tokens received.
 
     Raises:
         UsageError: a limit is negative, or there is a ``max_cost`` and no price.
@@ -36,7 +36,7 @@ class Ceilings:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value is not None and not value >= 0:
-                raise UsageError(f"{name} = {value} is no limit. Give a number of 0 or more, or leave it out.")
+                raise UsageError(f"{name} = {value} is not a limit. Give a number of 0 or more, or leave it out.")
         if self.max_cost is not None and not self.priced:
             raise UsageError(
                 "max_cost needs the prices of the service. Give price_in and price_out, each for a million tokens, "
@@ -56,31 +56,31 @@ class Ceilings:
 
 
 class Meter:
-    """What was spent and what is being spent.
+    """Calls and tokens that are spent, and those of running calls.
 
-    Before a call, the most that it can cost is set aside: a token is at least one byte, so a request cannot have more
-    tokens than bytes. A call that might pass a ceiling waits until those under way have shown what they cost, and is
-    refused if it still might. So a ceiling is never passed by a service that keeps to ``answer_tokens``.
+    Before a call, its largest possible cost is reserved: a token is at least one byte, so a request cannot have more
+    tokens than bytes. A call that might exceed a limit waits until the cost of the running calls is known, and is
+    refused if it still might. So a service that respects ``answer_tokens`` never exceeds a limit.
     """
 
     def __init__(self, ceilings: Ceilings, calls: int, tokens_in: int, tokens_out: int) -> None:
         self.ceilings = ceilings
         self.calls, self.tokens_in, self.tokens_out = calls, tokens_in, tokens_out
-        self.under_way = [0, 0, 0]  # calls, tokens in and out that are set aside
+        self.under_way = [0, 0, 0]  # calls, tokens in and tokens out that are reserved
         self._changed = asyncio.Condition()
 
     def add(self, tokens_in: int, tokens_out: int) -> None:
-        """Count one answer that was paid for."""
+        """Count one paid answer."""
         self.calls += 1
         self.tokens_in += tokens_in
         self.tokens_out += tokens_out
 
     @asynccontextmanager
     async def call(self, tokens_in: int, tokens_out: int) -> AsyncIterator[None]:
-        """Set aside one call of at most so many tokens while it is under way.
+        """Reserve one call of at most so many tokens while it runs.
 
         Raises:
-            StoppedError: it might pass a ceiling.
+            StoppedError: it might exceed a limit.
         """
         async with self._changed:
             while (reason := self._over(tokens_in, tokens_out)) and self.under_way[0]:
@@ -97,7 +97,7 @@ class Meter:
                 self._changed.notify_all()
 
     def _over(self, tokens_in: int, tokens_out: int) -> str:
-        """Why one more call might be too much, or nothing."""
+        """Why one more call might exceed a limit, or nothing."""
         limits = self.ceilings
         sent = self.tokens_in + self.under_way[1] + tokens_in
         received = self.tokens_out + self.under_way[2] + tokens_out
@@ -115,7 +115,7 @@ class Meter:
         cost = self.ceilings.cost(self.tokens_in, self.tokens_out)
         paid = "" if cost is None else f" at a cost of {cost:.4g}"
         return (
-            f"The service has been asked as much as {name} = {limit:g} allows: {self.calls} answers, {self.tokens_in} "
-            f"tokens sent and {self.tokens_out} received{paid}, and the next call might pass it. All answers are "
-            f"kept. Raise {name} and run the same command again to go on, or use fewer rows."
+            f"The next call to the service might exceed {name} = {limit:g}: so far there are {self.calls} answers, "
+            f"{self.tokens_in} tokens sent and {self.tokens_out} received{paid}. All answers are kept. Raise {name} and "
+            "run the same command again to resume, or use fewer rows."
         )

@@ -1,4 +1,4 @@
-"""Asking again: back-off, ``Retry-After``, and a budget of retries for all requests together."""
+"""Retries: back-off, ``Retry-After``, and a limit on retries for all requests together."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from stillhouse.teachers.endpoint.http import Exchange, Received
 from stillhouse.teachers.endpoint.question import Question
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds of the back-off: doubled each time, up to this
-LONGEST_RETRY_AFTER = 600.0  # seconds: a service that asks for more is asked again after these
-MALFORMED_TRIES = 3  # bodies that are no completion, after which the text is taken to be the cause
+LONGEST_RETRY_AFTER = 600.0  # seconds: the longest wait, even if the service asks for more
+MALFORMED_TRIES = 3  # bodies that are not a completion, after which the text counts as the cause
 
 
 class Timing(NamedTuple):
-    """Where time comes from and how it passes."""
+    """The clock, and how to wait."""
 
     now: Callable[[], float] = time.time  # seconds since 1970, for dates in ``Retry-After``
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    jitter: Callable[[], float] = random.random  # in [0, 1): the share of a back-off that is waited
+    jitter: Callable[[], float] = random.random  # in [0, 1): the share of the back-off to wait
 
 
 class Patience:
-    """What is left of the retries, shared by all requests, and until when the service wants quiet."""
+    """The remaining retries, shared by all requests, and the time until which no request may be sent."""
 
     def __init__(self, tries: int, retries: int, timing: Timing) -> None:
         self.tries, self.retries, self.timing = tries, retries, timing
@@ -41,11 +41,11 @@ class Patience:
     def spend(self, attempt: int, received: Received) -> None:
         """Use one retry and set when the next request may go.
 
-        A service that says when it can be asked again says so to all requests, so all of them wait.
+        A ``Retry-After`` of the service holds for all requests, so all of them wait.
 
         Args:
             attempt: tries of this request so far, from 1.
-            received: why it is tried again.
+            received: the reason for the retry.
 
         Raises:
             StoppedError: this request, or all requests together, have been tried often enough.
@@ -53,8 +53,8 @@ class Patience:
         if attempt >= self.tries or self.used >= self.retries:
             which = f"{attempt} tries of one request" if attempt >= self.tries else f"{self.used} retries in all"
             raise StoppedError(
-                f"The service does not answer: after {which} the last word was {received.detail!r}. All answers so "
-                "far are kept. Run the same command again when the service is well, or raise tries and retries."
+                f"The service does not answer: after {which} the last error was {received.detail!r}. All answers so "
+                "far are kept. Run the same command again when the service works, or raise tries and retries."
             )
         self.used += 1
 
@@ -101,10 +101,10 @@ class Client:
 
     Args:
         exchange: the connection.
-        question: what is asked.
-        meter: what it may cost.
-        patience: how often it may be asked again.
-        paid: called with each reply that may have been paid for, before it is used.
+        question: the question.
+        meter: counts the cost and checks the limits.
+        patience: limits the retries.
+        paid: called with each reply that may have been paid for, before the reply is used.
     """
 
     def __init__(
@@ -116,18 +116,18 @@ class Client:
         self.error: Exception | None = None
 
     def stop(self, error: Exception | None = None) -> None:
-        """Begin no further request; those under way end, so that what was paid for is kept."""
+        """Start no further request; running requests finish, so that paid answers are kept."""
         self.error = self.error or error
         self.stopping.set()
 
     async def ask(self, text: str, keep: Callable[[Reply], None]) -> None:
         """Ask until there is a reply, which goes to ``keep``, or until the client is stopped.
 
-        What was sent and never came back whole may have been paid for and is kept as ``lost``.
+        A request that was sent but got no complete reply may have been paid for, and is kept as ``lost``.
 
         Raises:
-            StoppedError: a ceiling, the retries or the account are used up.
-            RejectedError: the service will take no request.
+            StoppedError: a limit, the retries or the account are used up.
+            RejectedError: the service accepts no request.
         """
         attempt = malformed = 0
         while await self._may_send():
@@ -139,7 +139,7 @@ class Client:
                     return
                 received = await self.exchange.post(body)
                 if received.outcome == "rejected" and asked and "logprob" in received.detail.lower():
-                    self.log_probs = False  # the service knows none, and says so
+                    self.log_probs = False  # the service reported that it has none
                     continue
                 reply = self._read(received, last=malformed + 1 >= min(MALFORMED_TRIES, self.patience.tries))
                 if reply is not None:
@@ -152,7 +152,7 @@ class Client:
             await self._pause(self.patience.wait(attempt, received))
 
     def _read(self, received: Received, *, last: bool) -> Reply | None:
-        """A reply, one that was lost, or None where nothing was paid for and it may be asked again."""
+        """A reply, a lost reply, or None where nothing was paid for and the request may be repeated."""
         if received.outcome == "answer":
             try:
                 return parse(received.body, self.question.ids)
@@ -166,8 +166,8 @@ class Client:
             return Reply("rejected", content=received.detail)
         if received.outcome == "spent":
             raise StoppedError(
-                f"The account of the service is used up ({received.detail}). All answers so far are kept. Fill it "
-                "up and run the same command again."
+                f"The account of the service is used up ({received.detail}). All answers so far are kept. Add credit "
+                "to it and run the same command again."
             )
         if received.outcome == "fatal":
             raise RejectedError(
@@ -177,7 +177,7 @@ class Client:
         return None
 
     def _pay(self, reply: Reply, most: tuple[int, int], keep: Callable[[Reply], None]) -> None:
-        """Count a reply and keep it; where the service does not say what it took, the most that it can have."""
+        """Count a reply and keep it; if the service does not report the tokens, count the most that it can have."""
         if reply.kind != "rejected":
             sent, received = (
                 b if a is None else a for a, b in zip((reply.tokens_in, reply.tokens_out), most, strict=True)
@@ -187,7 +187,7 @@ class Client:
         keep(reply)
 
     async def _may_send(self) -> bool:
-        """Wait while the service wants quiet; False: the client was stopped."""
+        """Wait while no request may be sent; False: the client was stopped."""
         while not self.stopping.is_set() and (seconds := self.patience.quiet):
             await self._pause(seconds)
         return not self.stopping.is_set()

@@ -22,11 +22,11 @@ Outcome: TypeAlias = Literal["answer", "malformed", "busy", "lost", "rejected", 
 
 
 class Received(NamedTuple):
-    """What came of one request.
+    """The result of one request.
 
-    ``answer``: a body of JSON. ``malformed``: a body that is none. ``busy``: not taken now (408, 425, 429, 5xx, no
-    connection). ``lost``: broken off or timed out after it was sent. ``rejected``: this request is not taken (400 and
-    the like). ``fatal``: no request will be (401, 403, 404, a redirect). ``spent``: the account is empty.
+    ``answer``: a JSON body. ``malformed``: any other body. ``busy``: not accepted now (408, 425, 429, 5xx, no
+    connection). ``lost``: interrupted or timed out after it was sent. ``rejected``: this request is not accepted (400
+    and similar). ``fatal``: no request is accepted (401, 403, 404, a redirect). ``spent``: the account is empty.
     """
 
     outcome: Outcome
@@ -38,14 +38,13 @@ class Received(NamedTuple):
 class Exchange:
     """A client for one address.
 
-    Nothing is followed, and nothing is read on behalf of an answer: redirects, compressed bodies and bodies over
-    ``LARGEST`` bytes end the exchange.
+    Redirects are not followed. A redirect, a compressed body or a body over ``LARGEST`` bytes ends the exchange.
 
     Args:
         url: of the chat completions.
-        key: sent as a bearer token; None: none is. It is in no message and no representation.
-        timeout: seconds for the whole exchange, however slowly it drips.
-        connections: at most at the same time.
+        key: sent as a bearer token; None: no token is sent. No message and no ``repr`` shows it.
+        timeout: seconds for the whole exchange, even if bytes still arrive.
+        connections: largest number at the same time.
 
     Raises:
         UsageError: httpx is not installed.
@@ -63,7 +62,7 @@ class Exchange:
             timeout=httpx.Timeout(timeout, connect=min(CONNECT, timeout), pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,
-            trust_env=not is_local(url),  # a proxy has no business between us and this machine
+            trust_env=not is_local(url),  # no proxy for a service on this machine
         )
         self._not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
         self._broken = httpx.HTTPError
@@ -78,12 +77,12 @@ class Exchange:
         await self._client.__aexit__(kind, error, trace)
 
     async def post(self, body: bytes) -> Received:
-        """Send one request and read its answer; what goes wrong on the way is an outcome, not an exception."""
+        """Send one request and read its answer; errors on the way are outcomes, not exceptions."""
         try:
             async with asyncio.timeout(self.timeout):
                 return await self._post(body)
         except TimeoutError:
-            return Received("lost", detail=f"no whole answer within {self.timeout:g} s")
+            return Received("lost", detail=f"no complete answer within {self.timeout:g} s")
         except self._not_sent as error:
             return Received("busy", detail=self._clean(f"{type(error).__name__}: {error}"))
         except self._broken as error:
@@ -102,13 +101,13 @@ class Exchange:
         return received._replace(detail=self._clean(received.detail))
 
     def _clean(self, text: str) -> str:
-        """A service's words for a message: short, one line, without the key that it may have repeated."""
+        """Text of a service for a message: short, one line, without the key, which the text may repeat."""
         hidden = text if self._key is None else text.replace(self._key, "[key]")
         return " ".join(hidden.split())[:SHOWN]
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes) -> Received:
-    """What a response means, by its status first, then its form."""
+    """The outcome of a response, by its status first, then its form."""
     wait = headers.get("retry-after", "")
     if status in (401, 403):  # the body may repeat a part of the key
         return Received("fatal", detail=f"{status}: the service does not accept the key")
@@ -143,7 +142,7 @@ def _form(status: int, headers: Mapping[str, str], body: bytes) -> Received:
 
 
 def _words(body: bytes) -> str:
-    """The message of a service's error, where it has the usual form, else its beginning."""
+    """The message of a service's error, where it has the usual form, else the start of its body."""
     try:
         error: Any = json.loads(body)["error"]
         return str(error.get("message", error) if isinstance(error, dict) else error)
@@ -163,16 +162,16 @@ def address(url: str, *, allow_http: bool) -> str:
     except ValueError:
         host, parts = None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError('The url of the service is not one. Give its base, as in `url = "https://host/v1"`.')
+        raise UsageError('The url of the service is not a URL. Give its base: `url = "https://host/v1"`.')
     if parts.username is not None or parts.password is not None:
         raise UsageError(
-            f"The url of the service at {host} holds a name or a password, which would be written into the run. Take "
-            "it out and put the key into the environment variable that api_key_env names."
+            f"The url of the service at {host} holds a name or a password, which would be written into the run. Remove "
+            "it and put the key into the environment variable that api_key_env names."
         )
     if parts.scheme == "http" and not is_local(url) and not allow_http:
         raise UsageError(
-            f"The service at {host} would be asked over plain http: texts and key could be read on the way. Use "
-            "https, or say allow_http where the network is your own."
+            f"The service at {host} is addressed by plain http, so others could read texts and key on the way. Use "
+            "https, or set `allow_http = true` if the network is your own."
         )
     path = parts.path.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
     return urlunsplit((parts.scheme, parts.netloc.lower(), path, parts.query, ""))
@@ -191,18 +190,18 @@ def api_key(variable: str | None, url: str) -> str | None:
     """The key from the environment; None where there is none and the service is on this machine.
 
     Raises:
-        UsageError: there is none, or it cannot be a header. It is not shown.
+        UsageError: there is no key, or it cannot be a header. The message does not show it.
     """
     key = os.environ.get(variable, "").strip() if variable else ""
     if not key:
         if variable is None or is_local(url):
             return None
         raise UsageError(
-            f"The environment variable {variable} is not set, and the service wants a key. Set it "
-            f"(`export {variable}=...`), or give api_key_env the name of the one that holds it."
+            f"The environment variable {variable} is not set, and the service needs a key. Set it "
+            f"(`export {variable}=...`), or set api_key_env to the name of the variable that holds it."
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise UsageError(
-            f"The environment variable {variable} holds characters that no key has (it is not shown here). Set it anew."
+            f"The environment variable {variable} holds characters that no key has (it is not shown here). Set it again."
         )
     return key

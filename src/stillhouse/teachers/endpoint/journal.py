@@ -1,8 +1,8 @@
-"""An append-only file of answers that cost money: what was paid for once is there after any kill.
+"""An append-only file of paid answers: an answer that was paid for survives any kill.
 
-One JSON object a line, ``{"key": ..., "of": ..., ...}``; each line is fsynced before ``append`` returns. A last line
-that a kill or a power cut has torn is cut off when the file is opened; a damaged line before it is an error. Questions
-are kept as hashes only, and the file is readable by its owner only: answers may repeat private text.
+One JSON object for each line, ``{"key": ..., "of": ..., ...}``; each line is fsynced before ``append`` returns. A last
+line that a kill or a power cut left incomplete is removed when the file is opened; a damaged line before it is an
+error. Questions are kept only as hashes, and only the owner can read the file: answers may repeat private text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Journal:
     """The answers so far, in memory and on disk.
 
     Args:
-        path: of the file; made when the first session begins.
+        path: of the file; created when the first session starts.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,18 +38,18 @@ class Journal:
         self._file: int | None = None
 
     def records(self, key: str) -> list[Record]:
-        """The answers to one question, in the order in which they came."""
+        """The answers to one question, in the order of arrival."""
         return self._records.get(key, [])
 
     def of(self, asker: str) -> list[Record]:
-        """All answers that were paid for by one asker, whatever the question."""
+        """All paid answers of one teacher, for every question."""
         return self._of.get(asker, [])
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Read what other runs have added and hold the file alone while writing.
+        """Read what other runs have added, and lock the file while writing.
 
-        Another run in a session is waited for: it is asking, and its answers will not have to be paid for again.
+        If another run has a session, wait for it: it is asking, and its answers need not be paid for again.
 
         Raises:
             DamagedError: a line that is not the last is not a record.
@@ -72,7 +72,7 @@ class Journal:
         """Add an answer; it is on the disk when this returns.
 
         Raises:
-            StoppedError: the disk is full; what was written before is whole.
+            StoppedError: the disk is full; all lines written before are complete.
         """
         if self._file is None:
             raise RuntimeError("append needs a session")
@@ -82,17 +82,17 @@ class Journal:
             _write_all(self._file, line)
             os.fsync(self._file)
         except OSError as error:
-            self._cut(self._end)  # else the next answer would be written behind half of this one
+            self._cut(self._end)  # else the next answer would follow half of this one
             raise cannot_write(self.path, error) from error
         self._end += len(line)
-        self._keep(json.loads(text))  # as a later run will read it: tuples are lists by then
+        self._keep(json.loads(text))  # in the form that a later run reads: JSON turns tuples into lists
 
     def _open(self) -> None:
         new = not self.path.exists()
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if new:
             sync_folder(self.path.parent)
-        if os.fstat(self._file).st_size < self._end:  # another file stands here now
+        if os.fstat(self._file).st_size < self._end:  # another file has replaced it
             self._records, self._of, self._end, self._lines = {}, {}, 0, 0
         self._read()
 
@@ -102,7 +102,7 @@ class Journal:
         self._file = None
 
     def _read(self) -> None:
-        """Take in the lines behind ``_end``; cut off a torn last one."""
+        """Read the lines behind ``_end``; remove an incomplete last one."""
         with self.path.open("rb") as file:
             file.seek(self._end)
             rest = file.read()
@@ -116,8 +116,8 @@ class Journal:
                 self._cut(self._end)
             else:
                 raise DamagedError(
-                    f"Line {self._lines + 1} of the journal {self.path} is not an answer that was written by this "
-                    "program. Delete that line; its question will be asked again."
+                    f"Line {self._lines + 1} of the journal {self.path} is not an answer that this program wrote. "
+                    "Delete that line; its question is then asked again."
                 )
 
     def _keep(self, record: Record) -> None:
@@ -133,8 +133,8 @@ class Journal:
             os.fsync(self._file)
         except OSError as error:
             raise StoppedError(
-                f"The torn last line of {self.path} cannot be cut off ({error.strerror}). Fix the disk, then run the "
-                "same command again; all whole answers are kept."
+                f"The incomplete last line of {self.path} cannot be removed ({error.strerror}). Fix the disk, then run "
+                "the same command again; all complete answers are kept."
             ) from error
 
 
@@ -144,7 +144,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """A line as a record, or None where it is none."""
+    """A line as a record, or None where it is not a record."""
     if not line.endswith(b"\n"):
         return None
     try:

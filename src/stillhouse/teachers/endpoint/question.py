@@ -1,4 +1,4 @@
-"""What a service is asked: the prompt around a text, the ids that stand for the classes, and the request's body."""
+"""The question to a service: the prompt around a text, the ids of the classes, and the body of the request."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ PLACES = re.compile(r"\{(labels|text|ids)\}")
 
 
 def label_ids(count: int) -> tuple[str, ...]:
-    """What stands for each class in prompt and answer.
+    """The id of each class in prompt and answer.
 
-    Up to 26 classes these are the letters A, B, ...: one token each in every common vocabulary, so that the
-    probabilities of the first token are those of the classes. More classes get numbers of one width (00, 01, ...):
-    no id is then the beginning of another, and a vocabulary that splits numbers is noticed, not misread.
+    For up to 26 classes these are the letters A, B, ...: each is one token in every common vocabulary, so the
+    probabilities of the first token are those of the classes. More classes get numbers of equal length (00, 01, ...):
+    then no id is the start of another, and a vocabulary that splits numbers is detected, not misread.
 
     >>> label_ids(3), label_ids(27)[-1]
     (('A', 'B', 'C'), '26')
@@ -46,21 +46,21 @@ def label_ids(count: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Question:
-    """Everything but the text that decides an answer.
+    """Everything, except the text, that determines an answer.
 
     Args:
-        model: the service's name of it.
+        model: the service's name of the model.
         classes: names, in the order of the data.
-        prompt: with the places ``{labels}`` and ``{text}``, and ``{ids}`` if wanted; None: ``PROMPT``. The text is put
-            in as a JSON string, so that no text can close its quotes and go on as instructions.
+        prompt: with the places ``{labels}`` and ``{text}``, and ``{ids}`` if wanted; None: ``PROMPT``. The text is
+            inserted as a JSON string, so that no text can close its quotes and continue as instructions.
         constraint: "json" asks for an object by a JSON schema whose only values are the ids (OpenAI's
-            ``response_format``; vLLM, llama.cpp and others know it); "none" leaves it to the prompt.
-        answer_tokens: tokens an answer may have; models that think aloud need more.
-        extra: further fields of the body, over ours; None takes a field out.
+            ``response_format``; vLLM, llama.cpp and others support it); "none" relies on the prompt.
+        answer_tokens: tokens an answer may have; models that write their reasoning need more.
+        extra: further fields of the body; they replace the default ones, and None removes a field.
 
     Raises:
         UsageError: fewer than two classes, names that repeat, a prompt without a place for text or labels, or
-            ``extra`` that is no JSON.
+            ``extra`` that is not JSON.
     """
 
     model: str
@@ -73,7 +73,7 @@ class Question:
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise UsageError(
-                f"A service needs two or more classes with names of their own, not {list(self.classes)[:30]}. "
+                f"A service needs two or more classes with different names, not {list(self.classes)[:30]}. "
                 "Give `[data] classes = [...]`."
             )
         missing = {"{text}", "{labels}"} - {match.group() for match in PLACES.finditer(self.prompt)}
@@ -83,7 +83,7 @@ class Question:
                 "classes goes and {text} where the text goes."
             )
         if self.constraint not in ("json", "none"):
-            raise UsageError(f"constraint = {self.constraint!r} is not known. Known: json, none.")
+            raise UsageError(f"constraint = {self.constraint!r} is unknown. Write json or none.")
         try:
             json.dumps(dict(self.extra), allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -91,11 +91,11 @@ class Question:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """What stands for each class."""
+        """The id of each class."""
         return label_ids(len(self.classes))
 
     def fill(self, text: str) -> str:
-        """The prompt for a text; places are filled in one pass, so braces inside of text or labels are only text."""
+        """The prompt for a text; places are filled in one pass, so braces inside a text or label stay text."""
         lines = "\n".join(f"{i}: {_quoted(name)}" for i, name in zip(self.ids, self.classes, strict=True))
         values = {"labels": lines, "text": _quoted(text), "ids": _span(self.ids)}
         return PLACES.sub(lambda match: values[match.group(1)], self.prompt)
@@ -103,8 +103,8 @@ class Question:
     def body(self, text: str, *, log_probs: bool) -> bytes:
         """The body of one request, ASCII JSON.
 
-        The temperature is 1 throughout, so that one and the same request serves both ways of reading: its token
-        probabilities are the model's own, and where there are none its answer is one draw from them.
+        The temperature is always 1, so that the same request serves both ways of reading: the token probabilities are
+        the model's own, and without them the answer is one draw from that distribution.
         """
         fields: dict[str, Any] = {
             "model": self.model,
@@ -120,17 +120,17 @@ class Question:
         return json.dumps(fields, ensure_ascii=True, allow_nan=False).encode()
 
     def digest(self, url: str) -> str:
-        """Hash of the service's address and of the whole request but the text."""
+        """Hash of the service's address and of the whole request except the text."""
         return xxhash.xxh3_128_hexdigest(json.dumps([1, url, self.body("", log_probs=True).decode()]).encode())
 
 
 def key_of(digest: str, text: str) -> str:
-    """Hash of a question and a text: what an answer is kept under."""
+    """Hash of a question and a text: the key of an answer."""
     return xxhash.xxh3_128_hexdigest(digest.encode() + text.encode("utf-8", "surrogatepass"))
 
 
 def _quoted(text: str) -> str:
-    """A JSON string on one line for every reader: whatever may break a line or is no character is escaped too."""
+    """A JSON string on one line for every reader: line separators and invalid characters are escaped too."""
     return UNSAFE.sub(lambda found: json.dumps(found.group())[1:-1], json.dumps(text, ensure_ascii=False))
 
 

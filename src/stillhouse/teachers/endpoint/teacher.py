@@ -1,8 +1,8 @@
-"""A service that classifies text as a teacher, asked over HTTP as OpenAI's is.
+"""A service that classifies text as a teacher, asked over HTTP in OpenAI's format.
 
-Each text is put into a prompt that lists the classes under short ids and asks for one of them. Where the service gives
-the probabilities of tokens, one answer gives the whole distribution; where it does not, the shares of ``samples``
-answers do. Every answer is written to a journal as it comes, and what is there is never asked again.
+Each text is inserted into a prompt that lists the classes under short ids and asks for one of them. Where the service
+returns token probabilities, one answer gives the whole distribution; else the shares of ``samples`` answers do. Every
+answer is written to a journal when it arrives, and is never asked for again.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from stillhouse.teachers.endpoint.journal import Journal
 from stillhouse.teachers.endpoint.question import PROMPT, Constraint, Question, key_of
 from stillhouse.types import Batch, Outputs
 
-SYSTEMATIC = 3  # texts that a service rejects, without taking one, before it is the request that is at fault
+SYSTEMATIC = 3  # rejected texts, with none accepted, after which the request itself counts as wrong
 
 
 class EndpointTeacher:
     """A text classifier behind ``POST {url}/chat/completions``.
 
-    A text that the service refuses, rejects or answers with something that is no class has no answer: NaN. It
-    is not made uniform, which would be an opinion; ``prefetch`` says which texts these are, so that they can be left
+    A text that the service refuses or rejects, or for which it names no class, has no answer: NaN. It does not become
+    uniform, because that would be an answer too. ``prefetch`` returns which texts these are, so that they can be left
     out before the rows are fixed.
 
     Args:
@@ -45,26 +45,26 @@ class EndpointTeacher:
         model: the service's name of the model.
         classes: names, in the order of the data; they are shown to the model.
         journal: file of the answers; several teachers and runs may share one.
-        prompt: with the places ``{labels}`` and ``{text}``; None: ``endpoint_question.PROMPT``.
-        constraint: how an answer is held to the ids: "json" (a JSON schema) or "none" (the prompt alone).
-        answer_tokens: tokens an answer may have; more for models that think aloud.
-        extra: further fields of the request, over ours; None takes a field out, as in
+        prompt: with the places ``{labels}`` and ``{text}``; None: ``question.PROMPT``.
+        constraint: how answers are limited to the ids: "json" (a JSON schema) or "none" (the prompt alone).
+        answer_tokens: tokens an answer may have; more for models that write their reasoning.
+        extra: further fields of the request; they replace the default ones, and None removes a field, as in
             ``{"max_tokens": None, "max_completion_tokens": 500}``.
-        api_key_env: environment variable of the key, which is read when there is something to ask and kept nowhere;
-            None: no key.
-        allow_http: let texts and key go over plain http to another machine.
-        concurrency: requests at the same time, at most.
+        api_key_env: environment variable of the key, which is read only when there is a text to ask about, and is not
+            stored; None: no key.
+        allow_http: send texts and key over plain http to another machine.
+        concurrency: largest number of requests at the same time.
         tries: of one request, before the run stops.
         retries: of all requests of this object together, before the run stops.
         timeout: seconds for one request as a whole.
-        max_calls: answers this question may ever cost, earlier runs included.
-        max_tokens: tokens, sent and received, likewise.
-        max_cost: money, in the unit of the prices, likewise.
-        price_in: of a million tokens sent.
-        price_out: of a million tokens received.
+        max_calls: limit on answers to this question, earlier runs included.
+        max_tokens: limit on tokens, sent and received, earlier runs included.
+        max_cost: limit on the cost, in the unit of the prices, earlier runs included.
+        price_in: for a million tokens sent.
+        price_out: for a million tokens received.
         samples: answers that make a distribution where the service gives no probabilities.
-        smoothing: answers' worth of evenly spread belief added to those.
-        decode: from encoded inputs to texts, for batches that bring no raw rows.
+        smoothing: number of answers, spread evenly over the classes, that are added to those.
+        decode: from encoded inputs to texts, for batches without raw rows.
         timing: the clocks.
 
     Raises:
@@ -110,23 +110,23 @@ class EndpointTeacher:
         self.concurrency, self.timeout = concurrency, timeout
         self.ceilings = Ceilings(max_calls, max_tokens, max_cost, price_in, price_out)
         self.patience = Patience(tries, retries, timing or Timing())
-        self._log_probs = True  # until the service says that it has none
+        self._log_probs = True  # until the service reports that it has none
         self._digest = self.question.digest(self.url)
         self._rejected: dict[
             str, Reply
-        ] = {}  # in memory only: nothing was paid, and a service that is fixed may take them
+        ] = {}  # in memory only: nothing was paid, and a service that is fixed later may accept them
 
     @property
     def parameters(self) -> int:
-        """0: a service does not say."""
+        """0: a service does not tell its number of parameters."""
         return 0
 
     def fingerprint(self) -> str:
-        """Hash of the address, the whole request but the text, and how answers become distributions."""
+        """Hash of the address, the whole request except the text, and how answers become distributions."""
         return xxhash.xxh3_128_hexdigest(f"{self._digest} {self.samples} {self.smoothing!r}".encode())
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Log-probabilities float32 (B, C), NaN for texts without an answer; asks only what was never answered.
+        """Log-probabilities float32 (B, C), NaN for texts without an answer; asks only texts that were never answered.
 
         Raises:
             StoppedError, RejectedError, UsageError, DamagedError: as ``prefetch``.
@@ -136,15 +136,15 @@ class EndpointTeacher:
         return Outputs(torch.from_numpy(self._log_probs_of(texts)[0]).to(batch.inputs.device))
 
     def prefetch(self, texts: Sequence[str], advance: Callable[[int], None] = lambda texts: None) -> Answered:
-        """Ask what is missing, once for each different text.
+        """Ask for missing answers, once for each different text.
 
         Args:
-            texts: N of them.
-            advance: called with the number of texts that are newly done, of the different ones that had to be asked.
+            texts: N texts.
+            advance: called with the number of texts that have just been answered, among the different ones to ask.
 
         Raises:
-            StoppedError: a ceiling is reached, or the service does not answer; what was answered is kept.
-            RejectedError: a row is no text; the service refuses the key, the model or every text.
+            StoppedError: a limit is reached, or the service does not answer; all answers are kept.
+            RejectedError: a row is not a text; the service refuses the key, the model or every text.
             UsageError: there is no key, or httpx is not installed.
             DamagedError: the journal is damaged.
         """
@@ -166,7 +166,7 @@ class EndpointTeacher:
         )
 
     def _complete(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
-        """Ask whatever these texts lack."""
+        """Ask for the missing answers of these texts."""
         refuse_others(texts)
         different = list(dict.fromkeys(texts))
         if self._missing(different):
@@ -176,7 +176,7 @@ class EndpointTeacher:
                     self._ask(missing, advance)
 
     def _log_probs_of(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
-        """Log-probabilities (N, C) of texts that lack nothing, and for how many they are the service's own."""
+        """Log-probabilities (N, C) of completely answered texts, and the number of those that come from the service."""
         settled = [self._settled(text) for text in texts]
         log_probs = np.full((len(texts), self.shape[0]), np.nan, dtype=np.float32)
         for row, found in enumerate(settled):
@@ -187,7 +187,7 @@ class EndpointTeacher:
     def _texts(self, batch: Batch) -> list[str]:
         if batch.raw is None and self.decode is None:
             raise UsageError(
-                "A service reads texts, and this batch has only encoded rows. Use data of kind text, or give the "
+                "A service reads texts, but this batch has only encoded rows. Use data of kind text, or give the "
                 "teacher `decode`."
             )
         raw = batch.raw if batch.raw is not None or self.decode is None else self.decode(batch.inputs)
@@ -210,7 +210,7 @@ class EndpointTeacher:
         return len(replies), sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies)
 
     def _ask(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
-        """Ask in a thread of its own, since a notebook's thread has a running loop already."""
+        """Ask in a separate thread, because a notebook's thread already has a running loop."""
         key = api_key(self.api_key_env, self.url)
         exchange = Exchange(self.url, key, self.timeout, self.concurrency)
         client = Client(exchange, self.question, Meter(self.ceilings, *self._paid()), self.patience, self._log_probs)
@@ -218,7 +218,7 @@ class EndpointTeacher:
             done = thread.submit(loop.run_until_complete, self._all(client, texts, advance))
             try:
                 done.result()
-            except BaseException:  # an interrupt; the answers under way are waited for and kept
+            except BaseException:  # an interrupt; wait for the running requests and keep their answers
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(client.stop)
                 raise
@@ -234,7 +234,7 @@ class EndpointTeacher:
             raise client.error
 
     async def _work(self, client: Client, rest: Iterator[str], systematic: int, advance: Callable[[int], None]) -> None:
-        """Take texts from those that are left until there are none or the client is stopped."""
+        """Ask about the remaining texts until there are none or the client is stopped."""
         try:
             for text in rest:
                 key = key_of(self._digest, text)
@@ -254,12 +254,12 @@ class EndpointTeacher:
             self.journal.append(key, self._digest, reply.record())
 
     def _refuse_rejections(self, client: Client, systematic: int) -> None:
-        """A service that has taken nothing yet and rejected several texts will not take the next."""
+        """A service that has accepted nothing yet and rejected several texts will not accept the next one."""
         if client.meter.calls == 0 and len(self._rejected) >= systematic:
             detail = list(self._rejected.values())[-1].content
             raise RejectedError(
-                f"The service takes none of the texts; of the last it said {detail!r}. If it does not know JSON "
-                'schemas, give `constraint = "none"`; fields that it does not know can be taken out by `extra`.'
+                f"The service accepts none of the texts; its last error was {detail!r}. If it does not support JSON "
+                'schemas, set `constraint = "none"`; `extra` can remove fields that it does not support.'
             )
 
 
@@ -275,7 +275,7 @@ def at_least(least: int, **values: float) -> None:
 
 
 def refuse_others(texts: Sequence[object]) -> None:
-    """Refuse rows that are no texts.
+    """Refuse rows that are not texts.
 
     Raises:
         RejectedError: names the first of them.
@@ -283,6 +283,6 @@ def refuse_others(texts: Sequence[object]) -> None:
     bad = [row for row, text in enumerate(texts) if not isinstance(text, str)]
     if bad:
         raise RejectedError(
-            f"A service reads texts, and {len(bad)} of {len(texts)} rows are none; row {bad[0]} is of type "
+            f"A service reads texts, but {len(bad)} of {len(texts)} rows are not texts; row {bad[0]} is of type "
             f"{type(texts[bad[0]]).__name__}. Use data of kind text."
         )

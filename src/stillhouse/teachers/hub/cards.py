@@ -1,4 +1,4 @@
-"""Hugging Face nets without their weights: what a folder of ours keeps, so that a student of one can be built again."""
+"""Hugging Face nets without their weights: the description in a run folder that rebuilds such a student."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, ReadyClass
 
 
 def card_of(net: nn.Module) -> dict[str, Any]:
-    """How to build a hub net again, JSON-able: ``{"hub": ...}`` of a net with a head, ``{"embedder": ...}`` of another.
+    """How to rebuild a hub net, JSON-able: ``{"hub": ...}`` for a net with a head, ``{"embedder": ...}`` for another.
 
     Raises:
         UsageError: it is another kind of net.
@@ -26,7 +26,7 @@ def card_of(net: nn.Module) -> dict[str, Any]:
         return {"hub": _facts(net, net.encoder, net.pool.mode)}
     if isinstance(net, ReadyClassifier):
         return {"hub": _facts(net, net.model, None)}
-    raise UsageError(f"{type(net).__name__} is no net of a hub model, and no card describes it.")
+    raise UsageError(f"{type(net).__name__} is not a net of a hub model, so no card can describe it.")
 
 
 def _facts(net: Any, inner: Any, pooling: str | None) -> dict[str, Any]:

@@ -26,18 +26,18 @@ def hub_classifier(
 ) -> nn.Module:
     """A net from token ids (B, L) to logits (B, C) in the order of the data's classes.
 
-    A ready classifier answers by its own head, its classes matched by name; anything else gets a fresh linear head,
-    which knows nothing until it is trained (paths ``encoder``, ``pool``, ``head``).
+    A ready classifier uses its own head, with classes matched by name. Any other model gets a new linear head, which
+    must be trained (paths ``encoder``, ``pool``, ``head``).
 
     Args:
         model: from ``open_hub``.
         classes: names of the data's classes, in order.
-        pooling: of the token states before a fresh head; given for a ready classifier, its own head is left out.
-            None: the folder's own for sentence-transformers, else the mean.
-        seed: of the fresh head.
+        pooling: of the token states before a new head; if it is given for a ready classifier, that one's head is not
+            used. None: the folder's own for sentence-transformers, else the mean.
+        seed: of the new head.
 
     Raises:
-        RejectedError: the classifier's classes are not the data's; the weights are not whole.
+        RejectedError: the classifier's classes are not the data's; the weights are incomplete.
         UsageError: there is no such pooling.
     """
     if model.kind == "classifier" and pooling is None:
@@ -51,36 +51,36 @@ def own_head(model: HubModel, order: Tensor, kinds: Sequence[str | None]) -> nn.
     Args:
         model: from ``open_hub``.
         order: int64 (K,), for each output of the run its position among the model's.
-        kinds: values of ``problem_type`` in its config that are meant; None: it says none.
+        kinds: the values of ``problem_type`` in its config that fit; None in it: the config sets no type.
 
     Raises:
-        RejectedError: it has no head, one of another kind, or one of another width; its weights are not whole.
+        RejectedError: it has no head, one of another kind, or one of another width; its weights are incomplete.
     """
     net: Any = _load(model, "AutoModelForSequenceClassification") if model.kind == "classifier" else None
     if net is None:
         raise RejectedError(
-            f"The hub model {model.folder} has no head that gives outputs. Train a fresh one here: "
+            f"The hub model {model.folder} has no head that gives outputs. Train a new head here: "
             '`[teacher] tune = "full"` (or "probe", "lora").'
         )
     kind = net.config.problem_type
     if kind not in kinds:
         raise RejectedError(
-            f"The head of the hub model {model.folder} is made for another task (problem_type = {kind}). Train a fresh "
-            'head on it by `[teacher] tune = "full"` (or "probe", "lora"), or give another model.'
+            f"The head of the hub model {model.folder} is made for another task (problem_type = {kind}). Train a new "
+            'head with `[teacher] tune = "full"` (or "probe", "lora"), or give another model.'
         )
     if net.config.num_labels != len(order):
         raise RejectedError(
             f"The head of the hub model {model.folder} gives {net.config.num_labels} numbers, the data have "
-            f'{len(order)}. Train a fresh head on it by `[teacher] tune = "full"`, or give another model.'
+            f'{len(order)}. Train a new head with `[teacher] tune = "full"`, or give another model.'
         )
     return ReadyClassifier(net, order, model)
 
 
 def fresh_head(model: HubModel, outputs: int, tune: str, seed: int) -> nn.Module:
-    """An encoder with a fresh linear head (path ``head``), ready for training.
+    """An encoder with a new linear head (path ``head``), ready for training.
 
     Args:
-        model: from ``open_hub``; a head of its own is left out.
+        model: from ``open_hub``; its own head is not used.
         outputs: width of the head.
         tune: "probe", "full" or "lora"; see ``tuning.prepare_tuning``.
         seed: of the head.
@@ -90,7 +90,7 @@ def fresh_head(model: HubModel, outputs: int, tune: str, seed: int) -> nn.Module
 
 
 def encoder_net(model: HubModel, outputs: int, pooling: Pooling | None, seed: int) -> nn.Module:
-    """An encoder, a pooling and a fresh linear head.
+    """An encoder, a pooling and a new linear head.
 
     Raises:
         UsageError: there is no such pooling.
@@ -102,10 +102,10 @@ def encoder_net(model: HubModel, outputs: int, pooling: Pooling | None, seed: in
 
 
 def hub_embedder(model: HubModel) -> nn.Module:
-    """A net from token ids (B, L) to embeddings float32 (B, D), of length 1 where a sentence folder says so.
+    """A net from token ids (B, L) to embeddings float32 (B, D), of length 1 where the sentence folder normalises.
 
     Raises:
-        RejectedError: the folder's chain has modules that are not known here, or puts a prompt before every text.
+        RejectedError: the folder's chain has modules that are not supported, or puts a prompt before every text.
     """
     mode, normalised = _sentence_chain(model) if model.kind == "sentence" else ("mean", False)
     if prompt := default_prompt(model.folder):
@@ -117,10 +117,10 @@ def hub_embedder(model: HubModel) -> nn.Module:
 
 
 def hub_masked(model: HubModel) -> MaskedModel:
-    """A net from token ids (B, L) to the logits (B, L, V) of what stands in each place.
+    """A net from token ids (B, L) to the logits (B, L, V) of the token in each place.
 
     Raises:
-        RejectedError: the folder holds no masked language model, or its weights are not whole.
+        RejectedError: the folder holds no masked language model, or its weights are incomplete.
     """
     return MaskedModel(_load(model, "AutoModelForMaskedLM"), model)
 
@@ -128,7 +128,7 @@ def hub_masked(model: HubModel) -> MaskedModel:
 def label_order(labels: Sequence[str], classes: Sequence[str]) -> Tensor:
     """For each of the data's classes, the position of its name among a model's: int64 (C,).
 
-    Names are compared exactly; where that fails, without the case of their letters, if they still differ then.
+    Names are compared exactly; if that fails, without case, provided that they still differ from each other.
 
     Raises:
         RejectedError: the names are not the same; names both lists.
@@ -138,16 +138,16 @@ def label_order(labels: Sequence[str], classes: Sequence[str]) -> Tensor:
         if sorted(mine) == sorted(theirs) and len(set(theirs)) == len(theirs):
             return torch.tensor([theirs.index(name) for name in mine])
     named = ", ".join(map(repr, labels)) or "not named"
-    generic = " Names such as LABEL_0 say nothing of their order." if all("LABEL_" in name for name in labels) else ""
+    generic = " Names such as LABEL_0 do not tell the order." if all("LABEL_" in name for name in labels) else ""
     raise RejectedError(
         f"The classifier's classes are {named}; the data's are {', '.join(map(repr, classes))}."
         f"{generic} Write the data's names, in the order of the model's logits, as `id2label` into its config.json, or "
-        "train a fresh head on it by `[teacher] tune`."
+        "train a new head with `[teacher] tune`."
     )
 
 
 def _encoder(model: HubModel) -> Any:
-    """The encoder without its pooler, which is not asked here and would be trained by nothing."""
+    """The encoder without its pooler, which is not used here and would never be trained."""
     net: Any = _load(model, "AutoModel")
     if "add_pooling_layer" in inspect.signature(type(net).__init__).parameters:
         net.pooler = None
@@ -155,7 +155,7 @@ def _encoder(model: HubModel) -> Any:
 
 
 def _load(model: HubModel, kind: str) -> nn.Module:
-    """The weights of a folder, float32, in eval mode; whole or not at all."""
+    """The weights of a folder, float32, in eval mode; they must be complete."""
     transformers = library("transformers")
     try:
         with _silence(transformers.utils.logging):
@@ -170,14 +170,14 @@ def _load(model: HubModel, kind: str) -> nn.Module:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise RejectedError(
             f"The model in {model.folder} cannot be loaded as {kind}: {str(error).splitlines()[0]} Download it again, "
-            "or save it with `save_pretrained` and a release of transformers that knows it."
+            "or save it with `save_pretrained` and a release of transformers that supports it."
         ) from error
-    # A pooler that was never trained is left out by its authors, and is not used here.
+    # The authors leave out a pooler that was never trained, and it is not used here.
     missing = sorted(name for name in loaded["missing_keys"] if "pooler" not in name)
     if missing or loaded["mismatched_keys"]:
         lacks = ", ".join(missing[:3]) or str(next(iter(loaded["mismatched_keys"])))
         raise RejectedError(
-            f"The weights in {model.folder} are not whole: {lacks} would be random. Save the model again with "
+            f"The weights in {model.folder} are incomplete: {lacks} would be random. Save the model again with "
             "`save_pretrained`, by the class that it was trained as."
         )
     made: nn.Module = net.eval()
@@ -186,7 +186,7 @@ def _load(model: HubModel, kind: str) -> nn.Module:
 
 @contextmanager
 def _silence(logging: ModuleType) -> Iterator[None]:
-    """No bar and no table of a library while it loads; what is amiss is raised."""
+    """Hide progress bars and tables of a library while it loads; problems are raised as errors."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -204,14 +204,14 @@ def _sentence_chain(model: HubModel) -> tuple[str, bool]:
     kinds = [kind for kind, _ in chain]
     if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or chain[0][1] != "":
         raise RejectedError(
-            f"The sentence model in {model.folder} is a chain of {', '.join(kinds)}; known here is Transformer, "
-            "Pooling and perhaps Normalize, the Transformer in the folder itself. Give another model, or hand the "
-            "module over from Python."
+            f"The sentence model in {model.folder} is a chain of {', '.join(kinds)}; supported is Transformer (in the "
+            "folder itself), Pooling and, optionally, Normalize. Give another model, or pass the module from "
+            "Python."
         )
     modes = pooling_modes(model.folder, chain[1][1])
     if len(modes) != 1 or modes[0] not in POOLINGS:
         raise RejectedError(
-            f"The sentence model in {model.folder} pools by {', '.join(modes)}; known here is one of: "
-            f"{', '.join(POOLINGS)}. Say `pooling` for a fresh head, or give another model."
+            f"The sentence model in {model.folder} pools by {', '.join(modes)}; supported is one of: "
+            f"{', '.join(POOLINGS)}. Set `pooling` for a new head, or give another model."
         )
     return modes[0], "Normalize" in kinds

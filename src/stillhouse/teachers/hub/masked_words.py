@@ -1,4 +1,4 @@
-"""What a masked language model would write in each place of a text, for views that exchange words."""
+"""The likely words of a masked language model for each place of a text, for views that replace words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from stillhouse.data.splitmix import stream, words
 from stillhouse.data.views.base import Candidates
 from stillhouse.teachers.hub.nets import MaskedModel, length_of
 
-TURNS = 7  # in each about a seventh of the words is hidden: BERT was trained with 15 %
-PURPOSE = 18  # of the random numbers that say when a place is hidden
+TURNS = 7  # each hides about a seventh of the words: BERT was trained with 15 %
+PURPOSE = 18  # of the random numbers that decide when a place is hidden
 NUMBERS = 2**25  # logits of one batch at most: 128 MB
 
 
@@ -42,13 +42,13 @@ def guess(
         ids: int64 (N, L), as the data's encoder gives them.
         k: candidates of each place.
         mask_id: the id that hides a word.
-        special_ids: ids that are no words: never hidden, never candidates.
-        vocabulary: ids that the encoder knows; the model may have embeddings for more.
-        own: whether the word that stands there may be a candidate of its own place.
+        special_ids: ids that are not words: never hidden, never candidates.
+        vocabulary: number of ids of the encoder; the model may have embeddings for more.
+        own: whether the word itself may be a candidate for its place.
         advance: called with the number of texts that were done.
 
     Returns:
-        Ids and probabilities, (N, L, k), the likeliest first; places that are no word hold their own id.
+        Ids and probabilities, (N, L, k), the likeliest first; places without a word hold their own id.
 
     Raises:
         RejectedError: the texts have more tokens than the model reads.
@@ -76,7 +76,7 @@ def guess(
 
 
 def _batches(ids: Tensor, vocabulary: int) -> Iterator[Tensor]:
-    """Rows of about one length together, shortest first; each batch as large as the memory for its logits allows."""
+    """Batches of rows of similar length, shortest first, each as large as the memory for its logits allows."""
     lengths = length_of(ids)
     order, start = lengths.argsort(stable=True), 0
     while start < len(order):

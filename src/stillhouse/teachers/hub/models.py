@@ -1,6 +1,6 @@
-"""Models of the Hugging Face hub, from a local folder or the local cache, checked before anything of them is loaded.
+"""Models of the Hugging Face hub, from a local folder or the local cache, checked before they are loaded.
 
-Nothing here runs code that came with a model, reads a pickle, or opens a connection that was not asked for.
+Nothing here runs code of a model, reads a pickle, or opens a connection that the user did not ask for.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from stillhouse.errors import RejectedError, UsageError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NEEDED = ["*.json", "*.safetensors", "*.txt", "*.model"]  # files worth downloading; pickles are not among them
-FREE_OF_CODE = "sentence_transformers."  # a module of a sentence folder outside this package would be code of its own
+FREE_OF_CODE = "sentence_transformers."  # a module of a sentence folder outside this package would be the model's code
 
-ANY_LENGTH = 128  # a tokenizer is looked at, not asked to cut
+ANY_LENGTH = 128  # the tokenizer is only inspected here; it cuts nothing
 
 HubKind = Literal["classifier", "encoder", "sentence"]
 
 
 class HubModel(NamedTuple):
-    """A folder that holds a model, as far as it is known without loading the weights."""
+    """A folder with a model, described without loading the weights."""
 
     folder: Path
     kind: HubKind  # a ready classifier of texts; an encoder; an encoder with its own pooling (sentence-transformers)
     tokenizer_json: str  # text of its tokenizer.json
-    revision: str | None  # commit hash; None for a folder that is not of the cache
+    revision: str | None  # commit hash; None for a folder outside the cache
     labels: tuple[str, ...] | None  # a classifier's own class names, in the order of its logits
     vocabulary: int  # number of token ids it has embeddings for
     pad: int  # its tokenizer's own id of padding
 
 
 def open_hub(where: str | Path, *, revision: str | None = None, allow_network: bool = False) -> HubModel:
-    """Find a model and check that it can be used without running anything that came with it.
+    """Find a model and check that it can be used without running any code of the model.
 
     Args:
         where: a folder, or a name such as "sentence-transformers/all-MiniLM-L6-v2" in the local cache.
-        revision: commit hash of the named model; without it, what the cache calls "main".
-        allow_network: download what the cache does not hold; needs the revision, so that a run can be repeated.
+        revision: commit hash of the named model; without it, the cache's "main".
+        allow_network: download files that the cache lacks; needs the revision, so that a run can be repeated.
 
     Raises:
-        UsageError: there is no such folder or cached name; a network is allowed without a commit hash.
-        RejectedError: pickled weights only, code of its own, no fast tokenizer, or a tokenizer with more ids than the
+        UsageError: there is no such folder or cached name; the network is allowed without a commit hash.
+        RejectedError: only pickled weights, own Python code, no fast tokenizer, or a tokenizer with more ids than the
             model has embeddings.
     """
     folder, commit = _find(str(where), revision, allow_network)
@@ -58,8 +58,8 @@ def open_hub(where: str | Path, *, revision: str | None = None, allow_network: b
     encoder = TextEncoder.from_tokenizer(tokenizer, length=ANY_LENGTH)
     if encoder.vocabulary > vocabulary:
         raise RejectedError(
-            f"The tokenizer in {folder} gives ids up to {encoder.vocabulary - 1}, the model has {vocabulary} token "
-            "embeddings: they are not of one model. Put the tokenizer.json that belongs to it into the folder."
+            f"The tokenizer in {folder} gives ids up to {encoder.vocabulary - 1}, but the model has {vocabulary} token "
+            "embeddings: they belong to different models. Put the model's own tokenizer.json into the folder."
         )
     labels = _labels(config) if kind == "classifier" else None
     return HubModel(folder, kind, tokenizer, commit, labels, vocabulary, encoder.pad_id)
@@ -81,7 +81,7 @@ def library(package: str, extra: str = "hub") -> ModuleType:
 
 
 def _find(where: str, revision: str | None, allow_network: bool) -> tuple[Path, str | None]:
-    """The folder of a model and the commit it is, where that is known."""
+    """The folder of a model and its commit, if known."""
     folder = Path(where).expanduser()
     if folder.is_dir():
         commit = folder.resolve().name if folder.resolve().parent.name == "snapshots" else None
@@ -120,7 +120,7 @@ def _read(folder: Path, name: str) -> Any:
         return json.loads((folder / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RejectedError(
-            f"{folder} holds no {name}, so it is no saved model. Give the folder that `save_pretrained` wrote."
+            f"{folder} holds no {name}, so it is not a saved model. Give the folder that `save_pretrained` wrote."
         ) from None
     except (OSError, ValueError) as error:
         raise RejectedError(f"{folder / name} cannot be read as JSON: {error}. Save the model again.") from error
@@ -132,8 +132,8 @@ def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
     if "auto_map" in config or foreign:
         what = f"modules.json names {foreign[0]}" if foreign else "config.json has `auto_map`"
         raise RejectedError(
-            f"The model in {folder} brings Python code of its own ({what}), and code of a model is never run. Use "
-            "a model whose architecture is part of transformers, or build the module and hand it over from Python."
+            f"The model in {folder} contains its own Python code ({what}), and Stillhouse never runs code of a model. "
+            "Use a model whose architecture is part of transformers, or build the module and pass it from Python."
         )
 
 
@@ -144,9 +144,9 @@ def _refuse_pickles(folder: Path) -> None:
     pickled = sorted(f.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for f in folder.glob(pattern))
     if pickled:
         raise RejectedError(
-            f"The weights in {folder} are a pickle ({pickled[0]}), which runs code as it is read. If you trust it, "
+            f"The weights in {folder} are a pickle ({pickled[0]}), and reading a pickle runs code. If you trust it, "
             "convert it once, elsewhere: `AutoModel.from_pretrained(folder).save_pretrained(new_folder)` writes "
-            "model.safetensors; or take a revision of the model that has it."
+            "model.safetensors; or use a revision of the model that has it."
         )
     raise RejectedError(f"{folder} holds no weights (model.safetensors). Download the whole model, or save it again.")
 
@@ -158,7 +158,7 @@ def _tokenizer(folder: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise RejectedError(
             f"{folder} holds no readable tokenizer.json, so texts cannot be split as in its training. Write it once: "
-            "`AutoTokenizer.from_pretrained(folder).save_pretrained(folder)` makes it of the older files, where it can."
+            "`AutoTokenizer.from_pretrained(folder).save_pretrained(folder)` makes it from the older files if possible."
         ) from error
 
 
@@ -175,7 +175,7 @@ def sentence_modules(folder: Path) -> list[dict[str, Any]]:
 
 
 def pooling_modes(folder: Path, path: str) -> tuple[str, ...]:
-    """How a sentence-transformers folder pools, by the names of its newer releases, from the files of any."""
+    """How a sentence-transformers folder pools, in the terms of newer releases; files of all releases are read."""
     config = _read(folder, f"{path}/config.json")
     if "pooling_mode" in config:
         mode = config["pooling_mode"]
@@ -186,7 +186,7 @@ def pooling_modes(folder: Path, path: str) -> tuple[str, ...]:
 
 
 def default_prompt(folder: Path) -> str | None:
-    """The words that a sentence-transformers folder puts before every text, if any."""
+    """The prompt that a sentence-transformers folder puts before every text, if any."""
     name = "config_sentence_transformers.json"
     config = _read(folder, name) if (folder / name).exists() else {}
     chosen = config.get("default_prompt_name")
@@ -200,6 +200,6 @@ def _labels(config: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def _text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Where sizes stand: some architectures keep those of the text part in a table of their own."""
+    """The table with the sizes: some architectures keep those of the text part in a separate table."""
     inner = config.get("text_config")
     return inner if isinstance(inner, dict) and "vocab_size" not in config else config

@@ -1,6 +1,6 @@
 """Nets made of hub models: from token ids to logits or embeddings.
 
-Ids are those of the data's encoder: int64 (B, L), 0 = padding, wherever the model's own padding stands.
+Ids are those of the data's encoder: int64 (B, L), 0 = padding, whatever the model's own id of padding is.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from stillhouse.errors import RejectedError
 from stillhouse.teachers.hub.models import HubModel
 
-HEAD_STD = 0.02  # of a fresh head's weights, as BERT's initializer_range
+HEAD_STD = 0.02  # of a new head's weights, as BERT's initializer_range
 
 
 def length_of(ids: Tensor) -> Tensor:
-    """Tokens of each row up to its last one that is no padding: int64 (B,), for sorting rows by length.
+    """Number of tokens of each row up to its last one that is not padding: int64 (B,), for sorting rows by length.
 
     >>> length_of(torch.tensor([[5, 7, 0, 0], [5, 0, 7, 0], [0, 0, 0, 0]])).tolist()
     [2, 3, 0]
@@ -27,11 +27,11 @@ def length_of(ids: Tensor) -> Tensor:
 
 
 class TokenNet(nn.Module):
-    """What all nets on a hub model share: ids as the model wants them, and no work on padding.
+    """The base of all nets on a hub model: ids in the model's form, and no work on padding.
 
-    ``trim`` cuts the columns that are padding in the whole batch before the encoder sees them. That changes nothing,
-    since they are masked, and saves most of the work where texts are short. Turn it off where states of tokens are
-    tapped and stored: their shape would follow the batch.
+    ``trim`` removes the columns that are padding in the whole batch before the encoder runs. They are masked, so the
+    result does not change, and short texts need much less work. Turn it off where token states are tapped and
+    stored: their shape would depend on the batch.
     """
 
     def __init__(self, encoder: nn.Module, model: HubModel) -> None:
@@ -45,13 +45,13 @@ class TokenNet(nn.Module):
         Raises:
             RejectedError: ids beyond the vocabulary, or more tokens than the model has positions for.
         """
-        if not torch.compiler.is_compiling():  # sizes that follow the values cannot be exported
+        if not torch.compiler.is_compiling():  # sizes that depend on values cannot be exported
             if self.trim:
                 ids = ids[:, : max(int(length_of(ids).max()) if len(ids) else 1, 1)]
             self.refuse(ids)
         mask = ids != 0
         if self.pad != 0:
-            # The data's encoder gives 0 to padding and the id that padding had to the token that was 0.
+            # The data's encoder gives 0 to padding, and gives the padding's old id to the token that was 0.
             ids = torch.where(mask, torch.where(ids == self.pad, 0, ids), self.pad)
         return {"input_ids": ids, "attention_mask": mask.long()}
 
@@ -60,18 +60,18 @@ class TokenNet(nn.Module):
         largest = int(ids.max()) if ids.numel() else 0
         if largest >= self.vocabulary:
             raise RejectedError(
-                f"A text has the token id {largest}, but the model knows {self.vocabulary} tokens: the texts were cut "
-                "by another tokenizer. Leave out `[data] tokenizer`, so that the model's own is used."
+                f"A text has the token id {largest}, but the model has {self.vocabulary} tokens: another tokenizer split "
+                "the texts. Leave out `[data] tokenizer`, so that the model's own is used."
             )
         if self.longest is not None and ids.shape[1] > self.longest:
             raise RejectedError(
-                f"A text has {ids.shape[1]} tokens, the model can read {self.longest}. Set `[data] tokens` to "
+                f"A text has {ids.shape[1]} tokens, but the model can read only {self.longest}. Set `[data] tokens` to "
                 f"{self.longest} or fewer."
             )
 
 
 class ReadyClassifier(TokenNet):
-    """A classifier with its own head; its logits in the order of the data's classes."""
+    """A classifier with its own head; its logits have the order of the data's classes."""
 
     order: Tensor
 
@@ -104,7 +104,7 @@ class EncoderClassifier(TokenNet):
 
 
 class Embedder(TokenNet):
-    """An encoder and a pooling, and a length of 1 where asked."""
+    """An encoder and a pooling; the embeddings have length 1 where asked."""
 
     def __init__(self, encoder: nn.Module, mode: str, normalised: bool, found: HubModel) -> None:
         super().__init__(encoder, found)
@@ -120,7 +120,7 @@ class Embedder(TokenNet):
 
 
 class MaskedModel(TokenNet):
-    """A masked language model: which token would stand in each place."""
+    """A masked language model: logits of the tokens for each place."""
 
     def __init__(self, model: nn.Module, found: HubModel) -> None:
         super().__init__(model, found)
@@ -142,7 +142,7 @@ class Pool(nn.Module):
         self.mode = mode
 
     def extra_repr(self) -> str:
-        """The mode, so that the fingerprint of a net holds it."""
+        """The mode, so that the fingerprint of a net includes it."""
         return self.mode
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
@@ -170,5 +170,5 @@ def _longest(encoder: Any) -> int | None:
     table = next((m for name, m in encoder.named_modules() if name.endswith("position_embeddings")), None)
     if not isinstance(table, nn.Embedding):
         return None
-    # RoBERTa counts positions from the one after its padding.
+    # RoBERTa's positions start after the padding id.
     return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)

@@ -1,4 +1,4 @@
-"""Vision models of timm by name, with random weights: to be trained here, or filled from a safetensors file."""
+"""Vision models of timm by name, with random weights, to be trained here or loaded from a safetensors file."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def timm_classifier(name: str, shape: tuple[int, ...], classes: int, settings: M
 
     Raises:
         UsageError: timm is not installed; there is no such architecture or setting; it cannot read such images; the
-            name or a setting would fetch weights.
+            name or a setting would download weights.
     """
     if ":" in name or any(key in FETCHES for key in settings):
         raise UsageError(
-            f"{name!r} with {dict(settings)} would have timm fetch weights. Give the architecture's name alone; "
-            "weights of your own go into `[teacher] file`, as .safetensors."
+            f"With {name!r} and {dict(settings)} timm would download weights. Give only the architecture's name; "
+            "your own weights go into `[teacher] file`, as .safetensors."
         )
     if any(key in OURS for key in settings) or len(shape) != 3:
         raise UsageError(
             f"timm's {name!r} reads images (C, H, W) and takes {' and '.join(OURS)} from the data, whose rows are "
-            f"{shape}; its settings are {dict(settings)}. Leave those out, or take a net of the zoo."
+            f"{shape}; its settings are {dict(settings)}. Leave those out, or use a net of the zoo."
         )
     timm = library("timm", "timm")
     if name not in (known := timm.list_models()):
@@ -45,10 +45,10 @@ def timm_classifier(name: str, shape: tuple[int, ...], classes: int, settings: M
         made: nn.Module = timm.create_model(name, num_classes=classes, in_chans=shape[0], **settings)
         with torch.inference_mode():
             made.eval()(torch.zeros(1, *shape))
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:  # whatever an architecture says of a shape
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:  # architectures raise any of these
         raise UsageError(
             f"timm's {name!r} cannot read images {shape} with the settings {dict(settings)}: "
             f"{str(error).splitlines()[0]} Transformers need `settings = {{ img_size = ... }}`; small images need a "
-            "net that does not halve them away."
+            "net that halves them less often."
         ) from error
     return made.train()

@@ -1,4 +1,4 @@
-"""Transfer learning: which weights of a pretrained net learn the user's classes.
+"""Transfer learning: which weights of a pretrained net are trained on the user's classes.
 
 A linear probe trains the head alone; LoRA (Hu et al. 2021, arXiv:2106.09685) adds a product of two thin matrices to
 some linear layers and trains these and the head; full fine-tuning trains all. A probe first and the rest afterwards
@@ -30,7 +30,7 @@ def prepare_tuning(net: nn.Module, how: How, *, head: str, rank: int = 8, alpha:
         alpha: their factor is ``alpha / rank``.
 
     Returns:
-        The net, for "lora" wrapped by peft; with the same outputs as before. ``merged`` takes the wrapper off.
+        The net, for "lora" wrapped by peft; its outputs are the same as before. ``merged`` removes the wrapper.
 
     Raises:
         UsageError: no such head, another ``how``, no linear layer for LoRA, or peft is not installed.
@@ -38,7 +38,7 @@ def prepare_tuning(net: nn.Module, how: How, *, head: str, rank: int = 8, alpha:
     known = dict(net.named_modules())
     if not head or head not in known:
         raise UsageError(
-            f"There is no head {head!r} in {type(net).__name__}. Name the module that gives the classes, such as "
+            f"There is no head {head!r} in {type(net).__name__}. Name the module of the outputs, such as "
             f"head = {next((p for p in reversed(known) if isinstance(known[p], nn.Linear)), '')!r}."
         )
     if how not in ("probe", "full", "lora"):
@@ -49,7 +49,7 @@ def prepare_tuning(net: nn.Module, how: How, *, head: str, rank: int = 8, alpha:
 
 
 def merged(net: nn.Module) -> nn.Module:
-    """The plain net: what LoRA has learned is added into its weights, and all of them can be trained again."""
+    """The plain net: LoRA's additions are added to its weights, and all of them can be trained again."""
     merge = getattr(net, "merge_and_unload", None)
     if merge is None:
         return net.requires_grad_(True)
@@ -74,13 +74,13 @@ def _adapted(net: nn.Module, head: str, rank: int, alpha: float) -> nn.Module:
 
 
 def _targets(net: nn.Module, head: str) -> list[str]:
-    # The exact type: torch's own attention reads the weights of its subclass of it without calling it.
+    # The exact type: torch's own attention reads the weights of its subclass without calling it.
     linear = [path for path, module in net.named_modules() if type(module) is nn.Linear]
     body = [path for path in linear if path != head and not path.startswith(f"{head}.")]
     named = [path for path in body if path.rpartition(".")[2] in QUERY_VALUE]
     if not body:
         raise UsageError(
-            f'tune = "lora" adapts linear layers, and {type(net).__name__} has none beside its head {head!r}. Write '
+            f'tune = "lora" adapts linear layers, but {type(net).__name__} has none besides its head {head!r}. Write '
             'tune = "full".'
         )
     return named or body

@@ -16,8 +16,8 @@ SHOWN = 20  # lines; the others are folded away
 
 TEMPLATE = """
 <p class="soft">The most frequent labels first. AUC: the chance that a row with the label is given a higher probability
-than one without it, 50&nbsp;% is chance. F1: of the labels with a probability above one half. Students: mean over the
-seeds.</p>
+than one without it, 50&nbsp;% is chance. F1: of the labels with a probability of one half or more. Students: mean over
+the seeds.</p>
 {{ table("Every label", it.heads, it.rows) }}
 {% if it.folded %}
 <details>

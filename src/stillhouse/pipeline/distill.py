@@ -52,7 +52,7 @@ class Distillation:
         recipe: of the run.
         given: what came from Python.
         command: what reproduces the run; None: what the user typed.
-        folder: of the run, where it is not [output] dir.
+        folder: of a plan, in place of [output] dir.
         parts: what else belongs to the identity of the run.
         choose: changes the arms of the run.
     """

@@ -53,7 +53,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         recipe: of the run.
         given: what came from Python.
         command: what the user typed, for the report.
-        folder: of the run, where it is not [output] dir.
+        folder: of a plan, in place of [output] dir; then no service is asked, for each answer is paid for.
         parts: what else belongs to the identity of the run.
 
     Raises:
@@ -109,7 +109,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     run = open_run(aside, command=command, parts=found | (parts or {}))
     if not task.supervised:
         run.note(found=across(data.source, data.split).sentences())
-    return answered_only(replace(context, run=run))
+    context = replace(context, run=run)
+    return answered_only(context) if folder is None else context
 
 
 def moved(recipe: Recipe, folder: Path) -> Recipe:

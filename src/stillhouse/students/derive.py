@@ -170,4 +170,6 @@ def _try(work: _Work, probe: Tensor) -> None:
 
 def _check_share(name: str, share: Any) -> None:
     if share is not None and not 0.0 < share <= 1.0:
-        raise UsageError(f"{name} = {share} is not a share: write a number above 0 and at most 1, such as {name} = 0.5.")
+        raise UsageError(
+            f"{name} = {share} is not a share: write a number above 0 and at most 1, such as {name} = 0.5."
+        )

@@ -124,7 +124,7 @@ def to_logits(values: Floats, kind: Kind, rows: NDArray[np.int64]) -> Floats:
     """Checked answers (B, C) as logits; a probability of 0 becomes ``SMALLEST``.
 
     Raises:
-        RejectedError: answers are not finite, or are no probabilities; names the rows and a sum.
+        RejectedError: answers are not finite, or are not probabilities; names the rows and a sum.
     """
     probabilities = np.exp(values) if kind == "log_probabilities" else values
     bad = np.asarray(~np.isfinite(probabilities).all(1))
@@ -141,7 +141,7 @@ def to_logits(values: Floats, kind: Kind, rows: NDArray[np.int64]) -> Floats:
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise RejectedError(
-            f"The teacher's answers are no probabilities for {name_rows(rows, bad)}: the first lies in "
+            f"The teacher's answers are not probabilities for {name_rows(rows, bad)}: the first lies in "
             f"{probabilities[first].min():.4g}..{probabilities[first].max():.4g} and adds up to {sums[first]:.6g}, "
             "where each must lie in 0..1 and a row add up to 1. If they are logits, say kind = 'logits'."
         )

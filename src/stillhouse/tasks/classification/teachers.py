@@ -50,7 +50,7 @@ LEAST = 1e-30  # stands for a module's probability of 0
 
 
 def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
-    """Logits, log-probabilities or probabilities (B, C), found by looking at each batch."""
+    """Logits, log-probabilities or probabilities (B, C), detected at each batch."""
 
     def read(returned: Tensor, rows: int) -> Tensor:
         check(returned, spec, "The teacher", rows)

@@ -59,7 +59,7 @@ class ContrastStep(Step):
 
     Args:
         student: from token ids to vectors.
-        kept_ids: ids that are no words.
+        kept_ids: ids that are not words.
     """
 
     kept_ids: Tensor

@@ -49,7 +49,7 @@ class DeployedEmbedder(Deployed):
         encoder: from texts to token ids.
         width: D.
         net_card: see ``Deployed``.
-        column: of a file, that holds the texts; empty where it is to be found by looking.
+        column: of a file, that holds the texts; empty where it is to be detected.
     """
 
     task = "embedding"

@@ -28,7 +28,7 @@ def settle(recipe: Recipe) -> Recipe:
         ('[training] keep = "best"', recipe.training.keep == "best"),
     ):
         if there:
-            raise UsageError(f"{what} has no meaning for embedders, which have no classes. Take it out of the recipe.")
+            raise UsageError(f"{what} has no meaning for embedders, which have no classes. Remove it from the recipe.")
     if recipe.data.text is None:
         raise UsageError('Embedders are distilled on texts. Name a file of them: `[data] text = "texts.csv"`.')
     return recipe.model_copy(

@@ -74,7 +74,7 @@ class LabelReader:
 def outside(rows: str, values: NDArray[Any]) -> RejectedError:
     """The error for answers beyond 0..1 of a teacher that answers with probabilities."""
     return RejectedError(
-        f"The teacher's answers are no probabilities for {rows}: they are in {values.min():.4g}..{values.max():.4g}, "
+        f"The teacher's answers are not probabilities for {rows}: they are in {values.min():.4g}..{values.max():.4g}, "
         "where its first answers were all in 0..1. Answer with probabilities, or with log-odds, for every row."
     )
 

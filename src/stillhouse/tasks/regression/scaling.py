@@ -1,7 +1,7 @@
 """Targets in standard units: inside a run each target has mean 0 and standard deviation 1 over the labelled rows.
 
 Targets and the values of teachers that come ready are standardised when they enter the run, so that nets are trained,
-stores are filled and losses are balanced on one scale, whatever the units. Predictor and records give back the user's
+stores are filled and losses are balanced on one scale, whatever the units. Predictor and records return the user's
 units.
 """
 
@@ -48,7 +48,7 @@ class Scaler(NamedTuple):
                 what = f"is {values[0]:g} in all of them" if len(values) else "is known in none of them"
                 raise RejectedError(
                     f"The target {name!r} has nothing to learn: of {len(targets)} labelled training rows it {what}. "
-                    "Take it out of `[data] target`, or raise `[data] labels`."
+                    "Remove it from `[data] target`, or raise `[data] labels`."
                 )
         given = targets.astype(np.float64)
         return cls(tuple(np.nanmean(given, 0).tolist()), tuple(np.nanstd(given, 0).tolist()))

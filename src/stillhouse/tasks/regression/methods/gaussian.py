@@ -22,7 +22,7 @@ def gaussian(
     """Negative log-likelihood of the student's values under the teacher's normal distributions (Nix, Weigend 1994).
 
     Matches:
-        The student's values and the teacher's means, in standard units, each weighed by how sure the teacher is.
+        The student's values and the teacher's means, in standard units, each weighted by how sure the teacher is.
 
     Formula:
         mean_i mean_k (s_ik - t_ik)^2 / (2 (v_ik + floor)), v the teacher's variance: the negative logarithm of the

@@ -1,3 +1,3 @@
-"""Classification: what is particular to nets that answer with the probabilities of classes."""
+"""Classification: everything specific to nets whose outputs are probabilities of classes."""
 
-ESTIMATOR = "classifier"  # what scikit-learn calls it
+ESTIMATOR = "classifier"  # scikit-learn's name for it

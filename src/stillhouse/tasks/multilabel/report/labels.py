@@ -1,4 +1,4 @@
-"""Every label by itself: how often it is true, and how well teacher, control and student find it."""
+"""Each label separately: how often it is true, and how well teacher, control and student predict it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stillhouse.reporting.parts import line
 from stillhouse.reporting.wording import count, percent
 from stillhouse.task import TEACHER, Section
 
-SHOWN = 20  # lines; the others are folded away
+SHOWN = 20  # lines; the others are collapsed
 
 TEMPLATE = """
 <p class="soft">The most frequent labels first. AUC: the chance that a row with the label is given a higher probability
@@ -46,7 +46,7 @@ def labels(run: RunFiles) -> dict[str, Any] | None:
 
 
 def pictured(run: RunFiles) -> list[str]:
-    """Return teacher, control and student, as far as their predictions are known."""
+    """Return those of teacher, control and student whose predictions are known."""
     names = dict.fromkeys((TEACHER, run.control or "", run.student))
     return [name for name in names if run.predicted and run.predicted.first(name) is not None]
 

@@ -37,7 +37,9 @@ def test_functions_are_not_asked_again_alone_or_among_several() -> None:
 
 def test_the_words_marked_are_those_that_the_net_counts() -> None:
     texts = ["an oak and an Oak by the sea", "nothing here", "word"]
-    found = word_marks(ENCODER, texts, np.ones(3, np.int64), {"student": asked_net(Oak().eval(), get("classification"))})
+    found = word_marks(
+        ENCODER, texts, np.ones(3, np.int64), {"student": asked_net(Oak().eval(), get("classification"))}
+    )
     spans, effects = found["student_spans"], found["student_effects"]
     assert spans.shape == (3, MOST_MARKS, 2)
     assert sorted(texts[0][a:b] for a, b in spans[0] if a >= 0) == ["Oak", "oak"]

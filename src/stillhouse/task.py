@@ -234,6 +234,7 @@ class Task(Judgement, Protocol):
     sections: tuple[Section, ...]  # of the report
     monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
     supervised: bool  # whether labels train; else only the judgement sees them
+    binds: bool  # whether ``bind`` fits anything: then nets of runs with other labels answer in other units
     shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
     stored: str  # name of the store's field that holds a teacher's outputs: "logits", "values"
     teachers: Any  # how models of all kinds are read as teachers: ``teachers.protocol.TaskTeachers``

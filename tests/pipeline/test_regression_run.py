@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.metrics import mean_squared_error, r2_score
 from torch import Tensor, nn
 
 import stillhouse as sh
+from stillhouse import students
 from stillhouse.cli import main
 from stillhouse.engine.checkpoint import save_checkpoint
 from stillhouse.errors import UsageError
@@ -199,9 +201,13 @@ def forest() -> RandomForestRegressor:
     return RandomForestRegressor(20, random_state=0).fit(X[:120], Y[:120])
 
 
-def from_python(out: Path, teacher: Any, student: str, targets: Any = Y, **over: Any) -> sh.Run:
+def linear() -> nn.Module:
+    return nn.Linear(4, 1)
+
+
+def from_python(out: Path, teacher: Any, student: Any, targets: Any = Y, **over: Any) -> sh.Run:
     torch.set_num_threads(1)
-    data = ((X[:120], targets[:120]), (X[120:150], targets[120:150]), (X[150:], targets[150:]))
+    data = over.pop("data", ((X[:120], targets[:120]), (X[120:150], targets[120:150]), (X[150:], targets[150:])))
     recipe = QUICK | {"student": {}} | over.pop("recipe", {})
     return sh.distill(
         recipe, teacher=teacher, student=student, data=data, task="regression", out=out, accept_teacher=True,
@@ -240,6 +246,39 @@ def test_values_come_back_from_the_store_as_the_teacher_gave_them(tmp_path: Path
     kept = Store.open(run.folder / "store").read(rows, np.zeros_like(rows))["values"]
     error = np.abs(scaler.restore(kept.astype(np.float64)) - truth(X[:120])) / np.asarray(scaler.scale)
     assert error.max() < 2e-3, "float16 of standard units"
+
+
+def test_weights_in_a_file_answer_in_the_users_units_as_every_teacher_that_comes_ready(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = students.make("mlp_tiny", shape=(4,), outputs=1, settings={"hidden": [8]})
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    with torch.inference_mode():
+        own = net(torch.from_numpy(X)).numpy()
+    teacher = {"name": "mlp_tiny", "settings": {"hidden": [8]}, "file": str(tmp_path / "net.safetensors")}
+    over = {"recipe": {"training": QUICK["training"] | {"steps": 20, "seeds": [0]}}}
+    data = ((X[:120], own[:120]), None, (X[150:], own[150:]))  # of an array that is taken as it is
+    run = from_python(tmp_path / "run", teacher, linear, data=data, **over)
+    told = Predictions.load(run.folder / "predictions.npz")
+    np.testing.assert_allclose(told.outputs("teacher")["-"], own[150:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["extra_trees", "mlp_large"])
+def test_the_points_of_a_curve_have_teachers_in_the_users_units(tmp_path: Path, name: str) -> None:
+    data = {"path": str(write_table(tmp_path, "price")), "target": "price"}
+    training = {"steps": 80, "batch_size": 32, "lr": 0.01}
+    teacher = {"name": name, "labels": "all", "settings": {}, "training": training}
+    table = tomllib.loads(write_recipe(tmp_path, data, "regression", training={"seeds": [0], "steps": 20}).read_text())
+    sh.curve(table | {"teacher": teacher}, labels=[20, 60], accept_teacher=True, verbose=False)
+    points = json.loads((tmp_path / "run" / "curve.json").read_text())["labels"]
+    assert [point["measure"] for point in points] == ["r2", "r2"]
+    for point in points:
+        told = Predictions.load(tmp_path / "run" / point["folder"] / "predictions.npz")
+        explained = r2_score(told.targets, told.outputs("teacher")["-"])
+        assert point["models"]["teacher"]["value"] == pytest.approx(explained, abs=1e-6)
+        assert explained > 0.8
+        rows = np.arange(154)
+        kept = Store.open(tmp_path / "run" / point["folder"] / "store").read(rows, np.zeros_like(rows))["values"]
+        assert abs(kept.mean()) < 1.0, "standard units of the labels of this point"
 
 
 def test_a_column_of_one_target_may_be_flat_or_not(tmp_path: Path) -> None:

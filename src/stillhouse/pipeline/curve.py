@@ -132,9 +132,9 @@ def with_layers(recipe: Recipe, number: int) -> Recipe:
 
 
 def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
-    """What points with other labels share: the teacher, where it sees the same ones all the same."""
+    """What points with other labels share: the teacher, where it sees the same ones all the same, in one unit."""
     same_teacher = recipe.teacher.labels == "all" or ready(recipe.teacher, None)
-    return SHARED if same_teacher else ()
+    return SHARED if same_teacher and not tasks.get(recipe.task.name).binds else ()
 
 
 def with_baseline(recipe: Recipe) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class BaseTask(Judge):
     fits: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     supervised = True
+    binds = False
     shift_invariant = False
     stored = "values"
     gates = True

@@ -157,7 +157,7 @@ class RunTeacher:
             return self.fit_trees()
         weights = self.section.file if self.kind == "file" else None
         if weights is not None and weights.suffix == NET_FILE:
-            return self.answering(self.whole.load(weights))
+            return context.task.enter_teacher(self.answering(self.whole.load(weights)))
         if ready(self.section, self.given):
             ready_teacher = build_teacher(
                 self.section,

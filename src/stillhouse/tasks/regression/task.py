@@ -35,6 +35,7 @@ class Regression(RegressionJudge, BaseTask):
     fits = ("mse", "mae", "huber", "gaussian")
     sections = SECTIONS
     monitor = "mse"
+    binds = True
     link = "identity"
     teachers = teachers
     deployed = DeployedRegressor

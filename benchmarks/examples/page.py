@@ -121,8 +121,9 @@ def data(example: Example, run: RunFiles, record: dict[str, Any]) -> Iterator[st
     versions = record.get("packages", {})
     yield packages(example.origins, versions)
     facts = run.run.get("data", {})
+    learned = LEARNED[Run(run.folder).task.link].format(len(facts["classes"]))
     yield (
-        f"{LEARNED[Run(run.folder).task.link].format(len(facts['classes']))}{count(facts['train'])} training rows, of which "
+        f"{learned}{count(facts['train'])} training rows, of which "
         f"{count(facts['labelled'])} keep their label for the student; {count(facts['valid'])} validation rows, for "
         f"the check of the teacher and for choosing; {count(facts['test'])} test rows, touched once."
     )

@@ -73,8 +73,9 @@ The patient's number begins with the day of the record: **the latest quarter of 
 before it are the validation rows, so that the model is judged on the time after it was made. No patient number stands
 twice.
 
-**Read the sensitivities, not only the verdict.** The verdict speaks of accuracy, and most patients are `neither`: a
-student may be level with its teacher there and still miss ill patients whom the teacher finds.
+**The verdict is about ill patients**: about the share of the hyperthyroid patients that a model finds where it calls at
+most 5 % of all others hyperthyroid (`[evaluation] measure`). Most patients are `neither`, so accuracy hardly shows who
+is missed.
 """
 
 LIMITS = """

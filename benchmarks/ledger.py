@@ -78,7 +78,7 @@ def card(method: str, own: list[Case]) -> dict[str, str]:
 
 def stored(method: type[Method]) -> str:
     """What a store keeps for a method."""
-    kept = [need for need in ("logits", "features", "embedding") if need in method.needs]
+    kept = [need for need in ("logits", "log_odds", "values", "features", "embedding") if need in method.needs]
     return " and ".join(kept)
 
 

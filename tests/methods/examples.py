@@ -29,10 +29,11 @@ class Example:
     settings: Mapping[str, Any] = field(default_factory=dict)
     student: Shape = (6,)
     teacher: Shape = (8,)
+    features: tuple[str, ...] = ()  # that the teacher gives beside its layers, in the shape of its outputs
 
 
-MAPS = {"student": (4, 6, 6), "teacher": (6, 6, 6)}
-TOKENS = {"student": (7, 8), "teacher": (7, 12)}
+MAPS: dict[str, Any] = {"student": (4, 6, 6), "teacher": (6, 6, 6)}
+TOKENS: dict[str, Any] = {"student": (7, 8), "teacher": (7, 12)}
 EXAMPLES: dict[str, Example] = {
     "attention": Example({"student_layers": ["a", "b"], "teacher_layers": ["c", "d"]}, **MAPS),
     "cwd": Example({"student_layers": ["a"], "teacher_layers": ["c"]}, **MAPS),
@@ -41,6 +42,7 @@ EXAMPLES: dict[str, Example] = {
     "fitnet": Example({"student_layer": "a", "teacher_layer": "c"}, **MAPS),
     "distilbert": Example({"student_layer": "a", "teacher_layer": "c"}, **TOKENS),
     "tinybert": Example({"student_layers": ["a"], "teacher_layers": ["c"]}, **TOKENS),
+    "gaussian": Example(features=("spread",)),
     "minilm": Example({"student_layer": "a", "teacher_layer": "c"}, **TOKENS),
 }
 
@@ -91,7 +93,8 @@ def setup(name: str, classes: int = CLASSES, dtype: torch.dtype = torch.float64,
     example = EXAMPLES.get(name, Example())
     method = method_class(name)(**{**required(name), **example.settings, **extra})
     student = Net(dict.fromkeys(method.student_layers, example.student), classes)
-    teacher = Net(dict.fromkeys(method.teacher_layers, example.teacher), classes)
+    given = dict.fromkeys(method.teacher_layers, example.teacher) | dict.fromkeys(example.features, (classes,))
+    teacher = Net(given, classes)
     method.build(student.spec(example.student[-1]), teacher.spec(example.teacher[-1]))
     method.progress = 1.0
     for net in (student, teacher, method):
@@ -124,5 +127,13 @@ def part(whole: Batch, rows: slice) -> Batch:
 
 
 def one_batch(size: int, mask: torch.Tensor | None = None) -> Batch:
+    """A batch of nothing but its size."""
     index = torch.arange(size)
     return Batch(torch.zeros(size, 1), torch.zeros_like(index), index, torch.zeros_like(index), mask)
+
+
+def rotation(width: int, seed: int) -> Tensor:
+    """A random rotation, float64 (width, width)."""
+    generator = torch.Generator().manual_seed(seed)
+    matrix: Tensor = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
+    return matrix

@@ -12,7 +12,8 @@ from stillhouse import methods
 from stillhouse.errors import UsageError
 from stillhouse.methods.embedding import Embedding, embedding
 from stillhouse.types import Spec
-from tests.methods.golden import rotation, rows
+from tests.methods.examples import rotation
+from tests.methods.golden import rows
 
 
 def test_golden_value_of_the_cosine() -> None:

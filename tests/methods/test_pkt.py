@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.methods.pkt import pkt
-from tests.methods.golden import rotation, rows
+from tests.methods.examples import rotation
+from tests.methods.golden import rows
 
 
 def test_golden_value() -> None:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from stillhouse.methods import rkd as module
 from stillhouse.methods.rkd import rkd, rkd_angle, rkd_distance
-from tests.methods.golden import rotation, rows
+from tests.methods.examples import rotation
+from tests.methods.golden import rows
 
 
 def test_golden_value_of_the_angles() -> None:

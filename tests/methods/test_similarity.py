@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.methods.similarity import similarity
-from tests.methods.golden import rotation, rows
+from tests.methods.examples import rotation
+from tests.methods.golden import rows
 
 
 @settings(max_examples=20, deadline=None)

@@ -14,13 +14,13 @@ NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Case(NamedTuple):
-    """A function of ``stillhouse.methods.<method>`` beside its reference.
+    """A function of a method's module beside its reference.
 
     Both are called as ``f(*inputs, **settings)``: ours with tensors, the reference with float64 (or int64) arrays. The
     gradient is checked with respect to the first input, the student's, by central differences of the reference.
     """
 
-    function: str  # name inside stillhouse.methods.<method>
+    function: str  # name inside the module of the method
     reference: Callable[..., Any]  # numpy, float64, written from the paper's formula; never imports stillhouse
     inputs: Callable[[np.random.Generator], tuple[Array, ...]]  # the student's first
     settings: Mapping[str, Any] = NO_SETTINGS

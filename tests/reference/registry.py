@@ -7,7 +7,7 @@ To register: write ``tests/reference/<room>.py`` (numpy only) and give it a tabl
         "rkd": [Case("rkd_distance", rkd_distance, features), Case("rkd_angle", rkd_angle, features)],
     }
 
-whose keys are method names (files in ``stillhouse/methods/``). It is found by being in this folder. In the ledger the
+whose keys are method names (``stillhouse methods``). It is found by being in this folder. In the ledger the
 first case of a method stands for it; its formula and its known deviations come from the card: the paragraphs
 ``Formula:`` and ``Deviations:`` in the docstring of that function.
 """
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 import tests.reference as folder
+from stillhouse import methods
 from tests.reference.case import Array, Case, central_difference
 
 __all__ = ["Case", "cases", "central_difference", "function_of", "value_and_gradient"]
@@ -41,7 +42,7 @@ def cases() -> dict[str, list[Case]]:
 
 def function_of(method: str, case: Case) -> Callable[..., Tensor]:
     """Our function of a case."""
-    function: Callable[..., Tensor] = getattr(importlib.import_module(f"stillhouse.methods.{method}"), case.function)
+    function: Callable[..., Tensor] = getattr(importlib.import_module(methods.get(method).__module__), case.function)
     return function
 
 

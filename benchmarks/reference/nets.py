@@ -10,12 +10,13 @@ from benchmarks.examples.markdown import words
 from benchmarks.reference.recipe import written
 
 from stillhouse import students, tasks
+from stillhouse.students import zoo
 from stillhouse.teachers.sklearn import NAMES
 
 GROUPS: Mapping[str, str] = {
-    "_IMAGES": "For images",
-    "_TABLES": "For tables, and for anything flattened",
-    "_TEXTS": "For texts",
+    "IMAGES": "For images",
+    "TABLES": "For tables, and for anything flattened",
+    "TEXTS": "For texts",
 }
 ABOUT = """\
 A name stands in `[student] name`, `[teacher] name`, `student=` or `teacher=`; its settings in `[student] settings`,
@@ -38,7 +39,7 @@ def nets_page(made: str) -> str:
     text = f"# Nets and models by name\n\n{made}\n\n{ABOUT}"
     heads = ["name", "what it is", "settings and defaults"]
     for attribute, title in GROUPS.items():
-        builders = getattr(students, attribute)
+        builders = getattr(zoo, attribute)
         rows = [line(one.__name__, one, students.defaults(one.__name__)) for one in builders]
         text += f"\n## {title}\n\n{words(heads, rows)}\n"
     fitted = [line(name, kind, students.defaults(name)) for name, kind in students.FITTED.items()]

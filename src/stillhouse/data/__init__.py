@@ -1,4 +1,4 @@
-"""Data: named sets, tables, arrays and the user's own loaders; splits, encoders, replayed views, batches."""
+"""Data: named sets, tables, arrays and the user's loaders; splits, encoders, reproducible views, batches."""
 
 from stillhouse.data.batches.base import Batches
 from stillhouse.data.batches.stored import StoredBatches

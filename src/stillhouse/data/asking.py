@@ -1,4 +1,4 @@
-"""Which rows to ask an expensive teacher about, where it cannot be asked about all."""
+"""Choosing the rows to ask an expensive teacher about, when asking about all rows is too expensive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ How: TypeAlias = Literal["random", "uncertainty", "entropy", "coreset"]
 Floats: TypeAlias = NDArray[np.float64]
 
 _HOW: tuple[How, ...] = get_args(How)
-_ASKING = 21  # this choice's own stream
+_ASKING = 21  # the random stream of this choice
 
 
 def choose_rows(
@@ -29,28 +29,29 @@ def choose_rows(
     embeddings: ArrayLike | None = None,
     labelled: ArrayLike | None = None,
 ) -> Ints:
-    """Choose rows, those that are asked first first: the choice of n rows begins with that of any fewer.
+    """Choose rows in the order in which to ask: a choice of n rows starts with the choice of any smaller number.
 
-    ``random`` draws them. ``uncertainty`` takes the rows on which a control is least sure: those with the least margin
-    between its two most probable classes (Scheffer, Decomain, Wrobel, "Active hidden Markov models for information
-    extraction", IDA 2001); ``entropy`` those with the greatest entropy. ``coreset`` is the greedy k-centre of Sener and
-    Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018: always the row
-    that is farthest (Euclidean) from all that are chosen, begun from the labelled rows. Ties are broken by the seed.
+    ``random`` draws them. ``uncertainty`` takes the rows on which a control is least sure: those with the smallest
+    margin between its two most probable classes (Scheffer, Decomain, Wrobel, "Active hidden Markov models for
+    information extraction", IDA 2001); ``entropy`` takes those with the greatest entropy. ``coreset`` is the greedy
+    k-centre of Sener and Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018:
+    each time the row that is farthest (Euclidean) from all chosen rows, starting from the labelled rows. The seed
+    breaks ties.
 
     Args:
         how: one of the above.
         count: rows to choose.
         seed: of the draw and of ties.
-        rows: N; needed where neither of the next two says it.
-        log_probs: (N, C) of a control, such as the student trained on the labels alone; of uncertainty and entropy.
-        embeddings: (N, ...) a teacher's or encoded inputs; of coreset.
-        labelled: rows in 0 .. N - 1 that need no asking: they are not chosen, and coreset begins from them.
+        rows: N; needed where neither of the next two is given.
+        log_probs: (N, C) of a control, such as the student trained on labels alone; for uncertainty and entropy.
+        embeddings: (N, ...) of a teacher, or encoded inputs; for coreset.
+        labelled: rows in 0 .. N - 1 that need not be asked: they are not chosen, and coreset starts from them.
 
     Returns:
-        int64 (count,), distinct; all that there are, where these are fewer.
+        int64 (count,), distinct; all rows, where there are fewer.
 
     Raises:
-        UsageError: no such way, a count below 0, or what the way needs is not given.
+        UsageError: unknown way, a count below 0, or a missing argument of the way.
     """
     if how not in _HOW:
         raise UsageError(f"There is no way {how!r} to choose rows.{nearest(how, _HOW)}")
@@ -80,7 +81,7 @@ def k_centres(points: Floats, free: Ints, begun: Ints, count: int) -> Ints:
     Args:
         points: (N, D).
         free: points that may be chosen, in the order that breaks ties.
-        begun: points that are chosen already.
+        begun: points that are already chosen.
         count: at most len(free).
 
     Returns:
@@ -108,7 +109,7 @@ def _table(how: str, log_probs: ArrayLike | None, embeddings: ArrayLike | None) 
         return None if given is None else _floats(given, "rows")
     wanted, name = (embeddings, "embeddings") if how == "coreset" else (log_probs, "log_probs")
     if wanted is None:
-        raise UsageError(f"choose_rows({how!r}, ...) goes by `{name}`: give them, (N, ...) with a row for each row.")
+        raise UsageError(f"choose_rows({how!r}, ...) needs `{name}`: give an array (N, ...) with a row for each row.")
     table = _floats(wanted, name)
     if how != "coreset" and table.shape[1] < 2:
         raise UsageError(f"choose_rows({how!r}, ...): `log_probs` has {table.shape[1]} class. Give two or more.")

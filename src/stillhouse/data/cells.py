@@ -1,4 +1,4 @@
-"""Cells as they are written: which rows are meant in an error, which cells are empty, and labels as text."""
+"""Cells of tables: names of rows for errors, empty cells, and labels as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NO_LABEL = ("", "nan", "NaN")
 
 
 def first_five(rows: NDArray[np.bool_]) -> str:
-    """Say which rows are meant: ``"rows 3, 7 (counted from 0)"``, at most five of them and how many follow."""
+    """Name rows for an error: ``"rows 3, 7 (counted from 0)"``, at most five of them and the number of the others."""
     found = np.flatnonzero(rows)
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
     word = "row" if len(found) == 1 else "rows"
@@ -22,12 +22,12 @@ def first_five(rows: NDArray[np.bool_]) -> str:
 
 
 def present(cells: NDArray[Any]) -> NDArray[np.bool_]:
-    """Say which cells of an object array (N,) are not None."""
+    """Return which cells of an object array (N,) are not None."""
     return np.fromiter((cell is not None for cell in cells), bool, len(cells))
 
 
 def nested(values: Any) -> NDArray[np.bool_]:
-    """Say which cells of a series (N,) are lists, objects or bytes: nothing a table can hold."""
+    """Return which cells of a series (N,) are lists, objects or bytes, which a table cannot hold."""
     if values.dtype != object:
         return np.zeros(len(values), bool)
     odd = (dict, list, tuple, set, bytes, np.ndarray)
@@ -48,8 +48,8 @@ def label_cells(cells: Any) -> NDArray[Any]:
 def names_of(values: NDArray[Any]) -> NDArray[Any]:
     """Return labels as written: object array (N,) of text, None for missing or empty ones.
 
-    Text stays as it is ("01" is another class than "1") but for blanks around it. Only whole numbers written as floats
-    lose their fraction, where all labels are whole numbers: pandas writes 1.0 for 1 once a column has a gap.
+    Text stays as it is ("01" is another class than "1"), without blanks around it. Only whole numbers written as floats
+    lose their fraction, if all labels are whole numbers: pandas writes 1.0 for 1 once a column has a gap.
     """
     names = np.array([name_of(value) for value in values.tolist()], object)
     given = set(names) - {None}

@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 ColumnType: TypeAlias = Literal["numeric", "categorical"]
 
-# What CSV writers leave for "nothing here"; "?" is the UCI repository's. A category of such a name shares its bucket.
+# The marks that CSV writers use for an empty cell; "?" is the UCI repository's. A category with such a name is missing.
 MISSING = frozenset({"", "?", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None", "NaT"})
 MOST_NAMES = 12  # columns named in a line
 MOST_CATEGORIES = 256  # one-hot columns of one table column at most; rarer categories share the bucket for unseen ones
-MOSTLY, FEW_NUMBERS = 0.95, 20  # a share of numbers from which on words are mistakes, where there are more than so many
+MOSTLY, FEW_NUMBERS = 0.95, 20  # words count as mistakes among more than 95 % numbers with more than 20 distinct ones
 _TRUTH = {"true": "True", "false": "False"}
-_CODE = re.compile(r"[+-]?0\d")  # "01", "007": a code, whose leading zeros a number would lose
+_CODE = re.compile(r"[+-]?0\d")  # "01", "007": a code; as a number it would lose its leading zeros
 
 
 def column(values: Series[Any], name: str, given: ColumnType | None, *, strict: bool = True) -> NDArray[Any]:
     """Return a column as float64 (numeric) or as an object array of text and None (categorical).
 
-    Found by looking, where not given: numbers are numeric, booleans and all else are categorical; in text, a column is
-    numeric where every cell that is not missing is a number and none has a leading zero as codes do ("007").
+    If the type is not given, it is detected: numbers are numeric, booleans and all else are categorical. A column of
+    text is numeric where every cell that is not missing is a number and none has a leading zero as codes have ("007").
 
     Args:
         values: the cells.
         name: of the column, for an error.
-        given: its type; None: found by looking.
-        strict: whether a column that is of no use as an input is refused; False: it only divides or groups the rows.
+        given: its type; None: detected.
+        strict: whether a column that is useless as an input is refused; False: it only divides or groups the rows.
 
     Raises:
-        RejectedError: it holds lists or objects; it is given as numeric but holds no numbers; or it is found to be
-            numbers but for a few cells, or text that names each row (an identifier).
+        RejectedError: it holds lists or objects; it is given as numeric but holds no numbers; or it is detected as
+            numbers except for a few cells, or as text that names each row (an identifier).
     """
     _refuse_nested(values, name)
     if given == "numeric" or (given is None and is_number(values)):
@@ -91,7 +91,7 @@ def _text(value: Any) -> str:
 
 
 def parse_numbers(texts: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the numbers (N,) that texts say, NaN for None and for words."""
+    """Return texts as numbers (N,), NaN for None and for words."""
     import pandas as pd
 
     parsed = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
@@ -126,7 +126,7 @@ def _refuse_nested(values: Series[Any], name: str) -> None:
 
 
 def _refuse_few_words(words: NDArray[np.bool_], texts: NDArray[Any], name: str) -> None:
-    """One "n.d." would make a category of each measurement; few distinct numbers ("1", "2", "3+") are categories."""
+    """A single "n.d." would make each measurement a category; few different ones ("1", "2", "3+") are categories."""
     numbers = texts[present(texts) & ~words]
     if len(numbers) >= MOSTLY * (len(numbers) + words.sum()) and len(set(numbers)) > FEW_NUMBERS:
         raise RejectedError(
@@ -150,14 +150,14 @@ def _refuse_identifier(texts: NDArray[Any], name: str) -> None:
 
 
 def columns_line(types: Mapping[str, str]) -> str:
-    """The types of a table's columns in a line, the categories first: that is where looking may err.
+    """The types of a table's columns in one line, categories first: they are more often detected wrongly.
 
     >>> columns_line({"age": "numeric", "zip": "numeric", "city": "categorical, 3 values"})
     'columns: city (categorical, 3 values); numeric: age, zip. If one is wrong: [data] types = { NAME = "categorical" }'
     """
-    told = [f"{name} ({kind})" for name, kind in types.items() if kind != "numeric"]
+    others = [f"{name} ({kind})" for name, kind in types.items() if kind != "numeric"]
     numeric = [name for name, kind in types.items() if kind == "numeric"]
-    parts = [_shortened(told)] * bool(told) + [f"numeric: {_shortened(numeric)}"] * bool(numeric)
+    parts = [_shortened(others)] * bool(others) + [f"numeric: {_shortened(numeric)}"] * bool(numeric)
     return f'columns: {"; ".join(parts)}. If one is wrong: [data] types = {{ NAME = "categorical" }}'
 
 

@@ -1,4 +1,4 @@
-"""Raw inputs: arrays of finite numbers, and texts, checked before they are learned from or predicted on."""
+"""Raw inputs: arrays of finite numbers, and texts, checked before training and prediction."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def as_labels(values: Any) -> NDArray[Any]:
 
 
 def _is_list_of_names(value: Any) -> bool:
-    """Whether this is the list of one row's labels, not a row of numbers; an empty one is, for numbers have a width."""
+    """Whether this is the list of one row's labels, not a row of numbers; an empty list is one."""
     if isinstance(value, set | frozenset):
         return True
     return isinstance(value, list | tuple) and (not value or any(isinstance(one, str) for one in value))
 
 
 def numbers(raw: Any) -> NDArray[Any]:
-    """Return tensors, frames, lists and arrays of numbers as a numpy array with the rows first.
+    """Return tensors, frames, lists and arrays of numbers as a numpy array with the rows as first axis.
 
     Raises:
         RejectedError: not numbers, or no axis for the rows.
@@ -60,7 +60,8 @@ def numbers(raw: Any) -> NDArray[Any]:
             raise RejectedError(f"The rows hold cells that are not numbers: {error}. Fix or remove them.") from None
     if values.dtype.kind not in "biuf" or values.ndim < 1:
         raise RejectedError(
-            f"The rows have the type {values.dtype} and the shape {values.shape}. Give numbers, with the rows first."
+            f"The rows have the type {values.dtype} and the shape {values.shape}. Give numbers, with rows as first "
+            "axis."
         )
     return values
 
@@ -70,22 +71,22 @@ def texts_of(raw: Any, where: str) -> NDArray[Any]:
 
     Args:
         raw: the texts.
-        where: what to call them in an error.
+        where: name of the texts in an error.
 
     Raises:
-        RejectedError: names the first five rows that are no text, empty, too long, or not Unicode.
+        RejectedError: names the first five rows that are not text, empty, too long, or not Unicode.
     """
     if isinstance(raw, str):
         raise RejectedError(f"{where} are one text. Give a list of texts: `[text]`.")
     cells = np.array(list(_one_column(raw, where)), object)
     if cells.ndim != 1:
-        raise RejectedError(f"{where} have the shape {cells.shape}. Give one text a row.")
+        raise RejectedError(f"{where} have the shape {cells.shape}. Give one text for each row.")
     _refuse([_fault(cell) for cell in cells], where)
     return np.array([str(cell) for cell in cells], object)  # numpy's own text becomes plain
 
 
 def write_texts(parts: Iterable[Iterable[Any]], where: str, folder: Path) -> MappedTexts:
-    """Write texts that come in pieces into mapped files of a folder.
+    """Write texts, given in pieces, into mapped files of a folder.
 
     Raises:
         RejectedError: as ``texts_of``, once all rows are known.
@@ -120,9 +121,9 @@ def _one_column(raw: Any, where: str) -> Any:
 
 
 def _fault(cell: Any) -> str | None:
-    """Say what is wrong with a text."""
+    """The fault of a text."""
     if not isinstance(cell, str):
-        missing = cell is None or type(cell).__name__ in ("float", "NAType")  # NaN and pandas' own gap
+        missing = cell is None or type(cell).__name__ in ("float", "NAType")  # NaN and pandas' NA
         return "hold no text" if missing else f"hold a {type(cell).__name__}, not text"
     if not cell or cell.isspace():
         return "hold an empty text"
@@ -131,7 +132,7 @@ def _fault(cell: Any) -> str | None:
     try:
         cell.encode()
     except UnicodeEncodeError:
-        return "hold half of a surrogate pair, which is no character"
+        return "hold half of a surrogate pair, which is not a character"
     return None
 
 
@@ -140,7 +141,7 @@ def check_finite(x: NDArray[Any], where: str) -> None:
 
     Args:
         x: (N, ...).
-        where: what to call the rows in an error.
+        where: name of the rows in an error.
 
     Raises:
         RejectedError: names the first five rows that hold one.
@@ -152,8 +153,8 @@ def check_finite(x: NDArray[Any], where: str) -> None:
     if not broken.any():
         return
     raise RejectedError(
-        f"{where}: {first_five(broken)} hold NaN or infinite numbers. Fix or remove those rows; missing values are "
-        "understood in tables only ([data] path)."
+        f"{where}: {first_five(broken)} hold NaN or infinite numbers. Fix or remove those rows; only tables may have "
+        "missing values ([data] path)."
     )
 
 

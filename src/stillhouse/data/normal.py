@@ -1,4 +1,4 @@
-"""Numbers of a distribution out of random words, the same on every machine and in every batch."""
+"""Random numbers of a distribution from random words, the same on every machine and in every batch."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def whole(drawn: Words, count: int) -> NDArray[np.int64]:
 def normal(keys: Words, count: int) -> NDArray[np.float32]:
     """Standard normal numbers, float32 (len(keys), count), from 16 bits each by inversion.
 
-    A table look-up has no rounding that depends on where a number stands in a vector, as a vectorised logarithm may:
-    the replay is exact.
+    The rounding of a vectorised logarithm may depend on a number's position in the vector. A table look-up has no such
+    rounding, so the same keys give exactly the same numbers.
     """
     bits = stream(keys, -(-count // 4)).view(np.uint16)
     return _quantiles()[bits[:, :count]]

@@ -1,4 +1,4 @@
-"""What every kind of data becomes once it is read: raw rows, their targets, and the names of these."""
+"""The form of all data once it is read: raw rows, their targets, and the names of the targets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOTHING_KEPT: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Rows as they were found, before any encoding.
+    """Rows as they were read, before any encoding.
 
     Row numbers count from 0 in the order of the file or the loader, a header line not counted.
     """
@@ -42,9 +42,9 @@ class Source:
     name: str
     shape: tuple[int, ...]  # of one raw row; () for a text
     test: Ints | None = None  # sorted rows of a set that fixes its own test, else None
-    ignored: tuple[str, ...] = ()  # columns of a table that are no inputs (target, dropped): tolerated at prediction
+    ignored: tuple[str, ...] = ()  # columns of a table that are not inputs (target, dropped): tolerated at prediction
     header: bool = True  # False: the columns of a table were named by their positions
-    as_is: bool = False  # True: the user's own tensors for the user's own modules, which no encoder may change
+    as_is: bool = False  # True: the user's tensors for the user's own modules, which no encoder may change
     column: str = ""  # of a file of texts: the column that held them
     kept: Mapping[str, NDArray[Any]] = field(default_factory=lambda: NOTHING_KEPT)  # cells (N,) by column, no inputs
     label_values: tuple[Any, ...] = ()  # each class as the user wrote it: int, bool, float or str; empty for others
@@ -59,7 +59,7 @@ class Source:
 
     @property
     def strata(self) -> Ints:
-        """Int64 (N,): the class of each row, -1 where it has no label; targets that are no classes are one stratum."""
+        """Int64 (N,): the class of each row, -1 where it has no label; targets that are not classes are one stratum."""
         if self.targets.dtype.kind == "f":
             return self.known.astype(np.int64) - 1
         return self.targets
@@ -85,7 +85,7 @@ class Source:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a raw row in memory, about: by it work is cut into pieces."""
+        """Bytes of a raw row in memory, about; it decides the size of the pieces of work."""
         cell = self.raw.dtype.itemsize if isinstance(self.raw, np.ndarray) else TEXT_BYTES
         return math.prod(self.shape or (1,)) * (TEXT_BYTES if self.kind == "text" else cell)
 

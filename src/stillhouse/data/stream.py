@@ -1,4 +1,4 @@
-"""The order of training: which rows, in which view, at which step."""
+"""The order of training: which rows and views each step uses."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class _Epoch(NamedTuple):
 
 
 class Stream:
-    """Endless permutations of the rows, one an epoch, cut into batches that may run across their ends.
+    """Endless permutations of the rows, one for each epoch, divided into batches that may cross their ends.
 
-    A batch is a function of (seed, step) alone, so a resumed run goes on in the same order, and arms of the same seed
-    and rows see the same. Every row takes its views in turn, beginning at one of its own: in any ``views`` epochs in a
-    row each (row, view) comes once.
+    A batch is a function of (seed, step) alone, so a resumed run continues in the same order, and arms of the same seed
+    and rows get the same batches. Every row takes its views in turn, each row from its own first view: in any ``views``
+    consecutive epochs each (row, view) comes once.
     """
 
     def __init__(self, rows: Tensor, *, batch_size: int, seed: int, views: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""What stands in the target of each row, and what a task makes of it; the data know no task."""
+"""The target of each row as the data hold it, and as a task reads it; the data know no task."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ UNLABELLED = -1
 class TargetCells(NamedTuple):
     """The target of each row as the data hold it.
 
-    ``origin`` says what ``values`` are:
+    ``origin`` is the form of ``values``:
 
     * "columns": a dictionary of pandas series (N,) by the name of the column; files of text hold text;
     * "names": an object array (N,) of text, None where a row has no label;
     * "array": (M,) or (M, K), M <= N, numbers or text of an array file; later rows have no label;
-    * "python": the same from the user's own program, where whole numbers may be positions of a net's outputs. None
+    * "python": the same from the user's program, where whole numbers may be positions in a net's outputs. None
       marks a row without a label in an object array, whose other cells are text, numbers or lists.
     """
 
     origin: Literal["columns", "names", "array", "python"]
     values: Any
     rows: int  # N
-    where: str  # what to call the cells in an error
-    data: str  # what to call all rows in an error
-    typed: bool = True  # False: the file holds text alone, so that "1" may well be the number 1
+    where: str  # name of the cells in an error
+    data: str  # name of all rows in an error
+    typed: bool = True  # False: the file holds only text, so that "1" may be the number 1
 
 
 class Targets(NamedTuple):
-    """What a net learns to answer for each row."""
+    """The targets that a net learns."""
 
     values: NDArray[Any]  # int64 (N,), -1 without a label; or float32 (N, K), NaN where unknown
     names: tuple[str, ...]  # of the classes, or of the K targets
@@ -49,7 +49,7 @@ ReadTargets: TypeAlias = Callable[[TargetCells, Sequence[str] | None], Targets]
 
 
 def known(targets: NDArray[Any]) -> Bools:
-    """Say which rows (N,) have a label; of several targets a row, at least one.
+    """Return which rows (N,) have a label; with several targets for each row, at least one.
 
     >>> known(np.array([2, -1])).tolist(), known(np.array([[1.5, np.nan], [np.nan, np.nan]])).tolist()
     ([True, False], [True, False])
@@ -62,7 +62,7 @@ def known(targets: NDArray[Any]) -> Bools:
 
 
 def filled(values: NDArray[Any], rows: int) -> NDArray[Any]:
-    """Return targets (M,) or (M, K) as (rows, ...): the rows that are not there have no label."""
+    """Return targets (M,) or (M, K) as (rows, ...): the missing rows have no label."""
     whole = np.full((rows, *values.shape[1:]), np.nan if values.dtype.kind == "f" else UNLABELLED, values.dtype)
     whole[: len(values)] = values
     return whole
@@ -77,7 +77,7 @@ def positions(whole: NDArray[np.int64], names: tuple[str, ...], where: str) -> N
     outside = (whole < UNLABELLED) | (whole >= len(names))
     if outside.any():
         raise RejectedError(
-            f"{where}: {first_five(outside)} carry labels outside the {len(names)} declared classes, such as "
+            f"{where}: {first_five(outside)} have labels outside the {len(names)} declared classes, such as "
             f"{whole[outside][0]}. Labels count from 0 to {len(names) - 1}; -1 means no label. Fix those rows, or "
             "declare all classes in [data] classes."
         )
@@ -85,12 +85,12 @@ def positions(whole: NDArray[np.int64], names: tuple[str, ...], where: str) -> N
 
 
 def join_parts(parts: Sequence[NDArray[Any] | None], lengths: Sequence[int], where: str) -> NDArray[Any]:
-    """Join the labels of several parts, of which some may have none, one after the other.
+    """Join the labels of several parts, one after the other; some parts may have none.
 
     Args:
         parts: arrays (N,) or (N, K); None: the part has no labels.
         lengths: rows of each part.
-        where: what to call the labels in an error.
+        where: name of the labels in an error.
 
     Returns:
         an array of numbers, or an object array with None where there is no label.
@@ -105,8 +105,8 @@ def join_parts(parts: Sequence[NDArray[Any] | None], lengths: Sequence[int], whe
     widths = {part.shape[1:] for part in given}
     if len(widths) > 1:
         raise RejectedError(
-            f"{where} of the parts have the shapes {sorted(widths)} a row. Bring them to one, for instance with "
-            "`y = y.argmax(1)` where there is one column a class."
+            f"{where} of the parts have different shapes for a row, {sorted(widths)}. Make them the same, for instance "
+            "with `y = y.argmax(1)` where there is one column for each class."
         )
     numeric = all(part.dtype.kind in "biuf" for part in given)
     if numeric and len(given) == len(parts):
@@ -124,6 +124,6 @@ def join_parts(parts: Sequence[NDArray[Any] | None], lengths: Sequence[int], whe
 
 
 def _says_nothing(part: NDArray[Any], parts: Sequence[NDArray[Any] | None]) -> bool:
-    """Whether a part holds nothing but -1, where the labels of others are text or several numbers a row."""
+    """Whether a part holds only -1, while the labels of others are text or several numbers for each row."""
     others = any(other is not None and (other.dtype.kind not in "biuf" or other.ndim > 1) for other in parts)
     return others and part.ndim == 1 and part.dtype.kind in "iu" and bool((part == UNLABELLED).all())

@@ -99,7 +99,7 @@ class Predictions:
         """Read what ``save`` wrote.
 
         Raises:
-            DamagedError: the file is missing, cut short, or lacks one of the three arrays every file has.
+            DamagedError: the file is missing, truncated, or lacks one of the three arrays every file has.
             RejectedError: the arrays do not fit each other.
         """
         try:

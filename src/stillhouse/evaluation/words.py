@@ -93,7 +93,7 @@ def agreements(
         nets: by name.
         pairs: by name, the names of two nets.
         encoder: of the texts.
-        texts: (n,); those of fewer than three words are passed over.
+        texts: (n,); those of fewer than three words are skipped.
         classes: (n,), the answer to explain, the same for all nets.
         confidence: of the intervals.
     """

@@ -52,9 +52,7 @@ def as_rules(tree: TreeEnsemble, columns: Sequence[Column], describe: Callable[[
         |--- dose: 0.0 (100.0% of the training rows)
     """
     if len(tree.roots) != 1 or tree.value.shape[1] != tree.outputs:
-        raise UsageError(
-            f"A sum of {len(tree.roots)} trees has no readable rules. Use the student `decision_tree`."
-        )
+        raise UsageError(f"A sum of {len(tree.roots)} trees has no readable rules. Use the student `decision_tree`.")
     if len(columns) != tree.inputs:
         raise UsageError(
             f"The tree reads {tree.inputs} values, but there are {len(columns)} names. "

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from stillhouse.students.bounds import one_of, whole
 
-MOST_LEVELS = 10  # 1,024 leaves in a tree: beyond it, a row's share of a leaf is noise, and each level doubles the memory
+MOST_LEVELS = (
+    10  # 1,024 leaves in a tree: beyond it, a row's share of a leaf is noise, and each level doubles the memory
+)
 EDGE = 1e-6  # keeps the square root of entmoid away from 0, where its slope is infinite
 
 

@@ -22,10 +22,10 @@ from stillhouse.students.text import bag_hashed, static_embedding
 from stillhouse.students.text_transformer import transformer_tiny
 from stillhouse.students.vision_transformer import vit_tiny
 
-_IMAGES = (cnn_tiny, cnn_small, cnn_medium, cnn_large, resnet_tiny, resnet_small, vit_tiny)
-_TABLES = (linear, mlp_tiny, mlp_large, soft_tree)
-_TEXTS = (bag_hashed, static_embedding, gru_tiny, transformer_tiny)
-NETS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (*_IMAGES, *_TABLES, *_TEXTS)}
+IMAGES = (cnn_tiny, cnn_small, cnn_medium, cnn_large, resnet_tiny, resnet_small, vit_tiny)
+TABLES = (linear, mlp_tiny, mlp_large, soft_tree)
+TEXTS = (bag_hashed, static_embedding, gru_tiny, transformer_tiny)
+NETS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (*IMAGES, *TABLES, *TEXTS)}
 
 
 def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""What most tasks share beside the judgement; a task overrides what is its own (``stillhouse.task.Task``)."""
+"""Defaults that most tasks share, besides the judgement; a task overrides its own parts (``stillhouse.task.Task``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stillhouse.types import Teacher
 
 
 class BaseTask(Judge):
-    """A task whose labels train, whose outputs have a name each, and whose teacher is examined first."""
+    """A task that trains with labels, names each output, and checks the teacher first."""
 
     method: tuple[Mapping[str, Any], ...]
     teachers: Any
@@ -42,17 +42,17 @@ class BaseTask(Judge):
 
     @property
     def baseline(self) -> str:
-        """What the first question compares it with."""
+        """The student that the first question compares it with."""
         return self.questions[0].b
 
     def settle(self, recipe: Recipe) -> Recipe:
-        """The recipe with the default method where it names none."""
+        """The recipe, with the default method if it names none."""
         if recipe.method:
             return recipe
         return recipe.model_copy(update={"method": [MethodEntry.model_validate(dict(one)) for one in self.method]})
 
     def place_method(self, entry: MethodEntry) -> MethodEntry:
-        """The entry as it is."""
+        """The entry, unchanged."""
         return entry
 
     def matches(self, method: Method) -> bool:
@@ -60,11 +60,11 @@ class BaseTask(Judge):
         return method.needs & KINDS <= {self.reads}
 
     def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
-        """One output a name."""
+        """One output for each name."""
         return OutputSpec((len(names),), tuple(names))
 
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
-        """As the task's teachers say."""
+        """The answer of the task's teachers."""
         self.teachers.check_student(outputs, spec)
 
     def bind(self, targets: NDArray[Any], names: Sequence[str]) -> Self:
@@ -72,19 +72,19 @@ class BaseTask(Judge):
         return self
 
     def enter(self, targets: Tensor) -> Tensor:
-        """The targets as they are."""
+        """The targets, unchanged."""
         return targets
 
     def enter_teacher(self, teacher: Teacher) -> Teacher:
-        """The teacher as it is."""
+        """The teacher, unchanged."""
         return teacher
 
     def any_targets(self, targets: Tensor) -> Tensor:
-        """Targets with 0 in place of what is not known."""
+        """Targets with 0 in place of unknown values."""
         return targets.nan_to_num(0.0) if targets.is_floating_point() else targets.clamp(min=0)
 
     def normalize(self, outputs: Tensor) -> Tensor:
-        """The values as they are."""
+        """The values, unchanged."""
         return outputs.float()
 
     def judged(self, outputs: NDArray[Any]) -> Floats:
@@ -92,5 +92,5 @@ class BaseTask(Judge):
         return outputs.astype(np.float64)
 
     def explanation(self, records: Any, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
-        """Nothing of its own."""
+        """No sections of its own."""
         return {}

@@ -1,4 +1,4 @@
-"""The ways to train a student that several tasks share, and the teachers: names and words, stated once."""
+"""The controls and teachers that several tasks share: their names and texts, in one place."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DISTILLED, LABELS_ONLY, TEACHER_SAME = "distilled", "labels_only", "teacher_same
 
 
 def _more_labels(context: Any) -> bool:
-    """Whether training rows have a label that the student may not see."""
+    """Whether some training rows have a label that the student may not see."""
     known = int(has_label(context.data.train.targets).sum())
     return bool(context.recipe.controls.all_labels) and known > len(context.labelled)
 
 
 def _from_scratch(context: Any) -> bool:
-    """Whether students with random weights are asked for.
+    """Whether the recipe asks for students with random weights.
 
     Raises:
         UsageError: every student starts with random weights.
@@ -27,8 +27,8 @@ def _from_scratch(context: Any) -> bool:
     asked = bool(context.recipe.controls.from_scratch)
     if asked and not context.students.pretrained:
         raise UsageError(
-            "[controls] from_scratch compares with a student that starts with random weights, and this one does "
-            "already. Remove the line, or give the student weights: [student] start or derive."
+            "[controls] from_scratch compares with a student that starts with random weights, but this one already "
+            "does. Remove the line, or give the student weights: [student] start or derive."
         )
     return asked
 

@@ -1,4 +1,4 @@
-"""How a task is judged where it says nothing else: the members of ``task.Judgement`` that most tasks share."""
+"""Defaults of a task's judgement: the members of ``task.Judgement`` that most tasks share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Judge(Judgement):
         """Outputs of the shape (N, names), finite."""
         outputs, shape = record[OUTPUTS], (len(targets), len(names))
         if outputs.shape != shape:
-            return f" has the shape {outputs.shape}, but there are {shape[0]} rows and {shape[1]} outputs a row."
+            return f" has the shape {outputs.shape}, but there are {shape[0]} rows with {shape[1]} outputs each."
         bad = np.flatnonzero(~np.isfinite(outputs).all(1))
         first = rows[bad[:5]].tolist()
         return f": {len(bad)} rows are NaN or infinite, the first are rows {first}." if len(bad) else ""
@@ -66,7 +66,7 @@ class Judge(Judgement):
         return 1.0
 
     def parts(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, dict[str, Floats]]:
-        """No parts but the groups that the user names."""
+        """No parts except the groups that the user names."""
         return {}
 
     def details(self, context: Any, arm: str) -> dict[str, Any]:
@@ -85,11 +85,11 @@ class Judge(Judgement):
         return {"comparison": compared}
 
     def problems(self, finding: Mapping[str, Any]) -> list[dict[str, str]]:
-        """None but those that every task may have."""
+        """No findings except those of every task."""
         return []
 
     def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
-        """No output differs by more than a thousandth of its standard deviation over the rows."""
+        """Whether no output differs by more than a thousandth of its standard deviation over the rows."""
         spread = together.reshape(len(together), -1).std(0).max(initial=0.0)
         difference = np.abs(together.astype(np.float64) - apart).max(initial=0.0)
         return bool(difference <= teacher_gate.SAME_ANSWER * spread)

@@ -1,4 +1,4 @@
-"""What ships of a run, whatever its task: the student with its preprocessing, which takes raw rows."""
+"""The part of a run that ships, for every task: the student with its preprocessing, which takes raw rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "student"
 WEIGHTS, CARD = "model.safetensors", "model.json"
-CHUNK = 1024  # rows a forward, so that memory stays flat for long tables
+CHUNK = 1024  # rows in one forward, so that memory use stays constant for long tables
 
 
 class Deployed(nn.Module, ABC):
@@ -34,8 +34,8 @@ class Deployed(nn.Module, ABC):
     Args:
         net: from encoded inputs to outputs.
         encoder: from raw rows to encoded inputs, fitted on the training rows.
-        net_card: how to build ``net`` again: zoo name, settings and shapes, none of which for the user's own module;
-            and under ``parts`` what methods ship with it.
+        net_card: how to build ``net`` again: zoo name, settings and shapes, which the user's own module does not have;
+            and under ``parts`` the parts of methods that ship with it.
         column: of a file, that holds the texts; empty for other data.
     """
 
@@ -58,16 +58,16 @@ class Deployed(nn.Module, ABC):
 
         Args:
             card: the content of ``model.json``.
-            net: as ``card["net"]`` says, with its weights.
+            net: the net of ``card["net"]``, with its weights.
         """
 
     @abstractmethod
     def own_card(self) -> dict[str, Any]:
-        """What the card says beside net, encoder and column; JSON-able."""
+        """The content of the card besides net, encoder and column; JSON-able."""
 
     @abstractmethod
     def predict(self, rows: Any) -> NDArray[Any]:
-        """Answers (N, ...) of raw rows, as the user's labels are.
+        """Predictions (N, ...) for raw rows, in the form of the user's labels.
 
         Raises:
             RejectedError: columns are missing, or values are not finite; names them.
@@ -75,15 +75,15 @@ class Deployed(nn.Module, ABC):
 
     @abstractmethod
     def frame(self, rows: Any) -> pd.DataFrame:
-        """Answers as a table, a line for each raw row."""
+        """Predictions as a table, a line for each raw row."""
 
     @abstractmethod
     def exportable(self, rows: Tensor) -> Exportable:
-        """The student as export formats take it, with encoded example rows."""
+        """The student in the form for export formats, with encoded example rows."""
 
     @abstractmethod
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:
-        """What outputs (K,) say, in words: for the rules of a tree."""
+        """Outputs (K,) in words, for the rules of a tree."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs (B, ...) of encoded inputs."""
@@ -107,11 +107,11 @@ class Deployed(nn.Module, ABC):
         write_atomic(out, frame.to_csv(index=False).encode())
 
     def beside(self) -> dict[str, str]:
-        """Files that an exported one needs beside it: content by name."""
+        """Further files that an exported file needs: content by name."""
         return {}
 
     def metadata(self) -> dict[str, str]:
-        """What an exported file says of the student."""
+        """Metadata of an exported file."""
         own = {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.own_card().items()}
         return {"task": self.task} | own | {"encoder": json.dumps(self.encoder.state())}
 
@@ -125,5 +125,5 @@ class Deployed(nn.Module, ABC):
 
 @torch.inference_mode()
 def run_net(net: nn.Module, inputs: Tensor) -> Tensor:
-    """Outputs of a net (N, ...) for encoded rows, some rows at a time."""
+    """Outputs of a net (N, ...) for encoded rows, in chunks of rows."""
     return torch.cat([logits_of(net(part)) for part in torch.split(inputs, CHUNK)])

@@ -1,4 +1,4 @@
-"""What a student that is fitted at once is fitted to: labels, a teacher's answers, or a mixture of both."""
+"""Soft targets of students that are fitted at once: labels, a teacher's answers, or a mixture of both."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def mixed(labels: Tensor, answers: Tensor | None, label_weight: float, method_weight: float) -> Tensor:
-    """The mean of label and answer by their weights: it has the least sum of both losses, weighted in the same way.
+    """The weighted mean of label and answer: it minimises the weighted sum of both losses.
 
     That holds for the squared error, and for cross-entropies of probabilities.
 
     Args:
-        labels: float64 (N, K), NaN where no label may be seen.
+        labels: float64 (N, K), NaN where no label is visible.
         answers: float64 (N, K) of the teacher, NaN where it gave none; None: labels alone.
-        label_weight: of the labels beside the teacher.
+        label_weight: of the labels, next to the teacher.
         method_weight: of the teacher.
 
     Returns:

@@ -60,7 +60,7 @@ class TaskTeachers(Protocol):
 
     @property
     def kind(self) -> str | None:
-        """What functions answer, as ``read`` takes it; None: found by looking."""
+        """What functions answer, as ``read`` takes it; None: detected."""
 
     @property
     def onnx_outputs(self) -> Mapping[str, str | None]:
@@ -82,7 +82,7 @@ class TaskTeachers(Protocol):
 
         Args:
             spec: of the outputs.
-            kind: what the answers are, as the task calls it; None: found by looking at the first ones.
+            kind: what the answers are, as the task calls it; None: detected at the first ones.
             columns: what the model says its columns are, such as names of classes; empty: in the task's order.
         """
 

@@ -36,7 +36,7 @@ def make_codec(name: str, dtype: str, task: Task) -> Codec:
         task: whose outputs are kept.
 
     Raises:
-        UsageError: no such codec or format; or it keeps some classes, and the outputs are no logits of classes.
+        UsageError: no such codec or format; or it keeps some classes, and the outputs are not logits of classes.
     """
     made = codec(name)
     made = made if name.rpartition(":")[2] in DTYPES else replace(made, dtype=dtype)
@@ -45,7 +45,7 @@ def make_codec(name: str, dtype: str, task: Task) -> Codec:
     if not task.shift_invariant:
         raise UsageError(
             f"[store] codec = {name!r} keeps some classes of a row by their probabilities, and the outputs of the task "
-            f'{task.name} are no probabilities of which one class is right. Write `[store] codec = "dense"`.'
+            f'{task.name} are not probabilities of which one class is right. Write `[store] codec = "dense"`.'
         )
     return made
 

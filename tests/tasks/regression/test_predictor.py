@@ -132,7 +132,7 @@ class Trembling(nn.Module):
 def test_a_graph_that_is_off_by_a_thousandth_of_a_deviation_is_not_kept(tmp_path: Path) -> None:
     encoder = table(tmp_path)[1]
     model = DeployedRegressor(Trembling(), encoder, ["y"], Scaler((5.0,), (1000.0,)), {})
-    with pytest.raises(StillhouseError, match="prediction differ"):
+    with pytest.raises(StillhouseError, match="differ from the torch student: prediction"):
         export(model.exportable(torch.randn(7, 2)), tmp_path / "s.onnx", format="onnx", metadata={})
     assert not (tmp_path / "s.onnx").exists()
 

@@ -18,9 +18,9 @@ class StoredBatches(Batches):
     """Batches of stored rows: a pure function of seed and step.
 
     Args:
-        rows: all training rows; targets are withheld where this student may not see them.
-        stream: which rows and views make up each step.
-        views: replays the augmented views that the teacher was asked about.
+        rows: all training rows; targets are hidden where this student may not see them.
+        stream: the rows and views of each step.
+        views: repeats exactly the augmented views that the teacher was asked about.
 
     >>> rows = Rows(torch.eye(3), torch.tensor([0, 1, -1]))
     >>> source = StoredBatches(rows, Stream(torch.arange(3), batch_size=3, seed=0), Views("none", 1, 0.0, 0))
@@ -48,7 +48,7 @@ class StoredBatches(Batches):
         self.inputs, self.targets = self.inputs.to(device), self.targets.to(device)
 
     def at(self, step: int, net: nn.Module) -> Batch:
-        """The batch of a step, whatever the net is."""
+        """The batch of a step; the net is not used."""
         rows, views = self.stream.at(step)
         inputs = self.views.apply(self.inputs[rows], rows, views)
         targets = self.views.targets(self.targets[rows], views)

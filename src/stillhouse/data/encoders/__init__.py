@@ -1,1 +1,1 @@
-"""From rows as they were read to what nets see, fitted on training rows, and back."""
+"""From raw rows to the inputs of nets, fitted on training rows, and back."""

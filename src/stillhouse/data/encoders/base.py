@@ -1,4 +1,4 @@
-"""What an encoder is: how raw rows become what nets are given, and what an encoded value says of them."""
+"""The protocol of encoders: how raw rows become inputs of nets, and the meaning of each encoded value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Draw: TypeAlias = Callable[[tuple[int, ...]], NDArray[np.bool_]]
 
 
 class EncodedColumn(NamedTuple):
-    """What one encoded value says of the raw row."""
+    """The meaning of one encoded value in the raw row."""
 
     name: str  # of the raw column
     category: str | None = None  # the value is 1 where the column holds this, else 0; None: it is a number
@@ -40,7 +40,7 @@ class Readable(NamedTuple):
 
 
 class ImageForm(NamedTuple):
-    """How raw images lie in memory, where they are bytes as image files hold them."""
+    """The memory layout of raw images of bytes, as image files hold them."""
 
     height: int
     width: int
@@ -49,7 +49,7 @@ class ImageForm(NamedTuple):
 
 
 class Encoder(Protocol):
-    """What was learned from the training rows about how to present a row to a net."""
+    """Turns raw rows into inputs of a net; fitted on the training rows."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,15 +65,15 @@ class Encoder(Protocol):
 
     @property
     def column_groups(self) -> tuple[tuple[int, ...], ...]:
-        """Encoded columns that are one column of a table, where they are several."""
+        """Groups of encoded columns that come from one column of a table."""
 
     @property
     def mask_id(self) -> int | None:
-        """Token id that stands for a lost word; None: rows are no texts."""
+        """Token id that replaces a dropped word; None: rows are not texts."""
 
     @property
     def special_ids(self) -> tuple[int, ...]:
-        """Token ids that stand for no part of a text."""
+        """Token ids that are not part of a text."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,19 +81,19 @@ class Encoder(Protocol):
 
     @property
     def types(self) -> dict[str, str]:
-        """What was found in each column of a table; empty for other kinds."""
+        """The type found for each column of a table; empty for other kinds."""
 
     @property
     def header(self) -> bool:
-        """Whether the training data named their columns."""
+        """Whether the training data had column names."""
 
     @property
     def text(self) -> TextEncoder | None:
-        """The encoder itself where rows are texts, which are cut into words and tokens; else None."""
+        """The encoder itself where rows are texts, which it splits into words and tokens; else None."""
 
     @property
     def image_form(self) -> ImageForm | None:
-        """How raw images lie in memory, where image files can be read as rows; else None."""
+        """The memory layout of raw images, where image files can be read as rows; else None."""
 
     @property
     def corruptions(self) -> tuple[str, ...]:
@@ -103,26 +103,26 @@ class Encoder(Protocol):
         """Encode raw rows, (N, ...): float32, but for texts (int64 token ids) and an identity of integers.
 
         Raises:
-            RejectedError: the rows do not have the columns, the shape or the finite numbers that were trained on.
+            RejectedError: the rows lack columns of the training rows, have another shape, or are not finite.
         """
 
     def decode(self, inputs: Tensor) -> Raw:
         """Return raw rows for encoded ones, up to rounding, in the form in which they were read.
 
-        What the encoder keeps comes back: ``encode(decode(inputs))`` equals ``inputs`` for encoded rows.
+        ``encode(decode(inputs))`` equals ``inputs`` for encoded rows.
         """
 
     def state(self) -> dict[str, Any]:
         """Everything as JSON-able values; ``encoder_from_state`` gives an equal encoder."""
 
     def example(self, count: int, generator: torch.Generator) -> Tensor:
-        """Make up ``count`` encoded rows, such as ``encode`` gives, for an exporter to trace."""
+        """Create ``count`` artificial encoded rows of the form of ``encode``, for an exporter to trace."""
 
     def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
         """Raw rows for a report: ``inputs`` (N, ...) as pixels, numbers or text; of a table also ``columns``."""
 
     def columns(self) -> list[EncodedColumn]:
-        """What each value of an encoded row says, in the order of the flattened row."""
+        """The meaning of each value of an encoded row, in the order of the flattened row."""
 
     def readable(self, raw: Raw) -> Readable | None:
         """Raw rows as named columns: numbers with gaps filled, categories as switches, pixels.
@@ -136,13 +136,13 @@ class Encoder(Protocol):
         Args:
             raw: N rows.
             inputs: the same rows, encoded.
-            usual: (1, ...) the mean of the encoded training rows, for kinds of rows that know no gaps.
-            draw: says which cells of an array of the given shape are missing.
+            usual: (1, ...) the mean of the encoded training rows, for kinds of rows without gaps.
+            draw: returns which cells of an array of the given shape are missing.
         """
 
 
 class EncoderDefaults:
-    """What holds for most encoders: rows are numbers, without gaps, words or images."""
+    """Defaults for most encoders: rows are numbers, without gaps, words or images."""
 
     @property
     def column_groups(self) -> tuple[tuple[int, ...], ...]:
@@ -188,12 +188,12 @@ class EncoderDefaults:
         return {"inputs": np.asarray(raw)}
 
     def columns(self: Encoder) -> list[EncodedColumn]:
-        """Each value by its place."""
+        """Each value by its position."""
         places = np.indices(self.shape).reshape(len(self.shape), -1).T.tolist()
         return [EncodedColumn(f"value {','.join(map(str, place))}") for place in places]
 
     def readable(self: Encoder, raw: Raw) -> Readable | None:
-        """The numbers of arrays and small images by their place."""
+        """The numbers of arrays and small images by their position."""
         values = np.asarray(raw)
         if values.ndim == 2:
             names = self.names or tuple(f"column {i}" for i in range(values.shape[1]))

@@ -1,4 +1,4 @@
-"""Encoders: from raw rows to what the nets are given; fitted on training rows only and saved with the student."""
+"""Fitting encoders: they turn raw rows into inputs of nets, use training rows only, and are saved with the student."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None, roo
     Args:
         source: what was read.
         rows: row numbers.
-        text: how texts are tokenized; None: the defaults. Other kinds do not look at it.
-        room: a folder for the training rows of a mapped array, while they are looked at; None: they are in memory.
+        text: how texts are tokenized; None: the defaults. Other kinds ignore it.
+        room: a folder for the training rows of a mapped array, while they are used; None: they are in memory.
     """
     if isinstance(source.raw, MappedTable | MappedTexts):
         return _fit(source, source.raw.only(rows), text)
@@ -66,8 +66,8 @@ def encoder_from_state(state: dict[str, Any]) -> Encoder:
         return _KINDS[state["kind"]](state)
     except (KeyError, TypeError, ValueError, RejectedError) as error:
         raise DamagedError(
-            f"The saved preprocessing of the student cannot be read ({error!r}). Take the run folder from its source "
-            "again, or run `stillhouse distill` anew."
+            f"The saved preprocessing of the student cannot be read ({error!r}). Copy the run folder from its source "
+            "again, or run `stillhouse distill` again."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Encoded rows that do not fit memory: made a piece at a time, in files that are mapped as tensors."""
+"""Encoded rows that do not fit in memory: made piece by piece, in files that are mapped as tensors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ _PREFIX = "encoded-"
 
 
 def encoded_on_disk(source: Source, encoder: Encoder, parts: Sequence[Ints], folder: Path) -> list[Tensor]:
-    """Encode the rows of each part into a file of the folder, where they are not there yet, and map it.
+    """Encode the rows of each part into a file of the folder, if it does not exist yet, and map it.
 
-    A file is named by a hash of its rows' content, their order and the encoder: nothing else can be taken for it.
-    Files of other rows or encoders, and what a killed process left, are removed: the folder must be held alone.
+    The file's name is a hash of its rows' content, their order and the encoder, so no other file can be mistaken for
+    it. Files of other rows or encoders, and files of a killed process, are removed: the caller must hold the folder's
+    lock.
 
     Returns:
-        for each part what ``encoder.encode`` gives, (N, ...).
+        for each part the result of ``encoder.encode``, (N, ...).
 
     Raises:
         RejectedError: inputs that cannot be used.
-        StoppedError: there is no room on the disk.
+        StoppedError: there is no space on the disk.
     """
     state = repr(encoder.state()).encode()
     files = [folder / f"{_PREFIX}{_key(source, state, rows)}.npy" for rows in parts]
@@ -61,4 +62,4 @@ def _pieces(source: Source, encoder: Encoder, rows: Ints) -> Iterator[NDArray[np
         try:
             yield encoder.encode(source.take(rows[some])).numpy()
         except RejectedError as error:  # it counts the rows of the piece
-            raise RejectedError(f"Of the rows {rows[some][0]} to {rows[some][-1]}, counted anew: {error}") from None
+            raise RejectedError(f"Of the rows {rows[some][0]} to {rows[some][-1]}, counted again: {error}") from None

@@ -1,4 +1,4 @@
-"""The beginning of a text that is enough for its first tokens: what is cut off needs no tokenizing."""
+"""The start of a text that is enough for its first tokens; the rest need not be tokenized."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from functools import lru_cache
 from typing import Any
 
-CHARACTERS = 8  # for each token that is wanted: more than English takes, so that one attempt is nearly always enough
+CHARACTERS = 8  # for each wanted token: more than English needs, so that one attempt is nearly always enough
 
 
 def beginning(text: str, tokens: int) -> str:
-    """Return a beginning that ends before a space or a line's end and probably holds so many tokens, or all of it.
+    """Return the start of a text up to a space or line end that probably holds so many tokens, or the whole text.
 
     >>> beginning("a b " * 100, 2), beginning("unbroken" * 100, 2) == "unbroken" * 100
     ('a b a b a b a b', True)
@@ -26,8 +26,8 @@ def beginning(text: str, tokens: int) -> str:
 def cuts_at_spaces(tokenizer_json: str) -> bool:
     """Whether the tokens before a space depend on nothing behind it.
 
-    So it is with BERT's own normaliser and splitting: they change characters one by one, and words are cut into pieces
-    alone. Other tokenizers may look across a space, and an added token may hold one.
+    This is true of BERT's normaliser and splitting: they change characters one by one, and split each word separately.
+    Other tokenizers may look across a space, and an added token may contain one.
 
     Args:
         tokenizer_json: content of a tokenizer.json.

@@ -1,4 +1,4 @@
-"""A source, divided and encoded: what training and judging work on."""
+"""A source, split and encoded, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Rows(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """Everything about the data of one run. ``train.targets`` holds all known labels: who may see which is not said."""
+    """All data of one run. ``train.targets`` holds all labels; which of them a student may see is decided elsewhere."""
 
     source: Source
     split: Split
@@ -42,12 +42,12 @@ def prepare(source: Source, split: Split, text: TextOptions | None = None, on_di
         source: what was read.
         split: which rows are for what.
         text: how texts are tokenized; None: the defaults.
-        on_disk: a folder where the encoded rows lie in mapped files, which are made a piece at a time and used
-            again for the same rows and encoder; None: in memory. The rows are the same.
+        on_disk: a folder for the encoded rows in mapped files, which are made piece by piece and used again for the
+            same rows and encoder; None: in memory. The rows are the same.
 
     Raises:
         RejectedError: inputs that cannot be used, with their rows.
-        StoppedError: there is no room on the disk.
+        StoppedError: there is no space on the disk.
     """
     parts = [split.train, split.valid, split.test]
     if on_disk is None:

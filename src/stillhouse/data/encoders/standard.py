@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_ROUNDING = 1e-12  # a deviation below this share of the mean is what rounding leaves of a constant
+_ROUNDING = 1e-12  # a deviation below this share of the mean is only rounding of a constant
 _BLOCK_ROWS = 1024
 
 
@@ -16,7 +16,7 @@ _BLOCK_ROWS = 1024
 class Scale:
     """``(value - mean) * factor`` for each of K channels or columns.
 
-    The factor is 0 where the value never varied in training: what no net has learned from must not move it later.
+    The factor is 0 where the value never varied in training: a net could not learn from it, so it has no effect later.
     """
 
     mean: tuple[float, ...]
@@ -58,7 +58,7 @@ def fit_scale(values: NDArray[Any]) -> Scale:
 
 
 def _blocks(values: NDArray[Any]) -> list[slice]:
-    """Cut the rows so that float64 copies of large sets of images stay small."""
+    """Split the rows so that float64 copies of large sets of images stay small."""
     return [slice(start, start + _BLOCK_ROWS) for start in range(0, len(values), _BLOCK_ROWS)]
 
 

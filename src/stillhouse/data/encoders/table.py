@@ -35,13 +35,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Numeric:
-    """One column of numbers: gaps take the training median, then standardised; a column that marks gaps, where any."""
+    """One column of numbers: gaps get the training median, then standardised; a second column marks gaps, if any."""
 
     name: str
     median: float
     scale: Scale
     indicator: bool  # training rows had gaps
-    gap = np.nan  # what an empty cell holds
+    gap = np.nan  # the value of an empty cell
 
     @property
     def width(self) -> int:
@@ -125,7 +125,7 @@ class Categorical:
 
     @property
     def unseen(self) -> str:
-        """A text that stands for all categories not seen in training, and is none of those seen."""
+        """A text for all categories that are not in training; it differs from all that are."""
         text = "(unseen)"
         while text in self.categories:
             text = f"({text})"
@@ -151,7 +151,7 @@ class TableEncoder(EncoderDefaults):
     """All columns of a table, side by side in the order of the training table."""
 
     fitted: tuple[Numeric | Categorical, ...]  # one for each column, in the order of the training table
-    ignored: tuple[str, ...]  # columns that may be there and are not looked at
+    ignored: tuple[str, ...]  # columns that may exist and are not used
     header: bool = True  # the training table named its columns
     fill: tuple[float, ...] = (0.0,)
 
@@ -167,7 +167,7 @@ class TableEncoder(EncoderDefaults):
 
     @property
     def types(self) -> dict[str, str]:
-        """What was found in each column: "numeric", or "categorical" with the number of its categories."""
+        """The type of each column: "numeric", or "categorical" with the number of its categories."""
         return {
             c.name: "numeric" if isinstance(c, Numeric) else f"categorical, {len(c.categories)} values"
             for c in self.fitted
@@ -209,8 +209,8 @@ class TableEncoder(EncoderDefaults):
     def decode(self, inputs: Tensor) -> DataFrame:
         """Return rows of the training table's columns: numbers in their units, categories as text.
 
-        What encoding lost stays lost: a category not seen in training is "(unseen)", and a gap in a column that had
-        none in training is its median.
+        Information that encoding lost stays lost: a category that is not in training is "(unseen)", and a gap in a
+        column without gaps in training is its median.
         """
         import pandas as pd
 

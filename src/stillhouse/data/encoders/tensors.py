@@ -1,4 +1,4 @@
-"""Encoders of images, of plain arrays, and of the user's own tensors."""
+"""Encoders of images, of plain arrays, and of the user's tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ImageEncoder(EncoderDefaults):
     shape: tuple[int, ...]  # (C, H, W)
     channels_last: bool  # raw images are (N, H, W, C)
     scale: Scale  # one entry a channel
-    fill: tuple[float, ...]  # the least value of each channel in training, encoded: black, or what the user made of it
+    fill: tuple[float, ...]  # the least value of each channel in training, encoded: usually black
     plain: bool = False  # raw images are (N, H, W)
     dtype: str = "float32"  # of the raw images
     noise_columns: None = None
@@ -34,7 +34,7 @@ class ImageEncoder(EncoderDefaults):
 
     @property
     def image_form(self) -> ImageForm | None:
-        """How the raw images lie in memory, where they are bytes, grey or of three colours, as files hold them."""
+        """The memory layout of raw images of bytes, grey or with three colours, as files hold them."""
         channels, height, width = self.shape
         if self.dtype != "uint8" or channels not in (1, 3):
             return None
@@ -109,7 +109,7 @@ class ArrayEncoder(EncoderDefaults):
 
     @property
     def noise_columns(self) -> tuple[int, ...]:
-        """All that varied in training."""
+        """All columns that varied in training."""
         return self.scale.varying()
 
     def columns(self) -> list[EncodedColumn]:
@@ -147,7 +147,7 @@ class ArrayEncoder(EncoderDefaults):
 
 @dataclass(frozen=True)
 class IdentityEncoder(EncoderDefaults):
-    """The user's own tensors, unchanged: the user's own modules get what the user's own loader gave."""
+    """The user's tensors, unchanged: the user's modules get exactly the tensors of the user's loader."""
 
     shape: tuple[int, ...]
     fill: tuple[float, ...]  # the least training value
@@ -158,7 +158,7 @@ class IdentityEncoder(EncoderDefaults):
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> IdentityEncoder:
-        """Look at the training rows (N, ...) for the background alone."""
+        """Read only the background value from the training rows (N, ...)."""
         least = (float(raw.min()) if raw.size else 0.0,)
         integers = (raw.dtype.name, int(raw.max()) if raw.size else 0) if raw.dtype.kind in "biu" else None
         return cls(raw.shape[1:], least, integers)
@@ -168,7 +168,7 @@ class IdentityEncoder(EncoderDefaults):
         values = numbers(raw)
         if values.shape[1:] != self.shape:
             raise wrong_shape(values.shape, f"(N, {', '.join(map(str, self.shape))})")
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is named below
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is reported below
             plain = values.astype(np.float32) if values.dtype.kind == "f" else values
         check_finite(plain, "the inputs")
         return torch.from_numpy(np.array(plain))
@@ -219,7 +219,7 @@ def _typed(values: NDArray[np.float64], dtype: str) -> NDArray[Any]:
 
 
 def wrong_shape(given: tuple[int, ...], wanted: str) -> RejectedError:
-    """Make the error for rows that are not shaped as the training rows were."""
+    """Make the error for rows of another shape than the training rows."""
     hint = " For a single row add an axis: `row[None]`." if len(given) == wanted.count(",") else ""
     return RejectedError(
         f"The rows have the shape {given}, but the student was trained on {wanted}.{hint} Fix the rows."

@@ -35,7 +35,7 @@ class TextOptions(NamedTuple):
     """How texts become token ids."""
 
     vocabulary: int = 8192  # ids of a tokenizer trained here, at most
-    length: int = 128  # tokens of a text, those around it included; what is longer is cut
+    length: int = 128  # tokens of a text, the special ones included; longer texts are cut
     tokenizer_json: str | None = None  # content of a tokenizer.json to use; None: one is trained on the training texts
 
 
@@ -43,7 +43,7 @@ class TextOptions(NamedTuple):
 class TextEncoder(EncoderDefaults):
     """Texts as int64 token ids (N, L), cut or padded to L tokens; id 0 is padding and nothing else.
 
-    A tokenizer whose padding has another id has it exchanged with its id 0: ``tokenizer_ids`` gives its own ids back.
+    Where a tokenizer's padding has another id, that id and 0 are swapped: ``tokenizer_ids`` returns the original ids.
     """
 
     tokenizer_json: str
@@ -65,7 +65,7 @@ class TextEncoder(EncoderDefaults):
             length: L, at least 4.
 
         Raises:
-            RejectedError: no texts, or some that cannot be used.
+            RejectedError: no texts, or unusable ones.
             UsageError: the length or the vocabulary is too small; the tokenizers library is missing.
         """
         rows = texts if isinstance(texts, MappedTexts) else texts_of(texts, "The training texts").tolist()
@@ -75,7 +75,7 @@ class TextEncoder(EncoderDefaults):
 
     @classmethod
     def from_tokenizer(cls, json: str, *, length: int) -> TextEncoder:
-        """Take a ready tokenizer, with what it puts around a text; its own cutting and padding are replaced.
+        """Use a ready tokenizer, with the tokens it puts around a text; its truncation and padding are replaced.
 
         Args:
             json: content of a tokenizer.json, as the Hugging Face tokenizers library writes it.
@@ -123,7 +123,7 @@ class TextEncoder(EncoderDefaults):
 
     @property
     def mask_id(self) -> int:
-        """Id that stands for a dropped word: the mask, where the tokenizer has none the unknown word, else padding."""
+        """Id that replaces a dropped word: the mask; without one the unknown word; else padding."""
         own = _first_known(self._tokenizer, (*_MASK_NAMES, *_UNKNOWN_NAMES))
         return 0 if own is None else _exchange(own, self.pad_id)
 
@@ -133,13 +133,13 @@ class TextEncoder(EncoderDefaults):
         return _first_known(self._tokenizer, _MASK_NAMES) is not None
 
     def same_ids(self, tokenizer_json: str) -> bool:
-        """Whether another tokenizer gives every token the id that it has here."""
+        """Whether another tokenizer gives every token the same id."""
         theirs = _parse(tokenizer_json)
         return theirs.get_vocab(with_added_tokens=True) == self._tokenizer.get_vocab(with_added_tokens=True)
 
     @property
     def special_ids(self) -> tuple[int, ...]:
-        """Encoded ids of the tokens that stand for no part of a text, sorted: padding (0), those around a text ..."""
+        """Encoded ids of the tokens that are not part of a text, sorted: padding (0), those around a text ..."""
         added = self._tokenizer.get_added_tokens_decoder()
         own = {id_ for id_, token in added.items() if token.special} | {self.pad_id}
         return tuple(sorted(_exchange(id_, self.pad_id) for id_ in own))
@@ -147,10 +147,10 @@ class TextEncoder(EncoderDefaults):
     def encode(self, raw: Any) -> Tensor:
         """Encode a list, an array or a series of texts to int64 (N, L).
 
-        Words that look like special tokens ("[MASK]") are words: nothing in a text is markup.
+        Words that look like special tokens ("[MASK]") are words: a text contains no markup.
 
         Raises:
-            RejectedError: names the rows that are no text, empty, too long, or without a token.
+            RejectedError: names the rows that are not text, empty, too long, or without a token.
         """
         texts: list[str] = texts_of(raw, "The texts").tolist()
         ids = np.zeros((len(texts), self.length), np.int64)
@@ -158,19 +158,20 @@ class TextEncoder(EncoderDefaults):
             ids[start : start + _BATCH] = self._own_ids(texts[start : start + _BATCH])
         empty = (ids == self.pad_id).all(1)
         if empty.any():
-            raise RejectedError(f"The texts: {first_five(empty)} hold nothing that makes a token. Fix or remove them.")
-        return self.tokenizer_ids(torch.from_numpy(ids))  # the exchange is its own inverse
+            raise RejectedError(f"The texts: {first_five(empty)} contain no token. Fix or remove them.")
+        return self.tokenizer_ids(torch.from_numpy(ids))  # the swap is its own inverse
 
     def token_ends(self, texts: list[str]) -> NDArray[np.int64]:
-        """Where each token of ``encode`` ends in its text, in characters (N, L); 0 for what is no part of it."""
+        """Where each token of ``encode`` ends in its text, in characters (N, L); 0 for tokens outside it."""
         encodings = self._tokenizer.encode_batch(texts)
         return np.array([[end for _, end in one.offsets] for one in encodings], np.int64).reshape(-1, self.length)
 
     def decode(self, inputs: Tensor) -> NDArray[Any]:
         """Return texts for token ids (N, L), special tokens left out: an object array (N,) of str.
 
-        What encoding lost (capitals, accents, unknown words, the end of a long text) stays lost; where nothing is left,
-        the text is the tokenizer's unknown word. Encoding such a text gives the same ids, where all words were known.
+        Information that encoding lost (capitals, accents, unknown words, the end of a long text) stays lost. If no word
+        is left, the text is the tokenizer's unknown word. Encoding such a text gives the same ids, if all words were
+        known.
         """
         ids = self.tokenizer_ids(inputs)
         texts = self._tokenizer.decode_batch(ids.tolist(), skip_special_tokens=True)
@@ -187,7 +188,7 @@ class TextEncoder(EncoderDefaults):
     def tokenizer_file(self) -> str:
         """Content of a tokenizer.json that cuts texts as ``encode`` does and pads to the longest of a batch.
 
-        Its ids are the tokenizer's own. The file cannot say that nothing in a text is markup, as ``encode`` takes it.
+        Its ids are the tokenizer's own. The file cannot express that a text contains no markup, as in ``encode``.
         """
         tokenizer = _parse(self.tokenizer_json)
         pad_id, pad_token = _pad_of(tokenizer)
@@ -197,17 +198,17 @@ class TextEncoder(EncoderDefaults):
         return content
 
     def example(self, count: int, generator: torch.Generator) -> Tensor:
-        """Any tokens; all texts but the first are half padding."""
+        """Random tokens; all texts but the first are half padding."""
         ids = torch.randint(1, self.vocabulary, (count, *self.shape), generator=generator)
         ids[1:, self.length // 2 :] = 0
         return ids
 
     def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
-        """The beginning of each text."""
+        """The start of each text."""
         return {"inputs": np.array([str(text)[:SHOWN] for text in np.asarray(raw)], dtype=np.str_)}
 
     def readable(self, raw: Raw) -> None:
-        """None: a place in a text means nothing by itself."""
+        """None: a position in a text has no meaning by itself."""
 
     def state(self) -> dict[str, Any]:
         """JSON-able."""
@@ -219,7 +220,7 @@ class TextEncoder(EncoderDefaults):
         return cls.from_tokenizer(state["tokenizer"], length=int(state["length"]))
 
     def _own_ids(self, texts: list[str]) -> NDArray[np.int64]:
-        """Ids (N, L) in the tokenizer's own numbering; of long texts no more is looked at than fills the row."""
+        """Ids (N, L) in the tokenizer's own numbering; of a long text only the part that fills the row is tokenized."""
         ask, cut = self._tokenizer.encode_batch_fast, cuts_at_spaces(self.tokenizer_json)
         some = [beginning(text, self.length) for text in texts] if cut else texts
         ids = np.array([encoding.ids for encoding in ask(some)], np.int64).reshape(-1, self.length)
@@ -236,7 +237,7 @@ class TextEncoder(EncoderDefaults):
 def vocabulary_in_use(ids: Tensor) -> Tensor:
     """Return the different ids among token ids of any shape, sorted, padding (0) always among them: int64 (V,).
 
-    Special tokens that stand around a text are in every encoded row, so they are there too.
+    Special tokens around a text are in every encoded row, so they are included.
     """
     found: Tensor = torch.cat([ids.flatten().long(), torch.zeros(1, dtype=torch.int64)]).unique()  # type: ignore[no-untyped-call]
     return found

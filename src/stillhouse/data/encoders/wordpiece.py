@@ -58,10 +58,10 @@ def train(texts: Iterable[str], vocabulary: int) -> str:
 
 
 def _alphabet(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> list[str]:
-    """List the characters that begin and (with ##) continue words, the most frequent first, ``size`` at most.
+    """List the characters that start and (with ##) continue words, the most frequent first, ``size`` at most.
 
-    Given to the trainer in this order they have fixed ids. Left to itself it numbers characters, and so breaks ties
-    between merges, in the order of a hash table that differs from process to process.
+    In this order they get fixed ids. Otherwise the trainer numbers characters, and so breaks ties between merges, in
+    the order of a hash table, which differs from process to process.
     """
     chunks: Counter[str] = Counter()
     for text in texts:
@@ -71,7 +71,7 @@ def _alphabet(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> list[str
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(chunk):
             counts.update({word[0]: times})
             for character in word[1:]:
-                counts.update({_WITHIN + character: times, character: 0})  # the trainer wants both
+                counts.update({_WITHIN + character: times, character: 0})  # the trainer needs both
     total: Counter[str] = Counter()
     for piece, times in counts.items():
         total[piece[-1]] += times
@@ -90,7 +90,7 @@ def _untrained(vocab: dict[str, int]) -> Tokenizer:
 
 
 def _finished(vocab: dict[str, int]) -> Tokenizer:
-    """Build the tokenizer anew from what was learned: the trainer marks all that it was given as special."""
+    """Build the tokenizer again from the learned vocabulary: the trainer marks all given characters as special."""
     tokenizer = _untrained(vocab)
     tokenizer.add_special_tokens(list(SPECIALS))
     around = [(FIRST, vocab[FIRST]), (LAST, vocab[LAST])]

@@ -1,4 +1,4 @@
-"""CSV and TSV as text cells: separator, header and encoding found by looking."""
+"""CSV and TSV as text cells: separator, header and encoding detected."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _SEPARATORS = ",;\t|"
 _LOOK_BYTES, _LOOK_RECORDS = 1 << 16, 200
-PIECE_CELLS = 1 << 18  # that are read together
+PIECE_CELLS = 1 << 18  # cells that are read together
 Record = list[str]
 
 
 class Look(NamedTuple):
-    """How a text table is written."""
+    """The form of a text table."""
 
     names: list[str]  # from the header, or positions
     separator: str
@@ -39,8 +39,8 @@ def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str
 
     Args:
         path: the file.
-        header: whether the first line names the columns; None: found by looking.
-        expected: column names known from elsewhere: a first line that holds one of them is a header.
+        header: whether the first line names the columns; None: detected.
+        expected: known column names: a first line that contains one of them is a header.
 
     Returns:
         the frame, columns named by the header or by position ("0", "1", ...), and whether there was a header.
@@ -50,27 +50,27 @@ def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str
     """
     table = look(path, header=header, expected=expected)
     check_records(path, table.separator, len(table.names))
-    with _told(path):
+    with _reported(path):
         frame: DataFrame = _opened(path, table)
     return _plain(frame, table), table.named
 
 
 def read_csv_pieces(path: Path, table: Look) -> Iterator[DataFrame]:
-    """As ``read_csv``, about ``PIECE_CELLS`` cells after the other.
+    """As ``read_csv``, in pieces of about ``PIECE_CELLS`` cells.
 
     Args:
         path: the file.
-        table: what ``look`` found out about it.
+        table: the form that ``look`` found.
 
     Raises:
-        RejectedError: as ``read_csv``, once the faulty row is reached.
+        RejectedError: as ``read_csv``, when the faulty row is reached.
     """
     check_records(path, table.separator, len(table.names))
-    with _told(path):
+    with _reported(path):
         reader = _opened(path, table, chunksize=max(1, PIECE_CELLS // len(table.names)))
     with reader as pieces:
         while True:
-            with _told(path):
+            with _reported(path):
                 piece: DataFrame | None = next(pieces, None)
             if piece is None:
                 return
@@ -78,8 +78,8 @@ def read_csv_pieces(path: Path, table: Look) -> Iterator[DataFrame]:
 
 
 def look(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> Look:
-    """Find out how a text table is written; arguments and errors are those of ``read_csv``."""
-    with _told(path), any_length():
+    """Detect the form of a text table; arguments and errors are those of ``read_csv``."""
+    with _reported(path), any_length():
         records, separator = _look(path)
     named = has_header(records, expected) if header is None else header
     names = _names(records[0], path) if named else [str(i) for i in range(len(records[0]))]
@@ -100,13 +100,13 @@ def _plain(frame: DataFrame, table: Look) -> DataFrame:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say what is wrong with a file."""
+def _reported(path: Path) -> Iterator[None]:
+    """Turn errors of a file into one clear error."""
     import pandas as pd
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop the fields beyond the header's
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas would drop fields beyond the header's
             yield
     except UnicodeDecodeError:
         check_utf8(path)  # names the line
@@ -118,10 +118,10 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def has_header(records: list[Record], expected: Collection[str] = ()) -> bool:
-    """Say whether the first record names the columns.
+    """Return whether the first record names the columns.
 
-    It does where it holds an expected name. Else it must be distinct texts, none a number, and the records below must
-    differ: a column of numbers, or no column in which its name occurs again.
+    It does if it contains an expected name. Else it must be distinct texts, none of them a number, and the records
+    below must differ: there is a column of numbers, or no column contains its own name.
     """
     first, below = records[0], records[1:]
     texts = [cell for cell in first if not _is_number(cell)]
@@ -136,7 +136,7 @@ def has_header(records: list[Record], expected: Collection[str] = ()) -> bool:
 
 
 def _look(path: Path) -> tuple[list[Record], str]:
-    """Return the first records and the separator that cuts them into the most fields of equal number."""
+    """Return the first records and the separator that splits them into equally many fields, as many as possible."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         text = file.read(_LOOK_BYTES) + "".join(islice(file, 3))  # a header may be longer than the window
     if not text.strip():
@@ -161,7 +161,7 @@ def _names(first: Record, path: Path) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise RejectedError(
-            f"{path}: the header names {', '.join(map(repr, twice))} twice. Give each column its own name."
+            f"{path}: the header names {', '.join(map(repr, twice))} twice. Give each column a different name."
         )
     return names
 
@@ -175,7 +175,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _decimal_points(frame: DataFrame) -> DataFrame:
-    """Write "1,5" as "1.5": where the semicolon separates, the comma is the decimal sign."""
+    """Write "1,5" as "1.5": if the separator is a semicolon, the comma is the decimal point."""
     number = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
     for name in frame.columns:
         cells = frame[name]

@@ -1,4 +1,4 @@
-"""The check that all records of a CSV file have as many fields as the first: pandas fills up short ones in silence."""
+"""The check that all records of a CSV file have as many fields as the first: pandas fills short ones silently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stillhouse.errors import RejectedError
 
 
 def check_records(path: Path, separator: str, fields: int) -> None:
-    """Read a CSV file once and refuse records of another number of fields; empty lines are passed over.
+    """Read a CSV file once and refuse records with another number of fields; empty lines are skipped.
 
     Args:
         path: the file.
@@ -21,10 +21,10 @@ def check_records(path: Path, separator: str, fields: int) -> None:
         fields: of each record.
 
     Raises:
-        RejectedError: names the first line that is no UTF-8, holds a NUL or ends in CR alone, or the first five where
-            records of another number of fields begin.
+        RejectedError: names the first line that is not UTF-8, holds a NUL or ends in CR alone, or the first five where
+            records with another number of fields start.
     """
-    odd: dict[int, int] = {}  # fields by the line where the record begins
+    odd: dict[int, int] = {}  # number of fields by the line where the record starts
     begins = 1
     with any_length():
         reader = csv.reader(_lines(path), delimiter=separator, skipinitialspace=True)
@@ -43,7 +43,7 @@ def check_records(path: Path, separator: str, fields: int) -> None:
         raise RejectedError(
             f"{path} cannot be read as a table: line{'s' * (len(odd) > 1)} {', '.join(map(str, list(odd)[:5]))}{more} "
             f"(counted from 1): {found} field{'s' * (found != 1)} in line {first}, {fields} in the first line. Give "
-            f"every line as many, quote cells that hold {separator!r}, and close each quote."
+            f"every line {fields}, quote cells that contain {separator!r}, and close each quote."
         )
 
 
@@ -51,15 +51,15 @@ def _lines(path: Path) -> Iterator[str]:
     for number, text in utf8_lines(path):
         if "\0" in text:
             raise RejectedError(
-                f"{path}: line {number} (counted from 1) holds a NUL character, which no table has. Save the file as "
-                "UTF-8 text and run again."
+                f"{path}: line {number} (counted from 1) holds a NUL character, which no table can have. Save the "
+                "file as UTF-8 text and run again."
             )
         yield text
 
 
 @contextmanager
 def any_length() -> Iterator[None]:
-    """A cell may be longer than the 131,072 characters that Python's reader stops at."""
+    """Allow cells longer than 131,072 characters, the limit of Python's reader."""
     before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         yield

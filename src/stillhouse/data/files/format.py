@@ -1,4 +1,4 @@
-"""What a data format is, and how a recipe wants its rows read."""
+"""The definition of a data format, and the settings for reading rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stillhouse.data.targets import ReadTargets
 
 @dataclass(frozen=True)
 class Wanted:
-    """The settings of [data] that say how rows are read; see ``reading.files.read``."""
+    """The settings of [data] for reading rows; see ``reading.files.read``."""
 
     read_targets: ReadTargets
     column: str | None = None
@@ -26,13 +26,13 @@ class Wanted:
     keep: Sequence[str] = ()
     types: Mapping[str, ColumnType] = field(default_factory=lambda: MappingProxyType({}))
     classes: Sequence[str] | None = None
-    room: Path | None = None  # a folder where what is large lies on disk; None: in memory
+    room: Path | None = None  # a folder for large values on disk; None: in memory
 
 
 class Inputs(NamedTuple):
     """Rows to predict on."""
 
-    rows: Raw  # what ``Encoder.encode`` takes
+    rows: Raw  # the input of ``Encoder.encode``
     files: list[str] | None = None  # a name for each row, where each is a file
 
 
@@ -48,15 +48,15 @@ class Cells(Protocol):
 
 
 class Opened(NamedTuple):
-    """The columns of a file, before it is known what they are for."""
+    """The columns of a file, before their use is known."""
 
     cells: Cells
-    named: bool  # the names of the columns came with the file
+    named: bool  # the file has column names
     path: Path
     name: str  # of the source
     class_names: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # of columns that hold positions in such a list
-    test: Ints | None = None  # rows of a test that the file fixes
-    typed: bool = True  # False: every cell is text, whatever it stands for
+    test: Ints | None = None  # test rows, where the file fixes them
+    typed: bool = True  # False: every cell is text, whatever it means
 
 
 # Opens the columns of a file: path, header, expected names, and a folder for cells on disk, or None.
@@ -66,16 +66,16 @@ ReadRows: TypeAlias = Callable[[Path, Encoder, str | None, bool | None], Inputs]
 
 @dataclass(frozen=True)
 class Format:
-    """One way in which rows lie in a file or a folder: a file of ``data/formats`` that defines ``FORMAT``.
+    """A format of rows in a file or a folder: a file of ``data/formats`` that defines ``FORMAT``.
 
     Args:
-        takes: by each key of [data] under which it may be named, the further keys that it understands.
+        takes: for each key of [data] that may name it, the further keys that it understands.
         read: reads the rows: the key, what it names, and the settings.
         suffixes: ends of the names of its files.
         fits: whether a path is of this format; None: by the suffix.
-        folders: whether it takes a folder that no format fits.
-        rows: reads rows to predict on: path, encoder, the column of texts, header; None: it holds none.
-        open_cells: opens the columns of a table; None: it holds none.
+        folders: whether it takes a folder that fits no format.
+        rows: reads rows to predict on: path, encoder, the column of texts, header; None: it cannot.
+        open_cells: opens the columns of a table; None: it has no tables.
     """
 
     takes: Mapping[str, Collection[str]]

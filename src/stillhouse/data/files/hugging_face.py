@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face ``datasets`` library, known by what they can do: the library is not needed here."""
+"""Data sets of the Hugging Face ``datasets`` library, recognised by their methods; the library itself is not needed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 LABELS = ("label", "labels", "target", "class")
-_PROSE = 3  # words of a cell on average: fewer are names of categories
+_PROSE = 3  # words in a cell on average: cells with fewer are names of categories
 
 
 def is_hugging_face(data: Any) -> bool:
-    """Whether this is a ``datasets.Dataset``, or can do what one can."""
+    """Whether this is a ``datasets.Dataset``, or has the same methods."""
     return hasattr(data, "column_names") and hasattr(data, "to_pandas")
 
 
@@ -31,7 +31,7 @@ def text_column(inputs: DataFrame) -> str | None:
 
 
 def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] | None]:
-    """Take a data set apart.
+    """Split a data set into inputs and labels.
 
     Args:
         data: a ``datasets.Dataset``.
@@ -47,7 +47,7 @@ def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] 
     label = label_column(frame.columns)
     inputs = frame if label is None else frame.drop(columns=label)
     if not inputs.shape[1]:
-        raise RejectedError(f"{where} have no column beside the label. Give at least one.")
+        raise RejectedError(f"{where} have no column except the label. Give at least one.")
     text = text_column(inputs)
     names = getattr((getattr(data, "features", None) or {}).get(label), "names", None)
     classes = None if names is None else tuple(map(str, names))

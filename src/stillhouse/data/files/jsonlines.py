@@ -1,4 +1,4 @@
-"""JSON lines: an object a line, keys as the names of columns; and lines of UTF-8 text."""
+"""JSON lines: one object on each line, with the keys as column names; and lines of UTF-8 text."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
 
 
 def read_jsonl(path: Path) -> DataFrame:
-    """Read a file of JSON objects, one a line, as a frame of object columns; keys that a line lacks are gaps.
+    """Read a file of JSON objects, one on each line, as a frame of object columns; a missing key is a gap.
 
-    Empty lines are passed over.
+    Empty lines are skipped.
 
     Raises:
-        RejectedError: the file cannot be read or is empty; a line is not UTF-8, not JSON or no object: names the first
-            five such lines.
+        RejectedError: the file cannot be read or is empty; a line is not UTF-8, not JSON or not an object: names the
+            first five such lines.
     """
     import pandas as pd
 
@@ -31,7 +31,7 @@ def read_jsonl(path: Path) -> DataFrame:
 
 
 def json_records(path: Path) -> Iterator[Record]:
-    """Give the objects of a file, a line at a time; the errors are those of ``read_jsonl``, raised at the end."""
+    """Yield the objects of a file, one line at a time; the errors are those of ``read_jsonl``, raised at the end."""
     bad: list[int] = []
     empty = True
     for number, text in utf8_lines(path):
@@ -48,15 +48,15 @@ def json_records(path: Path) -> Iterator[Record]:
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise RejectedError(
             f"{path}: line{'s' * (len(bad) > 1)} {', '.join(map(str, bad[:5]))}{more} (counted from 1) hold no JSON "
-            'object. Write one a line, such as {"text": "...", "label": "..."}.'
+            'object. Write one on each line, such as {"text": "...", "label": "..."}.'
         )
 
 
 def utf8_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Give the lines of a file of UTF-8 text, with or without a byte-order mark, and their numbers from 1.
+    """Yield the lines of a file of UTF-8 text, with or without a byte-order mark, and their numbers from 1.
 
     Raises:
-        RejectedError: the file cannot be read; a line is no UTF-8: names it.
+        RejectedError: the file cannot be read; a line is not UTF-8: names it.
     """
     try:
         with path.open("rb") as file:
@@ -72,7 +72,7 @@ def utf8_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def check_utf8(path: Path) -> None:
-    """Read a file once to refuse it as ``utf8_lines`` does."""
+    """Read a file once, with the errors of ``utf8_lines``."""
     for _ in utf8_lines(path):
         pass
 

@@ -1,4 +1,4 @@
-"""The cells of a file of text that does not fit memory: written to an Arrow file, read a column at a time."""
+"""The cells of a text file that does not fit in memory: written to an Arrow file, read one column at a time."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class SpooledCells:
         return pd.concat(found, ignore_index=True) if found else pd.Series([], dtype=object)
 
     def pieces(self, name: str) -> Iterator[Series[Any]]:
-        """Give a column in pieces."""
+        """Yield a column in pieces."""
         import pyarrow as pa
 
         position = self.columns.index(name)
-        # `included_fields` would read whole batches into memory; a batch of a mapped file is none of it.
+        # `included_fields` would read whole batches into memory; a batch of a mapped file needs no memory.
         with pa.memory_map(str(self._path)) as file, pa.ipc.open_file(file) as table:
             for i in range(table.num_record_batches):
                 yield self._values(table.get_batch(i).column(position))
@@ -41,7 +41,7 @@ class SpooledCells:
 
         if not self._json:
             return cast("Series[Any]", cells.to_pandas())
-        gap = float("nan")  # what a frame of records holds where one lacks the key
+        gap = float("nan")  # the value in a frame of records where a record lacks the key
         texts = cells.to_pylist()
         return pd.Series([gap if text is None else json.loads(text) for text in texts], dtype=object)
 

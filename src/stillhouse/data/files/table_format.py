@@ -1,4 +1,4 @@
-"""What all formats of tables have in common: a table under ``path``, texts under ``text``, rows to predict on."""
+"""The common part of all table formats: a table under ``path``, texts under ``text``, rows to predict on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def table_format(suffixes: tuple[str, ...], open_cells: OpenCells, *, typed: boo
         if encoder.text is not None:
             return Inputs(texts_in(open_cells, path, column, header))
         if header is None and encoder.names and all(name.isdecimal() for name in encoder.names):
-            header = encoder.header  # looking cannot tell such names from a row of numbers
+            header = encoder.header  # such names cannot be distinguished from a row of numbers
         frame: Any = open_cells(path, header, encoder.names, None)[0]
         return Inputs(frame)
 
@@ -53,6 +53,6 @@ def table_format(suffixes: tuple[str, ...], open_cells: OpenCells, *, typed: boo
 def texts_in(open_cells: OpenCells, path: Path, column: str | None, header: bool | None) -> NDArray[Any]:
     """Read the texts (N,) of a file without looking for a label; see ``reading.files.read_text_inputs``."""
     if header is None and column is not None and column.isdecimal():
-        header = False  # looking cannot tell a first text from a name
+        header = False  # a first text cannot be distinguished from a name
     cells, named = open_cells(path, header, [column or TEXT], None)
     return text_rows(Opened(cells, named, path, path.stem), column)

@@ -1,4 +1,4 @@
-"""Tables of any format: the target columns are taken out, the others become inputs."""
+"""Tables of any format: target columns are separated, the others become inputs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def read_table(opened: Opened, wanted: Wanted) -> Source:
-    """Make a source of a table: find its column types, and let the task read its targets.
+    """Make a source from a table: detect its column types, and let the task read its targets.
 
     Without a header, columns are named by their position from 0, and the target may be such a number, "label", "last"
-    or "-1" for the last column; None is the last column too. With a header, None stands for a column called label,
-    target or class. Columns to ``keep`` that are no inputs stand in ``Source.kept``. With a ``room``, a folder, the
-    columns lie there on disk, and never more than one of them is in memory.
+    or "-1" for the last column; None is the last column too. With a header, None means a column called label, target
+    or class. Columns to ``keep`` that are not inputs are in ``Source.kept``. With a ``room``, a folder, the columns
+    are on disk there, and at most one of them is in memory.
 
     Raises:
-        UsageError: a target, a dropped or a typed column is not there.
+        UsageError: a target, a dropped or a typed column does not exist.
         RejectedError: the cells cannot be used (see the message).
     """
     cells, path, types = opened.cells, opened.path, wanted.types
@@ -82,9 +82,9 @@ def as_inputs(frame: DataFrame, types: Mapping[str, ColumnType], where: str) -> 
 
 def _refuse_names(names: Sequence[str], where: str) -> None:
     if not names:
-        raise RejectedError(f"{where} has no input column beside the target. Give at least one.")
+        raise RejectedError(f"{where} has no input column except the target. Give at least one.")
     if len(set(names)) < len(names):
-        raise RejectedError(f"{where} has two columns of one name. Give each its own name.")
+        raise RejectedError(f"{where} has two columns of one name. Give each a different name.")
 
 
 def _known(wanted: Sequence[str], cells: Cells, path: Path) -> None:
@@ -98,7 +98,7 @@ def _known(wanted: Sequence[str], cells: Cells, path: Path) -> None:
 def _saved_index(cells: Cells) -> list[str]:
     """Name the column that ``DataFrame.to_csv`` writes for the row numbers: unnamed, 0, 1, 2 ...
 
-    It says where a row stood in the file, which leaks the label where the file is sorted by it.
+    It is the position of a row in the file, which leaks the label if the file is sorted by it.
     """
     return [name for name in cells.columns[:1] if name in ("", "Unnamed: 0") and _counts(cells[name])]
 

@@ -1,4 +1,4 @@
-"""Which columns of a file hold the target, and what they hold."""
+"""The target columns of a file, and their cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAST = ("label", "last", "-1")  # how to name the last column of a file without 
 
 
 def read_target(opened: Opened, names: Sequence[str], wanted: Wanted) -> Targets:
-    """Return what the task makes of the target columns.
+    """Return the task's targets from the target columns.
 
     Raises:
         RejectedError: cells that cannot be targets of this task.
@@ -53,11 +53,11 @@ def target_columns(opened: Opened, target: str | Sequence[str] | None) -> list[s
 
     Args:
         opened: the table.
-        target: [data] target: names, or numbers where there is no header, of which "label", "last" or "-1" is the last;
-            None: the column that is named as labels usually are, without a header the last one.
+        target: [data] target: names, or numbers where there is no header, where "label", "last" or "-1" means the last
+            column; None: the column with a usual label name; without a header, the last one.
 
     Raises:
-        UsageError: there is no such column; lists those that there are.
+        UsageError: there is no such column; lists the columns.
     """
     names = [str(name) for name in opened.cells.columns]
     named = wanted_targets(target)
@@ -81,7 +81,7 @@ def refuse_target_among(targets: Sequence[str], named: Sequence[str], path: Path
     """
     for name in targets:
         if name in named:
-            raise UsageError(f"{path}: {name!r} is the target; take it out of [data] drop and types.")
+            raise UsageError(f"{path}: {name!r} is the target; remove it from [data] drop and types.")
 
 
 def _usual_label(names: Sequence[str], path: Path) -> str:

@@ -19,17 +19,17 @@ from stillhouse.errors import RejectedError, UsageError, nearest
 if TYPE_CHECKING:
     from pandas import Series
 
-TEXT = "text"  # the column that holds the texts, where none is named
+TEXT = "text"  # the column of the texts, where the recipe names none
 
 
 def read_texts(opened: Opened, wanted: Wanted) -> Source:
-    """Make a source of texts; an empty or null label is an unlabelled row.
+    """Make a source of texts; a row with an empty or null label is unlabelled.
 
     Args:
         opened: the columns.
         wanted: ``column`` holds the texts; None: the column "text", else the column of text with the greatest mean
-            length (``Source.column`` says which); with a ``room`` it is not looked for. ``target`` holds the labels;
-            None: the column "label", "target" or "class"; in a file without a header the last column beside the texts.
+            length (``Source.column`` names it); with a ``room`` it is not detected. ``target`` holds the labels; None:
+            the column "label", "target" or "class"; in a file without a header the last column except the texts.
 
     Returns:
         a source of kind "text".
@@ -69,7 +69,7 @@ def text_rows(opened: Opened, column: str | None = None) -> NDArray[Any]:
 
     Args:
         opened: the columns.
-        column: ``Source.column`` of the training texts; None: found by looking.
+        column: ``Source.column`` of the training texts; None: detected.
 
     Raises:
         RejectedError: there is no such column, or its rows cannot be used; names the file and the rows.
@@ -84,8 +84,8 @@ def find_text_column(cells: Cells, aside: Collection[str], where: str) -> str:
 
     Args:
         cells: all columns.
-        aside: columns that are not meant.
-        where: what to call the file in an error.
+        aside: columns to leave out.
+        where: name of the file in an error.
 
     Raises:
         RejectedError: no column holds text.
@@ -104,7 +104,7 @@ def find_text_column(cells: Cells, aside: Collection[str], where: str) -> str:
 
 
 def mean_length(cells: Series[Any]) -> float:
-    """Characters of the cells that are text, on average; 0 where none is, or where all texts are numbers."""
+    """Characters of the text cells, on average; 0 where there is no text, or where all texts are numbers."""
     import pandas as pd
 
     texts = [cell for cell in cells if isinstance(cell, str) and cell]
@@ -114,7 +114,7 @@ def mean_length(cells: Series[Any]) -> float:
 
 
 def kept_cells(cells: Series[Any]) -> NDArray[Any]:
-    """Return the cells (N,) of a column that is no input: float64 with NaN, or text and None as written."""
+    """Return the cells (N,) of a column that is not an input: float64 with NaN, or text and None as written."""
     if cells.dtype.kind in "iuf":
         return cells.to_numpy(np.float64, na_value=np.nan)
     return text_cells(cells)
@@ -127,7 +127,7 @@ def _found_text(opened: Opened, aside: Collection[str], room: Path | None) -> st
     if TEXT in names:
         return TEXT
     raise UsageError(
-        f"{opened.path}: which column holds the texts? With [data] on_disk it is not looked for. The columns are "
+        f"{opened.path}: which column holds the texts? With [data] on_disk it is not detected. The columns are "
         f'{", ".join(map(repr, names[:20]))}. Add the line `column = "<column>"` to [data].'
     )
 
@@ -166,5 +166,5 @@ def _named_targets(opened: Opened, target: str | Sequence[str] | None) -> list[s
 def _last_but(opened: Opened, aside: Collection[str]) -> list[str]:
     names = [str(name) for name in opened.cells.columns if name not in aside]
     if not names:
-        raise RejectedError(f"{opened.path} has one column, of texts. Add a column of labels.")
+        raise RejectedError(f"{opened.path} has one column, the texts. Add a column of labels.")
     return names[-1:]

@@ -20,7 +20,7 @@ def formats() -> tuple[Format, ...]:
 
 
 def find(key: str, place: Any) -> Format:
-    """Return the format of what a key of [data] names.
+    """Return the format of the file or folder that a key of [data] names.
 
     Raises:
         UsageError: no format fits.
@@ -43,5 +43,5 @@ def _of(path: Path, fitting: list[Format], key: str) -> Format:
     chosen += [known for known in fitting if known.folders and path.is_dir()]
     if not chosen:
         suffixes = ", ".join(suffix for known in fitting for suffix in known.suffixes)
-        raise UsageError(f"{key} = {str(path)!r}: files of this kind are not read. Known: {suffixes}.")
+        raise UsageError(f"{key} = {str(path)!r}: files of this kind cannot be read. Known: {suffixes}.")
     return chosen[0]

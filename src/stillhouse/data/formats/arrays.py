@@ -1,4 +1,4 @@
-"""Files of arrays: ``.npz`` archives, and folders of ``.npy`` files that are mapped and not read."""
+"""Files of arrays: ``.npz`` archives, and folders of ``.npy`` files that are mapped, not read."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _BROKEN = (OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, z
 def read_arrays(path: Path, wanted: Wanted) -> Source:
     """Read arrays: ``x`` (N, D) is an array, (N, H, W) and (N, C, H, W) are images; ``y`` (M,) or (M, K) the targets.
 
-    Rows beyond the end of ``y`` have no label; what else means no label, the task says.
+    Rows beyond the end of ``y`` have no label; the task decides which other values mean no label.
 
     Args:
-        path: an .npz file with x and y, or a folder with x.npy and y.npy, of which x stays on disk.
-        wanted: with a ``room`` the x of an .npz lies there on disk.
+        path: an .npz file with x and y, or a folder with x.npy and y.npy, where x stays on disk.
+        wanted: with a ``room`` the x of an .npz is on disk there.
 
     Raises:
         RejectedError: the file, ``x`` or ``y`` cannot be used.
@@ -40,22 +40,22 @@ def read_arrays(path: Path, wanted: Wanted) -> Source:
     x, y = content["x"], content.get("y", np.empty(0))
     kind = kind_of(x, f"{path}: x")
     if np.ndim(y) < 1 or len(y) > len(x):
-        raise RejectedError(f"{path}: y has {y.size} labels for the {len(x)} rows of x. Give at most one a row.")
+        raise RejectedError(f"{path}: y has {y.size} labels for the {len(x)} rows of x. Give at most one for each row.")
     read = wanted.read_targets(TargetCells("array", y, len(x), f"{path}: y", str(path)), wanted.classes)
     check_finite(x, f"{path}: x")
     return Source(x, read.values, read.names, kind, path.stem, x.shape[1:], label_values=read.given)
 
 
 def kind_of(x: NDArray[Any], where: str) -> Kind:
-    """Tell images from arrays by the number of axes.
+    """Distinguish images from arrays by the number of axes.
 
     Raises:
         RejectedError: not numbers, or not 2, 3 or 4 axes.
     """
     if x.dtype.kind not in "biuf" or x.ndim not in (2, 3, 4):
         raise RejectedError(
-            f"{where} has the shape {x.shape} and the type {x.dtype}. It must hold numbers, with the rows first: "
-            "(N, D), (N, H, W) or (N, C, H, W)."
+            f"{where} has the shape {x.shape} and the type {x.dtype}. It must hold numbers, with rows as the first "
+            "axis: (N, D), (N, H, W) or (N, C, H, W)."
         )
     return "array" if x.ndim == 2 else "image"
 
@@ -64,7 +64,7 @@ def load_npz(path: Path, room: Path | None = None) -> dict[str, NDArray[Any]]:
     """Read x and y of an archive; with a ``room`` x is unpacked there and mapped.
 
     Raises:
-        RejectedError: no archive of plain arrays, or one without x.
+        RejectedError: not an archive of plain arrays, or one without x.
         StoppedError: the disk is full.
     """
     try:
@@ -81,7 +81,7 @@ def load_npz(path: Path, room: Path | None = None) -> dict[str, NDArray[Any]]:
 
 
 def _unpacked(path: Path, room: Path) -> Path:
-    """Copy x out of the archive, a piece at a time."""
+    """Copy x out of the archive, piece by piece."""
     room.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path) as archive, archive.open("x.npy") as packed:
         try:
@@ -101,7 +101,7 @@ def _mapped_folder(folder: Path) -> dict[str, NDArray[Any]]:
         return {"x": x} | ({"y": np.load(files["y"], allow_pickle=False)} if files["y"].exists() else {})
     except _BROKEN as error:
         raise RejectedError(
-            f"{folder}: x.npy or y.npy is no plain array: {error}. Write it with `numpy.save`."
+            f"{folder}: x.npy or y.npy is not a plain array: {error}. Write it with `numpy.save`."
         ) from None
 
 

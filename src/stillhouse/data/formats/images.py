@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # whatever a file is called, nothing else is decoded
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # no other format is decoded, whatever the file's name
 _TRAIN, _TEST, _VALID = ("train", "training"), ("test",), ("valid", "validation", "val")
 _GREY = ("1", "L", "LA", "La")
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: how the camera was held; these exchange height and width
-# What decoders raise on damaged files; a decompression bomb raises an error of Pillow's own or its warning.
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: orientation of the camera; these values swap height and width
+# Errors of decoders on damaged files; a decompression bomb raises Pillow's own error or its warning.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
 
 Pixels = NDArray[np.uint8]
@@ -44,24 +44,25 @@ def read_image_folder(
 ) -> Source:
     """Read PNG, JPEG, BMP, GIF (first frame) and WebP images, the name of the subfolder as the class.
 
-    Images of the subfolder ``unlabelled`` and those directly in the folder have no label. Where the folder holds
-    ``train`` and ``test`` (and ``valid``), the classes are looked for within these, and the test is fixed; rows of
-    ``valid`` are divided with those of ``train``. Transparency is dropped, images are turned as their EXIF data say,
-    and 16 bits become 8. Other files, and what begins with a dot, are passed over.
+    Images of the subfolder ``unlabelled`` and those directly in the folder have no label. If the folder holds ``train``
+    and ``test`` (and ``valid``), the classes are the subfolders of these, and the test is fixed; rows of ``valid`` are
+    divided together with those of ``train``. Transparency is dropped, images are turned by their EXIF orientation, and
+    16 bits become 8. Other files, and names that start with a dot, are skipped.
 
     Args:
         folder: of the images.
-        wanted: the task reads the names of the subfolders; with a ``room`` the pixels lie there on disk, for which
-            each image is decoded twice.
+        wanted: the task reads the names of the subfolders; with a ``room`` the pixels are on disk there, and each
+            image is decoded twice.
         unlabelled: name of the subfolder without labels.
-        size: (height, width) of all; None: the most frequent. Others are resized (bilinear) with a ``UserWarning``.
+        size: (height, width) of all; None: the most frequent size. Other images are resized (bilinear) with a
+            ``UserWarning``.
 
     Returns:
         a source of kind "image": uint8 (N, H, W) where all are grey, else (N, H, W, 3); ``kept["file"]`` holds the
         paths in the folder.
 
     Raises:
-        RejectedError: no folder, no images, a class without one, or files that are no images or too large; names them.
+        RejectedError: no folder, no images, a class without one, or files that are not images or too large; names them.
     """
     files = _find(folder, unlabelled)
     sizes = _each(files, folder, _size)
@@ -97,7 +98,7 @@ def read_images(path: Path, size: tuple[int, int], *, colour: bool) -> tuple[Pix
         uint8 (N, H, W), of colours (N, H, W, 3), and the paths in the folder, or the name of the file.
 
     Raises:
-        RejectedError: no images, or files that are no images or too large; names them.
+        RejectedError: no images, or files that are not images or too large; names them.
     """
     folder = path if path.is_dir() else path.parent
     files = [_File(file, None, False) for file in (_images(path.rglob("*"), path) if path.is_dir() else [path])]
@@ -119,7 +120,7 @@ def _channels(pixels: Pixels, colour: bool) -> Pixels:
 
 def _find(folder: Path, unlabelled: str) -> list[_File]:
     if not folder.is_dir():
-        raise RejectedError(f"{folder} is no folder. Fix the path in [data] images.")
+        raise RejectedError(f"{folder} is not a folder. Fix the path in [data] images.")
     names = {path.name for path in _folders(folder)} - {unlabelled}
     parted = bool(names & {*_TRAIN} and names & {*_TEST}) and names <= {*_TRAIN, *_TEST, *_VALID}
     parts = sorted(names, key=lambda name: (name in _TEST, name in _VALID, name)) if parted else []
@@ -127,8 +128,8 @@ def _find(folder: Path, unlabelled: str) -> list[_File]:
     files += _labelled(folder, unlabelled, test=False, passed=parts)
     if not files:
         raise RejectedError(
-            f"{folder} holds no images ({', '.join(SUFFIXES)}). Put the images of each class in a subfolder of its "
-            "name."
+            f"{folder} holds no images ({', '.join(SUFFIXES)}). Put the images of each class into a subfolder with the "
+            "class's name."
         )
     return files
 
@@ -165,7 +166,7 @@ def _has_test(files: list[_File]) -> bool:
 
 
 def _each(files: list[_File], folder: Path, look: Callable[[Image.Image], Any]) -> list[Any]:
-    """Open each file and look at it; all that fail are reported together."""
+    """Open and check each file; all failures are reported together."""
     from PIL import Image
 
     seen, broken = [], []
@@ -187,13 +188,13 @@ def _each(files: list[_File], folder: Path, look: Callable[[Image.Image], Any]) 
 
 
 def _size(image: Image.Image) -> tuple[int, int]:
-    """Height and width once the image is turned upright."""
+    """Height and width of the image when it is upright."""
     turned = image.getexif().get(_ORIENTATION) in _TURNED
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _most_frequent(sizes: list[tuple[int, int]]) -> tuple[int, int]:
-    """Of several the largest."""
+    """The most frequent size; of several the largest."""
     counts = Counter(sizes)
     return max(counts, key=lambda size: (counts[size], size[0] * size[1], size))
 
@@ -203,7 +204,7 @@ def _pixels(image: Image.Image, size: tuple[int, int]) -> Pixels:
     from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16 bits: a plain conversion would cut off all above 255
+    if upright.mode.startswith("I"):  # 16 bits: a plain conversion would clip all values above 255
         upright = Image.fromarray((np.asarray(upright).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
     plain = upright.convert("L" if upright.mode in _GREY else "RGB")
     if plain.size != (size[1], size[0]):
@@ -214,7 +215,7 @@ def _pixels(image: Image.Image, size: tuple[int, int]) -> Pixels:
 
 
 def _written(files: list[_File], folder: Path, size: tuple[int, int], path: Path) -> NDArray[Any]:
-    """The pixels of all images in a mapped file, as ``_together`` has them."""
+    """The pixels of all images in a mapped file, in the form of ``_together``."""
     colour = any(_each(files, folder, lambda image: _pixels(image, size).ndim == 3))
     shape = (len(files), *size, *(3,) * colour)
 
@@ -236,12 +237,12 @@ def _together(images: list[Pixels]) -> Pixels:
 
 
 def _rows(path: Path, encoder: Encoder, _column: str | None, _header: bool | None) -> Inputs:
-    """The images to predict on, in the size and with the channels of those in training."""
+    """The images to predict on, in the size and with the channels of the training images."""
     form = encoder.image_form
     if form is None:
         raise UsageError(
             f"rows = {str(path)!r}: this student was not trained on images of bytes, as files hold them. Give the "
-            "images to predict on as one array of the size, the channels and the range of those in training: "
+            "images to predict on as one array with the size, channels and range of the training images: "
             "`numpy.savez('rows.npz', x=images)`."
         )
     pixels, names = read_images(path, (form.height, form.width), colour=form.channels == 3)

@@ -1,4 +1,4 @@
-"""JSON lines: an object a line, its keys the names of the columns; keys that a line lacks are gaps."""
+"""JSON lines: one object on each line, its keys are the column names; a missing key is a gap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stillhouse.data.files.table_format import table_format
 
 
 def open_jsonl(path: Path, header: bool | None, expected: Collection[str], room: Path | None) -> tuple[Cells, bool]:
-    """Open the columns, every cell as JSON has it.
+    """Open the columns, every cell with its JSON type.
 
     Raises:
         RejectedError: as ``jsonlines.read_jsonl``.
@@ -27,7 +27,7 @@ def open_jsonl(path: Path, header: bool | None, expected: Collection[str], room:
 
 
 def _pieces(path: Path, names: list[str]) -> Iterator[list[list[str | None]]]:
-    """Each cell as JSON, so that numbers, texts and truth values come back as they were."""
+    """Each cell as JSON, so that numbers, texts and booleans keep their types."""
     records = json_records(path)
     while piece := list(islice(records, max(1, PIECE_CELLS // len(names)))):
         yield [[_cell(record, name) for record in piece] for name in names]

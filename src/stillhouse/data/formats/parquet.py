@@ -1,4 +1,4 @@
-"""Parquet files: typed columns, read one at a time where they are many."""
+"""Parquet files: typed columns, read one at a time for large files."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ PIECE_ROWS = 4096
 
 
 class ParquetCells:
-    """Columns of a Parquet file, read when they are asked for."""
+    """Columns of a Parquet file, read on demand."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq
 
         self._path = path
-        with _told(path):
+        with _reported(path):
             frame = pq.read_schema(path).empty_table().to_pandas()
-        self._own = {str(name): name for name in frame.columns}  # no index that pandas has left there
+        self._own = {str(name): name for name in frame.columns}  # without an index that pandas stored there
         self.columns = list(map(str, frame.columns))
 
     def __getitem__(self, name: str) -> Series[Any]:
         import pandas as pd
 
-        with _told(self._path):
+        with _reported(self._path):
             column = pd.read_parquet(self._path, columns=[self._own[name]])[self._own[name]]
         return cast("Series[Any]", column)
 
     def pieces(self, name: str) -> Iterator[Series[Any]]:
-        """Give a column in pieces."""
+        """Yield a column in pieces."""
         import pyarrow.parquet as pq
 
-        with _told(self._path), pq.ParquetFile(self._path) as file:
+        with _reported(self._path), pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches(PIECE_ROWS, columns=[self._own[name]]):
                 yield batch.column(0).to_pandas()
 
@@ -55,14 +55,14 @@ def open_parquet(path: Path, header: bool | None, expected: Collection[str], roo
         return ParquetCells(path), True
     import pandas as pd
 
-    with _told(path):
+    with _reported(path):
         frame = pd.read_parquet(path)
     return frame.rename(columns=str), True
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say what is wrong with a Parquet file."""
+def _reported(path: Path) -> Iterator[None]:
+    """Turn errors of a Parquet file into one clear error."""
     try:
         yield
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors

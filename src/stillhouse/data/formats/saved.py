@@ -1,6 +1,6 @@
 """Folders that the Hugging Face ``datasets`` library saved.
 
-Such a folder is Arrow streams beside two files of JSON; pyarrow reads it whole, so ``datasets`` need not be there.
+Such a folder holds Arrow streams and two JSON files; pyarrow reads all of it, so ``datasets`` need not be installed.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _STATES = ("state.json", "dataset_dict.json")
 def read_saved(folder: Path, wanted: Wanted) -> Source:
     """Read a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote.
 
-    It gives texts where it has a column "text" or one of three words or more on average, else a table. The names of a
-    ``ClassLabel`` are the classes, and -1 means no label. Of several parts the one called test is the fixed test; all
-    others are rows to divide.
+    The rows are texts if there is a column "text" or one with three words or more on average, else a table. The names
+    of a ``ClassLabel`` are the classes, and -1 means no label. Of several parts, the one called test is the fixed test;
+    the rows of all others are divided.
 
     Args:
         folder: with state.json, or with dataset_dict.json.
         wanted: ``target`` None: the column label, labels, target or class; ``classes`` None: the ``ClassLabel``'s. The
-            folder is read whole: a ``room`` is not used.
+            folder is read completely: a ``room`` is not used.
 
     Raises:
         UsageError: no such column, or no label column is found.
-        RejectedError: the folder is not such a one, is damaged, or its rows cannot be used.
+        RejectedError: the folder is not such a folder, is damaged, or its rows cannot be used.
     """
     opened = _opened(folder)
     names = [str(name) for name in opened.cells.columns]
@@ -50,7 +50,7 @@ def read_saved(folder: Path, wanted: Wanted) -> Source:
     aside = {*targets, *wanted.drop}
     left = [name for name in names if name not in aside]
     if not left:
-        raise RejectedError(f"{folder} have no column beside the label. Give at least one.")
+        raise RejectedError(f"{folder} has no column except the label. Give at least one.")
     text = text_column(opened.cells[left])
     asked = replace(wanted, target=targets, column=text, room=None)
     found = read_table(opened, asked) if text is None else read_texts(opened, asked)
@@ -93,14 +93,14 @@ def _targets(names: list[str], target: Any, folder: Path) -> list[str]:
             raise UsageError(f"{folder} has no column {name!r} for the label.{nearest(name, names)}")
     if LABELS[0] in names and LABELS[0] not in named:
         raise UsageError(
-            f"{folder} has a column 'label' beside the target {', '.join(map(repr, named))}, which would be an input. "
+            f"{folder} has a column 'label' besides the target {', '.join(map(repr, named))}; it would be an input. "
             "Save it without: `dataset.remove_columns('label').save_to_disk(folder)`."
         )
     return named
 
 
 def _parts(folder: Path) -> list[str]:
-    """Names of the folders that hold the rows: of a ``DatasetDict`` several, of a ``Dataset`` the folder itself."""
+    """Names of the folders with the rows: several for a ``DatasetDict``, the folder itself for a ``Dataset``."""
     if not (folder / "dataset_dict.json").exists():
         return ["."]
     names = _json(folder / "dataset_dict.json").get("splits")
@@ -115,7 +115,9 @@ def _part(folder: Path) -> _Part:
     state = _json(folder / "state.json")
     files: list[Any] = [file.get("filename") for file in state.get("_data_files") or [] if isinstance(file, dict)]
     if not files or not all(_plain(name) for name in files) or state.get("_indices_data_files"):
-        raise RejectedError(f"{folder}: state.json lists no Arrow files of this folder that are whole. {_SAVE_AGAIN}")
+        raise RejectedError(
+            f"{folder}: state.json lists no Arrow files of this folder that are complete. {_SAVE_AGAIN}"
+        )
     tables = []
     for name in files:
         try:
@@ -148,7 +150,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _plain(name: object) -> bool:
-    """Whether this names a file of the folder, and nothing outside it."""
+    """Whether this names a file in the folder, not outside it."""
     return isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
 
 

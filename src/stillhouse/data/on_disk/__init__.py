@@ -1,1 +1,1 @@
-"""Rows that do not fit memory: they lie in mapped files of the run folder."""
+"""Rows that do not fit in memory: they are in mapped files of the run folder."""

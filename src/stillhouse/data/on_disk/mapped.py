@@ -1,6 +1,6 @@
-"""Rows that lie in mapped files and not in memory: arrays, columns of tables, and texts.
+"""Rows in mapped files instead of memory: arrays, columns of tables, and texts.
 
-The system reads their pages when rows are taken and drops them when memory is short.
+The system reads their pages when rows are read and drops them when memory is short.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Ints = NDArray[np.int64]
-ARRAY, COLUMNS, TEXTS = "array.npy", "columns", "texts"  # where each kind lies in the folder of a source
+ARRAY, COLUMNS, TEXTS = "array.npy", "columns", "texts"  # names of each kind in the folder of a source
 FIT = "fit.npy"  # training rows while an encoder is fitted
 SPOOL = "cells.arrow"  # cells of a table file while its columns are read
-PIECE_BYTES = 1 << 24  # of rows that are worked on together
-_WITHOUT_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux' number: Python 3.11 does not name it
+PIECE_BYTES = 1 << 24  # of rows that are processed together
+_WITHOUT_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Linux' number: Python 3.11 has no name for it
 
 
 def pieces(rows: int, row_bytes: int) -> Iterator[slice]:
-    """Cut ``rows`` rows of so many bytes into slices of about ``PIECE_BYTES``."""
+    """Divide ``rows`` rows of so many bytes into slices of about ``PIECE_BYTES``."""
     step = max(1, PIECE_BYTES // max(row_bytes, 1))
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder of mapped files while something is made in it; another process waits until it is made.
+    """Lock a folder of mapped files while something is made in it; another process waits until it is ready.
 
     Raises:
         StoppedError: the folder cannot be written.
@@ -57,7 +57,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def write_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterable[NDArray[Any]]) -> None:
-    """Write an ``.npy`` file from parts that follow each other along the first axis; it is there whole or not at all.
+    """Write an ``.npy`` file from parts, joined along the first axis; the file is complete or absent.
 
     Raises:
         StoppedError: the disk is full or the folder cannot be written.
@@ -70,10 +70,10 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike, parts: Ite
 
 
 def open_array(path: Path) -> NDArray[Any]:
-    """Map an ``.npy`` file, to be read only; an empty one is read.
+    """Map an ``.npy`` file read-only; an empty one is read.
 
     Raises:
-        DamagedError: it is not there, cut short, or no array of plain cells.
+        DamagedError: it is missing, truncated, or not an array of plain cells.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -88,9 +88,9 @@ def open_array(path: Path) -> NDArray[Any]:
 
 
 def open_tensor(path: Path) -> Tensor:
-    """Map an ``.npy`` file as a tensor; what is written into it stays in this process and never reaches the file.
+    """Map an ``.npy`` file as a tensor; values written into it stay in this process and never reach the file.
 
-    No memory is set aside for such writing: the kernel would refuse a file larger than the memory.
+    No memory is reserved for such writes: the kernel would refuse a file larger than the memory.
     """
     array = open_array(path)
     if not isinstance(array, np.memmap):
@@ -105,17 +105,17 @@ def open_tensor(path: Path) -> Tensor:
 class MappedColumn:
     """A column: its numbers, or codes into its different texts."""
 
-    cells: NDArray[Any]  # float64 (N,); or int32 (N,), -1 where there is nothing
+    cells: NDArray[Any]  # float64 (N,); or int32 (N,), -1 for an empty cell
     texts: NDArray[Any] | None = None  # object (K + 1,) of str, the last one None
 
     def take(self, rows: Ints | slice) -> NDArray[Any]:
-        """Return cells as a table in memory holds them: float64, or an object array of text and None."""
+        """Return cells in the form of a table in memory: float64, or an object array of text and None."""
         found = np.array(self.cells[rows])
         return found if self.texts is None else self.texts[found]
 
     @classmethod
     def write(cls, path: Path, values: NDArray[Any]) -> MappedColumn:
-        """Write a column (N,) of float64, or of text and None, into ``path`` and, for its texts, a file beside it."""
+        """Write a column (N,) of float64, or of text and None, to ``path`` and, for its texts, to a second file."""
         if values.dtype == np.float64:
             write_array(path, values.shape, np.float64, [values])
             return cls.open(path)
@@ -136,7 +136,7 @@ class MappedColumn:
 
 
 class MappedTable:
-    """A table of float64 and text columns in mapped files, one a column."""
+    """A table of float64 and text columns in mapped files, one for each column."""
 
     def __init__(self, columns: dict[str, MappedColumn], rows: Ints | None = None) -> None:
         self._columns, self._rows = columns, rows
@@ -153,7 +153,7 @@ class MappedTable:
         return iter(self.columns)
 
     def __getitem__(self, name: Any) -> Any:
-        """Return one column as a series, which comes into memory whole."""
+        """Return one column as a series, completely in memory."""
         import pandas as pd
 
         values = self.cells(name)
@@ -188,7 +188,7 @@ def open_columns(folder: Path, names: Iterable[str]) -> MappedTable:
 
 
 class MappedTexts:
-    """Texts in two mapped files: all their UTF-8 bytes, and where each text begins."""
+    """Texts in two mapped files: all their UTF-8 bytes, and where each text starts."""
 
     columns: tuple[str, ...] = ()
 

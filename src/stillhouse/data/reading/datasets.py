@@ -1,4 +1,4 @@
-"""Read a torch dataset or loader once, in order, whatever order and batches it would train in."""
+"""Read a torch dataset or loader once, in order; its own order and batches are not used."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def materialize(data: Any, name: str) -> Pair:
     Args:
         data: a ``DataLoader``, a map-style or iterable ``Dataset``, or a list of items; an item is ``(x, y)``, ``(x,)``
             or ``x``, where x is a tensor, an array or a text.
-        name: what to call the data in an error.
+        name: name of the data in an error.
 
     Returns:
         inputs (N, ...), or an object array (N,) of str that is not checked yet, and labels (N,), None where the items
@@ -68,8 +68,8 @@ def materialize(data: Any, name: str) -> Pair:
 def drawn(loader: DataLoader[Any]) -> Sequence[int]:
     """Return the indices that a loader draws in an epoch, each once, in the order of the dataset.
 
-    A sampler over a subset is the common way to divide one dataset into training and validation rows: rows it would
-    never draw must not come in.
+    A sampler over a subset is the usual way to divide one dataset into training and validation rows: rows that it never
+    draws must be left out.
     """
     size = len(loader.dataset)  # type: ignore[arg-type]
     own_batches = loader.batch_sampler is not None and type(loader.batch_sampler) is not BatchSampler
@@ -81,7 +81,7 @@ def drawn(loader: DataLoader[Any]) -> Sequence[int]:
 
 
 def _collate(items: list[Any]) -> Any:
-    """As torch does; lists of labels, which it would transpose, stay lists."""
+    """Collate as torch does; lists of labels, which torch would transpose, stay lists."""
     pairs = isinstance(items[0], tuple | list) and len(items[0]) == 2
     if not pairs or not any(isinstance(item[1], list | tuple | set | frozenset) for item in items):
         return default_collate(items)
@@ -94,7 +94,7 @@ def _chunks(items: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
-    """Pass the batches on; what goes wrong within the user's dataset is reported with its place."""
+    """Yield the batches; errors in the user's dataset are reported with the name of the data."""
     try:
         yield from batches
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
@@ -106,7 +106,7 @@ def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
 
 
 def _pair(batch: Any, name: str) -> Pair:
-    """Take a collated batch apart."""
+    """Split a collated batch into inputs and labels."""
     if _all_text(batch) or not isinstance(batch, tuple | list):
         batch = [batch]
     if len(batch) not in (1, 2) or not (isinstance(batch[0], Tensor | np.ndarray) or _all_text(batch[0])):
@@ -129,7 +129,7 @@ def _join(pairs: list[Pair], name: str) -> Pair:
     try:
         inputs = np.concatenate([x for x, _ in pairs])
     except ValueError as error:
-        raise RejectedError(f"The {name} data have rows of unequal shapes: {error}. Bring them to one.") from None
+        raise RejectedError(f"The {name} data have rows of unequal shapes: {error}. Make them the same.") from None
     labels = [y for _, y in pairs if y is not None]
     return inputs, np.concatenate(labels) if labels else None
 
@@ -140,9 +140,9 @@ def _refuse_random(dataset: Any, indices: Sequence[int], name: str) -> None:
         x, y = (item[0] if isinstance(item, tuple | list) else item for item in (first, again))
         if _differ(x, y):
             raise RejectedError(
-                f"The {name} data give another row {i} each time they are read: there is a random transform in them. "
-                "Rows are read once and every view is replayed for teacher and student alike: take the random "
-                "transform out of the dataset, and ask for views instead ([views] policy)."
+                f"The {name} data give a different row {i} each time they are read: they contain a random transform. "
+                "Rows are read once, and teacher and student must get the same views: remove the random transform from "
+                "the dataset, and use views instead ([views] policy)."
             )
 
 

@@ -1,4 +1,4 @@
-"""The door for data that is named in a recipe: a named set, a table, arrays, images or texts."""
+"""Reading the data of a recipe: a named set, a table, arrays, images or texts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read(
     """Read the data that a recipe's [data] names; the arguments are its keys.
 
     Args:
-        read_targets: makes targets of the target's cells, as the task wants them.
+        read_targets: the task's function from the target's cells to targets.
         name: a named set (mnist5k, digits, breast_cancer, diabetes).
         path: a table (.csv, .tsv, .jsonl, .parquet), or a folder that `datasets` saved.
         arrays: an .npz file with x (rows first) and y, or a folder with x.npy and y.npy.
@@ -48,18 +48,18 @@ def read(
         text: a file of texts.
         column: the column that holds the texts.
         target: the column that holds the label, or several; see ``tables.read_table`` for tables without a header.
-        header: whether a text table's first line names the columns; None: found by looking.
-        drop: columns that are no inputs.
-        keep: columns whose cells are kept beside the inputs (``Source.kept``), to divide or judge the rows by.
-        types: "numeric" or "categorical" for columns where looking errs.
+        header: whether a text table's first line names the columns; None: detected.
+        drop: columns that are not inputs.
+        keep: columns whose cells are kept beside the inputs (``Source.kept``), to split or judge the rows by.
+        types: "numeric" or "categorical" for columns whose detected type is wrong.
         classes: all class names in order; None: the labels found, sorted.
-        on_disk: a folder where the rows lie in mapped files, for what does not fit memory; None: in memory. The rows
-            are the same. Of a table one column at a time is in memory; a folder of ``datasets`` is read whole once.
+        on_disk: a folder for the rows in mapped files, if they do not fit in memory; None: in memory. The rows are the
+            same. One column of a table at a time is in memory; a folder of ``datasets`` is read completely once.
 
     Raises:
         UsageError: not exactly one of name, path, arrays, images and text; a name or a column that does not exist.
         RejectedError: the data cannot be read or used.
-        StoppedError: there is no room on the disk.
+        StoppedError: there is no space on the disk.
     """
     places: dict[str, Any] = {"name": name, "path": path, "arrays": arrays, "images": images, "text": text}
     given = [key for key, value in places.items() if value is not None]
@@ -76,7 +76,7 @@ def read(
     found = formats.find(key, place)
     _refuse_settings(key, found.takes[key], settings)
     wanted = Wanted(read_targets, classes=classes, **settings)
-    if on_disk is None or (arrays is not None and Path(arrays).is_dir()):  # such a folder is mapped as it is
+    if on_disk is None or (arrays is not None and Path(arrays).is_dir()):  # such a folder is mapped directly
         return found.read(key, place, wanted)
     task = f"{read_targets.__module__}.{read_targets.__qualname__}"
     return store_rows(
@@ -91,16 +91,16 @@ def _refuse_settings(key: str, known: Any, settings: Mapping[str, Any]) -> None:
     odd = [name for name, value in settings.items() if value and name not in known]
     if odd:
         what = "texts" if odd == ["column"] else "tables and texts"
-        raise UsageError(f"[data] {', '.join(odd)} belong to {what}, not to `{key}`. Take them out.")
+        raise UsageError(f"[data] {', '.join(odd)} belong to {what}, not to `{key}`. Remove them.")
 
 
 def read_inputs(path: Path, encoder: Encoder, *, column: str | None = None, header: bool | None = None) -> Inputs:
-    """Read rows to predict on, without looking for a target: what ``encoder.encode`` takes.
+    """Read rows to predict on, for ``encoder.encode``; no target is needed.
 
     Args:
         path: a table, a folder that ``datasets`` saved, arrays with x, an image or a folder of images.
-        encoder: of the student; its column names tell a header from a first row.
-        column: that holds the texts; None: found by looking.
+        encoder: of the student; its column names distinguish a header from a first row.
+        column: that holds the texts; None: detected.
         header: whether a text table's first line names the columns; None: as in the training table.
 
     Raises:
@@ -113,12 +113,12 @@ def read_inputs(path: Path, encoder: Encoder, *, column: str | None = None, head
 
 
 def read_text_inputs(path: Path, column: str | None = None, *, header: bool | None = None) -> NDArray[Any]:
-    """Read texts to predict on, without looking for a label: an object array (N,) of str.
+    """Read texts to predict on, an object array (N,) of str; no label is needed.
 
     Args:
         path: a table.
-        column: ``Source.column`` of the training texts; None: found by looking.
-        header: whether a CSV's first line names the columns; None: found by looking, if the column has a name.
+        column: ``Source.column`` of the training texts; None: detected.
+        header: whether a CSV's first line names the columns; None: detected, if the column has a name.
 
     Raises:
         UsageError: a file of another kind.

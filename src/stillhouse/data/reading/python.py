@@ -32,33 +32,33 @@ class _Part(NamedTuple):
 def from_torch(
     train: Any, valid: Any, test: Any, classes: Sequence[str] | None = None, *, read_targets: ReadTargets
 ) -> tuple[Source, Split]:
-    """Take the user's own training, validation and test data.
+    """Read the user's training, validation and test data from Python.
 
     Each is a torch ``Dataset`` (map style or iterable), a ``DataLoader`` or a list of items ``(x, y)`` or ``x``, or a
     tuple ``(x, y)`` of tensors, arrays, texts, or a pandas frame and its labels, or inputs alone, or a Hugging Face
-    ``datasets.Dataset``. It is read once, in order. A loader stands for its dataset, or the subset its sampler draws
-    from, and its collate function; its order and its batches do not matter.
+    ``datasets.Dataset``. It is read once, in order. Of a loader, only its dataset (or the subset of its sampler) and
+    its collate function are used; its order and its batches do not matter.
 
     Texts are a list, an array or a series of str, or a frame whose one column holds text.
 
-    What ``y`` may be, the task says: whole numbers are the positions of the classes in the nets' outputs, and labels of
-    text become classes by the sorted names; real targets are numbers (N,) or (N, K); several labels a row are a 0/1
-    matrix or a list of labels for each row. No label: -1 of classes, NaN, None, or no ``y``.
+    The task decides what ``y`` may be: whole numbers are positions of classes in the nets' outputs, and labels of text
+    become classes in the order of the sorted names; real targets are numbers (N,) or (N, K); several labels for a row
+    are a 0/1 matrix or a list of labels for each row. No label: -1 for classes, NaN, None, or no ``y``.
 
     Args:
         train: training rows, with or without labels.
         valid: rows for choosing, or None.
-        test: rows for the one final test.
+        test: rows for the final test.
         classes: names of the classes, in the order of the nets' outputs; None: those of a ``ClassLabel``, else "0",
             "1" ... or the names found.
-        read_targets: makes targets of what stands in ``y``, as the task wants them.
+        read_targets: the task's function from ``y`` to targets.
 
     Returns:
-        the source, with train, valid and test rows one after the other, and the split that says so. Tensors and arrays
-        of numbers reach the user's modules as they are (``as_is``); frames and texts are encoded.
+        the source, with train, valid and test rows one after the other, and the split. Tensors and arrays of numbers
+        reach the user's modules unchanged (``as_is``); frames and texts are encoded.
 
     Raises:
-        RejectedError: what is wrong with which part.
+        RejectedError: names the part and its fault.
     """
     given = {"train": train, "valid": valid, "test": test}
     parts = [_part(data, name) for name, data in given.items() if data is not None]
@@ -94,7 +94,7 @@ def _part(data: Any, name: str) -> _Part:
         inputs, labels = materialize(data, name)
     elif isinstance(data, tuple):
         if len(data) != 2:
-            raise RejectedError(f"The {name} data are a tuple of {len(data)}. Give (x, y), or x alone.")
+            raise RejectedError(f"The {name} data are a tuple of {len(data)} values. Give (x, y), or x alone.")
         inputs, labels = data
     else:
         inputs, labels = data, None
@@ -106,26 +106,27 @@ def _part(data: Any, name: str) -> _Part:
         check_finite(inputs, f"The {name} data")
     if np.ndim(inputs) < 2 and not text:
         raise RejectedError(
-            f"The {name} data have one number a row. Give inputs of shape (N, ...) with at least two axes."
+            f"The {name} data have one number for each row. Give inputs of shape (N, ...) with at least two axes."
         )
     if not len(inputs):
         raise RejectedError(f"The {name} data have no rows. Give at least a few.")
     found = None if labels is None else as_labels(labels)
     if found is not None and (found.ndim < 1 or len(found) != len(inputs)):
         raise RejectedError(
-            f"The {name} data have {len(inputs)} inputs and {len(np.atleast_1d(found))} labels. Give one label a row."
+            f"The {name} data have {len(inputs)} inputs and {len(np.atleast_1d(found))} labels. Give each row one "
+            "label."
         )
     return _Part(name, inputs, found, classes)
 
 
 def _classes(parts: list[_Part]) -> tuple[str, ...] | None:
-    """The class names that the parts bring along, which must agree."""
+    """The class names of the parts, which must be the same."""
     named = [part for part in parts if part.classes is not None]
     for part in named[1:]:
         if part.classes != named[0].classes:
             raise RejectedError(
                 f"The {part.name} data name the classes {part.classes}, the {named[0].name} data {named[0].classes}. "
-                "Bring them to one order."
+                "Use the same order in all parts."
             )
     return named[0].classes if named else None
 
@@ -143,8 +144,8 @@ def _stack(parts: list[_Part]) -> Raw:
         return _stack_frames(parts)
     shapes = {part.name: np.shape(part.inputs)[1:] for part in parts}  # of texts: ()
     if any(_is_frame(part.inputs) for part in parts) or len(set(shapes.values())) > 1:
-        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise RejectedError(f"The rows of the parts differ in kind or shape: {told}. Bring them to one.")
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise RejectedError(f"The rows of the parts differ in kind or shape: {found}. Make them the same.")
     return np.concatenate([part.inputs for part in parts])
 
 
@@ -165,7 +166,7 @@ def _stack_frames(parts: list[_Part]) -> Raw:
 def _refuse_unlabelled(labelled: NDArray[np.bool_], name: str) -> None:
     if name != "train" and not labelled.all():
         raise RejectedError(
-            f"The {name} data: {first_five(~labelled)} have no label, but it is what the rows are judged by. Label "
+            f"The {name} data: {first_five(~labelled)} have no label, but the evaluation needs their labels. Label "
             "them, or move them to the training data."
         )
 

@@ -1,4 +1,4 @@
-"""A source whose rows lie on disk: made once for a content and its settings, opened from then on."""
+"""A source whose rows are on disk: made once for a content and its settings, and opened after that."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from stillhouse.data.source import Held, Source
 from stillhouse.errors import DamagedError
 from stillhouse.files import add_files, cannot_write, write_json
 
-CARD = "source.json"  # written last: where it stands, all else is whole
+CARD = "source.json"  # written last: if it exists, all other files are complete
 _FORMAT = 2
 _OWN = re.compile(r"[0-9a-f]{16}(\.part)?")
 _FACTS = ("names", "kind", "name", "shape", "ignored", "header", "as_is", "column", "label_values")
 
 
 def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], make: Callable[[Path], Source]) -> Source:
-    """Return a source whose rows lie in mapped files of the folder.
+    """Return a source whose rows are in mapped files of the folder.
 
-    They are made in a folder of their own, which gets its name once it is whole: an interrupted making leaves nothing
-    that counts, and who reads the files of another content goes on reading them.
+    They are made in a separate folder, which gets its name once it is complete: an interrupted run leaves nothing that
+    counts, and a process that reads the files of another content can continue.
 
     Args:
         folder: for the mapped files of one run.
         place: the file or folder of the data; None: a named set.
         settings: how it is read.
-        make: reads it, given a folder for what does not fit memory.
+        make: reads it; gets a folder for values that do not fit in memory.
 
     Raises:
         RejectedError: as ``make``.
@@ -67,7 +67,7 @@ def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], ma
 
 
 def _save(draft: Path, source: Source) -> None:
-    """Write all of a source that does not lie in the folder yet."""
+    """Write all parts of a source that are not in the folder yet."""
     raw, facts = source.raw, {name: getattr(source, name) for name in _FACTS}
     if isinstance(raw, np.ndarray) and raw.dtype == object:
         MappedTexts.write(draft / TEXTS, [raw.tolist()])
@@ -112,7 +112,7 @@ def _content(place: Path | None) -> str:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what earlier contents and interrupted makings left."""
+    """Remove files of earlier contents and interrupted runs."""
     for path in folder.glob("*"):
         if _OWN.fullmatch(path.name):
             shutil.rmtree(path)

@@ -1,1 +1,1 @@
-"""Which rows are for what: drawn, by group, in time; and rows that stand on two sides."""
+"""Splits of the rows into parts: at random, by group, in time; and rows that are in two parts."""

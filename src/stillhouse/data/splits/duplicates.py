@@ -1,7 +1,7 @@
-"""Rows whose very inputs stand in more than one part of a split.
+"""Rows whose inputs occur in more than one part of a split.
 
-How many of them there are, the teacher gate counts (``evaluation.teacher_gate.leakage``); which rows they are, and
-whether their labels agree, is said here.
+The teacher gate counts them (``evaluation.teacher_gate.leakage``); this module finds which rows they are, and whether
+their labels agree.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ SHOWN = 5  # pairs of rows that are named
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two parts share."""
+    """The rows that two parts share."""
 
     rows: int  # of the first part, whose inputs are also in the second
-    contrary: int  # of these, rows that share no label with their likes in the second, where both are labelled
+    contrary: int  # of these, labelled rows that share no label with the labelled equal rows of the second part
     first: tuple[tuple[int, int], ...]  # the first pairs: row of the first part, first such row of the second
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What the parts of a split share, by pair: ("test", "train") and so on."""
+    """The rows that parts of a split share, by pair: ("test", "train") and so on."""
 
     pairs: dict[tuple[str, str], Overlap]
 
@@ -38,7 +38,7 @@ class Duplicates:
 
 
 def across(source: Source, split: Split) -> Duplicates:
-    """Find the rows whose content (``Source.row_hashes``: inputs without label) stands in two parts.
+    """Find the rows whose content (``Source.row_hashes``: inputs without label) is in two parts.
 
     Args:
         source: the rows.
@@ -70,6 +70,6 @@ def _sentence(a: str, b: str, overlap: Overlap) -> str:
     more = f" and {overlap.rows - len(overlap.first):,} more" if overlap.rows > len(overlap.first) else ""
     contrary = f"; {overlap.contrary:,} of them with another label" if overlap.contrary else ""
     return (
-        f"{overlap.rows:,} {a} row{'s have' if overlap.rows > 1 else ' has'} the very inputs of a {b} row{contrary}: "
+        f"{overlap.rows:,} {a} row{'s have' if overlap.rows > 1 else ' has'} the same inputs as a {b} row{contrary}: "
         f"{named}{more} (rows counted from 0)."
     )

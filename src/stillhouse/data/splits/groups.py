@@ -1,4 +1,4 @@
-"""Splits in which no group stands on two sides: no patient, no site, no author in training and in the test alike."""
+"""Splits in which no group is in two parts: no patient, site or author is in both training and test."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ def code_groups(values: Any, count: int, where: str) -> Ints:
         where: name of the data, for an error.
 
     Returns:
-        int64 (N,) in 0 .. G - 1, by the sorted names.
+        int64 (N,) in 0 .. G - 1, in the order of the sorted names.
 
     Raises:
-        UsageError: not one value a row.
+        UsageError: not one value for each row.
         RejectedError: names the first five rows that have no group.
     """
     array = np.asarray(values)
     if array.shape != (count,):
-        raise UsageError(f"groups has the shape {array.shape}, but {where} has {count} rows. Give one group a row.")
+        raise UsageError(f"groups has the shape {array.shape}, but {where} has {count} rows. Give each row one group.")
     names = names_of(array)
     missing = ~present(names)
     if missing.any():
         raise RejectedError(
-            f"{where}: {first_five(missing)} have no group, so that nothing says on which side of the split they must "
-            "stand. Fill in [data] group there, or leave those rows out."
+            f"{where}: {first_five(missing)} have no group, so it is unknown to which part of the split they belong. "
+            "Fill in the column [data] group for them, or leave those rows out."
         )
     codes = np.unique(names.astype(str), return_inverse=True)[1]
     return codes.astype(np.int64)
 
 
 def companions(groups: Ints, rows: Ints) -> NDArray[np.bool_]:
-    """Say which of all rows (N,) belong to a group of the given rows."""
+    """Return which of all rows (N,) belong to a group of the given rows."""
     return np.isin(groups, np.unique(groups[rows]))
 
 
 def share_of_groups(
     rows: Ints, *, strata: Ints, groups: Ints, share: float, spare: int, key: tuple[int, ...], where: str, name: str
 ) -> Ints:  # fmt: skip
-    """Draw whole groups, so that of each class about a share of the rows is drawn.
+    """Draw whole groups, so that about the given share of each class's rows is drawn.
 
-    In a random order, each group is taken that brings the shares of the classes nearer to the one that is asked (least
-    squares), unless it would take the last rows of a class. With one class the number of rows misses the asked one by
-    half the largest group at most.
+    Groups are tried in random order. A group is taken if it brings the shares of the classes nearer to the given share
+    (least squares), unless it holds the last rows of a class. With one class, the number of rows differs from the
+    target by at most half the largest group.
 
     Args:
         rows: candidates, each with a label.
-        strata: class of each row of the source; rows of targets that are no classes have one.
+        strata: class of each row of the source; rows of targets that are not classes have one.
         groups: of all rows, int64.
         share: of the rows, in (0, 1).
         spare: groups that must be left.
@@ -79,8 +79,8 @@ def share_of_groups(
     if not allowed:
         raise RejectedError(
             f"{where} has {len(counts)} groups of labelled rows for the split into training rows and [data] {name} = "
-            f"{share:g}, and each of them holds all labelled rows of some class, so that none can be set aside. Group "
-            f"by another column in [data] group, or label rows of more groups."
+            f"{share:g}, and each of them holds all labelled rows of some class, so no group can be set aside. Set "
+            f"[data] group to another column, or label rows of more groups."
         )
     for number in allowed:
         more = taken + counts[number]
@@ -102,12 +102,12 @@ def check_groups(rows: Ints, groups: Ints, parts: int, where: str) -> None:
     if found < parts:
         raise RejectedError(
             f"{where} has {found} {'group' if found == 1 else 'groups'} of labelled rows to divide into {parts} parts, "
-            "and no group may stand in two. Take away [data] group, write `valid = 0`, or label rows of more groups."
+            "and no group may be in two parts. Remove [data] group, write `valid = 0`, or label rows of more groups."
         )
 
 
 def check_fixed_test(test: Ints, groups: Ints, where: str) -> None:
-    """Refuse a fixed test of which some group has rows outside.
+    """Refuse a fixed test if one of its groups also has rows outside.
 
     Raises:
         RejectedError: names the first five such rows.
@@ -116,7 +116,7 @@ def check_fixed_test(test: Ints, groups: Ints, where: str) -> None:
     torn[test] = False
     if torn.any():
         raise RejectedError(
-            f"{where} fixes its test rows, and {first_five(torn)} are outside but of the same groups. Take away [data] "
+            f"{where} fixes its test rows, but {first_five(torn)} of the same groups are outside. Remove [data] "
             "group, or leave those rows out."
         )
 
@@ -131,5 +131,5 @@ def _counts(rows: Ints, strata: Ints, groups: Ints) -> Ints:
 
 
 def _miss(taken: Ints, sizes: Ints, share: float) -> float:
-    """Squared distance of the classes' shares from the one that is asked."""
+    """Squared distance of the classes' shares from the given share."""
     return float((((taken / sizes) - share) ** 2).sum())

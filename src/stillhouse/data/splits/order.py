@@ -1,4 +1,4 @@
-"""Splits in time: learned from what came first, judged by what came last."""
+"""Splits in time: train on the first rows, judge on the last ones."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from stillhouse.errors import RejectedError, UsageError
 
 
 def code_order(values: Any, count: int, where: str) -> Ints:
-    """Number the moments of the rows.
+    """Number the times of the rows.
 
     Args:
-        values: (N,) numbers, dates, or texts that are all numbers or all dates as ISO 8601 writes them ("2024-05-31",
-            "2024-05-31T10:00:00+02:00"); dates without an offset are taken as UTC.
+        values: (N,) numbers, dates, or texts that are all numbers or all ISO 8601 dates ("2024-05-31",
+            "2024-05-31T10:00:00+02:00"); dates without an offset are UTC.
         count: N.
         where: name of the data, for an error.
 
     Returns:
-        int64 (N,) from 0: equal moments have one number, later ones a greater.
+        int64 (N,) from 0: equal times have the same number, later ones a greater number.
 
     Raises:
-        UsageError: not one value a row.
-        RejectedError: names the first five rows whose moment is missing or cannot be read.
+        UsageError: not one value for each row.
+        RejectedError: names the first five rows whose time is missing or cannot be read.
     """
     import pandas as pd
 
     cells = pd.Series(values)
     if cells.shape != (count,) or np.ndim(values) != 1:
-        raise UsageError(f"order has the shape {np.shape(values)}, but {where} has {count} rows. Give one value a row.")
+        raise UsageError(
+            f"order has the shape {np.shape(values)}, but {where} has {count} rows. Give each row a value."
+        )
     numbers = pd.to_numeric(cells, errors="coerce") if cells.dtype.kind not in "mM" else cells
     if cells.dtype.kind not in "mM" and not numbers.notna().any():
         numbers = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)
@@ -39,35 +41,35 @@ def code_order(values: Any, count: int, where: str) -> Ints:
     if unread.any():
         raise RejectedError(
             f"{where}: {first_five(unread)} hold no number or date to order by, but {cells[unread].iloc[0]!r}. Write "
-            "numbers, or dates as 2024-05-31, in the column [data] order names."
+            "numbers, or dates such as 2024-05-31, in the column that [data] order names."
         )
     return np.unique(numbers.to_numpy(), return_inverse=True)[1].astype(np.int64)
 
 
 def latest(rows: Ints, strata: Ints, order: Ints, share: float, *, where: str, name: str) -> Ints:
-    """Take the last rows in time, about a share of them: rows of one moment stay together.
+    """Take about a share of the rows, the last in time; rows of one time stay together.
 
     Args:
         rows: candidates, each with a label.
-        strata: class of each row of the source; rows of targets that are no classes have one.
-        order: moment of each row of the source, int64.
+        strata: class of each row of the source; rows of targets that are not classes have one.
+        order: time of each row of the source, int64.
         share: of the rows, in (0, 1).
         where: name of the data, for an error.
         name: of the part that is taken, for an error.
 
     Returns:
-        sorted int64: at least one moment is taken and one is left; where two cuts miss the share alike, the later one.
+        sorted int64: at least one time is taken and one is left; of two cuts equally near the share, the later one.
 
     Raises:
-        RejectedError: all rows are of one moment, or a class has no row before the cut.
+        RejectedError: all rows have the same time, or a class has no row before the cut.
     """
     moments, counts = np.unique(order[rows], return_counts=True)
     if len(moments) < 2:
         raise RejectedError(
-            f"{where} has {len(rows)} labelled rows left, all of one moment, so that none can be set aside for [data] "
-            f"{name} = {share:g}. Take away [data] order, or lower valid and test."
+            f"{where} has {len(rows)} labelled rows left, all with the same time, so none can be set aside for [data] "
+            f"{name} = {share:g}. Remove [data] order, or lower valid and test."
         )
-    after = np.cumsum(counts[::-1])[:-1]  # rows of the last moment, of the last two, ...
+    after = np.cumsum(counts[::-1])[:-1]  # rows of the last time, of the last two, ...
     cut = moments[-1 - int(np.abs(after - share * len(rows)).argmin())]
     taken = rows[order[rows] >= cut]
     lost = np.setdiff1d(strata[taken], strata[rows[order[rows] < cut]])
@@ -76,13 +78,13 @@ def latest(rows: Ints, strata: Ints, order: Ints, share: float, *, where: str, n
         of_it[taken] = np.isin(strata[taken], lost)
         raise RejectedError(
             f"{where}: {len(lost)} of the classes have no labelled row before the rows that [data] {name} = {share:g} "
-            f"sets aside ({first_five(of_it)} are of them), so that nothing could be learned of them. Lower {name}, or "
+            f"sets aside ({first_five(of_it)} belong to them), so no student could learn them. Lower {name}, or "
             "leave those rows out."
         )
     return np.sort(taken)
 
 
 def before(order: Ints, rows: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Say which of all rows (N,) are earlier than the first of the given rows; all, where none are given."""
+    """Return which of all rows (N,) are earlier than the first of the given rows; all, where none are given."""
     earlier: np.ndarray[tuple[int], np.dtype[np.bool_]] = order < order[rows].min(initial=order.max(initial=0) + 1)
     return earlier

@@ -1,4 +1,4 @@
-"""Which rows are for learning, for choosing and for the one final test, and which of them keep their label."""
+"""Which rows are for training, for validation and for the final test, and which of them keep their label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stillhouse.errors import RejectedError, UsageError
 
 Parts: TypeAlias = tuple[Ints, Ints, Ints]  # train, valid, test
 
-_TEST, _VALID, _LABELLED = 1, 2, 3  # each choice draws from its own stream, so that none moves another
+_TEST, _VALID, _LABELLED = 1, 2, 3  # each choice has its own random stream, so that none affects another
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Split:
     labelled: Ints
 
     def labelled_positions(self) -> Ints:
-        """Return where the labelled rows stand in ``train``: their row ids for stores, batches and streams."""
+        """Return the positions of the labelled rows in ``train``: their row ids for stores, batches and streams."""
         return np.searchsorted(self.train, self.labelled)
 
 
@@ -43,33 +43,33 @@ def split(
     groups: Any = None,
     order: Any = None,
 ) -> Split:
-    """Divide the rows, each class in proportion, at random where targets are no classes; unlabelled rows train.
+    """Divide the rows, each class in proportion, or at random without classes; unlabelled rows are for training.
 
     Every class keeps at least one labelled training row. The three choices are independent: another number of labels
     leaves train, valid and test as they are.
 
-    With ``groups`` no group stands in two parts, so that shares and proportions are met as near as whole groups can;
+    With ``groups`` no group is in two parts, so shares and proportions are met as nearly as whole groups allow;
     unlabelled rows of a group that is set aside are in no part. With ``order`` the latest labelled rows are the test
-    and those before them choose, rows of one moment together; unlabelled rows that are not earlier than all of these
-    are in no part.
+    and those before them are for validation, rows of one time together; unlabelled rows that are not earlier than all
+    of these are in no part.
 
     Args:
         source: the rows.
         labels: training rows that keep their label (each class has at least one), or "all".
-        valid: share in [0, 1) of the training rows split off for choosing; of them only labelled ones.
+        valid: share in [0, 1) of the labelled training rows that is set aside for validation.
         test: share in (0, 1) of the labelled rows for the final test; not used where the source fixes its own.
         seed: of the choices.
         groups: (N,) numbers or texts, the group of each row (a patient, a site); or None.
         order: (N,) numbers or dates; or None.
 
     Raises:
-        UsageError: no test rows asked, more labels asked than there are, or fewer than classes; groups and order both.
-        RejectedError: too few labelled rows, groups or moments to divide; rows without a group or moment.
+        UsageError: no test rows, more labels than there are, or fewer labels than classes; both groups and order.
+        RejectedError: too few labelled rows, groups or times to divide; rows without a group or time.
     """
     if groups is not None and order is not None:
-        raise UsageError("[data] gives group and order. A split is by groups or in time: take one of them out.")
+        raise UsageError("[data] gives group and order. A split is by groups or in time: remove one of them.")
     if not (test if source.test is None else len(source.test)):
-        raise UsageError("[data] test = 0 leaves no row to judge by. Give a share, such as `test = 0.2`.")
+        raise UsageError("[data] test = 0 leaves no test rows. Give a share, such as `test = 0.2`.")
     if groups is not None:
         parts = _by_group(source, code_groups(groups, len(source), source.name), valid, test, seed)
     elif order is not None:
@@ -110,7 +110,7 @@ def _in_time(source: Source, order: Ints, valid: float, test: float) -> Parts:
     assert test_rows is not None
     rest = np.setdiff1d(known, test_rows, assume_unique=True)
     valid_rows = latest(rest, source.strata, order, valid, where=where, name="valid") if valid else rest[:0]
-    # A fixed test is the owner's choice: only what is set aside by time bounds the training rows in time.
+    # A fixed test is the owner's choice: only rows that are set aside by time limit the training rows in time.
     bound = np.union1d(valid_rows, test_rows) if drawn else valid_rows
     train = _left(source, test_rows, valid_rows)
     return train[before(order, bound)[train]], valid_rows, test_rows
@@ -124,19 +124,19 @@ def _left(source: Source, *taken: Ints) -> Ints:
 def choose_labelled(source: Source, train: Ints, *, labels: int | Literal["all"], seed: int) -> Ints:
     """Choose the training rows that keep their label: exactly ``labels``, each class in proportion and at least once.
 
-    Where targets are no classes, they are drawn at random.
+    Where targets are not classes, they are drawn at random.
 
     Args:
         source: the rows.
         train: training rows of the source.
-        labels: how many, or "all" that carry one.
+        labels: how many, or "all" labelled rows.
         seed: of the choice.
 
     Returns:
         sorted int64 rows of the source.
 
     Raises:
-        UsageError: more labels asked than there are, or fewer than classes.
+        UsageError: more labels than there are, or fewer than classes.
     """
     known = train[source.known[train]]
     if labels == "all":
@@ -144,7 +144,7 @@ def choose_labelled(source: Source, train: Ints, *, labels: int | Literal["all"]
     classes = len(np.unique(source.strata[known]))
     if labels > len(known):
         raise UsageError(
-            f"[data] labels = {labels}, but only {len(known)} training rows carry a label. "
+            f"[data] labels = {labels}, but only {len(known)} training rows have a label. "
             f'Write `labels = {len(known)}` or `labels = "all"`, or lower [data] valid and test.'
         )
     if labels < classes:
@@ -167,7 +167,7 @@ def stratified(rows: Ints, labels: Ints, count: int, *, key: tuple[int, ...], le
         spare: rows of each class that must be left.
 
     Returns:
-        sorted int64; fewer than ``count`` only where ``spare`` leaves no more.
+        sorted int64; fewer than ``count`` only if ``spare`` does not leave enough.
     """
     order = rows[shuffled(len(rows), *key)]
     groups = [order[labels[order] == label] for label in np.unique(labels[rows])]
@@ -179,11 +179,11 @@ def stratified(rows: Ints, labels: Ints, count: int, *, key: tuple[int, ...], le
 def apportion(sizes: Ints, count: int, low: Ints, high: Ints) -> Ints:
     """Divide ``count`` among classes in proportion to their sizes, each part within its bounds.
 
-    Largest remainder: the part furthest below its quota gets the next row, the part furthest above gives one up.
+    Largest remainder: the part furthest below its quota gets the next row, the part furthest above loses one.
 
     Args:
         sizes: rows of each class, (C,).
-        count: rows to hand out.
+        count: rows to distribute.
         low: least of each part.
         high: most of each part.
 

@@ -1,1 +1,1 @@
-"""Views: augmented rows. This folder is the registry: each file but ``base`` is a policy of its name."""
+"""Views: augmented rows. This folder is the registry: each file except ``base`` is a policy of the file's name."""

@@ -1,4 +1,4 @@
-"""Augmented views that replay: a view is a function of (row, view, seed) alone, so teacher and student see the same.
+"""Augmented views that can be repeated: a view depends on (row, view, seed) alone, so teacher and student get the same.
 
 A file of this folder that ends in ``POLICY = Policy(...)`` is a policy of that file's name; its first line is the help.
 """
@@ -23,28 +23,28 @@ from stillhouse.errors import UsageError
 from stillhouse.folders import check_name
 
 FOLDER = "data/views"
-NONE = "none"  # the policy that leaves every row as it is
+NONE = "none"  # the policy that changes no row
 
 Flags = NDArray[np.bool_]
 
 
 class Candidates(NamedTuple):
-    """Tokens that may stand in each place of some rows, the likeliest first."""
+    """Candidate tokens for each place of some rows, the likeliest first."""
 
     ids: NDArray[np.int32]  # (N, L, k)
-    chances: NDArray[np.float32]  # (N, L, k), in all 1 at each place
+    chances: NDArray[np.float32]  # (N, L, k), of sum 1 at each place
 
 
 class Guesser(Protocol):
-    """A masked language model that is asked about rows."""
+    """A masked language model that gives candidates for rows."""
 
     @property
     def key(self) -> str:
-        """What determines its candidates, besides the rows."""
+        """Everything, besides the rows, that determines its candidates."""
         ...
 
     def candidates(self, inputs: Tensor) -> Candidates:
-        """Those of each place of token ids (N, L)."""
+        """The candidates for each place of token ids (N, L)."""
         ...
 
 
@@ -54,7 +54,7 @@ class Asked(NamedTuple):
     inputs: Tensor  # (B, ...) encoded
     rows: Ints  # (B,) row ids
     keys: Words  # (B,) random words of (seed, policy, row, view)
-    moved: Flags  # (B,) False: view 0, which must stay the row as it is
+    moved: Flags  # (B,) False: view 0, which must be the unchanged row
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Policy:
     """One way to change a row.
 
     Args:
-        stream: number of the random stream that it draws from; no two policies have the same.
+        stream: number of its random stream; no two policies have the same.
         apply: makes the views (B, ...); the same values for any batching.
-        check: refuses settings that it cannot work with, before any row is seen.
-        check_inputs: refuses rows of a shape or type that it is not made for.
-        describe: everything but its name, count and seed that determines the views, for the key of a store.
-        keeps_label: whether a view still shows the class of its row.
-        prepare: what is made once of all training rows; see ``Views.prepared``.
+        check: refuses invalid settings, before any row is read.
+        check_inputs: refuses rows of an unsuitable shape or type.
+        describe: everything, except its name, count and seed, that determines the views; for the key of a store.
+        keeps_label: whether a view still has the label of its row.
+        prepare: makes a value once from all training rows; see ``Views.prepared``.
     """
 
     stream: int
@@ -93,25 +93,25 @@ def get(name: str) -> Policy:
 
 @dataclass(frozen=True)
 class Views:
-    """The views of a run. View 0 is the row as it is; what the others are, the policy says.
+    """The views of a run. View 0 is the unchanged row; the policy makes the others.
 
     Args:
         policy: "none", or the name of a file of this folder.
-        count: views a row, the row as it is included.
-        strength: how far a view is from its row, in the units of the policy.
+        count: views of each row, the unchanged row included.
+        strength: how much a view differs from its row, in the units of the policy.
         seed: of all views.
-        fill: value of the uncovered, one for all channels or one each (``Encoder.fill``).
+        fill: value of uncovered pixels, one for all channels or one for each (``Encoder.fill``).
         columns: encoded columns that are numbers (``Encoder.noise_columns``); None: all.
-        pool: all training rows (N, ...), by row id, for policies that look at other rows.
+        pool: all training rows (N, ...), by row id, for policies that use other rows.
         column_groups: encoded columns that are one attribute (``Encoder.column_groups``).
         probability: of munge, the paper's p.
-        mask_id: the id that stands for a lost word (``Encoder.mask_id``).
-        special_ids: ids that are no words (``Encoder.special_ids``).
+        mask_id: the id that replaces a dropped word (``Encoder.mask_id``).
+        special_ids: ids that are not words (``Encoder.special_ids``).
         neighbours: of masked without a guesser, int64 (V, k).
-        guesser: of masked, the model that is asked about the pool.
+        guesser: of masked, the model that gives candidates for the pool.
 
     Raises:
-        UsageError: no such policy, no view at all, or a policy without what it needs.
+        UsageError: no such policy, no view at all, or a missing argument of the policy.
     """
 
     policy: str
@@ -132,24 +132,24 @@ class Views:
         check_name(FOLDER, self.policy, "[views] policy", extra=(NONE,))
         if self.count < 1 or not self.strength >= 0:
             raise UsageError(
-                f"[views] count = {self.count}, strength = {self.strength}: there is at least one view, the row as it "
-                "is, and strength is not negative."
+                f"[views] count = {self.count}, strength = {self.strength}: count must be at least 1, for the "
+                "unchanged row, and strength must not be negative."
             )
         if not self.idle:
             self._policy.check(self)
 
     @property
     def idle(self) -> bool:
-        """Whether every view is the row as it is."""
+        """Whether every view is the unchanged row."""
         return self.policy == NONE or self.count == 1
 
     @property
     def labelled(self) -> int:
-        """How many of a row's views keep its label: all, or the row as it is alone."""
+        """How many of a row's views keep its label: all, or only the unchanged row."""
         return self.count if self.idle or self._policy.keeps_label else 1
 
     def ready(self) -> None:
-        """Ask now for what the views need of a model, before anything that is timed."""
+        """Run the model of the views now, before anything that is timed."""
         if not self.idle and self.guesser is not None:
             _ = self.prepared
 
@@ -161,15 +161,15 @@ class Views:
         """Return the views of a batch.
 
         Args:
-            inputs: (B, ...) the rows as they are: floating, or token ids (B, L) for words and masked.
+            inputs: (B, ...) the unchanged rows: floating, or token ids (B, L) for words and masked.
             rows: (B,) int64 row ids.
-            views: (B,) int64, 0 for the row as it is.
+            views: (B,) int64, 0 for the unchanged row.
 
         Returns:
             the shape, type and device of ``inputs``; the same values for any batching.
 
         Raises:
-            UsageError: the policy is not for rows of this shape or type.
+            UsageError: the policy does not fit rows of this shape or type.
         """
         if self.idle or not len(inputs):
             return inputs
@@ -185,7 +185,7 @@ class Views:
 
     @cached_property
     def prepared(self) -> Any:
-        """What the policy makes of all training rows, once."""
+        """The value that the policy makes once from all training rows."""
         return self._policy.prepare(self)
 
     @cached_property
@@ -194,18 +194,18 @@ class Views:
 
 
 def described(views: Views) -> str:
-    """Strength and seed, as most policies describe them."""
+    """Strength and seed, the description of most policies."""
     return f"strength={views.strength:g} seed={views.seed}"
 
 
 def digest(tensor: Tensor | None) -> str:
-    """Hash of a tensor that a policy works with."""
+    """Hash of a tensor that a policy uses."""
     assert tensor is not None
     return xxhash.xxh3_128_hexdigest(tensor.detach().cpu().contiguous().numpy().tobytes())
 
 
 def anything(_: Views) -> None:
-    """The check of a policy that works with any settings."""
+    """The check of a policy that accepts any settings."""
 
 
 def need_fractions(policy: str, inputs: Tensor) -> None:
@@ -215,7 +215,7 @@ def need_fractions(policy: str, inputs: Tensor) -> None:
 
 
 def need_images(policy: str, inputs: Tensor, does: str) -> None:
-    """Refuse rows that are no images."""
+    """Refuse rows that are not images."""
     if inputs.dim() < 3:
         raise UsageError(
             f'[views] policy = "{policy}" {does} images, but a row has the shape {tuple(inputs.shape[1:])}. Write '
@@ -224,7 +224,7 @@ def need_images(policy: str, inputs: Tensor, does: str) -> None:
 
 
 def need_texts(policy: str, inputs: Tensor) -> None:
-    """Refuse rows that are no token ids."""
+    """Refuse rows that are not token ids."""
     if inputs.dtype != torch.int64 or inputs.dim() != 2:
         raise UsageError(
             f'[views] policy = "{policy}" is for texts as token ids, not for {inputs.dtype} rows of the shape '
@@ -239,7 +239,7 @@ def need_pool(views: Views, does: str) -> None:
 
 
 def need_share(views: Views) -> None:
-    """Refuse a strength that is no share of the words."""
+    """Refuse a strength that is not a share of the words."""
     if views.strength > 1:
         raise UsageError(
             f'[views] policy = "{views.policy}" takes a share of the words, from 0 to 1, but strength = '

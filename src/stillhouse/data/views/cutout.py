@@ -1,4 +1,4 @@
-"""Images lose a square of strength pixels a side, its centre anywhere, so that a part may lie outside.
+"""Images lose a square with a side of strength pixels; its centre is anywhere, so a part may be outside the image.
 
 DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", arXiv 1708.04552, 2017;
 their code makes an odd side even, here it stays odd.
@@ -18,13 +18,13 @@ from stillhouse.data.views.base import Asked, Policy, Views, anything, described
 
 
 def cutout(inputs: Tensor, centres: Tensor, side: Tensor, fill: float | Sequence[float]) -> Tensor:
-    """Fill a square of each image; what of the square lies beyond the border is lost.
+    """Fill a square of each image; the part beyond the border is dropped.
 
     Args:
         inputs: (B, ..., H, W).
-        centres: (2, B) int64, down and right: the square begins ``side // 2`` pixels before.
-        side: (B,) int64 pixels; 0 leaves an image as it is.
-        fill: of the square, one value or one a channel.
+        centres: (2, B) int64, down and right: the square starts ``side // 2`` pixels before.
+        side: (B,) int64 pixels; 0 does not change the image.
+        fill: of the square, one value, or one for each channel.
 
     Returns:
         the shape of ``inputs``.

@@ -1,7 +1,7 @@
-"""Words of texts are exchanged for others that fit, each with the probability strength; views have no label.
+"""Words of texts are replaced by others that fit, each with the probability strength; views have no label.
 
-What stands there is what a masked language model (the ``guesser``) would write in this place, drawn by its
-probabilities; without a model it is a neighbour of the word among a teacher's token embeddings, all of them alike.
+The new word is drawn from the probabilities of a masked language model (the ``guesser``) for this place; without a
+model it is a neighbour of the word among a teacher's token embeddings, each with equal probability.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from stillhouse.errors import UsageError
 
 
 def exchanged_words(ids: Ints, keys: Words, share: float, neighbours: Ints, special_ids: Sequence[int]) -> Ints:
-    """Exchange each word, with the probability ``share``, for one of its neighbours, all of them alike.
+    """Replace each word, with the probability ``share``, by one of its neighbours, each with equal probability.
 
     Args:
         ids: (B, L) token ids, 0 is padding.
         keys: (B,) random words.
         share: in [0, 1].
-        neighbours: (V, k) ids that may stand for each id.
-        special_ids: ids that are no words, and stay.
+        neighbours: (V, k) ids that may replace each id.
+        special_ids: ids that are not words, and stay.
 
     Returns:
         int64 (B, L).
@@ -48,7 +48,7 @@ def exchanged_words(ids: Ints, keys: Words, share: float, neighbours: Ints, spec
     if ids.max(initial=0) >= len(neighbours):
         raise UsageError(
             f'[views] policy = "masked": the texts hold the token id {ids.max()}, but `neighbours` has '
-            f"{len(neighbours)} rows. Take the embedding table of the net that this tokenizer belongs to."
+            f"{len(neighbours)} rows. Use the embedding table of the net that this tokenizer belongs to."
         )
     drawn = stream(keys, 2 * ids.shape[1])
     chance, choice = np.split(drawn, 2, axis=1)
@@ -57,14 +57,14 @@ def exchanged_words(ids: Ints, keys: Words, share: float, neighbours: Ints, spec
 
 
 def guessed_words(ids: Ints, keys: Words, share: float, candidates: Candidates, special_ids: Sequence[int]) -> Ints:
-    """Exchange each word, with the probability ``share``, for a candidate of its own place, drawn by its chance.
+    """Replace each word, with the probability ``share``, by a candidate for its place, drawn by the probabilities.
 
     Args:
         ids: (B, L) token ids, 0 is padding.
         keys: (B,) random words.
         share: in [0, 1].
-        candidates: of these rows.
-        special_ids: ids that are no words, and stay.
+        candidates: for these rows.
+        special_ids: ids that are not words, and stay.
 
     Returns:
         int64 (B, L).
@@ -83,14 +83,14 @@ def token_neighbours(
     """Find the tokens nearest to each token by the cosine of their embeddings.
 
     TinyBERT (Jiao, Yin, Shang, Jiang, Chen, Li, Wang, Liu, "TinyBERT: Distilling BERT for natural language
-    understanding", Findings of EMNLP 2020, algorithm 1) exchanges words of several pieces for GloVe's neighbours, and
-    words of one piece for what BERT guesses in their place. Here every piece is exchanged for neighbours in the table
-    given, which needs no pass of a net for each text and knows nothing of what stands around; ``guessed_words`` does.
+    understanding", Findings of EMNLP 2020, algorithm 1) replaces words of several pieces by GloVe's neighbours, and
+    words of one piece by BERT's guesses. Here every piece is replaced by neighbours in the given table, which needs no
+    pass of a net for each text, but ignores the context of a word; a ``guesser`` uses it.
 
     Args:
-        embedding: (V, D) one row a token id, such as a teacher's input embeddings.
+        embedding: (V, D) one row for each token id, such as a teacher's input embeddings.
         k: neighbours of each.
-        special_ids: ids that are neighbours of none.
+        special_ids: ids that are never neighbours.
         chunk: rows compared together: bounds the memory to chunk * V numbers.
 
     Returns:
@@ -118,7 +118,7 @@ def _check(views: Views) -> None:
     need_share(views)
     if (views.pool if views.guesser is not None else views.neighbours) is None:
         raise UsageError(
-            'Views("masked", ...) exchanges words: give `neighbours=token_neighbours(embedding, k)`, or `guesser=` and '
+            'Views("masked", ...) replaces words: give `neighbours=token_neighbours(embedding, k)`, or `guesser=` and '
             "all training rows as `pool=inputs`."
         )
 
@@ -138,7 +138,7 @@ def _apply(views: Views, asked: Asked) -> Tensor:
         seen = exchanged_words(ids, asked.keys, views.strength, near, views.special_ids)
     else:
         seen = ids.copy()
-        if moved.any():  # the rows as they are ask nothing of the model
+        if moved.any():  # unchanged rows do not need the model
             all_ids, chances = views.prepared
             here = Candidates(all_ids[asked.rows[moved]], chances[asked.rows[moved]])
             seen[moved] = guessed_words(ids[moved], asked.keys[moved], views.strength, here, views.special_ids)

@@ -2,8 +2,8 @@
 
 A view is ``c * row + (1 - c) * partner``; the partner and c, uniform in [0, 1), follow from (row, view, seed). It is
 the view of function matching (Beyer, Zhai, Royer, Markeeva, Anil, Kolesnikov, "Knowledge distillation: A good teacher
-is patient and consistent", CVPR 2022): both nets are asked about the very same blend, and the training is long. Give it
-many views and many steps. The paper blends augmented crops; here rows as they are.
+is patient and consistent", CVPR 2022): both nets get exactly the same blend, and the training is long. Give it many
+views and many steps. The paper blends augmented crops; here the rows are not augmented.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ def _apply(views: Views, asked: Asked) -> Tensor:
     return own * asked.inputs + (1 - own) * others
 
 
-# Other rows are part of a blend, so every row of the pool belongs to what is described.
 POLICY = Policy(
     stream=13,
     apply=_apply,

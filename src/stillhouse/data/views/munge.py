@@ -1,9 +1,9 @@
-"""Table cells are exchanged for ones near the nearest row; strength is the local variance; views have no label.
+"""Table cells are replaced by values near the nearest row; strength is the local variance; views have no label.
 
 MUNGE makes rows between a row and its nearest neighbour, for a teacher to answer: Bucila, Caruana and Niculescu-Mizil,
-"Model Compression", KDD 2006, algorithm 1. Theirs walks through a copy of the set and exchanges the attributes of a row
-and its neighbour in place, so that a later row sees what an earlier one left; here each row is made of the set as it
-is, so that it replays from (row, view, seed). A single exchange is theirs.
+"Model Compression", KDD 2006, algorithm 1. The paper goes through a copy of the set and swaps the attributes of a row
+and its neighbour in place, so that later rows get changed values; here each view is made from the unchanged set, so
+that it depends on (row, view, seed) alone. A single swap is the same as in the paper.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Attributes(NamedTuple):
 
 
 def attributes(width: int, groups: Sequence[Sequence[int]], numbers: Sequence[int] | None) -> Attributes:
-    """Say which of ``width`` columns belong together.
+    """Return which of ``width`` columns belong together.
 
     Args:
         width: D.
-        groups: columns of each attribute that has several; a column in none is an attribute of its own.
-        numbers: columns that hold numbers; None: all that are in no group.
+        groups: columns of each attribute that has several; a column in no group is one attribute.
+        numbers: columns that hold numbers; None: all columns without a group.
 
     Raises:
         UsageError: a column that does not exist, or in two groups.
@@ -55,7 +55,7 @@ def attributes(width: int, groups: Sequence[Sequence[int]], numbers: Sequence[in
     if len(set(grouped)) < len(grouped) or any(not 0 <= c < width for c in (*grouped, *(numbers or ()))):
         raise UsageError(
             f"column_groups = {list(groups)!r}, columns = {numbers!r}: each group names columns from 0 to {width - 1}, "
-            "and no column stands in two groups."
+            "and no column may be in two groups."
         )
     owner = np.full(width, -1)
     for number, group in enumerate(groups):
@@ -86,7 +86,7 @@ def nearest_rows(pool: Floats, kinds: Attributes) -> Ints:
     unit = (pool - low) / np.where(span > 0, span, 1.0)
     bits = min(_BITS, (50 - (2 * pool.shape[1]).bit_length()) // 2)
     left = np.round(unit * 2.0**bits)
-    # One category that differs changes two marks of its group by 1, a number or a lone mark counts but once.
+    # A category that differs changes two marks of its group by 1; a number or a single mark counts only once.
     sizes = np.bincount(kinds.owner[~kinds.numeric], minlength=kinds.size)
     right = left * np.where(kinds.numeric | (sizes[kinds.owner] < 2), 2.0, 1.0)
     norms = (left * right).sum(1)
@@ -95,7 +95,7 @@ def nearest_rows(pool: Floats, kinds: Attributes) -> Ints:
     for start in range(0, len(pool), step):
         distances = norms - 2.0 * (
             right[start : start + step] @ left.T
-        )  # but for the row's own norm, which is constant
+        )  # without the row's own norm, which is constant
         own = np.arange(len(distances))
         distances[own, own + start] = np.inf
         found[start : start + step] = distances.argmin(1)
@@ -105,17 +105,17 @@ def nearest_rows(pool: Floats, kinds: Attributes) -> Ints:
 def munge(
     rows: Floats, neighbours: Floats, keys: Words, kinds: Attributes, *, variance: float, probability: float
 ) -> Floats:  # fmt: skip
-    """Exchange each attribute of each row, with a probability, for one drawn about its neighbour's.
+    """Replace each attribute of each row, with a probability, by one drawn around its neighbour's.
 
-    A number x becomes normal with the mean x' and the deviation |x - x'| / s; a category becomes the neighbour's. A
-    number that shares its attribute with a mark (of a gap) is the neighbour's as it is where the marks differ.
+    A number x becomes normal with the mean x' and the deviation |x - x'| / s; a category becomes the neighbour's. If
+    the marks of gaps of two numbers differ, the number becomes exactly the neighbour's.
 
     Args:
         rows: (B, D).
-        neighbours: (B, D), of each row the nearest other one.
+        neighbours: (B, D), the nearest other row of each row.
         keys: (B,) random words.
         kinds: of the D columns.
-        variance: the paper's s, above 0: the greater, the nearer to the neighbour's number.
+        variance: the paper's s, above 0: the larger, the nearer to the neighbour's number.
         probability: the paper's p, in [0, 1].
 
     Returns:
@@ -145,7 +145,7 @@ def _check(views: Views) -> None:
 
 
 def _neighbourhood(views: Views) -> tuple[Floats, Attributes, Ints]:
-    """The pool as numpy (N, D), which of its columns are what, and the row nearest to each."""
+    """The pool as numpy (N, D), the kinds of its columns, and the nearest row to each row."""
     assert views.pool is not None
     pool = views.pool.detach().float().cpu().numpy()
     kinds = attributes(pool.shape[1], views.column_groups, views.columns)

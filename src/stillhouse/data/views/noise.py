@@ -1,4 +1,4 @@
-"""Numbers get Gaussian noise of standard deviation strength, in units of the training rows' deviation."""
+"""Numbers get Gaussian noise; strength is its standard deviation, in units of the training rows' deviation."""
 
 from __future__ import annotations
 

@@ -14,13 +14,13 @@ _LOW = np.uint64(0xFFFF_FFFF)
 
 
 def shift(inputs: Tensor, offsets: Tensor, reach: int, fill: float | Sequence[float]) -> Tensor:
-    """Cut each image out of its padded self, by one gather.
+    """Cut each image out of its padded version, by one gather.
 
     Args:
         inputs: (B, ..., H, W).
-        offsets: (2, B) int64 in 0 .. 2*reach: where the window begins, down and right; ``reach`` changes nothing.
+        offsets: (2, B) int64 in 0 .. 2*reach: where the window starts, down and right; ``reach`` changes nothing.
         reach: width of the border.
-        fill: of the border, one value or one a channel.
+        fill: of the border, one value, or one for each channel.
 
     Returns:
         the shape of ``inputs``.

@@ -1,4 +1,4 @@
-"""Texts lose words: a mask stands in the place of each word with the probability strength, never of all."""
+"""Texts lose words: a mask replaces each word with the probability strength, but never all words."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from stillhouse.errors import UsageError
 
 
 def lost_words(ids: Ints, keys: Words, share: float, special_ids: Sequence[int]) -> Flags:
-    """Choose the words that a view loses: each with the probability ``share``, but never all of a text.
+    """Choose the words that a view drops: each with the probability ``share``, but never all of a text.
 
-    Where all would be lost, the one that was the last to go stays. What happens to a word depends on its place and key
-    alone, unless it is that one.
+    Where all would be dropped, the last one to go stays. Except for that one, the choice for a word depends on its
+    position and key alone.
 
     Args:
         ids: (B, L) token ids, 0 is padding.
         keys: (B,) random words.
         share: in [0, 1].
-        special_ids: ids that are no words, and stay.
+        special_ids: ids that are not words, and stay.
 
     Returns:
         bool (B, L).
@@ -38,7 +38,7 @@ def lost_words(ids: Ints, keys: Words, share: float, special_ids: Sequence[int])
 
 
 def words_of(ids: Ints, special_ids: Sequence[int]) -> Flags:
-    """Say which token ids (B, L) are words, or pieces of them."""
+    """Return which token ids (B, L) are words, or pieces of them."""
     words: Flags = (ids != 0) & ~np.isin(ids, np.asarray(special_ids, np.int64))
     return words
 
@@ -46,7 +46,7 @@ def words_of(ids: Ints, special_ids: Sequence[int]) -> Flags:
 def _check(views: Views) -> None:
     need_share(views)
     if views.mask_id is None:
-        raise UsageError('Views("words", ...) puts an id in the place of words: give it as `mask_id=encoder.mask_id`.')
+        raise UsageError('Views("words", ...) replaces words by an id: give it as `mask_id=encoder.mask_id`.')
 
 
 def _apply(views: Views, asked: Asked) -> Tensor:

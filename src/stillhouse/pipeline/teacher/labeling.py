@@ -157,7 +157,8 @@ class RunTeacher:
             return self.fit_trees()
         weights = self.section.file if self.kind == "file" else None
         if weights is not None and weights.suffix == NET_FILE:
-            return context.task.enter_teacher(self.answering(self.whole.load(weights)))
+            loaded: Teacher = context.task.enter_teacher(self.answering(self.whole.load(weights)))
+            return loaded
         if ready(self.section, self.given):
             ready_teacher = build_teacher(
                 self.section,

@@ -1,1 +1,1 @@
-"""Classification: what is particular to nets that answer with the probabilities of classes."""
+"""Classification: everything specific to nets whose outputs are probabilities of classes."""

@@ -1,7 +1,7 @@
-"""Whether a confidence of 0.8 is right eight times in ten.
+"""Calibration: whether predictions with a confidence of 0.8 are right eight times in ten.
 
-The expected calibration error that others print, the mean over bins of |confidence - accuracy|, is biased: a perfectly
-calibrated model has an error well above zero on 1,000 rows, the more the fewer rows. Here the square of each bin's gap
+The usual expected calibration error, the mean over bins of |confidence - accuracy|, is biased: even a perfectly
+calibrated model has an error well above zero on 1,000 rows, and more on fewer rows. Here the square of each bin's gap
 is estimated without bias (Kumar, Liang and Ma, "Verified Uncertainty Calibration", 2019) and the root is taken once.
 """
 
@@ -26,7 +26,7 @@ class SquaredError(NamedTuple):
     value: float  # without bias; may be negative
     plug_in: float  # with the bias of the noise in the bins' gaps
     components: Floats  # (N,): first-order effect of each row on the plug-in, centred
-    noise: float  # variance that the noise of the bins' gaps alone gives, where all true gaps are 0
+    noise: float  # variance from the noise of the bins' gaps alone, if all true gaps are 0
 
 
 def bin_of(confidence: Floats, bins: int = BINS) -> Integers:
@@ -42,7 +42,7 @@ def squared_error(confidence: Floats, correct: Floats, bins: int = BINS) -> Squa
     """Mean over the rows of the squared gap between confidence and accuracy of a row's bin, without bias.
 
     In a bin of n rows with gaps g_i the square of the mean gap is estimated by mean(g)^2 - var(g) / n, which has the
-    right expectation, and may be negative. Bins of one row carry no estimate of their variance and are left out.
+    right expectation, and may be negative. A bin of one row gives no estimate of its variance and is left out.
     """
     which, gaps = bin_of(confidence, bins), confidence - correct
     counts = np.bincount(which, minlength=bins).astype(np.float64)
@@ -64,7 +64,7 @@ def plain_error(confidence: Floats, correct: Floats, bins: int = BINS) -> float:
 
 
 def class_squared_error(log_probs: Floats, targets: Integers, bins: int = BINS) -> SquaredError:
-    """The same for the probability of every class, not only of the one said; the mean over the classes."""
+    """The same for the probability of every class, not only of the predicted one; the mean over the classes."""
     probabilities = np.exp(log_probs)
     parts = [
         squared_error(probabilities[:, c], (targets == c).astype(np.float64), bins)
@@ -74,7 +74,7 @@ def class_squared_error(log_probs: Floats, targets: Integers, bins: int = BINS) 
 
 
 def average(errors: Sequence[SquaredError]) -> SquaredError:
-    """The mean of several errors on the same rows; their noise is taken as fully correlated."""
+    """The mean of several errors on the same rows; their noise counts as fully correlated."""
     values, plug_ins, components, noises = zip(*errors, strict=True)
     noise = float(np.mean(np.sqrt(noises)) ** 2)
     return SquaredError(float(np.mean(values)), float(np.mean(plug_ins)), np.mean(components, axis=0), noise)
@@ -83,10 +83,10 @@ def average(errors: Sequence[SquaredError]) -> SquaredError:
 def root_interval(errors: Sequence[SquaredError], confidence: float) -> Interval:
     """Root of the mean squared error over seeds, with a score interval on the squared scale.
 
-    The squared error is an average of squares, so its variance grows with the true value: it is taken as the noise of
-    the bins plus a part in proportion to the value, and the interval holds the values from which the estimate is not
-    further than Student's t allows, as Wilson's does for a share. The proportion is that of the plug-in, whose rows'
-    components are averaged over the seeds first, since seeds share their rows.
+    The squared error is an average of squares, so its variance grows with the true value. The variance is modelled as
+    the noise of the bins plus a part proportional to the value. The interval holds the values that are not further from
+    the estimate than Student's t allows, as Wilson's interval does for a share. The factor is that of the plug-in,
+    whose rows' components are averaged over the seeds first, because seeds share their rows.
     """
     from scipy.special import stdtrit
 
@@ -104,7 +104,7 @@ def root_interval(errors: Sequence[SquaredError], confidence: float) -> Interval
 
 
 def _miscalibrated(error: SquaredError, level: float) -> bool:
-    """Whether the plug-in is beyond what noise gives: a sum of squares, so chi-squared in shape, not normal."""
+    """Whether the plug-in is larger than noise explains: a sum of squares, so the test is chi-squared, not normal."""
     from scipy.special import chdtrc
 
     expected = error.plug_in - error.value
@@ -117,7 +117,7 @@ def _miscalibrated(error: SquaredError, level: float) -> bool:
 def reliability_curve(nets: Sequence[Floats], targets: Integers, confidence: float) -> list[dict[str, Any]]:
     """Accuracy against confidence in bins of equal width, with Wilson intervals; empty bins are left out.
 
-    Several seeds are pooled, but count as many rows as one of them: they answer the same rows.
+    Several seeds are pooled, but the number of rows is that of one seed: all seeds have the same rows.
     """
     from scipy.special import ndtri
 

@@ -1,4 +1,4 @@
-"""The limits that a gate may set a run of classifiers, beside those of every task (``evaluation/gate.py``).
+"""Limits that a gate may set for a run of classifiers, besides those of every task (``evaluation/gate.py``).
 
 max_accuracy_loss = 0.02                       # against the teacher, a share of the rows
 max_class_loss = {limit = 0.10, by = "value"}  # of the worst class, against the teacher
@@ -15,7 +15,7 @@ from stillhouse.task import TEACHER
 
 
 def _ece(scores: Mapping[str, Any]) -> Figure:
-    """The calibration error, a share: the root that removes the bias may carry the end of an interval beyond 1."""
+    """The calibration error, a share: removing the bias may move the end of an interval beyond 1."""
     found = entry(scores).get("calibration", {}).get("ece")
     if not found:
         return Figure(None)

@@ -1,4 +1,4 @@
-"""What was handed over of a classifier: which wrong classes carry the mass, and what taught most."""
+"""What a student took over from a classifier: the mass on wrong classes, and the rows from which it learned most."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from stillhouse.evaluation.predictions import Floats, Integers
 from stillhouse.task import TEACHER
 
-MOST_CLASSES = 30  # whose whole map is kept; beyond, the pairs that carry most stand alone
+MOST_CLASSES = 30  # up to this number the whole map is kept; for more classes only the largest pairs are
 PAIRS = 12
 
 
 def class_map(log_probs: Floats, targets: Integers) -> Floats:
-    """Mean probabilities of the rows of each true class, (C, C): row c says with what class c is confused.
+    """Mean probabilities of the rows of each true class, (C, C): row c shows the classes that c is confused with.
 
     The row of a class without rows is NaN.
 
@@ -32,7 +32,7 @@ def class_map(log_probs: Floats, targets: Integers) -> Floats:
 
 
 def off_diagonal(table: Floats) -> Floats:
-    """The entries of the known rows beside the diagonal, (K,)."""
+    """The entries of the known rows outside the diagonal, (K,)."""
     known = np.flatnonzero(~np.isnan(table).any(axis=1))
     beside = np.zeros(table.shape, dtype=bool)
     beside[known] = True
@@ -41,7 +41,7 @@ def off_diagonal(table: Floats) -> Floats:
 
 
 def map_correlation(a: Floats, b: Floats) -> float | None:
-    """Spearman's correlation of two maps beside their diagonals; None where two classes leave two numbers each."""
+    """Spearman's correlation of two maps outside their diagonals; None where two classes leave two numbers each."""
     from scipy.stats import spearmanr
 
     if len(a) < 3:
@@ -52,7 +52,7 @@ def map_correlation(a: Floats, b: Floats) -> float | None:
 def class_similarity(
     nets: Mapping[str, Mapping[str, Floats]], targets: Integers, classes: Sequence[str], student: str
 ) -> dict[str, Any]:
-    """Class maps of teacher and students, and how far they agree.
+    """Class maps of teacher and students, and how well they agree.
 
     Args:
         nets: by arm (``teacher`` among them), then by seed: (N, C) log-probabilities.
@@ -93,13 +93,13 @@ def teaching_influence(
     The scalar product of two gradients in the last layer's weights and bias: of KL(teacher || student) on the training
     row, (q - p) times (h, 1), and of the mean cross-entropy on the held-out rows. This is TracIn with the last layer
     and one checkpoint (Pruthi, Liu, Sundararajan and Kale, "Estimating Training Data Influence by Tracing Gradient
-    Descent", NeurIPS 2020, sections 3 and 4), for a step of size 1. Taken at the student that had the labels alone, it
-    says what the teacher adds to them. Negative: the row would do harm.
+    Descent", NeurIPS 2020, sections 3 and 4), for a step of size 1. Computed at the student trained on labels alone, it
+    measures what the teacher adds to the labels. Negative: the row would increase the loss.
 
     Args:
         student: (N, C) log-probabilities q of the training rows.
         teacher: (N, C), p.
-        hidden: (N, D), what the student's last layer sees of them.
+        hidden: (N, D), the inputs of the student's last layer for these rows.
         held_out: (M, C), the student's log-probabilities of the held-out rows.
         held_out_hidden: (M, D).
         targets: (M,) in [0, C).

@@ -45,7 +45,7 @@ def fidelity(student: Floats, teacher: Floats, targets: Integers) -> dict[str, S
 
 
 def agreement_between(nets: Mapping[str, Floats]) -> float | None:
-    """Mean top-1 agreement of the pairs of seeds of one arm: a ceiling for its agreement with anything else."""
+    """Mean top-1 agreement of the pairs of seeds of one arm: an upper limit for its agreement with any other net."""
     tops = [values.argmax(1) for values in nets.values()]
     pairs = [float((a == b).mean()) for a, b in combinations(tops, 2)]
     return float(np.mean(pairs)) if pairs else None

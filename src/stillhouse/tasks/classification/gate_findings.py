@@ -1,4 +1,4 @@
-"""What the gate finds in a classifier's answers: the order of its classes, and its own calibration."""
+"""Findings of the gate about a classifier's outputs: the order of its classes, and its calibration."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from stillhouse.evaluation.statistics import Floats, Integers
 from stillhouse.tasks.classification import calibration
 
-LEVEL = 1e-3  # of the claim that the classes stand in another order, over all orders together
+LEVEL = 1e-3  # error rate of the claim that the classes are in another order, over all orders together
 
 
 def class_order(log_probs: Floats, targets: Integers, classes: Sequence[str]) -> dict[str, Any]:
-    """Ask whether another order of the classes would fit the labels far better.
+    """Test whether another order of the classes would fit the labels far better.
 
-    The best order is that of the largest assignment in the confusion matrix. It is suspected where, of the rows of the
-    classes that it moves, at least twice as many are right in it as in the given order, and so many that chance, over
-    all the ways to move that many classes, is below one in a thousand (exact binomial, union bound).
+    The best order is the largest assignment in the confusion matrix. It is suspected if, among the rows of the classes
+    that it moves, at least twice as many are right in it as in the given order, and if the probability of so many by
+    chance, over all ways to move that many classes, is below one in a thousand (exact binomial, union bound).
 
     Args:
         log_probs: (N, C) of the teacher.
@@ -26,8 +26,8 @@ def class_order(log_probs: Floats, targets: Integers, classes: Sequence[str]) ->
         classes: C names.
 
     Returns:
-        ``rows``, ``accuracy``, ``best_accuracy``, ``moved`` (by class, the class under whose name the teacher answers
-        it), ``suspect``.
+        ``rows``, ``accuracy``, ``best_accuracy``, ``moved`` (by class, the class whose name the teacher uses for it),
+        ``suspect``.
     """
     from scipy.optimize import linear_sum_assignment
     from scipy.stats import binom
@@ -50,14 +50,14 @@ def class_order(log_probs: Floats, targets: Integers, classes: Sequence[str]) ->
 
 
 def own_calibration(log_probs: Floats, targets: Integers) -> dict[str, float]:
-    """The teacher's calibration error, debiased (``ece``) and as it is usually printed (``ece_plain``)."""
+    """The teacher's calibration error, debiased (``ece``) and in its usual form (``ece_plain``)."""
     sure, right = np.exp(log_probs.max(1)), (log_probs.argmax(1) == targets).astype(np.float64)
     squared = calibration.squared_error(sure, right).value
     return {"ece": float(np.sqrt(max(squared, 0.0))), "ece_plain": calibration.plain_error(sure, right)}
 
 
 def order_problem(order: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Say that another order of the classes fits the labels far better, where it does."""
+    """Report if another order of the classes fits the labels far better."""
     if not order.get("suspect"):
         return []
     named = ", ".join(f"{t!r} {s!r}" for t, s in list(order["moved"].items())[:5])

@@ -13,18 +13,18 @@ from stillhouse.types import Outputs
 
 joins = ("mean", "log_mean", "confidence")
 LEAST_WEIGHT = 1e-12
-LEAST = math.log(1e-30)  # stands for the logarithm of a probability of 0
+LEAST = math.log(1e-30)  # replaces the logarithm of a probability of 0
 
 
 def join(members: Sequence[Outputs], weights: Tensor, how: str, targets: Tensor) -> Outputs:
     """Log-probabilities float32 (B, C), and ``features["disagreement"]`` (B, 1) in nats: see ``disagreement``.
 
     ``mean`` is the mean of the probabilities, ``log_mean`` that of their logarithms, renormalised (the geometric
-    mean). ``confidence`` weighs the probabilities of each row by how well each teacher knows its label (Zhang, Chen &
-    Wang 2022, "Confidence-aware multi-teacher knowledge distillation", eq. 4): see ``confidence_weights``. A row
-    without a label gets the plain mean: its teachers' entropies would be all that is left to go by, and as the paper
-    says, a teacher may be sure and wrong. At temperature 1 the paper's weighted sum of divergences differs from the
-    divergence from the weighted mean only by what no student can change.
+    mean). ``confidence`` weights the probabilities of each row by how well each teacher predicts its label (Zhang, Chen
+    & Wang 2022, "Confidence-aware multi-teacher knowledge distillation", eq. 4): see ``confidence_weights``. A row
+    without a label gets the plain mean: only its teachers' entropies could give weights, and as the paper notes, a
+    teacher may be sure and wrong. At temperature 1 the paper's weighted sum of divergences differs from the divergence
+    from the weighted mean only by a term that no student can change.
     """
     logs = torch.stack([one.logits.double().log_softmax(-1).clamp(min=LEAST) for one in members])
     prior = weights.unsqueeze(1)
@@ -46,8 +46,8 @@ def weighted_mean(logs: Tensor, weights: Tensor) -> Tensor:
 def confidence_weights(logs: Tensor, targets: Tensor) -> Tensor:
     """Weights (K, B), of sum 1 for each row, of teachers by their cross-entropy with the label (CA-MKD, eq. 4).
 
-    ``w_k = (1 - exp(CE_k) / sum_j exp(CE_j)) / (K - 1)``: a teacher that misses the label gets less. Rows without a
-    label (targets -1) get equal weights, and so does a teacher alone.
+    ``w_k = (1 - exp(CE_k) / sum_j exp(CE_j)) / (K - 1)``: a teacher that misses the label gets less. For rows without a
+    label (targets -1) the weights are equal; a single teacher has weight 1.
 
     Args:
         logs: log-probabilities (K, B, C).
@@ -69,10 +69,10 @@ def confidence_weights(logs: Tensor, targets: Tensor) -> Tensor:
 
 
 def disagreement(logs: Tensor, weights: Tensor) -> Tensor:
-    """How far teachers are apart: the mutual information of answer and teacher, in nats, (B,) in [0, log K].
+    """How much teachers disagree: the mutual information of answer and teacher, in nats, (B,) in [0, log K].
 
     It is the mean divergence KL(p_k || m) from their mean answer m, the part of the uncertainty of m that comes from
-    not knowing whom to believe (Lakshminarayanan, Pritzel & Blundell 2017; Depeweg et al. 2018).
+    not knowing which teacher is right (Lakshminarayanan, Pritzel & Blundell 2017; Depeweg et al. 2018).
 
     Args:
         logs: log-probabilities (K, B, C).

@@ -1,4 +1,4 @@
-"""How classifiers are judged: log-probabilities in, accuracy and its kin, calibration and fidelity out."""
+"""How classifiers are judged: from log-probabilities to accuracy and similar measures, calibration and fidelity."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
 
 
 def floored(log_probs: NDArray[np.floating]) -> Floats:
-    """Log-probabilities as float64 with the floor that keeps losses finite where a model says exactly 0."""
+    """Log-probabilities as float64 with a floor, so that losses stay finite where a probability is exactly 0."""
     return np.maximum(log_probs.astype(np.float64), FLOOR)
 
 
@@ -86,14 +86,14 @@ class ClassificationJudge(Judge):
         return MEASURES[base]._replace(label=label)
 
     def check_measure(self, name: str, argument: str, names: Sequence[str]) -> None:
-        """A sensitivity needs a class and a specificity, and only two classes have one ROC curve."""
+        """Check that a sensitivity has a class and a specificity, and that "auc" has two classes."""
         if name == "sensitivity":
             sensitivity.parse(argument, names)
             return
         super().check_measure(name, argument, names)
         if name == "auc" and len(names) not in (0, 2):
             raise UsageError(
-                f"[evaluation] measure = 'auc' is for two classes, and there are {len(names)}: write "
+                f"[evaluation] measure = 'auc' is for two classes, but there are {len(names)}: write "
                 f'`measure = "balanced_accuracy"`, or `measure = "sensitivity:{names[0]}@0.95"`.'
             )
 
@@ -101,7 +101,7 @@ class ClassificationJudge(Judge):
         """Every row has a class."""
         if len(targets) and not (targets.min() >= 0 and targets.max() < len(names)):
             raise RejectedError(
-                f"A target lies outside 0 ... {len(names) - 1}, the {len(names)} classes; "
+                f"A target is outside 0 ... {len(names) - 1}, the {len(names)} classes; "
                 "rows without a label cannot be judged: leave them out."
             )
 
@@ -120,7 +120,7 @@ class ClassificationJudge(Judge):
         )
 
     def prepare(self, records: Mapping[str, Mapping[str, Record]], valid: Any | None) -> Prepared:
-        """Log-probabilities with a floor, and the undistilled student at the temperature that fits validation rows."""
+        """Log-probabilities with a floor, and the control at the temperature that fits the validation rows."""
         found: Prepared = {
             arm: {seed: {OUTPUTS: floored(record[OUTPUTS])} for seed, record in seeds.items()}
             for arm, seeds in records.items()
@@ -157,7 +157,7 @@ class ClassificationJudge(Judge):
             return None
         of, specificity = sensitivity.parse(argument, names)
         which = names.index(of)
-        # Two classes: the log-odds, whose order does not run out of digits where a probability is nearly 1.
+        # Two classes: the log-odds, which still differ where probabilities round to 1.
         scores = log_probs[:, which] - log_probs[:, 1 - which] if len(names) == 2 else log_probs[:, which]
         return sensitivity.sensitivity(scores, targets == which, specificity)
 
@@ -166,7 +166,7 @@ class ClassificationJudge(Judge):
         return {"classes": {name: (targets == c).astype(np.float64) for c, name in enumerate(names)}}
 
     def details(self, context: Context, arm: str) -> dict[str, Any]:
-        """Calibration, the ceiling of agreement, and the temperatures of the tempered control."""
+        """Calibration, the upper limits of agreement, and the temperatures of the tempered control."""
         records = context.records[arm]
         nets = {seed: record[OUTPUTS] for seed, record in records.items()}
         errors = {
@@ -183,7 +183,7 @@ class ClassificationJudge(Judge):
     def examine(
         self, teacher: Record, baseline: Record | None, targets: NDArray[Any], names: Sequence[str]
     ) -> dict[str, Any]:
-        """The order of the classes, the comparison with the baseline, and the teacher's own calibration."""
+        """The order of the classes, the comparison with the baseline, and the teacher's calibration."""
         log_probs = floored(teacher[OUTPUTS])
         return {
             "class_order": gate_findings.class_order(log_probs, targets, names),
@@ -192,7 +192,7 @@ class ClassificationJudge(Judge):
         }
 
     def problems(self, finding: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Another order of the classes."""
+        """A finding if another order of the classes fits better."""
         return gate_findings.order_problem(finding.get("class_order") or {})
 
     def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
@@ -221,7 +221,7 @@ def _calibration(context: Context, nets: list[Floats]) -> dict[str, Any]:
 
 
 def _ceiling(context: Context, arm: str, reference: str) -> dict[str, float | None]:
-    """What agreement one could hope for: that of two seeds of this arm, and that of a second teacher."""
+    """Upper limits of agreement: that of two seeds of this arm, and that of a second teacher."""
     tops = {a: next(iter(context.records[a].values()))[OUTPUTS].argmax(1) for a in context.teachers}
     other = next((a for a in tops if a != reference), None)
     nets = {seed: record[OUTPUTS] for seed, record in context.records[arm].items()}

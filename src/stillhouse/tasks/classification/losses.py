@@ -1,4 +1,4 @@
-"""The loss on class labels, the figures watched in training, and what a student that is fitted at once is fitted to."""
+"""The loss on class labels, the validation figures of training, and the soft targets of students fitted at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def label_loss(
         outputs: logits ``(..., C)``.
         targets: int64 ``(...)``, -1 where there is no label.
         smoothing: share of the label's mass spread evenly over all classes.
-        weight: factor of the result; taken together with the mean, it is one multiplication in the graph and not two.
+        weight: factor of the result; combined with the mean, it needs one multiplication in the graph, not two.
         count: number of labelled rows, where it is known; counting them costs a small step more than the loss itself.
 
     Example:
@@ -59,7 +59,7 @@ def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:
 
 
 def normalize(outputs: Tensor) -> Tensor:
-    """Log-probabilities float32 (B, C) of logits, computed in double where they are normalised."""
+    """Log-probabilities float32 (B, C) of logits, normalised in double precision."""
     return torch.log_softmax(outputs.double(), dim=-1).float()
 
 
@@ -72,12 +72,12 @@ def log_proba(net: nn.Module, inputs: Tensor) -> Tensor:
 def soft_targets(
     targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float, classes: int
 ) -> Tensor:
-    """What a fitted student is fitted to, (N, C) probabilities: the teacher's, mixed with the label where one is seen.
+    """Soft targets of a fitted student, (N, C) probabilities: the teacher's, mixed with the label where it is visible.
 
     Args:
-        targets: int64 (N,), -1 where no label may be seen.
+        targets: int64 (N,), -1 where no label is visible.
         teacher: log-probabilities (N, C), or None for a control, whose rows all have labels.
-        label_weight: of the labels beside the teacher.
+        label_weight: of the labels, next to the teacher.
         method_weight: of the teacher.
         classes: number of classes C.
     """

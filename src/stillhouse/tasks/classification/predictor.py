@@ -1,4 +1,4 @@
-"""The classifier that ships: from raw rows to classes, under the names that the user gave them."""
+"""The classifier that ships: from raw rows to classes, with the user's names."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from stillhouse.types import logits_of
 if TYPE_CHECKING:
     import pandas as pd
 
-NAMED = 3  # classes of a leaf that are written out; the others are summed
-SLIGHT = 0.005  # a probability below is not written out: it would read as 0.00
+NAMED = 3  # classes of a leaf that are shown; the others are summed
+SLIGHT = 0.005  # a probability below it is not shown: it would read as 0.00
 
 
 class DeployedClassifier(Deployed):
@@ -32,7 +32,7 @@ class DeployedClassifier(Deployed):
         classes: names in the order of the logits.
         net_card: see ``Deployed``.
         column: of a file, that holds the texts; empty for other data.
-        labels: the classes as the user's labels are, such as whole numbers; None: as their names.
+        labels: the classes in the form of the user's labels, such as whole numbers; None: their names.
     """
 
     task = "classification"
@@ -62,18 +62,18 @@ class DeployedClassifier(Deployed):
         return cls(net, encoder, card["classes"], card["net"], card.get("column", ""), card.get("labels"))
 
     def own_card(self) -> dict[str, Any]:
-        """Names of the classes, and their labels where these are no text."""
+        """Names of the classes, and their labels where these are not text."""
         labels = {"labels": list(self.labels)} if self.labels != self.classes else {}
         return {"classes": list(self.classes)} | labels
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The classes (C,) as the user's labels are, in the order of ``predict_proba``."""
+        """The classes (C,) in the form of the user's labels, in the order of ``predict_proba``."""
         text = any(isinstance(label, str) for label in self.labels)
         return np.array(self.labels, dtype=object if text else None)
 
     def predict_proba(self, rows: Any) -> NDArray[np.float64]:
-        """Probabilities float64 (N, C) of raw rows: a frame, or an array as the data source gave it.
+        """Probabilities float64 (N, C) of raw rows: a frame, or an array as from the data source.
 
         Raises:
             RejectedError: columns are missing, or values are not finite; names them.
@@ -82,7 +82,7 @@ class DeployedClassifier(Deployed):
         return found
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """Classes (N,) of raw rows, as the user's labels are."""
+        """Classes (N,) of raw rows, in the form of the user's labels."""
         found: NDArray[Any] = self.classes_[self.predict_proba(rows).argmax(1)]
         return found
 
@@ -106,7 +106,7 @@ class DeployedClassifier(Deployed):
 
 
 class WithProbabilities(nn.Module):
-    """A net's logits, and the probabilities that most readers want.
+    """A net's logits and probabilities.
 
     Args:
         net: from encoded inputs to logits.
@@ -120,24 +120,6 @@ class WithProbabilities(nn.Module):
         """Logits and probabilities (B, C) of encoded inputs."""
         logits = logits_of(self.net(inputs))
         return logits, logits.softmax(-1)
-
-
-def labels_like(classes: Sequence[str], kind: str) -> list[str] | list[int] | list[float] | list[bool]:
-    """Class names as the labels that the user gave.
-
-    Args:
-        classes: names, in order.
-        kind: numpy's letter for the type of the user's labels (``dtype.kind``): "i" and "u" whole numbers, "f" floats,
-            "b" booleans; anything else is text.
-
-    >>> labels_like(["0", "7"], "i"), labels_like(["0", "1"], "b"), labels_like(["no", "yes"], "O")
-    ([0, 7], [False, True], ['no', 'yes'])
-    """
-    if kind in "iu":
-        return [int(name) for name in classes]
-    if kind == "b":
-        return [bool(int(name)) for name in classes]
-    return [float(name) for name in classes] if kind == "f" else list(classes)
 
 
 def class_leaf(outputs: NDArray[np.float64], classes: Sequence[str]) -> Leaf:

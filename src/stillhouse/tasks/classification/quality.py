@@ -1,4 +1,4 @@
-"""How good the predictions are against the true classes, each measure as sums over rows."""
+"""Measures of predictions against the true classes, each as sums over rows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _balanced_accuracy(hits: Floats, targets: Integers) -> Floats:
 
 
 def _macro_f1(hits: Floats, targets: Integers, predicted: Integers, classes: int) -> Floats:
-    """Components of the mean of 2 TP / (true + predicted) over the classes that occur in either, as scikit-learn's."""
+    """Components of the mean of 2 TP / (true + predicted) over the classes that occur in either, as in scikit-learn."""
     both = np.bincount(targets, minlength=classes) + np.bincount(predicted, minlength=classes)
     present, size = int((both > 0).sum()), np.maximum(both, 1)
     f1 = 2 * np.bincount(targets, hits, classes) / size
@@ -66,7 +66,7 @@ def selective_risk(confidence: Floats, errors: Floats) -> Floats:
 
 
 def risk_coverage_components(confidence: Floats, errors: Floats) -> Floats:
-    """One number a row whose mean is the area under the risk-coverage curve and whose spread is that of the area.
+    """One number for each row; their mean is the area under the risk-coverage curve, and their spread is the area's.
 
     With r_k the risk of the k most confident rows, a row of rank j and error e has the influence
     r_j - A + sum over k >= j of (e - r_k) / k on the area A = mean of r (derived in docs/statistics.md).

@@ -1,4 +1,4 @@
-"""How the answers of functions, fitted models and files are read as logits."""
+"""Reading the answers of functions, fitted models and files as logits."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SUM_TOLERANCE = 1e-3  # how far a row's probabilities may be from a sum of 1, an
 
 
 class ClassReader:
-    """From a model's answers (B, C) to logits; of two classes also (B,) or (B, 1), the second's.
+    """From a model's answers (B, C) to logits; for two classes also (B,) or (B, 1), for the second class.
 
     Args:
         classes: names of the data's classes, in order.
-        kind: what the answers are; None: probabilities where the first ones look like them, else logits.
+        kind: the form of the answers; None: probabilities if the first ones look like them, else logits.
         columns: the model's own classes in the order of its columns; empty: as the data's.
 
     Raises:
@@ -46,9 +46,9 @@ class ClassReader:
         return Outputs(torch.from_numpy(logits.astype(np.float32)))
 
     def arranged(self, answer: Any) -> Any:
-        """The columns in the order of the data's classes, where it is known which they are."""
+        """The columns in the order of the data's classes, if their classes are known."""
         if isinstance(answer, list) and answer and isinstance(answer[0], dict):
-            # A map from class to probability for each row, as scikit-learn's converters to ONNX write it.
+            # A map from class to probability for each row, the format of scikit-learn's converters to ONNX.
             names = list(answer[0])
             table = np.array([[row[name] for name in names] for row in answer], np.float64)
             self.kind = self.kind or "probabilities"
@@ -61,7 +61,7 @@ class ClassReader:
 
 
 def matrix(answer: Any, count: int, classes: int) -> Floats:
-    """What a teacher answered as float64 (B, C), or (B, 1) where it answered the second of two classes alone.
+    """A teacher's answer as float64 (B, C), or (B, 1) where it is for the second of two classes alone.
 
     Raises:
         RejectedError: it answers labels, another number of rows, or another number of classes.
@@ -75,7 +75,7 @@ def matrix(answer: Any, count: int, classes: int) -> Floats:
     if values.ndim not in (1, 2) or len(values) != count:
         raise RejectedError(
             f"The teacher answered {values.shape} for {count} rows of {classes} classes. It must answer one row of "
-            f"probabilities for each row it is given: ({count}, {classes})."
+            f"probabilities for each input row: ({count}, {classes})."
         )
     values = values.reshape(count, -1) if count else np.empty((0, classes))
     try:
@@ -93,7 +93,7 @@ def guess_kind(values: Floats) -> Kind:
     """Whether answers (B, C) or (B, 1) are probabilities or logits.
 
     Raises:
-        RejectedError: they lie in 0..1 as probabilities do, but do not add up to 1: independent sigmoids, perhaps.
+        RejectedError: they are in 0..1 like probabilities, but do not add up to 1: perhaps independent sigmoids.
     """
     inside = bool(((values >= -SUM_TOLERANCE) & (values <= 1 + SUM_TOLERANCE)).all())
     if not inside:
@@ -103,14 +103,14 @@ def guess_kind(values: Floats) -> Kind:
         return "probabilities"
     worst = sums[int(np.abs(sums - 1).argmax())]
     raise RejectedError(
-        "The teacher's answers all lie between 0 and 1, but its rows do not add up to 1 "
+        "The teacher's answers are all between 0 and 1, but its rows do not add up to 1 "
         f"(one adds up to {worst:.4g}): they may be logits, or independent yes-or-no probabilities, and only the "
-        "first can be used as they are. Say which by kind = 'logits' or kind = 'probabilities'."
+        "first can be used as they are. Set kind = 'logits' or kind = 'probabilities'."
     )
 
 
 def widen(values: Floats, kind: Kind, classes: int) -> Floats:
-    """Both classes, where only the second's column (B, 1) was answered."""
+    """Both classes, where the answer has only the second's column (B, 1)."""
     if values.shape[1] == classes:
         return values
     if kind == "logits":
@@ -124,7 +124,7 @@ def to_logits(values: Floats, kind: Kind, rows: NDArray[np.int64]) -> Floats:
     """Checked answers (B, C) as logits; a probability of 0 becomes ``SMALLEST``.
 
     Raises:
-        RejectedError: answers are not finite, or are no probabilities; names the rows and a sum.
+        RejectedError: answers are not finite, or are not probabilities; names the rows and a sum.
     """
     probabilities = np.exp(values) if kind == "log_probabilities" else values
     bad = np.asarray(~np.isfinite(probabilities).all(1))
@@ -141,9 +141,9 @@ def to_logits(values: Floats, kind: Kind, rows: NDArray[np.int64]) -> Floats:
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise RejectedError(
-            f"The teacher's answers are no probabilities for {name_rows(rows, bad)}: the first lies in "
+            f"The teacher's answers are not probabilities for {name_rows(rows, bad)}: the first lies in "
             f"{probabilities[first].min():.4g}..{probabilities[first].max():.4g} and adds up to {sums[first]:.6g}, "
-            "where each must lie in 0..1 and a row add up to 1. If they are logits, say kind = 'logits'."
+            "but each must be in 0..1 and a row must add up to 1. If they are logits, set kind = 'logits'."
         )
     return np.log(np.maximum(probabilities, SMALLEST))
 
@@ -152,6 +152,6 @@ def check_classes(given: int, expected: int, who: str = "The teacher") -> None:
     """Refuse a net with another number of classes than the data."""
     if given != expected:
         raise RejectedError(
-            f"{who} answers with {given} classes, the data have {expected}. Give the one that was made for these "
+            f"{who} answers with {given} classes, but the data have {expected}. Give the one that was made for these "
             "classes, or list all its classes in order as `[data] classes = [...]`."
         )

@@ -15,7 +15,7 @@ NODES = 101  # of the normal distribution over which the slope is averaged
 
 
 class Roc(NamedTuple):
-    """The corners of a ROC curve, from (0, 0) to (1, 1); rows of one score stand or fall together."""
+    """The corners of a ROC curve, from (0, 0) to (1, 1); rows with equal scores form one step."""
 
     false: Floats  # (K,) share of the negative rows at or above each score, ascending
     true: Floats  # (K,) share of the positive rows
@@ -23,7 +23,7 @@ class Roc(NamedTuple):
 
 
 def roc_curve(scores: Floats, positive: NDArray[np.bool_]) -> Roc:
-    """The ROC curve of scores (N,), larger for rows that are more likely positive; both kinds of rows must be there."""
+    """The ROC curve of scores (N,), larger for rows that are more likely positive; both kinds of rows must exist."""
     _, group = np.unique(-scores, return_inverse=True)
     counts = [np.append(0, np.cumsum(np.bincount(group[side], minlength=group.max() + 1))) for side in _sides(positive)]
     true, false = (c / c[-1] for c in counts)
@@ -37,12 +37,12 @@ def _sides(positive: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.b
 def sensitivity(scores: Floats, positive: NDArray[np.bool_], specificity: float) -> Statistic:
     """Sensitivity at the lowest threshold with a specificity on these rows, by the first-order effect of each row.
 
-    Where no threshold has the specificity exactly, the two beside it are mixed: the straight line of the ROC curve.
-    A positive row acts by being found or not. A negative row moves the threshold: one more of them above it raises the
-    false positive rate, so the threshold rises until the rate is back, and the sensitivity falls by the slope of the
-    ROC curve there. The slope is averaged over the normal noise that the false positive rate of so many negative rows
-    has (Stein's lemma: the mean of the slope of f is the covariance of f and the noise over its variance), since the
-    slope of the empirical curve at one point is 0 or infinite.
+    Where no threshold has the specificity exactly, the two neighbouring ones are mixed: the ROC curve is linear there.
+    The effect of a positive row is that it is found or not. A negative row moves the threshold: one more above it
+    raises the false positive rate, so the threshold rises until the rate is back, and the sensitivity falls by the
+    slope of the ROC curve there. The slope is averaged over the normal noise of the false positive rate of so many
+    negative rows (Stein's lemma: the mean of the slope of f is the covariance of f and the noise over its variance),
+    because the slope of the empirical curve at one point is 0 or infinite.
 
     Args:
         scores: (N,), larger for rows that are more likely positive.
@@ -82,11 +82,11 @@ def parse(argument: str, names: Sequence[str]) -> tuple[str, float]:
     """Class and specificity of "CLASS@SPECIFICITY".
 
     Args:
-        argument: what stands behind "sensitivity:".
+        argument: the text after "sensitivity:".
         names: of the classes; empty where they are not known yet.
 
     Raises:
-        UsageError: it is written in another way, there is no such class, or the specificity is not in (0, 1).
+        UsageError: the form is wrong, there is no such class, or the specificity is not in (0, 1).
 
     >>> parse("sick@0.95", ("sick", "well"))
     ('sick', 0.95)

@@ -1,4 +1,4 @@
-"""From labels as they are written to the numbers of classes."""
+"""From labels in the data to the numbers of classes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     """Number the class of each row.
 
     Args:
-        cells: one label a row. Empty cells, None and NaN mean no label; so does -1 in arrays.
+        cells: one label for each row. Empty cells, None and NaN mean no label; so does -1 in arrays.
         names: all class names in order; None: the labels found, sorted (by value where all are numbers). Whole numbers
             of arrays that are not among the names are positions in them; from Python whole numbers always are, and
             without names the classes are "0", "1", ...
@@ -31,7 +31,7 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
         int64 (N,), the names of the classes, and each class as the user wrote it.
 
     Raises:
-        RejectedError: labels outside the declared classes, measurements, several a row, or too few to learn from.
+        RejectedError: labels outside the declared classes, measurements, several for a row, or too few to learn from.
         UsageError: a class is declared twice.
     """
     if cells.origin == "columns":
@@ -69,7 +69,7 @@ def code_names(names: NDArray[Any], classes: Sequence[str] | None, where: str) -
     Args:
         names: object array (N,) of text, None where a row has no label.
         classes: all class names in order; None: the labels found, sorted (by value where all are numbers).
-        where: what to call the labels in an error.
+        where: name of the labels in an error.
 
     Returns:
         int64 (N,) with -1 for no label, and the class names.
@@ -90,7 +90,7 @@ def code_names(names: NDArray[Any], classes: Sequence[str] | None, where: str) -
     if unknown:
         rows = np.isin(names.astype(object), unknown)
         raise RejectedError(
-            f"{where}: {first_five(rows)} carry labels outside the declared classes, such as {unknown[0]!r}."
+            f"{where}: {first_five(rows)} have labels outside the declared classes, such as {unknown[0]!r}."
             f"{nearest(unknown[0], order)} Add it to [data] classes, or fix those rows."
         )
     number[None] = UNLABELLED
@@ -101,15 +101,15 @@ def one_a_row(values: NDArray[Any], where: str) -> NDArray[Any]:
     """Return labels of shape (N,) or (N, 1) as (N,).
 
     Raises:
-        RejectedError: another shape, such as one column a class, or lists of labels.
+        RejectedError: another shape, such as one column for each class, or lists of labels.
     """
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     lists = values.dtype == object and any(isinstance(value, list | tuple | np.ndarray) for value in values.flat)
     if values.ndim != 1 or lists:
         raise RejectedError(
-            f"{where} has the shape {values.shape}{' and holds lists' * lists}, but there must be one label a row. "
-            'For one column a class use `y = y.argmax(1)`; for several labels a row write `[task] name = "multilabel"`.'
+            f"{where} has the shape {values.shape}{' and holds lists' * lists}, but each row must have one label. For "
+            'one column per class use `y = y.argmax(1)`; for several labels per row write `[task] name = "multilabel"`.'
         )
     return values
 
@@ -126,7 +126,7 @@ def whole_numbers(values: NDArray[Any], where: str) -> Ints:
     broken = ~missing & ((values != np.round(values)) | np.isinf(values))
     if broken.any():
         raise RejectedError(
-            f"{where}: {first_five(broken)} carry labels that are not whole numbers, such as {values[broken][0]}. "
+            f"{where}: {first_five(broken)} have labels that are not whole numbers, such as {values[broken][0]}. "
             'Give the number or the name of a class for each row, or write `[task] name = "regression"`.'
         )
     return np.where(missing, UNLABELLED, values).astype(np.int64)
@@ -146,7 +146,7 @@ def check_labels(labels: Ints, classes: tuple[str, ...], where: str) -> None:
     found = np.unique(given)
     if len(found) < 2:
         raise RejectedError(
-            f"{where} has one class only, {classes[found[0]]!r}: there is nothing to tell apart. Add rows of another "
+            f"{where} has only one class, {classes[found[0]]!r}: a classifier needs two. Add rows of another "
             "class (in arrays, -1 means no label: number the classes from 0)."
         )
     if len(given) < len(classes):
@@ -161,14 +161,14 @@ def _of_column(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     columns: Mapping[str, Any] = cells.values
     if len(columns) > 1:
         raise UsageError(
-            f"{cells.where}: a classifier has one label a row. Name one column in [data] target, or write "
+            f"{cells.where}: classification needs one label for each row. Name one column in [data] target, or write "
             '`[task] name = "multilabel"` or "regression".'
         )
     (series,) = columns.values()
     odd = nested(series)
     if odd.any():
         raise RejectedError(
-            f"{cells.where}: {first_five(odd)} hold lists or objects. Give one label a row, or write "
+            f"{cells.where}: {first_five(odd)} hold lists or objects. Give each row one label, or write "
             '`[task] name = "multilabel"`.'
         )
     values = label_cells(series)
@@ -176,14 +176,14 @@ def _of_column(cells: TargetCells, names: Sequence[str] | None) -> Targets:
 
 
 def _made(labels: Ints, order: tuple[str, ...], cells: TargetCells, written: NDArray[Any] | None = None) -> Targets:
-    """Check the labels and say how the user wrote each class."""
+    """Check the labels, and return each class as the user wrote it."""
     whole = filled(labels, cells.rows)
     check_labels(whole, order, cells.data)
     return Targets(whole, order, order if written is None else _as_written(labels, order, written, cells.typed))
 
 
 def _as_written(labels: Ints, order: tuple[str, ...], written: NDArray[Any], typed: bool) -> tuple[Any, ...]:
-    """Each class as its first row writes it; a class without a row as the others are written."""
+    """Each class as written in its first row; a class without a row in the form of the others."""
     known, first = np.unique(labels, return_index=True)
     values = [written[row] for label, row in zip(known, first, strict=True) if label >= 0]
     plain = [value.item() if isinstance(value, np.generic) else value for value in values]

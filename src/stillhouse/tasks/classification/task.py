@@ -1,4 +1,4 @@
-"""Classification: one of C classes a row, as log-probabilities."""
+"""Classification: one of C classes for each row, as log-probabilities."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stillhouse.tasks.classification.targets import read_targets
 
 
 class Classification(ClassificationJudge, BaseTask):
-    """One of C classes a row."""
+    """One of C classes for each row."""
 
     name = "classification"
     method = ({"name": "hinton"},)

@@ -1,6 +1,6 @@
 """Teachers of classes: modules, functions, fitted models and files give logits in the order of the data's classes.
 
-``Task.teachers`` of the task; what each name is for stands in ``teachers.protocol.TaskTeachers``.
+``Task.teachers`` of the task; ``teachers.protocol.TaskTeachers`` explains each name.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ ESTIMATORS = {
     "hist_gradient_boosting": "HistGradientBoostingClassifier",
 }
 SUM_TOLERANCE = 1e-4  # of a module's rows that add up to 1, in float32
-LEAST = 1e-30  # stands for a module's probability of 0
+LEAST = 1e-30  # replaces a module's probability of 0
 
 
 def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
-    """Logits, log-probabilities or probabilities (B, C), found by looking at each batch."""
+    """Logits, log-probabilities or probabilities (B, C), detected at each batch."""
 
     def read(returned: Tensor, rows: int) -> Tensor:
         check(returned, spec, "The teacher", rows)
@@ -60,13 +60,13 @@ def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
 
 
 def check(outputs: Tensor, spec: OutputSpec, who: str, rows: int | None = None) -> None:
-    """Refuse outputs that are no row of numbers for each input and class.
+    """Refuse outputs that are not a row of numbers for each input.
 
     Args:
         outputs: what a net returned.
         spec: (C,).
-        who: begins the message: "The teacher".
-        rows: B; None: as many as there are.
+        who: start of the message: "The teacher".
+        rows: B; None: any number.
     """
     rows = len(outputs) if rows is None else rows
     if outputs.ndim != 2 or len(outputs) != rows:
@@ -78,17 +78,17 @@ def check(outputs: Tensor, spec: OutputSpec, who: str, rows: int | None = None) 
 
 
 def check_student(outputs: Tensor, spec: OutputSpec) -> None:
-    """Refuse a student's outputs that are of another shape, or probabilities: it is trained by its logits."""
+    """Refuse a student's outputs of another shape, and probabilities: training needs its logits."""
     check(outputs, spec, "The student")
     if are_probabilities(outputs):
         raise RejectedError(
-            "The student answers with probabilities, where it is trained by its logits: all lie in 0..1, and each row "
-            "adds up to 1. Leave the softmax at its end out."
+            "The student's outputs are probabilities, but training needs logits: all are in 0..1, and each row "
+            "adds up to 1. Remove the softmax at its end."
         )
 
 
 def are_probabilities(outputs: Tensor) -> bool:
-    """Whether outputs (B, C) are probabilities: none is negative, and each row adds up to 1. Logits never are."""
+    """Whether outputs (B, C) are probabilities: none is negative, and each row adds up to 1, which logits do not."""
     if not len(outputs) or outputs.amin().item() < 0:
         return False
     return bool(((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all())
@@ -112,7 +112,7 @@ def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]
 
 
 def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:
-    """Probabilities; raw scores where the objective's own predictions are none."""
+    """Probabilities; raw scores where the objective predicts none."""
     answers = read(spec, "probabilities")
     if library == "catboost" and columns:
         return Booster(answers)
@@ -120,7 +120,7 @@ def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Boo
     check_classes(max(columns, 2), spec.width)
     if objective in RAW_SCORES:
         return Booster(lambda scores, rows: answers(normalised(scores), rows), margin=True)
-    if library == "lightgbm":  # its one-against-all trees answer each class by itself
+    if library == "lightgbm":  # its one-against-all trees answer each class separately
         return Booster(lambda shares, rows: answers(shares if shares.ndim == 1 else of_sum_one(shares), rows))
     return Booster(answers)
 
@@ -138,7 +138,7 @@ def normalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def fits_port(port: Port, spec: OutputSpec) -> bool:
-    """Floats (B, C), maps from class to probability; for two classes also the second's alone."""
+    """Floats (B, C), or maps from class to probability; for two classes also only the second's."""
     return port.type.startswith(MAPS) or port.holds(spec.width, *[1] * (spec.width == 2))
 
 
@@ -148,21 +148,21 @@ def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: N
 
 
 def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:
-    """Log-probabilities in the order of the data's classes; a class that the model has not met gets ``SMALLEST``."""
+    """Log-probabilities in the order of the data's classes; a class that was not in its data gets ``SMALLEST``."""
     probabilities = np.zeros((len(inputs), spec.width))
     probabilities[:, model.classes_] = model.predict_proba(inputs)
     return np.log(np.maximum(probabilities, SMALLEST)).astype(np.float32)
 
 
 def hub_net(model: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
-    """A hub classifier with its own head, its classes matched by name; or an encoder with a fresh one, to be tuned."""
+    """A hub classifier with its own head, its classes matched by name; or an encoder with a new one, to be trained."""
     from stillhouse.teachers.hub.loading import fresh_head, hub_classifier
 
     if tune != "none":
         return fresh_head(model, len(names), tune, seed)
     if model.kind != "classifier":
         raise UsageError(
-            f"The hub model {model.folder} has no classifier of its own. Let it learn the classes here: "
+            f"The hub model {model.folder} has no classifier. Train one here: "
             '`[teacher] tune = "full"` (or "probe", "lora").'
         )
     return hub_classifier(model, names)

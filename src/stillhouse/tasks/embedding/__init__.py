@@ -1,1 +1,1 @@
-"""Distilling an embedder of texts: another task, the same store and the same care."""
+"""Embedding: distilling an embedder of texts."""

@@ -1,4 +1,4 @@
-"""Embedders trained without any teacher, by contrast: the control of the distilled ones, on the same budget."""
+"""Embedders trained without a teacher, by contrast: the control of the distilled ones, with the same budget."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from stillhouse.types import Batch, Outputs, logits_of
 
 CONTRAST = "contrast"
 TEMPERATURE = 0.05  # Gao, Yao, Chen 2021, section 3
-LOST_WORDS = 0.1  # share of the words that each view loses, as large as their dropout
+LOST_WORDS = 0.1  # share of the words that each view drops, equal to the paper's dropout
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """Each text must be likest to its own second view among those of all texts of the batch (van den Oord et al. 2018).
+    """A text must be most similar to its own second view, among those of all texts of the batch (van den Oord 2018).
 
     Args:
         first: (B, D), one view of each text.
-        second: (B, D), another.
+        second: (B, D), another view.
         temperature: divides the cosines.
 
     Returns:
@@ -38,12 +38,12 @@ def info_nce(first: Tensor, second: Tensor, temperature: float = TEMPERATURE) ->
 
 
 def lose_words(ids: Tensor, kept_ids: Tensor, share: float = LOST_WORDS) -> Tensor:
-    """Token ids (B, L) without some of their words: these become padding, which no net here counts.
+    """Token ids (B, L) without some of their words: these become padding, which the nets ignore.
 
     Args:
         ids: int64, 0 = padding.
-        kept_ids: int64 (S,), ids that are never lost: those around a text.
-        share: of the words lost, drawn from torch's global generator.
+        kept_ids: int64 (S,), ids that are never dropped: those around a text.
+        share: of the dropped words, drawn from torch's global generator.
     """
     lost = (torch.rand(ids.shape, device=ids.device) < share) & ~torch.isin(ids, kept_ids)
     whole = (~lost & (ids != 0) & ~torch.isin(ids, kept_ids)).any(1, keepdim=True)
@@ -54,12 +54,12 @@ class ContrastStep(Step):
     """The student trained without any teacher, by unsupervised contrast.
 
     SimCSE: Gao, Yao, Chen, "SimCSE: Simple Contrastive Learning of Sentence Embeddings", EMNLP 2021. Two views of each
-    text differ by the net's own dropout, as in the paper, and by words lost, since a net that looks words up and
-    averages has no dropout. The paper's extra layer above the [CLS] state is left out: what is trained is what ships.
+    text differ by the net's dropout, as in the paper, and by dropped words, because a net that looks up words and
+    averages them has no dropout. The paper's extra layer above the [CLS] state is left out: the trained net ships.
 
     Args:
         student: from token ids to vectors.
-        kept_ids: ids that are no words.
+        kept_ids: ids that are not words.
     """
 
     kept_ids: Tensor
@@ -81,7 +81,7 @@ class ContrastStep(Step):
 def no_loss(
     outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0, count: int | None = None
 ) -> Tensor:
-    """The loss on labels, of which embedders have none: 0 with a gradient of 0."""
+    """The loss on labels, which embedders do not have: 0 with a gradient of 0."""
     return outputs.sum() * 0.0
 
 

@@ -1,4 +1,4 @@
-"""The limits that a gate may set a run of embedders, beside those of every task (``evaluation/gate.py``).
+"""Limits that a gate may set for a run of embedders, besides those of every task (``evaluation/gate.py``).
 
 min_rank_correlation = 0.6   # with the teacher's similarities of pairs, -1 to 1
 min_recall = 0.4             # share of the teacher's ten nearest texts among the student's

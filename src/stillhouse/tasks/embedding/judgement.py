@@ -64,8 +64,8 @@ EMBEDDING_CONTROLS: Mapping[str, Control] = MappingProxyType(
 class EmbeddingJudge(Judge):
     """Judges vectors (N, D) of texts; targets are categories (N,), -1 where a text has none.
 
-    Where the texts have categories, the headline is the precision at 10 by category, which the teacher has no part in;
-    else it is the nDCG at 10 of the teacher's own nearest texts.
+    Where the texts have categories, the headline is the precision at 10 by category, which does not depend on the
+    teacher; else it is the nDCG at 10 of the teacher's nearest texts.
     """
 
     controls = EMBEDDING_CONTROLS
@@ -82,12 +82,12 @@ class EmbeddingJudge(Judge):
     criteria = criteria.CRITERIA
 
     def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
-        """There are enough texts, and enough with a category or none."""
+        """Check that there are enough texts, and none or enough with a category."""
         texts, labelled = len(targets), int((targets >= 0).sum())
         if texts < measures.LEAST_TEXTS or 0 < labelled < measures.LEAST_TEXTS:
             raise RejectedError(
-                f"{texts} held-out texts, {labelled} of them labelled, are too few to look for the {measures.NEAREST} "
-                f"nearest among them: at least {measures.LEAST_TEXTS} are needed. Give a larger `[data] test`."
+                f"{texts} held-out texts, {labelled} of them labelled, are too few to find the {measures.NEAREST} "
+                f"nearest among them: at least {measures.LEAST_TEXTS} are needed. Set a larger `[data] test`."
             )
 
     def check_record(self, record: Record, targets: NDArray[Any], names: Sequence[str], rows: NDArray[Any]) -> str:
@@ -117,7 +117,7 @@ class EmbeddingJudge(Judge):
         return {"width": int(next(iter(context.records[arm].values()))[OUTPUTS].shape[1])}
 
     def facts(self, context: Context) -> dict[str, Any]:
-        """How many texts have a category, and how many pairs the rank correlation rests on."""
+        """The number of texts with a category, and the number of pairs of the rank correlation."""
         targets = context.predictions.targets
         pairs = len(targets) * len(measures.pair_offsets(len(targets)))
         return {"labelled_rows": int((targets >= 0).sum()), "pairs": pairs}
@@ -125,11 +125,11 @@ class EmbeddingJudge(Judge):
     def examine(
         self, teacher: Record, baseline: Record | None, targets: NDArray[Any], names: Sequence[str]
     ) -> dict[str, Any]:
-        """Nothing is asked of an embedder: there are no labels that it could have right."""
+        """No check: there are no labels that an embedder could predict."""
         return {"comparison": None}
 
     def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
-        """No vector of unit length moves by more than a thousandth."""
+        """Whether no vector of unit length moves by more than a thousandth."""
         moved = np.linalg.norm(measures.unit(together) - measures.unit(apart), axis=1)
         return bool(moved.max(initial=0.0) <= SAME_ANSWER)
 

@@ -1,8 +1,8 @@
-"""What a text embedder is worth: rank correlation with its teacher, the teacher's neighbours, neighbours of one kind.
+"""Measures of text embedders: rank correlation with the teacher, the teacher's neighbours, neighbours by category.
 
-Each measure is written as one number a text whose mean is the measure, so that resampling the numbers is resampling
-texts (``resampling.Statistic``). Likeness is the cosine. Texts are found among the same held-out texts: as queries they
-are a sample, as what is to be found they are taken as they are.
+Each measure is one number for each text, and the mean is the measure, so that resampling the numbers is resampling
+texts (``resampling.Statistic``). Similarity is the cosine. Texts are searched among the same held-out texts: as queries
+they are a sample, as the collection to search they are fixed.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from stillhouse.evaluation.statistics import Floats, Statistic, conditional_mean
 
 PRECISION, NDCG, RECALL, SPEARMAN = "precision_10", "ndcg_10", "recall_10", "spearman"
-NEAREST = 10  # neighbours that are looked at
+NEAREST = 10  # neighbours of a text
 MOST_PAIRS = 250_000  # of texts, for the rank correlation
 LEAST_TEXTS = 2 * NEAREST + 1  # fewer, and a chance ranking finds half of the neighbours
-_CHUNK = 512  # queries whose likenesses to all texts are held together
+_CHUNK = 512  # queries whose similarities to all texts are held together
 
 Ints = NDArray[np.int64]
 
 
 def unit(vectors: NDArray[np.floating]) -> Floats:
-    """Vectors (N, D) of length 1, float64; a zero vector stays zero, unlike every text."""
+    """Vectors (N, D) of length 1, float64; a zero vector stays zero and is similar to no text."""
     vectors = np.asarray(vectors, np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     found: Floats = vectors / np.where(lengths > 0, lengths, 1.0)
@@ -30,7 +30,7 @@ def unit(vectors: NDArray[np.floating]) -> Floats:
 
 
 def pair_offsets(texts: int, most: int = MOST_PAIRS, seed: int = 0) -> Ints:
-    """A fixed sample of pairs (i, i + offset modulo N) in which every text stands equally often, and no pair twice.
+    """A fixed sample of pairs (i, i + offset modulo N) with every text equally often and no pair twice.
 
     Args:
         texts: N, at least 3.
@@ -46,7 +46,7 @@ def pair_offsets(texts: int, most: int = MOST_PAIRS, seed: int = 0) -> Ints:
 
 
 def pair_cosines(vectors: NDArray[np.floating], offsets: Ints) -> Floats:
-    """Cosines (N, K) of each text with those at the given distances from it.
+    """Cosines (N, K) of each text with the texts at the given offsets from it.
 
     Args:
         vectors: (N, D).
@@ -60,9 +60,9 @@ def pair_cosines(vectors: NDArray[np.floating], offsets: Ints) -> Floats:
 def rank_correlation(student: Floats, teacher: Floats, offsets: Ints) -> Statistic:
     """Spearman's rank correlation of two nets' cosines, with the first-order effect of each text.
 
-    A text enters by all its pairs, twice as strongly as the mean of their effects says (Hajek's projection of a mean
-    over pairs). The effect of one pair is the influence function of Spearman's coefficient 12 E[F(x) G(y)] - 3, the
-    shift of the ranks included (Croux and Dehon, Statistical Methods and Applications 2010).
+    The effect of a text is twice the mean of the effects of its pairs (Hajek's projection of a mean over pairs). The
+    effect of one pair is the influence function of Spearman's coefficient 12 E[F(x) G(y)] - 3, the shift of the ranks
+    included (Croux and Dehon, Statistical Methods and Applications 2010).
 
     Args:
         student: (N, K), from ``pair_cosines``.
@@ -72,7 +72,7 @@ def rank_correlation(student: Floats, teacher: Floats, offsets: Ints) -> Statist
     from scipy.stats import rankdata, spearmanr
 
     x, y = student.ravel(), teacher.ravel()
-    if np.ptp(x) == 0 or np.ptp(y) == 0:  # a net that gives every text one vector ranks nothing
+    if np.ptp(x) == 0 or np.ptp(y) == 0:  # a net that gives every text the same vector ranks nothing
         return Statistic(np.zeros(len(student)), len(student))
     value = float(spearmanr(x, y).statistic)
     u, v = (rankdata(values) / len(values) for values in (x, y))
@@ -85,7 +85,7 @@ def rank_correlation(student: Floats, teacher: Floats, offsets: Ints) -> Statist
 
 
 def _mean_above(values: Floats, weights: Floats) -> Floats:
-    """For each value: the mean over all of the weights of those that are not below it, counted as 0."""
+    """For each value: the mean over all values of their weights, where weights of smaller values count as 0."""
     order = np.argsort(values, kind="stable")
     found = np.empty_like(weights)
     found[order] = np.cumsum(weights[order][::-1])[::-1] / len(values)
@@ -104,7 +104,7 @@ def neighbours(vectors: NDArray[np.floating], count: int = NEAREST) -> Ints:
 
 
 def neighbours_found(student: Ints, teacher: Ints) -> tuple[Statistic, Statistic]:
-    """How well a student finds the teacher's nearest texts, all of which are equally wanted: nDCG and recall.
+    """How well a student finds the teacher's nearest texts, which are all equally relevant: nDCG and recall.
 
     Args:
         student: (N, k), from ``neighbours``.
@@ -123,7 +123,7 @@ def same_category(vectors: NDArray[np.floating], labels: Ints) -> Statistic:
 
     Args:
         vectors: (N, D).
-        labels: (N,), -1 where a text has none: it is neither sought nor found.
+        labels: (N,), -1 where a text has none: it is neither a query nor a result.
 
     Returns:
         A mean over the labelled texts.

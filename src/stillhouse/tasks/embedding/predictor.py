@@ -28,7 +28,7 @@ class OfTokenizer(nn.Module):
 
     Args:
         net: from encoded ids (B, L).
-        encoder: says how the two are exchanged.
+        encoder: converts between the two numberings.
     """
 
     def __init__(self, net: nn.Module, encoder: TextEncoder) -> None:
@@ -37,7 +37,7 @@ class OfTokenizer(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Vectors (B, D) of the tokenizer's ids (B, L)."""
-        vectors: Tensor = self.net(self.encoder.tokenizer_ids(ids))  # the exchange is its own inverse
+        vectors: Tensor = self.net(self.encoder.tokenizer_ids(ids))  # the swap of ids is its own inverse
         return vectors
 
 
@@ -49,7 +49,7 @@ class DeployedEmbedder(Deployed):
         encoder: from texts to token ids.
         width: D.
         net_card: see ``Deployed``.
-        column: of a file, that holds the texts; empty where it is to be found by looking.
+        column: of a file, that holds the texts; empty where it is to be detected.
     """
 
     task = "embedding"
@@ -86,7 +86,7 @@ class DeployedEmbedder(Deployed):
         """Vectors float32 (N, D) of a list, an array or a series of texts.
 
         Raises:
-            RejectedError: some are no text; names them.
+            RejectedError: some are not text; names them.
         """
         return embed_all(self, self.encoder.encode(texts))
 
@@ -105,23 +105,23 @@ class DeployedEmbedder(Deployed):
 
         Args:
             rows: the texts.
-            out: ``.npy``; ``.npz``, where they stand under "vectors"; or ``.parquet``, a list a row in the column
+            out: ``.npy``; ``.npz``, under the name "vectors"; or ``.parquet``, one list for each row in the column
                 ``vector``.
-            files: not used; texts have no files of their own.
+            files: not used; texts have no separate files.
 
         Raises:
             UsageError: another kind of file.
-            RejectedError: some are no text; names them.
+            RejectedError: some are not text; names them.
         """
         if out.suffix not in VECTOR_FILES:
             raise UsageError(
-                f"{out}: vectors are not written to files of this kind. Known: {', '.join(VECTOR_FILES)}. "
+                f"{out}: vectors cannot be written to files of this kind. Known: {', '.join(VECTOR_FILES)}. "
                 f"Write `--out {out.with_suffix('.npy')}`."
             )
         VECTOR_FILES[out.suffix](out, self.embed(rows))
 
     def exportable(self, rows: Tensor) -> Exportable:
-        """A graph from ``inputs``, the ids of the tokenizer beside it, to ``vectors``; of any number and length."""
+        """A graph from ``inputs``, ids of the exported tokenizer, to ``vectors``; of any number and length."""
         size = float(np.linalg.norm(embed_all(self, rows), axis=1).mean()) or 1.0
         compare = {"vectors": lambda vectors: vectors / size}
         graph = OfTokenizer(self.net, self.encoder)
@@ -132,11 +132,11 @@ class DeployedEmbedder(Deployed):
         return {"tokenizer.json": self.encoder.tokenizer_file()}
 
     def metadata(self) -> dict[str, str]:
-        """What an exported file says of the student: numbers of a vector, and tokens of a text at most."""
+        """Metadata of an exported file: the dimension of the vectors, and the largest number of tokens of a text."""
         return {"task": self.task, "width": str(self.width), "length": str(self.encoder.length)}
 
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:
-        """A vector says nothing in words: how long it is."""
+        """The length of the vector: a vector has no meaning in words."""
         return Leaf(f"vector of length {np.linalg.norm(outputs):.3g}")
 
 

@@ -1,4 +1,4 @@
-"""What a run of embedders fixes in its recipe: no label trains, no text is set aside for choosing, vectors match."""
+"""Fixed settings of a run of embedders: no labels in training, no validation texts, and methods that match vectors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def settle(recipe: Recipe) -> Recipe:
     """The recipe with ``[data] valid`` and ``[training] label_weight`` at 0.
 
     Raises:
-        UsageError: it asks for what embedders do not have.
+        UsageError: it asks for something that embedders do not have.
     """
     for what, there in (
         ("[[assistant]]", bool(recipe.assistant)),
@@ -28,9 +28,9 @@ def settle(recipe: Recipe) -> Recipe:
         ('[training] keep = "best"', recipe.training.keep == "best"),
     ):
         if there:
-            raise UsageError(f"{what} has no meaning for embedders, which have no classes. Take it out of the recipe.")
+            raise UsageError(f"{what} has no meaning for embedders, which have no classes. Remove it from the recipe.")
     if recipe.data.text is None:
-        raise UsageError('Embedders are distilled on texts. Name a file of them: `[data] text = "texts.csv"`.')
+        raise UsageError('Embedders are distilled on texts. Name a file of texts: `[data] text = "texts.csv"`.')
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"valid": 0.0}),
@@ -40,21 +40,21 @@ def settle(recipe: Recipe) -> Recipe:
 
 
 def place_method(entry: MethodEntry) -> MethodEntry:
-    """The entry, told to match the vectors that ship.
+    """The entry, set to match the vectors that ship.
 
     Raises:
-        UsageError: the method matches something else than embeddings, or the entry names layers.
+        UsageError: the method matches something other than embeddings, or the entry names layers.
     """
     kind: Any = methods.get(entry.name)
     accepts = inspect.signature(kind.__init__).parameters
     if set(kind.needs) != {EMBEDDING} or not {"student_layer", "teacher_layer"} <= set(accepts):
         raise UsageError(
-            f"[[method]] name = {entry.name!r} matches something else than vectors, and an embedder has no more. "
+            f"[[method]] name = {entry.name!r} does not match vectors, and an embedder has only vectors. "
             'Write `name = "embedding"`, or one of rkd, pkt, similarity.'
         )
     if {"student_layer", "teacher_layer"} & set(entry.settings):
         raise UsageError(
-            f"[[method]] {entry.name!r}: an embedder matches the vectors that ship. Take out student_layer and "
+            f"[[method]] {entry.name!r}: an embedder matches the vectors that ship. Remove student_layer and "
             "teacher_layer."
         )
     settings = entry.settings | {"student_layer": WHOLE, "teacher_layer": EMBEDDING}

@@ -1,4 +1,4 @@
-"""Embedding: a vector a text, as a ready embedder gives it."""
+"""Embedding: one vector for each text, as from a pretrained embedder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stillhouse.tasks.embedding.report import SECTIONS
 
 
 class Embedding(EmbeddingJudge, BaseTask):
-    """A vector a text."""
+    """One vector for each text."""
 
     name = "embedding"
     method = ({"name": "embedding", "weight": 1.0, "distance": "cosine"},)
@@ -35,7 +35,7 @@ class Embedding(EmbeddingJudge, BaseTask):
     link = "identity"
     deployed = DeployedEmbedder
 
-    read_targets = staticmethod(read_targets)  # categories, which only the judgement sees
+    read_targets = staticmethod(read_targets)  # categories, which only the judgement uses
     loss = staticmethod(no_loss)
 
     def settle(self, recipe: Recipe) -> Recipe:
@@ -47,26 +47,26 @@ class Embedding(EmbeddingJudge, BaseTask):
         return settings.place_method(entry)
 
     def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
-        """That of the teacher's vectors."""
+        """The output of the teacher's vectors."""
         return None
 
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
         """Refuse vectors of another width than the teacher's."""
         if outputs.ndim != 2 or outputs.shape[1] != spec.width:
             raise UsageError(
-                f"The student answered {tuple(outputs.shape)} for {len(outputs)} texts, and the teacher's vectors have "
+                f"The student answered {tuple(outputs.shape)} for {len(outputs)} texts, but the teacher's vectors have "
                 f"{spec.width} numbers. It must answer ({len(outputs)}, {spec.width})."
             )
 
     def validation(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
-        """Nothing: no text is set aside for choosing."""
+        """Nothing: there are no validation texts."""
         return {}
 
     def soft_targets(
         self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
-        """No student of vectors is fitted at once."""
-        raise UsageError("A tree gives no vectors. Take a net of texts.")
+        """Refuse: no student of vectors is fitted at once."""
+        raise UsageError("A tree gives no vectors. Use a net for texts.")
 
     def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> DeployedEmbedder:
         """The embedder that ships."""

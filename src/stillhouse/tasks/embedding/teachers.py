@@ -1,6 +1,6 @@
-"""Teachers of vectors: modules, functions and fitted transformers give one vector a row.
+"""Teachers of vectors: modules, functions and fitted transformers give one vector for each row.
 
-``Task.teachers`` of the task; what each name is for stands in ``teachers.protocol.TaskTeachers``.
+``Task.teachers`` of the task; ``teachers.protocol.TaskTeachers`` explains each name.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def dense(vectors: Any) -> NDArray[Any]:
 
 
 def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:
-    """No booster gives vectors."""
-    raise UsageError("A booster predicts targets, and embedders are distilled from one that gives vectors.")
+    """Refuse: no booster gives vectors."""
+    raise UsageError("A booster predicts targets, but embedders need a teacher that gives vectors.")
 
 
 def fits_port(port: Port, spec: OutputSpec) -> bool:
@@ -58,27 +58,27 @@ def fits_port(port: Port, spec: OutputSpec) -> bool:
 
 
 def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int) -> Any:
-    """No embedder is fitted here."""
+    """Refuse: no embedder is fitted here."""
     raise UsageError(
-        f"[teacher] name = {name!r} predicts labels. Embedders are distilled from one that comes ready: "
+        f"[teacher] name = {name!r} predicts labels. Embedders are distilled from a pretrained embedder: "
         '`[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`.'
     )
 
 
 def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:
-    """Of a model from ``fit``, which there is none of."""
+    """Refuse: ``fit`` gives no model."""
     raise UsageError("No embedder is fitted here.")
 
 
 def join(members: Sequence[Outputs], weights: Tensor, how: str, targets: Tensor) -> Outputs:
-    """Coordinates of different embedders have nothing in common."""
+    """Refuse: coordinates of different embedders have nothing in common."""
     raise UsageError("Embedders cannot be joined: their coordinates have nothing in common. Give one teacher.")
 
 
 def hub_net(model: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
-    """A sentence model, in eval mode, as it is."""
+    """A sentence model, unchanged, in eval mode."""
     from stillhouse.teachers.hub.loading import hub_embedder
 
     if tune != "none":
-        raise UsageError('Embedders are distilled from one that comes ready. Write `[teacher] tune = "none"`.')
+        raise UsageError('Embedders are distilled from a pretrained embedder. Write `[teacher] tune = "none"`.')
     return hub_embedder(model).eval()

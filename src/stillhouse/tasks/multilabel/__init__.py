@@ -1,1 +1,1 @@
-"""Multi-label classification: any number of labels a row."""
+"""Multi-label classification: any number of labels for each row."""

@@ -1,4 +1,4 @@
-"""The limits that a gate may set a run of several labels a row, beside those of every task (``evaluation/gate.py``).
+"""Limits that a gate may set for a multi-label run, besides those of every task (``evaluation/gate.py``).
 
 max_f1_loss = 0.02    # of micro F1, against the teacher
 max_label_loss = 0.1  # of the worst label, against the teacher, in the label accuracy of the rows that have it

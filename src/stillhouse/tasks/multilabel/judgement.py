@@ -1,4 +1,4 @@
-"""How several labels a row are judged, from the log-odds of each."""
+"""How several labels for each row are judged, from the log-odds of each label."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
 
 
 class MultilabelJudge(Judge):
-    """Judges log-odds (N, L) of L labels; targets are (N, L) of 0 and 1, NaN where a label is open.
+    """Judges log-odds (N, L) of L labels; targets are (N, L) of 0 and 1, NaN where a label is unknown.
 
-    The headline is micro F1, a ratio of sums with one number a row. Label accuracy counts mostly labels that are
-    rightly left out: a student that says none would have it high. Macro F1 rests on the rarest labels.
+    The headline is micro F1, a ratio of sums with one number for each row. Label accuracy mostly counts labels that are
+    correctly absent: a student that predicts no label would score high. Macro F1 depends on the rarest labels.
     """
 
     measures = MEASURES
@@ -53,7 +53,7 @@ class MultilabelJudge(Judge):
     criteria = criteria.CRITERIA
 
     def check_measure(self, name: str, argument: str, names: Sequence[str]) -> None:
-        """Behind "auc:" may stand a label."""
+        """Check that "auc:" is followed by a label."""
         if name != "auc":
             super().check_measure(name, argument, names)
         elif argument and names and argument not in names:
@@ -62,12 +62,12 @@ class MultilabelJudge(Judge):
             )
 
     def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
-        """Every row has a known label, and all are 0 or 1."""
+        """Check that every row has a known label, and that all are 0 or 1."""
         if targets.ndim != 2 or targets.shape[1] != len(names):
             raise RejectedError(f"The targets have the shape {targets.shape}, but there are {len(names)} labels.")
         known = ~np.isnan(targets)
         if not np.isin(targets[known], (0, 1)).all():
-            raise RejectedError("The labels of a row are 0, 1, or missing; there are other numbers among them.")
+            raise RejectedError("The labels of a row must be 0, 1, or missing, but there are other numbers among them.")
         if missing := int((~known).all(1).sum()):
             raise RejectedError(f"{missing} test rows have no known label and cannot be judged: leave them out.")
 

@@ -41,19 +41,19 @@ def loss(
 
 @torch.no_grad()
 def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:
-    """Mean binary cross-entropy (``nll``, nats) and share of right answers (``accuracy``) over the known labels."""
+    """Mean binary cross-entropy (``nll``, nats) and share of correct labels (``accuracy``) over the known labels."""
     known = ~targets.isnan()
     right = ((outputs >= 0) == (targets > 0.5))[known]
     return {"nll": loss(outputs, targets).item(), "accuracy": right.sum().item() / max(len(right), 1)}
 
 
 def soft_targets(targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float) -> Tensor:
-    """What a fitted student is fitted to, float32 (N, K) probabilities: the teacher's, mixed with labels that are seen.
+    """Soft targets of a fitted student, float32 (N, K) probabilities: the teacher's, mixed with visible labels.
 
     Args:
-        targets: (N, K) of 0 and 1, NaN where no label may be seen.
+        targets: (N, K) of 0 and 1, NaN where no label is visible.
         teacher: logits (N, K), or None for a control.
-        label_weight: of the labels beside the teacher.
+        label_weight: of the labels, next to the teacher.
         method_weight: of the teacher.
     """
     answers = None if teacher is None else teacher.double().sigmoid()

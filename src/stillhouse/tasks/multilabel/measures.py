@@ -1,7 +1,7 @@
-"""How good sets of labels are, each measure as one number a row.
+"""Measures of predicted sets of labels, each as one number for each row.
 
-A label is said where its probability is above one half. A label that a row's annotation leaves open is NaN and does not
-count.
+A label is predicted where its probability is above one half. An unknown label of a row is NaN and does not
+
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from stillhouse.evaluation.statistics import Floats, Statistic, auc, average, me
 def quality(log_odds: Floats, targets: Floats, names: Sequence[str]) -> dict[str, Statistic]:
     """All measures of one net.
 
-    ``micro_f1`` 2 TP / (true + said) over all labels of all rows; ``macro_f1`` the mean over the labels that occur in
+    ``micro_f1`` 2 TP / (true + predicted) over all labels of all rows; ``macro_f1`` the mean over labels that occur in
     either; ``auc`` the mean area under the ROC curves of the labels that have both kinds of rows, and "auc:label" each;
     ``label_accuracy`` share of the labels of a row that are right; ``subset_accuracy`` share of rows with all labels
     right; ``log_loss`` mean binary negative log-likelihood of a label, nats; all but the last in [0, 1].
 
     Args:
         log_odds: (N, L), finite.
-        targets: (N, L) of 0 and 1, NaN where a label is open.
+        targets: (N, L) of 0 and 1, NaN where a label is unknown.
         names: of the L labels.
     """
     known = ~np.isnan(targets)
@@ -63,7 +63,7 @@ def _auc(scores: Floats, targets: Floats) -> Statistic:
 def fidelity(log_odds: Floats, teacher: Floats) -> dict[str, Statistic]:
     """How close a student (N, L) is to its teacher (N, L), the mean over the labels.
 
-    ``agreement``: the same labels are said; ``kl``: KL(teacher, student) of a label in nats; ``total_variation``: the
+    ``agreement``: share of equal predictions; ``kl``: KL(teacher, student) of a label in nats; ``total_variation``: the
     difference of the probabilities; ``agreement_f1``: micro F1 of the student's labels against the teacher's.
     """
     from scipy.special import expit

@@ -1,4 +1,4 @@
-"""The multi-label classifier that ships: from raw rows to the labels that each of them has."""
+"""The multi-label classifier that ships: from raw rows to the labels of each row."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DeployedMultilabel(Deployed):
         return {"labels": list(self.labels)}
 
     def predict_proba(self, rows: Any) -> NDArray[np.float64]:
-        """Probabilities float64 (N, K) of raw rows, each label by itself.
+        """Probabilities float64 (N, K) of raw rows, each label separately.
 
         Raises:
             RejectedError: columns are missing, or values are not finite; names them.
@@ -78,12 +78,12 @@ class DeployedMultilabel(Deployed):
         return pd.DataFrame({"labels": names} | {f"p_{n}": chances[:, k] for k, n in enumerate(self.labels)})
 
     def exportable(self, rows: Tensor) -> Exportable:
-        """A graph from ``inputs`` to ``probabilities`` (B, K), each label by itself."""
+        """A graph from ``inputs`` to ``probabilities`` (B, K), each label separately."""
         compare = {PROBABILITIES: lambda probabilities: probabilities}
         return Exportable(self.net, rows, WithSigmoid(self.net), rows, compare)
 
     def metadata(self) -> dict[str, str]:
-        """What an exported file says of the student."""
+        """Metadata of an exported file."""
         return {"output": f"{PROBABILITIES}: of each label by itself"} | super().metadata()
 
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:

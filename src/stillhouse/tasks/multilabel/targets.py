@@ -24,22 +24,22 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
 
     Args:
         cells: several columns (or an array (N, K)) of 0 and 1, in which an empty cell, NaN and -1 mean unknown; or one
-            column with a list of labels a row: a list, or text such as "a|b" or "a;b". An empty list ("[]" in text)
-            says that a row has none of the labels; an empty cell says that nothing is known.
+            column with a list of labels for each row: a list, or text such as "a|b" or "a;b". An empty list ("[]" in
+            text) means that a row has none of the labels; an empty cell means that they are unknown.
         names: of the labels, in order; None: the columns, the labels found, sorted, or ``label_0`` ... of arrays.
 
     Returns:
         float32 (N, K) of 0 and 1, NaN where unknown, and the names of the labels.
 
     Raises:
-        RejectedError: names the rows whose cells are neither; a label outside the declared ones; or nothing is known.
+        RejectedError: names the rows whose cells are neither; a label outside the declared ones; or no label is known.
         UsageError: names that do not fit the columns.
     """
     if cells.origin == "columns" and len(cells.values) > 1:
         columns: Mapping[str, Any] = cells.values
         if names is not None and tuple(names) != tuple(columns):
             raise UsageError(
-                f"[data] classes = {list(names)}, but the labels are the columns {list(columns)}. Take classes out."
+                f"[data] classes = {list(names)}, but the labels are the columns {list(columns)}. Remove classes."
             )
         values = np.stack(
             [_switches(label_cells(s), f"{cells.data}: column {n!r}") for n, s in columns.items()], axis=1
@@ -54,13 +54,13 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     if values.ndim != 1 or values.dtype.kind in "biuf":
         raise RejectedError(
             f"{cells.where} has the shape {values.shape} and the type {values.dtype}. Give 0 and 1 as (N, K), or a "
-            'list of labels for each row; for one label a row write `[task] name = "classification"`.'
+            'list of labels for each row; for one label per row write `[task] name = "classification"`.'
         )
     return _of_lists(np.array([None if name_of_empty(v) else v for v in values.tolist()], object), names, cells)
 
 
 def name_of_empty(value: Any) -> bool:
-    """Whether a cell holds nothing at all; an empty list is not nothing."""
+    """Whether a cell is empty; an empty list is not an empty cell."""
     return not isinstance(value, list | tuple | set | frozenset | np.ndarray) and name_of(value) is None
 
 
@@ -75,13 +75,13 @@ def _of_matrix(values: NDArray[Any], names: Sequence[str] | None, cells: TargetC
 
 
 def _switches(column: NDArray[Any], where: str) -> Matrix:
-    """One column of 0 and 1 as float32 (N,), NaN where nothing is known."""
+    """One column of 0 and 1 as float32 (N,), NaN where the label is unknown."""
     found = np.array([_switch(value) for value in column], np.float32)
     broken = np.isinf(found)
     if broken.any():
         raise RejectedError(
             f"{where} must hold 0 and 1, but {first_five(broken)} hold something else, such as {column[broken][0]!r}. "
-            "Write 1 where a row has the label, 0 where it has not, and nothing where that is not known."
+            "Write 1 where a row has the label, 0 where it does not, and leave the cell empty where it is unknown."
         )
     return found
 
@@ -96,15 +96,15 @@ def _switch(value: Any) -> float:
 
 
 def _of_lists(column: NDArray[Any], names: Sequence[str] | None, cells: TargetCells) -> Targets:
-    """One list of labels a row, None where nothing is known."""
+    """One list of labels for each row, None where they are unknown."""
     texts = [cell for cell in column if isinstance(cell, str)]
     separator = next((mark for mark in _SEPARATORS if any(mark in text for text in texts)), _SEPARATORS[0])
     rows = [_labels(cell, separator) for cell in column]
     broken = np.array([isinstance(row, Exception) for row in rows], bool)
     if broken.any():
         raise RejectedError(
-            f"{cells.where}: {first_five(broken)} hold no list of labels, such as {column[broken][0]!r}. Write "
-            '"a|b" or ["a", "b"], or name several columns of 0 and 1 in [data] target.'
+            f"{cells.where}: {first_five(broken)} hold something other than a list of labels, {column[broken][0]!r}. "
+            'Write "a|b" or ["a", "b"], or name several columns of 0 and 1 in [data] target.'
         )
     lists: list[list[str] | None] = [row if isinstance(row, list) else None for row in rows]
     found = sorted({label for row in lists for label in row or ()}, key=sort_key)
@@ -116,7 +116,7 @@ def _of_lists(column: NDArray[Any], names: Sequence[str] | None, cells: TargetCe
     if unknown:
         odd = np.array([unknown[0] in (row or ()) for row in lists])
         raise RejectedError(
-            f"{cells.where}: {first_five(odd)} carry the label {unknown[0]!r}, which is not declared."
+            f"{cells.where}: {first_five(odd)} have the label {unknown[0]!r}, which is not declared."
             f"{nearest(unknown[0], order)} Add it to [data] classes, or fix those rows."
         )
     values = np.full((len(lists), len(order)), np.nan, np.float32)
@@ -128,7 +128,7 @@ def _of_lists(column: NDArray[Any], names: Sequence[str] | None, cells: TargetCe
 
 
 def _labels(cell: Any, separator: str) -> list[str] | Exception | None:
-    """The labels of one cell; None: nothing is known; an exception: it is no list."""
+    """The labels of one cell; None: unknown; an exception: the cell is not a list."""
     if cell is None:
         return None
     if isinstance(cell, str):

@@ -1,4 +1,4 @@
-"""Multi-label classification: every row has any number of the labels, each judged by itself."""
+"""Multi-label classification: every row has any number of labels, each judged separately."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stillhouse.tasks.multilabel.targets import read_targets
 
 
 class Multilabel(MultilabelJudge, BaseTask):
-    """Any number of labels a row, as independent log-odds."""
+    """Any number of labels for each row, as independent log-odds."""
 
     name = "multilabel"
     method = ({"name": "binary_kd"},)

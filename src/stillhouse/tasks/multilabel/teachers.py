@@ -1,6 +1,6 @@
-"""Teachers of several labels a row: each is a yes or no of its own, kept as its log-odds.
+"""Teachers of several labels for each row: each label is a separate yes or no, kept as its log-odds.
 
-``Task.teachers`` of the task; what each name is for stands in ``teachers.protocol.TaskTeachers``.
+``Task.teachers`` of the task; ``teachers.protocol.TaskTeachers`` explains each name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ onnx_outputs = {"probabilities": "probabilities", "logits": "logits", "scores": 
 catboost = "CatBoostClassifier"
 joins: tuple[str, ...] = ("mean", "log_mean")
 
-SMALLEST = 1e-6  # a probability is kept so far from 0 and 1: its log-odds are finite and fit every codec
+SMALLEST = 1e-6  # smallest distance of a probability from 0 and 1: its log-odds are finite and fit every codec
 OBJECTIVES = {
     "lightgbm": ("binary", "cross_entropy"),
     "xgboost": ("binary:logistic", "reg:logistic", "binary:logitraw"),
@@ -73,7 +73,7 @@ class LabelReader:
 def outside(rows: str, values: NDArray[Any]) -> RejectedError:
     """The error for answers beyond 0..1 of a teacher that answers with probabilities."""
     return RejectedError(
-        f"The teacher's answers are no probabilities for {rows}: they are in {values.min():.4g}..{values.max():.4g}, "
+        f"The teacher's answers are not probabilities for {rows}: they are in {values.min():.4g}..{values.max():.4g}, "
         "where its first answers were all in 0..1. Answer with probabilities, or with log-odds, for every row."
     )
 
@@ -98,18 +98,18 @@ def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
 
 
 def check(outputs: Tensor, spec: OutputSpec, who: str) -> None:
-    """Refuse outputs that are no row of numbers for each input."""
+    """Refuse outputs that are not a row of numbers for each input."""
     if outputs.ndim != 2 or outputs.shape[1] != spec.width:
         raise wrong_shape(who, tuple(outputs.shape), (len(outputs), spec.width), spec)
 
 
 def check_student(outputs: Tensor, spec: OutputSpec) -> None:
-    """Refuse a student's outputs that are of another shape, or probabilities: it is trained by its log-odds."""
+    """Refuse a student's outputs of another shape, and probabilities: training needs its log-odds."""
     check(outputs, spec, "The student")
     if len(outputs) and bool(((outputs > 0) & (outputs < 1)).all()):
         raise RejectedError(
-            "The student answers with probabilities, where it is trained by its log-odds: all are in 0..1. Leave the "
-            "sigmoid at its end out."
+            "The student's outputs are probabilities, but training needs log-odds: all are in 0..1. Remove the "
+            "sigmoid at its end."
         )
 
 
@@ -123,7 +123,7 @@ def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ())
 
 
 def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
-    """A classifier of several labels, or of one: what it says about yes."""
+    """A classifier of several labels, or of one: its probability of yes."""
     if not hasattr(model, "predict_proba"):
         raise RejectedError(
             f"{type(model).__name__} has `predict` but no `predict_proba`, and a student learns from the probability "
@@ -136,12 +136,12 @@ def of_yes(model: Any, answer: Any, spec: OutputSpec) -> NDArray[np.float64]:
     """Probabilities (B, K) of yes.
 
     Args:
-        model: says which column is which by ``classes_``.
+        model: names its columns by ``classes_``.
         answer: of its ``predict_proba``: an array (B, 2) for each label; (B, K) of yes; or, of one label, (B, 2).
         spec: (K,).
 
     Raises:
-        RejectedError: it says which one of several classes a row is of.
+        RejectedError: it predicts one of several classes for each row.
     """
     classes = getattr(model, "classes_", None)
     if isinstance(answer, list):
@@ -152,21 +152,21 @@ def of_yes(model: Any, answer: Any, spec: OutputSpec) -> NDArray[np.float64]:
         return column_of_yes(values, range(values.shape[1]) if classes is None else classes)[:, None]
     if values.ndim == 2 and spec.width > 1 and bool((np.abs(values.sum(1) - 1) < SUM_TOLERANCE).all()):
         raise RejectedError(
-            f"{type(model).__name__} says which one of {values.shape[1]} classes a row is of: its probabilities add up "
+            f"{type(model).__name__} predicts one of {values.shape[1]} classes for each row: its probabilities add up "
             "to 1 in each row. Give a model of several labels, such as `sklearn.multioutput.MultiOutputClassifier`."
         )
     return values
 
 
 def column_of_yes(answer: Any, names: Any) -> NDArray[np.float64]:
-    """The column of yes among the classes of one label; 0 for a model that has met only no."""
+    """The column of yes among the classes of one label; 0 for a model whose data had only no."""
     values = np.asarray(answer, np.float64)
     places = [place for place, name in enumerate(names) if plain(name) in YES]
     return values[:, places[0]] if places else np.zeros(len(values))
 
 
 def plain(name: Any) -> Any:
-    """The name of a class as it is compared: 1, 1.0, True and "true" mean yes."""
+    """The name of a class in the form for comparison: 1, 1.0, True and "true" mean yes."""
     value = name.item() if isinstance(name, np.generic) else name
     return value.lower() if isinstance(value, str) else value
 
@@ -176,8 +176,8 @@ def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Boo
     refuse_objective(library, objective, OBJECTIVES[library], "probabilities of labels")
     if library != "catboost" and columns != spec.width:
         raise RejectedError(
-            f"The teacher predicts {columns} labels, the data have {spec.width}. Give the one that was made for these "
-            "labels, or name its labels as `[data] target`."
+            f"The teacher predicts {columns} labels, but the data have {spec.width}. Give the one that was made for "
+            "these labels, or name its labels as `[data] target`."
         )
     return Booster(read(spec, "logits" if objective == RAW_SCORES else "probabilities"), objective == RAW_SCORES)
 
@@ -218,7 +218,7 @@ def join(members: Sequence[Outputs], weights: Tensor, how: str, targets: Tensor)
 
 
 def hub_net(model: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
-    """A hub classifier of these labels with its own head; or an encoder with a fresh one, to be tuned."""
+    """A hub classifier of these labels with its own head; or an encoder with a new one, to be trained."""
     from stillhouse.teachers.hub.loading import fresh_head, label_order, own_head
 
     if tune != "none":

@@ -1,1 +1,1 @@
-"""Regression: one or several real targets a row."""
+"""Regression: one or several real targets for each row."""

@@ -1,8 +1,8 @@
-"""Split-conformal intervals: so wide that a new row's target lies inside with a given probability.
+"""Split-conformal intervals: so wide that they contain a new row's target with a given probability.
 
 Papadopoulos, Proedrou, Vovk, Gammerman, "Inductive Confidence Machines for Regression", ECML 2002; Lei, G'Sell,
 Rinaldo, Tibshirani, Wasserman, "Distribution-Free Predictive Inference for Regression", JASA 2018. Half the width is a
-quantile of the absolute errors on validation rows, which neither trained the student nor judge it.
+quantile of the absolute errors on validation rows, which are used neither for training nor for the final judgement.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 
 from stillhouse.evaluation.statistics import Floats
 
-LEVEL = 0.9  # share of new rows whose target lies inside
+LEVEL = 0.9  # share of new rows whose target is inside
 
 
 def half_width(values: Floats, targets: Floats, level: float = LEVEL) -> Floats:
     """Half-widths (K,) of the intervals of K targets; infinite where there are too few rows for this level.
 
-    Of n absolute errors the one of rank ceil((n + 1) * level): one more row, as likely in any place among them, lies
-    inside with a probability of at least the level.
+    It is the absolute error of rank ceil((n + 1) * level) among n: a new row has each rank with equal probability, so
+    it is inside with a probability of at least the level.
 
     Args:
         values: (n, K) predictions on validation rows.
@@ -40,7 +40,7 @@ def half_width(values: Floats, targets: Floats, level: float = LEVEL) -> Floats:
 
 
 def bounds(values: Floats, half_widths: Sequence[float | None] | None) -> tuple[Floats, Floats] | None:
-    """Lower and upper ends (N, K) of the intervals; None where the half-width of some target is not known."""
+    """Lower and upper ends (N, K) of the intervals; None if the half-width of a target is unknown."""
     if half_widths is None or any(width is None for width in half_widths):
         return None
     widths = np.asarray(half_widths, np.float64)

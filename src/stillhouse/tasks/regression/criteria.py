@@ -1,4 +1,4 @@
-"""The limits that a gate may set a run of regressors, beside those of every task (``evaluation/gate.py``).
+"""Limits that a gate may set for a run of regressors, besides those of every task (``evaluation/gate.py``).
 
 max_r2_loss = 0.02   # against the teacher, a share of the variance of the test targets
 max_rmse = 3.5       # of the student, in the target's units

@@ -52,7 +52,7 @@ class RegressionJudge(Judge):
     criteria = criteria.CRITERIA
 
     def check_measure(self, name: str, argument: str, names: Sequence[str]) -> None:
-        """Behind ":" stands one of several targets."""
+        """Check that one of several targets follows ":"."""
         if argument and names and (argument not in names or len(names) == 1):
             raise UsageError(
                 f"[evaluation] measure = '{name}:{argument}': the run has no target {argument!r} among several."
@@ -60,14 +60,14 @@ class RegressionJudge(Judge):
             )
 
     def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
-        """Every row has a target."""
+        """Check that every row has a target."""
         if targets.ndim != 2 or targets.shape[1] != len(names):
             raise RejectedError(f"The targets have the shape {targets.shape}, but there are {len(names)} target names.")
         missing = int(np.isnan(targets).all(1).sum())
         if missing or np.isinf(targets).any():
             raise RejectedError(
-                f"{missing} test rows have no target, and {int(np.isinf(targets).any(1).sum())} an infinite one: they "
-                "cannot be judged. Leave them out."
+                f"{missing} test rows have no target, and {int(np.isinf(targets).any(1).sum())} have an infinite one: "
+                "they cannot be judged. Leave them out."
             )
 
     def prepare(self, records: Mapping[str, Mapping[str, Record]], valid: Any | None) -> Prepared:
@@ -98,7 +98,7 @@ class RegressionJudge(Judge):
         return float(np.nanstd(targets.astype(np.float64), axis=0).mean())
 
     def parts(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, dict[str, Floats]]:
-        """Of one target, the quarters of the test rows by its size."""
+        """For one target: the quarters of the test rows by its size."""
         if len(names) > 1:
             return {}
         values = targets[:, 0].astype(np.float64)

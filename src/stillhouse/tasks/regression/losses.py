@@ -28,7 +28,7 @@ def loss(
         count: labelled rows; not used, because the mean is over all known targets.
 
     Raises:
-        UsageError: a smoothing.
+        UsageError: smoothing is not 0.
 
     Example:
         >>> loss(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[0.0, torch.nan], [2.0, 4.0]])).item()
@@ -51,12 +51,12 @@ def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:
 
 
 def soft_targets(targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float) -> Tensor:
-    """What a fitted student is fitted to, float32 (N, K): the teacher's values, mixed with the labels that are seen.
+    """Soft targets of a fitted student, float32 (N, K): the teacher's values, mixed with the visible labels.
 
     Args:
-        targets: (N, K), NaN where no label may be seen.
+        targets: (N, K), NaN where no label is visible.
         teacher: values (N, K), or None for a control.
-        label_weight: of the labels beside the teacher.
+        label_weight: of the labels, next to the teacher.
         method_weight: of the teacher.
     """
     answers = None if teacher is None else teacher.double()

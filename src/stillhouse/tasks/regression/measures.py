@@ -1,7 +1,7 @@
-"""How close predictions of real targets are, each measure as one number a row.
+"""Measures of predictions of real targets, each as one number for each row.
 
-Several targets: the mean over the targets, and each target by itself as "rmse:price". A target that a row does not have
-is NaN and does not count.
+Several targets: the mean over the targets, and each target separately as "rmse:price". A target that a row does not
+have is NaN and does not count.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from stillhouse.evaluation.statistics import (
 def closeness(values: Floats, targets: Floats) -> dict[str, Statistic]:
     """Measures of predictions of one target.
 
-    ``rmse`` and ``mae`` in the target's units; ``r2`` the share of the variance of these targets that is explained, at
-    most 1, whose interval counts that the variance is of a sample too; ``spearman`` in [-1, 1].
+    ``rmse`` and ``mae`` in the target's units; ``r2`` the explained share of the variance of these targets, at most 1;
+    its interval includes the sampling error of that variance; ``spearman`` in [-1, 1].
 
     Args:
         values: (N,) predictions.
@@ -61,7 +61,7 @@ def of_rows(errors: Floats) -> Statistic:
     """The mean over the rows of the mean over a row's targets, so that a part of the rows has the measure too.
 
     Args:
-        errors: (N, K), NaN where a row does not have a target; a target of which none is known does not count.
+        errors: (N, K), NaN where a row does not have a target; a target that no row has does not count.
     """
     kept = errors[:, ~np.isnan(errors).all(0)]
     if not kept.shape[1] or np.isnan(kept).all(1).any():

@@ -100,7 +100,7 @@ class DeployedRegressor(Deployed):
         return None if ends is None else (self._flat(ends[0]), self._flat(ends[1]))
 
     def frame(self, rows: Any) -> pd.DataFrame:
-        """The columns ``prediction``, ``low``, ``high``; of several targets ``prediction_<target>`` and so on."""
+        """The columns ``prediction``, ``low``, ``high``; for several targets ``prediction_<target>`` and so on."""
         import pandas as pd
 
         values = self.values(rows)
@@ -126,7 +126,7 @@ class DeployedRegressor(Deployed):
         return Exportable(self.net, rows, InUnits(self.net, self.scaling), rows, compare)
 
     def metadata(self) -> dict[str, str]:
-        """What an exported file says of the student."""
+        """Metadata of an exported file."""
         return {"output": f"{PREDICTION}: values of the targets, in their units"} | super().metadata()
 
     def leaf(self, outputs: Floats) -> Leaf:
@@ -140,7 +140,7 @@ class DeployedRegressor(Deployed):
 
 
 class InUnits(nn.Module):
-    """A net that answers in standard units, in the user's units: what an exported graph computes.
+    """The graph of an export: a net with outputs in standard units, converted to the user's units.
 
     Args:
         net: from encoded inputs to values (B, K) in standard units.

@@ -1,8 +1,8 @@
 """Targets in standard units: inside a run each target has mean 0 and standard deviation 1 over the labelled rows.
 
-Targets and the values of teachers that come ready are standardised when they enter the run, so that nets are trained,
-stores are filled and losses are balanced on one scale, whatever the units. Predictor and records give back the user's
-units.
+Targets and the values of ready teachers are standardised when they enter the run, so that nets, stores and losses have
+one scale, whatever the units. Predictor and records use the user's units again.
+
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Scaler(NamedTuple):
 
     @classmethod
     def fit(cls, targets: NDArray[Any], names: Sequence[str]) -> Scaler:
-        """From the targets (N, K) of the labelled training rows; NaN where one is not known.
+        """From the targets (N, K) of the labelled training rows; NaN where a target is unknown.
 
         Raises:
             RejectedError: a target is never known, or always the same; names it.
@@ -45,10 +45,10 @@ class Scaler(NamedTuple):
         for column, name in enumerate(names):
             values = targets[known[:, column], column].astype(np.float64)
             if not len(values) or values.min() == values.max():
-                what = f"is {values[0]:g} in all of them" if len(values) else "is known in none of them"
+                what = f"is {values[0]:g} in all of them" if len(values) else "is missing in all of them"
                 raise RejectedError(
-                    f"The target {name!r} has nothing to learn: of {len(targets)} labelled training rows it {what}. "
-                    "Take it out of `[data] target`, or raise `[data] labels`."
+                    f"The target {name!r} cannot be learned: of {len(targets)} labelled training rows it {what}. "
+                    "Remove it from `[data] target`, or raise `[data] labels`."
                 )
         given = targets.astype(np.float64)
         return cls(tuple(np.nanmean(given, 0).tolist()), tuple(np.nanstd(given, 0).tolist()))
@@ -76,10 +76,10 @@ class Scaler(NamedTuple):
 
 
 class StandardizedTeacher:
-    """A teacher that answers in the user's units, in standard units.
+    """Converts a teacher in the user's units to standard units.
 
     Args:
-        inner: the teacher as the user gave it.
+        inner: the user's teacher.
         scaler: of the run's targets.
     """
 
@@ -100,9 +100,9 @@ class StandardizedTeacher:
         return size
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Values and spread, float32 (B, K) each, in standard units; other features as they are.
+        """Values and spread, float32 (B, K) each, in standard units; other features are unchanged.
 
-        A ``disagreement`` has the units of several targets at once and is left out: join teachers of one unit.
+        A ``disagreement`` mixes the units of several targets and is left out.
         """
         given = self.inner.outputs(batch)
         features = {name: value for name, value in given.features.items() if name != DISAGREEMENT}

@@ -13,14 +13,14 @@ from stillhouse.data.columns import is_number, parse_numbers, text_cells
 from stillhouse.data.targets import TargetCells, Targets, filled, known
 from stillhouse.errors import RejectedError, UsageError
 
-_LEAST = 2  # different values of a target: one alone is nothing to predict
+_LEAST = 2  # different values of a target: a constant cannot be learned
 
 
 def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
-    """Read one or several numbers a row.
+    """Read one or several numbers for each row.
 
     Args:
-        cells: numbers; an empty cell, None and NaN mean that the number is not known.
+        cells: numbers; an empty cell, None and NaN mean that the number is unknown.
         names: [data] classes, which must be None: numbers have none.
 
     Returns:
@@ -33,7 +33,7 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     """
     if names is not None and cells.origin != "names":
         raise UsageError(
-            "[data] classes names classes, but the targets of regression are numbers. Take the line out, or write "
+            "[data] classes names classes, but the targets of regression are numbers. Remove the line, or write "
             '`[task] name = "classification"`.'
         )
     if cells.origin == "names":
@@ -58,7 +58,7 @@ def _numbers(series: Any, name: str, cells: TargetCells) -> NDArray[np.float64]:
     """The numbers (N,) of one column."""
     odd = nested(series)
     if odd.any():
-        raise RejectedError(f"{cells.data}: column {name!r} holds lists in {first_five(odd)}. Give one number a cell.")
+        raise RejectedError(f"{cells.data}: column {name!r} holds lists in {first_five(odd)}. Give each a number.")
     if is_number(series):
         numbers: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
         return numbers
@@ -72,7 +72,7 @@ def _of_array(values: NDArray[Any], cells: TargetCells) -> NDArray[np.float64]:
     """Numbers (M, K) of an array (M,) or (M, K)."""
     if values.ndim not in (1, 2) or (values.ndim == 2 and not values.shape[1]):
         raise RejectedError(
-            f"{cells.where} has the shape {values.shape}, but targets are numbers (N,) or (N, K). Bring y to one."
+            f"{cells.where} has the shape {values.shape}, but targets must be numbers (N,) or (N, K). Reshape y."
         )
     if values.dtype.kind not in "biuf":
         flat = [None if value is None else str(value) for value in values.reshape(-1).tolist()]
@@ -95,16 +95,16 @@ def _refuse_words(rows: NDArray[np.bool_], texts: NDArray[Any], where: str) -> N
 
 
 def _single(values: NDArray[np.float64], names: tuple[str, ...], cells: TargetCells) -> NDArray[np.float32]:
-    """The numbers in single precision, in which nets compute."""
-    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is named below
+    """The numbers in single precision, the precision of nets."""
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, and is reported below
         single = values.astype(np.float32)
     infinite = np.isinf(single)
     if infinite.any():
         column = names[int(infinite.any(0).argmax())]
         rows = first_five(np.asarray(infinite.any(1)))
         raise RejectedError(
-            f"{cells.where}: {rows} hold in {column!r} an infinite number or one beyond 3.4e38, "
-            "where single precision ends. Fix or empty those cells, or rescale the target."
+            f"{cells.where}: {rows} hold an infinite number in {column!r}, or one beyond 3.4e38, the limit of "
+            "single precision. Fix or empty those cells, or rescale the target."
         )
     return np.where(np.isnan(single), np.float32(np.nan), single)
 
@@ -117,8 +117,8 @@ def _check(values: NDArray[np.float32], names: tuple[str, ...], cells: TargetCel
     for name, column in zip(names, values.T, strict=True):
         found = np.unique(column[~np.isnan(column)])
         if len(found) < _LEAST:
-            what = "no number" if not len(found) else f"one number only, {found[0]:g}"
+            what = "no number" if not len(found) else f"only one number, {found[0]:g}"
             raise RejectedError(
-                f"{cells.data}: the target {name!r} has {what}: there is nothing to predict. Name another column in "
+                f"{cells.data}: the target {name!r} has {what}, so it cannot be learned. Name another column in "
                 "[data] target, or add rows."
             )

@@ -1,4 +1,4 @@
-"""Regression: one or several real targets a row, in the user's units."""
+"""Regression: one or several real targets for each row, in the user's units."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from stillhouse.types import Teacher
 
 
 class Regression(RegressionJudge, BaseTask):
-    """One or several real targets a row.
+    """One or several real targets for each row.
 
     Args:
-        scaler: of a run's targets; None: of no run, so that only what needs no units can be asked.
+        scaler: of a run's targets; None: outside a run, where members that need units cannot be used.
     """
 
     name = "regression"

@@ -1,8 +1,8 @@
 """Teachers of real values: anything with ``predict`` gives values in the user's units, perhaps with their spread.
 
-``Task.teachers`` of the task; what each name is for stands in ``teachers.protocol.TaskTeachers``. A spread is the
-standard deviation of each value, in the same units: the feature ``spread``, float32 (B, K). Models whose ``predict``
-takes ``return_std`` give one, functions that return a pair (values, spread), CatBoost's RMSEWithUncertainty, and
+``Task.teachers`` of the task; ``teachers.protocol.TaskTeachers`` explains each name. A spread is the standard deviation
+of each value, in the same units: the feature ``spread``, float32 (B, K). A spread comes from models whose ``predict``
+takes ``return_std``, from functions that return a pair (values, spread), from CatBoost's RMSEWithUncertainty, and from
 several teachers together.
 """
 
@@ -60,7 +60,7 @@ def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
 
 
 def check(outputs: Tensor, spec: OutputSpec, who: str) -> None:
-    """Refuse outputs that are no row of numbers for each input."""
+    """Refuse outputs that are not a row of numbers for each input."""
     if outputs.ndim != 2 or outputs.shape[1] != spec.width:
         raise wrong_shape(who, tuple(outputs.shape), (len(outputs), spec.width), spec)
 
@@ -120,7 +120,7 @@ def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Boo
     refuse_objective(library, objective, OBJECTIVES[library], "real values")
     if library != "catboost" and columns != spec.width:
         raise RejectedError(
-            f"The teacher predicts {columns} targets, the data have {spec.width}. Give the one that was made for these "
+            f"The teacher predicts {columns} targets, but the data have {spec.width}. Give the one made for these "
             "targets, or name its targets as `[data] target`."
         )
     return Booster(read(spec))
@@ -163,7 +163,7 @@ def join(members: Sequence[Outputs], weights: Tensor, how: str, targets: Tensor)
 
 
 def hub_net(model: Any, names: Sequence[str], tune: str, seed: int) -> nn.Module:
-    """A hub model whose own head gives as many numbers as there are targets; or an encoder with a fresh head."""
+    """A hub model whose own head has one output for each target; or an encoder with a new head."""
     from stillhouse.teachers.hub.loading import fresh_head, own_head
 
     if tune != "none":

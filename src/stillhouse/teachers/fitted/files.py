@@ -72,7 +72,7 @@ def load_skops(path: Path, trusted: Sequence[str]) -> Any:
             return skops.load(path, trusted=list(trusted))
     except Exception as error:  # skops meets whatever a damaged archive makes it meet
         raise RejectedError(
-            f"{path} cannot be read as a skops file: {type(error).__name__}: {error}. It may be cut short, or need a "
+            f"{path} cannot be read as a skops file: {type(error).__name__}: {error}. It may be truncated, or need a "
             "library that is not installed; write it again with `skops.io.dump`."
         ) from error
     raise RejectedError(

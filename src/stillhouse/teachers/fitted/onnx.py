@@ -32,8 +32,8 @@ class OnnxTeacher(FittedTeacher):
         task: of the run.
         spec: of the outputs; its names are matched with those in the file, where it gives any.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
-        output: name of the output that holds the answers; None: found by looking.
-        kind: what it holds, as the task calls it; None: as its name says, else found by looking at the first answers.
+        output: name of the output that holds the answers; None: detected.
+        kind: what it holds, as the task calls it; None: as its name says, else detected at the first answers.
         patience: seconds of computing the child process may take.
 
     Raises:

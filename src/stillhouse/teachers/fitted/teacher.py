@@ -29,7 +29,7 @@ class FittedTeacher:
         identity: hash of all that determines the answers; the fingerprint.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
         parameters: number of learned parameters (nodes for trees), for the cost table.
-        nbytes: bytes that hold them, likewise; None: unknown.
+        nbytes: bytes that hold them, too; None: unknown.
         batch_rows: rows a call at most.
     """
 

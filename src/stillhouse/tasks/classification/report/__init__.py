@@ -1,4 +1,4 @@
-"""The sections of the report that only classifiers have: one file each."""
+"""Report sections for classifiers only: one file each."""
 
 from stillhouse.reporting.registry import in_folder
 

@@ -1,4 +1,4 @@
-"""Whether a confidence of 0.8 is right eight times in ten, and what is left when the unsure rows are not answered."""
+"""Calibration, and the errors that remain when the least confident rows are not answered."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ERRORS = {
 QUALITY = ("nll", "brier", "aurc")
 
 TEMPLATE = """
-<p class="soft">Whether a confidence of 80&nbsp;% is right eight times in ten: marks on the dashed line are. Lines are
-{{ confidence }} intervals, grey bars the number of rows.</p>
+<p class="soft">Predictions with a confidence of 80&nbsp;% should be right eight times in ten: then a mark is on the
+dashed line. Lines are {{ confidence }} intervals, grey bars the number of rows.</p>
 <div class="grid">
 {% for chart in it.charts %}
 {{ figure(chart.title, chart.svg) }}
@@ -32,8 +32,8 @@ TEMPLATE = """
 </div>
 <div class="later">
 {{ table("Calibration in figures", it.heads, it.rows) }}
-<p class="note">The calibration error is the mean gap between confidence and accuracy; debiased: without what few rows
-add to it. 0 is perfect.</p>
+<p class="note">The calibration error is the mean gap between confidence and accuracy; debiased means without the part
+that a small number of rows adds. 0 is perfect.</p>
 </div>
 """
 
@@ -51,7 +51,7 @@ def calibration(run: RunFiles) -> dict[str, Any] | None:
         rows.append(arm_line(run, name, [*errors, *(cell(run.measure(k), run.figure(name, k)) for k in QUALITY)]))
     titles = [*(m.label for m in ERRORS.values()), *(titled(run.measure(k)) for k in QUALITY)]
     charts = [c for n, m in known.items() if (c := _reliability(run, n, m["calibration"].get("reliability") or []))]
-    # Tempering one seed keeps its ranking of rows: the tempered control would lie on the control's own line.
+    # Tempering one seed keeps its ranking of rows: the tempered control would have the control's line.
     untempered = {n: m for n, m in known.items() if n not in tempered}
     return {"charts": charts, "coverage": _coverage(run, untempered), "heads": ["Model", *titles], "rows": rows}
 

@@ -1,4 +1,4 @@
-"""Who gains and who loses: the change of every class and group, and the rows that were forgotten."""
+"""Gains and losses: the change of every class and group, and the forgotten rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stillhouse.task import Section
 
 
 def gains_and_losses(run: RunFiles) -> dict[str, Any] | None:
-    """Return the changes of classes and groups, the worst of them, and how many rows were forgotten."""
+    """Return the changes of classes and groups, the worst of them, and the number of forgotten rows."""
     shown = changes.changes(run, {"classes": "class"})
     lost = (run.models.get(run.student, {}).get("harm") or {}).get("forgotten")
     if shown and lost:

@@ -1,4 +1,4 @@
-"""Which classes teacher and students find alike: the mean probabilities that each gives to every class."""
+"""Which classes teacher and students find similar: the mean probabilities that each gives to every class."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from stillhouse.reporting.wording import decimal, number, percent
 from stillhouse.task import TEACHER, Section
 
 TEMPLATE = """
-<p class="soft">A teacher gives more than the right class: also which wrong ones are near. Each row of a map is a true
-class, each cell the mean probability, in per cent, that is given to a class.</p>
+<p class="soft">A teacher gives more than the right class: it also shows which wrong ones are near. Each row of a map
+is a true class, each cell the mean probability, in per cent, that is given to a class.</p>
 {% if it.charts %}
 {{ figures(it.charts) }}
 {% endif %}
 {% if it.agreement %}
 <div class="later">
 {{ table("Agreement of the class maps", ["Pair", "Rank correlation of the maps, wrong classes only"], it.agreement,
-"Agreement with the teacher: 1 is the same. The last line is what one could hope for.") }}
+"Agreement with the teacher: 1 means equal maps. The last line is the best that one can expect.") }}
 </div>
 {% endif %}
 {% if it.rows %}
 <details>
-<summary>The wrong classes to which the teacher gives most</summary>
-{{ table("The wrong classes to which the teacher gives most", it.heads, it.rows) }}
+<summary>The wrong classes with the highest probability from the teacher</summary>
+{{ table("The wrong classes with the highest probability from the teacher", it.heads, it.rows) }}
 </details>
 {% endif %}
 """
 
 
 def class_maps(run: RunFiles) -> dict[str, Any] | None:
-    """Return the maps as pictures, how far they agree, and the wrong classes to which the teacher gives most."""
+    """Return the maps as pictures, their agreement, and the wrong classes to which the teacher gives most."""
     told = run.explanation.get("class_similarity") or {}
     if not told:
         return None

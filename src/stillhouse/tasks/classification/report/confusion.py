@@ -1,4 +1,4 @@
-"""Which classes are taken for which: the confusion of teacher and student, and the most frequent mistakes."""
+"""Which classes are confused: the confusion matrices of teacher and student, and the most frequent mistakes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from stillhouse.reporting.parts import chart, line
 from stillhouse.reporting.wording import decimal, percent
 from stillhouse.task import TEACHER, Section
 
-MOST_CLASSES = 60  # beyond, a confusion matrix has cells too small to see: the list of mistakes stands alone
+MOST_CLASSES = 60  # with more classes the cells of the matrix are too small to see: only the list of mistakes is shown
 MISTAKES = 8
 
 TEMPLATE = """
-<p class="soft">Each row is a true class, each cell the share of it, in per cent, that is given this class: green is
-right, red is wrong. Students: mean over the seeds.</p>
+<p class="soft">Each row is a true class, each cell the share of its rows, in per cent, with this predicted class: green
+is right, red is wrong. Students: mean over the seeds.</p>
 {% if it.charts %}
 {{ figures(it.charts) }}
 {% endif %}
@@ -63,7 +63,7 @@ def _chart(run: RunFiles, name: str, table: Array) -> dict[str, str]:
 
 
 def _mistakes(counted: dict[str, Array], classes: list[str]) -> list[Any]:
-    """Return the pairs that any of the pictured arms confuses most, with the count of each arm."""
+    """Return the pairs that any of the shown arms confuses most, with the count of each arm."""
     worst = np.max([t * (1 - np.eye(len(t))) for t in counted.values()], axis=0)
     order = np.argsort(-worst, axis=None, kind="stable")[:MISTAKES]
     pairs = [divmod(int(i), len(classes)) for i in order if worst.flat[i] > 0]

@@ -1,4 +1,4 @@
-"""The test rows on which student and teacher disagree most, with the classes that each gives and how surely."""
+"""The test rows on which student and teacher disagree most, with their predicted classes and probabilities."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MOST_CLASSES = 4  # of a card
 
 
 def tell(run: RunFiles, at: int, student: Array, teacher: Array) -> Told:
-    """Say the true class of a row, those that student and teacher give, and the probabilities of the likeliest."""
+    """Return the true class of a row, the classes of student and teacher, and the probabilities of the likeliest."""
     names, truth = run.names, int(run.predicted.targets[at]) if run.predicted else -1
     own, theirs = np.exp(student[at]), np.exp(teacher[at])
     given = {"student": int(own.argmax()), "teacher": int(theirs.argmax())}
     known = 0 <= truth < len(names)
     sentence = f"'{names[truth]}' is true. " if known else ""
     if given["student"] == given["teacher"]:
-        sentence += f"Both predict '{names[given['student']]}', not equally surely."
+        sentence += f"Both predict '{names[given['student']]}', with different probabilities."
     else:
         sentence += f"The student predicts '{names[given['student']]}', the teacher '{names[given['teacher']]}'."
     ranked = np.argsort(-np.maximum(own, theirs), kind="stable")

@@ -1,4 +1,4 @@
-"""How close the probabilities of each student are to its teacher's, with what could be hoped for at best."""
+"""How close the probabilities of each student are to its teacher's, with the upper limits of agreement."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CEILINGS = {
 }
 
 TEMPLATE = """
-<p class="soft">How close each student is to its teacher. Agreement where the teacher is wrong is a mistake that was
-handed over.</p>
+<p class="soft">How close each student is to its teacher. Agreement where the teacher is wrong means that the student
+learned the teacher's mistake.</p>
 {{ table("Fidelity", it.heads, it.rows) }}
 """
 

@@ -1,4 +1,4 @@
-"""What was known of the teacher before it was distilled: also the order of its classes and its own calibration."""
+"""The check of the teacher before distillation, with the order of its classes and its calibration."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from stillhouse.reporting.sections.teacher import gate
 from stillhouse.reporting.wording import count, percent
 
 RULE = (
-    "A teacher must have more rows right than the student trained on the labels alone, or as many and a better "
-    "likelihood."
+    "A teacher must predict more rows correctly than the student trained on the labels alone, or as many with a "
+    "better likelihood."
 )
 
 
 def classifier_gate(run: RunFiles) -> dict[str, Any] | None:
-    """Return the check of any teacher, with what is checked of classifiers alone."""
+    """Return the check of any teacher, with the checks for classifiers only."""
     shown = gate(run)
     if shown is None:
         return None

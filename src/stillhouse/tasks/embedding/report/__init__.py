@@ -1,4 +1,4 @@
-"""The sections of the report that only embedders have: one file each."""
+"""Report sections for embedders only: one file each."""
 
 from stillhouse.reporting.registry import in_folder
 

@@ -1,4 +1,4 @@
-"""The test texts whose nearest texts student and teacher agree on least."""
+"""The test texts on whose nearest texts student and teacher agree least."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEAREST = 10  # texts, as in the measures
 
 
 def tell(run: RunFiles, at: int, student: Array, teacher: Array) -> Told:
-    """Say the category of a text, and how many of the teacher's nearest texts the student finds."""
+    """Return the category of a text, and how many of the teacher's nearest texts the student finds."""
     both = len(np.intersect1d(nearest(student, at), nearest(teacher, at)))
     classes, truth = run.scores.get("classes", []), int(run.predicted.targets[at]) if run.predicted else -1
     category = f"Category '{classes[truth]}'. " if 0 <= truth < len(classes) else ""
@@ -22,7 +22,7 @@ def tell(run: RunFiles, at: int, student: Array, teacher: Array) -> Told:
 
 
 def nearest(vectors: Array, at: int) -> Array:
-    """Return the texts (NEAREST,) that are nearest to one of them by cosine, among vectors (N, D)."""
+    """Return the numbers (NEAREST,) of the texts nearest to a text by cosine, among vectors (N, D)."""
     lengths = np.linalg.norm(vectors, axis=1)
     likeness = vectors @ vectors[at] / np.where(lengths > 0, lengths, 1.0)
     likeness[at] = -np.inf

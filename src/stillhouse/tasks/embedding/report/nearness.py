@@ -1,4 +1,4 @@
-"""What the figures of embedders mean, and on how many texts and pairs they rest."""
+"""The meaning of the figures of embedders, and the number of texts and pairs behind them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEMPLATE = """
 <ul>
 <li>Every test text is a query among the other test texts; nearness is the cosine.</li>
 {% if it.labelled %}
-<li>Categories: {{ it.labelled }} texts have one. No model was shown any.</li>
+<li>Categories: {{ it.labelled }} texts have one. No model saw them.</li>
 {% endif %}
 {% if it.pairs %}
 <li>The rank correlation is Spearman’s, of the cosines of {{ it.pairs }} pairs of test texts by both nets.</li>

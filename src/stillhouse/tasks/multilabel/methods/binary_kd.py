@@ -28,7 +28,7 @@ def binary_kd(
         and student.
 
     Defaults:
-        T = 1: the probabilities as they are.
+        T = 1: the probabilities are not softened.
 
     Deviations:
         The paper sums over the labels; the mean keeps one scale for any number of them, that of the loss on labels.

@@ -1,4 +1,4 @@
-"""The sections of the report that only multi-label runs have: one file each."""
+"""Report sections for multi-label runs only: one file each."""
 
 from stillhouse.reporting.registry import in_folder
 

@@ -1,4 +1,4 @@
-"""Whether a label with a probability of 0.8 is true eight times in ten."""
+"""Calibration: whether a label with a probability of 0.8 is true eight times in ten."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from stillhouse.tasks.multilabel.report.labels import pictured
 BINS = 10
 
 TEMPLATE = """
-<p class="soft">All labels of all test rows and seeds together. Whether a label with a probability of 80&nbsp;% is true
-eight times in ten: marks on the dashed line are. Grey bars are the number of labels.</p>
+<p class="soft">All labels of all test rows and seeds together. A label with a probability of 80&nbsp;% should be true
+eight times in ten: then a mark is on the dashed line. Grey bars are the number of labels.</p>
 {{ figures(it.charts) }}
 <div class="later">
 {{ table("Calibration of the label probabilities", it.heads, it.rows) }}
-<p class="note">The calibration error is the mean gap between probability and frequency, as it is usually printed: the
-fewer the labels, the more of it is chance.</p>
+<p class="note">The calibration error is the mean gap between probability and frequency, in its usual form: the fewer
+the labels, the more of it is chance.</p>
 </div>
 """
 

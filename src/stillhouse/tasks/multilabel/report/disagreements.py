@@ -18,7 +18,7 @@ MOST_LABELS = 5  # of a card
 
 
 def tell(run: RunFiles, at: int, student: Array, teacher: Array) -> Told:
-    """Say the true labels of a row, and the probabilities of those on which student and teacher differ most."""
+    """Return the true labels of a row, and the probabilities of the labels on which student and teacher differ most."""
     from scipy.special import expit
 
     targets = run.predicted.targets[at] if run.predicted else np.zeros(0)

@@ -1,4 +1,4 @@
-"""Every label by itself: how often it is true, and how well teacher, control and student find it."""
+"""Each label separately: how often it is true, and how well teacher, control and student predict it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from stillhouse.reporting.parts import line
 from stillhouse.reporting.wording import count, percent
 from stillhouse.task import TEACHER, Section
 
-SHOWN = 20  # lines; the others are folded away
+SHOWN = 20  # lines; the others are collapsed
 
 TEMPLATE = """
 <p class="soft">The most frequent labels first. AUC: the chance that a row with the label is given a higher probability
-than one without it, 50&nbsp;% is chance. F1: of the labels with a probability above one half. Students: mean over the
-seeds.</p>
+than one without it, 50&nbsp;% is chance. F1: of the labels with a probability of one half or more. Students: mean over
+the seeds.</p>
 {{ table("Every label", it.heads, it.rows) }}
 {% if it.folded %}
 <details>
@@ -46,7 +46,7 @@ def labels(run: RunFiles) -> dict[str, Any] | None:
 
 
 def pictured(run: RunFiles) -> list[str]:
-    """Return teacher, control and student, as far as their predictions are known."""
+    """Return those of teacher, control and student whose predictions are known."""
     names = dict.fromkeys((TEACHER, run.control or "", run.student))
     return [name for name in names if run.predicted and run.predicted.first(name) is not None]
 

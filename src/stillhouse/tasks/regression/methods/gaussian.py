@@ -1,4 +1,4 @@
-"""Gaussian likelihood: the student approaches the teacher's means, most where the teacher is sure."""
+"""Gaussian likelihood: the student approaches the teacher's means, most strongly where the teacher is sure."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def gaussian(
     """Negative log-likelihood of the student's values under the teacher's normal distributions (Nix, Weigend 1994).
 
     Matches:
-        The student's values and the teacher's means, in standard units, each weighed by how sure the teacher is.
+        The student's values and the teacher's means, in standard units, each weighted by how sure the teacher is.
 
     Formula:
         mean_i mean_k (s_ik - t_ik)^2 / (2 (v_ik + floor)), v the teacher's variance: the negative logarithm of the
         density of N(t, v + floor) at s, without the part that does not depend on the student.
 
     Defaults:
-        floor = 0.1 of the targets' variance: no value counts more than 10 times as much as one whose variance with the
-        floor is that of the targets.
+        floor = 0.1 of the targets' variance: no value counts more than 10 times as much as a value whose variance, with
+        the floor, equals that of the targets.
 
     Deviations:
-        The paper learns mean and variance from observations; here both are the teacher's, and the student has a mean
-        alone. A constant added to the variance, so that no weight is unbounded, is that of Mai et al. 2021
-        (arXiv:2107.04497), who also divide by the batch's sum of weights: left out, it would tie the rows together.
+        The paper learns mean and variance from observations; here both are the teacher's, and the student has only a
+        mean. The constant added to the variance, which bounds the weights, is from Mai et al. 2021 (arXiv:2107.04497),
+        who also divide by the batch's sum of weights: this is left out, because rows would depend on each other.
 
     Args:
         student_values: ``(..., K)``.
@@ -46,7 +46,7 @@ def gaussian(
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
 
     Returns:
-        Nats, less what the student cannot change: a scalar, or ``(...)`` for ``"none"``.
+        Nats, without the part that the student cannot change: a scalar, or ``(...)`` for ``"none"``.
 
     Raises:
         UsageError: shapes differ, or the floor is not above 0.
@@ -96,8 +96,8 @@ class Gaussian(Method):
         """
         if SPREAD not in teacher.features:
             raise UsageError(
-                'The method "gaussian" weighs by the teacher\'s spread, and this teacher gives values alone. '
-                'Use `[[method]] name = "mse"`, or a teacher that says how sure it is, such as an ensemble.'
+                'The method "gaussian" needs the teacher\'s spread, and this teacher gives only values. '
+                'Use `[[method]] name = "mse"`, or a teacher that gives a spread, such as an ensemble.'
             )
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:

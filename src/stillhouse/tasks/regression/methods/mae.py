@@ -1,4 +1,4 @@
-"""Absolute error: the student's values approach the teacher's, and far ones pull no harder than near ones."""
+"""Absolute error: the student's values approach the teacher's; large errors pull as strongly as small ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Squared error: the student's values approach the teacher's; bounded, the labels that the teacher is closer to."""
+"""Squared error: the student's values approach the teacher's; with a bound, the labels, until it is as close as it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def mse(
         over its known targets): e(s, y) if e(s, y) + m > e(t, y), else 0. A row without a label keeps e(s, t).
 
     Defaults:
-        No bound. The paper's bounded form is used beside the loss on the labels, with a weight of 0.5.
+        No bound. The paper uses its bounded form together with the loss on the labels, with a weight of 0.5.
 
     Deviations:
-        The mean over targets in place of the squared norm, so that the loss has one scale for any number of them. The
-        paper bounds by labels alone, and has no rows without one.
+        The mean over targets replaces the squared norm, so that the scale does not depend on their number. The paper
+        has no rows without a label.
 
     Args:
         student_values: ``(..., K)``.
         teacher_values: ``(..., K)``.
         targets: ``(..., K)``, NaN where unknown; read where there is a bound.
-        bound: m, in squared standard units, at least 0; None: the teacher's values are matched as they are.
+        bound: m, in squared standard units, at least 0; None: the student matches the teacher's values.
         mask: Bool ``(...)``, which samples count.
         reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
 
@@ -89,7 +89,7 @@ class Mse(Method):
             if bound < 0:
                 raise UsageError(f"bound = {bound} must be at least 0, such as bound = 0.1.")
             self.needs = frozenset({"values", "targets"})
-            self.perfect_is_zero = False  # a student as good as its teacher is still moved to the labels
+            self.perfect_is_zero = False  # a student equal to its teacher still moves towards the labels
         self.bound = bound
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The sections of the report that only regressions have: one file each."""
+"""Report sections for regression only: one file each."""
 
 from stillhouse.reporting.registry import in_folder
 

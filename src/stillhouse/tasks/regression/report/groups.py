@@ -1,4 +1,4 @@
-"""Who gains and who loses: the change of the quarters of the target, and of the groups that the user names."""
+"""Gains and losses: the change of the quarters of the target, and of the groups that the user names."""
 
 from __future__ import annotations
 

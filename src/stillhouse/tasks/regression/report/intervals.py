@@ -1,4 +1,4 @@
-"""Whether the prediction intervals hold as many true values as they promise, overall and along the predictions."""
+"""Whether the prediction intervals contain as many true values as they promise, overall and along the predictions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from stillhouse.tasks.regression.report.residuals import LEAST_ROWS, TENTHS
 MEASURES = ("coverage", "width")
 
 TEMPLATE = """
-<p class="soft">Each prediction has an interval that is to hold the true value of {{ it.level }} of new rows. Its width
-is set on validation rows, and is the same for all rows (split-conformal). The charts show how many test rows of each
-tenth of the predictions lie inside: the dashed line is what is promised.</p>
+<p class="soft">Each prediction has an interval that should contain the true value of {{ it.level }} of new rows. Its
+width is set on validation rows, and is the same for all rows (split-conformal). The charts show how many test rows of
+each tenth of the predictions are inside; the dashed line is the promised share.</p>
 {{ table("Prediction intervals", it.heads, it.rows) }}
 {% if it.charts %}
 <div class="later">
@@ -32,7 +32,7 @@ tenth of the predictions lie inside: the dashed line is what is promised.</p>
 
 
 def intervals(run: RunFiles) -> dict[str, Any] | None:
-    """Return coverage and width of every arm, of several targets each, and the coverage along the predictions."""
+    """Return coverage and width of every arm and target, and the coverage along the predictions."""
     names = [n for n in run.shown_arms if run.models[n].get("intervals")]
     if not names:
         return None

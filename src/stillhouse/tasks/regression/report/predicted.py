@@ -15,14 +15,14 @@ from stillhouse.reporting.svg import Axis, Drawing, Drawn, Scale, frame, left_of
 from stillhouse.reporting.wording import Arm, count, plain
 from stillhouse.task import TEACHER, Section
 
-SIZE = 310.0  # of a chart: three stand beside each other
-TARGETS = 6  # that are drawn
-ROWS = 1000  # that are drawn of each net
-LAYERS = 5  # a dot is transparent: where many lie on each other it is darker, up to this depth
+SIZE = 310.0  # of a chart: three fit side by side
+TARGETS = 6  # most targets that are drawn
+ROWS = 1000  # most rows that are drawn for each net
+LAYERS = 5  # a dot is transparent: where several overlap it is darker, up to this number
 TAIL = 0.5  # per cent of the predictions at each end that do not widen the range
 
 TEMPLATE = """
-<p class="soft">Each dot is a test row, as the net of the first seed predicts it; on the dashed line the prediction is
+<p class="soft">Each dot is a test row, predicted by the net of the first seed; on the dashed line the prediction is
 right. All charts of a target have the same range.{% if it.sampled %} {{ it.sampled }}{% endif %}</p>
 {% for target in it.targets %}
 <div{% if not loop.first %} class="later"{% endif %}>
@@ -51,12 +51,12 @@ def predicted_against_true(run: RunFiles) -> dict[str, Any] | None:
     return {
         "targets": [{"name": n, "charts": _charts(run, run.predicted, k, arms)} for k, n in enumerate(names[:TARGETS])],
         "left_out": max(0, len(names) - TARGETS),
-        "sampled": f"Drawn are {count(ROWS)} of {count(rows)} rows." if rows > ROWS else "",
+        "sampled": f"The charts show {count(ROWS)} of {count(rows)} rows." if rows > ROWS else "",
     }
 
 
 def pictured(run: RunFiles) -> list[str]:
-    """Return teacher, control and student, as far as their predictions are known."""
+    """Return those of teacher, control and student whose predictions are known."""
     names = dict.fromkeys((TEACHER, run.control or "", run.student))
     return [name for name in names if run.predicted and run.predicted.first(name) is not None]
 
@@ -69,7 +69,7 @@ def _charts(run: RunFiles, predicted: Predicted, k: int, arms: list[str]) -> lis
     for arm, given in values.items():
         known = np.isfinite(truth) & np.isfinite(given)
         outside = int(((given < ends[0]) | (given > ends[1]))[known].sum())
-        beyond = f"{count(outside)} predictions lie beyond the range, and are drawn at its edge." if outside else ""
+        beyond = f"{count(outside)} predictions are beyond the range, and are drawn at its edge." if outside else ""
         r2 = run.measure("r2")
         named = "r2" if len(run.names) == 1 else f"r2:{run.names[k]}"
         explained = written(r2, run.figure(arm, named))

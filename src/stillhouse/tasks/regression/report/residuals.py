@@ -19,7 +19,7 @@ QUANTILES = (5, 25, 50, 75, 95)  # per cent
 LEAST_ROWS = 3 * TENTHS  # fewer, and the tenths are single rows
 
 TEMPLATE = """
-<p class="soft">A residual is the prediction less the true value, of all seeds together: above 0 the prediction is too
+<p class="soft">A residual is the prediction minus the true value, for all seeds together: above 0 the prediction is too
 high. Lines against the prediction are medians of ten equal parts of the rows; the band is the middle half of each.</p>
 {{ legend(it.legend) }}
 {% for target in it.targets %}
@@ -78,7 +78,7 @@ def _pairs(predicted: Predicted, arm: str, k: int) -> tuple[Array, Array]:
 
 
 def _histogram(run: RunFiles, errors: dict[str, Array], rows: list[Any]) -> str:
-    """Draw the share of the rows in each of the bins, which reach over all but the farthest residuals."""
+    """Draw the share of the rows in each bin; the bins cover all residuals except the farthest."""
     ends = np.percentile(np.concatenate(list(errors.values())), [0.5, 99.5])
     edges = np.linspace(ends[0], ends[1] if ends[1] > ends[0] else ends[0] + 1.0, BINS + 1)
     middles = ((edges[1:] + edges[:-1]) / 2).tolist()

@@ -84,6 +84,23 @@ def test_measures_of_each_target_stand_beside_their_mean(double: sh.Run) -> None
         assert found[f"r2:{name}"]["value"] == pytest.approx(r2_score(told.targets[:, k], values[:, k]), abs=1e-6)
 
 
+def test_a_row_may_lack_one_of_its_targets_and_counts_for_the_other(tmp_path: Path) -> None:
+    frame = make_frame()[[*INPUTS, "price", "height"]]
+    frame.loc[::5, "price"], frame.loc[::7, "height"] = np.nan, np.nan
+    frame = frame.drop(index=range(0, 240, 35))  # these would lack both
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    data = {"path": str(tmp_path / "table.csv"), "target": ["price", "height"]}
+    run = sh.distill(write_recipe(tmp_path, data, "regression", training={"seeds": [0]}), accept_teacher=True)
+    told = Predictions.load(run.folder / "predictions.npz")
+    values, found = told.outputs("teacher")["-"], run.scores["models"]["teacher"]["measures"]
+    for k, name in enumerate(("price", "height")):
+        known = ~np.isnan(told.targets[:, k])
+        assert 0 < known.sum() < len(known)
+        explained = r2_score(told.targets[known, k], values[known, k])
+        assert found[f"r2:{name}"]["value"] == pytest.approx(explained, abs=1e-6)
+        assert explained > 0.7
+
+
 def test_the_report_shows_the_figures_and_runs_no_script(single: sh.Run, double: sh.Run) -> None:
     for run in (single, double):
         page = parsed(run.report_path)
@@ -305,6 +322,8 @@ def test_the_measure_of_the_recipe_is_the_headline(tmp_path: Path, name: str) ->
         ({"method": "hinton"}, r"'hinton' matches logits.*'regression'.*name = \"mse\""),
         ({"method": "binary_kd"}, "'binary_kd' matches log_odds"),
         ({"recipe": {"store": {"codec": "topk:2"}}}, 'codec = "dense"'),
+        ({"recipe": {"controls": {"label_smoothing": 0.1}}}, r"\[controls\] label_smoothing = 0.1 is for classes"),
+        ({"recipe": {"training": {"label_smoothing": 0.1}}}, r"\[training\] label_smoothing = 0.1 is for classes"),
         ({"recipe": {"controls": {"labels_onely": False}}}, "no key 'labels_onely'. Did you mean 'labels_only'"),
         ({"recipe": {"controls": {"labels_only": False}}}, "the verdict is about this student"),
     ],
@@ -314,6 +333,8 @@ def test_the_measure_of_the_recipe_is_the_headline(tmp_path: Path, name: str) ->
         "logits",
         "log-odds",
         "codec",
+        "a smoothed control",
+        "smoothed labels",
         "no such control",
         "a control too few",
     ],

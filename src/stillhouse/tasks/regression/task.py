@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from stillhouse.errors import UsageError
+from stillhouse.recipe import Controls, Recipe, Training
 from stillhouse.task import OUTPUTS, OutputSpec, Record
 from stillhouse.tasks.base import BaseTask
 from stillhouse.tasks.predictor import run_net
@@ -52,6 +54,23 @@ class Regression(RegressionJudge, BaseTask):
         """Of the run's targets."""
         assert self._scaler is not None, "a task of a run is bound to its targets"
         return self._scaler
+
+    def settle(self, recipe: Recipe) -> Recipe:
+        """The recipe with the default method; refuses the smoothing of labels.
+
+        Raises:
+            UsageError: names the table that asks for it.
+        """
+        sections: dict[str, Training | Controls] = {"controls": recipe.controls, "training": recipe.training}
+        sections |= {"teacher.training": recipe.teacher.training}
+        sections |= {f"teacher.member.{i}.training": one.training for i, one in enumerate(recipe.teacher.member)}
+        for where, section in sections.items():
+            if section.label_smoothing:
+                raise UsageError(
+                    f"[{where}] label_smoothing = {section.label_smoothing:g} is for classes, and the targets are "
+                    "numbers. Remove the line."
+                )
+        return super().settle(recipe)
 
     def bind(self, targets: NDArray[Any], names: Sequence[str]) -> Regression:
         """The task with the scale of the labelled training targets."""

@@ -129,7 +129,7 @@ def test_samples_that_do_not_count_are_neither_compared_nor_remembered() -> None
 
 
 def test_a_row_outside_the_memory_and_a_memory_without_rows_are_errors() -> None:
-    with pytest.raises(UsageError, match=r"12 rows and met row 12"):
+    with pytest.raises(UsageError, match=r"12 rows and was given row 12"):
         step(built(), [3, 12])
     with pytest.raises(UsageError, match="rows"):
         built(rows=1)

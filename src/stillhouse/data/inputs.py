@@ -37,7 +37,7 @@ def as_labels(values: Any) -> NDArray[Any]:
 
 
 def _is_list_of_names(value: Any) -> bool:
-    """Whether this is the list of one row's labels, not a row of numbers; an empty list is, since numbers have a width."""
+    """Whether this is the list of one row's labels, not a row of numbers; an empty list is, as numbers have a width."""
     if isinstance(value, set | frozenset):
         return True
     return isinstance(value, list | tuple) and (not value or any(isinstance(one, str) for one in value))
@@ -60,7 +60,8 @@ def numbers(raw: Any) -> NDArray[Any]:
             raise RejectedError(f"The rows hold cells that are not numbers: {error}. Fix or remove them.") from None
     if values.dtype.kind not in "biuf" or values.ndim < 1:
         raise RejectedError(
-            f"The rows have the type {values.dtype} and the shape {values.shape}. Give numbers, with rows as first axis."
+            f"The rows have the type {values.dtype} and the shape {values.shape}. Give numbers, with rows as first "
+            "axis."
         )
     return values
 

@@ -28,7 +28,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class Block:
-    """One block: ``feedforward`` are the linear layers that make its hidden units, ``back`` is the layer that reads them."""
+    """One block: ``feedforward`` are the linear layers that make its hidden units, ``back`` reads them."""
 
     attention: Attention | None
     feedforward: tuple[str, ...]

@@ -85,7 +85,8 @@ def channel_groups(net: nn.Module) -> list[Group]:
     groups = [u.group for u in roots.values() if not u.frozen and any(slot.reads for slot in u.group.slots)]
     if not groups:
         raise UsageError(
-            f"No layer of {type(net).__name__} can be narrowed: each one is an input, an output, or read by a step that "
+            f"No layer of {type(net).__name__} can be narrowed: each one is an input, an output, or read by a step "
+            "that "
             "the tracing does not understand. Leave width out."
         )
     return groups

@@ -60,7 +60,8 @@ def _residual(shape: tuple[int, ...], outputs: int, channels: Sequence[int], dep
     """Return ``stem``, ``blocks.<i>``, ``norm``, ``pool`` and ``head``: the paths that taps can name.
 
     Each of ``channels`` is a stage of ``depth`` blocks; each stage but the first halves the map while it is large
-    enough. The head reads a map of at most 4x4, not its average as in the paper, for the same reason as the ``cnn`` nets.
+    enough. The head reads a map of at most 4x4, not its average as in the paper, for the same reason as the ``cnn``
+    nets.
     """
     check_image("A residual net", shape)
     widths, depth = sizes("channels", channels), whole("depth", depth)

@@ -51,8 +51,8 @@ def narrow_blocks(
 ) -> list[str]:
     """Keep the most important hidden units, heads and feed-forward units of transformer blocks, in place.
 
-    Heads keep their size, so the hidden width must be a multiple of it; without ``heads`` as many heads stay as fill it.
-    All units are scored before any is cut.
+    Heads keep their size, so the hidden width must be a multiple of it; without ``heads`` as many heads stay as fill
+    it. All units are scored before any is cut.
 
     Returns:
         Notes: the parts kept, and whether ``from_pretrained`` can load the files of ``save_pretrained``.
@@ -76,7 +76,8 @@ def narrow_blocks(
         notes += [f"heads: {heads} of {attentions[0].heads}", f"hidden units: {units} of {hidden.units}"]
         if heads * size != units and configs(net):
             notes.append(
-                f"{heads} heads of {size} do not fill {units} hidden units, and no Hugging Face configuration can express "
+                f"{heads} heads of {size} do not fill {units} hidden units, and no Hugging Face configuration can "
+                "express "
                 f"that: build it by derive before loading weights, or narrow the width to {heads * size} too"
             )
     if feedforward is not None:

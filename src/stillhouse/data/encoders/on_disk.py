@@ -22,8 +22,9 @@ _PREFIX = "encoded-"
 def encoded_on_disk(source: Source, encoder: Encoder, parts: Sequence[Ints], folder: Path) -> list[Tensor]:
     """Encode the rows of each part into a file of the folder, if it does not exist yet, and map it.
 
-    The file's name is a hash of its rows' content, their order and the encoder, so no other file can be mistaken for it.
-    Files of other rows or encoders, and files of a killed process, are removed: the caller must hold the folder's lock.
+    The file's name is a hash of its rows' content, their order and the encoder, so no other file can be mistaken for
+    it. Files of other rows or encoders, and files of a killed process, are removed: the caller must hold the folder's
+    lock.
 
     Returns:
         for each part the result of ``encoder.encode``, (N, ...).

@@ -90,7 +90,7 @@ def _untrained(vocab: dict[str, int]) -> Tokenizer:
 
 
 def _finished(vocab: dict[str, int]) -> Tokenizer:
-    """Build the tokenizer again from the learned vocabulary: the trainer marks all characters it was given as special."""
+    """Build the tokenizer again from the learned vocabulary: the trainer marks all given characters as special."""
     tokenizer = _untrained(vocab)
     tokenizer.add_special_tokens(list(SPECIALS))
     around = [(FIRST, vocab[FIRST]), (LAST, vocab[LAST])]

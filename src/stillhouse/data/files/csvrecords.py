@@ -51,7 +51,8 @@ def _lines(path: Path) -> Iterator[str]:
     for number, text in utf8_lines(path):
         if "\0" in text:
             raise RejectedError(
-                f"{path}: line {number} (counted from 1) holds a NUL character, which no table can have. Save the file as "
+                f"{path}: line {number} (counted from 1) holds a NUL character, which no table can have. Save the "
+                "file as "
                 "UTF-8 text and run again."
             )
         yield text

@@ -36,8 +36,8 @@ def from_torch(
 
     Each is a torch ``Dataset`` (map style or iterable), a ``DataLoader`` or a list of items ``(x, y)`` or ``x``, or a
     tuple ``(x, y)`` of tensors, arrays, texts, or a pandas frame and its labels, or inputs alone, or a Hugging Face
-    ``datasets.Dataset``. It is read once, in order. Of a loader, only its dataset (or the subset of its sampler) and its
-    collate function are used; its order and its batches do not matter.
+    ``datasets.Dataset``. It is read once, in order. Of a loader, only its dataset (or the subset of its sampler) and
+    its collate function are used; its order and its batches do not matter.
 
     Texts are a list, an array or a series of str, or a frame whose one column holds text.
 
@@ -113,7 +113,8 @@ def _part(data: Any, name: str) -> _Part:
     found = None if labels is None else as_labels(labels)
     if found is not None and (found.ndim < 1 or len(found) != len(inputs)):
         raise RejectedError(
-            f"The {name} data have {len(inputs)} inputs and {len(np.atleast_1d(found))} labels. Give each row one label."
+            f"The {name} data have {len(inputs)} inputs and {len(np.atleast_1d(found))} labels. Give each row one "
+            "label."
         )
     return _Part(name, inputs, found, classes)
 

@@ -53,8 +53,8 @@ def share_of_groups(
     """Draw whole groups, so that about the given share of each class's rows is drawn.
 
     Groups are tried in random order. A group is taken if it brings the shares of the classes nearer to the given share
-    (least squares), unless it holds the last rows of a class. With one class, the number of rows differs from the target
-    by at most half the largest group.
+    (least squares), unless it holds the last rows of a class. With one class, the number of rows differs from the
+    target by at most half the largest group.
 
     Args:
         rows: candidates, each with a label.

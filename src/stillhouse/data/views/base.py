@@ -132,7 +132,8 @@ class Views:
         check_name(FOLDER, self.policy, "[views] policy", extra=(NONE,))
         if self.count < 1 or not self.strength >= 0:
             raise UsageError(
-                f"[views] count = {self.count}, strength = {self.strength}: count must be at least 1, for the unchanged "
+                f"[views] count = {self.count}, strength = {self.strength}: count must be at least 1, for the "
+                "unchanged "
                 "row, and strength must not be negative."
             )
         if not self.idle:

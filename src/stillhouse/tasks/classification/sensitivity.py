@@ -38,11 +38,11 @@ def sensitivity(scores: Floats, positive: NDArray[np.bool_], specificity: float)
     """Sensitivity at the lowest threshold with a specificity on these rows, by the first-order effect of each row.
 
     Where no threshold has the specificity exactly, the two neighbouring ones are mixed: the ROC curve is linear there.
-    The effect of a positive row is that it is found or not. A negative row moves the threshold: one more above it raises
-    the false positive rate, so the threshold rises until the rate is back, and the sensitivity falls by the slope of
-    the ROC curve there. The slope is averaged over the normal noise of the false positive rate of so many negative rows
-    (Stein's lemma: the mean of the slope of f is the covariance of f and the noise over its variance), because the
-    slope of the empirical curve at one point is 0 or infinite.
+    The effect of a positive row is that it is found or not. A negative row moves the threshold: one more above it
+    raises the false positive rate, so the threshold rises until the rate is back, and the sensitivity falls by the
+    slope of the ROC curve there. The slope is averaged over the normal noise of the false positive rate of so many
+    negative rows (Stein's lemma: the mean of the slope of f is the covariance of f and the noise over its variance),
+    because the slope of the empirical curve at one point is 0 or infinite.
 
     Args:
         scores: (N,), larger for rows that are more likely positive.

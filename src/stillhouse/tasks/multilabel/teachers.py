@@ -177,7 +177,8 @@ def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Boo
     refuse_objective(library, objective, OBJECTIVES[library], "probabilities of labels")
     if library != "catboost" and columns != spec.width:
         raise RejectedError(
-            f"The teacher predicts {columns} labels, but the data have {spec.width}. Give the one that was made for these "
+            f"The teacher predicts {columns} labels, but the data have {spec.width}. Give the one that was made for "
+            "these "
             "labels, or name its labels as `[data] target`."
         )
     return Booster(read(spec, "logits" if objective == RAW_SCORES else "probabilities"), objective == RAW_SCORES)

@@ -20,8 +20,8 @@ LEVEL = 0.9  # share of new rows whose target is inside
 def half_width(values: Floats, targets: Floats, level: float = LEVEL) -> Floats:
     """Half-widths (K,) of the intervals of K targets; infinite where there are too few rows for this level.
 
-    It is the absolute error of rank ceil((n + 1) * level) among n: a new row has each rank with equal probability, so it
-    is inside with a probability of at least the level.
+    It is the absolute error of rank ceil((n + 1) * level) among n: a new row has each rank with equal probability, so
+    it is inside with a probability of at least the level.
 
     Args:
         values: (n, K) predictions on validation rows.

@@ -202,6 +202,7 @@ def api_key(variable: str | None, url: str) -> str | None:
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise UsageError(
-            f"The environment variable {variable} holds characters that no key has (it is not shown here). Set it again."
+            f"The environment variable {variable} holds characters that no key has (it is not shown here). Set it "
+            "again."
         )
     return key

@@ -60,7 +60,8 @@ class TokenNet(nn.Module):
         largest = int(ids.max()) if ids.numel() else 0
         if largest >= self.vocabulary:
             raise RejectedError(
-                f"A text has the token id {largest}, but the model has {self.vocabulary} tokens: another tokenizer split "
+                f"A text has the token id {largest}, but the model has {self.vocabulary} tokens: another tokenizer "
+                "split "
                 "the texts. Leave out `[data] tokenizer`, so that the model's own is used."
             )
         if self.longest is not None and ids.shape[1] > self.longest:

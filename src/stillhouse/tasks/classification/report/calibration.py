@@ -20,8 +20,8 @@ ERRORS = {
 QUALITY = ("nll", "brier", "aurc")
 
 TEMPLATE = """
-<p class="soft">Predictions with a confidence of 80&nbsp;% should be right eight times in ten: then a mark is on the dashed
-line. Lines are {{ confidence }} intervals, grey bars the number of rows.</p>
+<p class="soft">Predictions with a confidence of 80&nbsp;% should be right eight times in ten: then a mark is on the
+dashed line. Lines are {{ confidence }} intervals, grey bars the number of rows.</p>
 <div class="grid">
 {% for chart in it.charts %}
 {{ figure(chart.title, chart.svg) }}

@@ -22,8 +22,8 @@ eight times in ten: then a mark is on the dashed line. Grey bars are the number 
 {{ figures(it.charts) }}
 <div class="later">
 {{ table("Calibration of the label probabilities", it.heads, it.rows) }}
-<p class="note">The calibration error is the mean gap between probability and frequency, in its usual form: the fewer the
-labels, the more of it is chance.</p>
+<p class="note">The calibration error is the mean gap between probability and frequency, in its usual form: the fewer
+the labels, the more of it is chance.</p>
 </div>
 """
 

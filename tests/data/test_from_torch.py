@@ -206,7 +206,7 @@ def with_nan(*rows: int) -> Tensor:
         (((X[:0], Y[:0]), None, TEST), "train data have no rows"),
         (((X[:, 0], Y), None, TEST), "one number a row"),
         (((X, Y), None, (X[:8, :2], Y[:8])), r"train \(3,\), test \(2,\)"),
-        (((X, Y * 0), None, (X[:2], Y[:2] * 0)), "one class only"),
+        (((X, Y * 0), None, (X[:2], Y[:2] * 0)), "only one class"),
         (((with_nan(3, 7), Y), None, TEST), r"train data: rows 3, 7 \(counted from 0\) hold NaN"),
         (((X, Y), None, (with_nan(1)[:8], Y[:8])), "test data: row 1 "),
         (((pd.DataFrame({"a": [1, 2]}), [0, 1]), None, (pd.DataFrame({"b": [1]}), [0])), "test frame differs"),

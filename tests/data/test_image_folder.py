@@ -125,7 +125,7 @@ def test_other_formats_under_a_known_name_are_not_decoded(tmp_path: Path) -> Non
 
 
 def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RejectedError, match="is no folder"):
+    with pytest.raises(RejectedError, match="is not a folder"):
         read_image_folder(tmp_path / "nowhere")
     with pytest.raises(RejectedError, match="holds no images"):
         read_image_folder(tmp_path)

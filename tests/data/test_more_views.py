@@ -224,5 +224,5 @@ def test_what_a_policy_lacks_or_cannot_take_is_said() -> None:
         WORDS.apply(TABLE, rows, rows)
     with pytest.raises(UsageError, match="covers parts of images"):
         CUTOUT.apply(TABLE, rows, rows)
-    with pytest.raises(UsageError, match="no column stands in two groups"):
+    with pytest.raises(UsageError, match="no column may be in two groups"):
         Views("munge", 2, 1.0, 0, pool=TABLE, column_groups=((0, 1), (1, 2))).apply(TABLE, rows, rows)

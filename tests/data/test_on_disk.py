@@ -245,10 +245,10 @@ def test_after_a_full_disk_the_same_calls_go_on(tmp_path: Path) -> None:
     path, rows = write(table(), tmp_path / "t.csv"), tmp_path / "rows"
     memory = read(path=path)
     drawn = split(memory, labels="all", valid=0.1, test=0.2, seed=0)
-    with room_for(1_000), pytest.raises(StoppedError, match=r"cells\.arrow.*make room"):
+    with room_for(1_000), pytest.raises(StoppedError, match=r"cells\.arrow.*Free some space"):
         read(path=path, on_disk=rows)
     disk = read(path=path, on_disk=rows)
-    with room_for(20_000), pytest.raises(StoppedError, match=r"encoded-.*make room"):
+    with room_for(20_000), pytest.raises(StoppedError, match=r"encoded-.*Free some space"):
         prepare(disk, drawn, on_disk=rows)
     assert not [*rows.glob("*.part"), *rows.glob(".*.tmp")]
     assert torch.equal(prepare(disk, drawn, on_disk=rows).train.inputs, prepare(memory, drawn).train.inputs)

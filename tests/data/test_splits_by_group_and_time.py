@@ -132,7 +132,7 @@ def test_orders_that_cannot_be_used_are_refused() -> None:
         RejectedError, match=r"row 2 \(counted from 0\) hold no number or date to order by, but '31/05/24'"
     ):
         parts_of(source, order=["2024-05-01", "2024-05-02", "31/05/24", "2024-06-01"])
-    with pytest.raises(RejectedError, match="all of one moment"):
+    with pytest.raises(RejectedError, match="all with the same time"):
         parts_of(source, order=[1, 1, 1, 1])
     with pytest.raises(RejectedError, match="1 of the classes have no labelled row before"):
         parts_of(source_of([0, 0, 0, 1]), order=[1, 2, 3, 4], valid=0.0)

@@ -246,7 +246,7 @@ def test_what_pandas_writes_is_read_back(
     path = tmp_path_factory.mktemp("t") / "t.csv"
     table.to_csv(path, index=False)
     if table["label"].nunique() < 2:
-        with pytest.raises(RejectedError, match="one class only"):
+        with pytest.raises(RejectedError, match="only one class"):
             read(path=path, target="label")
         return
     frame = frame_of(read(path=path, target="label", types={"text": "categorical"}))

@@ -97,7 +97,7 @@ def test_parts_whose_class_labels_differ_are_refused() -> None:
     kind = ClassLabel()
     kind.names = ("good", "bad", "so-so")
     other.features["label"] = kind
-    with pytest.raises(RejectedError, match="Bring them to one order"):
+    with pytest.raises(RejectedError, match="Use the same order in all parts"):
         from_torch(Saved(pd.DataFrame({"text": TEXTS, "label": LABELS}), "label"), None, other)
 
 

@@ -187,7 +187,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], dict[str, Any], type[StillhouseErro
     "no text column": (content('{"n": 1, "label": 1}\n{"n": 2, "label": 2}\n'), {}, RejectedError, "no column of text"),
     "texts alone": (content("some text\nother text\n", "t.tsv"), {}, UsageError, "which column holds the label"),
     "no rows": (content("text,label\n", "t.csv"), {}, RejectedError, "no rows"),
-    "one class": (content('{"text": "a", "label": 1}\n' * 2), {}, RejectedError, "one class only"),
+    "one class": (content('{"text": "a", "label": 1}\n' * 2), {}, RejectedError, "only one class"),
     "empty file": (content("", "t.csv"), {}, RejectedError, "is empty"),
     "empty jsonl": (content("\n"), {}, RejectedError, "t.jsonl is empty"),
     "not parquet": (content("PAR1", "t.parquet"), {}, RejectedError, "t.parquet cannot be read as Parquet"),

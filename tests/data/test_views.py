@@ -150,7 +150,7 @@ def test_what_cannot_be_done_is_refused() -> None:
     rows = torch.ones(40, dtype=torch.int64)
     with pytest.raises(UsageError, match="Did you mean 'shift'"):
         Views("shfit", 2, 1, 0)
-    with pytest.raises(UsageError, match="at least one view"):
+    with pytest.raises(UsageError, match="count must be at least 1"):
         Views("shift", 0, 1, 0)
     with pytest.raises(UsageError, match="strength"):
         Views("noise", 2, float("nan"), 0)

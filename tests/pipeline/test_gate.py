@@ -78,5 +78,5 @@ def test_without_validation_rows_the_order_is_checked_and_the_rest_is_said_to_be
 
 
 def test_a_teacher_whose_answers_depend_on_the_batch_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RejectedError, match="rows beside it"):
+    with pytest.raises(RejectedError, match="other rows of the batch"):
         distil_from(Knowing([0, 1, 2], awake=True), tmp_path / "run")

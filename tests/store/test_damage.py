@@ -103,7 +103,7 @@ def test_a_shard_of_another_store_is_called_foreign(folder: Path, tmp_path: Path
 
 def test_a_file_that_is_not_the_stores_is_named(folder: Path) -> None:
     (folder / "extra.npy").write_bytes(b"x")
-    assert verify(folder) == [Damage("extra.npy", None, "foreign: no file of this store")]
+    assert verify(folder) == [Damage("extra.npy", None, "foreign: not a file of this store")]
 
 
 def test_only_touched_blocks_are_checked_and_a_damaged_one_is_never_used(folder: Path) -> None:
@@ -189,7 +189,7 @@ def test_repair_restores_headers_manifest_and_copy_without_asking(folder: Path) 
 def test_repair_says_so_when_nothing_tells_which_blocks_are_right(folder: Path) -> None:
     flip(folder / "manifest.json", 100)
     flip(folder / "manifest.copy.json", 100)
-    with pytest.raises(DamagedError, match="no sound copy"):
+    with pytest.raises(DamagedError, match="no intact copy"):
         repair(folder)
 
 

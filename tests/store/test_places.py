@@ -50,7 +50,7 @@ def test_a_disk_that_is_too_small_is_found_before_the_teacher_is_asked(tmp_path:
         """,
         tmp_path,
     )
-    assert "no room left" in said
+    assert "no space left" in said
     assert "logits.npy" in said
 
 
@@ -95,7 +95,7 @@ def test_a_disk_that_fills_up_loses_only_the_block_in_hand(tmp_path: Path) -> No
 def test_a_limit_on_file_sizes_ends_in_the_same_error(tmp_path: Path) -> None:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
-        with pytest.raises(StoppedError, match="no room left"):
+        with pytest.raises(StoppedError, match="no space left"):
             tiny.label(tmp_path / "s", tiny.inputs(200))
 
     assert tiny.in_child(limited) == 0

@@ -212,7 +212,7 @@ def test_an_empty_ensemble_takes_a_fitted_one_from_a_file(name: str, tmp_path: P
     [
         ("left", lambda t: torch.zeros_like(t), "children"),
         ("right", lambda t: t + 1000, "children"),
-        ("feature", lambda t: t + FEATURES, "input that is not there"),
+        ("feature", lambda t: t + FEATURES, "input that does not exist"),
         ("roots", lambda t: t - 1, "outside the table"),
         ("threshold", lambda t: t[1:], "length"),
         ("value", lambda t: t[:, :2], "values"),

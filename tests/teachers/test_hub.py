@@ -144,7 +144,7 @@ def test_a_config_that_is_not_json_is_refused(folder: Path) -> None:
 def test_a_tokenizer_with_more_ids_than_embeddings_is_refused_with_both_sizes(folder: Path) -> None:
     size = bert_tokenizer().get_vocab_size()
     edit(folder, "config.json", vocab_size=size - 10)
-    with pytest.raises(RejectedError, match=f"up to {size - 1}, the model has {size - 10} token"):
+    with pytest.raises(RejectedError, match=f"up to {size - 1}, but the model has {size - 10} token"):
         open_hub(folder)
 
 

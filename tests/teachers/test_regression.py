@@ -311,7 +311,7 @@ def test_a_store_keeps_values_and_spread_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["topk:2", "sampled:2"])
 def test_codecs_that_keep_some_classes_are_refused(tmp_path: Path, codec: str) -> None:
     function = teacher(lambda raw: np.zeros(len(raw)))
-    with pytest.raises(UsageError, match=r"the task regression are no probabilities.*codec = \"dense\""):
+    with pytest.raises(UsageError, match=r"the task regression are not probabilities.*codec = \"dense\""):
         label(
             function, torch.zeros(2, 1), Views("none", 1, 0.0, 0), tmp_path, task=REGRESSION, key={}, dtype="float32",
             block_rows=8, codec=codec,

@@ -42,7 +42,7 @@ def test_values_come_back_as_they_were(values: np.ndarray) -> None:
     np.testing.assert_allclose(scaler.restore_spread(np.ones((1, 2))), [scaler.scale])
 
 
-@pytest.mark.parametrize(("fill", "message"), [(np.nan, "known in none of them"), (0.1, "is 0.1 in all of them")])
+@pytest.mark.parametrize(("fill", "message"), [(np.nan, "missing in all of them"), (0.1, "is 0.1 in all of them")])
 def test_a_target_with_nothing_to_learn_is_refused_by_name(fill: float, message: str) -> None:
     targets = TARGETS.copy()
     targets[:, 1] = fill

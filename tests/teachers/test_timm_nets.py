@@ -42,7 +42,7 @@ def test_it_names_its_extra_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_it_fetches_no_weights(name: str, settings: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="would have timm fetch weights"):
+    with pytest.raises(UsageError, match="timm would download weights"):
         timm_classifier(name, SHAPE, 2, settings)
 
 

@@ -37,7 +37,7 @@ def as_labels(values: Any) -> NDArray[Any]:
 
 
 def _is_list_of_names(value: Any) -> bool:
-    """Whether this is the list of one row's labels, not a row of numbers; an empty list is one."""
+    """Whether this is the list of one row's labels, not a row of numbers; an empty list is, as numbers have a width."""
     if isinstance(value, set | frozenset):
         return True
     return isinstance(value, list | tuple) and (not value or any(isinstance(one, str) for one in value))

@@ -1,4 +1,4 @@
-"""Judgement: what the predictions of all arms say about quality, fidelity, harm, cost and the verdict; for any task."""
+"""Judgement of the predictions of all arms: quality, fidelity, harm, cost and the verdict, for any task."""
 
 from stillhouse.evaluation.cost import measure_cost, measure_costs
 from stillhouse.evaluation.gate import Criterion, check, junit

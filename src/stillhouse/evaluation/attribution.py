@@ -1,8 +1,8 @@
-"""Whether teacher and student look at the same parts of a row, by several ways of telling what a net looked at.
+"""Whether teacher and student depend on the same parts of a row, by several methods of attribution.
 
-No way of attribution is the right one, and each depends on its baseline; so several are asked, and their agreement is
-held against a ceiling: how far two seeds of the same student agree. Captum computes the attributions (Kokhlikyan et
-al., "Captum: A unified and generic model interpretability library for PyTorch", 2020).
+No method of attribution is the right one, and each depends on its baseline. So several are used, and their agreement is
+compared with an upper limit: the agreement of two seeds of the same student. Captum computes the attributions
+(Kokhlikyan et al., "Captum: A unified and generic model interpretability library for PyTorch", 2020).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ WINDOW = 7  # an occluding window is at least a seventh of an image's side
 
 
 class Setting(NamedTuple):
-    """One way of attribution."""
+    """One method of attribution."""
 
     method: str
-    baseline: str  # what a missing value looks like, by name; "" where there is none
+    baseline: str  # name of the value that replaces a missing one; "" where there is none
 
 
 class Example(NamedTuple):
-    """The rows to explain, and what stands for nothing."""
+    """The rows to explain, and the baselines of missing values."""
 
     inputs: Tensor  # (n, ...) encoded
     classes: Tensor  # (n,) int64: the answer to explain, the same for all nets
@@ -58,22 +58,22 @@ def captum() -> Any:
 
 
 def settings(baselines: Mapping[str, Tensor]) -> list[Setting]:
-    """The ways that are asked: integrated gradients and occlusion by baseline, and input times gradient."""
+    """The methods in use: integrated gradients and occlusion by baseline, and input times gradient."""
     by_baseline = [Setting(m, b) for m in (INTEGRATED, OCCLUSION) for b in baselines]
     return [*by_baseline, Setting(PRODUCT, "")]
 
 
 def attribute(module: nn.Module, example: Example, setting: Setting) -> Floats:
-    """What each feature of each row adds to the log-probability of the class, (n, F).
+    """The contribution of each feature of each row to the log-probability of the class, (n, F).
 
     Args:
         module: from inputs to logits, in eval mode.
         example: the rows.
-        setting: the way.
+        setting: the method.
     """
 
     def log_probability(inputs: Tensor) -> Tensor:
-        # Not the logit: it has a constant for each row that no probability knows, and that differs from net to net.
+        # Not the logit: it includes a constant per row, which does not affect probabilities but differs between nets.
         return torch.log_softmax(logits_of(module(inputs)).float(), dim=-1)
 
     baselines = [b[None] for b in example.baselines[setting.baseline]] if setting.baseline else [None]
@@ -125,7 +125,7 @@ def agreement(a: Floats, b: Floats, confidence: float) -> dict[str, float]:
 
 
 def mean_over_rows(rows: Floats, confidence: float) -> dict[str, float]:
-    """Mean of one correlation a row (n,), with Student's interval over the rows."""
+    """Mean of one correlation for each row (n,), with Student's interval over the rows."""
     from scipy.special import stdtrit
 
     value, count = float(rows.mean()), len(rows)
@@ -137,17 +137,17 @@ def agreements(
     nets: Mapping[str, nn.Module], pairs: Mapping[str, tuple[str, str]], example: Example, confidence: float,
     smooth: Callable[[str], bool],
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Agreement of pairs of nets in every way.
+    """Agreement of pairs of nets by every method.
 
     Args:
         nets: by name.
         pairs: by name, the names of two nets.
         example: the rows.
         confidence: of the intervals.
-        smooth: whether a net, by name, has a gradient: trees are asked by occlusion only.
+        smooth: whether a net, by name, has a gradient: for trees only occlusion is used.
 
     Returns:
-        A way each: ``method``, ``baseline``, ``pairs`` by name with intervals; a pair that cannot be asked is left out.
+        For each method: ``method``, ``baseline``, ``pairs`` by name with intervals; impossible pairs are left out.
     """
     found = []
     for setting in settings(example.baselines):

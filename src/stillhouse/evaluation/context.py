@@ -1,4 +1,4 @@
-"""What every judgement of one run shares: the nets, the rows and how they are resampled, how sure one wants to be."""
+"""The context of a run's judgement: the nets, the rows and their resamples, and the confidence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BySeed = Mapping[str, Mapping[str, Statistic]]  # statistics by seed and name
 
 
 class RunFacts(NamedTuple):
-    """What is known of a run beside its predictions."""
+    """Facts about a run besides its predictions."""
 
     saw: Mapping[str, Mapping[str, Any]]  # by arm: ``labels``, ``unlabelled`` (numbers of rows), ``teacher``
     budget: Mapping[str, Any]  # ``steps``, ``batch_size``, ``views`` of a student
@@ -28,7 +28,7 @@ class RunFacts(NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """What every judgement of one run shares: the rows, how they are resampled, and how sure one wants to be."""
+    """The context of a run's judgement: the rows, their resamples, and the confidence."""
 
     task: Judgement
     predictions: Predictions
@@ -37,7 +37,7 @@ class Context:
     run: RunFacts
     confidence: float
     margin: float
-    asked: str | None  # the measure that [evaluation] measure names
+    asked: str | None  # the measure of [evaluation] measure
 
     @property
     def student(self) -> str:
@@ -46,15 +46,15 @@ class Context:
 
     @property
     def baseline(self) -> str:
-        """The arm that it is held against: what one would have without distilling."""
+        """The arm that it is compared with: the result without distilling."""
         return self.task.questions[0].b
 
     @cached_property
     def measure(self) -> str:
-        """The measure of the headline: the one asked for; else the first of the task that these rows define.
+        """The measure of the headline: the chosen one; else the first of the task that these rows define.
 
         Raises:
-            RejectedError: the one asked for is not defined on these rows.
+            RejectedError: the chosen measure is not defined on these rows.
         """
         wanted = [self.asked] if self.asked else [self.task.headline, *self.task.measures]
         found = next((name for name in wanted if self.defines(name, self.student, self.baseline)), None)
@@ -112,14 +112,14 @@ class Context:
         return {}
 
     def reference(self, arm: str) -> str | None:
-        """The teacher an arm is compared to: its own, or for a control that had none, the main one."""
+        """The teacher an arm is compared to: its own, or for a control without a teacher, the main one."""
         control = self.task.controls.get(arm)
         own = self.run.saw.get(arm, {}).get("teacher") or (control.teacher if control else None) or TEACHER
         return own if own in self.records and arm not in self.teachers else None
 
     @cached_property
     def teachers(self) -> list[str]:
-        """The teachers that answered, the main one first."""
+        """The teachers with predictions, the main one first."""
         return [arm for arm in teachers_of(self.task) if arm in self.records]
 
     def components(self, arm: str, measure: str, seeds: Sequence[str]) -> Floats:
@@ -129,7 +129,7 @@ class Context:
         return np.array([found[s][measure].components for s in keys])
 
     def rests_on(self, arm: str, measure: str) -> int:
-        """How many rows a measure rests on."""
+        """The number of rows that a measure uses."""
         return min(of_seed[measure].rows for of_seed in self.statistics(arm).values())
 
     def common_seeds(self, a: str, b: str) -> list[str]:
@@ -149,7 +149,7 @@ class Context:
         return self.margin * self.task.scale(measure, self.predictions.targets)
 
     def questions(self) -> list[tuple[Question, str]]:
-        """Every question that arms and measures allow, with its measure; none stands twice, the headline is first."""
+        """Every question that arms and measures allow, with its measure; the headline first, and none twice."""
         found: dict[tuple[str, str, str], tuple[Question, str]] = {}
         for question in self.task.questions:
             name = question.measure or self.measure
@@ -159,7 +159,7 @@ class Context:
 
 
 def bounded(interval: Interval, measure: Measure) -> Interval:
-    """An interval cut off where the measure ends."""
+    """An interval cut off at the limits of the measure."""
     low, high = measure.bounds
     return Interval(interval.value, max(interval.low, low), min(interval.high, high))
 
@@ -185,16 +185,16 @@ def open_context(
     valid: Predictions | None,
     measure: str | None,
 ) -> Context:
-    """Check what is to be judged.
+    """Check the predictions before they are judged.
 
     Raises:
-        RejectedError: there are no rows, or an arm without which nothing can be said is missing.
+        RejectedError: there are no rows, or a necessary arm is missing.
     """
     for arm in task.questions[0][:2]:
         if not predictions.records.get(arm):
             raise RejectedError(
-                f"There are no predictions of the arm {arm!r}, without which nothing can be said about distilling. "
-                "Run the same command again: it trains what is missing."
+                f"There are no predictions of the arm {arm!r}, and without them there is no verdict on distilling. "
+                "Run the same command again: it trains the missing arm."
             )
     if not len(predictions.rows):
         raise RejectedError("There are no test rows, so nothing can be judged. Set [data] test above 0.")

@@ -1,4 +1,4 @@
-"""What a net costs to run: parameters, bytes, operations, milliseconds; nets that are compared take turns."""
+"""The cost of running a net: parameters, bytes, operations, milliseconds; nets that are compared take turns."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def measure_cost(module: nn.Module, example: Tensor, *, budget_seconds: float = 
 def measure_costs(
     modules: Mapping[str, nn.Module], example: Tensor, *, budget_seconds: float = 2.0
 ) -> dict[str, dict[str, Any]]:
-    """Measure nets side by side on the device where each stands, in eval mode; the mode is put back afterwards.
+    """Measure nets side by side, each on its own device, in eval mode; the mode is restored afterwards.
 
-    The nets take turns call by call on one thread, so that a busy moment of the machine hits all of them alike. The
-    time is that of the core, or on the wall for a net that computes elsewhere: see ``timing.clock_of``.
+    The nets take turns call by call on one thread, so that a busy moment of the machine affects all of them equally.
+    The time is that of the core, or wall time for a net that computes elsewhere: see ``timing.clock_of``.
 
     Args:
         modules: by name.
@@ -60,7 +60,7 @@ def _batch(example: Tensor, rows: int) -> Tensor:
 
 
 def _facts(module: nn.Module, example: Tensor) -> dict[str, Any]:
-    """What does not depend on the clock."""
+    """The figures that do not depend on the clock."""
     counter = FlopCounterMode(display=False)
     with counter:
         module(_batch(example, 1).to(_device(module)))
@@ -82,7 +82,7 @@ def _timed(modules: Mapping[str, nn.Module], batch: Tensor, seconds: float) -> d
 
 
 def _call(module: nn.Module, batch: Tensor) -> Callable[[], None]:
-    """One forward pass that has really ended when it returns."""
+    """One forward pass, complete when it returns."""
     device = _device(module)
     inputs = batch.to(device)
 

@@ -1,4 +1,4 @@
-"""How alike the inner representations of two nets are."""
+"""The similarity of the inner representations of two nets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def linear_cka(a: Floats, b: Floats) -> float:
 
     Kornblith, Norouzi, Lee and Hinton, "Similarity of Neural Network Representations Revisited" (ICML 2019), eq. 3
     with linear kernels: ||b' a||^2 / (||a' a|| ||b' b||), Frobenius norms of column-centred matrices. It does not
-    change when either side is rotated or scaled. On fewer rows than columns it is biased upward: read it beside its
-    ceiling.
+    change when either side is rotated or scaled. On fewer rows than columns it is biased upward: compare it with its
+    upper limit.
 
     Args:
         a: (N, P).
@@ -42,7 +42,7 @@ def _gram(values: Floats) -> Floats:
 
 @torch.inference_mode()
 def embedding(module: nn.Module, inputs: Tensor) -> Floats | None:
-    """What the classifier of a net sees of some rows, (N, D) float64; None where the net has no linear classifier."""
+    """The inputs of a net's classifier for some rows, (N, D) float64; None where the net has no linear classifier."""
     try:
         taps = Taps(module, [EMBEDDING])
     except UsageError:

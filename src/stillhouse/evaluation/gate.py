@@ -1,7 +1,7 @@
-"""The gate: limits that a judged run must keep, for somebody's CI.
+"""The gate: limits that a judged run must keep, for use in CI.
 
-A gate file is TOML, one line a criterion, each a number or a table with ``limit`` and ``by``. These are for every task;
-a task's own stand in the table ``CRITERIA`` of its ``criteria.py``:
+A gate file is TOML with one criterion on each line, a number or a table with ``limit`` and ``by``. These criteria are
+for every task; a task's own criteria are in the table ``CRITERIA`` of its ``criteria.py``:
 
     min_verdict = "better"                         # worse < inconclusive < non_inferior < better
     min_gain = 0.05                                # of the headline's measure, over the same student without teacher
@@ -10,7 +10,7 @@ a task's own stand in the table ``CRITERIA`` of its ``criteria.py``:
     max_latency_ratio = {limit = 0.5, by = "value"}  # milliseconds for one row, student over teacher
     max_bytes = 100_000                            # of the student's weights
 
-``by = "bound"`` asks the unfavourable end of the interval to keep the limit, ``by = "value"`` the estimate.
+With ``by = "bound"`` the unfavourable end of the interval must keep the limit, with ``by = "value"`` the estimate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from stillhouse.task import TEACHER, VERDICTS, show_verdict
 
 
 class Criterion(NamedTuple):
-    """One limit, and whether it was kept; what cannot be judged is not kept."""
+    """One limit, and whether it was kept; a limit that cannot be judged counts as not kept."""
 
     name: str
     value: float | str | None
@@ -33,11 +33,11 @@ class Criterion(NamedTuple):
     high: float | None
     limit: float | str
     passed: bool
-    note: str  # which class or group, by what it was judged, or why it could not be judged
+    note: str  # the class or group, how it was judged, or why it could not be judged
 
 
 class Figure(NamedTuple):
-    """What a criterion is about: an estimate with its interval, where there is one."""
+    """The figure of a criterion: an estimate with its interval, if there is one."""
 
     value: float | None
     low: float | None = None
@@ -49,7 +49,7 @@ Reader = Callable[[Mapping[str, Any]], Figure]  # from scores.json
 
 
 class Rule(NamedTuple):
-    """One criterion: what it reads, and what of it is held against the limit where the gate does not say."""
+    """One criterion: the figure that it reads, and the part compared with the limit by default."""
 
     read: Reader
     by: str  # "bound" or "value"
@@ -64,14 +64,14 @@ def check(scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[
     Args:
         scores: the judgement.
         gate: the limits.
-        criteria: what the task's runs may be held to, beside the verdict: ``task.criteria``.
+        criteria: the task's criteria besides the verdict: ``task.criteria``.
 
     Raises:
         UsageError: the gate is empty, has an unknown key, or a limit that is not a number.
     """
     known = (*criteria, VERDICT)
     if not gate:
-        raise UsageError(f"The gate holds no criterion, so nothing would be checked.{nearest('', known)}")
+        raise UsageError(f"The gate has no criterion, so it would check nothing.{nearest('', known)}")
     for key in gate:
         if key not in known:
             raise UsageError(
@@ -84,7 +84,7 @@ def check(scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[
 
 
 def junit(criteria: Sequence[Criterion]) -> str:
-    """The criteria as JUnit XML, a test case each, for CI servers."""
+    """The criteria as JUnit XML, one test case for each, for CI servers."""
     failed = sum(not c.passed for c in criteria)
     suite = ElementTree.Element("testsuite", name="stillhouse gate", tests=str(len(criteria)), failures=str(failed))
     for criterion in criteria:
@@ -111,10 +111,11 @@ def describe(criterion: Criterion) -> str:
 
 
 def _verdict(least: Any, scores: Mapping[str, Any]) -> Criterion:
-    """The headline's verdict, held against the least that will do."""
+    """The headline's verdict, compared with the required one."""
     if least not in VERDICTS:
         raise UsageError(
-            f"The gate's {VERDICT} = {least!r} is no verdict ({', '.join(VERDICTS)}).{nearest(str(least), VERDICTS)} "
+            f"The gate's {VERDICT} = {least!r} is not a verdict "
+            f"({', '.join(VERDICTS)}).{nearest(str(least), VERDICTS)} "
             f'Write `{VERDICT} = "better"`.'
         )
     found = scores.get("verdict")
@@ -138,7 +139,7 @@ def _judge(key: str, setting: Any, scores: Mapping[str, Any], rule: Rule) -> Cri
 
 
 def _setting(key: str, setting: Any, default: str) -> tuple[float, str]:
-    """A criterion's limit and what is held against it."""
+    """A criterion's limit, and which part of the figure is compared with it."""
     table = setting if isinstance(setting, Mapping) else {"limit": setting}
     for name in table:
         if name not in ("limit", "by"):
@@ -184,7 +185,7 @@ def difference(b: str | None, measure: str | None = None) -> Reader:
 
 
 def loss(read: Reader) -> Reader:
-    """Read a gain as a loss: the ends of the interval change places."""
+    """Read a gain as a loss: the ends of the interval are swapped."""
 
     def negated(scores: Mapping[str, Any]) -> Figure:
         found = read(scores)

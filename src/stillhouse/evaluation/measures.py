@@ -1,4 +1,4 @@
-"""[evaluation] measure: what the headline verdict is about."""
+"""[evaluation] measure: the measure of the headline verdict."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from stillhouse.task import Judgement
 
 
 def check_measure(task: Judgement, name: str, names: Sequence[str] = ()) -> None:
-    """Refuse a measure that a task's runs cannot be judged by, before anything is trained.
+    """Refuse a measure that the task does not have, before anything is trained.
 
     Args:
         task: of the run.
         name: such as "macro_f1" or "sensitivity:sick@0.95".
-        names: of the classes or targets; empty where they are not known yet.
+        names: of the classes or targets; empty if they are not known yet.
 
     Raises:
         UsageError: there is no such measure; names the nearest.

@@ -15,7 +15,7 @@ COSTS = ("parameters", "ms_1", "ms_64")
 
 
 def model(context: Context, arm: str) -> dict[str, Any]:
-    """Measures with intervals and by seed, fidelity to the teacher, what it costs, and what the task adds."""
+    """Measures with intervals and by seed, fidelity to the teacher, cost, and the task's own entries."""
     quality, near = context.quality(arm), context.fidelity(arm)
     found: dict[str, Any] = {"measures": _intervals(context, quality), "seeds": _numbers(context.statistics(arm))}
     if near:
@@ -28,7 +28,7 @@ def model(context: Context, arm: str) -> dict[str, Any]:
 
 
 def merged(entry: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry with further keys, also inside the tables that it has.
+    """An entry with further keys, also inside its tables.
 
     >>> merged({"a": {"b": 1}}, {"a": {"c": 2}, "d": 3})
     {'a': {'b': 1, 'c': 2}, 'd': 3}

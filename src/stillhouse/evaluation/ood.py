@@ -1,4 +1,4 @@
-"""Whether a net notices rows of a kind that it never learned: its confidence should be lower there."""
+"""Whether a net detects rows of a kind that was not in training: its confidence should be lower there."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from stillhouse.evaluation.text_corruption import shuffled_letters
 
 
 def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor]:
-    """Rows that no longer are of the kind that was learned, made of the test rows, by name.
+    """Rows unlike the training rows, made from the test rows, by name.
 
     Images: ``inverted`` (dark for bright) and ``shuffled pixels``; texts: ``shuffled letters``; all else: ``shuffled
-    columns``, each column taken from another row, so that every value is usual and no row is.
+    columns``, each column taken from another row, so that every value is usual but no row is.
 
     Args:
         rows: the test rows.
@@ -59,7 +59,7 @@ def column_groups(encoder: Encoder) -> list[NDArray[np.int64]]:
 
 
 def auroc(inside: Floats, outside: Floats) -> float:
-    """Chance that a usual row is answered more surely than an outsider, ties counted half: 1 tells them apart.
+    """Probability that the confidence is higher for a usual row than for an outsider; a tie counts half.
 
     >>> auroc(np.array([0.9, 0.8]), np.array([0.8, 0.1]))
     0.875
@@ -70,7 +70,7 @@ def auroc(inside: Floats, outside: Floats) -> float:
 
 
 def detection(rows: Rows, answers: Answers, outside: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-    """How well the confidence (largest probability) of each arm tells test rows from outsiders.
+    """How well the confidence (largest probability) of each arm separates test rows from outsiders.
 
     After Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
     Networks" (ICLR 2017).

@@ -1,4 +1,4 @@
-"""How many seeds or test rows it would take to see a difference of a given size."""
+"""How many seeds or test rows are needed to detect a difference of a given size."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class Design(NamedTuple):
 
 
 class Needed(NamedTuple):
-    """What would resolve the difference; None where that alone would not do within 50 seeds or 10 million rows."""
+    """Designs that detect the difference; None where that alone is not enough within 50 seeds or 10 million rows."""
 
-    seeds: int | None  # with the test rows as they are
-    rows: int | None  # with the seeds as they are
-    both: Design | None  # the fewest seeds with which some number of rows does, where neither alone would
+    seeds: int | None  # with the present test rows
+    rows: int | None  # with the present seeds
+    both: Design | None  # the fewest seeds with which some number of rows is enough, where neither alone is
 
 
 def needed(parts: Spread, now: Design, difference: float, confidence: float) -> Needed | None:
-    """Ask what design would show a difference of this size with a power of 0.8; None where the present one does.
+    """Find the design that detects a difference of this size with a power of 0.8; None if the present one does.
 
-    With one seed nothing is known about seeds, so only rows are asked for.
+    With one seed the variance of seeds is unknown, so only rows are considered.
 
     >>> needed(Spread(rows=4e-5, seeds=1e-5, df=50.0), Design(5, 1000), 0.01, 0.95)
     Needed(seeds=None, rows=None, both=Design(seeds=7, rows=11000))
@@ -55,7 +55,7 @@ def needed(parts: Spread, now: Design, difference: float, confidence: float) -> 
 
 
 def _resolves(parts: Spread, difference: float, confidence: float) -> bool:
-    """Whether a difference is the two quantiles, of the level and of the power, times the standard error or more."""
+    """Whether a difference is at least the sum of both quantiles, of level and power, times the standard error."""
     from scipy.special import stdtrit
 
     return bool((stdtrit(parts.df, (1 + confidence) / 2) + stdtrit(parts.df, POWER)) * parts.error <= difference)
@@ -72,6 +72,6 @@ def _first(candidates: Iterable[int], holds: Callable[[int], bool]) -> int | Non
 
 
 def _round_up(number: int) -> int:
-    """Two leading digits are enough for an estimate of an estimate."""
+    """Round up to two leading digits, which are enough for an estimate of an estimate."""
     unit: int = 10 ** max(len(str(number)) - 2, 0)
     return -(-number // unit) * unit

@@ -1,4 +1,4 @@
-"""What every net answered to the rows of one split: all that the judgement needs, in one file."""
+"""The outputs of every net for the rows of one split, in one file: all that the judgement needs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Predictions:
         count = len(self.targets)
         if len(self.rows) != count:
             raise RejectedError(
-                f"There are {len(self.rows)} row numbers but {count} targets; each test row needs one of both."
+                f"There are {len(self.rows)} row numbers but {count} targets; each test row needs one of each."
             )
         for arm, seeds in self.records.items():
             for seed, record in seeds.items():
@@ -58,7 +58,7 @@ class Predictions:
         names: Sequence[str],
         outputs: Mapping[str, Mapping[str, NDArray[Any]]],
     ) -> Predictions:
-        """Records that are outputs and nothing else: by arm and seed, float32 (N, ...)."""
+        """Records with outputs only: by arm and seed, float32 (N, ...)."""
         records = {arm: {seed: {OUTPUTS: x} for seed, x in seeds.items()} for arm, seeds in outputs.items()}
         return cls(targets, rows, tuple(names), records)
 
@@ -67,10 +67,10 @@ class Predictions:
         return {seed: record[OUTPUTS] for seed, record in self.records.get(arm, {}).items()}
 
     def check(self, task: Judgement) -> None:
-        """Ask the task whether it can judge these.
+        """Check that the task can judge these.
 
         Raises:
-            RejectedError: targets or records are not what the task takes.
+            RejectedError: targets or records do not fit the task.
         """
         task.check_targets(self.targets, self.names)
         for arm, seeds in self.records.items():
@@ -82,7 +82,7 @@ class Predictions:
         """Write an ``.npz`` without objects.
 
         It holds ``rows``, ``targets``, ``classes`` (the names), of each net ``<arm>/<seed>`` (the outputs) and
-        ``<arm>/<seed>/<name>`` (what else is recorded).
+        ``<arm>/<seed>/<name>`` (other recorded arrays).
         """
         arrays: dict[str, NDArray[Any]] = {
             "rows": self.rows, "targets": self.targets, "classes": np.asarray(self.names, dtype=np.str_)
@@ -96,7 +96,7 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
-        """Read what ``save`` wrote.
+        """Read a file of ``save``.
 
         Raises:
             DamagedError: the file is missing, truncated, or lacks one of the three arrays every file has.

@@ -1,9 +1,9 @@
-"""Two levels of chance: which rows were tested, and which seeds were trained.
+"""Two sources of chance: the choice of test rows, and the choice of seeds.
 
 A measure varies because the test rows are a sample and because each seed gives another net. Rows are shared by all
 seeds and all arms, so the two effects are crossed, not nested. Rows are resampled as in a bootstrap; five seeds are
 too few for that (a percentile bootstrap over them is far too narrow), so the seed level draws from Student's t with
-S - 1 degrees of freedom, scaled by the standard error of the seeds. ``docs/statistics.md`` holds the rule and its
+S - 1 degrees of freedom, scaled by the standard error of the seeds. ``docs/statistics.md`` gives the rule and its
 simulated coverage.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stillhouse.task import Floats
 from stillhouse.task import Statistic as Statistic
 
-MOST_BLOCKS = 2048  # rows beyond this number are resampled in random groups: the same variance for bounded memory
+MOST_BLOCKS = 2048  # more rows than this are resampled in random groups: the same variance with bounded memory
 
 
 class Sample(NamedTuple):
@@ -36,7 +36,7 @@ class Sample(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """How uncertain a mean over rows and seeds is, and from where."""
+    """The uncertainty of a mean over rows and seeds, and its two sources."""
 
     rows: float  # variance from the choice of test rows
     seeds: float  # variance from the choice of seeds; 0 where there is one
@@ -74,7 +74,7 @@ class RowResamples:
         self.rng = rng
 
     def sample(self, statistics: Sequence[Statistic]) -> Sample:
-        """Take a measure of every seed of an arm, and their mean again on every resample of the rows."""
+        """Compute a measure of every seed of an arm, and its mean over the seeds on every resample of the rows."""
         components = np.stack([s.components for s in statistics])  # (S, N)
         seeds, average = components.mean(1), components.mean(0)
         value = seeds.mean()
@@ -82,7 +82,7 @@ class RowResamples:
         return Sample(seeds, value + self._means(average - value), cubes, statistics[0].rows)
 
     def _means(self, values: Floats) -> Floats:
-        """Mean of one centred number a row on every resample: (R,)."""
+        """Mean of one centred number for each row on every resample: (R,)."""
         if self._order is not None:
             values = np.add.reduceat(values[self._order], self._starts)
         return (self._weights @ values.astype(np.float32)).astype(np.float64) / self.totals
@@ -91,8 +91,8 @@ class RowResamples:
 def spread(sample: Sample) -> Spread:
     """Split the variance of the mean into rows and seeds.
 
-    The part of a row that differs between seeds enters both components, so that their sum errs on the wide side by
-    that part once (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007).
+    The part of a row's effect that differs between seeds is in both components, so their sum is too large by that part
+    (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007).
     """
     count = len(sample.seeds)
     by_rows = float(sample.replicates.var())
@@ -139,7 +139,7 @@ def two_level(sample: Sample, confidence: float) -> Interval:
 def share(sample: Sample, confidence: float) -> Interval:
     """Wilson's interval for a share of rows, with the effective number of rows that the two-level variance implies.
 
-    It keeps to [0, 1] and stays wide where every row agrees, where a bootstrap would have no width at all
+    It stays in [0, 1] and has a width where all rows agree, where a bootstrap interval would have none
     (Korn and Graubard, Survey Methodology 1998, for the effective number).
     """
     from scipy.special import stdtrit

@@ -1,8 +1,8 @@
-"""How students and teacher bear rows that are worse than those they were trained on, and whether they notice.
+"""Robustness: accuracy of students and teacher on corrupted rows.
 
 The ladder has five severities, as Hendrycks and Dietterich's ("Benchmarking Neural Network Robustness to Common
 Corruptions and Perturbations", ICLR 2019), with amounts in units that fit any data: standard deviations of the training
-rows, shares of an image's side, shares of the cells. Everything is drawn from a seed, and all nets meet the same rows.
+rows, shares of an image's side, shares of the cells. Everything is drawn from a seed, and all nets get the same rows.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Rows(NamedTuple):
     inputs: Tensor  # (N, ...) float, encoded
     raw: Any  # the same rows as the source gives them
     encoder: Encoder
-    train: Tensor  # (M, ...) encoded training rows: what is usual
+    train: Tensor  # (M, ...) encoded training rows, the usual values
     image: bool
 
     def deviation(self) -> Tensor:
-        """Standard deviation of the training values: one for images, of each value of a row (F,) else."""
+        """Standard deviation of the training values: one for images, else one for each value of a row (F,)."""
         flat = self.train.flatten(1).double()
         return (flat.std() if self.image else flat.std(0, correction=0)).float()
 
@@ -126,18 +126,18 @@ Answers = Callable[[Tensor], Mapping[str, Sequence[Floats]]]
 
 
 def ladder(rows: Rows, answers: Answers, targets: Integers, resamples: int, confidence: float) -> list[dict[str, Any]]:
-    """Accuracy of every arm on every rung.
+    """Accuracy of every arm at every severity.
 
     Args:
         rows: the test rows.
-        answers: asks all nets about encoded rows: by arm, for each seed (N, C) log-probabilities.
+        answers: runs all nets on encoded rows: by arm, for each seed (N, C) log-probabilities.
         targets: (N,) in [0, C).
         resamples: of the rows, for the intervals.
         confidence: of the intervals, over seeds and rows.
 
     Returns:
-        A rung each, severity 0 (the rows as they are) first in each corruption: ``corruption``, ``severity``,
-        ``amount``, ``unit``, ``accuracy`` by arm with interval.
+        One entry for each severity, with severity 0 (the original rows) first in each corruption: ``corruption``,
+        ``severity``, ``amount``, ``unit``, ``accuracy`` by arm with interval.
     """
     drawn = RowResamples(len(targets), resamples)
 

@@ -38,23 +38,23 @@ def score(
     """Judge a run.
 
     Args:
-        task: what the nets answer.
+        task: the task of the run.
         predictions: of every arm and seed on the test rows; the two arms of the task's first question must be there.
         saw: by arm, ``labels``, ``unlabelled`` (numbers of rows) and ``teacher`` (an arm, or None).
         budget: ``steps``, ``batch_size``, ``views`` of a student, for the sentence.
-        costs: ``teacher`` and ``student`` (or any arm) as ``measure_cost`` gives them; copied as it is besides.
+        costs: ``teacher`` and ``student`` (or any arm) as ``measure_cost`` gives them; copied too.
         versions: of the libraries; copied.
         hashes: of data, teacher and students; copied.
         confidence: of every interval; claims are made at the level 1 - confidence.
         margin: m of the verdict ``non_inferior``: a share of the rows, or of ``task.scale``.
         resamples: of the test rows.
-        measure: what the headline is about, checked by ``check_measure``; default: the task's.
-        valid: the same arms on validation rows, for what the task fits there.
+        measure: of the headline, checked by ``check_measure``; default: the task's.
+        valid: the same arms on validation rows, for values that the task fits there.
         groups: by name, a value for each test row.
 
     Raises:
-        RejectedError: no rows, an arm that is needed is missing, two arms have no seed in common, the measure is not
-            defined on the rows, the records are not what the task takes, or a group does not have a value for each row.
+        RejectedError: no rows, a necessary arm is missing, two arms have no seed in common, the measure is not defined
+            on the rows, the records do not fit the task, or a group does not have a value for each row.
     """
     run = RunFacts(saw, budget, costs)
     context = open_context(
@@ -93,12 +93,12 @@ def _check_groups(groups: Mapping[str, NDArray[Any]], rows: int) -> None:
     for name, values in groups.items():
         if len(values) != rows:
             raise RejectedError(
-                f"The group {name!r} has {len(values)} values, but there are {rows} test rows: give one value a row."
+                f"The group {name!r} has {len(values)} values, but there are {rows} test rows: give each row one value."
             )
 
 
 def _comparisons(context: Context) -> list[dict[str, Any]]:
-    """Every question that the arms allow, with Holm's correction over all of them; the headline stands first."""
+    """Every question that the arms allow, with Holm's correction over all of them; the headline is first."""
     questions = context.questions()
     found = [_difference(context, *asked) for asked in questions]
     adjusted, margins = holm([d.p for d in found]), holm([d.p_margin for d in found])

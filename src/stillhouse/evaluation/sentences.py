@@ -1,4 +1,4 @@
-"""The verdict in plain English, for somebody who reads nothing else; a loss is said as loudly as a gain."""
+"""The verdict in plain English, for readers of one sentence; a loss is stated as clearly as a gain."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, TEACHER, WORSE, 
 
 
 def sentence(comparison: Mapping[str, Any], context: Context) -> str:
-    """Say what a comparison found, how surely, on what budget, and what each side was allowed to see."""
+    """Describe a comparison: result, certainty, budget, and the labels and rows that each side could see."""
     asked = _gain if comparison["asks"] == "gain" else _loss
     return f"{asked(comparison, context)} ({_basis(comparison, context)}). {_sides(comparison, context)}"
 
 
 def amount(value: float, measure: Measure) -> str:
-    """A difference in the units of its measure, with its size only: the words around it say the direction.
+    """The size of a difference in the units of its measure; the words around it give the direction.
 
     >>> amount(-0.1423, Measure("accuracy", "share")), amount(0.0123, Measure("log-likelihood", "nats"))
     ('14.2 points', '0.012 nats')
@@ -46,14 +46,14 @@ def count(number: int, noun: str) -> str:
 
 
 def name(task: Judgement, arm: str, saw: Mapping[str, Mapping[str, Any]]) -> str:
-    """An arm as a customer would call it."""
+    """An arm in plain words."""
     labels, words = saw.get(arm, {}).get("labels"), arms_of(task).get(arm)
     given = count(labels, "label") if isinstance(labels, int) else "labels"
     return words.sentence.format(labels=given) if words else arm
 
 
 def _words(comparison: Mapping[str, Any], context: Context) -> tuple[str, str, Measure, str, str, str]:
-    """Both sides, the measure, the difference, and how a stands to b where it is better and where it is worse."""
+    """Both sides, the measure, the difference, and the words for a compared with b if it is better or worse."""
     a, b = (name(context.task, comparison[side], context.run.saw) for side in "ab")
     measure, value = context.task.measure(comparison["measure"]), comparison["difference"]["value"]
     better, worse = (f"{amount(value, measure)} {x.format(label=measure.label)}" for x in measure.comparative)
@@ -62,7 +62,7 @@ def _words(comparison: Mapping[str, Any], context: Context) -> tuple[str, str, M
 
 
 def _about(measure: Measure) -> str:
-    """Name the measure, " in macro F1", unless its comparative does: "more accurate"."""
+    """The name of the measure, " in macro F1", unless its comparative includes it: "more accurate"."""
     return f" in {measure.label}" if "{label}" in measure.comparative[0] else ""
 
 
@@ -102,7 +102,7 @@ def _loss(comparison: Mapping[str, Any], context: Context) -> str:
 
 
 def _basis(comparison: Mapping[str, Any], context: Context) -> str:
-    """The interval, and what stands behind it."""
+    """The interval, and the data behind it."""
     measure, budget = context.task.measure(comparison["measure"]), context.run.budget
     low, high = (signed(comparison["difference"][end], measure) for end in ("low", "high"))
     parts = [count(comparison["seeds"], "paired seed"), count(comparison["rows"], "test row")]
@@ -113,7 +113,7 @@ def _basis(comparison: Mapping[str, Any], context: Context) -> str:
 
 
 def _sides(comparison: Mapping[str, Any], context: Context) -> str:
-    """What each side was allowed to see."""
+    """The labels and rows that each side could see."""
     saw = context.run.saw
     a, b = (saw.get(comparison[side], {}) for side in "ab")
     through = ""
@@ -137,11 +137,12 @@ def _seen(side: Mapping[str, Any]) -> str:
 
 
 def warnings(comparisons: Sequence[Mapping[str, Any]], context: Context, seeds: int) -> list[str]:
-    """What a reader must know before leaning on the verdict."""
+    """Warnings that a reader needs before using the verdict."""
     found = []
     if seeds == 1:
         found.append(
-            "One seed was trained, so the intervals speak of these two nets and not of the recipe: another seed may "
+            "One seed was trained, so the intervals are about these two nets and not about the recipe: another seed "
+            "may "
             "differ by more. Train five: [training] seeds = [0, 1, 2, 3, 4]."
         )
     open_ones = (c for c in comparisons if c["needed"] is not None and c["verdict"] in (INCONCLUSIVE, NON_INFERIOR))
@@ -149,7 +150,7 @@ def warnings(comparisons: Sequence[Mapping[str, Any]], context: Context, seeds: 
 
 
 def _unresolved(comparison: Mapping[str, Any], measure: Measure) -> str:
-    """Say that the design cannot resolve the margin, and what would."""
+    """Explain that the design cannot resolve the margin, and which design could."""
     more = comparison["needed"]
     ways = [count(more["seeds"], "seed")] if more["seeds"] else []
     ways += [count(more["rows"], "test row")] if more["rows"] else []

@@ -1,4 +1,4 @@
-"""Measures as one number a row, so that resampling the numbers is resampling the measure (``task.Statistic``)."""
+"""Measures as one number for each row, so that resampling the numbers resamples the measure (``task.Statistic``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Integers = NDArray[np.int64]
 
 
 def mean(values: Floats) -> Statistic:
-    """The mean of one number a row."""
+    """The mean of one number for each row."""
     return Statistic(values, len(values))
 
 
@@ -22,7 +22,7 @@ def undefined(rows: int) -> Statistic:
 
 
 def conditional_mean(values: Floats, where: Floats) -> Statistic:
-    """The mean of one number a row over the rows where ``where`` is 1; undefined where there is none.
+    """The mean of one number for each row, over the rows where ``where`` is 1; undefined where there is none.
 
     >>> float(conditional_mean(np.array([1.0, 0.0, 5.0]), np.array([1.0, 1.0, 0.0])).components.mean())
     0.5
@@ -35,7 +35,7 @@ def conditional_mean(values: Floats, where: Floats) -> Statistic:
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Statistic:
-    """The sum of one number a row over the sum of another, such as bits per byte, by its first-order effect.
+    """The sum of one number of each row over the sum of another, such as bits per byte, by its first-order effect.
 
     With R the ratio, a row changes it by (n - R d) / mean(d); the mean of the components is R exactly.
 
@@ -91,11 +91,11 @@ def auc(scores: Floats, positive: NDArray[np.bool_]) -> Statistic:
 
 
 def spearman(x: Floats, y: Floats) -> Statistic:
-    """Spearman's rank correlation of two numbers a row, with the first-order effect of each row; ties share ranks.
+    """Spearman's rank correlation of two numbers of each row, with the first-order effect of a row; ties share ranks.
 
-    The covariance of the ranks and both their variances are means over pairs of rows, so that a row enters each by its
-    own ranks and by the ranks that it moves (Croux and Dehon, Statistical Methods and Applications 2010).
-    Undefined where one side says the same of all rows.
+    The covariance of the ranks and both their variances are means over pairs of rows, so a row affects each by its own
+    ranks and by the ranks that it moves (Croux and Dehon, Statistical Methods and Applications 2010).
+    Undefined where one side has the same value for all rows.
     """
     (covariance, joint), (first, own), (second, other) = _product(x, y), _product(x, x), _product(y, y)
     if not (first > 0 and second > 0):
@@ -113,7 +113,7 @@ def _product(x: Floats, y: Floats) -> tuple[float, Floats]:
 
 
 def _ranks(values: Floats) -> Floats:
-    """Share of the rows below each, those of the same value counted half, less one half."""
+    """Share of the rows below each row, minus one half; rows with the same value count half."""
     from scipy.stats import rankdata
 
     ranks: Floats = (rankdata(values) - 0.5) / len(values) - 0.5
@@ -121,7 +121,7 @@ def _ranks(values: Floats) -> Floats:
 
 
 def _mean_above(values: Floats, weights: Floats) -> Floats:
-    """For each row the mean over all rows of the weights of those of larger value, of the same value by half."""
+    """For each row the mean over all rows of the weights of rows with a larger value; the same value counts half."""
     _, group = np.unique(values, return_inverse=True)
     sums = np.bincount(group, weights)
     above = np.cumsum(sums[::-1])[::-1] - sums / 2

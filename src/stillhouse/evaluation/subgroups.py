@@ -1,4 +1,4 @@
-"""What was lost, and where: classes, groups, rows."""
+"""Gains and losses by class, group and row."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def forgotten(student: Floats, teacher: Floats, control: Floats, rows: Integers)
 def worst_part(
     rows: Floats, parts: Mapping[str, Floats], resamples: RowResamples, confidence: float, measure: Measure = HITS
 ) -> dict[str, Any] | None:
-    """The class or group of the worst figure, with the interval of that part taken by itself."""
+    """The class or group with the worst figure, with the interval of that part alone."""
     present = {name: where for name, where in parts.items() if where.any()}
     if not present:
         return None

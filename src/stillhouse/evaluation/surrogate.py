@@ -1,7 +1,7 @@
-"""A surrogate: a small decision tree that answers as the student does, so that its rules can be read.
+"""A surrogate: a small decision tree that imitates the student, so that its rules can be read.
 
 After Craven and Shavlik, "Extracting Tree-Structured Representations of Trained Networks" (NeurIPS 1996). The rules
-speak of the raw columns in their own units, not of what the encoder makes of them. How far they can be trusted is the
+use the raw columns in their own units, not the encoded values. How far they can be trusted is the
 fidelity: the share of test rows on which the tree says what the student says.
 """
 
@@ -15,21 +15,21 @@ import numpy as np
 from stillhouse.data.encoders.base import Readable, one_line
 from stillhouse.evaluation.predictions import Integers
 
-LEAVES = (8, 48)  # of the tree, at least and at most; 3 a class between them
+LEAVES = (8, 48)  # of the tree, at least and at most; between them 3 for each class
 SMALLEST_LEAF = 5  # rows
 
 
 def fit_surrogate(
-    train: Readable, said: Integers, test: Readable, test_said: Integers, targets: Integers, classes: Sequence[str],
-    confidence: float,
+    train: Readable, predicted: Integers, test: Readable, test_predicted: Integers, targets: Integers, classes:
+    Sequence[str], confidence: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit a tree to what a student says of the training rows, and hold it against the student on the test rows.
 
     Args:
         train: training rows.
-        said: (N,) the student's classes of them.
+        predicted: (N,) the student's classes of them.
         test: test rows.
-        test_said: (M,) the student's classes of these.
+        test_predicted: (M,) the student's classes of these.
         targets: (M,) the true ones.
         classes: C names.
         confidence: of Wilson's interval of the fidelity.
@@ -42,20 +42,20 @@ def fit_surrogate(
     from sklearn.tree import DecisionTreeClassifier
 
     leaves = int(np.clip(3 * len(classes), *LEAVES))
-    smallest = min(SMALLEST_LEAF, max(1, len(said) // 20))
+    smallest = min(SMALLEST_LEAF, max(1, len(predicted) // 20))
     tree = DecisionTreeClassifier(max_leaf_nodes=leaves, min_samples_leaf=smallest, random_state=0)
-    tree.fit(train.values, said)
+    tree.fit(train.values, predicted)
     answers = tree.predict(test.values)
-    same = int((answers == test_said).sum())
-    ends = binomtest(same, len(test_said)).proportion_ci(confidence, method="wilson")
-    most = int(np.bincount(said, minlength=len(classes)).argmax())
+    same = int((answers == test_predicted).sum())
+    ends = binomtest(same, len(test_predicted)).proportion_ci(confidence, method="wilson")
+    most = int(np.bincount(predicted, minlength=len(classes)).argmax())
     return {
-        "fidelity": {"value": same / len(test_said), "low": float(ends.low), "high": float(ends.high)},
+        "fidelity": {"value": same / len(test_predicted), "low": float(ends.low), "high": float(ends.high)},
         "accuracy": float((answers == targets).mean()),
-        "majority": float((test_said == most).mean()),
+        "majority": float((test_predicted == most).mean()),
         "leaves": int(tree.get_n_leaves()),
         "depth": int(tree.get_depth()),
-        "rows": len(said),
+        "rows": len(predicted),
         "rules": rules(tree, train, classes),
     }
 
@@ -83,7 +83,7 @@ def _switched(line: str, switches: frozenset[str]) -> str:
 
 
 def _decimals(tree: Any) -> int:
-    """As many decimals as tell the smallest threshold from zero with three digits, between 2 and 6."""
+    """As many decimals as show three digits of the smallest threshold, between 2 and 6."""
     thresholds = np.abs(tree.tree_.threshold[tree.tree_.feature >= 0])
     least = float(thresholds[thresholds > 0].min(initial=1.0))
     return int(np.clip(2 - np.floor(np.log10(least)), 2, 6))

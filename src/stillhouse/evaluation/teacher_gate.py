@@ -1,8 +1,8 @@
-"""Whether a teacher is fit to be distilled, asked before anything is distilled from it; what every task shares.
+"""Whether a teacher is good enough, checked before anything is distilled from it; the part that all tasks share.
 
 The rule: on the validation rows the teacher must be better than the student trained without it, by the task's measures,
-the later ones breaking ties of the earlier (``task.gate_measures``). Point estimates decide, not intervals: validation
-rows are often few, so that an interval would let nearly every teacher pass or nearly none, and the price of an error is
+where later measures break ties of earlier ones (``task.gate_measures``). Point estimates decide, not intervals:
+validation rows are often few, so an interval would accept nearly every teacher or nearly none, and an error costs only
 one flag, not a wrong verdict.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stillhouse.evaluation.sentences import name as spoken
 from stillhouse.task import TEACHER, Judgement, Measure, Record
 
-SAME_ANSWER = 1e-3  # largest change of a probability that rounding may explain when a row is asked beside other rows
+SAME_ANSWER = 1e-3  # largest change of a probability that rounding may explain when a row is asked in another batch
 OVERLAPS = (("test", "train"), ("test", "labelled"), ("test", "valid"), ("valid", "train"))
 
 
@@ -56,14 +56,15 @@ def leakage(hashes: Mapping[str, NDArray[np.uint64]]) -> dict[str, int]:
 
 
 def problems(task: Judgement, finding: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What speaks against this teacher: ``finding`` and ``cure``, a sentence each; none where nothing does."""
+    """Findings against this teacher: ``finding`` and ``cure``, a sentence each; none where there are none."""
     found = task.problems(finding)
     if finding.get("steady") is False:
         found.append(
             {
-                "finding": "Its answer to a row depends on the rows beside it, so that the stored outputs would not be "
-                "its outputs: layers that use the statistics of the batch are in training mode.",
-                "cure": "Put these into eval mode in its own `forward`.",
+                "finding": "Its answer to a row depends on the other rows of the batch, so the stored outputs would "
+                "not "
+                "be its outputs: layers that use the statistics of the batch are in training mode.",
+                "cure": "Set these layers to eval mode in its own `forward`.",
             }
         )
     against = finding.get("comparison")
@@ -77,7 +78,7 @@ def _not_better(task: Judgement, against: Mapping[str, Any]) -> str:
     theirs, ours = (_figures(task, against, arm) for arm in (TEACHER, baseline))
     return (
         f"On the {against['rows']:,} validation rows it has {theirs}; {spoken(task, baseline, {})} has {ours}. "
-        "It has nothing to add to what the labels say already."
+        "It adds nothing to the labels."
     )
 
 
@@ -93,15 +94,16 @@ def _written(measure: Measure, value: float) -> str:
 
 
 def warnings(task: Judgement, finding: Mapping[str, Any]) -> list[str]:
-    """What a reader of the judgement must know of the teacher and of the rows, a sentence each."""
-    found = [f"The teacher was accepted in spite of this. {p['finding']}" for p in finding["problems"]]
+    """Warnings about the teacher and the rows for readers of the judgement, one sentence each."""
+    found = [f"The teacher was accepted in spite of this finding: {p['finding']}" for p in finding["problems"]]
     if finding.get("comparison") is None:
         baseline = spoken(task, task.questions[0].b, {})
         found.append(f"It was not checked whether the teacher is better than {baseline}: {finding['why']}.")
     shared = finding["leakage"]
     if shared["test_in_train"]:
         found.append(
-            f"{shared['test_in_train']:,} of {shared['test_rows']:,} test rows have the very inputs of a training row "
-            f"({shared['test_in_labelled']:,} of a labelled one): on these, memory counts as skill. Remove duplicates."
+            f"{shared['test_in_train']:,} of {shared['test_rows']:,} test rows have the same inputs as a training row "
+            f"({shared['test_in_labelled']:,} as a labelled one): on these, memorising looks like skill. Remove "
+            "duplicates."
         )
     return found

@@ -1,4 +1,4 @@
-"""Corruptions of texts: slips of the keyboard, lost words, words out of order; and texts that are none."""
+"""Corruptions of texts: typing errors, dropped words, swapped words; and texts of shuffled letters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Texts = NDArray[np.object_]
 
 
 def typos(text: str, amount: float, rng: np.random.Generator) -> str:
-    """Each letter is hit with probability ``amount``: left out, doubled, or another one.
+    """Each letter is changed with probability ``amount``: left out, doubled, or replaced by another one.
 
     >>> typos("the same words", 0.0, np.random.default_rng(0))
     'the same words'
@@ -40,7 +40,7 @@ def drops(text: str, amount: float, rng: np.random.Generator) -> str:
 
 
 def swaps(text: str, amount: float, rng: np.random.Generator) -> str:
-    """Each word changes places with the next with probability ``amount``."""
+    """Each word is swapped with the next one with probability ``amount``."""
     words = text.split()
     for i in range(len(words) - 1):
         if rng.random() < amount:
@@ -49,7 +49,7 @@ def swaps(text: str, amount: float, rng: np.random.Generator) -> str:
 
 
 def shuffled_letters(text: str, rng: np.random.Generator) -> str:
-    """The letters of each word in another order: no words any more, but the same characters."""
+    """The letters of each word in another order: the same characters, but no longer words."""
     return " ".join("".join(rng.permutation(list(word))) for word in text.split())
 
 

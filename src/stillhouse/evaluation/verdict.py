@@ -1,9 +1,9 @@
-"""Did it pay? Paired differences, their tests, and the four verdicts (``task.VERDICTS``).
+"""Whether distilling paid: paired differences, their tests, and the four verdicts (``task.VERDICTS``).
 
 A comparison asks one of two things. *Gain*: is a better than b? *Loss*: is a no worse than b by more than the margin?
-The verdicts are tried in this order: better, worse, non_inferior, inconclusive where a gain is asked for; better,
-non_inferior, worse, inconclusive where a loss is. So a small but certain loss is called a loss where a gain was
-promised.
+For a question about a gain the verdicts are tried in this order: better, worse, non_inferior, inconclusive; for one
+about a loss: better, non_inferior, worse, inconclusive. So a small but certain loss is called worse where the question
+is about a gain.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ def compare(
 
     Where the measure counts rows, one row that a alone has right and one that b alone has right are added. With one
     pair of nets and rows that are right or wrong, the test of no difference is McNemar's exact test. With one pair the
-    interval speaks of those two nets.
+    interval is about those two nets.
 
     Args:
         a: (S, N), the numbers of the rows whose mean is the measure of each net.
-        b: (S, N), the same seeds in the same order, or (1, N): one net that meets every seed of a.
+        b: (S, N), the same seeds in the same order, or (1, N): one net that is compared with every seed of a.
         resamples: of the N rows.
         margin: of the tests of equivalence, in the units of the measure.
         confidence: of the interval.
-        measure: what is compared; default: a share of rows that are right.
-        rows: how many of the N rows the measure rests on; default: all.
+        measure: of the comparison; default: a share of rows that are right.
+        rows: how many of the N rows the measure uses; default: all.
         where: (N,), 1 for the rows that count; default: all. Only for measures whose numbers belong to a row alone.
     """
     gain = a - b if measure.higher else b - a
@@ -120,7 +120,7 @@ def mcnemar(a_right: Floats, b_right: Floats) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values: together they keep the rate of any false claim at the level.
+    """Holm's adjusted p-values: they keep the probability of any false claim at the level.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -136,10 +136,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def decide(
     asks: Literal["gain", "loss"], interval: Interval, p: float, p_margin: float, margin: float, confidence: float
 ) -> str:
-    """The verdict on a difference: it takes both the adjusted p-value and the interval to claim anything.
+    """The verdict on a difference: a claim needs both the adjusted p-value and the interval.
 
     Args:
-        asks: whether a gain or the absence of a loss is asked for.
+        asks: whether the question is about a gain or the absence of a loss.
         interval: of the difference, above zero where a is better.
         p: two-sided p of no difference, adjusted for the family.
         p_margin: one-sided p of a loss of the margin or more, adjusted for the family.

@@ -1,8 +1,8 @@
-"""Which words of a text a net looks at: what its answer loses when one of them is not there.
+"""Which words of a text a net uses: the change of its answer when one of them is missing.
 
 Leave-one-out, or occlusion (Li, Monroe and Jurafsky, "Understanding Neural Networks through Representation Erasure",
-arXiv 1612.08220, 2016), by words that stand between spaces. It needs answers alone, no gradient, so every net and
-teacher can be asked. Words that say the same thing cover for each other: no effect of one is no proof of none.
+arXiv 1612.08220, 2016), with words separated by spaces. It needs only answers, no gradient, so it works for every net
+and teacher. Words with the same meaning replace each other: a word without an effect may still matter.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from stillhouse.evaluation.statistics import rank_correlation
 
 Cover = Literal["word removed", "word masked"]
 COVERS: tuple[Cover, ...] = get_args(Cover)
-MOST_WORDS = 64  # of a text, its first ones: bounds what is asked
+MOST_WORDS = 64  # of a text, its first ones: limits the number of questions
 FEWEST_WORDS = 3  # of a text whose words are ranked
-BATCH = 1024  # texts a question
+BATCH = 1024  # texts in one question
 
 Asked = Callable[[Tensor], Floats]  # token ids (B, L) to log-probabilities (B, C)
 Spans = NDArray[np.int64]
@@ -36,14 +36,14 @@ class Variants(NamedTuple):
 
     whole: Tensor  # int64 (n, L), the texts as they are
     ids: Tensor  # int64 (V, L)
-    rows: NDArray[np.int64]  # (V,) the text that each is of, ascending
-    spans: list[Spans]  # of each text (W, 2): where its words begin and end, in characters
+    rows: NDArray[np.int64]  # (V,) the text of each, ascending
+    spans: list[Spans]  # of each text (W, 2): where its words start and end, in characters
 
 
 def variants(encoder: TextEncoder, texts: Sequence[str], cover: Cover = "word removed") -> Variants:
     """Make the texts without each of their words; a text of fewer than two words has none.
 
-    Words are taken out of the token ids, so that nothing moves into reach from behind the cut.
+    Words are removed from the token ids, so that no text from behind the cut moves in.
 
     Args:
         encoder: of the texts.
@@ -54,7 +54,7 @@ def variants(encoder: TextEncoder, texts: Sequence[str], cover: Cover = "word re
     made: list[Tensor] = []
     for row, (own, ends) in enumerate(zip(ids, encoder.token_ends(list(texts)), strict=True)):
         words = np.array([found.span() for found in re.finditer(r"\S+", texts[row])], np.int64).reshape(-1, 2)
-        # A token may begin with the space before its word, so its last character says which word it is of.
+        # A token may start with the space before its word, so its last character decides which word it belongs to.
         of = np.where(ends > 0, np.searchsorted(words[:, 0], ends - 1, "right") - 1, -1)
         seen = np.unique(of[of >= 0])[:MOST_WORDS]
         seen = seen if len(seen) > 1 else seen[:0]
@@ -87,7 +87,7 @@ def agreements(
     classes: NDArray[np.int64],
     confidence: float,
 ) -> list[dict[str, Any]]:
-    """Agreement of pairs of nets on the words of texts, as ``attribution.agreements`` says it; empty without words.
+    """Agreement of pairs of nets on the words of texts, in the form of ``attribution.agreements``; empty without words.
 
     Args:
         nets: by name.

@@ -1,4 +1,4 @@
-"""Probabilistic knowledge transfer: which samples of the batch are near each other, as distributions."""
+"""Probabilistic knowledge transfer: which samples of a batch are near each other, as distributions over neighbours."""
 
 from __future__ import annotations
 

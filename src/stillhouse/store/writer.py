@@ -40,8 +40,7 @@ class Writer:
         views: number of views of each row.
         block_rows: rows written and committed together; an existing store keeps its own number.
         row_hashes: uint64 ``(rows,)``, the content hash of each row (``hash_rows``), so that for later data that
-        differs
-            in some rows only those are asked.
+            differs in some rows only those are asked.
         reuse: an earlier store whose key differs in the rows alone: answers that are still valid are copied, not asked.
         wait: seconds to wait for another writer before refusing; negative: without limit.
 
@@ -144,7 +143,8 @@ class Writer:
         if names:
             raise RejectedError(
                 f"{self.folder} holds files that belong to no store, such as {min(names)!r}; a store is not written "
-                "among them. Choose an empty or a new folder."
+                "among "
+                "them. Choose an empty or a new folder."
             )
         with disk.explained(self.folder / NAME):
             disk.write_whole(self.folder / NAME, wanted.to_bytes())

@@ -1,6 +1,6 @@
 """Measures of predicted sets of labels, each as one number for each row.
 
-A label is predicted where its probability is above one half. An unknown label of a row is NaN and does not
+A label is predicted where its probability is above one half. An unknown label of a row is NaN and does not count.
 
 """
 

@@ -77,9 +77,9 @@ def parse(data: bytes) -> onnx.ModelProto:
     try:
         model.ParseFromString(data)
     except Exception:  # protobuf's own error, whose package is not ours to name
-        raise RefusedError("it is no ONNX file, or was truncated") from None
+        raise RefusedError("it is not an ONNX file, or was truncated") from None
     if not model.graph.node:
-        raise RefusedError("it holds no graph: it is no ONNX file, or was truncated")
+        raise RefusedError("it holds no graph: it is not an ONNX file, or was truncated")
     return model
 
 

@@ -1,7 +1,7 @@
 """Measures of predicted sets of labels, each as one number for each row.
 
-A label is predicted where its probability is above one half. An unknown label of a row is NaN and does not count.
-
+A label is predicted where its probability is at least one half. An unknown label of a row is NaN and does
+not count.
 """
 
 from __future__ import annotations

@@ -262,7 +262,7 @@ def claims_table(experiments: int) -> str:
 
 @dataclass(frozen=True)
 class Twins:
-    """Two arms of one recipe in some task: nets that read the rows' truth with errors that rows, arms and seeds share."""
+    """Two arms of one recipe in some task: nets that read the truth with errors that rows, arms and seeds share."""
 
     task: str
     title: str
@@ -295,10 +295,11 @@ class Twins:
         return nets
 
 
+FOUR = ("balanced_accuracy", "macro_f1", "log_likelihood", "brier")
+TWO = ("auc", "sensitivity:0@0.9", "sensitivity:1@0.95")
 TWINS = (
-    Twins("classification", "4 classes, 500 rows, 5 seeds", ("balanced_accuracy", "macro_f1", "log_likelihood", "brier"),
-          outputs=4),
-    Twins("classification", "2 classes, 500 rows, 5 seeds", ("auc", "sensitivity:0@0.9", "sensitivity:1@0.95"), outputs=2),
+    Twins("classification", "4 classes, 500 rows, 5 seeds", FOUR, outputs=4),
+    Twins("classification", "2 classes, 500 rows, 5 seeds", TWO, outputs=2),
     Twins("classification", "2 classes, 500 rows, 1 seed", ("auc", "sensitivity:0@0.9"), outputs=2, seeds=1),
     Twins("regression", "500 rows, 5 seeds", ("r2", "rmse", "mae", "spearman")),
     Twins("regression", "100 rows, 1 seed", ("r2", "rmse", "mae", "spearman"), rows=100, seeds=1),

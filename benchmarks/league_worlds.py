@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from stillhouse.pipeline.labels import only
 from torch import nn
 
-from stillhouse import students
+from stillhouse import students, tasks
 from stillhouse.data import (
     Prepared,
     Rows,
@@ -30,11 +29,15 @@ from stillhouse.data import (
     split,
 )
 from stillhouse.engine import Budget, Step, fit, read_weights, tensor_state, write_weights
+from stillhouse.pipeline.run.labels import only
 from stillhouse.store import Store
 from stillhouse.taps import layers, propose
+from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
 from stillhouse.tasks.classification.targets import read_targets
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
+
+TASK = tasks.get("classification")
 
 Phase = Literal["tuning", "final"]
 Kind = Literal["logits", "features", "mixup"]
@@ -92,16 +95,22 @@ class World:
         pairs = propose(layers(self.make_student(), example), layers(self.teacher, example))
         return [(p.student.path, p.teacher.path) for p in pairs if len(p.student.shape) == 3][-2:]
 
+    @property
+    def spec(self) -> OutputSpec:
+        """One output a class."""
+        return OutputSpec((len(self.data.source.names),), tuple(self.data.source.names))
+
     def answers(self, kind: Kind) -> StoredTeacher:
         """What the teacher said of every row and view: logits alone, or with the layers, or of blends."""
         paths = ["embedding", "head", *(teacher for _, teacher in self.map_pairs)] if kind == "features" else []
         views = self.mixed if kind == "mixup" else self.views
         return StoredTeacher(
             label(
-                ModuleTeacher(self.teacher, len(self.data.source.names), paths),
+                ModuleTeacher(self.teacher, TASK, self.spec, paths),
                 self.data.train.inputs,
                 views,
                 self.folder / f"store_{kind}",
+                task=TASK,
                 key={"views": views.describe(), "layers": " ".join(paths)},
                 dtype="float16",
                 block_rows=512,

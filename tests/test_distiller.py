@@ -14,11 +14,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.datasets import load_digits, load_iris
+from sklearn.base import clone, is_regressor
+from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -30,7 +32,7 @@ from torch import nn
 
 import stillhouse
 from stillhouse import Distiller
-from stillhouse.estimator_labels import read_labels, validation_rows
+from stillhouse.estimator.targets import read_labels, validation_rows
 
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
@@ -47,6 +49,14 @@ def cannot_hold(_: Distiller) -> dict[str, str]:
     [Distiller(GaussianNB(), **QUICK)], expected_failed_checks=cannot_hold
 )
 def test_every_check_of_scikit_learn_holds(estimator: Distiller, check: Callable[[Distiller], None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [Distiller(LinearRegression(), task="regression", **QUICK)], expected_failed_checks=cannot_hold
+)
+def test_every_check_holds_for_regression_too(estimator: Distiller, check: Callable[[Distiller], None]) -> None:
     check(estimator)
 
 
@@ -198,6 +208,33 @@ def test_a_task_that_is_no_estimators_is_refused_with_the_way_to_go() -> None:
         Distiller(task="embedding").fit(X, Y)
 
 
+# Other tasks
+
+
+def test_real_targets_come_back_in_their_units_and_rows_without_one_learn_from_the_teacher() -> None:
+    x, y = load_diabetes(return_X_y=True)
+    teacher = LinearRegression().fit(x, y)
+    known = np.where(np.arange(len(y)) % 10 == 0, y, np.nan)
+    student = Distiller(FrozenEstimator(teacher), "linear", task="regression", steps=200, lr=0.05, batch_size=64)
+    found = student.fit(x, known)
+    assert is_regressor(found)
+    assert np.corrcoef(found.predict(x), teacher.predict(x))[0, 1] > 0.9
+    assert abs(found.predict(x).mean() - y.mean()) < 15
+    assert found.score(x, y) == pytest.approx(r2_score(y, found.predict(x)))
+    assert not hasattr(found, "predict_proba")
+    assert not hasattr(found, "classes_")
+
+
+def test_several_real_targets_and_several_labels_have_a_column_each() -> None:
+    values = np.stack([X @ [1.0, 0.0, 2.0, 0.0], X[:, 3] - 5], 1)
+    found = Distiller(LinearRegression(), task="regression", **QUICK).fit(X, values)
+    assert found.predict(X).shape == values.shape
+    labels = np.stack([Y == 0, Y > 0], 1).astype(int)
+    several = Distiller(ExtraTreesClassifier(10), task="multilabel", **QUICK).fit(X, labels)
+    assert (several.predict(X) == labels).mean() > 0.8
+    assert several.predict_proba(X).shape == (150, 2)
+
+
 # Labels
 
 
@@ -211,15 +248,18 @@ def test_minus_one_among_labels_from_zero_on_is_no_label(values: list[int], seed
     if len(set(y[~hidden].tolist())) < 2:
         return
     found = read_labels(y, -1, "")
-    assert (found.codes < 0).tolist() == hidden.tolist()
-    assert found.classes[found.codes[~hidden]].tolist() == known[~hidden].tolist()
+    assert (found.values < 0).tolist() == hidden.tolist()
+    assert found.own(np.flatnonzero(~hidden)).tolist() == known[~hidden].tolist()
 
 
 def test_minus_one_of_two_labels_or_beside_other_negative_ones_is_a_label() -> None:
-    assert read_labels([1, -1, 1], -1, "").classes.tolist() == [-1, 1]
-    assert read_labels([-2, -1, 0], -1, "").classes.tolist() == [-2, -1, 0]
-    assert read_labels([-1, 0, 1], None, "").classes.tolist() == [-1, 0, 1]
-    assert read_labels([9, 0, 1], 9, "").classes.tolist() == [0, 1]
+    for labels, unlabelled, classes in (
+        ([1, -1, 1], -1, [-1, 1]),
+        ([-2, -1, 0], -1, [-2, -1, 0]),
+        ([-1, 0, 1], None, [-1, 0, 1]),
+        ([9, 0, 1], 9, [0, 1]),
+    ):
+        np.testing.assert_array_equal(read_labels(labels, unlabelled, "").classes, classes)
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=60), st.floats(0.0, 0.99), st.integers(0, 99))

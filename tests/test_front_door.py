@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import stillhouse as sh
+from stillhouse import tasks
 from stillhouse.command import reproduced_by
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method, Paper
@@ -149,8 +150,9 @@ def test_methods_by_name_table_object_and_class_are_lines_of_the_recipe_where_a_
 
 
 def test_without_a_method_the_task_has_its_own() -> None:
-    assert [entry.name for entry in resolve()[0].method] == ["hinton"]
-    assert [entry.name for entry in resolve(task="embedding")[0].method] == ["embedding"]
+    for task, method in (("classification", "hinton"), ("embedding", "embedding"), ("regression", "mse")):
+        recipe = resolve(task=task, data={"text": "texts.csv"})[0]
+        assert [entry.name for entry in tasks.get(task).settle(recipe).method] == [method]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_the_run_shows_its_verdict_its_folder_and_its_table(run: sh.Run) -> None
     assert run.verdict == run.scores["verdict"]
     assert run.verdict in repr(run)
     assert str(run.folder) in repr(run)
-    accuracy = f"{100 * run.scores['models']['distilled']['measures']['accuracy']['value']:.1f} ("
+    accuracy = f"{100 * run.scores['models']['distilled']['measures']['accuracy']['value']:.1f}"
     for shown in (run.summary(), run._repr_html_()):
         assert accuracy in shown
         assert "Labels only" in shown
@@ -225,6 +227,20 @@ def test_a_python_name_of_the_recipe_is_run_where_it_is_allowed(tmp_path: Path) 
     with pytest.raises(UsageError, match="allow_code=True"):
         sh.load(run.folder)
     np.testing.assert_array_equal(sh.load(run.folder, allow_code=True).predict(X[:9]), answers)
+
+
+NAMED: dict[str, Any] = {"name": "python:tests.test_front_door:small_of"}
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [{"student": NAMED}, {"teacher": NAMED}, {"teacher": {"member": [NAMED, NAMED]}}, {"assistant": [NAMED]}],
+    ids=["student", "teacher", "member", "assistant"],
+)
+def test_no_code_of_a_recipe_runs_where_it_is_not_allowed(tables: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="would run your own code"):
+        sh.distill(TINY | tables, out=tmp_path / "run", verbose=False)
+    assert not list((tmp_path / "run").glob("**/*.safetensors"))
 
 
 def test_export_takes_the_student_of_this_process(run: sh.Run) -> None:

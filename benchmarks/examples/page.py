@@ -17,6 +17,8 @@ from stillhouse.reporting.figures import between, spelled, titled, written
 from stillhouse.reporting.folder import RunFiles, read, read_json
 from stillhouse.reporting.wording import count, decimal, milliseconds, timed
 
+LEARNED = {"softmax": "{} classes. ", "sigmoid": "{} labels. ", "identity": ""}  # from a task's outputs
+
 
 def write(name: str, example: Example, folder: Path) -> Path:
     """Write ``docs/examples/NAME.md`` and, where there is a browser, ``NAME.png``; returns the page."""
@@ -94,7 +96,7 @@ def word(run: RunFiles, entry: dict[str, Any]) -> str:
 
 
 def gate(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
-    """What was known of the teacher before it taught; the refusal as it was printed, where there was one."""
+    """What was known of the teacher before it was used; the refusal as it was printed, where there was one."""
     found = run.run.get("teacher_gate") or {}
     against = found.get("comparison")
     if refusal := record.get("refusal"):
@@ -103,7 +105,7 @@ def gate(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
         yield fenced(refusal["message"], "text")
         yield f"The figures of this page come from `{run.run['command']} --accept-teacher`."
     if against:
-        yield "### The teacher before it taught"
+        yield "### The teacher before it was used"
         keys = [key for key, by_arm in against.items() if isinstance(by_arm, dict)]
         rows = [
             [run.arm(arm).label, *(written(run.measure(key), against[key].get(arm)) for key in keys)]
@@ -119,10 +121,11 @@ def data(example: Example, run: RunFiles, record: dict[str, Any]) -> Iterator[st
     versions = record.get("packages", {})
     yield packages(example.origins, versions)
     facts = run.run.get("data", {})
+    learned = LEARNED[Run(run.folder).task.link].format(len(facts["classes"]))
     yield (
-        f"{len(facts['classes'])} classes. {count(facts['train'])} training rows, of which {count(facts['labelled'])} "
-        f"keep their label for the student; {count(facts['valid'])} validation rows, for the check of the teacher and "
-        f"for choosing; {count(facts['test'])} test rows, touched once."
+        f"{learned}{count(facts['train'])} training rows, of which "
+        f"{count(facts['labelled'])} keep their label for the student; {count(facts['valid'])} validation rows, for "
+        f"the check of the teacher and for choosing; {count(facts['test'])} test rows, touched once."
     )
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from torch import nn
 
 import stillhouse
+from stillhouse import tasks
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.evaluation import measure_cost
 from stillhouse.pipeline.teacher.build import hub_net
 from stillhouse.recipe import read
 from stillhouse.timing import Timed, in_turns
+
+TASK = tasks.get("classification")
 
 TEXTS = 64
 SECONDS = 4.0  # for each net: alone, as it would serve, so that no other net's weights drive its own from the caches
@@ -40,7 +43,7 @@ def microseconds(recipe: Path, folders: Mapping[str, Path]) -> dict[str, dict[st
     some = next(iter(students.values()))
     encode = some.encoder.encode
     nets: dict[str, nn.Module] = {name: model.net for name, model in students.items()}
-    nets[TEACHER] = hub_net(wanted.teacher, some.classes)
+    nets[TEACHER] = hub_net(wanted.teacher, TASK, some.classes)
     costs = {name: measure_cost(net, encode(texts), budget_seconds=SECONDS) for name, net in nets.items()}
     found = {name: each(cost["ms_64"], cost["ms_1"]) for name, cost in costs.items()}
     os.environ[PARALLEL] = "false"

@@ -16,12 +16,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from benchmarks.speed.nets import World, labels, make
 
+from stillhouse import tasks
 from stillhouse.data import Rows, StoredBatches, Stream, Views
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
+from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Batch, Outputs, Spec
+
+TASK = tasks.get("classification")
 
 TEMPERATURE, SOFT, HARD = 4.0, 0.9, 0.1
 LR = 1e-3
@@ -78,7 +82,7 @@ def durations(marks: list[float]) -> list[float]:
 
 def engine_step(world: World, steps: int) -> float:
     """Seconds of a step of the engine with all logging on: of fifty steps the last one writes a line of the log."""
-    teacher, marks = ModuleTeacher(make(world.teacher, 2), world.classes), [time.perf_counter()]
+    teacher, marks = ModuleTeacher(make(world.teacher, 2), TASK, OutputSpec((world.classes,))), [time.perf_counter()]
     every = min(steps, LOG_EVERY)
     engine_fit(
         world, steps, answer=teacher.outputs, log_every=every, advance=lambda n: marks.append(time.perf_counter())
@@ -121,9 +125,9 @@ def engine_fit(
 
 def stored(world: World, folder: Path, views: Views = PLAIN) -> StoredTeacher:
     """The teacher's answers, asked now."""
-    teacher = ModuleTeacher(make(world.teacher, 2), world.classes)
+    teacher = ModuleTeacher(make(world.teacher, 2), TASK, OutputSpec((world.classes,)))
     inputs = world.inputs(max(world.rows, world.batch_size))
-    return StoredTeacher(label(teacher, inputs, views, folder, key={}, dtype="float16", block_rows=1024))
+    return StoredTeacher(label(teacher, inputs, views, folder, task=TASK, key={}, dtype="float16", block_rows=1024))
 
 
 def from_cold(world: World, steps: int) -> float:
@@ -137,7 +141,7 @@ def from_cold(world: World, steps: int) -> float:
 
 def parts(world: World, steps: int) -> float:
     """Seconds of what is not to be had for less: the student alone on labels, and one teacher pass."""
-    teacher = ModuleTeacher(make(world.teacher, 2), world.classes)
+    teacher = ModuleTeacher(make(world.teacher, 2), TASK, OutputSpec((world.classes,)))
     inputs = world.inputs(max(world.rows, world.batch_size))
     begun = time.perf_counter()
     for part in torch.split(inputs, world.batch_size):

@@ -17,13 +17,17 @@ from benchmarks.speed.loops import LR, PLAIN, SOFT, scratch
 from benchmarks.speed.nets import labels, make, mlp
 from benchmarks.speed.timing import Row
 
+from stillhouse import tasks
 from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.methods import make as make_method
 from stillhouse.store import hash_rows
+from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Spec
+
+TASK = tasks.get("classification")
 
 BATCH = 256
 FLAT = 16  # MiB
@@ -87,9 +91,9 @@ def stages(rows: int, folder: Path) -> dict[str, float]:
     start = memory.resident()
     inputs, targets = torch.randn(rows, 10, generator=torch.Generator().manual_seed(0)), labels(rows, 2)
     marks = [time.perf_counter()]
-    teacher = ModuleTeacher(make(lambda: mlp(256), 2), 2)
+    teacher = ModuleTeacher(make(lambda: mlp(256), 2), TASK, OutputSpec((2,)))
     store = label(
-        teacher, inputs, PLAIN, folder / "store", key={}, dtype="float16", block_rows=8192,
+        teacher, inputs, PLAIN, folder / "store", task=TASK, key={}, dtype="float16", block_rows=8192,
         row_hashes=hash_rows(inputs.numpy()),
     )  # fmt: skip
     marks.append(time.perf_counter())

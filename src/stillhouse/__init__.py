@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stillhouse import methods
-    from stillhouse.distiller import Distiller
+    from stillhouse.estimator.distiller import Distiller
     from stillhouse.pipeline.api import check, curve, distill, evaluate, export, label, load, plan, predict, report
     from stillhouse.pipeline.handle import Run
     from stillhouse.recipe import Recipe
@@ -45,7 +45,7 @@ __all__ = [
 
 _AT = {
     "Adapted": "stillhouse.teachers",
-    "Distiller": "stillhouse.distiller",
+    "Distiller": "stillhouse.estimator.distiller",
     "Recipe": "stillhouse.recipe",
     "Run": "stillhouse.pipeline.handle",
 }

@@ -290,7 +290,9 @@ class Store(Section):
 
 
 class Controls(Section):
-    """[controls]: which further students are trained for comparison; the one trained on the labels alone always is."""
+    """[controls]: further students trained for comparison; `NAME = false` leaves out any the verdict does not need."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, validate_default=True)
 
     all_labels: bool = Field(True, description="The same student trained on every training label that exists.")
     from_scratch: bool = Field(

@@ -229,10 +229,12 @@ class Task(Judgement, Protocol):
     shipped: str  # the control whose student ships
     baseline: str  # the control that it is compared with, by the headline and by the gate
     method: tuple[Mapping[str, Any], ...]  # the default [[method]]
+    reads: str  # what methods call its outputs, in their ``needs``; empty: none matches them
     fits: tuple[str, ...]  # methods by which a student that is fitted at once (a tree) may match; empty: none may
     sections: tuple[Section, ...]  # of the report
     monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
     supervised: bool  # whether labels train; else only the judgement sees them
+    binds: bool  # whether ``bind`` fits anything: then nets of runs with other labels answer in other units
     shift_invariant: bool  # whether a constant added to a row's outputs changes nothing
     stored: str  # name of the store's field that holds a teacher's outputs: "logits", "values"
     teachers: Any  # how models of all kinds are read as teachers: ``teachers.protocol.TaskTeachers``
@@ -250,6 +252,9 @@ class Task(Judgement, Protocol):
 
     def place_method(self, entry: Any) -> Any:
         """A ``[[method]]`` entry with the layers that the task matches; refuses one that matches something else."""
+
+    def matches(self, method: Any) -> bool:
+        """Whether a method reads outputs of this kind, or none."""
 
     # Data
     def read_targets(self, cells: Any, names: Sequence[str] | None) -> Any:
@@ -278,8 +283,13 @@ class Task(Judgement, Protocol):
         """Refuse what the user's own student answered, where it is of another shape or kind."""
 
     # Training
-    def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0) -> Tensor:
-        """Loss on the labels, a scalar: the mean over labelled rows times ``weight``; 0 where there are none."""
+    def loss(
+        self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0, count: int | None = None
+    ) -> Tensor:
+        """Loss on the labels, a scalar: the mean over labelled rows times ``weight``; 0 where there are none.
+
+        ``count`` is the number of labelled rows (or tokens) where the caller knows it; None: the loss counts them.
+        """
 
     def validation(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Figures to watch while a net is trained; ``monitor`` is among them."""

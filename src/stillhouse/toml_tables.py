@@ -34,7 +34,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def anchor(table: dict[str, Any], folder: Path) -> None:
-    """Make the relative paths of a table of settings start at a folder; a hub name without a folder stays a name."""
+    """Make the relative paths of a table of settings start at a folder; a name of the hub stays a name."""
     sections: list[tuple[Any, tuple[str, ...]]] = [(table.get(name), keys) for name, keys in PATHS.items()]
     if isinstance(teacher := table.get("teacher"), dict) and isinstance(members := teacher.get("member"), list):
         sections += [(member, PATHS["teacher"]) for member in members]

@@ -25,6 +25,7 @@ class Batch(NamedTuple):
     views: Tensor  # (B,) int64: 0 is the row as it is, v > 0 the v-th augmented view
     mask: Tensor | None = None  # leading shape of the logits; bool: which samples or tokens count; float: how much
     raw: Any = None  # (B,) the rows as read, for teachers that take no tensors; None: they decode the inputs
+    labels: int | None = None  # how many rows (or tokens) have a label, where the source knows; None: not counted
 
     @property
     def labelled(self) -> Tensor:

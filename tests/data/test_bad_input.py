@@ -113,7 +113,11 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], type[StillhouseError], 
         RejectedError,
         "'x' holds lists or objects in row 0",
     ),
-    "lists as labels": (parquet(x=[1, 2], label=[["a"], None]), RejectedError, "'label': row 0 .*each row must have one label"),
+    "lists as labels": (
+        parquet(x=[1, 2], label=[["a"], None]),
+        RejectedError,
+        "'label': row 0 .*each row must have one label",
+    ),
     "identifier": (
         csv("who,x,label\n" + "".join(f"p{i},1,{i % 2}\n" for i in range(400)), target="label"),
         RejectedError,

@@ -36,6 +36,11 @@ def rows(count: int = 100) -> Rows:
     return Rows(inputs, (inputs[:, :3].argmax(1)))
 
 
+def batch(count: int = 12) -> Batch:
+    data = rows()
+    return Batch(data.inputs[:count], data.targets[:count], torch.arange(count), torch.zeros(count, dtype=torch.int64))
+
+
 def answer(batch: Batch) -> Outputs:
     """A teacher that knows the rule, and has a hidden layer of another width."""
     return Outputs(3.0 * batch.inputs[:, :3], {"body": torch.tanh(batch.inputs[:, :5])})

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.engine import LOG, Step
-from stillhouse.engine.balance import MEASURED_STEPS, PATIENCE, Balance, ShareWatch, by_source
-from stillhouse.engine.meter import gradient_norms
+from stillhouse.engine.balance import MEASURED_STEPS, PATIENCE, Balance, ShareWatch
+from stillhouse.engine.gradients import backward_each, by_source, norms
 from stillhouse.methods import make
 from stillhouse.methods.base import Method
 from stillhouse.tasks.classification.losses import label_loss
@@ -74,9 +74,10 @@ def test_each_source_gets_the_share_that_its_weight_asks_for_whatever_its_scale(
     batch = Batch(data.inputs, data.targets, torch.arange(100), torch.zeros(100, dtype=torch.int64))
     parameters = list(step.student.parameters())
     assert step.balance is not None
-    before = gradient_norms(by_source(step(batch, answer(batch))), parameters)
+    counted = [True] * len(parameters)
+    before = norms(by_source(backward_each(step(batch, answer(batch)), parameters)), counted)
     step.balance.observe(before)
-    after = gradient_norms(by_source(step(batch, answer(batch))), parameters)
+    after = norms(by_source(backward_each(step(batch, answer(batch)), parameters)), counted)
     total = sum(after.values())
     assert {k: pytest.approx((v / total).item(), rel=1e-4) for k, v in after.items()} == {
         "labels": 0.2, "hinton": 0.6, "fitnet": 0.2,

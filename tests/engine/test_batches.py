@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import Batches, Rows, StoredBatches, Stream, Views
 from stillhouse.engine import CHECKPOINT, LOG, read_weights
+from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.types import Batch
 from tests.engine.small import BUDGET, batches, rows, run
 
@@ -123,3 +125,23 @@ def test_rows_whose_labels_are_withheld_stay_so() -> None:
         Views("none", 1, 0.0, 0),
     )
     assert not source.at(3, nn.Identity()).labelled.any()
+
+
+@pytest.mark.parametrize("policy", ["none", "mixup"])
+@pytest.mark.parametrize("hidden", [0, 30])
+def test_the_number_of_labels_is_that_of_the_batch(policy: Any, hidden: int) -> None:
+    made = rows()
+    targets = torch.where(torch.arange(100) < hidden, -1, made.targets)
+    views = Views(policy, 2, 0.0, 0, pool=made.inputs)
+    stream = Stream(torch.arange(80), batch_size=24, seed=0, views=2)
+    source = StoredBatches(Rows(made.inputs, targets), stream, views)
+    for step in range(12):
+        batch = source.at(step, nn.Identity())
+        assert batch.labels == int(batch.labelled.sum())
+
+
+def test_a_count_that_is_known_gives_the_loss_that_counts_for_itself() -> None:
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    for targets, count in (([0, 1, 2, 0, 1, 2], 6), ([0, -1, 2, -1, -1, 1], 3), ([-1] * 6, 0)):
+        given: dict[str, Any] = {"targets": torch.tensor(targets), "smoothing": 0.1, "weight": 0.3}
+        torch.testing.assert_close(label_loss(logits, **given, count=count), label_loss(logits, **given))

@@ -12,7 +12,7 @@ from torch import nn
 from stillhouse.engine import compiling, describe
 from stillhouse.engine.step import Step
 from stillhouse.tasks.classification.losses import label_loss
-from tests.engine.small import BUDGET, Net, run
+from tests.engine.small import BUDGET, Net, batch, run
 
 COMPILED = replace(BUDGET, steps=12, log_every=6, checkpoint_every=6, compile=True)
 
@@ -61,8 +61,6 @@ def test_where_nothing_compiles_the_fit_runs_plainly_and_the_run_says_so(
 
 
 def test_the_step_can_be_told_how_the_student_is_run() -> None:
-    from tests.engine.test_loop import batch
-
     step, seen = Step(Net(), loss=label_loss).eval(), []
 
     def call(inputs: torch.Tensor) -> torch.Tensor:

@@ -5,24 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from stillhouse.engine.gradients import backward_each, norms
 from stillhouse.engine.log import Watch
-from stillhouse.engine.meter import Meter, gradient_norms
+from stillhouse.engine.meter import Meter
 from stillhouse.engine.optim import lr_at, make_optimiser
 from stillhouse.engine.step import Step
 from stillhouse.errors import StillhouseError, UsageError
 from stillhouse.tasks.classification.losses import MONITOR, label_loss, validation
-from stillhouse.types import Batch
-from tests.engine.small import BUDGET, Net, answer, rows, run, small_step
-
-
-def batch(count: int = 12) -> Batch:
-    data = rows()
-    return Batch(data.inputs[:count], data.targets[:count], torch.arange(count), torch.zeros(count, dtype=torch.int64))
+from tests.engine.small import BUDGET, Net, answer, batch, rows, run, small_step
 
 
 def test_a_rate_that_diverges_says_so_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
@@ -69,8 +65,9 @@ def test_the_controls_are_the_run_without_methods() -> None:
 def test_gradient_norms_are_those_of_each_term_alone() -> None:
     step, data = small_step().eval(), batch()
     parameters = list(step.student.parameters())
-    norms = gradient_norms(step(data, answer(data)), parameters)
-    for name, norm in norms.items():
+    found = norms(backward_each(step(data, answer(data)), parameters), [True] * len(parameters))
+    assert set(found) == {"labels", "hinton", "fitnet"}
+    for name, norm in found.items():
         for p in parameters:
             p.grad = None
         step(data, answer(data))[name].backward()
@@ -117,7 +114,8 @@ def test_labels_with_a_weight_and_no_loss_are_refused() -> None:
 
 
 def test_the_engine_learns_from_any_loss_on_any_targets() -> None:
-    def squares(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:
+    def squares(outputs: Tensor, targets: Tensor, *, weight: float | Tensor = 1.0, **given: Any) -> Tensor:
+        assert given == {"smoothing": 0.0, "count": None}
         return weight * (outputs - targets).square().mean()
 
     step, data = Step(Net(), loss=squares, label_weight=0.5).eval(), batch()
@@ -125,3 +123,10 @@ def test_the_engine_learns_from_any_loss_on_any_targets() -> None:
     outputs = step.student(real.inputs)
     by_hand = 0.5 * ((outputs - real.targets).detach().numpy() ** 2).mean()
     assert step(real)["labels"].item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_logging_a_step_does_not_change_what_it_learns(tmp_path: Path) -> None:
+    seldom = run(tmp_path / "seldom", replace(BUDGET, log_every=60)).state_dict()
+    often = run(tmp_path / "often", replace(BUDGET, log_every=1)).state_dict()
+    for name, value in often.items():
+        torch.testing.assert_close(value, seldom[name], rtol=1e-3, atol=1e-4)

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from stillhouse.evaluation import explanation
 from stillhouse.tasks.classification import explanation as classes_explained
+from tests.evaluation.kernels import kernel_cka
 
 
 def answers(seed: int, rows: int = 60, classes: int = 4) -> np.ndarray:
@@ -33,7 +34,7 @@ def test_maps_are_compared_by_spearmans_correlation_beside_the_diagonal() -> Non
     targets = np.arange(60) % 4
     teacher, student = answers(1), answers(2)
     found = classes_explained.class_similarity(
-        {"teacher": {"-": teacher}, "distilled": {"0": student}}, targets, "abcd"
+        {"teacher": {"-": teacher}, "distilled": {"0": student}}, targets, "abcd", "distilled"
     )
     maps = [np.array([np.exp(x)[targets == c].mean(0) for c in range(4)]) for x in (teacher, student)]
     beside = ~np.eye(4, dtype=bool)
@@ -48,29 +49,24 @@ def test_maps_are_compared_by_spearmans_correlation_beside_the_diagonal() -> Non
 def test_a_student_that_says_what_the_teacher_says_has_the_teachers_map() -> None:
     teacher, targets = answers(3), np.arange(60) % 4
     nets = {"teacher": {"-": teacher}, "distilled": {"0": teacher, "1": teacher}}
-    found = classes_explained.class_similarity(nets, targets, "abcd")
+    found = classes_explained.class_similarity(nets, targets, "abcd", "distilled")
     assert found["correlation"]["distilled"] == pytest.approx(1.0)
     assert found["ceiling"] == pytest.approx(1.0)
 
 
 def test_two_classes_have_no_map_to_correlate_and_many_classes_no_map_to_show() -> None:
     two = classes_explained.class_similarity(
-        {"teacher": {"-": answers(4, classes=2)}, "distilled": {"0": answers(5, classes=2)}}, np.arange(60) % 2, "ab"
+        {"teacher": {"-": answers(4, classes=2)}, "distilled": {"0": answers(5, classes=2)}},
+        np.arange(60) % 2,
+        "ab",
+        "distilled",
     )
     assert two["correlation"]["distilled"] is None
     names = [str(c) for c in range(31)]
     nets = {"teacher": {"-": answers(6, 62, 31)}}
-    many = classes_explained.class_similarity(nets, np.arange(62) % 31, names)
+    many = classes_explained.class_similarity(nets, np.arange(62) % 31, names, "distilled")
     assert many["maps"] is None
     assert len(many["pairs"]) == classes_explained.PAIRS
-
-
-def kernel_cka(a: np.ndarray, b: np.ndarray) -> float:
-    """CKA as the paper's equation 4 writes it: HSIC of centred N x N kernels."""
-    rows = len(a)
-    centre = np.eye(rows) - 1 / rows
-    k, l_ = centre @ a @ a.T @ centre, centre @ b @ b.T @ centre
-    return float(np.trace(k @ l_) / np.sqrt(np.trace(k @ k) * np.trace(l_ @ l_)))
 
 
 @pytest.mark.parametrize(("p", "q"), [(3, 7), (50, 8), (8, 50), (40, 60)])

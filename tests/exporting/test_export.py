@@ -259,7 +259,7 @@ class Trembling(nn.Module):
 def test_every_output_of_a_graph_is_compared(tmp_path: Path) -> None:
     net, rows = Trembling(), torch.randn(4, 4)
     shipped = Exportable(net, rows, net, rows, {"first": lambda t: t, "second": lambda t: t})
-    with pytest.raises(StillhouseError, match="second differ"):
+    with pytest.raises(StillhouseError, match="differ from the torch student: second"):
         export(shipped, tmp_path / "s.onnx", format="onnx", metadata={})
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -229,3 +230,60 @@ def test_a_parameter_outside_its_range_is_named(divergence: Divergence, wrong: d
 def test_two_widths_are_an_error_and_not_broadcast() -> None:
     with pytest.raises(UsageError, match=r"\(2, 3\).*\(2, 1\)"):
         forward_kl(torch.zeros(2, 3), torch.zeros(2, 1))
+
+
+# Not adaptive KL, whose weights move with the student and carry no gradient: that is checked against its reference.
+@pytest.mark.parametrize("divergence", [d for name, d in FAMILY.items() if name != "adaptive_kl"])
+@given(both=pairs(scale=3.0), temperature=temperatures, reduction=st.sampled_from(["mean", "sum", "none"]))
+@quick
+def test_the_gradient_is_the_slope_of_the_value(
+    divergence: Divergence, both: tuple[Tensor, Tensor], temperature: float, reduction: str
+) -> None:
+    student, teacher = both
+    if divergence is total_variation:  # it has a corner where the probabilities meet
+        gaps = (student / temperature).softmax(1) - (teacher / temperature).softmax(1)
+        assume(gaps.abs().min() > 1e-4)
+    factor, step = torch.linspace(0.5, 2.0, len(student), dtype=student.dtype), 1e-6
+
+    def value(logits: Tensor) -> Tensor:
+        return (factor * divergence(logits, teacher, temperature=temperature, reduction=reduction)).sum()
+
+    learned = student.clone().requires_grad_(True)
+    (found,) = torch.autograd.grad(value(learned), learned)
+    for row, column in itertools.product(range(min(2, len(student))), range(2)):
+        moved = torch.zeros_like(student)
+        moved[row, column] = step
+        slope = (value(student + moved) - value(student - moved)) / (2 * step)
+        assert found[row, column].item() == pytest.approx(slope.item(), rel=1e-5, abs=1e-7)
+
+
+def test_a_second_derivative_is_refused_and_not_wrong() -> None:
+    student, teacher = torch.randn(2, 3, 4).unbind()
+    loss = forward_kl(student.requires_grad_(True), teacher)
+    with pytest.raises(UsageError, match="differentiated once"):
+        torch.autograd.grad(loss, student, create_graph=True)
+
+
+def test_the_teacher_gets_no_gradient_and_neither_does_a_student_that_is_only_judged() -> None:
+    student, teacher = torch.randn(2, 3, 4, requires_grad=True).unbind()
+    (gradient,) = torch.autograd.grad(forward_kl(student, teacher), [teacher], allow_unused=True)
+    assert gradient is None
+    with torch.no_grad():
+        assert not forward_kl(student, teacher).requires_grad
+
+
+@every
+def test_half_precision_logits_get_their_gradient_in_their_own_precision(divergence: Divergence) -> None:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 6, 5).bfloat16().unbind()
+    loss = divergence(student.requires_grad_(True), teacher)
+    loss.backward()  # type: ignore[no-untyped-call]
+    exact = student.detach().double().requires_grad_(True)
+    wide = divergence(exact, teacher.double())
+    wide.backward()  # type: ignore[no-untyped-call]
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(wide.item(), rel=1e-5, abs=1e-6)
+    assert student.grad is not None
+    assert exact.grad is not None
+    assert student.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(student.grad, exact.grad.bfloat16(), rtol=1e-2, atol=1e-5)

@@ -121,3 +121,8 @@ def part(whole: Batch, rows: slice) -> Batch:
     """Cut rows out of a batch."""
     mask = None if whole.mask is None else whole.mask[rows]
     return Batch(whole.inputs[rows], whole.targets[rows], whole.rows[rows], whole.views[rows], mask)
+
+
+def one_batch(size: int, mask: torch.Tensor | None = None) -> Batch:
+    index = torch.arange(size)
+    return Batch(torch.zeros(size, 1), torch.zeros_like(index), index, torch.zeros_like(index), mask)

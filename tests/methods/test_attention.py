@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from stillhouse.errors import UsageError
 from stillhouse.methods.attention import Attention, attention
 from stillhouse.types import Outputs
+from tests.methods.examples import one_batch
 from tests.methods.golden import maps
-from tests.methods.test_fitnet import one_batch
 from tests.reference import feature
 
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from stillhouse.methods.cwd import CWD, cwd
 from stillhouse.types import Outputs, Spec
+from tests.methods.examples import one_batch
 from tests.methods.golden import maps
-from tests.methods.test_fitnet import one_batch
 from tests.reference import feature
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from stillhouse.methods.distilbert import DistilBERT, distilbert
 from stillhouse.methods.hinton import hinton
 from stillhouse.types import Outputs, Spec
-from tests.methods.test_fitnet import one_batch
+from tests.methods.examples import one_batch
 
 
 def test_padding_tokens_changes_neither_term() -> None:

@@ -12,8 +12,7 @@ from stillhouse import methods
 from stillhouse.errors import UsageError
 from stillhouse.methods.embedding import Embedding, embedding
 from stillhouse.types import Spec
-from tests.methods.golden import rows
-from tests.methods.test_rkd import rotation
+from tests.methods.golden import rotation, rows
 
 
 def test_golden_value_of_the_cosine() -> None:

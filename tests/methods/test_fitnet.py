@@ -7,12 +7,8 @@ import torch
 
 from stillhouse.errors import UsageError
 from stillhouse.methods.fitnet import FitNet, fitnet
-from stillhouse.types import Batch, Outputs, Spec
-
-
-def one_batch(size: int, mask: torch.Tensor | None = None) -> Batch:
-    index = torch.arange(size)
-    return Batch(torch.zeros(size, 1), torch.zeros_like(index), index, torch.zeros_like(index), mask)
+from stillhouse.types import Outputs, Spec
+from tests.methods.examples import one_batch
 
 
 def test_the_mean_runs_over_all_elements_so_the_width_does_not_scale_the_loss() -> None:

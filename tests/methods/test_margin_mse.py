@@ -9,8 +9,8 @@ from torch import Tensor
 
 from stillhouse.methods.margin_mse import MarginMSE, in_batch_triples, margin_mse
 from stillhouse.types import Outputs
+from tests.methods.examples import one_batch
 from tests.methods.golden import rows
-from tests.methods.test_fitnet import one_batch
 
 
 @settings(max_examples=20, deadline=None)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from stillhouse.errors import UsageError
 from stillhouse.methods.minilm import MiniLM, minilm
 from stillhouse.types import Outputs, Spec
-from tests.methods.test_fitnet import one_batch
-from tests.methods.test_rkd import rotation
+from tests.methods.examples import one_batch
+from tests.methods.golden import rotation
 
 
 def sides() -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.methods.pkt import pkt
-from tests.methods.golden import rows
-from tests.methods.test_rkd import rotation
+from tests.methods.golden import rotation, rows
 
 
 def test_golden_value() -> None:

@@ -7,8 +7,8 @@ import torch
 
 from stillhouse.methods.reviewkd import ReviewKD, reviewkd
 from stillhouse.types import Outputs, Spec
+from tests.methods.examples import one_batch
 from tests.methods.golden import maps
-from tests.methods.test_fitnet import one_batch
 
 STUDENT = {"a": (2, 8, 8), "b": (4, 4, 4), "embedding": (4,)}
 TEACHER = {"c": (3, 8, 8), "d": (6, 5, 4), "embedding": (9,)}

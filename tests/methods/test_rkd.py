@@ -10,13 +10,7 @@ from torch import Tensor
 
 from stillhouse.methods import rkd as module
 from stillhouse.methods.rkd import rkd, rkd_angle, rkd_distance
-from tests.methods.golden import rows
-
-
-def rotation(width: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    matrix: Tensor = torch.linalg.qr(torch.randn(width, width, generator=generator, dtype=torch.float64))[0]
-    return matrix
+from tests.methods.golden import rotation, rows
 
 
 def test_golden_value_of_the_angles() -> None:

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.methods.similarity import similarity
-from tests.methods.golden import rows
-from tests.methods.test_rkd import rotation
+from tests.methods.golden import rotation, rows
 
 
 @settings(max_examples=20, deadline=None)

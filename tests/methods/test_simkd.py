@@ -12,7 +12,7 @@ from stillhouse.errors import UsageError
 from stillhouse.methods.simkd import SimKD
 from stillhouse.taps import Taps
 from stillhouse.types import Outputs, Spec, count_parameters
-from tests.methods.test_fitnet import one_batch
+from tests.methods.examples import one_batch
 
 
 def student_net() -> nn.Module:

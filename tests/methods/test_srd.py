@@ -10,8 +10,8 @@ import torch
 from stillhouse.methods.hinton import hinton
 from stillhouse.methods.srd import SRD, srd, standardized
 from stillhouse.types import Outputs, Spec
+from tests.methods.examples import one_batch
 from tests.methods.golden import rows
-from tests.methods.test_fitnet import one_batch
 
 
 def test_golden_value() -> None:

@@ -9,7 +9,7 @@ from stillhouse.errors import UsageError
 from stillhouse.methods.hinton import hinton
 from stillhouse.methods.tinybert import TinyBERT, tinybert
 from stillhouse.types import Outputs, Spec
-from tests.methods.test_fitnet import one_batch
+from tests.methods.examples import one_batch
 
 
 def test_padding_tokens_changes_nothing() -> None:

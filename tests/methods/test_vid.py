@@ -10,8 +10,8 @@ import torch
 from stillhouse.errors import UsageError
 from stillhouse.methods.vid import VID, vid
 from stillhouse.types import Outputs, Spec
+from tests.methods.examples import one_batch
 from tests.methods.golden import maps
-from tests.methods.test_fitnet import one_batch
 
 
 def built(shape: tuple[int, ...] = (3, 4, 4), variance: float = 5.0) -> VID:

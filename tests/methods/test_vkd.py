@@ -9,8 +9,8 @@ from torch import Tensor
 from stillhouse.errors import UsageError
 from stillhouse.methods.vkd import VKD, vkd
 from stillhouse.types import Outputs, Spec
+from tests.methods.examples import one_batch
 from tests.methods.golden import rows
-from tests.methods.test_fitnet import one_batch
 
 
 def built(student: int = 4, teacher: int = 6) -> VKD:

@@ -30,7 +30,7 @@ def net(inputs: int = 5, classes: int = 3, *rest: nn.Module) -> nn.Module:
         ({"student": net(5, 3, nn.Softmax(-1))}, RejectedError, "The student's outputs are probabilities"),
         ({"student": 3}, UsageError, r"not int.*student=.mlp_tiny."),
         ({"student": "mlp_tinny"}, UsageError, "Did you mean .mlp_tiny."),
-        ({"teacher": []}, UsageError, r"teacher = \[\] names nobody"),
+        ({"teacher": []}, UsageError, r"teacher = \[\] holds no teacher"),
         ({"data": PARTS[:2]}, UsageError, r"three parts \(train, valid, test\)"),
         ({"data": (X, None, None)}, UsageError, "Only valid may be None"),
         ({"data": "table.csv"}, UsageError, "three parts"),

@@ -113,7 +113,7 @@ def test_answers_of_which_some_classes_are_known_are_weighed_too(tmp_path: Path,
     each = [
         method(Outputs(logits[i : i + 1]), StoredTeacher(store).outputs(one), one)["soft_targets"]
         for i in range(20)
-        for one in [Batch(*(part[i : i + 1] for part in batch[:4]))]
+        for one in [Batch(*(part[i : i + 1] for part in batch[:4]))]  # type: ignore[arg-type]
     ]
     assert whole.item() == pytest.approx((found.weights * torch.stack(each)).mean().item(), rel=1e-5)
 

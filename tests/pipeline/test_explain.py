@@ -14,7 +14,7 @@ from stillhouse.engine import read_weights
 from stillhouse.pipeline import Run
 from stillhouse.pipeline.evaluation.explain import EXPLANATION, TAUGHT
 from tests.data.reading import read as read_source
-from tests.evaluation.test_explanation import kernel_cka
+from tests.evaluation.kernels import kernel_cka
 
 
 def test_the_surrogates_fidelity_is_told_of_the_shipped_student(finished: Run) -> None:

@@ -38,7 +38,7 @@ def test_it_is_judged_and_the_distilled_student_is_asked_to_beat_it(run: Run) ->
     assert set(run.scores["models"]["smoothed"]["seeds"]) == {"0", "1"}
     asked = next(c for c in run.scores["comparisons"] if c["b"] == "smoothed")
     assert (asked["a"], asked["asks"]) == ("distilled", "gain")
-    assert "60 labels alone, smoothed" in asked["sentence"]
+    assert "60 labels alone with label smoothing" in asked["sentence"]
 
 
 def test_the_report_shows_it_by_name(run: Run) -> None:

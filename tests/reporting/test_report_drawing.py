@@ -1,4 +1,5 @@
 import math
+import re
 import struct
 import zlib
 
@@ -157,3 +158,13 @@ def test_no_two_ticks_of_an_axis_read_the_same(low: float, width: float) -> None
 
 def test_ticks_close_to_the_whole_have_the_digits_that_they_need() -> None:
     assert percents(Scale(0.9962, 1.0, 0, 100).ticks(4)) == ["99.7 %", "99.8 %", "99.9 %", "100.0 %"]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.003, 0.97, 1.0])
+def test_a_share_that_never_changes_has_ticks_that_are_shares(value: float) -> None:
+    arm = Arm("Distilled", "arm-distilled", "disc")
+    flat = Series(arm, "Distilled", [1, 2], [value] * 2, [value] * 2, [value] * 2)
+    texts = re.findall(r">([−0-9.]+) %<", curves([flat], "c", Axis("step", shorts), Axis("", percents)))
+    assert len(texts) == len(set(texts)) >= 2
+    assert all(0.0 <= float(text.replace("−", "-")) <= 100.0 for text in texts)
+    assert all(len(text) <= 6 for text in texts)

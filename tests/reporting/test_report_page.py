@@ -67,7 +67,9 @@ def test_every_comparison_is_drawn_with_its_interval_and_word(digits: Path) -> N
 
 def test_the_header_says_which_run_it_is(digits: Path) -> None:
     head = parsed(write(digits)).text[:160]
-    assert head.startswith("Stillhouse · digits Date 2026-11-30 Task classification Data digits Teacher extra_trees Student mlp_tiny")
+    assert head.startswith(
+        "Stillhouse · digits Date 2026-11-30 Task classification Data digits Teacher extra_trees Student mlp_tiny"
+    )
 
 
 def test_no_line_is_broken_between_a_number_and_its_per_cent_sign(digits: Path) -> None:
@@ -188,8 +190,11 @@ def test_the_page_says_on_which_clock_each_net_was_timed(folder: Path) -> None:
     assert "of one core for the student, and on the wall for the teacher" in page.text
 
 
-def test_an_unjudged_run_is_told_how_to_be_judged(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="stillhouse evaluate"):
+@pytest.mark.parametrize(("there", "command"), [(False, "stillhouse distill"), (True, "stillhouse evaluate")])
+def test_an_unjudged_run_is_told_how_to_be_judged(digits: Path, tmp_path: Path, there: bool, command: str) -> None:
+    if there:
+        shutil.copy(digits / "predictions.npz", tmp_path)
+    with pytest.raises(UsageError, match=command):
         write(tmp_path)
 
 

@@ -126,7 +126,7 @@ def test_every_label_has_the_area_and_the_f1_that_scikit_learn_computes(runs: di
         row = page.row(f"topic {k}")
         arms = ("teacher", "labels_only", "distilled")
         areas = [np.mean([roc_auc_score(targets[:, k], n[:, k]) for n in students(held, arm)]) for arm in arms]
-        f1 = [np.mean([f1_score(targets[:, k], n[:, k] > 0) for n in students(held, arm)]) for arm in arms]
+        f1 = [np.mean([f1_score(targets[:, k], n[:, k] >= 0) for n in students(held, arm)]) for arm in arms]
         figures = shares(float(targets[:, k].mean()), *map(float, areas), *map(float, f1))
         assert row[1:] == [str(int(targets[:, k].sum())), *figures]
 
@@ -163,7 +163,7 @@ def test_the_terminal_shows_one_line_for_each_arm(runs: dict[str, Path], task: s
     shown = overview(scores, tasks.get(task))
     lines = {label: cells for label, cells, _ in shown.rows}
     control = tasks.get(task).controls[scores["comparisons"][0]["b"]]
-    assert [*lines][0] == "Teacher"
+    assert next(iter(lines)) == "Teacher"
     assert {control.label, "Distilled"} <= set(lines)
     headline = scores["models"]["distilled"]["measures"][scores["comparisons"][0]["measure"]]["value"]
     assert lines["Distilled"][1].startswith(shares(headline)[0])

@@ -195,9 +195,7 @@ def test_an_unknown_pooling_is_a_usage_error(bert_folder: Path) -> None:
 def test_ids_of_another_tokenizer_are_refused_with_both_sizes(bert_folder: Path) -> None:
     model = open_hub(bert_folder)
     ids = torch.full((1, 4), model.vocabulary)
-    with pytest.raises(
-        RejectedError, match=rf"token id {model.vocabulary}, but the model has {model.vocabulary} tok"
-    ):
+    with pytest.raises(RejectedError, match=rf"token id {model.vocabulary}, but the model has {model.vocabulary} tok"):
         hub_classifier(model, CLASSES)(ids)
 
 

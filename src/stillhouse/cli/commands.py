@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -58,7 +58,7 @@ def export(
     folder: Folder,
     /,
     *,
-    format: Annotated[Literal["onnx", "safetensors"], Parameter(help="File format.")] = "onnx",
+    format: Annotated[str, Parameter(help="File format, such as onnx; any other word lists them all.")] = "onnx",
     json: Json = False,
 ) -> None:
     """Write the student for serving, compared with the torch student before it gets its name.

@@ -126,7 +126,7 @@ def _refuse_nested(values: Series[Any], name: str) -> None:
 
 
 def _refuse_few_words(words: NDArray[np.bool_], texts: NDArray[Any], name: str) -> None:
-    """A single "n.d." would turn each measurement into a category; few distinct numbers ("1", "3+") are categories."""
+    """A single "n.d." would make each measurement a category; few different ones ("1", "2", "3+") are categories."""
     numbers = texts[present(texts) & ~words]
     if len(numbers) >= MOSTLY * (len(numbers) + words.sum()) and len(set(numbers)) > FEW_NUMBERS:
         raise RejectedError(

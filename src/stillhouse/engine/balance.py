@@ -55,7 +55,7 @@ class Balance(nn.Module):
         return self.factors[self.sources.index(source)]
 
     def observe(self, norms: Mapping[str, Tensor]) -> None:
-        """Take in one step's gradient norm of each source, as it is now weighted, and set the factors anew."""
+        """Add one step's gradient norm of each source, as it is now weighted, and set the factors again."""
         weights = self.weights.to(self.factors)
         now = torch.stack([norms.get(s, torch.zeros_like(self.count)).to(self.norms) for s in self.sources])
         self.norms += torch.where(weights > 0, now / (weights * self.factors), 0.0)
@@ -64,15 +64,6 @@ class Balance(nn.Module):
         moves = mean > 0
         total, asked = (weights * mean).sum(), (weights * moves).sum()
         self.factors.copy_(torch.where(moves, total / (asked * mean), self.factors))
-
-
-def by_source(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add up the terms of each method: ``name/part`` belongs to ``name``."""
-    sums: dict[str, Tensor] = {}
-    for name, value in terms.items():
-        source = name.partition("/")[0]
-        sums[source] = sums[source] + value if source in sums else value
-    return sums
 
 
 class ShareWatch:

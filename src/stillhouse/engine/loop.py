@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse.data import Batches, Rows
-from stillhouse.engine.balance import MEASURED_STEPS, by_source
+from stillhouse.engine.balance import MEASURED_STEPS, Balance
 from stillhouse.engine.best import Best
 from stillhouse.engine.checkpoint import NAME, load_checkpoint, save_checkpoint
 from stillhouse.engine.compiling import compiled
+from stillhouse.engine.gradients import added, backward_each, by_source, norms
 from stillhouse.engine.log import LOG, Log, Recorder, Validation, Watch
-from stillhouse.engine.meter import Meter, gradient_norms
-from stillhouse.engine.optim import lr_at, make_optimiser
+from stillhouse.engine.meter import Meter
+from stillhouse.engine.optim import AdamW, lr_at, make_optimiser
 from stillhouse.engine.placement import placement
 from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step
@@ -87,8 +88,8 @@ def fit(
     step.to(device).train()
     batches.to(device)
     channels_last(step.student, batches.example)
-    student = [p for p in step.student.parameters() if p.requires_grad]
     optimiser = make_optimiser(step, lr=budget.lr, weight_decay=budget.weight_decay)
+    of_student = list(map(set(step.student.parameters()).__contains__, optimiser.parameters))
     checkpoint, watch = folder / NAME, Watch(valid, validation, monitor)
     best = Best(step, len(valid.targets) if valid is not None else 0) if budget.keep == "best" else None
     found = load_checkpoint(checkpoint, identity=identity, module=step, optimiser=optimiser)
@@ -98,7 +99,7 @@ def fit(
         batches.load(found.batches)
     call = compiled(step.student) if budget.compile else None
     one = torch.ones((), device=device)
-    balance, meter = step.balance, Meter(found.meter)
+    meter = Meter(found.meter)
     recorder = Recorder(Log(folder / LOG, found.step, dict(tags or {})), step, meter, watch, best)
     advance(found.step)
 
@@ -115,23 +116,22 @@ def fit(
             done = index + 1
             batch = batches.at(index, step.student)
             optimiser.lr = lr_at(index, budget.steps, budget.lr)
-            measured = balance is not None and index < MEASURED_STEPS
+            measured = step.balance is not None and index < MEASURED_STEPS
             # A method that warms up is measured, and trained for these few steps, as it is when it has warmed up.
             step.set_progress(1.0 if measured else index / budget.steps)
             logs = done % budget.log_every == 0 or done == budget.steps
             with arithmetic():
                 # Compiled code gives its memory up in the backward pass, so it cannot be asked for each term's norm.
                 terms = step(batch, answer(batch) if answer else None, None if logs or measured else call)
-            norms = gradient_norms(terms, student) if logs else {}
-            if balance is not None and measured:
-                balance.observe(gradient_norms(by_source(terms), student))
             optimiser.zero_grad()
-            # From each term at once: their sum would only add work to the graph.
-            learned = [term for term in terms.values() if term.requires_grad]
-            torch.autograd.backward(learned, [one] * len(learned))
+            sizes: Mapping[str, Tensor] = {}
+            if logs or measured:
+                sizes = differentiate_each(terms, optimiser, of_student, step.balance if measured else None)
+            else:
+                differentiate(terms, one)
             optimiser.step()
             meter.add(list(terms), torch.stack([term.detach() for term in terms.values()]))
-            if logs and not recorder.write(done, optimiser.lr, norms):
+            if logs and not recorder.write(done, optimiser.lr, sizes):
                 raise diverged(done, checkpoint, budget.lr)
             if stop.received is not None or (done % budget.checkpoint_every == 0 and done < budget.steps):
                 save(done)
@@ -142,6 +142,28 @@ def fit(
     if best is not None:
         best.restore()
     return step.deployed().eval()
+
+
+def differentiate(terms: Mapping[str, Tensor], one: Tensor) -> None:
+    """Find the gradients of the terms' sum: from each term at once, since their sum would only add work to the graph.
+
+    Args:
+        terms: scalars.
+        one: the number 1 on their device.
+    """
+    learned = [term for term in terms.values() if term.requires_grad]
+    torch.autograd.backward(learned, [one] * len(learned))
+
+
+def differentiate_each(
+    terms: Mapping[str, Tensor], optimiser: AdamW, of_student: Sequence[bool], balance: Balance | None
+) -> dict[str, Tensor]:
+    """Set the gradients of the terms' sum, and return the norm of each term's own over the student's parameters."""
+    each = backward_each(terms, optimiser.parameters)
+    if balance is not None:
+        balance.observe(norms(by_source(each), of_student))
+    optimiser.set_grad(added(each.values()))
+    return norms(each, of_student)
 
 
 def is_finite(module: nn.Module) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 COUNT = "count"
 
@@ -40,7 +40,7 @@ class Meter:
         return sums | {COUNT: torch.tensor(float(self.count))}
 
     def flush(self) -> dict[str, float]:
-        """Return the means and start anew; the one place where the host waits."""
+        """Return the means and start again; the one place where the host waits."""
         means = {} if self.sums is None else dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))
         self.count, self.names, self.sums = 0, [], None
         return means
@@ -54,19 +54,6 @@ class Meter:
         placed = torch.zeros_like(self.sums)
         placed[[self.names.index(name) for name in names]] = values.to(placed)
         return placed
-
-
-def gradient_norms(terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> dict[str, Tensor]:
-    """Norm of each term's gradient over the student's parameters; keeps the graph for the step that follows."""
-    norms = {}
-    for name, term in terms.items():
-        if not term.requires_grad:
-            norms[name] = torch.zeros((), device=term.device)
-            continue
-        grads = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-        found = [g for g in grads if g is not None]
-        norms[name] = torch.nn.utils.get_total_norm(found) if found else torch.zeros((), device=term.device)
-    return norms
 
 
 def shares(norms: Mapping[str, float]) -> dict[str, float]:

@@ -16,11 +16,11 @@ class AdamW:
     """AdamW (Loshchilov, Hutter 2019) at the cost of its kernel: the same numbers as ``torch.optim.AdamW(fused=True)``.
 
     A small student's step takes less time than the bookkeeping of ``torch.optim`` around the fused kernel, which looks
-    at every parameter anew. Here the lists are made once.
+    at every parameter again. Here the lists are made once.
 
     Args:
         groups: parameters that share a decoupled weight decay.
-        lr: the rate, set anew before each step.
+        lr: the rate, set again before each step.
     """
 
     def __init__(self, groups: Sequence[tuple[Sequence[nn.Parameter], float]], lr: float) -> None:
@@ -33,6 +33,11 @@ class AdamW:
         """Let go of all gradients."""
         for parameter in self.parameters:
             parameter.grad = None
+
+    def set_grad(self, gradient: Sequence[Tensor | None]) -> None:
+        """Set the gradient of each of ``parameters``."""
+        for parameter, part in zip(self.parameters, gradient, strict=True):
+            parameter.grad = part
 
     @torch.no_grad()
     def step(self) -> None:
@@ -61,7 +66,7 @@ class AdamW:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take up what ``state`` gave."""
+        """Restore what ``state`` gave."""
         for number, parameter in enumerate(self.parameters):
             if f"{number}/step" in state:
                 first, second, steps = self._of(parameter)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine.balance import LABELS, Balance
 from stillhouse.errors import UsageError
+from stillhouse.functional.fused import constant
 from stillhouse.methods.base import Method
 from stillhouse.taps import Taps
 from stillhouse.types import Batch, Outputs, logits_of
@@ -18,9 +19,15 @@ class LabelLoss(Protocol):
     """The loss on the labels: the mean over labelled rows times ``weight``; 0 with gradient 0 where there are none."""
 
     def __call__(
-        self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: float | Tensor = 1.0
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        smoothing: float = 0.0,
+        weight: float | Tensor = 1.0,
+        count: int | None = None,
     ) -> Tensor:
-        """A scalar, from outputs (B, ...) and targets as in ``Batch``."""
+        """A scalar, from outputs (B, ...) and targets as in ``Batch``; ``count`` labelled rows, None: not counted."""
 
 
 class Step(nn.Module):
@@ -78,21 +85,25 @@ class Step(nn.Module):
         terms: dict[str, Tensor] = {}
         if self.loss is not None and self.label_weight:
             terms[LABELS] = self.loss(
-                outputs, batch.targets, smoothing=self.label_smoothing, weight=self.weight(LABELS)
+                outputs, batch.targets, smoothing=self.label_smoothing, weight=self.weight(LABELS), count=batch.labels
             )
         if teacher is not None:
             batch = weighted(batch, teacher.weights)
             for name, method in zip(self.names, self.methods, strict=True):
                 found: dict[str, Tensor] = method(student, teacher, batch)
-                weight = self.weight(name)
                 for term, value in found.items():
-                    terms[name if term == name or len(found) == 1 else f"{name}/{term}"] = weight * value
+                    terms[name if term == name or len(found) == 1 else f"{name}/{term}"] = self.weighed(name, value)
         return terms
 
     def weight(self, source: str) -> float | Tensor:
         """The weight of the labels or of a method, as the recipe gives it or as it was balanced."""
         given = self.weights[source]
         return given if self.balance is None else given * self.balance.factor(source)
+
+    def weighed(self, source: str, value: Tensor) -> Tensor:
+        """A term of the labels or of a method at its weight."""
+        weight = self.weight(source)
+        return value * (weight if isinstance(weight, Tensor) else constant(weight, value.dtype))
 
     def set_progress(self, progress: float) -> None:
         """Tell the methods which share of the training is done."""

@@ -63,8 +63,8 @@ class Dense(NamedTuple):
         total, found = torch.zeros_like(losses), []
         for index, part in enumerate(parts):
             log_q, ruled_out = student.take(index)
-            value, slope = self.pointwise(log_q, teacher.take(index)[0])
-            losses += value
+            terms, slope = self.pointwise(log_q, teacher.take(index)[0])
+            losses += terms.sum(-1)
             if learn:
                 slope = slope if ruled_out is None else slope.masked_fill_(ruled_out, 0.0)
                 total += slope.sum(-1)

@@ -29,13 +29,24 @@ def log_probabilities(logits: Tensor, temperature: float | Tensor = 1.0) -> Tens
     >>> log_probabilities(torch.tensor([0.0, 0.0, -math.inf])).exp().tolist()[:2]
     [0.5, 0.5]
     """
+    check_temperature(temperature)
+    divided = isinstance(temperature, Tensor) or temperature != 1.0
+    return log_softmax(logits / temperature if divided else logits)[0]
+
+
+def log_softmax(logits: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Log-probabilities with :data:`LOG_ZERO`, and bool ``(..., C)`` where they are 0; None where none is."""
+    # Nearly always no class is ruled out; the two fills and their gradients would be half of the work.
+    if not logits.numel() or logits.detach().amin().item() != -math.inf:
+        return torch.log_softmax(logits, -1), None
+    ruled_out = logits == -math.inf
+    return torch.log_softmax(logits.masked_fill(ruled_out, RULED_OUT), -1).masked_fill(ruled_out, LOG_ZERO), ruled_out
+
+
+def check_temperature(temperature: float | Tensor) -> None:
+    """Refuse a temperature that is not above 0."""
     if not temperature > 0:
         raise UsageError(f"temperature = {float(temperature)}: it divides the logits. Set it above 0.")
-    ruled_out = logits == -math.inf
-    if not ruled_out.any():  # nearly always; the two fills and their gradients would be half of the work
-        return torch.log_softmax(logits / temperature, -1)
-    log_p = torch.log_softmax(logits.masked_fill(ruled_out, RULED_OUT) / temperature, -1)
-    return log_p.masked_fill(ruled_out, LOG_ZERO)
 
 
 def one_hot(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:

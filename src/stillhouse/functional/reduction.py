@@ -31,8 +31,7 @@ def reduce(losses: Tensor, mask: Tensor | None = None, reduction: str = "mean") 
     >>> reduce(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([1.0, 0.25, 0.0])).item()
     0.75
     """
-    if reduction not in REDUCTIONS:
-        raise UsageError(f"There is no reduction {reduction!r}.{nearest(reduction, REDUCTIONS)}")
+    known_reduction(reduction)
     if mask is not None:
         losses = fill_masked(losses, mask)
         losses = losses if mask.dtype == torch.bool else losses * mask
@@ -43,6 +42,17 @@ def reduce(losses: Tensor, mask: Tensor | None = None, reduction: str = "mean") 
         return total
     # An empty mask divides 0 by 1: the graph stays connected and every gradient is 0, not NaN.
     return total / (max(losses.numel(), 1) if mask is None else counted(mask).sum().clamp(min=1))
+
+
+def known_reduction(reduction: str) -> str:
+    """Return the name of a reduction.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    if reduction not in REDUCTIONS:
+        raise UsageError(f"There is no reduction {reduction!r}.{nearest(reduction, REDUCTIONS)}")
+    return reduction
 
 
 def fill_masked(tensor: Tensor, mask: Tensor | None) -> Tensor:

@@ -18,12 +18,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.functional import divergences, pointwise
 from stillhouse.functional.blocks import Dense, Layer, Sparse, Target
-from stillhouse.functional.chunked import chunked
-from stillhouse.functional.divergences import forward_kl
-from stillhouse.functional.pointwise import POINTWISE
+from stillhouse.functional.pointwise import Pointwise
 from stillhouse.functional.reduction import REDUCTIONS
 from stillhouse.functional.sparse import sparse_divergence, sparse_forward_kl
+
+POINTWISE: dict[Callable[..., Tensor], Pointwise] = {
+    getattr(divergences, name): getattr(pointwise, name)
+    for name in (
+        "forward_kl", "reverse_kl", "jensen_shannon", "skew_kl", "skew_reverse_kl", "total_variation", "alpha_beta"
+    )
+}  # fmt: skip
 
 
 def vocabulary_loss(
@@ -44,7 +50,7 @@ def vocabulary_loss(
 
     Args:
         divergence: A function of :mod:`stillhouse.functional.divergences` that is a sum over classes (all but
-            ``adaptive_kl``; any other loss goes through :func:`stillhouse.functional.chunked.chunked`).
+            ``adaptive_kl``, which sorts the classes).
         hidden: ``(..., D)``, the student's last hidden states.
         weight: ``(C, D)``, the student's output matrix.
         teacher: Logits ``(..., C)``; or hidden states ``(..., E)`` with ``teacher_weight``; or the ids ``(..., k)``,
@@ -64,18 +70,25 @@ def vocabulary_loss(
         A scalar, or ``(...)`` for ``"none"``; differentiable once, by ``hidden``, ``weight`` and ``bias``.
 
     Raises:
-        UsageError: shapes, chunk, temperature, reduction or mask do not fit.
+        UsageError: shapes, chunk, temperature, reduction or mask do not fit, or the divergence is no such sum.
 
+    >>> from stillhouse.functional.divergences import forward_kl
     >>> hidden, weight = torch.eye(2), torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     >>> round(vocabulary_loss(forward_kl, hidden, weight, torch.tensor([[0.0, 1.0], [1.0, 0.0]]), chunk=1).item(), 5)
     0.73448
     """
     sparse = len(teacher) == 2 and not teacher[0].is_floating_point()
-    if divergence not in POINTWISE or (sparse and teacher[0].shape[-1] >= len(weight)):
-        return _any_other(
-            divergence, hidden, weight, *teacher, sparse=sparse, bias=bias, teacher_weight=teacher_weight,
-            teacher_bias=teacher_bias, temperature=temperature, chunk=chunk, mask=mask, reduction=reduction, **settings,
-        )  # fmt: skip
+    if divergence not in POINTWISE:
+        known = ", ".join(function.__name__ for function in POINTWISE)
+        raise UsageError(
+            f"{getattr(divergence, '__name__', divergence)} is no sum over classes that can be taken block by block. "
+            f"Over a vocabulary there are: {known}."
+        )
+    if sparse and teacher[0].shape[-1] >= len(weight):
+        raise UsageError(
+            f"The teacher lists {teacher[0].shape[-1]} of {len(weight)} classes, so no class is left for its tail. "
+            "Pass its logits instead, or list fewer."
+        )
     _check(hidden, teacher, mask, temperature, chunk, reduction)
     sides = [side.detach().flatten(0, hidden.ndim - 2) for side in teacher]
     target: Target
@@ -179,30 +192,9 @@ def _add(home: Tensor | None, left: Tensor, right: Tensor) -> None:
 
 def _sparse(divergence: Callable[..., Tensor], settings: dict[str, Any]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """One loss a row from the student's logits, ids and log-probabilities."""
-    if divergence is forward_kl:
+    if divergence is divergences.forward_kl:
         return partial(sparse_forward_kl, reduction="none", **settings)
     return partial(sparse_divergence, divergence, reduction="none", **settings)
-
-
-def _any_other(
-    divergence: Callable[..., Tensor],
-    hidden: Tensor,
-    weight: Tensor,
-    *teacher: Tensor,
-    sparse: bool,
-    teacher_weight: Tensor | None,
-    teacher_bias: Tensor | None,
-    temperature: float,
-    **rest: Any,
-) -> Tensor:
-    """The loss through automatic differentiation, chunk by chunk."""
-    if sparse and divergence in POINTWISE:
-        divergence = sparse_forward_kl if divergence is forward_kl else partial(sparse_divergence, divergence)
-    if teacher_weight is not None and teacher_bias is not None:
-        teacher = (torch.nn.functional.pad(teacher[0], (0, 1), value=1.0), *teacher[1:])
-        teacher_weight = torch.cat([teacher_weight, teacher_bias.unsqueeze(-1)], -1)
-    softening: dict[str, Any] = {} if temperature == 1.0 else {"temperature": temperature}
-    return chunked(divergence, hidden, weight, *teacher, teacher_weight=teacher_weight, **softening, **rest)
 
 
 def _autocast(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

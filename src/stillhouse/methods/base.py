@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from stillhouse.types import Batch, Outputs, Spec
 
+# What outputs are: log-probabilities of classes, log-odds of independent labels, real values
+KINDS = frozenset({"logits", "log_odds", "values"})
+
 
 class Paper(NamedTuple):
     """A citation as data; the report, the docs and ``stillhouse methods`` print it."""
@@ -29,7 +32,7 @@ class Method(nn.Module):
 
     paper: ClassVar[Paper]
     family: ClassVar[str]  # "logit", "divergence", "feature", "relation", "contrast", "transformer", "embedding"
-    needs: frozenset[str]  # of {"logits", "features", "embedding", "targets"}
+    needs: frozenset[str]  # of ``KINDS``, "features", "embedding" and "targets"
     batch_coupled: bool = False  # True where a row's loss depends on the other rows of its batch
     sparse: bool = False  # True where it also takes a teacher that gives only some classes (``Outputs.sparse``)
     perfect_is_zero: bool = True  # False where the smallest value is an entropy or has learned variance

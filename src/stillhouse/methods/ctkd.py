@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stillhouse.functional.divergences import forward_kl
-from stillhouse.functional.reduction import at_least_float32
+from stillhouse.functional.probabilities import log_probabilities
+from stillhouse.functional.reduction import at_least_float32, prepare, reduce
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs
 
@@ -62,7 +62,10 @@ def ctkd(
     (1.1244, True)
     """
     temperature = lowest + span * torch.sigmoid(_reverse(at_least_float32(theta), reversal))
-    return forward_kl(student_logits, teacher_logits, temperature, mask, reduction)
+    # The temperature learns too, so this is not the fused divergence, which is differentiable by the student alone.
+    student, teacher = prepare(student_logits, teacher_logits, mask)
+    log_q, log_p = (log_probabilities(logits, temperature) for logits in (student, teacher))
+    return reduce(temperature**2 * (log_p.exp() * (log_p - log_q)).sum(-1), mask, reduction)
 
 
 def _reverse(value: Tensor, strength: float) -> Tensor:

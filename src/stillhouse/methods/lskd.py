@@ -8,8 +8,8 @@ from stillhouse.errors import UsageError
 from stillhouse.functional.divergences import forward_kl
 from stillhouse.functional.probabilities import standardize
 from stillhouse.functional.reduction import prepare
-from stillhouse.methods import get, make, settings
 from stillhouse.methods.base import Method, Paper
+from stillhouse.methods.registry import get, make, settings
 from stillhouse.types import Batch, Outputs
 
 

@@ -67,7 +67,7 @@ def curve(
         labels: numbers of labels.
         calls: numbers of teacher calls: rows times views.
         layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says which and what else.
-        accept_teacher: go on with teachers that are not better than their students.
+        accept_teacher: continue with teachers that are not better than their students.
 
     Returns:
         The path of the page.
@@ -100,7 +100,7 @@ def curve(
         if axis.sized and example is not None:
             found[kind] = with_costs(root, found[kind], example)
             write_json(root / FILE, found)
-    return write_curve(root)
+    return write_curve(root, tasks.get(recipe.task.name))
 
 
 def earlier(path: Path, digest: str) -> dict[str, Any]:
@@ -132,9 +132,9 @@ def with_layers(recipe: Recipe, number: int) -> Recipe:
 
 
 def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
-    """What points with other labels share: the teacher, where it sees the same ones all the same."""
+    """What points with other labels share: the teacher, where it sees the same ones all the same, in one unit."""
     same_teacher = recipe.teacher.labels == "all" or ready(recipe.teacher, None)
-    return SHARED if same_teacher else ()
+    return SHARED if same_teacher and not tasks.get(recipe.task.name).binds else ()
 
 
 def with_baseline(recipe: Recipe) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ def run_point(
 
 
 def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
-    """Copy what is the same here; a copy that was cut short is made again."""
+    """Copy what is the same here; a copy that was truncated is made again."""
     for name, source in inherited.items():
         target = folder / name
         if target.exists() or not source.exists():

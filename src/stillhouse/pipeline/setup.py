@@ -23,6 +23,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.run.folder import ROWS, TASK, RunFolder, check_folder, open_run
+from stillhouse.pipeline.run.user_code import refuse_code
 from stillhouse.pipeline.student.factory import StudentFactory, check_student, fitted_name, make_students
 from stillhouse.pipeline.teacher.build import (
     check_folds,
@@ -35,9 +36,9 @@ from stillhouse.pipeline.teacher.build import (
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import check_codec, check_disagreement, refuse_features
+from stillhouse.pipeline.validate import check_codec, check_controls, check_disagreement, check_methods, refuse_features
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
-from stillhouse.task import OutputSpec, Task
+from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.identity import identity_of
 from stillhouse.types import withheld
@@ -52,19 +53,23 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         recipe: of the run.
         given: what came from Python.
         command: what the user typed, for the report.
-        folder: of the run, where it is not [output] dir.
+        folder: of a plan, in place of [output] dir; then no service is asked, for each answer is paid for.
         parts: what else belongs to the identity of the run.
 
     Raises:
         UsageError: the recipe names what does not exist, or code that the user did not allow.
         RejectedError: the data cannot be used.
     """
+    nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
+    refuse_code([net.name for net in nets], given.allow_code)
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)
     kind = kind_of(recipe.teacher, given.teacher)
     check_folds(recipe.teacher, given.teacher, same_teacher=recipe.controls.same_teacher)
     make_methods = given.methods or method_maker(recipe.method, task)
     checked = make_methods()
+    check_methods(checked, task)
+    check_controls(recipe.controls, task)
     if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):
         refuse_features(recipe, kind, given.teacher)
     check_codec(recipe.store, checked, task)
@@ -82,7 +87,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:
         spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)
-    students = student_factory(recipe, given, spec, data)
+    students = student_factory(recipe, given, spec, task.link, data)
     if given.student is not None:
         net = students.build()
         found["student"] = xxhash.xxh3_64_hexdigest(repr(net).encode())
@@ -104,7 +109,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     run = open_run(aside, command=command, parts=found | (parts or {}))
     if not task.supervised:
         run.note(found=across(data.source, data.split).sentences())
-    return answered_only(replace(context, run=run))
+    context = replace(context, run=run)
+    return answered_only(context) if folder is None else context
 
 
 def moved(recipe: Recipe, folder: Path) -> Recipe:
@@ -125,7 +131,7 @@ def only_asked(context: RunContext) -> RunContext:
     return asked_only(context, wanted.calls, wanted.ask)
 
 
-def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, data: Prepared) -> StudentFactory:
+def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, link: Link, data: Prepared) -> StudentFactory:
     """How students are built."""
     made = make_students(
         recipe.student,
@@ -135,7 +141,7 @@ def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, data: Prepar
         vocabulary=None if data.encoder.text is None else data.encoder.text.vocabulary,
         allow_code=given.allow_code,
     )
-    made.probe = data.train.inputs[:64]
+    made.probe, made.link = data.train.inputs[:64], link
     return made
 
 

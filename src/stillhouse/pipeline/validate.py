@@ -7,15 +7,45 @@ from typing import Any
 
 from torch import nn
 
-from stillhouse.errors import UsageError
-from stillhouse.methods.base import Method
+from stillhouse.errors import UsageError, nearest
+from stillhouse.methods.base import KINDS, Method
 from stillhouse.pipeline.teacher.answers import softening
-from stillhouse.recipe import Recipe, Store
+from stillhouse.recipe import Controls, Recipe, Store
 from stillhouse.store import Dense
 from stillhouse.task import Task
 from stillhouse.teachers import make_codec
 
 Methods = Sequence[tuple[str, Method, float]]
+
+
+def check_methods(methods: Methods, task: Task) -> None:
+    """Refuse a method that matches outputs of another kind than the task's.
+
+    Raises:
+        UsageError: names the method, and one that matches what there is.
+    """
+    for name, method, _ in methods:
+        if not task.matches(method):
+            other = " and ".join(sorted(method.needs & KINDS))
+            raise UsageError(
+                f"The method {name!r} matches {other}, which nets of the task {task.name!r} do not give. Write "
+                f'`[[method]] name = "{task.method[0]["name"]}"`, or another method of this task.'
+            )
+
+
+def check_controls(controls: Controls, task: Task) -> None:
+    """Refuse to leave out a control that the task does not have, or that the verdict is about.
+
+    Raises:
+        UsageError: names it.
+    """
+    switches, known = controls.switches, (*Controls.model_fields, *task.controls)
+    for name in switches:
+        if name not in task.controls:
+            raise UsageError(f"[controls] has no key {name!r}.{nearest(name, known)} Rename or remove the line.")
+    needed = {task.shipped, task.baseline}
+    for name in sorted(needed & {name for name, on in switches.items() if not on}):
+        raise UsageError(f"[controls] {name} = false: the verdict is about this student. Take the line out.")
 
 
 def check_codec(keeps: Store, methods: Methods, task: Task) -> None:
@@ -91,7 +121,7 @@ def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
     if kind == "net" and recipe.teacher.folds is not None:
         raise UsageError(
             f"The method asks for hidden layers of the teacher, and with [teacher] folds = {recipe.teacher.folds} rows "
-            "are answered by different nets, whose hidden layers have nothing in common. Take folds out, or match "
+            "are answered by different nets, whose hidden layers have nothing in common. Remove folds, or match "
             'probabilities, for instance `[[method]] name = "hinton"`.'
         )
     net = isinstance(teacher, nn.Module) or kind in ("net", "hub")

@@ -194,9 +194,11 @@ def read(folder: Path, task: Words) -> RunFiles:
     """
     scores = read_json(folder / "scores.json")
     if not scores:
+        answered = (folder / "predictions.npz").exists()
+        command = f"evaluate {folder}" if answered else f"distill {folder / 'recipe.toml'}"
         raise UsageError(
             f"There is nothing to report in {folder}: it holds no scores.json, so the run was not judged yet. "
-            f"Run `stillhouse evaluate {folder}` first."
+            f"Run `stillhouse {command}` first."
         )
     if scores.get("schema") != SCHEMA:
         raise UsageError(

@@ -74,11 +74,20 @@ class Scale:
         return self._linear_ticks(count)
 
 
-def padded(values: list[float], share: float = 0.06, least: float = 1e-6) -> tuple[float, float]:
-    """Return the range of some values with a margin on both sides, so that no mark touches the frame."""
+def padded(values: list[float], share: float = 0.06) -> tuple[float, float]:
+    """Return the range of some values with a margin on both sides, so that no mark touches the frame.
+
+    Values that are all the same get a readable range that hardly passes them. A share never gets room above one.
+
+    >>> padded([0.5, 1.0], 0.1), padded([1.0, 1.0])
+    ((0.45, 1.05), (0.98, 1.001))
+    """
     low, high = min(values), max(values)
-    margin = max((high - low) * share, least)
-    return low - margin, high + margin
+    if high > low:
+        margin = (high - low) * share
+        return low - margin, high + margin
+    far, near = (0.02 * abs(low), 0.001 * abs(low)) if low else (0.05, 0.001)
+    return (low - far, low + near) if low > 0 else (low - near, low + far)
 
 
 class Drawing:

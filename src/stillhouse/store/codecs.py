@@ -179,7 +179,7 @@ class TopK:
         return sum(f.nbytes for f in self.fields(classes))
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
-        """The listed masses, and the tail's mass spread in the student's proportions: for the bucket's gradient."""
+        """The listed masses, and the tail's mass in the student's proportions: this gives the bucket's gradient."""
         sparse = self.decode(arrays)
         spread = student.astype(np.float64)
         np.put_along_axis(spread, sparse.indices, 0.0, axis=1)

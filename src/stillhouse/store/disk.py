@@ -76,7 +76,7 @@ def open_to_write(path: Path) -> int:
 
 
 def resize(fd: int, size: int) -> None:
-    """Set a file's size and reserve its bytes, so that a full disk is found before the teacher is asked."""
+    """Set a file's size to ``size`` bytes and reserve them: a full disk is found before the teacher is asked."""
     os.ftruncate(fd, size)
     if not hasattr(os, "posix_fallocate"):
         return

@@ -111,8 +111,7 @@ class Store:
         except ValueError:
             raise UsageError(
                 f"The store {self.folder} has rows 0-{self.rows - 1} and views 0-{self.views - 1}, but training asks "
-                "for "
-                f"rows {rows.min()}-{rows.max()} and views {views.min()}-{views.max()}. Label these data first."
+                f"for rows {rows.min()}-{rows.max()} and views {views.min()}-{views.max()}. Label these data first."
             ) from None
         if not self._all_trusted:
             self._trust(np.unique(rows // self._manifest.block_rows))

@@ -135,8 +135,7 @@ def row_hash_file(row_hashes: npt.NDArray[Any] | None, rows: int) -> bytes | Non
     if row_hashes.shape != (rows,) or row_hashes.dtype.kind != "u":
         raise UsageError(
             f"row_hashes must be unsigned integers of shape ({rows},), one for each row as `hash_rows` returns them; "
-            "got "
-            f"{row_hashes.dtype} {row_hashes.shape}."
+            f"got {row_hashes.dtype} {row_hashes.shape}."
         )
     return npy_header((rows,), np.dtype("<u8")) + row_hashes.astype("<u8").tobytes()
 

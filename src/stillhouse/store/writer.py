@@ -143,8 +143,7 @@ class Writer:
         if names:
             raise RejectedError(
                 f"{self.folder} holds files that belong to no store, such as {min(names)!r}; a store is not written "
-                "among "
-                "them. Choose an empty or a new folder."
+                "among them. Choose an empty or a new folder."
             )
         with disk.explained(self.folder / NAME):
             disk.write_whole(self.folder / NAME, wanted.to_bytes())

@@ -1,85 +1,9 @@
-"""The zoo: small nets as students, and larger nets as teachers.
+"""The zoo: small nets to distil into, and the larger ones that teach them.
 
 A net's settings are the keyword arguments of its builder. Initialisation follows torch's global seed.
 """
 
-from __future__ import annotations
+from stillhouse.students.fitted import FITTED, fit_soft, is_fitted
+from stillhouse.students.zoo import NETS, defaults, make, names
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from torch import nn
-
-from stillhouse.errors import UsageError, nearest
-from stillhouse.students.convolutional import cnn_large, cnn_medium, cnn_small, cnn_tiny
-from stillhouse.students.fitted import FITTED as FITTED
-from stillhouse.students.fitted import fit_soft as fit_soft
-from stillhouse.students.fitted import is_fitted as is_fitted
-from stillhouse.students.fitted import unfitted
-from stillhouse.students.perceptron import mlp_large, mlp_tiny
-from stillhouse.students.recurrent import gru_tiny
-from stillhouse.students.residual import resnet_small, resnet_tiny
-from stillhouse.students.tabular import linear, soft_tree
-from stillhouse.students.text import bag_hashed, static_embedding
-from stillhouse.students.text_transformer import transformer_tiny
-from stillhouse.students.vision_transformer import vit_tiny
-
-_IMAGES = (cnn_tiny, cnn_small, cnn_medium, cnn_large, resnet_tiny, resnet_small, vit_tiny)
-_TABLES = (linear, mlp_tiny, mlp_large, soft_tree)
-_TEXTS = (bag_hashed, static_embedding, gru_tiny, transformer_tiny)
-NETS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (*_IMAGES, *_TABLES, *_TEXTS)}
-
-
-def names() -> list[str]:
-    """Names of all nets of the zoo, sorted."""
-    return sorted(NETS)
-
-
-def defaults(name: str) -> dict[str, Any]:
-    """Return the settings of a net with their defaults.
-
-    Raises:
-        UsageError: no net has this name; the message names the nearest.
-    """
-    parameters = inspect.signature(FITTED.get(name) or _builder(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-def make(name: str, *, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> nn.Module:
-    """Build a net by name, in training mode, with weights drawn from torch's global generator.
-
-    Args:
-        name: One of ``names()``.
-        shape: Of one input, without the batch axis: ``(C, H, W)`` for images, ``(F,)`` for encoded tables.
-        outputs: Width of the output: classes, targets or coordinates; at least 1.
-        settings: Keyword arguments of the net's builder; missing ones have the builder's default.
-
-    Raises:
-        UsageError: unknown net or setting (with the nearest known one), a value out of range, or a shape that this
-            net cannot read.
-
-    Example:
-        >>> net = make("mlp_tiny", shape=(64,), outputs=10, settings={"hidden": [32]})
-        >>> sum(p.numel() for p in net.parameters())
-        2410
-    """
-    build = _builder(name)
-    known = defaults(name)
-    for key in settings:
-        if key not in known:
-            raise UsageError(f"The net {name!r} has no setting {key!r}.{nearest(key, known)}")
-    if outputs < 1 or not shape or min(shape) < 1:
-        raise UsageError(f"A net needs at least 1 output and an input of at least one value; got {outputs}, {shape}.")
-    try:
-        return build(shape, outputs, **settings)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"The net {name!r} cannot be built with {dict(settings)}: {error}.") from error
-
-
-def _builder(name: str) -> Callable[..., nn.Module]:
-    if name in FITTED:
-        return lambda shape, outputs, **settings: unfitted(name, shape, outputs, settings)
-    if name not in NETS:
-        raise UsageError(f"There is no net {name!r} in the zoo.{nearest(name, [*NETS, *FITTED])}")
-    return NETS[name]
+__all__ = ["FITTED", "NETS", "defaults", "fit_soft", "is_fitted", "make", "names"]

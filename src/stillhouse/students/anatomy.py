@@ -28,7 +28,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class Block:
-    """One block: ``feedforward`` are the linear layers that make its hidden units, ``back`` reads them."""
+    """One block: the linear layers ``feedforward`` make its hidden units, the layer ``back`` reads them."""
 
     attention: Attention | None
     feedforward: tuple[str, ...]

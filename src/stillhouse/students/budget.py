@@ -1,4 +1,4 @@
-"""The largest member of a family that a budget allows; sizes are counted and times are measured here."""
+"""The largest member of a family that a budget allows: counted and measured here, not guessed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from stillhouse import students
 from stillhouse.errors import UsageError, nearest
+from stillhouse.students import zoo
 from stillhouse.students.families import FAMILIES, Member
 from stillhouse.timing import Timed, clock_of, in_turns
 from stillhouse.types import count_parameters
@@ -23,7 +23,7 @@ Measure = Callable[[nn.Module, Tensor], float]
 
 @dataclass(frozen=True)
 class Tried:
-    """A member of the family and its cost; None: not measured, because another limit already ruled it out."""
+    """A member of the family and what it costs; None: not measured, because another limit had ruled it out."""
 
     name: str
     settings: dict[str, Any]
@@ -39,11 +39,11 @@ class Choice:
 
     Attributes:
         name: Of the net.
-        settings: Of the net, the given ones included, for ``students.make``.
+        settings: Of the net, the given ones included: what ``zoo.make`` takes.
         parameters: Learned numbers.
         bytes: Of its weights as a safetensors file in float32, the header included.
         latency_ms: Median milliseconds of one core for one row.
-        tried: The members tried, from the largest down to the chosen one.
+        tried: The members looked at, from the largest down to the chosen one.
     """
 
     name: str
@@ -78,24 +78,24 @@ def largest_within(
     latency_ms: float | None = None,
     measure: Measure | None = None,
 ) -> Choice:
-    """Choose the largest member of a family within all given limits.
+    """Choose the largest member of a family within all limits that are given.
 
-    Members are tried from the largest down, and each is measured: no figure is inferred from another member. Torch's
-    global generator and number of threads do not change.
+    Members are tried from the largest down, each for itself: no figure is inferred from another member's. Torch's
+    global generator and number of threads are left as they were.
 
     Args:
         family: A key of ``FAMILIES``.
         shape: Of one input.
         outputs: Width of the output.
-        settings: Of every member, beside its own (``vocabulary``, ``dropout``); not those that the family varies.
+        settings: Of every member beside its own (``vocabulary``, ``dropout``); not what the family varies.
         parameters: Learned numbers at most.
         bytes: Of the safetensors file in float32 at most.
         latency_ms: Milliseconds of one core of this machine for one row at most.
         measure: Milliseconds of one row from (net in eval mode, one row); ``single_row_ms`` by default.
 
     Raises:
-        UsageError: unknown family, no limit, a setting that the family varies, or no member fits: the message then
-            gives the figures of the smallest member.
+        UsageError: unknown family, no limit, a setting that the family varies, or nothing fits: then the message has
+            the figures of the smallest member.
     """
     limits = _Limits(parameters, bytes, latency_ms)
     if limits == _Limits():
@@ -141,14 +141,14 @@ def _with(member: Member, settings: Mapping[str, Any], family: str) -> Member:
 
 
 def _attempt(member: Member, shape: tuple[int, ...], outputs: int, limits: _Limits, measure: Measure) -> Tried:
-    """Count parameters, then bytes, then time; a member that a cheaper figure rules out is not built."""
+    """Count, then weigh, then time; what a cheaper figure rules out is not built."""
     name, settings = member.name, dict(member.settings)
     with torch.device("meta"):  # shapes without memory
-        parameters = count_parameters(students.make(name, shape=shape, outputs=outputs, settings=settings))
+        parameters = count_parameters(zoo.make(name, shape=shape, outputs=outputs, settings=settings))
     if not limits.allows(parameters):
         return Tried(name, settings, parameters, None, None, fits=False)
     with torch.random.fork_rng(devices=[]):
-        net = students.make(name, shape=shape, outputs=outputs, settings=settings).eval()
+        net = zoo.make(name, shape=shape, outputs=outputs, settings=settings).eval()
         row = _row(name, shape, settings)
     size = len(safetensors.torch.save(net.state_dict()))
     if not limits.allows(parameters, size):
@@ -159,7 +159,7 @@ def _attempt(member: Member, shape: tuple[int, ...], outputs: int, limits: _Limi
 
 def _row(name: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> Tensor:
     """One input of full size: numbers, or for nets with a vocabulary token ids without padding."""
-    known = {**students.defaults(name), **settings}
+    known = {**zoo.defaults(name), **settings}
     return torch.randint(1, known["vocabulary"], (1, *shape)) if "vocabulary" in known else torch.randn(1, *shape)
 
 
@@ -171,7 +171,7 @@ def _chosen(tried: list[Tried]) -> Choice | None:
 
 
 def _figures(parameters: int | None, bytes: int | None, latency_ms: float | None) -> str:
-    """The figures that were measured, in words."""
+    """The figures that there are, in words."""
     found = [f"{parameters:,} parameters"] if parameters is not None else []
     found += [f"{bytes:,} bytes"] if bytes is not None else []
     found += [f"{latency_ms:.3g} ms a row"] if latency_ms is not None else []

@@ -86,8 +86,7 @@ def channel_groups(net: nn.Module) -> list[Group]:
     if not groups:
         raise UsageError(
             f"No layer of {type(net).__name__} can be narrowed: each one is an input, an output, or read by a step "
-            "that "
-            "the tracing does not understand. Leave width out."
+            "that the tracing does not understand. Leave width out."
         )
     return groups
 

@@ -77,8 +77,7 @@ def narrow_blocks(
         if heads * size != units and configs(net):
             notes.append(
                 f"{heads} heads of {size} do not fill {units} hidden units, and no Hugging Face configuration can "
-                "express "
-                f"that: build it by derive before loading weights, or narrow the width to {heads * size} too"
+                f"express that: build it by derive before loading weights, or narrow the width to {heads * size} too"
             )
     if feedforward is not None:
         inner = _feedforward_groups(net, blocks)

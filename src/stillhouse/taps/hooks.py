@@ -16,8 +16,7 @@ from stillhouse.taps.tap import Tap, first, nth
 class Taps:
     """Forward hooks on a module that keep the tensors of the last forward at the given paths.
 
-    Attach before ``torch.compile`` runs the module for the first time: a module compiled without hooks never calls
-    them.
+    Attach before ``torch.compile`` runs the module for the first time: a module compiled earlier never calls them.
 
     Args:
         module: any module, plain or wrapped.

@@ -22,10 +22,10 @@ Change = Callable[[nn.Module, Args, Kwargs], tuple[Args, Kwargs]]
 class Tap:
     """One hook and the tensor it keeps.
 
-    A later layer may overwrite a tapped tensor in place (``ReLU(inplace=True)``, ``out += identity``). A plain
-    reference would then silently give another layer's values. So the first forward keeps a copy and checks whether the
-    original was written to; later forwards copy only in that case. Where versions are not tracked (inference mode,
-    compiled code) it always copies.
+    A later layer may overwrite a tapped tensor in place (``ReLU(inplace=True)``, ``out += identity``). A reference
+    would then silently give another layer's values. So the first forward keeps a copy and checks whether the original
+    was written to; later forwards copy only in that case. Where versions are not tracked (inference mode, compiled
+    code) it always copies.
 
     Args:
         module: where the hook goes.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stillhouse.methods.base import KINDS, Method
 from stillhouse.recipe import MethodEntry, Recipe
 from stillhouse.task import Floats, OutputSpec, Section
 from stillhouse.tasks.judgement import Judge
@@ -18,9 +19,13 @@ from stillhouse.types import Teacher
 class BaseTask(Judge):
     """A task that trains with labels, names each output, and checks the teacher first."""
 
+    method: tuple[Mapping[str, Any], ...]
+    teachers: Any
+    reads = ""
     fits: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     supervised = True
+    binds = False
     shift_invariant = False
     stored = "values"
     gates = True
@@ -49,6 +54,10 @@ class BaseTask(Judge):
     def place_method(self, entry: MethodEntry) -> MethodEntry:
         """The entry, unchanged."""
         return entry
+
+    def matches(self, method: Method) -> bool:
+        """Whether what it needs of outputs, if anything, is what this task's are."""
+        return method.needs & KINDS <= {self.reads}
 
     def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
         """One output for each name."""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from stillhouse.errors import RejectedError
 from stillhouse.task import OutputSpec
-from stillhouse.teachers.fitted.teacher import name_rows
 
 SHOWN = 10  # names in a message
+SHOWN = 5  # rows named in a message
 
 
 def numbers(answer: Any, rows: NDArray[np.int64], spec: OutputSpec) -> NDArray[np.float64]:
@@ -72,3 +72,15 @@ def wrong_shape(who: str, given: tuple[int, ...], wanted: tuple[int, int], spec:
 def as_outputs(values: NDArray[np.float64]) -> Tensor:
     """Numbers (B, K) as the values of outputs, float32."""
     return torch.from_numpy(values.astype(np.float32))
+
+
+def name_rows(rows: NDArray[np.int64], bad: NDArray[np.bool_] | None = None) -> str:
+    """The rows of a batch that a message is about, by their training row, or by position where they have none (-1)."""
+    chosen = np.arange(len(rows)) if bad is None else np.flatnonzero(bad)
+    known = bool((rows[chosen] >= 0).all())
+    numbers = (rows[chosen] if known else chosen).tolist()
+    kind = "training" if known else "asked"
+    if len(numbers) == 1:
+        return f"1 {kind} row (number {numbers[0]})"
+    named = ", ".join(map(str, numbers[:SHOWN])) + ", ..." * (len(numbers) > SHOWN)
+    return f"{len(numbers)} {kind} rows (numbers {named})"

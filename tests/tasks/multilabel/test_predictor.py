@@ -45,7 +45,7 @@ def test_each_label_is_answered_by_itself() -> None:
 def test_a_saved_one_comes_back_whole(tmp_path: Path) -> None:
     model = shipped()
     model.save(tmp_path)
-    again = load_student(tmp_path, DeployedMultilabel)
+    again = load_student(tmp_path)
     assert isinstance(again, DeployedMultilabel)
     np.testing.assert_array_equal(again.predict_proba(RAW), model.predict_proba(RAW))
     assert again.labels == tuple(LABELS)
@@ -57,7 +57,7 @@ def test_answers_are_a_csv_of_labels_and_probabilities(tmp_path: Path) -> None:
     written = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     assert list(written) == ["file", "labels", "p_red", "p_round", "p_ripe"]
     np.testing.assert_allclose(written["p_round"], model.predict_proba(RAW)[:, 1])
-    found = [[name in cell.split(";") for name in LABELS] for cell in written["labels"]]
+    found = [[name in cell.split("|") for name in LABELS] for cell in written["labels"]]
     np.testing.assert_array_equal(np.array(found), model.predict(RAW) == 1)
 
 

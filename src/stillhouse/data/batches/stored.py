@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.data.batches.base import Batches
 from stillhouse.data.encoders.prepare import Rows
 from stillhouse.data.stream import Stream
 from stillhouse.data.views.base import Views
-from stillhouse.types import Batch
+from stillhouse.types import Batch, has_label
 
 
 class StoredBatches(Batches):
@@ -30,6 +32,11 @@ class StoredBatches(Batches):
     def __init__(self, rows: Rows, stream: Stream, views: Views) -> None:
         self.inputs, self.targets = rows.inputs, rows.targets
         self.stream, self.views = stream, views
+        # Counted here, on the host; the loss would have to count on the device in each step.
+        known = has_label(rows.targets)
+        self._labels: NDArray[np.int64] = known.reshape(len(known), -1).sum(-1).numpy()
+        always = views.labelled >= stream.views and bool((self._labels[stream.rows.numpy()] == 1).all())
+        self._always = stream.batch_size if always else None
 
     @property
     def example(self) -> Tensor:
@@ -44,4 +51,12 @@ class StoredBatches(Batches):
         """The batch of a step; the net is not used."""
         rows, views = self.stream.at(step)
         inputs = self.views.apply(self.inputs[rows], rows, views)
-        return Batch(inputs, self.views.targets(self.targets[rows], views), rows, views)
+        targets = self.views.targets(self.targets[rows], views)
+        return Batch(inputs, targets, rows, views, labels=self._count(rows, views))
+
+    def _count(self, rows: Tensor, views: Tensor) -> int:
+        """How many labels the rows have in these views."""
+        if self._always is not None:
+            return self._always
+        labels = self._labels[rows.numpy()]
+        return int(labels.sum() if self.views.labelled == self.views.count else labels[views.numpy() == 0].sum())

@@ -162,7 +162,7 @@ class TextEncoder(EncoderDefaults):
         return self.tokenizer_ids(torch.from_numpy(ids))  # the swap is its own inverse
 
     def token_ends(self, texts: list[str]) -> NDArray[np.int64]:
-        """Where each token of ``encode`` ends in its text, in characters (N, L); 0 for tokens outside the text."""
+        """Where each token of ``encode`` ends in its text, in characters (N, L); 0 for tokens outside it."""
         encodings = self._tokenizer.encode_batch(texts)
         return np.array([[end for _, end in one.offsets] for one in encodings], np.int64).reshape(-1, self.length)
 

@@ -52,8 +52,7 @@ def _lines(path: Path) -> Iterator[str]:
         if "\0" in text:
             raise RejectedError(
                 f"{path}: line {number} (counted from 1) holds a NUL character, which no table can have. Save the "
-                "file as "
-                "UTF-8 text and run again."
+                "file as UTF-8 text and run again."
             )
         yield text
 

@@ -55,8 +55,7 @@ def kind_of(x: NDArray[Any], where: str) -> Kind:
     if x.dtype.kind not in "biuf" or x.ndim not in (2, 3, 4):
         raise RejectedError(
             f"{where} has the shape {x.shape} and the type {x.dtype}. It must hold numbers, with rows as the first "
-            "axis: "
-            "(N, D), (N, H, W) or (N, C, H, W)."
+            "axis: (N, D), (N, H, W) or (N, C, H, W)."
         )
     return "array" if x.ndim == 2 else "image"
 

@@ -43,7 +43,7 @@ def split(
     groups: Any = None,
     order: Any = None,
 ) -> Split:
-    """Divide the rows, each class in proportion, at random where targets are not classes; unlabelled rows train.
+    """Divide the rows, each class in proportion, or at random without classes; unlabelled rows are for training.
 
     Every class keeps at least one labelled training row. The three choices are independent: another number of labels
     leaves train, valid and test as they are.

@@ -133,8 +133,7 @@ class Views:
         if self.count < 1 or not self.strength >= 0:
             raise UsageError(
                 f"[views] count = {self.count}, strength = {self.strength}: count must be at least 1, for the "
-                "unchanged "
-                "row, and strength must not be negative."
+                "unchanged row, and strength must not be negative."
             )
         if not self.idle:
             self._policy.check(self)

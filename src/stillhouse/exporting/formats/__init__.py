@@ -21,6 +21,7 @@ def get(name: str) -> Format:
         UsageError: no format has this name; the message names the nearest.
     """
     if name not in names():
-        raise UsageError(f"There is no export format {name!r}.{nearest(name, names())}")
+        known = ", ".join(names())
+        raise UsageError(f"There is no export format {name!r}.{nearest(name, names())} The formats are: {known}.")
     found: Format = importlib.import_module(f"{__name__}.{name}").FORMAT
     return found

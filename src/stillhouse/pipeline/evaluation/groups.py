@@ -28,7 +28,7 @@ def write_groups(context: RunContext) -> None:
 
     Raises:
         UsageError: a column does not exist, the data are no table, or a column has too many values.
-        RejectedError: a column names each row (an identifier), or its cells cannot be read.
+        RejectedError: the cells of a column cannot be read.
     """
     names = context.recipe.evaluation.groups
     if not names:

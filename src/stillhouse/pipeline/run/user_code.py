@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
@@ -19,8 +20,7 @@ def own_code(name: str, allow: bool) -> Callable[..., Any]:
     Raises:
         UsageError: the user did not allow it, or it cannot be imported.
     """
-    if not allow:
-        raise UsageError(f"{name!r} would run your own code. If you trust this recipe, add `--allow-code`.")
+    refuse_code([name], allow)
     module, _, function = name.removeprefix(CODE).partition(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), function)
@@ -29,6 +29,34 @@ def own_code(name: str, allow: bool) -> Callable[..., Any]:
             f"{name!r} cannot be imported ({error}). It must read python:package.module:function."
         ) from error
     return found
+
+
+def refuse_code(names: Iterable[str | None], allow: bool) -> None:
+    """Refuse names of a recipe that would run code, where the user did not allow it.
+
+    Raises:
+        UsageError: names the first one.
+    """
+    for name in names:
+        if name is not None and name.startswith(CODE) and not allow:
+            raise UsageError(
+                f"{name!r} would run your own code. If you trust this recipe, add `--allow-code` (in Python "
+                "`allow_code=True`)."
+            )
+
+
+def own_net(name: str, allow: bool, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> nn.Module:
+    """Build the net of ``python:package.module:function``.
+
+    The function is called with ``shape`` (of one encoded row), the settings, and the number of outputs: as ``classes``
+    where it has an argument of this name, else as ``outputs``.
+
+    Raises:
+        UsageError: as ``own_code``; or it returns no module.
+    """
+    function = own_code(name, allow)
+    width = "classes" if "classes" in inspect.signature(function).parameters else "outputs"
+    return checked_module(function(shape=shape, **{width: outputs}, **settings), name)
 
 
 def checked_module(made: Any, name: str) -> nn.Module:

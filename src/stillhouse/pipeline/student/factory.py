@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.run.user_code import CODE, checked_module, own_code
+from stillhouse.pipeline.run.user_code import CODE, checked_module, own_net
 from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
-from stillhouse.task import OutputSpec, Task
+from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import output_of
 
 NetMaker = Callable[[], nn.Module]
@@ -34,6 +34,7 @@ class StudentFactory:
         pretrained: whether it starts with weights from elsewhere.
         origin: the teacher that a derived student is cut out of: its module, trained where it is trained already.
         probe: inputs on which layers and units are scored.
+        link: what the teacher's outputs are, for these scores.
     """
 
     build: NetMaker
@@ -42,6 +43,7 @@ class StudentFactory:
     pretrained: bool = False
     origin: Callable[[], tuple[nn.Module, dict[str, Any]]] | None = None
     probe: Tensor | None = None
+    link: Link = "softmax"
     notes: list[str] = field(default_factory=list)  # what was chosen, for run.json
 
     def make(self) -> nn.Module:
@@ -49,7 +51,7 @@ class StudentFactory:
         return self.cut()[0] if self.derived is not None else self.build()
 
     def scratch(self) -> nn.Module:
-        """The same net with weights drawn anew."""
+        """The same net with weights drawn again."""
         net = self.make()
         for module in net.modules():
             reset = getattr(module, "reset_parameters", None)
@@ -65,7 +67,7 @@ class StudentFactory:
         if self.origin is None:
             raise UsageError("[student.derive] needs a teacher that is a net: a zoo name, a module, or [teacher] hub.")
         teacher, card = self.origin()
-        made = derive(copy.deepcopy(teacher), probe=self.probe, **self.derived)
+        made = derive(copy.deepcopy(teacher), probe=self.probe, link=self.link, **self.derived)
         self.notes = [*made.notes, *format_map(made.map).splitlines()]
         return made.module, card
 
@@ -105,8 +107,7 @@ def make_students(
         return derived(section)
     name, settings = section.name or default_student(vocabulary), dict(section.settings)
     if name.startswith(CODE):
-        function = own_code(name, allow_code)
-        return StudentFactory(lambda: checked_module(function(shape=shape, outputs=outputs, **settings), name), {})
+        return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {})
     if vocabulary is not None and "vocabulary" in students.defaults(name):
         settings.setdefault("vocabulary", vocabulary)
     notes = []
@@ -115,7 +116,7 @@ def make_students(
         notes.append(why)
     card = {"name": name, "settings": settings, "shape": list(shape)}
     made = StudentFactory(lambda: build(card, outputs), card, notes=notes)
-    made.make()  # a wrong name or setting is told now, not after the teacher was trained
+    made.make()  # a wrong name or setting is reported now, not after the teacher was trained
     return started(made, section.start) if section.start is not None else made
 
 
@@ -127,7 +128,7 @@ def default_student(vocabulary: int | None) -> str:
 def derived(section: StudentSection) -> StudentFactory:
     """A student cut out of its teacher; it cannot be built before the teacher is known."""
     if section.name is not None or section.start is not None or section.budget.wanted:
-        raise UsageError("[student.derive] says all of the student: take out [student] name, start and budget.")
+        raise UsageError("[student.derive] defines the whole student: remove [student] name, start and budget.")
 
     def build() -> nn.Module:
         raise UsageError("[student.derive] needs a teacher that is a net.")
@@ -152,7 +153,7 @@ def within(
 
 
 def started(made: StudentFactory, weights: Path) -> StudentFactory:
-    """Students that begin with the weights of a file."""
+    """Students that start with the weights of a file."""
     tensors = given_weights(weights, "[student] start")
 
     def build() -> nn.Module:
@@ -171,7 +172,7 @@ def started(made: StudentFactory, weights: Path) -> StudentFactory:
 
 
 def own_student(student: Any) -> NetMaker:
-    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds anew."""
+    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds again."""
     if isinstance(student, nn.Module):
         return lambda: copy.deepcopy(student)
     if callable(student):

@@ -11,7 +11,7 @@ from stillhouse import tasks
 from stillhouse.data import encoder_from_state
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.folder import read_json, task_name
-from stillhouse.pipeline.run.user_code import CODE, checked_module, own_code
+from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.factory import own_student
 from stillhouse.recipe import read_table
 from stillhouse.tasks.predictor import CARD, FOLDER
@@ -67,4 +67,4 @@ def built(name: str, card: dict[str, Any], settings: dict[str, Any]) -> nn.Modul
         )
     shape = tuple(encoder_from_state(card["encoder"]).shape)
     width = tasks.get(task_name(card)).deployed.net_width(card)
-    return checked_module(own_code(name, True)(shape=shape, classes=width, **settings), name)
+    return own_net(name, True, shape, width, settings)

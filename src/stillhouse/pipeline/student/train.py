@@ -22,7 +22,6 @@ from stillhouse.engine import (
     tensor_state,
     write_weights,
 )
-from stillhouse.errors import UsageError, nearest
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import only
@@ -41,7 +40,7 @@ class Arm(NamedTuple):
 
     control: Control
     rows: Tensor  # int64: training rows it is trained on
-    targets: Tensor  # of all training rows; withheld where it may not see them
+    targets: Tensor  # of all training rows; hidden where it may not see them
 
     @property
     def name(self) -> str:
@@ -75,17 +74,8 @@ def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
     Args:
         context: of the run.
         teachers: the names of the teachers that there are.
-
-    Raises:
-        UsageError: [controls] names a control that the task does not have.
     """
     known, switches = context.data.train.targets, context.recipe.controls.switches
-    for name in switches:
-        if name not in context.task.controls:
-            raise UsageError(f"[controls] has no control {name!r}.{nearest(name, context.task.controls)}")
-    needed = {context.task.shipped, context.task.baseline}
-    for name in sorted(needed & {name for name, on in switches.items() if not on}):
-        raise UsageError(f"[controls] {name} = false: the verdict is about this arm. Take the line out.")
     labels = {"visible": only(known, context.labelled), "known": known, "none": withheld(known)}
     rows = {
         "labelled": context.labelled,

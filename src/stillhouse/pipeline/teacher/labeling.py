@@ -38,7 +38,7 @@ class RunTeacher:
     Args:
         context: of the run.
         arm: "teacher" or "teacher_same".
-        visible: labels of the training rows, withheld where this teacher may not see them.
+        visible: labels of the training rows, hidden where this teacher may not see them.
         section: of the recipe; None: [teacher].
         given: what came from Python in its place.
         folder: where it is kept; None: named as the arm.
@@ -91,7 +91,7 @@ class RunTeacher:
 
     @property
     def labels_seen(self) -> int | None:
-        """Labels used to train it here; None for a teacher that was handed over."""
+        """Labels used to train it here; None for a teacher that was passed in."""
         return None if self.handed_over else int(has_label(self.visible).sum())
 
     @property
@@ -157,7 +157,8 @@ class RunTeacher:
             return self.fit_trees()
         weights = self.section.file if self.kind == "file" else None
         if weights is not None and weights.suffix == NET_FILE:
-            return self.answering(self.whole.load(weights))
+            loaded: Teacher = context.task.enter_teacher(self.answering(self.whole.load(weights)))
+            return loaded
         if ready(self.section, self.given):
             ready_teacher = build_teacher(
                 self.section,
@@ -170,7 +171,8 @@ class RunTeacher:
                 precision=context.recipe.store.teacher_precision,
                 folder=context.run.folder,
             )
-            return context.task.enter_teacher(ready_teacher)
+            entered: Teacher = context.task.enter_teacher(ready_teacher)
+            return entered
         whole, *folds = [self.answering(net.load()) for net in self.nets]
         return whole if self.fold_of is None else CrossFitted(folds, self.fold_of, whole)
 

@@ -15,7 +15,7 @@ from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tenso
 from stillhouse.errors import RejectedError
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.progress import Advance
-from stillhouse.pipeline.run.user_code import CODE, checked_module, own_code
+from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.config import WEIGHTS, build, given_weights
 from stillhouse.pipeline.teacher.build import hub_net, whole_length
 from stillhouse.recipe import Member
@@ -33,7 +33,7 @@ class TeacherNet:
         section: what the recipe says of the teacher.
         arm: "teacher" or "teacher_same".
         layers: tap paths that methods ask for.
-        visible: labels of the training rows, withheld where this net may not see them.
+        visible: labels of the training rows, hidden where this net may not see them.
         folder: where it is kept.
     """
 
@@ -71,8 +71,7 @@ class TeacherNet:
             return whole_length(made, self.layers)
         if self.name.startswith(CODE):
             shape = tuple(self.context.data.train.inputs.shape[1:])
-            made = own_code(self.name, True)(shape=shape, classes=self.context.spec.width, **self.section.settings)
-            return checked_module(made, self.name)
+            return own_net(self.name, True, shape, self.context.spec.width, self.section.settings)
         return build(self.zoo_card(), self.context.spec.width)
 
     def zoo_card(self) -> dict[str, Any]:

@@ -1,3 +1,1 @@
 """Classification: everything specific to nets whose outputs are probabilities of classes."""
-
-ESTIMATOR = "classifier"  # scikit-learn's name for it

@@ -6,13 +6,21 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from stillhouse.functional.fused import constant
 from stillhouse.tasks.soft_targets import mixed
 from stillhouse.types import logits_of
 
 MONITOR = "nll"  # of ``validation``: lowest at the best weights
 
 
-def label_loss(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:
+def label_loss(
+    outputs: Tensor,
+    targets: Tensor,
+    *,
+    smoothing: float = 0.0,
+    weight: float | Tensor = 1.0,
+    count: int | None = None,
+) -> Tensor:
     """Cross-entropy in nats, averaged over the labelled rows (targets >= 0); 0 with gradient 0 where there are none.
 
     Args:
@@ -20,21 +28,21 @@ def label_loss(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weig
         targets: int64 ``(...)``, -1 where there is no label.
         smoothing: share of the label's mass spread evenly over all classes.
         weight: factor of the result; combined with the mean, it needs one multiplication in the graph, not two.
+        count: number of labelled rows, where it is known; counting them costs a small step more than the loss itself.
 
     Example:
         >>> import torch
         >>> round(label_loss(torch.tensor([[2.0, 0.0], [9.0, 9.0]]), torch.tensor([0, -1])).item(), 4)
         0.1269
     """
-    classes = outputs.shape[-1]
-    total = F.cross_entropy(
-        outputs.reshape(-1, classes).float(),
-        targets.reshape(-1),
-        ignore_index=-1,
-        label_smoothing=smoothing,
-        reduction="sum",
-    )
-    return total * (weight / (targets >= 0).sum().clamp(min=1))
+    if outputs.ndim > 2:
+        outputs, targets = outputs.flatten(0, -2), targets.flatten()
+    outputs = outputs.float()
+    total = F.cross_entropy(outputs, targets, ignore_index=-1, label_smoothing=smoothing, reduction="sum")
+    if count is None:
+        return total * (weight / (targets >= 0).sum().clamp(min=1))
+    mean = weight / max(count, 1)
+    return total * (mean if isinstance(mean, Tensor) else constant(mean, total.dtype))
 
 
 def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:

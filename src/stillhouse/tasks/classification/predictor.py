@@ -122,24 +122,6 @@ class WithProbabilities(nn.Module):
         return logits, logits.softmax(-1)
 
 
-def labels_like(classes: Sequence[str], kind: str) -> list[str] | list[int] | list[float] | list[bool]:
-    """Class names as the labels that the user gave.
-
-    Args:
-        classes: names, in order.
-        kind: numpy's letter for the type of the user's labels (``dtype.kind``): "i" and "u" whole numbers, "f" floats,
-            "b" booleans; anything else is text.
-
-    >>> labels_like(["0", "7"], "i"), labels_like(["0", "1"], "b"), labels_like(["no", "yes"], "O")
-    ([0, 7], [False, True], ['no', 'yes'])
-    """
-    if kind in "iu":
-        return [int(name) for name in classes]
-    if kind == "b":
-        return [bool(int(name)) for name in classes]
-    return [float(name) for name in classes] if kind == "f" else list(classes)
-
-
 def class_leaf(outputs: NDArray[np.float64], classes: Sequence[str]) -> Leaf:
     """The likeliest class, and the probabilities of the first few.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stillhouse.errors import RejectedError
 from stillhouse.tasks.classification.class_order import class_order, scatter
-from stillhouse.teachers.fitted.teacher import name_rows
+from stillhouse.teachers.values import name_rows
 from stillhouse.types import Outputs
 
 Kind: TypeAlias = Literal["probabilities", "logits", "log_probabilities"]

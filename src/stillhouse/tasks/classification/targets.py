@@ -108,9 +108,8 @@ def one_a_row(values: NDArray[Any], where: str) -> NDArray[Any]:
     lists = values.dtype == object and any(isinstance(value, list | tuple | np.ndarray) for value in values.flat)
     if values.ndim != 1 or lists:
         raise RejectedError(
-            f"{where} has the shape {values.shape}{' and holds lists' * lists}, but each row must have one label. "
-            "For one "
-            'column per class use `y = y.argmax(1)`; for several labels per row write `[task] name = "multilabel"`.'
+            f"{where} has the shape {values.shape}{' and holds lists' * lists}, but each row must have one label. For "
+            'one column per class use `y = y.argmax(1)`; for several labels per row write `[task] name = "multilabel"`.'
         )
     return values
 

@@ -22,6 +22,7 @@ class Classification(ClassificationJudge, BaseTask):
 
     name = "classification"
     method = ({"name": "hinton"},)
+    reads = "logits"
     fits = ("hinton", "forward_kl")
     sections = SECTIONS
     monitor = losses.MONITOR

@@ -78,7 +78,9 @@ class ContrastStep(Step):
         return {CONTRAST: info_nce(first, second)}
 
 
-def no_loss(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0) -> Tensor:
+def no_loss(
+    outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0, count: int | None = None
+) -> Tensor:
     """The loss on labels, which embedders do not have: 0 with a gradient of 0."""
     return outputs.sum() * 0.0
 

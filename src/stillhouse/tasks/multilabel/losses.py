@@ -10,7 +10,14 @@ from stillhouse.functional.reduction import at_least_float32
 from stillhouse.tasks.soft_targets import mixed
 
 
-def loss(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:
+def loss(
+    outputs: Tensor,
+    targets: Tensor,
+    *,
+    smoothing: float = 0.0,
+    weight: float | Tensor = 1.0,
+    count: int | None = None,
+) -> Tensor:
     """Mean binary cross-entropy in nats over the known labels; 0 with a gradient of 0 where there are none.
 
     Args:
@@ -18,6 +25,7 @@ def loss(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: fl
         targets: (..., K) of 0 and 1, NaN where unknown.
         smoothing: share of a label's mass spread evenly over present and absent.
         weight: factor of the result.
+        count: labelled rows; not used, because the mean is over all known labels.
 
     Example:
         >>> logits, labels = torch.tensor([[0.0, 5.0]]), torch.tensor([[1.0, torch.nan]])

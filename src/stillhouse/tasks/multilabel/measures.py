@@ -28,7 +28,7 @@ def quality(log_odds: Floats, targets: Floats, names: Sequence[str]) -> dict[str
     """
     known = ~np.isnan(targets)
     truth, where = np.where(known, targets, 0.0), known.astype(np.float64)
-    said = (log_odds > 0) * where
+    said = (log_odds >= 0) * where
     both, size = said * truth, said + truth
     right = np.where(known, said == truth, True)
     share: Floats = np.maximum(where.sum(axis=1), 1.0)
@@ -68,7 +68,7 @@ def fidelity(log_odds: Floats, teacher: Floats) -> dict[str, Statistic]:
     """
     from scipy.special import expit
 
-    ours, theirs = log_odds > 0, teacher > 0
+    ours, theirs = log_odds >= 0, teacher >= 0
     p, q = expit(teacher), expit(log_odds)
     divergence = p * (_log(teacher) - _log(log_odds)) + (1 - p) * (_log(-teacher) - _log(-log_odds))
     return {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROBABILITIES = "probabilities"
-BETWEEN = ";"  # names of a row's labels in one cell
+BETWEEN = "|"  # names of a row's labels in one cell, as ``targets`` reads them
 
 
 class DeployedMultilabel(Deployed):
@@ -70,7 +70,7 @@ class DeployedMultilabel(Deployed):
         return (self.predict_proba(rows) >= 0.5).astype(np.int64)
 
     def frame(self, rows: Any) -> pd.DataFrame:
-        """The column ``labels``, the names of a row's labels with ";" between them, and one ``p_<label>`` for each."""
+        """The column ``labels``, the names of a row's labels with "|" between them, and one ``p_<label>`` for each."""
         import pandas as pd
 
         chances = self.predict_proba(rows)

@@ -104,8 +104,7 @@ def _of_lists(column: NDArray[Any], names: Sequence[str] | None, cells: TargetCe
     if broken.any():
         raise RejectedError(
             f"{cells.where}: {first_five(broken)} hold something other than a list of labels, {column[broken][0]!r}. "
-            "Write "
-            '"a|b" or ["a", "b"], or name several columns of 0 and 1 in [data] target.'
+            'Write "a|b" or ["a", "b"], or name several columns of 0 and 1 in [data] target.'
         )
     lists: list[list[str] | None] = [row if isinstance(row, list) else None for row in rows]
     found = sorted({label for row in lists for label in row or ()}, key=sort_key)

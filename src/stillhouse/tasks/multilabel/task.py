@@ -20,6 +20,7 @@ class Multilabel(MultilabelJudge, BaseTask):
 
     name = "multilabel"
     method = ({"name": "binary_kd"},)
+    reads = "log_odds"
     fits = ("binary_kd",)
     sections = SECTIONS
     monitor = "nll"

@@ -18,10 +18,9 @@ from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.joining import disagreement
 from stillhouse.teachers.ensemble import DISAGREEMENT
 from stillhouse.teachers.fitted.boosters import refuse_objective
-from stillhouse.teachers.fitted.teacher import name_rows
 from stillhouse.teachers.protocol import Booster, Port, Read
 from stillhouse.teachers.sklearn import PerOutput, fit_outputs, make_estimator
-from stillhouse.teachers.values import as_outputs, columns_of, numbers, wrong_shape
+from stillhouse.teachers.values import as_outputs, columns_of, name_rows, numbers, wrong_shape
 from stillhouse.types import Outputs
 
 asks = "predict_proba"
@@ -178,8 +177,7 @@ def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Boo
     if library != "catboost" and columns != spec.width:
         raise RejectedError(
             f"The teacher predicts {columns} labels, but the data have {spec.width}. Give the one that was made for "
-            "these "
-            "labels, or name its labels as `[data] target`."
+            "these labels, or name its labels as `[data] target`."
         )
     return Booster(read(spec, "logits" if objective == RAW_SCORES else "probabilities"), objective == RAW_SCORES)
 

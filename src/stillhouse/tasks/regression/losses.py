@@ -10,7 +10,14 @@ from stillhouse.functional.reduction import at_least_float32
 from stillhouse.tasks.soft_targets import mixed
 
 
-def loss(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: float | Tensor = 1.0) -> Tensor:
+def loss(
+    outputs: Tensor,
+    targets: Tensor,
+    *,
+    smoothing: float = 0.0,
+    weight: float | Tensor = 1.0,
+    count: int | None = None,
+) -> Tensor:
     """Mean squared error over the known targets; 0 with a gradient of 0 where there are none.
 
     Args:
@@ -18,6 +25,7 @@ def loss(outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: fl
         targets: (..., K), NaN where unknown.
         smoothing: must be 0: only classes are smoothed.
         weight: factor of the result.
+        count: labelled rows; not used, because the mean is over all known targets.
 
     Raises:
         UsageError: smoothing is not 0.

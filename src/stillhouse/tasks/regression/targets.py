@@ -58,9 +58,7 @@ def _numbers(series: Any, name: str, cells: TargetCells) -> NDArray[np.float64]:
     """The numbers (N,) of one column."""
     odd = nested(series)
     if odd.any():
-        raise RejectedError(
-            f"{cells.data}: column {name!r} holds lists in {first_five(odd)}. Give each cell one number."
-        )
+        raise RejectedError(f"{cells.data}: column {name!r} holds lists in {first_five(odd)}. Give each a number.")
     if is_number(series):
         numbers: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
         return numbers

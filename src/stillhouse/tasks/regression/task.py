@@ -31,9 +31,11 @@ class Regression(RegressionJudge, BaseTask):
 
     name = "regression"
     method = ({"name": "mse"},)
+    reads = "values"
     fits = ("mse", "mae", "huber", "gaussian")
     sections = SECTIONS
     monitor = "mse"
+    binds = True
     link = "identity"
     teachers = teachers
     deployed = DeployedRegressor

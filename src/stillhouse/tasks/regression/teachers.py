@@ -21,10 +21,9 @@ from stillhouse.errors import RejectedError
 from stillhouse.task import OutputSpec
 from stillhouse.teachers.ensemble import DISAGREEMENT, SPREAD
 from stillhouse.teachers.fitted.boosters import refuse_objective
-from stillhouse.teachers.fitted.teacher import name_rows
 from stillhouse.teachers.protocol import Booster, Port, Read
 from stillhouse.teachers.sklearn import PerOutput, fit_outputs, make_estimator
-from stillhouse.teachers.values import as_outputs, columns_of, numbers, wrong_shape
+from stillhouse.teachers.values import as_outputs, columns_of, name_rows, numbers, wrong_shape
 from stillhouse.types import Outputs
 
 asks = "predict"

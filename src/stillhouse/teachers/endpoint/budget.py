@@ -117,6 +117,5 @@ class Meter:
         return (
             f"The next call to the service might exceed {name} = {limit:g}: so far there are {self.calls} answers, "
             f"{self.tokens_in} tokens sent and {self.tokens_out} received{paid}. All answers are kept. Raise {name} "
-            "and "
-            "run the same command again to resume, or use fewer rows."
+            "and run the same command again to resume, or use fewer rows."
         )

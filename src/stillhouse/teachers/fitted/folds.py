@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.teachers.crossfit import CrossFitted, fold_of, rows_seen
+from stillhouse.teachers.crossfit import WHOLE, CrossFitted, fold_of, rows_seen
 from stillhouse.teachers.identity import identity_of
 from stillhouse.types import Teacher
 
@@ -38,14 +38,14 @@ class FittedFolds:
 
 
 def fit_folds(
-    fit: Callable[[NDArray[np.int64]], Any], labels: NDArray[np.int64], folds: int, seed: int, name: str
+    fit: Callable[[NDArray[np.int64]], Any], labels: NDArray[Any], folds: int, seed: int, name: str
 ) -> FittedFolds:
     """Fit a model on the labelled rows, and once more without each fold.
 
     Args:
         fit: fits a new model on the rows whose positions it is given, int64 (n,), and returns it.
-        labels: int64 (N,), -1 where there is no label.
-        folds: number of stratified folds; fewer where the rarest class has fewer rows.
+        labels: int64 (N,), -1 where there is no label; or numbers (N,) or (N, K), NaN likewise.
+        folds: their number; fewer where the rarest class has fewer rows.
         seed: of the folds.
         name: of the model, for the message.
 
@@ -53,4 +53,4 @@ def fit_folds(
         RejectedError: a class has fewer than two labelled rows, so that no fold could leave one out.
     """
     assigned = fold_of(labels, folds, seed, name)
-    return FittedFolds(fit(np.flatnonzero(labels >= 0)), [fit(rows) for rows in rows_seen(assigned)], assigned)
+    return FittedFolds(fit(np.flatnonzero(assigned != WHOLE)), [fit(rows) for rows in rows_seen(assigned)], assigned)

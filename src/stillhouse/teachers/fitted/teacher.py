@@ -7,17 +7,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.errors import RejectedError, StillhouseError
 from stillhouse.teachers.protocol import Read, Rows
+from stillhouse.teachers.values import name_rows
 from stillhouse.types import Batch, Outputs
 
 Decode: TypeAlias = Callable[[Tensor], Any]
 
 BATCH_ROWS = 1024  # rows a call at most, unless said otherwise
-SHOWN = 5  # rows named in a message
 
 
 class FittedTeacher:
@@ -94,15 +93,3 @@ def asked(ask: Callable[[Any], Any], raw: Any, rows: Rows | None = None) -> Any:
             f"{type(error).__name__}: {error}. It is given rows as they were read; fix those rows or the teacher. Rows "
             "that were answered before are kept."
         ) from error
-
-
-def name_rows(rows: NDArray[np.int64], bad: NDArray[np.bool_] | None = None) -> str:
-    """The rows of a batch that a message is about, by their training row, or by position where they have none (-1)."""
-    chosen = np.arange(len(rows)) if bad is None else np.flatnonzero(bad)
-    known = bool((rows[chosen] >= 0).all())
-    numbers = (rows[chosen] if known else chosen).tolist()
-    kind = "training" if known else "asked"
-    if len(numbers) == 1:
-        return f"1 {kind} row (number {numbers[0]})"
-    named = ", ".join(map(str, numbers[:SHOWN])) + ", ..." * (len(numbers) > SHOWN)
-    return f"{len(numbers)} {kind} rows (numbers {named})"

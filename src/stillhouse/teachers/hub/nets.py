@@ -61,8 +61,7 @@ class TokenNet(nn.Module):
         if largest >= self.vocabulary:
             raise RejectedError(
                 f"A text has the token id {largest}, but the model has {self.vocabulary} tokens: another tokenizer "
-                "split "
-                "the texts. Leave out `[data] tokenizer`, so that the model's own is used."
+                "split the texts. Leave out `[data] tokenizer`, so that the model's own is used."
             )
         if self.longest is not None and ids.shape[1] > self.longest:
             raise RejectedError(

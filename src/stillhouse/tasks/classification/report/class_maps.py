@@ -12,8 +12,8 @@ from stillhouse.reporting.wording import decimal, number, percent
 from stillhouse.task import TEACHER, Section
 
 TEMPLATE = """
-<p class="soft">A teacher gives more than the right class: it also shows which wrong ones are near. Each row of a map is
-a true class, each cell the mean probability, in per cent, that is given to a class.</p>
+<p class="soft">A teacher gives more than the right class: it also shows which wrong ones are near. Each row of a map
+is a true class, each cell the mean probability, in per cent, that is given to a class.</p>
 {% if it.charts %}
 {{ figures(it.charts) }}
 {% endif %}

@@ -70,7 +70,7 @@ class BinaryKD(Method):
         arxiv="2308.06453",
     )
     family = "logit"
-    needs = frozenset({"logits"})
+    needs = frozenset({"log_odds"})
 
     def __init__(self, temperature: float = 1.0) -> None:
         super().__init__()

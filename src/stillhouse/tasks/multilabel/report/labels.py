@@ -16,8 +16,8 @@ SHOWN = 20  # lines; the others are collapsed
 
 TEMPLATE = """
 <p class="soft">The most frequent labels first. AUC: the chance that a row with the label is given a higher probability
-than one without it, 50&nbsp;% is chance. F1: of the labels with a probability above one half. Students: mean over the
-seeds.</p>
+than one without it, 50&nbsp;% is chance. F1: of the labels with a probability of one half or more. Students: mean over
+the seeds.</p>
 {{ table("Every label", it.heads, it.rows) }}
 {% if it.folded %}
 <details>
@@ -59,7 +59,7 @@ def _figures(predicted: Predicted, arm: str, targets: Array) -> tuple[Array, Arr
         columns = zip(log_odds.astype(np.float64).T, known.T, truth.T, strict=True)
         areas.append([auc(values[some], true[some]).components.mean() if some.any() else np.nan
                       for values, some, true in columns])  # fmt: skip
-        said = (log_odds > 0) & known
+        said = (log_odds >= 0) & known
         size = said.sum(0) + truth.sum(0)
         scores.append(np.where(size > 0, 2 * (said & truth).sum(0) / np.maximum(size, 1), np.nan))
     return np.mean(areas, axis=0), np.mean(scores, axis=0)

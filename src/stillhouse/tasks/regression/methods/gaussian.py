@@ -7,7 +7,7 @@ from torch import Tensor
 from stillhouse.errors import UsageError
 from stillhouse.functional.reduction import fill_masked, prepare, reduce
 from stillhouse.methods.base import Method, Paper
-from stillhouse.tasks.regression.scaling import SPREAD
+from stillhouse.teachers.ensemble import SPREAD
 from stillhouse.types import Batch, Outputs, Spec
 
 
@@ -71,14 +71,16 @@ def gaussian(
 
 
 class Gaussian(Method):
-    """Gaussian likelihood; see :func:`gaussian`. The teacher gives its standard deviations as the feature "spread"."""
+    """Gaussian likelihood; see :func:`gaussian`.
+
+    The teacher gives its standard deviations as the feature "spread", which is no layer that could be tapped.
+    """
 
     paper = Paper(
         "Nix, Weigend", "Estimating the Mean and Variance of the Target Probability Distribution", "IEEE ICNN", 1994
     )
     family = "value"
     needs = frozenset({"values"})
-    teacher_layers = (SPREAD,)
 
     def __init__(self, floor: float = 0.1) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
-"""The scikit-learn interface: an estimator whose ``fit`` distils a student."""
+"""The scikit-learn face: a student that is distilled by ``fit``."""
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -17,8 +16,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from stillhouse import tasks
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.estimator_labels import Labels, read_labels, validation_rows
+from stillhouse.estimator.targets import Targets, read_labels, read_values, validation_rows
 from stillhouse.pipeline.arguments import resolve, table_of
 from stillhouse.pipeline.distill import fit_student
 from stillhouse.pipeline.run.context import Given
@@ -29,6 +29,7 @@ from stillhouse.teachers.fitted.folds import fit_folds
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
+ESTIMATORS = {"softmax": "classifier", "sigmoid": "classifier", "identity": "regressor"}  # by what outputs become
 FOLDS = 5  # of an estimator that is fitted here
 
 
@@ -46,14 +47,14 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
             makes fitted estimators unfitted: wrap one that must stay as it is in ``sklearn.frozen.FrozenEstimator``.
             Default: gradient boosting for tables, a net for images and texts.
         student: a name such as ``"mlp_tiny"`` or ``"decision_tree"``, an ``nn.Module`` or a function that builds one.
-        task: name of the task, such as ``"classification"``.
-        method: the distillation method, as for ``stillhouse.distill``.
+        task: what is learned: ``"classification"`` (default), ``"regression"`` or ``"multilabel"``.
+        method: what is matched, as for ``stillhouse.distill``.
         steps: optimiser steps; default 1000.
         epochs: passes over the rows, in place of steps.
         batch_size: rows a step, all rows at most; default 128.
         lr: peak learning rate.
         validation_fraction: share of the labelled rows, in [0, 1), that is held out to choose the weights of the lowest
-            validation loss; 0: no rows are held out, and the last weights are used.
+            validation loss; 0: none is, and the last weights count.
         unlabelled: the value in y of rows without a label, beside None and NaN. It is a label where it is one of two
             values, as in y of -1 and 1, or where another label is negative too. None: there is no such value.
         recipe: further settings: the path of a recipe, a ``Recipe``, or a mapping of its tables.
@@ -62,8 +63,8 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         verbose: whether progress is shown.
 
     Attributes:
-        classes_: the labels, sorted, of the type they have in y.
-        n_features_in_: columns of X; absent where X holds texts.
+        classes_: of a classifier the labels, sorted, of the type they have in y.
+        n_features_in_: columns of X; not there where X holds texts.
         feature_names_in_: names of the columns, where X is a frame with text as names.
         model_: the student with its preprocessing, an ``nn.Module``.
 
@@ -113,10 +114,11 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: rows: numbers (N, F), images (N, H, W) or (N, C, H, W), a frame (N, F), or texts (N,).
-            y: labels (N,); -1, None or NaN where a row has none.
+            y: labels (N,), of regression numbers (N,) or (N, K), of several labels a row 0 and 1 (N, K). Without a
+                label are rows with None or NaN, among classes also -1.
 
         Raises:
-            ValueError: rows, labels, teacher or settings cannot be used; the message names which, and why.
+            ValueError: rows, labels, teacher or settings cannot be used; says which, and why.
         """
         try:
             return self._fit(X, y)
@@ -124,42 +126,44 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
             raise ValueError(str(error)) from error
 
     def _fit(self, X: Any, y: Any) -> Distiller:
-        if not is_classifier(self):
+        if estimator_type(self._task) is None:
             raise UsageError(
-                f"Distiller has no task {self._task!r}. Use `stillhouse.distill(task={self._task!r}, ...)`, or leave "
-                "task out for classification."
+                f"Distiller has no task {self._task!r}: there is no y to predict. Use "
+                f"`stillhouse.distill(task={self._task!r}, ...)`."
             )
-        rows = self._rows(X, reset=True)
-        labels = read_labels(y, self.unlabelled, type(self).__name__)
-        check_consistent_length(rows, labels.codes)
+        rows, who = self._rows(X, reset=True), type(self).__name__
+        chosen = tasks.get(self._task).link == "softmax"
+        targets = read_labels(y, self.unlabelled, who) if chosen else read_values(y, who)
+        check_consistent_length(rows, targets.values)
         state = self.random_state
         seed = int(state) if isinstance(state, int | np.integer) else int(check_random_state(state).randint(2**31 - 1))
-        held_out = validation_rows(labels.codes, self.validation_fraction, seed)
-        train = np.setdiff1d(np.arange(len(labels.codes)), held_out)
-        recipe, given = self._resolved(rows, labels, train, held_out, seed)
+        held_out = validation_rows(targets.strata, self.validation_fraction, seed)
+        train = np.setdiff1d(np.arange(len(targets.values)), held_out)
+        recipe, given = self._resolved(rows, targets, train, held_out, seed)
         folder = tempfile.TemporaryDirectory() if self.out is None else nullcontext(str(self.out))
         with folder as place, shown(self.verbose):
             output = recipe.output.model_copy(update={"dir": Path(place) / "run" if self.out is None else Path(place)})
             self.model_ = fit_student(recipe.model_copy(update={"output": output}), given)
-        self.classes_ = labels.classes
+        if is_classifier(self):
+            self.classes_ = np.arange(targets.values.shape[1]) if targets.classes is None else targets.classes
         return self
 
     def _resolved(
-        self, rows: Any, labels: Labels, train: NDArray[np.int64], held_out: NDArray[np.int64], seed: int
+        self, rows: Any, targets: Targets, train: NDArray[np.int64], held_out: NDArray[np.int64], seed: int
     ) -> tuple[Recipe, Given]:
-        """The recipe of a run of one student, and the objects that a recipe cannot hold."""
+        """The recipe of a run of one student, and what comes as objects."""
         fixed = {
-            "data": {"classes": list(labels.names), "labels": "all"},
+            "data": {"labels": "all"} | ({"classes": targets.names} if targets.names is not None else {}),
             "training": {"seeds": [seed], "workers": 1, "keep": "best" if len(held_out) else "last"},
             "controls": {"all_labels": False, "same_teacher": False, "from_scratch": False, "label_smoothing": 0.0},
         }
-        first = np.flatnonzero(labels.codes >= 0)[:1]
-        parts = [(take(rows, part), labels.codes[part]) for part in (train, held_out, first)]
+        first = np.flatnonzero(targets.strata >= 0)[:1]
+        parts = [(take(rows, part), targets.values[part]) for part in (train, held_out, first)]
         recipe, given = resolve(
             merge(table_of(self.recipe), fixed),
-            teacher=self._teacher(self.teacher, rows, labels, train, seed),
+            teacher=self._teacher(self.teacher, rows, targets, train, seed),
             student=self.student,
-            # A run must have a test part. Nothing is judged here, so one labelled row is enough.
+            # A run must have a test part. Nothing is judged here, so one labelled row stands for it.
             data=(parts[0], parts[1] if len(held_out) else None, parts[2]),
             task=self.task,
             method=self.method,
@@ -171,44 +175,50 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         fitting = recipe.training.model_copy(update={"batch_size": min(recipe.training.batch_size, len(train))})
         return recipe.model_copy(update={"training": fitting}), given
 
-    def _teacher(self, given: Any, rows: Any, labels: Labels, train: NDArray[np.int64], seed: int) -> Any:
+    def _teacher(self, given: Any, rows: Any, targets: Targets, train: NDArray[np.int64], seed: int) -> Any:
         """The teacher as ``distill`` takes it: an estimator that is not fitted yet is fitted now."""
         if isinstance(given, list | tuple):
-            return [self._teacher(one, rows, labels, train, seed) for one in given]
+            return [self._teacher(one, rows, targets, train, seed) for one in given]
         if not (hasattr(given, "fit") and hasattr(given, "get_params")) or is_fitted(given):
             return given
-        codes = labels.codes[train]
 
         def fit(positions: NDArray[np.int64]) -> Any:
-            return clone(given).fit(take(rows, train[positions]), labels.classes[codes[positions]])
+            return clone(given).fit(take(rows, train[positions]), targets.own(train[positions]))
 
-        return fit_folds(fit, codes, FOLDS, seed, type(given).__name__)
+        return fit_folds(fit, targets.values[train], FOLDS, seed, type(given).__name__)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Labels (N,) of rows, of the type they have in y."""
-        chosen = self.predict_proba(X).argmax(1)
-        predicted: NDArray[Any] = self.classes_[chosen]
-        return predicted
+        """Predictions of rows: labels (N,) of the type they have in y; numbers (N,) or (N, K); 0 and 1 (N, K)."""
+        if is_classifier(self) and tasks.get(self._task).link == "softmax":
+            chosen = self.predict_proba(X).argmax(1)
+            predicted: NDArray[Any] = self.classes_[chosen]
+            return predicted
+        return self._asked("predict", X)
 
     @available_if(is_classifier)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities float64 (N, C) of rows, in the order of ``classes_``."""
+        """Probabilities float64 (N, C) of rows, in the order of ``classes_``; of a classifier alone."""
+        return self._asked("predict_proba", X)
+
+    def _asked(self, verb: str, X: Any) -> NDArray[Any]:
+        """What the student answers to rows."""
         check_is_fitted(self)
         rows = self._rows(X, reset=False)
         try:
-            probabilities: NDArray[np.float64] = self.model_.predict_proba(rows)
+            answers: NDArray[Any] = getattr(self.model_, verb)(rows)
         except RejectedError as error:
             raise ValueError(str(error)) from error
-        return probabilities
+        return answers
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy of the predictions for rows, in [0, 1]."""
-        from sklearn.metrics import accuracy_score
+        """Accuracy of the predictions for rows, in [0, 1]; of regression R2, at most 1."""
+        from sklearn.metrics import accuracy_score, r2_score
 
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        measure = accuracy_score if is_classifier(self) else r2_score
+        return float(measure(y, self.predict(X), sample_weight=sample_weight))
 
     def _rows(self, X: Any, *, reset: bool) -> Any:
-        """Rows as the data reader takes them, checked as scikit-learn checks them."""
+        """Rows as the data reader takes them, checked in the manner of scikit-learn."""
         if holds_texts(X):
             return np.asarray(X, dtype=object)
         framed = hasattr(X, "iloc") and hasattr(X, "columns")
@@ -233,25 +243,29 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         return str(named.get("name", Recipe().task.name))
 
     def __sklearn_tags__(self) -> Tags:
-        """Properties of this estimator that scikit-learn asks for."""
-        from sklearn.utils import ClassifierTags
+        """What scikit-learn may expect."""
+        from sklearn.utils import ClassifierTags, RegressorTags
 
         tags = super().__sklearn_tags__()
         tags.estimator_type = estimator_type(self._task)
-        tags.classifier_tags = ClassifierTags() if tags.estimator_type == "classifier" else None
+        several = tags.estimator_type is not None and tasks.get(self._task).link != "softmax"
+        if tags.estimator_type == "classifier":
+            tags.classifier_tags = ClassifierTags(multi_label=several)
+        elif tags.estimator_type == "regressor":
+            tags.regressor_tags = RegressorTags()
         tags.target_tags.required = True
+        tags.target_tags.multi_output = several
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         return tags
 
 
-def estimator_type(task: str) -> str | None:
-    """scikit-learn's name for the estimators of a task: ``ESTIMATOR`` of the task's folder; None: it has no name."""
-    try:
-        folder = importlib.import_module(f"stillhouse.tasks.{task}")
-    except ModuleNotFoundError:
+def estimator_type(name: str) -> str | None:
+    """What scikit-learn calls the nets of a task; None: it has no name for them, or there is no such task."""
+    if name not in tasks.names():
         return None
-    return getattr(folder, "ESTIMATOR", None)
+    task = tasks.get(name)
+    return ESTIMATORS[task.link] if task.supervised else None
 
 
 def is_fitted(model: Any) -> bool:

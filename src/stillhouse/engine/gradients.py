@@ -1,0 +1,51 @@
+"""The gradient of each term alone, on the steps that are logged or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Gradient = list[Tensor | None]  # one for each parameter; None where the term does not depend on it
+
+
+def backward_each(terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> dict[str, Gradient]:
+    """The gradient of each term by the parameters; their ``grad`` is empty before and after."""
+    found, last = {}, next((name for name in reversed(list(terms)) if terms[name].requires_grad), None)
+    for name, term in terms.items():
+        if term.requires_grad:
+            term.backward(retain_graph=name != last)  # type: ignore[no-untyped-call]
+        found[name] = [p.grad for p in parameters]
+        for p in parameters:
+            p.grad = None
+    return found
+
+
+def added(gradients: Iterable[Gradient]) -> Gradient:
+    """The gradient of the sum of some terms."""
+    return [_sum([part for part in parts if part is not None]) for parts in zip(*gradients, strict=True)]
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor | None:
+    total: Tensor | None = None
+    for part in parts:
+        total = part if total is None else total + part
+    return total
+
+
+def by_source(gradients: Mapping[str, Gradient]) -> dict[str, Gradient]:
+    """Add up the gradients of each method's terms: ``name/part`` belongs to ``name``."""
+    grouped: dict[str, list[Gradient]] = {}
+    for name, gradient in gradients.items():
+        grouped.setdefault(name.partition("/")[0], []).append(gradient)
+    return {source: added(parts) for source, parts in grouped.items()}
+
+
+def norms(gradients: Mapping[str, Gradient], counts: Sequence[bool]) -> dict[str, Tensor]:
+    """Norm of each gradient over the parameters that count; 0 where there is none."""
+    found = {}
+    for name, gradient in gradients.items():
+        parts = [part for part, counted in zip(gradient, counts, strict=True) if counted and part is not None]
+        found[name] = torch.nn.utils.get_total_norm(parts) if parts else torch.zeros(())
+    return found

@@ -1,0 +1,95 @@
+"""A divergence between logits with its gradient, found together: one node of the graph in place of a dozen.
+
+In a small student's step every operation costs a few microseconds whatever its size, so this file counts operations:
+both sides are softened at once, and numbers are tensors of no axis, by which a product costs half of one by a number.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stillhouse.errors import UsageError
+from stillhouse.functional.pointwise import Pointwise
+from stillhouse.functional.probabilities import check_temperature, log_softmax
+from stillhouse.functional.reduction import known_reduction, prepare, reduce
+
+
+def fused(
+    pointwise: Pointwise,
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperature: float,
+    mask: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """T^2 times the sum over classes of a divergence's terms, reduced; differentiable once, by the student's logits.
+
+    Args:
+        pointwise: terms and slopes of all classes (:mod:`stillhouse.functional.pointwise`).
+        student_logits: ``(..., C)``; see :mod:`stillhouse.functional.divergences` for this and the following.
+        teacher_logits: ``(..., C)``.
+        temperature: above 0.
+        mask: ``(...)``.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        UsageError: shapes, temperature, mask or reduction do not fit; or, in the backward pass, a second derivative
+            is asked for.
+    """
+    check_temperature(temperature)
+    student, teacher = prepare(student_logits, teacher_logits, mask)
+    student = student if torch.is_grad_enabled() else student.detach()
+    by_row = mask is not None or known_reduction(reduction) == "none"
+    rows = student.numel() // max(student.shape[-1], 1) if reduction == "mean" and not by_row else 1
+    # Not through the class: its wrapper around this call is for functorch, and costs as much as three operations.
+    losses: Tensor = _apply(pointwise, student, teacher, temperature, None if by_row else 1 / max(rows, 1))
+    return reduce(losses, mask, reduction) if by_row else losses
+
+
+class _Fused(torch.autograd.Function):
+    """The sum over rows times ``scale``; with ``scale`` None one loss a row."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, pointwise: Pointwise, student: Tensor, teacher: Tensor, temperature: float, scale: float | None
+    ) -> Tensor:
+        """Find the value and, where it is learned from, the gradient by the student's logits."""
+        both = torch.stack((student, teacher))
+        if temperature != 1.0:
+            both.mul_(constant(1 / temperature, both.dtype))
+        logs, ruled_out = log_softmax(both)
+        log_q, log_p = logs.unbind()
+        terms, slope = pointwise(log_q, log_p)
+        factor = 1.0 if scale is None else scale
+        if ctx.needs_input_grad[1]:
+            if ruled_out is not None:
+                slope = slope.masked_fill(ruled_out[0], 0.0)
+            of_all = log_q.exp_().mul_(slope.sum(-1, keepdim=True))
+            ctx.gradient = slope.sub_(of_all).mul_(constant(temperature * factor, slope.dtype))
+        ctx.by_row = scale is None
+        return (terms.sum(-1) if ctx.by_row else terms.sum()).mul_(constant(temperature**2 * factor, terms.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """Scale what the forward pass found."""
+        if torch.is_grad_enabled():
+            raise UsageError(
+                "A divergence of stillhouse.functional can be differentiated once: its gradient is found together with "
+                "its value. Leave `create_graph=True` out."
+            )
+        factor = upstream[0].unsqueeze(-1) if ctx.by_row else upstream[0]
+        return None, ctx.gradient * factor, None, None, None
+
+
+_apply: Any = super(torch.autograd.Function, _Fused).apply
+
+
+@lru_cache(maxsize=1024)
+def constant(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as a tensor of no axis, on the host: a factor for tensors of that type on any device."""
+    with torch.inference_mode(False):
+        return torch.tensor(value, dtype=dtype)

@@ -60,7 +60,7 @@ def given_weights(path: Path, key: str) -> dict[str, Tensor]:
         return read_weights(path)[0]
     except DamagedError as error:
         raise RejectedError(
-            f"{key} = {str(path)!r} is not a complete safetensors file ({error.__cause__}). Give the file again, written "
+            f"{key} = {str(path)!r} is not a complete safetensors file ({error.__cause__}). Write the file again "
             "by `safetensors.torch.save_file`."
         ) from error
 

@@ -1,4 +1,4 @@
-"""What the student learned beside the outputs: inner layers, attributions, the student as rules, the rows that helped."""
+"""What the student learned besides outputs: inner layers, attributions, the student as rules, influential rows."""
 
 from __future__ import annotations
 

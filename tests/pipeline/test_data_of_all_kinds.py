@@ -172,7 +172,7 @@ def test_weights_that_are_cut_short_are_refused_by_the_key_that_names_them(
     section, name = key.split(".")
     told = capsys.readouterr().err
     assert f"[{section}] {name} = " in told
-    assert "not a whole safetensors file" in told
+    assert "not a complete safetensors file" in told
 
 
 def test_the_types_found_in_a_table_are_shown_by_a_plan_and_kept_by_a_run(

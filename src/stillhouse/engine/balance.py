@@ -55,7 +55,7 @@ class Balance(nn.Module):
         return self.factors[self.sources.index(source)]
 
     def observe(self, norms: Mapping[str, Tensor]) -> None:
-        """Add one step's gradient norm of each source, as it is now weighted, and set the factors anew."""
+        """Add one step's gradient norm of each source, as it is now weighted, and set the factors again."""
         weights = self.weights.to(self.factors)
         now = torch.stack([norms.get(s, torch.zeros_like(self.count)).to(self.norms) for s in self.sources])
         self.norms += torch.where(weights > 0, now / (weights * self.factors), 0.0)

@@ -52,7 +52,7 @@ def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: 
 
     Raises:
         UsageError: the checkpoint belongs to another fit.
-        DamagedError: the file is not a whole checkpoint.
+        DamagedError: the file is not a complete checkpoint.
     """
     if not path.exists():
         return Found(0, {}, {}, {})
@@ -102,7 +102,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = dict(file.metadata() or {})
         return load_file(path), metadata
     except (SafetensorError, OSError) as error:
-        raise DamagedError(f"{path} is not a whole safetensors file ({error}). Delete it and run again.") from error
+        raise DamagedError(f"{path} is not a complete safetensors file ({error}). Delete it and run again.") from error
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

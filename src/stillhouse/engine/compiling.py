@@ -33,6 +33,6 @@ def why_not() -> str | None:
         torch.compile(lambda x: x.sin() + 1, options={"compile_threads": 1})(torch.zeros(2))
     except (
         Exception
-    ) as error:  # whatever is missing (compiler, headers, system), the reason is told and training goes on
+    ) as error:  # whatever is missing (compiler, headers, system), the reason is told and training continues
         return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return None

@@ -41,7 +41,7 @@ class Log:
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines of a log; a last line that was cut short by a kill is passed over."""
+    """Lines of a log; a last line that was truncated by a kill is passed over."""
     if path.exists():
         for text in path.read_text(encoding="utf-8").splitlines():
             try:

@@ -40,7 +40,7 @@ class Meter:
         return sums | {COUNT: torch.tensor(float(self.count))}
 
     def flush(self) -> dict[str, float]:
-        """Return the means and start anew; the one place where the host waits."""
+        """Return the means and start again; the one place where the host waits."""
         means = {} if self.sums is None else dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))
         self.count, self.names, self.sums = 0, [], None
         return means

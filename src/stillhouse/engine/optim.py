@@ -16,11 +16,11 @@ class AdamW:
     """AdamW (Loshchilov, Hutter 2019) at the cost of its kernel: the same numbers as ``torch.optim.AdamW(fused=True)``.
 
     A small student's step takes less time than the bookkeeping of ``torch.optim`` around the fused kernel, which looks
-    at every parameter anew. Here the lists are made once.
+    at every parameter again. Here the lists are made once.
 
     Args:
         groups: parameters that share a decoupled weight decay.
-        lr: the rate, set anew before each step.
+        lr: the rate, set again before each step.
     """
 
     def __init__(self, groups: Sequence[tuple[Sequence[nn.Parameter], float]], lr: float) -> None:

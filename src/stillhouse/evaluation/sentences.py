@@ -142,8 +142,7 @@ def warnings(comparisons: Sequence[Mapping[str, Any]], context: Context, seeds: 
     if seeds == 1:
         found.append(
             "One seed was trained, so the intervals are about these two nets and not about the recipe: another seed "
-            "may "
-            "differ by more. Train five: [training] seeds = [0, 1, 2, 3, 4]."
+            "may differ by more. Train five: [training] seeds = [0, 1, 2, 3, 4]."
         )
     open_ones = (c for c in comparisons if c["needed"] is not None and c["verdict"] in (INCONCLUSIVE, NON_INFERIOR))
     return found + [_unresolved(c, context.task.measure(c["measure"])) for c in open_ones]

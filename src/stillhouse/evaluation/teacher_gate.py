@@ -62,8 +62,7 @@ def problems(task: Judgement, finding: Mapping[str, Any]) -> list[dict[str, str]
         found.append(
             {
                 "finding": "Its answer to a row depends on the other rows of the batch, so the stored outputs would "
-                "not "
-                "be its outputs: layers that use the statistics of the batch are in training mode.",
+                "not be its outputs: layers that use the statistics of the batch are in training mode.",
                 "cure": "Set these layers to eval mode in its own `forward`.",
             }
         )

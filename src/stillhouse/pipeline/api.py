@@ -55,7 +55,7 @@ def distill(
         teacher: a module from inputs to outputs; a fitted model; a function from raw rows to probabilities; a list of
             these, whose outputs are joined; or a name. Default: the recipe's ``[teacher]``.
         student: a module (copied for each seed and control, weights included), a function that builds one (initialised
-            anew for each seed), or a name of ``docs/reference/nets.md``. Default: the recipe's ``[student]``.
+            again for each seed), or a name of ``docs/reference/nets.md``. Default: the recipe's ``[student]``.
         data: ``(train, valid, test)``, each a dataset, a loader, or a pair ``(x, y)``; valid may be None. Or a table
             laid over ``[data]``, such as ``{"path": "letter.csv", "target": "lettr"}``.
         task: what the nets answer, such as ``"classification"``.
@@ -67,7 +67,7 @@ def distill(
         lr: peak learning rate.
         seeds: one student of each arm for each seed.
         out: the run folder.
-        accept_teacher: go on with a teacher that is not better than its student.
+        accept_teacher: continue with a teacher that is not better than its student.
         allow_code: whether ``python:`` names in the recipe may be imported and run.
         verbose: whether progress is shown; see the logger ``stillhouse``.
 
@@ -136,11 +136,11 @@ def curve(
     """Run a recipe at several numbers of labels, of teacher calls, or of layers kept, and draw what distilling gains.
 
     Args:
-        recipe: as for ``distill``; each point is a run in a folder of its own in ``[output] dir``.
+        recipe: as for ``distill``; each point is a run in a separate folder in ``[output] dir``.
         labels: numbers of labels.
         calls: numbers of teacher calls, rows times views.
         layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says what else.
-        accept_teacher: go on with teachers that are not better than their students.
+        accept_teacher: continue with teachers that are not better than their students.
         allow_code: as for ``distill``.
         verbose: as for ``distill``.
         **options: those of ``distill``.

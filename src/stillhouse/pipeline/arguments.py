@@ -56,7 +56,7 @@ def resolve(recipe: Any = None, *, allow_code: bool = False, **options: Unpack[O
         **options: see ``stillhouse.distill``; None leaves the recipe as it is.
 
     Raises:
-        UsageError: names what is wrong and what is allowed.
+        UsageError: names the fault and what is allowed.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(set(given) - set(Options.__annotations__)):
@@ -166,7 +166,7 @@ def one_matched(value: Any) -> Matched:
     if inspect.isclass(what) and issubclass(what, Method):
         if (name := registered(what)) is not None:
             return Matched({"name": name, **weight, **settings})
-        what(**settings)  # wrong settings are told now
+        what(**settings)  # wrong settings are reported now
         return Matched({"name": code_name(what), **weight}, lambda: what(**settings))
     if not isinstance(what, Method):
         raise UsageError(
@@ -207,7 +207,7 @@ def code_name(kind: type[Method]) -> str:
 
 
 def maker(matched: Sequence[Matched]) -> Callable[[], list[tuple[str, Method, float]]]:
-    """Makes all methods of a run anew, with their names and weights; see ``setup.make_methods``."""
+    """Makes all methods of a run again, with their names and weights; see ``setup.make_methods``."""
     entries = [MethodEntry.model_validate(one.entry) for one in matched]
     own = {number: one.make for number, one in enumerate(matched) if one.make is not None}
     return lambda: make_methods(entries, own)

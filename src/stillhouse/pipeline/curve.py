@@ -67,7 +67,7 @@ def curve(
         labels: numbers of labels.
         calls: numbers of teacher calls: rows times views.
         layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says which and what else.
-        accept_teacher: go on with teachers that are not better than their students.
+        accept_teacher: continue with teachers that are not better than their students.
 
     Returns:
         The path of the page.
@@ -206,7 +206,7 @@ def run_point(
 
 
 def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
-    """Copy what is the same here; a copy that was cut short is made again."""
+    """Copy what is the same here; a copy that was truncated is made again."""
     for name, source in inherited.items():
         target = folder / name
         if target.exists() or not source.exists():

@@ -187,7 +187,7 @@ class Distillation:
             return judge(self.context.run.folder)
 
     def explain(self) -> None:
-        """Write what was handed over."""
+        """Write what the student learned (``explanation.json``)."""
         explain(self.context, self.trainer, self.arms, self.teachers)
 
     def probe(self) -> Probe:
@@ -202,7 +202,7 @@ def distill_run(recipe: Recipe, given: Given = NOTHING, *, accept_teacher: bool 
     Args:
         recipe: ``output.dir`` is the run folder.
         given: what came from Python.
-        accept_teacher: go on with a teacher that is not better than its student.
+        accept_teacher: continue with a teacher that is not better than its student.
     """
     with locked(recipe.output.dir):
         run = Distillation(recipe, given)

@@ -18,7 +18,7 @@ from stillhouse.files import add_files, write_npz
 from stillhouse.pipeline.run.progress import stage
 
 CANDIDATES = "candidates.npz"
-FORM = "turns=7 own=0 form=1"  # how the model is asked: another form is asked anew
+FORM = "turns=7 own=0 form=1"  # how the model is asked: another form is asked again
 
 
 class Guesses:

@@ -121,7 +121,7 @@ def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
     if kind == "net" and recipe.teacher.folds is not None:
         raise UsageError(
             f"The method asks for hidden layers of the teacher, and with [teacher] folds = {recipe.teacher.folds} rows "
-            "are answered by different nets, whose hidden layers have nothing in common. Take folds out, or match "
+            "are answered by different nets, whose hidden layers have nothing in common. Remove folds, or match "
             'probabilities, for instance `[[method]] name = "hinton"`.'
         )
     net = isinstance(teacher, nn.Module) or kind in ("net", "hub")

@@ -1,4 +1,4 @@
-"""What was handed over, found with the trained nets; cheap enough for every run."""
+"""What the student learned, found with the trained nets; cheap enough for every run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Probe:
         self.seeds = trainer.seeds
         self.teacher: RunTeacher = teachers[TEACHER]
         self.student, self.baseline = context.task.shipped, context.task.baseline
-        self.shown = (self.baseline, self.student)  # students held against the teacher
+        self.shown = (self.baseline, self.student)  # students compared with the teacher
 
     def explain(self) -> None:
         """Write ``explanation.json`` and ``taught.npz``."""

@@ -168,6 +168,6 @@ def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:
 
 
 def preview(context: RunContext, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Raw rows for the report: pixels of images, text of table cells, the beginning of texts."""
+    """Raw rows for the report: pixels of images, text of table cells, the start of texts."""
     shown: dict[str, NDArray[Any]] = context.data.encoder.preview(context.data.source.take(rows))
     return {"rows": rows} | shown

@@ -51,7 +51,7 @@ def word_marks(
         nets: by name.
 
     Returns:
-        By net, ``<name>_spans``, int64 (n, 5, 2), where the words begin and end in characters, -1 where there are
+        By net, ``<name>_spans``, int64 (n, 5, 2), where the words start and end in characters, -1 where there are
         fewer; and ``<name>_effects``, float64 (n, 5), in nats: what the word adds, the greatest change first.
     """
     without = words.variants(encoder, texts)

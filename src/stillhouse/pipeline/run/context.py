@@ -43,7 +43,7 @@ class MakesStudents(Protocol):
         """The student as a fit starts with it; weights that are drawn follow torch's global seed."""
 
     def scratch(self) -> nn.Module:
-        """The same net with weights drawn anew."""
+        """The same net with weights drawn again."""
 
     def built_card(self) -> dict[str, Any]:
         """How to build the shipped student again; empty for the user's own module."""

@@ -117,7 +117,7 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> RunFolde
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds something else than a run, or the rows of one that has not begun.
+    """Refuse a folder that holds something else than a run, or the rows of one that has not started.
 
     Raises:
         UsageError: it does.

@@ -69,7 +69,7 @@ def _on_standard_error() -> Iterator[None]:
 
 @contextmanager
 def stage(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show one stage; yields the function that is told how many units were done."""
+    """Show one stage; yields the function that gets the number of finished units."""
     bar = sys.stderr.isatty() and not _silent.get()
     with _bar(title, total, unit) if bar else _lines(title, total, unit) as advance:
         yield advance

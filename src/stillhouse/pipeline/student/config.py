@@ -52,7 +52,7 @@ def given_weights(path: Path, key: str) -> dict[str, Tensor]:
 
     Raises:
         UsageError: there is no such file.
-        RejectedError: it is not a whole safetensors file.
+        RejectedError: it is not a complete safetensors file.
     """
     if not path.exists():
         raise UsageError(f"{key} = {str(path)!r} does not exist. Give the path of a .safetensors file.")
@@ -60,7 +60,7 @@ def given_weights(path: Path, key: str) -> dict[str, Tensor]:
         return read_weights(path)[0]
     except DamagedError as error:
         raise RejectedError(
-            f"{key} = {str(path)!r} is not a whole safetensors file ({error.__cause__}). Give the file anew, written "
+            f"{key} = {str(path)!r} is not a complete safetensors file ({error.__cause__}). Write the file again "
             "by `safetensors.torch.save_file`."
         ) from error
 

@@ -51,7 +51,7 @@ class StudentFactory:
         return self.cut()[0] if self.derived is not None else self.build()
 
     def scratch(self) -> nn.Module:
-        """The same net with weights drawn anew."""
+        """The same net with weights drawn again."""
         net = self.make()
         for module in net.modules():
             reset = getattr(module, "reset_parameters", None)
@@ -116,7 +116,7 @@ def make_students(
         notes.append(why)
     card = {"name": name, "settings": settings, "shape": list(shape)}
     made = StudentFactory(lambda: build(card, outputs), card, notes=notes)
-    made.make()  # a wrong name or setting is told now, not after the teacher was trained
+    made.make()  # a wrong name or setting is reported now, not after the teacher was trained
     return started(made, section.start) if section.start is not None else made
 
 
@@ -128,7 +128,7 @@ def default_student(vocabulary: int | None) -> str:
 def derived(section: StudentSection) -> StudentFactory:
     """A student cut out of its teacher; it cannot be built before the teacher is known."""
     if section.name is not None or section.start is not None or section.budget.wanted:
-        raise UsageError("[student.derive] says all of the student: take out [student] name, start and budget.")
+        raise UsageError("[student.derive] defines the whole student: remove [student] name, start and budget.")
 
     def build() -> nn.Module:
         raise UsageError("[student.derive] needs a teacher that is a net.")
@@ -153,7 +153,7 @@ def within(
 
 
 def started(made: StudentFactory, weights: Path) -> StudentFactory:
-    """Students that begin with the weights of a file."""
+    """Students that start with the weights of a file."""
     tensors = given_weights(weights, "[student] start")
 
     def build() -> nn.Module:
@@ -172,7 +172,7 @@ def started(made: StudentFactory, weights: Path) -> StudentFactory:
 
 
 def own_student(student: Any) -> NetMaker:
-    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds anew."""
+    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds again."""
     if isinstance(student, nn.Module):
         return lambda: copy.deepcopy(student)
     if callable(student):

@@ -40,7 +40,7 @@ class Arm(NamedTuple):
 
     control: Control
     rows: Tensor  # int64: training rows it is trained on
-    targets: Tensor  # of all training rows; withheld where it may not see them
+    targets: Tensor  # of all training rows; hidden where it may not see them
 
     @property
     def name(self) -> str:

@@ -65,7 +65,7 @@ def check_folds(section: TeacherSection, given: Any, *, same_teacher: bool) -> N
     """
     if section.folds is not None and kind_of(section, given) == "members":
         raise UsageError(
-            f"[teacher] folds = {section.folds} stands beside several teachers, of which each has its own. Move it "
+            f"[teacher] folds = {section.folds} is set beside several teachers, and each has its own. Move it "
             "into the [[teacher.member]] that are trained here."
         )
     told: list[tuple[str, Member, Any]] = [("[[teacher.member]]", member, None) for member in section.member]
@@ -74,7 +74,7 @@ def check_folds(section: TeacherSection, given: Any, *, same_teacher: bool) -> N
         if one.folds is not None and ready(one, its):
             raise UsageError(
                 f"{where} folds = {one.folds} leaves rows out of the training, and this teacher comes ready: nobody "
-                "here knows which rows it has seen. Take folds out, or name a teacher that is trained here."
+                "here knows which rows it has seen. Remove folds, or name a teacher that is trained here."
             )
 
 

@@ -23,7 +23,7 @@ from stillhouse.types import Teacher
 NOTE = "teacher_gate"  # the key in run.json
 MOST_ROWS = 2048  # labelled rows that the teacher is asked about where there are no validation rows
 WAYS_ON = (
-    "Then run again into a new [output] dir; or go on with this teacher all the same: `--accept-teacher` "
+    "Then run again into a new [output] dir; or continue with this teacher all the same: `--accept-teacher` "
     "(in Python `accept_teacher=True`)."
 )
 
@@ -31,13 +31,13 @@ WAYS_ON = (
 def admit_teacher(
     context: RunContext, teacher: RunTeacher, control: Callable[[], NDArray[np.float32] | None], *, accept: bool
 ) -> None:
-    """Examine a teacher and refuse one that has nothing to teach.
+    """Examine a teacher and refuse one that has nothing to add.
 
     Args:
         context: of the run.
         teacher: trained already, where it is trained here.
         control: gives the normalized outputs of the first seed's baseline on the validation rows, or None without any.
-        accept: go on whatever is found.
+        accept: continue whatever is found.
 
     Raises:
         RejectedError: the teacher is no better than the baseline, its outputs stand in another order, or it answers a

@@ -38,7 +38,7 @@ class RunTeacher:
     Args:
         context: of the run.
         arm: "teacher" or "teacher_same".
-        visible: labels of the training rows, withheld where this teacher may not see them.
+        visible: labels of the training rows, hidden where this teacher may not see them.
         section: of the recipe; None: [teacher].
         given: what came from Python in its place.
         folder: where it is kept; None: named as the arm.
@@ -91,7 +91,7 @@ class RunTeacher:
 
     @property
     def labels_seen(self) -> int | None:
-        """Labels used to train it here; None for a teacher that was handed over."""
+        """Labels used to train it here; None for a teacher that was passed in."""
         return None if self.handed_over else int(has_label(self.visible).sum())
 
     @property

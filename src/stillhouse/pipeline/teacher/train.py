@@ -33,7 +33,7 @@ class TeacherNet:
         section: what the recipe says of the teacher.
         arm: "teacher" or "teacher_same".
         layers: tap paths that methods ask for.
-        visible: labels of the training rows, withheld where this net may not see them.
+        visible: labels of the training rows, hidden where this net may not see them.
         folder: where it is kept.
     """
 

@@ -1,4 +1,4 @@
-"""What was handed over beside the outputs: inner layers, attributions, the student as rules, the rows that helped."""
+"""What the student learned besides outputs: inner layers, attributions, the student as rules, influential rows."""
 
 from __future__ import annotations
 
@@ -179,4 +179,4 @@ def _given(output: dict[str, Any]) -> str:
     return f"'{output['class']}' {percent(output['probability'], 0)}" if output["probability"] >= 0.005 else ""
 
 
-SECTION = Section("explanation", "Handed over", handed_over, TEMPLATE, order=120, heading="What was handed over")
+SECTION = Section("explanation", "Handed over", handed_over, TEMPLATE, order=120, heading="What the student learned")

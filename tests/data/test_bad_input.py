@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], type[StillhouseError], 
     "outside the classes": (
         csv("x,label\n" + "1,a\n2,b\n3,bb\n" * 7, target="label", classes=["a", "b"]),
         RejectedError,
-        r"rows 2, 5, 8, 11, 14 and 2 more \(counted from 0\) carry labels outside .*'bb'",
+        r"rows 2, 5, 8, 11, 14 and 2 more \(counted from 0\) have labels outside .*'bb'",
     ),
     "fewer labels than classes": (
         csv("x,label\n1,a\n2,b\n", target="label", classes=["a", "b", "c"]),
@@ -116,7 +116,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], type[StillhouseError], 
     "lists as labels": (
         parquet(x=[1, 2], label=[["a"], None]),
         RejectedError,
-        "'label': row 0 .*each row must have one label",
+        "'label': row 0 .*Give each row one label",
     ),
     "identifier": (
         csv("who,x,label\n" + "".join(f"p{i},1,{i % 2}\n" for i in range(400)), target="label"),

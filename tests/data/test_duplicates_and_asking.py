@@ -107,7 +107,7 @@ def test_what_is_missing_is_said() -> None:
         choose_rows("corset", count=1, seed=0, rows=3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="number of rows"):
         choose_rows("random", count=1, seed=0)
-    with pytest.raises(UsageError, match="goes by `log_probs`"):
+    with pytest.raises(UsageError, match="needs `log_probs`"):
         choose_rows("uncertainty", count=1, seed=0, rows=3)
     with pytest.raises(UsageError, match="holds NaN"):
         choose_rows("coreset", count=1, seed=0, embeddings=[[np.nan]])

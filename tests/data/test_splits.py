@@ -116,7 +116,7 @@ def test_parts_keep_their_bounds(rows: list[tuple[int, int, int]], count: int) -
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(50, "only 16 training rows carry a label"), (1, "fewer labelled rows than the 2 classes")],
+    [(50, "only 16 training rows have a label"), (1, "fewer labelled rows than the 2 classes")],
 )
 def test_labels_that_cannot_be_had_are_refused(labels: int | Literal["all"], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -26,7 +26,7 @@ def net(inputs: int = 5, classes: int = 3, *rest: nn.Module) -> nn.Module:
     ("arguments", "error", "message"),
     [
         ({"student": net(4)}, RejectedError, r"The student failed on inputs of shape \(60, 5\)"),
-        ({"student": net(5, 2)}, RejectedError, "The student answers with 2 classes, the data have 3"),
+        ({"student": net(5, 2)}, RejectedError, "The student answers with 2 classes, but the data have 3"),
         ({"student": net(5, 3, nn.Softmax(-1))}, RejectedError, "The student's outputs are probabilities"),
         ({"student": 3}, UsageError, r"not int.*student=.mlp_tiny."),
         ({"student": "mlp_tinny"}, UsageError, "Did you mean .mlp_tiny."),

@@ -89,7 +89,7 @@ def test_a_model_of_one_label_is_read_by_its_class_of_yes(targets: np.ndarray) -
 @pytest.mark.parametrize("targets", [LABELS[:, 0], LABELS[:, 0] + LABELS[:, 1]], ids=["two classes", "three classes"])
 def test_a_model_of_classes_that_exclude_each_other_is_refused(targets: np.ndarray) -> None:
     model = LogisticRegression().fit(FRAME, targets)
-    with pytest.raises(RejectedError, match=r"LogisticRegression says which one of [23] classes a row is of"):
+    with pytest.raises(RejectedError, match=r"LogisticRegression predicts one of [23] classes for each row"):
         log_odds(teacher(model, (TWO, THREE)[targets.max() - 1]), FRAME)
 
 
@@ -125,7 +125,7 @@ def test_what_the_answers_are_is_decided_once_and_a_later_change_is_refused() ->
     np.testing.assert_allclose(log_odds(asked, odds[1:]), odds[1:])  # in 0..1, and log-odds all the same
     shares = teacher(lambda raw: raw, TWO)
     np.testing.assert_allclose(log_odds(shares, odds[1:]), 0.0, atol=1e-6)
-    with pytest.raises(RejectedError, match=r"no probabilities for 1 training row \(number 0\).*-1\.\.2"):
+    with pytest.raises(RejectedError, match=r"not probabilities for 1 training row \(number 0\).*-1\.\.2"):
         log_odds(shares, odds)
 
 
@@ -166,7 +166,7 @@ def test_a_booster_of_one_label_is_read_and_several_are_refused(tmp_path: Path) 
     model.booster_.save_model(str(tmp_path / "m.txt"))
     loaded = load_fitted(tmp_path / "m.txt", MULTILABEL, ONE, decode=no_decoding)
     np.testing.assert_allclose(probabilities(loaded, FRAME), model.predict_proba(FRAME)[:, 1:], atol=2e-6)
-    with pytest.raises(RejectedError, match="predicts 1 labels, the data have 3"):
+    with pytest.raises(RejectedError, match="predicts 1 labels, but the data have 3"):
         load_fitted(tmp_path / "m.txt", MULTILABEL, THREE, decode=no_decoding)
 
 

@@ -96,7 +96,7 @@ def test_boosters_of_several_targets_are_read_and_another_number_is_refused(tmp_
     trees = xgboost.XGBRegressor(n_estimators=5, n_jobs=1).fit(FRAME, BOTH)
     loaded = load_fitted(saved(trees, tmp_path / "m.json"), REGRESSION, TWO, decode=no_decoding)
     close(values(loaded, FRAME), trees.predict(FRAME))
-    with pytest.raises(RejectedError, match="predicts 2 targets, the data have 1"):
+    with pytest.raises(RejectedError, match="predicts 2 targets, but the data have 1"):
         load_fitted(tmp_path / "m.json", REGRESSION, ONE, decode=no_decoding)
     cats = catboost.CatBoostRegressor(iterations=5, loss_function="MultiRMSE", verbose=0, allow_writing_files=False)
     cats.fit(FRAME, BOTH)

@@ -46,7 +46,7 @@ def test_values_come_back_as_they_were(values: np.ndarray) -> None:
 def test_a_target_with_nothing_to_learn_is_refused_by_name(fill: float, message: str) -> None:
     targets = TARGETS.copy()
     targets[:, 1] = fill
-    with pytest.raises(RejectedError, match=rf"target 'area' has nothing to learn: of 40 labelled .* {message}"):
+    with pytest.raises(RejectedError, match=rf"target 'area' cannot be learned: of 40 labelled .* {message}"):
         Scaler.fit(targets, TWO.names)
 
 

@@ -159,7 +159,7 @@ def _whole_number(text: str, words: Sequence[str], where: str = "") -> int | str
     try:
         return int(text)
     except ValueError:
-        raise ValueError(where + " or ".join([f"{text!r} is not a complete number", *map(repr, words)])) from None
+        raise ValueError(where + " or ".join([f"{text!r} is not a whole number", *map(repr, words)])) from None
 
 
 if TYPE_CHECKING:

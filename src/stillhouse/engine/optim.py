@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 WARM_UP = 0.1  # share of the steps in which the rate rises
 BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+
+class _Lists(NamedTuple):
+    """What the kernel takes of a group, in one order."""
+
+    parameters: list[Tensor]
+    first: list[Tensor]
+    second: list[Tensor]
+    steps: list[Tensor]
+    decay: float
 
 
 class AdamW:
@@ -28,6 +39,7 @@ class AdamW:
         self.groups = [(list(parameters), decay) for parameters, decay in groups]
         self.parameters = [p for parameters, _ in self.groups for p in parameters]
         self._moments: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}
+        self._lists: dict[tuple[bool, ...], list[_Lists]] = {}  # by which parameters have a gradient
 
     def zero_grad(self) -> None:
         """Let go of all gradients."""
@@ -42,16 +54,16 @@ class AdamW:
     @torch.no_grad()
     def step(self) -> None:
         """Move every parameter that has a gradient."""
-        torch._foreach_add_([self._of(p)[2] for p in self.parameters if p.grad is not None], 1)
-        for parameters, decay in self.groups:
-            moved: list[Tensor] = [p for p in parameters if p.grad is not None]
-            grads = [p.grad for p in parameters if p.grad is not None]
-            if not moved:
-                continue
-            first, second, steps = zip(*(self._of(p) for p in moved), strict=True)
+        key = tuple([p.grad is not None for p in self.parameters])
+        lists = self._lists.get(key)
+        if lists is None:
+            lists = self._lists[key] = [made for group in self.groups if (made := self._listed(*group)).parameters]
+        for group in lists:
+            gradients: Any = [p.grad for p in group.parameters]
+            torch._foreach_add_(group.steps, 1)
             torch._fused_adamw_(
-                moved, grads, first, second, [], steps,
-                lr=self.lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPSILON,
+                group.parameters, gradients, group.first, group.second, [], group.steps,
+                lr=self.lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=group.decay, eps=EPSILON,
                 amsgrad=False, maximize=False, grad_scale=None, found_inf=None,
             )  # fmt: skip
 
@@ -73,6 +85,12 @@ class AdamW:
                 first.copy_(state[f"{number}/exp_avg"])
                 second.copy_(state[f"{number}/exp_avg_sq"])
                 steps.copy_(state[f"{number}/step"])
+
+    def _listed(self, parameters: Sequence[nn.Parameter], decay: float) -> _Lists:
+        """Those of a group that have a gradient now."""
+        moved: list[Tensor] = [p for p in parameters if p.grad is not None]
+        first, second, steps = ([self._of(p)[place] for p in moved] for place in range(3))
+        return _Lists(moved, first, second, steps, decay)
 
     def _of(self, parameter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         found = self._moments.get(parameter)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 CAUSES: dict[str, str] = {
     "step with all logging on / hand-written loop, S": (
-        "A step of this size is bookkeeping: some 0.7 ms for tensor operations of 2 to 5 microseconds each. A node of the "
-        "graph that is written in Python costs about 25 us more than a built-in one, the checks of the teacher's answer "
-        "15 us, and each 50th step goes backward once for each term. The optimiser, which calls its kernel itself, gives "
-        "50 us back."
+        "A step of this size is bookkeeping: some 0.7 ms for tensor operations of 2 to 5 microseconds each. A node of "
+        "the graph that is written in Python costs about 25 us more than a built-in one, the checks of the teacher's "
+        "answer cost 15 us, and each 50th step goes backward once for each term. The optimiser, which calls its kernel "
+        "itself, gives 50 us back."
     ),
     "step with all logging on / hand-written loop, L": (
         "The difference is the log: on every 50th step each term has a backward pass of its own, one more than without "

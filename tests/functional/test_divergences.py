@@ -23,6 +23,7 @@ from stillhouse.functional.divergences import (
     skew_reverse_kl,
     total_variation,
 )
+from stillhouse.functional.probabilities import LOG_ZERO
 from tests.functional.logits import pairs
 
 Divergence = Callable[..., Tensor]
@@ -287,3 +288,24 @@ def test_half_precision_logits_get_their_gradient_in_their_own_precision(diverge
     assert exact.grad is not None
     assert student.grad.dtype == torch.bfloat16
     torch.testing.assert_close(student.grad, exact.grad.bfloat16(), rtol=1e-2, atol=1e-5)
+
+
+@every
+@given(both=pairs(scale=3.0), out=st.lists(st.booleans(), min_size=14, max_size=14))
+@quick
+def test_a_class_of_probability_0_counts_as_one_of_the_smallest_probability(
+    divergence: Divergence, both: tuple[Tensor, Tensor], out: list[bool]
+) -> None:
+    student, teacher = both
+    classes = student.shape[1]
+    ruled_out = torch.tensor([out[:classes], out[7 : 7 + classes]])
+    ruled_out[:, 0] = False  # a row keeps a class
+    sides = [torch.where(o, -torch.inf, side) for o, side in zip(ruled_out, (student, teacher), strict=True)]
+    least = [side.log_softmax(1).clamp(min=LOG_ZERO) for side in sides]
+    learned = sides[0].clone().requires_grad_(True)
+    loss = divergence(learned, sides[1])
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(loss.detach(), divergence(*least), rtol=1e-6, atol=1e-9)
+    assert learned.grad is not None
+    assert learned.grad.isfinite().all()
+    assert (learned.grad[:, ruled_out[0]] == 0).all()

@@ -271,4 +271,4 @@ def alpha_beta(
     0.91944
     """
     of_class = partial(pointwise.alpha_beta, alpha=alpha, beta=beta)
-    return fused(of_class, student_logits, teacher_logits, temperature, mask, reduction)
+    return fused(of_class, student_logits, teacher_logits, temperature, mask, reduction, careful=True)

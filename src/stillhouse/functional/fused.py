@@ -1,11 +1,12 @@
 """A divergence between logits with its gradient, found together: one node of the graph in place of a dozen.
 
-In a small student's step every operation costs a few microseconds whatever its size, so this file counts operations:
-both sides are softened at once, and numbers are tensors of no axis, by which a product costs half of one by a number.
+In a small student's step every operation costs a few microseconds whatever its size, so this file counts operations.
+Numbers are tensors of no axis here: a product by one costs half of a product by a number.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +26,7 @@ def fused(
     temperature: float,
     mask: Tensor | None,
     reduction: str,
+    careful: bool = False,
 ) -> Tensor:
     """T^2 times the sum over classes of a divergence's terms, reduced; differentiable once, by the student's logits.
 
@@ -35,6 +37,7 @@ def fused(
         temperature: above 0.
         mask: ``(...)``.
         reduction: "mean", "sum" or "none".
+        careful: look for classes of probability 0 first; needed where the terms stay finite and the slopes do not.
 
     Raises:
         UsageError: shapes, temperature, mask or reduction do not fit; or, in the backward pass, a second derivative
@@ -46,7 +49,7 @@ def fused(
     by_row = mask is not None or known_reduction(reduction) == "none"
     rows = student.numel() // max(student.shape[-1], 1) if reduction == "mean" and not by_row else 1
     # Not through the class: its wrapper around this call is for functorch, and costs as much as three operations.
-    losses: Tensor = _apply(pointwise, student, teacher, temperature, None if by_row else 1 / max(rows, 1))
+    losses: Tensor = _apply(pointwise, student, teacher, temperature, None if by_row else 1 / max(rows, 1), careful)
     return reduce(losses, mask, reduction) if by_row else losses
 
 
@@ -55,23 +58,37 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, pointwise: Pointwise, student: Tensor, teacher: Tensor, temperature: float, scale: float | None
+        ctx: Any,
+        pointwise: Pointwise,
+        student: Tensor,
+        teacher: Tensor,
+        temperature: float,
+        scale: float | None,
+        careful: bool,
     ) -> Tensor:
         """Find the value and, where it is learned from, the gradient by the student's logits."""
-        both = torch.stack((student, teacher))
         if temperature != 1.0:
-            both.mul_(constant(1 / temperature, both.dtype))
-        logs, ruled_out = log_softmax(both)
-        log_q, log_p = logs.unbind()
-        terms, slope = pointwise(log_q, log_p)
+            student, teacher = (side * constant(1 / temperature, side.dtype) for side in (student, teacher))
+        ruled_out, total = None, None
+        if not careful:
+            log_q = torch.log_softmax(student, -1)
+            terms, slope = pointwise(log_q, torch.log_softmax(teacher, -1))
+            total = terms.sum()
+        # A class of probability 0 shows in the sum, so that it need not be looked for beforehand.
+        if total is None or not math.isfinite(total.item()):
+            log_q, ruled_out = log_softmax(student)
+            terms, slope = pointwise(log_q, log_softmax(teacher)[0])
+            total = terms.sum()
         factor = 1.0 if scale is None else scale
         if ctx.needs_input_grad[1]:
             if ruled_out is not None:
-                slope = slope.masked_fill(ruled_out[0], 0.0)
+                slope = slope.masked_fill(ruled_out, 0.0)
             of_all = log_q.exp_().mul_(slope.sum(-1, keepdim=True))
+            if ruled_out is not None:
+                of_all.masked_fill_(ruled_out, 0.0)
             ctx.gradient = slope.sub_(of_all).mul_(constant(temperature * factor, slope.dtype))
         ctx.by_row = scale is None
-        return (terms.sum(-1) if ctx.by_row else terms.sum()).mul_(constant(temperature**2 * factor, terms.dtype))
+        return (terms.sum(-1) if ctx.by_row else total).mul_(constant(temperature**2 * factor, terms.dtype))
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -82,7 +99,7 @@ class _Fused(torch.autograd.Function):
                 "its value. Leave `create_graph=True` out."
             )
         factor = upstream[0].unsqueeze(-1) if ctx.by_row else upstream[0]
-        return None, ctx.gradient * factor, None, None, None
+        return None, ctx.gradient * factor, None, None, None, None
 
 
 _apply: Any = super(torch.autograd.Function, _Fused).apply

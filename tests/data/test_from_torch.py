@@ -204,7 +204,7 @@ def with_nan(*rows: int) -> Tensor:
         (((X, Y), X[:8], TEST), "valid data: rows 0, 1, 2, 3, 4 and 3 more .*no label"),
         (((X, Y), None, X[:8]), "test data: rows 0"),
         (((X[:0], Y[:0]), None, TEST), "train data have no rows"),
-        (((X[:, 0], Y), None, TEST), "one number a row"),
+        (((X[:, 0], Y), None, TEST), "one number for each row"),
         (((X, Y), None, (X[:8, :2], Y[:8])), r"train \(3,\), test \(2,\)"),
         (((X, Y * 0), None, (X[:2], Y[:2] * 0)), "only one class"),
         (((with_nan(3, 7), Y), None, TEST), r"train data: rows 3, 7 \(counted from 0\) hold NaN"),

@@ -248,9 +248,9 @@ def test_what_was_sent_and_lost_counts_as_paid_in_later_runs_too(tmp_path: Path)
     [
         ("http://example.org/v1", "plain http"),
         ("https://me:secret@example.org/v1", "password"),
-        ("ftp://example.org", "not one"),
-        ("example.org/v1", "not one"),
-        ("https://[::1", "not one"),
+        ("ftp://example.org", "is not a URL"),
+        ("example.org/v1", "is not a URL"),
+        ("https://[::1", "is not a URL"),
         ("http://127.0.0.1.example.org/v1", "plain http"),
     ],
 )

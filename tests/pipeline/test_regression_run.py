@@ -351,3 +351,12 @@ def test_what_regression_does_not_have_is_refused_before_anything_is_trained(
 def test_a_recipe_says_the_same_as_the_call(single: sh.Run) -> None:
     assert json.loads((single.folder / "run.json").read_text())["parts"]["task"] == "regression"
     assert single.task.name == "regression"
+
+
+def test_a_service_is_refused_because_it_gives_probabilities_of_classes(tmp_path: Path) -> None:
+    table = write_table(tmp_path, "price")
+    recipe = write_recipe(tmp_path, {"path": str(table), "target": "price"}, "regression")
+    asked = recipe.read_text().split("[teacher]")
+    recipe.write_text(f'{asked[0]}[teacher]\nendpoint = {{ url = "http://127.0.0.1:9/v1", model = "m" }}\n')
+    with pytest.raises(UsageError, match="the task 'regression' has other outputs"):
+        sh.distill(recipe, out=tmp_path / "run")

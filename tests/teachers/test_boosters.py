@@ -110,7 +110,7 @@ def test_a_missing_column_is_named_and_another_number_of_classes_refused(suffix:
     teacher = from_object(booster(fitted(suffix, frame, targets)), CLASSIFICATION, named(FLOWERS), decode=no_decoding)
     with pytest.raises(RejectedError, match=r"lack 1 of them: 'petal.width'\. Did you mean 'petal_breadth'"):
         probabilities(teacher, frame.rename(columns={"petal width": "petal_breadth"}))
-    with pytest.raises(RejectedError, match="answers with 3 classes, the data have 2"):
+    with pytest.raises(RejectedError, match="answers with 3 classes, but the data have 2"):
         from_object(booster(fitted(suffix, frame, targets)), CLASSIFICATION, named(FLOWERS[:2]), decode=no_decoding)
 
 

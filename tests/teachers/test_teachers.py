@@ -108,7 +108,7 @@ def test_a_store_of_another_teacher_is_refused_with_the_reason(tmp_path: Path) -
 
 
 def test_a_teacher_of_another_number_of_classes_is_refused() -> None:
-    with pytest.raises(RejectedError, match="3 classes, the data have 4"):
+    with pytest.raises(RejectedError, match="3 classes, but the data have 4"):
         ModuleTeacher(net(), CLASSIFICATION, wide(4)).outputs(batch(inputs()))
 
 

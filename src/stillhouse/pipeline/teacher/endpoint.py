@@ -58,11 +58,16 @@ def check_service(context: RunContext) -> None:
     """Refuse what a service cannot be asked, before any question is paid for.
 
     Raises:
-        UsageError: the data are no texts, or rows have views.
+        UsageError: the task has no classes, the data are no texts, or rows have views.
     """
     if not asks_service(context):
         return
     source = context.data.source
+    if context.task.link != "softmax":
+        raise UsageError(
+            f"[teacher.endpoint] gives probabilities of classes, and the task {context.task.name!r} has other outputs. "
+            "Name a teacher of this task as `[teacher] name` or `[teacher] file`."
+        )
     if source.kind != "text":
         raise UsageError(
             f"[teacher.endpoint] classifies texts, and {source.name!r} is of kind {source.kind}. Name a file of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import re
 from pathlib import Path
@@ -200,6 +201,18 @@ def test_state_saved_and_restored_gives_the_same_next_loss(name: str) -> None:
     restored = setup(name)
     restored.method.load_state_dict(saved)
     assert restored.loss(rows).item() == expected
+
+
+@every
+def test_a_copy_of_a_method_gives_the_same_loss_and_shares_nothing(name: str) -> None:
+    built, rows = setup(name), batch()
+    copied = built._replace(method=copy.deepcopy(built.method))
+    assert {id(p) for p in built.method.parameters()}.isdisjoint(id(p) for p in copied.method.parameters())
+    losses = []
+    for one in (built, copied):
+        torch.manual_seed(2)
+        losses.append(one.loss(rows).item())
+    assert losses[0] == losses[1]
 
 
 def _one_of_two(rank: int, folder: str, names: list[str]) -> None:

@@ -121,7 +121,7 @@ def data(example: Example, run: RunFiles, record: dict[str, Any]) -> Iterator[st
     versions = record.get("packages", {})
     yield packages(example.origins, versions)
     facts = run.run.get("data", {})
-    learned = LEARNED[Run(run.folder).task.link].format(len(facts["classes"]))
+    learned = LEARNED[run.task.link].format(len(facts["classes"]))
     yield (
         f"{learned}{count(facts['train'])} training rows, of which "
         f"{count(facts['labelled'])} keep their label for the student; {count(facts['valid'])} validation rows, for "

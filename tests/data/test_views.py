@@ -13,6 +13,7 @@ from scipy import stats
 from stillhouse.data import Views
 from stillhouse.data.views.shift import shift
 from stillhouse.errors import UsageError
+from stillhouse.types import has_label
 from tests.data.splitmix_reference import reference, reference_word
 
 
@@ -158,3 +159,15 @@ def test_what_cannot_be_done_is_refused() -> None:
         SHIFT.apply(COLUMNS, rows, rows)
     with pytest.raises(UsageError, match="fractions"):
         NOISE.apply(COLUMNS.long(), rows, rows)
+
+
+@pytest.mark.parametrize(
+    "targets", [torch.tensor([2, 0, 1]), torch.tensor([[2.5], [-1.0], [0.0]]), torch.tensor([[1.0, 0.0]] * 3)]
+)
+def test_a_view_without_its_rows_label_has_none_whatever_the_targets_are(targets: torch.Tensor) -> None:
+    """-1 would be a label like any other among real values."""
+    views = Views("mixup", 2, 0.5, seed=0, pool=torch.rand(3, 4))
+    found = views.targets(targets, torch.tensor([0, 1, 1]))
+    assert found.shape == targets.shape
+    assert has_label(found).tolist() == [True, False, False]
+    assert found[0].equal(targets[0])

@@ -207,7 +207,7 @@ def test_what_a_net_does_not_have_is_refused_with_what_it_has(arguments: dict[st
 
 
 def test_a_net_without_a_stack_says_which_containers_it_has() -> None:
-    with pytest.raises(UsageError, match=r"no stack of layers of one form in Sequential.*blocks\.0 of Linear, ReLU"):
+    with pytest.raises(UsageError, match=r"Sequential has no stack of equal layers.*blocks\.0 of Linear, ReLU"):
         derive(plain("mlp_tiny"), layers=1)
 
 

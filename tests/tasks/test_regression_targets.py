@@ -119,9 +119,9 @@ def test_a_part_without_targets_and_gaps_are_unlabelled_rows() -> None:
 
 BAD: dict[str, tuple[str, dict[str, Any], type[StillhouseError], str]] = {
     "a word": ("x,y\n1,2\n2,many\n3,4\n", {}, RejectedError, r"column 'y' must hold numbers, but row 1 .*'many'.*Fix"),
-    "infinite": ("x,y\n1,2\n2,inf\n3,4\n", {}, RejectedError, "row 1 .*'y' an infinite number"),
+    "infinite": ("x,y\n1,2\n2,inf\n3,4\n", {}, RejectedError, "row 1 .*an infinite number in 'y'"),
     "beyond float32": ("x,y\n1,2\n2,1e39\n3,4\n", {}, RejectedError, "row 1 .*beyond 3.4e38"),
-    "one value": ("x,y\n1,2\n2,2\n", {}, RejectedError, "target 'y' has one number only, 2"),
+    "one value": ("x,y\n1,2\n2,2\n", {}, RejectedError, "target 'y' has only one number, 2"),
     "no value": ("x,y\n1,\n2,\n", {}, RejectedError, "no row with a target"),
     "classes": ("x,y\n1,2\n2,3\n", {"classes": ["2", "3"]}, UsageError, "classes names classes"),
     "absent": ("x,y\n1,2\n2,3\n", {"target": ["y", "z"]}, UsageError, "no column 'z'"),

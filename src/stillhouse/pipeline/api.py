@@ -11,6 +11,7 @@ from stillhouse import tasks
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.gate import Criterion
 from stillhouse.evaluation.gate import check as held_against
+from stillhouse.exporting import formats
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import distill_run, label_run
@@ -301,4 +302,5 @@ def export(run: RunLike, format: str = "onnx", module: Any = None, *, allow_code
         UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.
         StillhouseError: the exported file does not answer as the student does.
     """
+    formats.get(format)  # a wrong name is found before the run is opened
     return opened(run).export(format, module, allow_code=allow_code)

@@ -36,6 +36,10 @@ class Words(Protocol):
     part_measure: str
 
     @property
+    def link(self) -> str:
+        """What a net's outputs are."""
+
+    @property
     def sections(self) -> tuple[Section, ...]:
         """Its own sections."""
 

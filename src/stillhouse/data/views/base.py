@@ -21,6 +21,7 @@ from stillhouse.data.source import Ints
 from stillhouse.data.splitmix import Words, words
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name
+from stillhouse.types import withheld
 
 FOLDER = "data/views"
 NONE = "none"  # the policy that changes no row
@@ -154,8 +155,11 @@ class Views:
             _ = self.prepared
 
     def targets(self, targets: Tensor, views: Tensor) -> Tensor:
-        """The labels (B,) of these views of rows with these labels; -1 where a view has none."""
-        return targets if self.labelled == self.count else torch.where(views.to(targets.device) == 0, targets, -1)
+        """Targets (B, ...) of these views of rows with these targets; withheld where a view has none."""
+        if self.labelled == self.count:
+            return targets
+        original = (views.to(targets.device) == 0).reshape(-1, *[1] * (targets.ndim - 1))
+        return torch.where(original, targets, withheld(targets))
 
     def apply(self, inputs: Tensor, rows: Tensor, views: Tensor) -> Tensor:
         """Return the views of a batch.

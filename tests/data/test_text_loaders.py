@@ -125,7 +125,7 @@ def test_texts_without_labels_are_a_pool() -> None:
         (("a", "b"), "Give a list of texts"),
         ((["a", "b"], [0]), "2 inputs and 1 labels"),
         ((np.eye(3), [0, 1, 0]), "differ in kind or shape"),
-        (Saved(pd.DataFrame({"label": LABELS})), "no column beside the label"),
+        (Saved(pd.DataFrame({"label": LABELS})), "no column except the label"),
     ],
 )
 def test_texts_that_cannot_be_used_are_named(train: Any, message: str) -> None:
@@ -141,5 +141,5 @@ def test_texts_that_change_from_reading_to_reading_are_refused() -> None:
             self.count += 1
             return f"text {self.count}", 0
 
-    with pytest.raises(RejectedError, match="another row 0 each time"):
+    with pytest.raises(RejectedError, match="different row 0 each time"):
         from_torch(Random(TEXTS), None, (["x", "y"], [0, 1]))

@@ -105,7 +105,7 @@ def test_predict_writes_the_labels_of_each_row_and_their_probabilities(run: sh.R
     assert list(found.columns) == ["labels", "p_large", "p_old"]
     chances = found[["p_large", "p_old"]].to_numpy()
     np.testing.assert_allclose(chances, 1 / (1 + np.exp(-told.outputs("distilled")["0"])), atol=1e-6)
-    assert [cell.split(";") if cell else [] for cell in found["labels"]] == [
+    assert [cell.split("|") if cell else [] for cell in found["labels"]] == [
         [name for name, p in zip(LABELS, row, strict=True) if p >= 0.5] for row in chances
     ]
     assert np.array_equal(sh.predict(run, frame.iloc[told.rows]), (chances >= 0.5).astype(int))

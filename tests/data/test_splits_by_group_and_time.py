@@ -72,7 +72,7 @@ def test_groups_that_cannot_be_divided_are_refused() -> None:
         parts_of(source_of([0, 0, 1, 1, 2, 2]), groups=[0, 0, 1, 1, 2, 2])
     with pytest.raises(RejectedError, match=r"rows 1, 3 \(counted from 0\) have no group"):
         parts_of(source_of([0, 1, 0, 1]), groups=["a", "", "b", None])
-    with pytest.raises(RejectedError, match=r"fixes its test rows, and row 1 \(counted from 0\)"):
+    with pytest.raises(RejectedError, match=r"fixes its test rows, but row 1 \(counted from 0\)"):
         parts_of(source_of([0, 1, 0, 1, 0, 1], test=[0]), groups=[1, 1, 2, 3, 4, 5])
     with pytest.raises(UsageError, match="4 rows"):
         parts_of(source_of([0, 1, 0, 1]), groups=[1, 2])

@@ -38,7 +38,7 @@ def test_the_rows_and_contrary_labels_are_told() -> None:
     source = Source(np.array([[1.0], [2.0], [1.0]]), np.array([0, 1, 1]), ("a", "b"), "array", "s", (1,))
     found = across(source, Split(np.array([0, 1]), np.array([], np.int64), np.array([2]), np.array([0, 1])))
     assert found.sentences() == [
-        "1 test row has the very inputs of a train row; 1 of them with another label: 2 (as 0) (rows counted from 0)."
+        "1 test row has the same inputs as a train row; 1 of them with another label: 2 (as 0) (rows counted from 0)."
     ]
 
 

@@ -1,25 +1,15 @@
-"""The recipe: everything a run is, as typed fields; TOML in and out; the command line's flags are made from it.
-
-The recipe stops at the door: ``pipeline`` unpacks it, and no class below takes one.
-"""
+"""The tables of a recipe, as typed fields: each class is one table, each field one key."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tomli_w
-import xxhash
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from stillhouse.errors import UsageError, nearest
+from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
-from stillhouse.toml_tables import PATHS, anchor
-from stillhouse.toml_tables import merge as merge
-from stillhouse.toml_tables import read_table as read_table
-from stillhouse.toml_tables import read_table_text as read_table_text
 
-CEILINGS = {"max_calls", "max_cost", "concurrency", "api_key_env"}
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["all"]
@@ -335,94 +325,3 @@ class Output(Section):
     """[output]: where the run folder goes."""
 
     dir: Path = Field(Path("runs/run"), description="The run folder; the same command again resumes it.")
-
-
-class Recipe(Section):
-    """A whole run."""
-
-    task: TaskSection = TaskSection()
-    data: Data = Data()
-    views: Views = Views()
-    teacher: TeacherSection = TeacherSection()
-    assistant: list[Assistant] = Field([], description="A chain of sizes, largest first (teacher assistants).")
-    student: StudentSection = StudentSection()
-    method: list[MethodEntry] = Field([], description="What is matched; default: the task's own.")
-    training: StudentTraining = StudentTraining()
-    store: Store = Store()
-    controls: Controls = Controls()
-    evaluation: Evaluation = Evaluation()
-    output: Output = Output()
-
-    def toml(self) -> str:
-        """The recipe as TOML with every default written out; reading it gives an equal recipe."""
-        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
-
-    def absolute(self) -> Recipe:
-        """The same recipe with paths that hold from anywhere; relative ones are taken from the working directory."""
-        table = _without_none(self.model_dump(mode="json"))
-        anchor(table, Path.cwd())
-        return Recipe.model_validate(table)
-
-    def digest(self) -> str:
-        """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run.
-
-        Where rows lie is no part of it: they are the same.
-        """
-        places = {section: set(keys) for section, keys in PATHS.items()}  # what lies there counts, not where
-        aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
-        # A ceiling may be raised, and a stopped run resumed: what was answered stays what it was.
-        aside["data"] = {*places["data"], "on_disk"}
-        if self.task == TaskSection():
-            aside["task"] = True  # so that runs from before there were tasks are resumed
-        aside["teacher"] = dict.fromkeys(places["teacher"], True) | {"endpoint": CEILINGS}
-        text = self.model_dump_json(exclude=aside)
-        return xxhash.xxh3_64_hexdigest(text.encode())
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_none(v) for k, v in value.items() if v is not None}
-    return [_without_none(v) for v in value] if isinstance(value, list) else value
-
-
-def parse(table: dict[str, Any], where: str = "the recipe") -> Recipe:
-    """Check a table of settings.
-
-    Raises:
-        UsageError: names the first wrong key or value, where it stands, what is allowed, and the nearest known key.
-    """
-    try:
-        return Recipe.model_validate(table)
-    except ValidationError as error:
-        raise UsageError(_explain(error, where)) from None
-
-
-def read(path: Path) -> Recipe:
-    """Read a recipe file; relative data paths are taken from the recipe's own folder.
-
-    Raises:
-        UsageError: the file is missing, not TOML, or not a recipe.
-    """
-    return parse(read_table(path), str(path))
-
-
-def _explain(error: ValidationError, where: str) -> str:
-    first = error.errors()[0]
-    path = [str(p) for p in first["loc"]]
-    place = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key {place!r}.{nearest(path[-1], _keys(path[:-1]))} Remove or rename it."
-    more = f" ({len(error.errors()) - 1} further problems follow this one.)" if len(error.errors()) > 1 else ""
-    given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return f"{where}: {place or 'recipe'}{given}: {first['msg']}.{more} Fix that line and run again."
-
-
-def _keys(path: list[str]) -> list[str]:
-    """Known keys of the table at a path of the recipe."""
-    model: type[BaseModel] = Recipe
-    for key in path:
-        annotation = model.model_fields[key].annotation if key in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)

@@ -229,9 +229,7 @@ def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
 def fit_student(recipe: Recipe, given: Given) -> Deployed:
     """The sequence for one student alone: no control, no gate, no judgement. It is shipped into the run folder."""
     with locked(recipe.output.dir):
-        run = Distillation(
-            recipe, given, choose=lambda context, arms: [a for a in arms if a.name == context.task.shipped]
-        )
+        run = Distillation(recipe, given, choose=only_shipped)
         run.plan_fits()
         run.train()
         return ship(run.context, run.trainer, run.arms[0], run.teachers)

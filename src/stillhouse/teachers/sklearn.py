@@ -6,7 +6,7 @@ noise, not what the forest knows. So each of those rows is answered by a forest 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from stillhouse.teachers.sizes import learned, stored_bytes
 from stillhouse.types import Batch, Outputs
 
 NAMES = ("extra_trees", "hist_gradient_boosting", "random_forest")
+ONE_OUTPUT = ("hist_gradient_boosting",)  # models that take one target
 
 
 class SklearnTeacher:
@@ -150,14 +151,23 @@ class PerOutput:
         self.estimators_ = list(models)
 
 
-def fit_outputs(make: Callable[[], Any], inputs: np.ndarray, targets: np.ndarray, *, several: bool) -> Any:
+def fit_outputs(
+    makers: Mapping[str, str],
+    name: str,
+    settings: Mapping[str, Any],
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    seed: int,
+) -> Any:
     """A model of scikit-learn for targets (N, K): one for all of them, or one for each.
 
     Args:
-        make: builds an unfitted model.
+        makers: as for ``make_estimator``, as are name, settings and seed.
+        name: ours.
+        settings: keyword arguments of the class.
         inputs: (N, F).
         targets: (N, K), NaN where one is not known.
-        several: whether one model takes several targets.
+        seed: its ``random_state``.
 
     Returns:
         The fitted model, or a ``PerOutput``: where the model takes one target, or some targets are not known.
@@ -171,7 +181,12 @@ def fit_outputs(make: Callable[[], Any], inputs: np.ndarray, targets: np.ndarray
             f"Output {int(np.flatnonzero(~known.any(0))[0]) + 1} of {targets.shape[1]} has no label among the "
             f"{len(targets)} rows that a teacher may be fitted to. Raise `[teacher] labels`, or leave that target out."
         )
-    if several and targets.shape[1] > 1 and known.all():
-        return make().fit(inputs, targets)
+    if name not in ONE_OUTPUT and targets.shape[1] > 1 and known.all():
+        return make_estimator(makers, name, settings, seed).fit(inputs, targets)
     columns = range(targets.shape[1])
-    return PerOutput([make().fit(inputs[known[:, k]], targets[known[:, k], k]) for k in columns])
+    return PerOutput(
+        [
+            make_estimator(makers, name, settings, seed).fit(inputs[known[:, k]], targets[known[:, k], k])
+            for k in columns
+        ]
+    )

@@ -13,7 +13,6 @@ from stillhouse.task import Measure, Section
 
 WRITTEN = 10  # rules up to this number of lines stand open
 CEILING = "ceiling"  # of full.json: two seeds of the student
-CORRELATION = Measure("rank correlation", bounds=(-1.0, 1.0))
 
 TEMPLATE = """
 {% if it.layers.rows %}

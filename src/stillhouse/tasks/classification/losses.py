@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from stillhouse.functional.fused import constant
 from stillhouse.tasks.soft_targets import mixed
-from stillhouse.types import logits_of
 
 MONITOR = "nll"  # of ``validation``: lowest at the best weights
 
@@ -61,12 +60,6 @@ def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:
 def normalize(outputs: Tensor) -> Tensor:
     """Log-probabilities float32 (B, C) of logits, normalised in double precision."""
     return torch.log_softmax(outputs.double(), dim=-1).float()
-
-
-@torch.inference_mode()
-def log_proba(net: nn.Module, inputs: Tensor) -> Tensor:
-    """Log-probabilities float32 (B, C) of a net for encoded inputs."""
-    return normalize(logits_of(net(inputs)))
 
 
 def soft_targets(

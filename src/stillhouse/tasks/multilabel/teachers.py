@@ -17,9 +17,9 @@ from stillhouse.errors import RejectedError
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.joining import disagreement
 from stillhouse.teachers.ensemble import DISAGREEMENT
-from stillhouse.teachers.fitted.boosters import refuse_objective
+from stillhouse.teachers.fitted.boosters import refuse_columns, refuse_objective
 from stillhouse.teachers.protocol import Booster, Port, Read
-from stillhouse.teachers.sklearn import PerOutput, fit_outputs, make_estimator
+from stillhouse.teachers.sklearn import PerOutput, fit_outputs
 from stillhouse.teachers.values import as_outputs, columns_of, name_rows, numbers, wrong_shape
 from stillhouse.types import Outputs
 
@@ -174,11 +174,8 @@ def plain(name: Any) -> Any:
 def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:
     """Probabilities of each label, or log-odds; of catboost only the objective is looked at."""
     refuse_objective(library, objective, OBJECTIVES[library], "probabilities of labels")
-    if library != "catboost" and columns != spec.width:
-        raise RejectedError(
-            f"The teacher predicts {columns} labels, but the data have {spec.width}. Give the one that was made for "
-            "these labels, or name its labels as `[data] target`."
-        )
+    if library != "catboost":
+        refuse_columns(columns, spec.width, "labels")
     return Booster(read(spec, "logits" if objective == RAW_SCORES else "probabilities"), objective == RAW_SCORES)
 
 
@@ -189,8 +186,7 @@ def fits_port(port: Port, spec: OutputSpec) -> bool:
 
 def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int) -> Any:
     """A classifier of scikit-learn; boosting takes one label, so there is a model for each."""
-    several = name != "hist_gradient_boosting"
-    return fit_outputs(lambda: make_estimator(ESTIMATORS, name, settings, seed), inputs, targets, several=several)
+    return fit_outputs(ESTIMATORS, name, settings, inputs, targets, seed)
 
 
 def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from stillhouse.errors import RejectedError
 from stillhouse.task import OutputSpec
 from stillhouse.teachers.ensemble import DISAGREEMENT, SPREAD
-from stillhouse.teachers.fitted.boosters import refuse_objective
+from stillhouse.teachers.fitted.boosters import refuse_columns, refuse_objective
 from stillhouse.teachers.protocol import Booster, Port, Read
-from stillhouse.teachers.sklearn import PerOutput, fit_outputs, make_estimator
+from stillhouse.teachers.sklearn import PerOutput, fit_outputs
 from stillhouse.teachers.values import as_outputs, columns_of, name_rows, numbers, wrong_shape
 from stillhouse.types import Outputs
 
@@ -118,11 +118,8 @@ def with_root(answer: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:
     """Predictions, as the objective's own link gives them; of catboost only the objective is looked at."""
     refuse_objective(library, objective, OBJECTIVES[library], "real values")
-    if library != "catboost" and columns != spec.width:
-        raise RejectedError(
-            f"The teacher predicts {columns} targets, but the data have {spec.width}. Give the one made for these "
-            "targets, or name its targets as `[data] target`."
-        )
+    if library != "catboost":
+        refuse_columns(columns, spec.width, "targets")
     return Booster(read(spec))
 
 
@@ -133,8 +130,7 @@ def fits_port(port: Port, spec: OutputSpec) -> bool:
 
 def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int) -> Any:
     """A regressor of scikit-learn; boosting takes one target, so there is a model for each."""
-    several = name != "hist_gradient_boosting"
-    return fit_outputs(lambda: make_estimator(ESTIMATORS, name, settings, seed), inputs, targets, several=several)
+    return fit_outputs(ESTIMATORS, name, settings, inputs, targets, seed)
 
 
 def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:

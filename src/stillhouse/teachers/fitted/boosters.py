@@ -118,6 +118,21 @@ def refuse_objective(library: str, objective: str, known: Sequence[str], gives: 
         )
 
 
+def refuse_columns(columns: int, width: int, outputs: str) -> None:
+    """Refuse a booster with another number of outputs than the data.
+
+    Args:
+        columns: of its predictions.
+        width: of the run's outputs.
+        outputs: what they are: "targets".
+    """
+    if columns != width:
+        raise RejectedError(
+            f"The teacher predicts {columns} {outputs}, but the data have {width}. Give the one that was made for "
+            f"these {outputs}, or name its {outputs} as `[data] target`."
+        )
+
+
 def load_booster(
     path: Path, task: Task, spec: OutputSpec, name: str, *, decode: Decode, identity: str
 ) -> FittedTeacher:

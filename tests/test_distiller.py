@@ -272,3 +272,22 @@ def test_of_each_class_its_share_is_held_out_and_never_a_row_without_a_label(
     for code in range(4):
         assert (codes[found] == code).sum() == int(share * (codes == code).sum())
     assert (codes[found] >= 0).all()
+
+
+def test_a_value_that_means_no_label_is_no_target_of_any_task() -> None:
+    values = 50 * X[:, 0] + 1000
+    given, gaps = values.copy(), values.copy()
+    given[::2], gaps[::2] = -999.0, np.nan
+    settings = {"task": "regression", "unlabelled": -999, **QUICK}
+    told = Distiller(LinearRegression(), **settings).fit(X, given).predict(X)
+    np.testing.assert_array_equal(
+        told, Distiller(LinearRegression(), task="regression", **QUICK).fit(X, gaps).predict(X)
+    )
+    labels = np.c_[Y > 0, Y > 1].astype(float)
+    with_gaps, with_marks = labels.copy(), labels.astype(int)
+    with_gaps[::2], with_marks[::2] = np.nan, -1
+    several = [
+        Distiller("extra_trees", task="multilabel", **QUICK).fit(X, one).predict_proba(X)
+        for one in (with_gaps, with_marks)
+    ]
+    np.testing.assert_array_equal(*several)

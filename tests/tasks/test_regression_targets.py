@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from stillhouse import data
 from stillhouse.data import choose_labelled, split
+from stillhouse.data.targets import TargetCells
 from stillhouse.errors import RejectedError, StillhouseError, UsageError
 from stillhouse.tasks.regression.targets import read_targets
 
@@ -188,3 +189,25 @@ def test_real_targets_are_divided_by_group_and_in_time() -> None:
     assert all(sides)
     late = split(source, labels="all", valid=0.2, test=0.2, seed=0, order=np.arange(100))
     assert late.train.max() < late.valid.min() <= late.valid.max() < late.test.min()
+
+
+@pytest.mark.parametrize(
+    ("offset", "spread", "fits"),
+    [(1e9, 100.0, False), (1e9, 1.0, False), (1e12, 1e9, True), (2e3, 10.0, True), (0.0, 1e-9, True)],
+)
+def test_a_target_that_single_precision_would_change_is_refused_and_the_named_cure_works(
+    offset: float, spread: float, fits: bool
+) -> None:
+    """A time in seconds since 1970 has steps of 128 in single precision."""
+    y = offset + spread * np.random.default_rng(0).normal(size=50)
+
+    def made(values: np.ndarray) -> np.ndarray:
+        return read_targets(TargetCells("array", values, 50, "y", "the data"), None).values
+
+    if fits:
+        np.testing.assert_allclose(made(y)[:, 0], y, atol=1e-3 * spread)
+        return
+    with pytest.raises(RejectedError, match="Subtract a fixed number from it") as found:
+        made(y)
+    named = float(str(found.value).split("such as ")[1].split(",")[0])
+    np.testing.assert_allclose(made(y - named)[:, 0], y - named, atol=1e-3 * spread)

@@ -238,3 +238,17 @@ def test_a_store_keeps_log_odds_of_which_no_constant_is_taken(tmp_path: Path) ->
     )  # fmt: skip
     assert [field.name for field in store.fields] == ["log_odds"]
     assert StoredTeacher(store).outputs(rows_of(np.zeros(2))).values.tolist() == odds.tolist()
+
+
+def test_an_array_of_one_column_for_a_label_is_refused_and_the_model_itself_is_read() -> None:
+    """scikit-learn gives such an array for a label that a model never met: its column is that of no."""
+    model = RandomForestClassifier(5, random_state=0).fit(FRAME, np.c_[LABELS[:, :2], np.zeros(120, int)])
+
+    class Wrapped:
+        def predict_proba(self, rows: Any) -> Any:
+            return model.predict_proba(rows)
+
+    for one in (model.predict_proba, Wrapped()):
+        with pytest.raises(RejectedError, match="nothing says which column is the probability of yes"):
+            log_odds(teacher(one), FRAME)
+    assert (probabilities(teacher(model), FRAME)[:, 2] < 1e-6).all()

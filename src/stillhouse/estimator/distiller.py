@@ -56,7 +56,8 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         validation_fraction: share of the labelled rows, in [0, 1), that is held out to choose the weights of the lowest
             validation loss; 0: none is, and the last weights count.
         unlabelled: the value in y of rows without a label, beside None and NaN. It is a label where it is one of two
-            values, as in y of -1 and 1, or where another label is negative too. None: there is no such value.
+            values, as in y of -1 and 1, or where another label is negative too. Of a regression -1 is a number like
+            any other, and each other value means "no label". None: there is no such value.
         recipe: further settings: the path of a recipe, a ``Recipe``, or a mapping of its tables.
         out: the run folder that is kept, for one ``fit`` alone; default: a temporary one, which ``fit`` deletes.
         random_state: seed of the student, the folds and the validation rows: an int, a ``RandomState``, or None.
@@ -132,8 +133,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
                 f"`stillhouse.distill(task={self._task!r}, ...)`."
             )
         rows, who = self._rows(X, reset=True), type(self).__name__
-        chosen = tasks.get(self._task).link == "softmax"
-        targets = read_labels(y, self.unlabelled, who) if chosen else read_values(y, who)
+        targets = self._targets(y, who)
         check_consistent_length(rows, targets.values)
         state = self.random_state
         seed = int(state) if isinstance(state, int | np.integer) else int(check_random_state(state).randint(2**31 - 1))
@@ -147,6 +147,14 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         if is_classifier(self):
             self.classes_ = np.arange(targets.values.shape[1]) if targets.classes is None else targets.classes
         return self
+
+    def _targets(self, y: Any, who: str) -> Targets:
+        """The targets; a value that means "no label" is taken out."""
+        link = tasks.get(self._task).link
+        if link == "softmax":
+            return read_labels(y, self.unlabelled, who)
+        ambiguous = link == "identity" and self.unlabelled == -1  # the default, and a number like any other
+        return read_values(y, who, None if ambiguous else self.unlabelled)
 
     def _resolved(
         self, rows: Any, targets: Targets, train: NDArray[np.int64], held_out: NDArray[np.int64], seed: int

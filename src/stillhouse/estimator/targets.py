@@ -35,11 +35,12 @@ class Targets(NamedTuple):
         return self.values[rows] if self.classes is None else self.classes[self.values[rows]]
 
 
-def read_values(y: Any, who: str) -> Targets:
+def read_values(y: Any, who: str, unlabelled: float | None = None) -> Targets:
     """Read numbers: real targets, or 0 and 1 of several labels; NaN where a number is not known.
 
     Args:
         y: numbers (N,) or (N, K).
+        unlabelled: a number that also means that it is not known; None: there is none.
         who: name of the estimator, for messages.
 
     Raises:
@@ -47,12 +48,14 @@ def read_values(y: Any, who: str) -> Targets:
 
     >>> read_values([1.5, float("nan"), -2.0], "").strata.tolist()
     [0, -1, 0]
+    >>> read_values([[1, 0], [-1, -1], [0, 1]], "", -1).strata.tolist()
+    [0, -1, 0]
     """
     refuse_none(y, who)
     values = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y")
     if values.ndim > 2:
         raise ValueError(f"y has the shape {values.shape}. Give numbers of the shape (N,) or (N, K).")
-    found = Targets(values)
+    found = Targets(values if unlabelled is None else np.where(values == unlabelled, np.nan, values))
     if (known := int((found.strata >= 0).sum())) < 2:
         raise ValueError(f"{who} needs at least two rows with a number in y, and y has n_samples={known} of them.")
     return found

@@ -296,7 +296,8 @@ def export(run: RunLike, format: str = "onnx", module: Any = None, *, allow_code
         allow_code: as for ``load``.
 
     Returns:
-        The path of the file. An embedder's ``tokenizer.json`` lies beside it.
+        The path of the file. An embedder's ``tokenizer.json`` lies beside it. The graph takes encoded rows, those of
+        ``load(run).encoder.encode(rows)``, not the raw rows; the file's metadata says how they are encoded.
 
     Raises:
         UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.

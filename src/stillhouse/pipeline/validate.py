@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from stillhouse import tasks
 from stillhouse.errors import UsageError, nearest
 from stillhouse.methods.base import KINDS, Method
 from stillhouse.pipeline.teacher.answers import softening
@@ -105,7 +106,7 @@ def check_disagreement(recipe: Recipe, several: bool, methods: Methods, fitted: 
     if coupled:
         raise UsageError(
             f"{where} weighs rows one by one, and the method {coupled[0]!r} matches how the rows of a batch stand to "
-            'each other. Take one that does not, such as `[[method]] name = "hinton"`.'
+            f"each other. Take one that does not, such as {default_method(recipe)}."
         )
 
 
@@ -116,13 +117,18 @@ def sparse_methods() -> list[str]:
     return [name for name in methods.names() if methods.get(name).sparse]
 
 
+def default_method(recipe: Recipe) -> str:
+    """The line of a recipe that names the first method of its task."""
+    return f'`[[method]] name = "{tasks.get(recipe.task.name).method[0]["name"]}"`'
+
+
 def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
     """Refuse methods that match hidden layers, where the teacher has none: only nets have them."""
     if kind == "net" and recipe.teacher.folds is not None:
         raise UsageError(
             f"The method asks for hidden layers of the teacher, and with [teacher] folds = {recipe.teacher.folds} rows "
             "are answered by different nets, whose hidden layers have nothing in common. Remove folds, or match "
-            'probabilities, for instance `[[method]] name = "hinton"`.'
+            f"outputs, for instance {default_method(recipe)}."
         )
     net = isinstance(teacher, nn.Module) or kind in ("net", "hub")
     net = net or (kind == "file" and str(recipe.teacher.file).endswith(".safetensors"))
@@ -130,5 +136,5 @@ def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
         who = type(teacher).__name__ if teacher is not None else recipe.teacher.name or kind
         raise UsageError(
             f"The method asks for hidden layers of the teacher, and {who!r} has none. "
-            'Match its probabilities, for instance `[[method]] name = "hinton"`, or take a neural teacher.'
+            f"Match its outputs, for instance {default_method(recipe)}, or take a neural teacher."
         )

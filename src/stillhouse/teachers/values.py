@@ -30,7 +30,7 @@ def numbers(answer: Any, rows: NDArray[np.int64], spec: OutputSpec) -> NDArray[n
     values = np.asarray(answer.detach().cpu() if isinstance(answer, Tensor) else answer)
     wanted = (len(rows), spec.width)
     if values.shape != wanted and not (spec.width == 1 and values.shape == (len(rows),)):
-        raise wrong_shape("The teacher", values.shape, wanted, spec)
+        raise wrong_shape("The teacher", values.shape, wanted, spec, flat=True)
     try:
         values = values.astype(np.float64).reshape(wanted)
     except (TypeError, ValueError) as error:
@@ -54,15 +54,25 @@ def columns_of(returned: Tensor, rows: int, spec: OutputSpec, who: str = "The te
     """
     wanted = (rows, spec.width)
     if tuple(returned.shape) != wanted and not (spec.width == 1 and tuple(returned.shape) == (rows,)):
-        raise wrong_shape(who, tuple(returned.shape), wanted, spec)
+        raise wrong_shape(who, tuple(returned.shape), wanted, spec, flat=True)
     return returned.reshape(wanted)
 
 
-def wrong_shape(who: str, given: tuple[int, ...], wanted: tuple[int, int], spec: OutputSpec) -> RejectedError:
-    """The error for answers of another shape than one row of numbers for each row that was asked."""
+def wrong_shape(
+    who: str, given: tuple[int, ...], wanted: tuple[int, int], spec: OutputSpec, *, flat: bool = False
+) -> RejectedError:
+    """The error for answers of another shape than one row of numbers for each row that was asked.
+
+    Args:
+        who: answered.
+        given: the shape.
+        wanted: the right one, (B, K).
+        spec: of the outputs.
+        flat: whether (B,) is right too, where K is 1.
+    """
     more = ", ..." * (len(spec.names) > SHOWN)
     names = f", in the order {', '.join(map(repr, spec.names[:SHOWN]))}{more}" if len(spec.names) > 1 else ""
-    alone = f" or ({wanted[0]},)" if wanted[1] == 1 else ""
+    alone = f" or ({wanted[0]},)" if flat and wanted[1] == 1 else ""
     return RejectedError(
         f"{who} answered {given} for {wanted[0]} rows. It must answer one row of {wanted[1]} numbers for each row it "
         f"is given: {wanted}{alone}{names}."

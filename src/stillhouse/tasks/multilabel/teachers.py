@@ -59,7 +59,7 @@ class LabelReader:
     def __call__(self, answer: Any, rows: NDArray[np.int64]) -> Outputs:
         """Log-odds float32 (B, K); rows are named in errors."""
         if isinstance(answer, list) and answer and np.ndim(answer[0]) == 2:
-            answer = np.stack([np.asarray(one)[:, -1] for one in answer], axis=1)  # for each label, of no and of yes
+            answer = np.stack([of_two(np.asarray(one))[:, -1] for one in answer], axis=1)  # of no and of yes
         values = numbers(answer, rows, self.spec)
         inside = np.asarray(((values >= 0) & (values <= 1)).all(1))
         self.kind = self.kind or ("probabilities" if inside.all() else "logits")
@@ -68,6 +68,21 @@ class LabelReader:
         if not inside.all():
             raise outside(name_rows(rows, ~inside), values[~inside])
         return Outputs(as_outputs(log_odds(values)))
+
+
+def of_two(answer: NDArray[Any]) -> NDArray[Any]:
+    """Probabilities (B, 2) of no and yes for one label, as given.
+
+    Raises:
+        RejectedError: there is another number of columns, and nothing says which of them is yes.
+    """
+    if answer.ndim != 2 or answer.shape[1] != 2:
+        raise RejectedError(
+            f"The teacher gives a list with an array for each label, and one has the shape {answer.shape}: nothing "
+            "says which column is the probability of yes. Give the fitted model itself, not a function, or return "
+            "one array (rows, labels) of the probabilities of yes."
+        )
+    return answer
 
 
 def outside(rows: str, values: NDArray[Any]) -> RejectedError:
@@ -145,7 +160,9 @@ def of_yes(model: Any, answer: Any, spec: OutputSpec) -> NDArray[np.float64]:
     """
     classes = getattr(model, "classes_", None)
     if isinstance(answer, list):
-        known = [[0, 1]] * len(answer) if classes is None else classes
+        if classes is None:
+            return np.stack([of_two(np.asarray(part))[:, 1] for part in answer], axis=1).astype(np.float64)
+        known = classes
         return np.stack([column_of_yes(part, names) for part, names in zip(answer, known, strict=True)], axis=1)
     values = np.asarray(answer, np.float64)
     if values.ndim == 2 and spec.width == 1 and values.shape[1] <= 2:

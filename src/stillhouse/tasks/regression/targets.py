@@ -14,6 +14,7 @@ from stillhouse.data.targets import TargetCells, Targets, filled, known
 from stillhouse.errors import RejectedError, UsageError
 
 _LEAST = 2  # different values of a target: a constant cannot be learned
+_ROUNDED = 1e-3  # error of single precision, as a share of a target's standard deviation, that may go unsaid
 
 
 def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
@@ -28,7 +29,8 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
         ``target_0``, ``target_1`` ... where there are several.
 
     Raises:
-        RejectedError: names the rows that hold text, an infinite number or one beyond float32; or there are no numbers.
+        RejectedError: names the rows that hold text, an infinite number or one beyond float32; there are no numbers; or
+            a target varies too little around a large number for float32.
         UsageError: classes are declared.
     """
     if names is not None and cells.origin != "names":
@@ -49,7 +51,9 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
         values = _of_array(np.asarray(cells.values), cells)
         width = values.shape[1]
         named = ("target",) if width == 1 else tuple(f"target_{i}" for i in range(width))
-    whole = filled(_single(values, named, cells), cells.rows)
+    single = _single(values, named, cells)
+    _refuse_rounding(values, single, named, cells)
+    whole = filled(single, cells.rows)
     _check(whole, named, cells)
     return Targets(whole, named)
 
@@ -107,6 +111,23 @@ def _single(values: NDArray[np.float64], names: tuple[str, ...], cells: TargetCe
             "single precision. Fix or empty those cells, or rescale the target."
         )
     return np.where(np.isnan(single), np.float32(np.nan), single)
+
+
+def _refuse_rounding(
+    values: NDArray[np.float64], single: NDArray[np.float32], names: tuple[str, ...], cells: TargetCells
+) -> None:
+    """Refuse a target that varies little around a large number: single precision would give it other values."""
+    for name, exact, rounded in zip(names, values.T, single.T, strict=True):
+        exact, rounded = exact[~np.isnan(exact)], rounded[~np.isnan(exact)]
+        if not len(exact):
+            continue
+        lost, spread = float(np.abs(exact - rounded).max()), float(exact.std())
+        if lost > _ROUNDED * spread > 0.0:
+            raise RejectedError(
+                f"{cells.data}: the target {name!r} varies by {spread:.4g} around {exact.mean():.10g}, which single "
+                f"precision rounds by up to {lost:.3g}. Subtract a fixed number from it, such as {exact.mean():.10g}, "
+                "and add it to the predictions."
+            )
 
 
 def _check(values: NDArray[np.float32], names: tuple[str, ...], cells: TargetCells) -> None:

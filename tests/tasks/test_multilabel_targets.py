@@ -126,6 +126,12 @@ BAD: dict[str, tuple[str, dict[str, Any], type[StillhouseError], str]] = {
     "nothing known": ("x,t\n1,\n2,\n", {"target": "t"}, RejectedError, "no label in any row"),
     "unknown": ("x,a,b\n1,,\n2,,\n", {"target": ["a", "b"]}, RejectedError, "no row whose labels are known"),
     "no label": ("x,t\n1,[]\n2,[]\n", {"target": "t"}, RejectedError, "no label in any row"),
+    "a name with the mark between labels": (
+        "x,a|b,c\n1,1,0\n2,0,1\n",
+        {"target": ["a|b", "c"]},
+        RejectedError,
+        r"the label .a\|b. contains .*Rename it",
+    ),
     "no list": ('x,t\n1,"[1,"\n2,a\n', {"target": "t"}, RejectedError, r"row 0 .*other than a list of labels"),
 }
 

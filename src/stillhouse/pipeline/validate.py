@@ -40,7 +40,7 @@ def check_controls(controls: Controls, task: Task) -> None:
     Raises:
         UsageError: names it.
     """
-    switches, known = controls.switches, (*Controls.model_fields, *task.controls)
+    switches, known = controls.switches, dict.fromkeys((*Controls.model_fields, *task.controls))
     for name in switches:
         if name not in task.controls:
             raise UsageError(f"[controls] has no key {name!r}.{nearest(name, known)} Rename or remove the line.")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stillhouse.data import Encoder, encoder_from_state
 from stillhouse.exporting import Exportable
 from stillhouse.students.rules import Leaf, one_line
+from stillhouse.tasks.multilabel.targets import BETWEEN
 from stillhouse.tasks.predictor import Deployed
 from stillhouse.types import logits_of
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROBABILITIES = "probabilities"
-BETWEEN = "|"  # names of a row's labels in one cell, as ``targets`` reads them
 
 
 class DeployedMultilabel(Deployed):

@@ -15,7 +15,8 @@ from stillhouse.errors import RejectedError, UsageError, nearest
 
 Matrix: TypeAlias = NDArray[np.float32]
 
-_SEPARATORS = ("|", ";")  # between the labels of a text cell; of both the first that is used
+BETWEEN = "|"  # names of a row's labels in one cell, as ``predict`` writes them
+_SEPARATORS = (BETWEEN, ";")  # between the labels of a text cell; of both the first that is used
 _WORDS = {"1": 1.0, "0": 0.0, "true": 1.0, "false": 0.0}
 
 
@@ -152,6 +153,12 @@ def _made(values: Matrix, names: tuple[str, ...], cells: TargetCells) -> Targets
         raise RejectedError(f"{cells.data} has no rows. Give a file with at least a few labelled rows.")
     if not names:
         raise RejectedError(f"{cells.data} has no label in any row (an empty cell means unknown). Add labels.")
+    joined = next((name for name in names if BETWEEN in name), None)
+    if joined is not None:
+        raise RejectedError(
+            f"{cells.data}: the label {joined!r} contains {BETWEEN!r}, which stands between the labels of a row where "
+            "these are written. Rename it."
+        )
     if not known(whole).any():
         raise RejectedError(f"{cells.data} has no row whose labels are known (an empty cell means unknown). Add some.")
     return Targets(whole, names)

@@ -11,7 +11,7 @@ from scipy.stats import entropy
 
 from stillhouse.data import Source, Split
 from stillhouse.data.asking import choose_rows
-from stillhouse.data.splits.duplicates import across
+from stillhouse.data.splits.duplicates import across, sentences
 from stillhouse.errors import UsageError
 
 
@@ -23,21 +23,21 @@ def test_duplicates_are_those_that_loops_find(rows: list[tuple[int, int, int]]) 
     train, valid, test = (np.flatnonzero(parts == part) for part in range(3))
     found = across(source, Split(train, valid, test, train))
     named = {"train": train, "valid": valid, "test": test}
-    for (a, b), overlap in found.pairs.items():
+    for (a, b), overlap in found.items():
         likes = {row: [other for other in named[b] if contents[other] == contents[row]] for row in named[a]}
         pairs: list[tuple[int, int]] = [(int(row), int(others[0])) for row, others in likes.items() if others]
         assert overlap.rows == len(pairs)
         assert list(overlap.first) == pairs[:5]
         theirs = {row: {labels[other] for other in others} - {-1} for row, others in likes.items()}
         assert overlap.contrary == sum(bool(labels[r] >= 0 and s and labels[r] not in s) for r, s in theirs.items())
-    assert set(found.pairs) == {("test", "valid"), ("test", "train"), ("valid", "train")}
-    assert len(found.sentences()) == sum(overlap.rows > 0 for overlap in found.pairs.values())
+    assert set(found) == {("test", "valid"), ("test", "train"), ("valid", "train")}
+    assert len(sentences(found)) == sum(overlap.rows > 0 for overlap in found.values())
 
 
 def test_the_rows_and_contrary_labels_are_told() -> None:
     source = Source(np.array([[1.0], [2.0], [1.0]]), np.array([0, 1, 1]), ("a", "b"), "array", "s", (1,))
     found = across(source, Split(np.array([0, 1]), np.array([], np.int64), np.array([2]), np.array([0, 1])))
-    assert found.sentences() == [
+    assert sentences(found) == [
         "1 test row has the same inputs as a train row; 1 of them with another label: 2 (as 0) (rows counted from 0)."
     ]
 

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
 from stillhouse.data.encoders.prepare import prepare
-from stillhouse.data.encoders.text import TextEncoder, TextOptions, vocabulary_in_use
+from stillhouse.data.encoders.text import TextEncoder, TextOptions
 from stillhouse.data.source import Source
 from stillhouse.data.splits.random import Split
 from stillhouse.errors import DamagedError, RejectedError, UsageError
@@ -252,8 +252,3 @@ def test_prepare_encodes_all_parts_with_a_given_tokenizer() -> None:
     assert prepared.train.inputs.equal(prepared.encoder.encode(TEXTS[:8]))
     assert prepared.valid.inputs.shape == (0, 16)
     assert prepared.test.inputs.dtype == torch.int64
-
-
-def test_the_vocabulary_in_use_holds_padding_and_every_id_once() -> None:
-    assert vocabulary_in_use(torch.tensor([[101, 7, 102], [101, 5, 102]])).tolist() == [0, 5, 7, 101, 102]
-    assert vocabulary_in_use(torch.tensor([[3, 0]])).tolist() == [0, 3]

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from stillhouse.data.encoders.prefix import CHARACTERS, beginning, cuts_at_spaces
-from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.data.encoders.text import CHARACTERS, TextEncoder, beginning, cuts_at_spaces
 from tests.teachers.hub_folders import TEXTS, roberta_tokenizer
 
 MINILM = (MODEL_DIR / "tokenizer.json").read_text(encoding="utf-8")

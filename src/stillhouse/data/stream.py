@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -12,12 +12,6 @@ from stillhouse.data.splitmix import shuffled, words
 from stillhouse.errors import RejectedError
 
 _ORDER, _OFFSET = 21, 22
-
-
-class _Epoch(NamedTuple):
-    number: int
-    rows: Tensor
-    views: Tensor
 
 
 class Stream:
@@ -42,8 +36,8 @@ class Stream:
         self.batch_size = batch_size
         self.seed = seed
         self.views = views
+        self._epoch = lru_cache(maxsize=1)(self._make)
         self._offsets = (words(seed, _OFFSET, self.rows.numpy()) % np.uint64(views)).astype(np.int64)
-        self._cached = self._make(0)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the rows and the views of a step (from 0), int64 (batch_size,) each."""
@@ -51,20 +45,16 @@ class Stream:
         pieces, left = [], self.batch_size
         while left:
             number, offset = divmod(start, count)
-            epoch = self._epoch(number)
+            rows, views = self._epoch(number)
             part = slice(offset, min(offset + left, count))
-            pieces.append((epoch.rows[part], epoch.views[part]))
+            pieces.append((rows[part], views[part]))
             start, left = start + part.stop - offset, left - (part.stop - offset)
         if len(pieces) == 1:
             return pieces[0]
         return torch.cat([rows for rows, _ in pieces]), torch.cat([views for _, views in pieces])
 
-    def _epoch(self, number: int) -> _Epoch:
-        if self._cached.number != number:
-            self._cached = self._make(number)
-        return self._cached
-
-    def _make(self, number: int) -> _Epoch:
+    def _make(self, number: int) -> tuple[Tensor, Tensor]:
+        """Rows and views of an epoch."""
         order = shuffled(len(self.rows), self.seed, _ORDER, number)
         views = (self._offsets[order] + number) % self.views
-        return _Epoch(number, self.rows[torch.from_numpy(order)], torch.from_numpy(views))
+        return self.rows[torch.from_numpy(order)], torch.from_numpy(views)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stillhouse import methods, tasks
 from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
 from stillhouse.data.reading.files import read_text_inputs
-from stillhouse.data.splits.duplicates import across
+from stillhouse.data.splits.duplicates import across, sentences
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
@@ -108,7 +108,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     context = only_asked(context)
     run = open_run(aside, command=command, parts=found | (parts or {}))
     if not task.supervised:
-        run.note(found=across(data.source, data.split).sentences())
+        run.note(found=sentences(across(data.source, data.split)))
     context = replace(context, run=run)
     return answered_only(context) if folder is None else context
 

@@ -49,7 +49,10 @@ class ImageForm(NamedTuple):
 
 
 class Encoder(Protocol):
-    """Turns raw rows into inputs of a net; fitted on the training rows."""
+    """Turns raw rows into inputs of a net; fitted on the training rows.
+
+    The defaults are those of rows of numbers: without gaps, words or images.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,46 +61,57 @@ class Encoder(Protocol):
     @property
     def fill(self) -> tuple[float, ...]:
         """Encoded value of the empty background, for each channel or one for all; ``Views`` fills with it."""
+        return (0.0,)
 
     @property
     def noise_columns(self) -> tuple[int, ...] | None:
         """Encoded columns that hold numbers, to which ``Views`` may add noise; None: all entries."""
+        return None
 
     @property
     def column_groups(self) -> tuple[tuple[int, ...], ...]:
         """Groups of encoded columns that come from one column of a table."""
+        return ()
 
     @property
     def mask_id(self) -> int | None:
         """Token id that replaces a dropped word; None: rows are not texts."""
+        return None
 
     @property
     def special_ids(self) -> tuple[int, ...]:
         """Token ids that are not part of a text."""
+        return (0,)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of a table's input columns; empty for other kinds."""
+        return ()
 
     @property
     def types(self) -> dict[str, str]:
         """The type found for each column of a table; empty for other kinds."""
+        return {}
 
     @property
     def header(self) -> bool:
         """Whether the training data had column names."""
+        return False
 
     @property
     def text(self) -> TextEncoder | None:
         """The encoder itself where rows are texts, which it splits into words and tokens; else None."""
+        return None
 
     @property
     def image_form(self) -> ImageForm | None:
         """The memory layout of raw images, where image files can be read as rows; else None."""
+        return None
 
     @property
     def corruptions(self) -> tuple[str, ...]:
         """Names of the corruptions of ``evaluation.robustness`` that fit the rows."""
+        return IMAGE_CORRUPTIONS if len(self.shape) in (2, 3) else TABLE_CORRUPTIONS
 
     def encode(self, raw: Any) -> Tensor:
         """Encode raw rows, (N, ...): float32, but for texts (int64 token ids) and an identity of integers.
@@ -117,87 +131,25 @@ class Encoder(Protocol):
 
     def example(self, count: int, generator: torch.Generator) -> Tensor:
         """Create ``count`` artificial encoded rows of the form of ``encode``, for an exporter to trace."""
+        return torch.randn(count, *self.shape, generator=generator)
 
     def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
         """Raw rows for a report: ``inputs`` (N, ...) as pixels, numbers or text; of a table also ``columns``."""
+        return {"inputs": np.asarray(raw)}
 
     def columns(self) -> list[EncodedColumn]:
         """The meaning of each value of an encoded row, in the order of the flattened row."""
+        places = np.indices(self.shape).reshape(len(self.shape), -1).T.tolist()
+        return [EncodedColumn(f"value {','.join(map(str, place))}") for place in places]
 
     def readable(self, raw: Raw) -> Readable | None:
         """Raw rows as named columns: numbers with gaps filled, categories as switches, pixels.
 
         None where single values mean nothing: tokens, and images of more than ``MOST_PIXELS`` values.
         """
-
-    def with_gaps(self, raw: Raw, inputs: Tensor, usual: Tensor, draw: Draw) -> Tensor:
-        """Encoded rows of which some cells are missing.
-
-        Args:
-            raw: N rows.
-            inputs: the same rows, encoded.
-            usual: (1, ...) the mean of the encoded training rows, for kinds of rows without gaps.
-            draw: returns which cells of an array of the given shape are missing.
-        """
-
-
-class EncoderDefaults:
-    """Defaults for most encoders: rows are numbers, without gaps, words or images."""
-
-    @property
-    def column_groups(self) -> tuple[tuple[int, ...], ...]:
-        """None."""
-        return ()
-
-    @property
-    def mask_id(self) -> int | None:
-        """None."""
-        return None
-
-    @property
-    def special_ids(self) -> tuple[int, ...]:
-        """Padding."""
-        return (0,)
-
-    @property
-    def types(self) -> dict[str, str]:
-        """None."""
-        return {}
-
-    @property
-    def text(self) -> TextEncoder | None:
-        """None."""
-        return None
-
-    @property
-    def image_form(self) -> ImageForm | None:
-        """None."""
-        return None
-
-    @property
-    def corruptions(self: Encoder) -> tuple[str, ...]:
-        """Those of images where a row has two or three axes."""
-        return IMAGE_CORRUPTIONS if len(self.shape) in (2, 3) else TABLE_CORRUPTIONS
-
-    def example(self: Encoder, count: int, generator: torch.Generator) -> Tensor:
-        """Standard normal numbers."""
-        return torch.randn(count, *self.shape, generator=generator)
-
-    def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
-        """The numbers as they are."""
-        return {"inputs": np.asarray(raw)}
-
-    def columns(self: Encoder) -> list[EncodedColumn]:
-        """Each value by its position."""
-        places = np.indices(self.shape).reshape(len(self.shape), -1).T.tolist()
-        return [EncodedColumn(f"value {','.join(map(str, place))}") for place in places]
-
-    def readable(self: Encoder, raw: Raw) -> Readable | None:
-        """The numbers of arrays and small images by their position."""
         values = np.asarray(raw)
         if values.ndim == 2:
-            names = self.names or tuple(f"column {i}" for i in range(values.shape[1]))
-            return Readable(values.astype(np.float32), names)
+            return Readable(values.astype(np.float32), tuple(f"column {i}" for i in range(values.shape[1])))
         if values[0].size > MOST_PIXELS:
             return None
         places = np.indices(values.shape[1:]).reshape(values.ndim - 1, -1).T
@@ -205,7 +157,14 @@ class EncoderDefaults:
         return Readable(flat, tuple(f"pixel {','.join(map(str, place))}" for place in places.tolist()))
 
     def with_gaps(self, raw: Raw, inputs: Tensor, usual: Tensor, draw: Draw) -> Tensor:
-        """A missing number becomes the training mean."""
+        """Encoded rows of which some cells are missing; a missing number becomes the training mean.
+
+        Args:
+            raw: N rows.
+            inputs: the same rows, encoded.
+            usual: (1, ...) the mean of the encoded training rows.
+            draw: returns which cells of an array of the given shape are missing.
+        """
         return torch.where(torch.from_numpy(draw(tuple(inputs.shape))), usual, inputs)
 
 

@@ -23,7 +23,7 @@ def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None, roo
     Args:
         source: what was read.
         rows: row numbers.
-        text: how texts are tokenized; None: the defaults. Other kinds ignore it.
+        text: how texts are tokenized; None: the defaults.
         room: a folder for the training rows of a mapped array, while they are used; None: they are in memory.
     """
     if isinstance(source.raw, MappedTable | MappedTexts):

@@ -47,7 +47,7 @@ class Scale:
 
 def fit_scale(values: NDArray[Any]) -> Scale:
     """Fit on finite values (N, K, ...): over all axes but the second, in float64, in two passes."""
-    axes = tuple(axis for axis in range(values.ndim) if axis != 1)
+    axes = (0, *range(2, values.ndim))
     form = (1, -1) + (1,) * (values.ndim - 2)
     count = max(values.size // values.shape[1], 1)
     mean = sum((values[rows].sum(axes, dtype=np.float64) for rows in _blocks(values)), _zeros(values)) / count

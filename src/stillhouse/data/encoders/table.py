@@ -14,10 +14,9 @@ from torch import Tensor
 
 from stillhouse.data.columns import MOST_CATEGORIES, numeric_cells, text_cells
 from stillhouse.data.encoders.base import (
-    TABLE_CORRUPTIONS,
     Draw,
     EncodedColumn,
-    EncoderDefaults,
+    Encoder,
     Readable,
     one_line,
 )
@@ -147,13 +146,12 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class TableEncoder(EncoderDefaults):
+class TableEncoder(Encoder):
     """All columns of a table, side by side in the order of the training table."""
 
     fitted: tuple[Numeric | Categorical, ...]  # one for each column, in the order of the training table
     ignored: tuple[str, ...]  # columns that may exist and are not used
     header: bool = True  # the training table named its columns
-    fill: tuple[float, ...] = (0.0,)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -217,11 +215,6 @@ class TableEncoder(EncoderDefaults):
         pieces = torch.split(inputs.detach().cpu(), [column.width for column in self.fitted], dim=1)
         cells = {c.name: c.decode(piece) for c, piece in zip(self.fitted, pieces, strict=True)}
         return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in cells.items()})
-
-    @property
-    def corruptions(self) -> tuple[str, ...]:
-        """Those of tables."""
-        return TABLE_CORRUPTIONS
 
     def preview(self, raw: Raw) -> dict[str, NDArray[Any]]:
         """The cells as text."""

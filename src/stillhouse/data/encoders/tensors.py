@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.data.encoders.base import EncodedColumn, EncoderDefaults, ImageForm
+from stillhouse.data.encoders.base import EncodedColumn, Encoder, ImageForm
 from stillhouse.data.encoders.standard import Scale, fit_scale
 from stillhouse.data.inputs import check_finite, numbers
 from stillhouse.errors import RejectedError
@@ -19,18 +19,15 @@ _CHANNELS = (1, 3, 4)  # sizes of a last axis that can only be channels
 
 
 @dataclass(frozen=True)
-class ImageEncoder(EncoderDefaults):
+class ImageEncoder(Encoder):
     """Images as (N, C, H, W), each channel standardised by the training rows' mean and standard deviation."""
 
-    shape: tuple[int, ...]  # (C, H, W)
     channels_last: bool  # raw images are (N, H, W, C)
     scale: Scale  # one entry a channel
-    fill: tuple[float, ...]  # the least value of each channel in training, encoded: usually black
+    shape: tuple[int, ...] = ()  # (C, H, W)
+    fill: tuple[float, ...] = (0.0,)  # the least value of each channel in training, encoded: usually black
     plain: bool = False  # raw images are (N, H, W)
     dtype: str = "float32"  # of the raw images
-    noise_columns: None = None
-    names: tuple[str, ...] = ()
-    header: bool = False
 
     @property
     def image_form(self) -> ImageForm | None:
@@ -48,7 +45,7 @@ class ImageEncoder(EncoderDefaults):
         scale = fit_scale(images)
         least = images.min((0, 2, 3))[None]
         fill = tuple(scale.apply(least)[0].tolist())
-        return cls(images.shape[1:], last, scale, fill, raw.ndim == 3, raw.dtype.name)
+        return cls(last, scale, images.shape[1:], fill, raw.ndim == 3, raw.dtype.name)
 
     def encode(self, raw: Any) -> Tensor:
         """Encode (N, H, W), (N, C, H, W), rows of C*H*W columns, or the (N, H, W, C) that was fitted."""
@@ -77,11 +74,9 @@ class ImageEncoder(EncoderDefaults):
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> ImageEncoder:
         """Rebuild from ``state``."""
-        scale, fill = Scale.from_state(state["scale"]), tuple(state["fill"])
+        scale, shape, fill = Scale.from_state(state["scale"]), tuple(state["shape"]), tuple(state["fill"])
         dtype = np.dtype(state.get("dtype", "float32")).name
-        return cls(
-            tuple(state["shape"]), bool(state["channels_last"]), scale, fill, bool(state.get("plain", False)), dtype
-        )
+        return cls(bool(state["channels_last"]), scale, shape, fill, bool(state.get("plain", False)), dtype)
 
     def _planes(self, values: NDArray[Any]) -> NDArray[Any]:
         channels, height, width = self.shape
@@ -94,13 +89,10 @@ class ImageEncoder(EncoderDefaults):
 
 
 @dataclass(frozen=True)
-class ArrayEncoder(EncoderDefaults):
+class ArrayEncoder(Encoder):
     """Columns of numbers, each standardised by the training rows' mean and standard deviation."""
 
     scale: Scale
-    fill: tuple[float, ...] = (0.0,)  # the mean
-    names: tuple[str, ...] = ()
-    header: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -114,9 +106,8 @@ class ArrayEncoder(EncoderDefaults):
 
     def columns(self) -> list[EncodedColumn]:
         """Each column in the units of the training rows."""
-        names = self.names or tuple(f"column {i}" for i in range(len(self.scale.mean)))
-        scale = zip(names, self.scale.mean, self.scale.factor, strict=True)
-        return [EncodedColumn(name, None, mean, factor) for name, mean, factor in scale]
+        scale = zip(self.scale.mean, self.scale.factor, strict=True)
+        return [EncodedColumn(f"column {i}", None, mean, factor) for i, (mean, factor) in enumerate(scale)]
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> ArrayEncoder:
@@ -146,15 +137,12 @@ class ArrayEncoder(EncoderDefaults):
 
 
 @dataclass(frozen=True)
-class IdentityEncoder(EncoderDefaults):
+class IdentityEncoder(Encoder):
     """The user's tensors, unchanged: the user's modules get exactly the tensors of the user's loader."""
 
-    shape: tuple[int, ...]
-    fill: tuple[float, ...]  # the least training value
+    shape: tuple[int, ...] = ()
+    fill: tuple[float, ...] = (0.0,)  # the least training value
     integers: tuple[str, int] | None = None  # of whole numbers: their type, and the greatest training value
-    noise_columns: None = None
-    names: tuple[str, ...] = ()
-    header: bool = False
 
     @classmethod
     def fit(cls, raw: NDArray[Any]) -> IdentityEncoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data.cells import first_five
-from stillhouse.data.encoders.base import EncoderDefaults
-from stillhouse.data.encoders.prefix import beginning, cuts_at_spaces
+from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.wordpiece import library, train
 from stillhouse.data.inputs import texts_of
 from stillhouse.data.on_disk.mapped import MappedTexts
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PAD_NAMES = ("[PAD]", "<pad>", "<PAD>", "<|pad|>", "<|padding|>")  # BERT, RoBERTa and T5, ..., GPT-NeoX
 _MASK_NAMES = ("[MASK]", "<mask>", "<MASK>")
 _UNKNOWN_NAMES = ("[UNK]", "<unk>", "<UNK>")
+CHARACTERS = 8  # for each wanted token: more than English needs, so that one attempt is nearly always enough
 _SHORTEST = 4  # tokens: two around the text, and two of the text
 SHOWN = 2000  # characters of a text that a report shows
 _BATCH = 2048  # texts tokenized together: bounds the memory of long ones
@@ -40,7 +41,7 @@ class TextOptions(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TextEncoder(EncoderDefaults):
+class TextEncoder(Encoder):
     """Texts as int64 token ids (N, L), cut or padded to L tokens; id 0 is padding and nothing else.
 
     Where a tokenizer's padding has another id, that id and 0 are swapped: ``tokenizer_ids`` returns the original ids.
@@ -48,16 +49,10 @@ class TextEncoder(EncoderDefaults):
 
     tokenizer_json: str
     length: int
-    fill: tuple[float, ...] = (0.0,)
-    noise_columns: None = None
-    names: tuple[str, ...] = ()
-    header: bool = False
 
     @classmethod
     def fit(cls, texts: Any, *, vocabulary: int = 8192, length: int = 128) -> TextEncoder:
-        """Train a WordPiece tokenizer (Schuster & Nakajima 2012; lower case, no accents) on training texts.
-
-        The same texts give the same tokenizer.
+        """Train a WordPiece tokenizer (Schuster & Nakajima 2012; lower case, no accents); the same for the same texts.
 
         Args:
             texts: of the training rows, and of no others.
@@ -108,7 +103,7 @@ class TextEncoder(EncoderDefaults):
 
     @property
     def corruptions(self) -> tuple[str, ...]:
-        """Those of texts."""
+        """Those of words."""
         return ("typos", "drops", "swaps")
 
     @property
@@ -225,7 +220,7 @@ class TextEncoder(EncoderDefaults):
         some = [beginning(text, self.length) for text in texts] if cut else texts
         ids = np.array([encoding.ids for encoding in ask(some)], np.int64).reshape(-1, self.length)
         short = [i for i in np.flatnonzero(ids[:, -1] == self.pad_id) if len(some[i]) < len(texts[i])]
-        if short:
+        if short:  # the start held too few tokens
             ids[short] = [encoding.ids for encoding in ask([texts[i] for i in short])]
         return ids
 
@@ -234,13 +229,33 @@ class TextEncoder(EncoderDefaults):
         return _ready(self.tokenizer_json, self.length)
 
 
-def vocabulary_in_use(ids: Tensor) -> Tensor:
-    """Return the different ids among token ids of any shape, sorted, padding (0) always among them: int64 (V,).
+def beginning(text: str, tokens: int) -> str:
+    """Return the start of a text up to a space or line end that probably holds so many tokens, or the whole text.
 
-    Special tokens around a text are in every encoded row, so they are included.
+    >>> beginning("a b " * 100, 2), beginning("unbroken" * 100, 2) == "unbroken" * 100
+    ('a b a b a b a b', True)
     """
-    found: Tensor = torch.cat([ids.flatten().long(), torch.zeros(1, dtype=torch.int64)]).unique()  # type: ignore[no-untyped-call]
-    return found
+    reach = CHARACTERS * tokens
+    if len(text) <= reach:
+        return text
+    end = max(text.rfind(" ", 0, reach), text.rfind("\n", 0, reach))
+    return text[:end] if end > 0 else text
+
+
+@lru_cache(maxsize=8)
+def cuts_at_spaces(tokenizer_json: str) -> bool:
+    """Whether the tokens before a space depend on nothing behind it.
+
+    This is true of BERT's normaliser and splitting: they change characters one by one, and split each word separately.
+    Other tokenizers may look across a space, and an added token may contain one.
+
+    Args:
+        tokenizer_json: content of a tokenizer.json.
+    """
+    table: dict[str, Any] = json.loads(tokenizer_json)
+    kinds = [(table.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
+    added = table.get("added_tokens") or []
+    return kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and all(one["special"] for one in added)
 
 
 def _exchange(id_: int, pad: int) -> int:

@@ -35,12 +35,7 @@ def library() -> ModuleType:
 def train(texts: Iterable[str], vocabulary: int) -> str:
     """Train a tokenizer as BERT's uncased ones are: lower case, no accents, [CLS] before and [SEP] after a text.
 
-    Args:
-        texts: training texts.
-        vocabulary: number of ids at most.
-
-    Returns:
-        the tokenizer as the content of a tokenizer.json.
+    Returns the content of a tokenizer.json, with ``vocabulary`` ids at most.
 
     Raises:
         UsageError: the vocabulary is too small, or the library is missing.

@@ -49,13 +49,7 @@ class SpooledCells:
     def write(
         cls, folder: Path, names: list[str], pieces: Iterable[list[Any]], *, of_json: bool = False
     ) -> SpooledCells:
-        """Write text cells into a folder; each piece is a list of columns.
-
-        Args:
-            folder: takes the file.
-            names: of the columns.
-            pieces: rows after rows.
-            of_json: whether the text of a cell is JSON.
+        """Write text cells into a folder; each piece of rows is a list of columns.
 
         Raises:
             StoppedError: the disk is full.

@@ -1,13 +1,9 @@
-"""Rows whose inputs occur in more than one part of a split.
-
-The teacher gate counts them (``evaluation.teacher_gate.leakage``); this module finds which rows they are, and whether
-their labels agree.
-"""
+"""Rows whose inputs occur in more than one part of a split: which they are, and whether their labels agree."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +13,7 @@ from stillhouse.data.splits.random import Split
 SHOWN = 5  # pairs of rows that are named
 
 
-@dataclass(frozen=True)
-class Overlap:
+class Overlap(NamedTuple):
     """The rows that two parts share."""
 
     rows: int  # of the first part, whose inputs are also in the second
@@ -26,30 +21,20 @@ class Overlap:
     first: tuple[tuple[int, int], ...]  # the first pairs: row of the first part, first such row of the second
 
 
-@dataclass(frozen=True)
-class Duplicates:
-    """The rows that parts of a split share, by pair: ("test", "train") and so on."""
-
-    pairs: dict[tuple[str, str], Overlap]
-
-    def sentences(self) -> list[str]:
-        """A sentence for each pair that shares rows; none where no pair does."""
-        return [_sentence(a, b, overlap) for (a, b), overlap in self.pairs.items() if overlap.rows]
+def sentences(found: dict[tuple[str, str], Overlap]) -> list[str]:
+    """A sentence for each pair of parts that shares rows."""
+    return [_sentence(a, b, overlap) for (a, b), overlap in found.items() if overlap.rows]
 
 
-def across(source: Source, split: Split) -> Duplicates:
+def across(source: Source, split: Split) -> dict[tuple[str, str], Overlap]:
     """Find the rows whose content (``Source.row_hashes``: inputs without label) is in two parts.
-
-    Args:
-        source: the rows.
-        split: its parts.
 
     Returns:
         for (test, valid), (test, train) and (valid, train).
     """
     parts = {"test": split.test, "valid": split.valid, "train": split.train}
     hashes = source.row_hashes()
-    return Duplicates({(a, b): _overlap(source, hashes, parts[a], parts[b]) for a, b in combinations(parts, 2)})
+    return {(a, b): _overlap(source, hashes, parts[a], parts[b]) for a, b in combinations(parts, 2)}
 
 
 def _overlap(source: Source, hashes: np.ndarray[tuple[int], np.dtype[np.uint64]], a: Ints, b: Ints) -> Overlap:

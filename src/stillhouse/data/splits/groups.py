@@ -14,15 +14,12 @@ from stillhouse.errors import RejectedError, UsageError
 
 
 def code_groups(values: Any, count: int, where: str) -> Ints:
-    """Number the groups of the rows.
+    """Number the groups of the rows: int64 (N,) in 0 .. G - 1, in the order of the sorted names.
 
     Args:
         values: (N,) numbers or texts; equal ones are one group.
         count: N.
-        where: name of the data, for an error.
-
-    Returns:
-        int64 (N,) in 0 .. G - 1, in the order of the sorted names.
+        where: name of the data in an error.
 
     Raises:
         UsageError: not one value for each row.
@@ -58,13 +55,13 @@ def share_of_groups(
 
     Args:
         rows: candidates, each with a label.
-        strata: class of each row of the source; rows of targets that are not classes have one.
-        groups: of all rows, int64.
+        strata: class of each row of the source.
+        groups: of each row of the source.
         share: of the rows, in (0, 1).
         spare: groups that must be left.
         key: of the random order.
-        where: name of the data, for an error.
-        name: of the part that is drawn, for an error.
+        where: name of the data in an error.
+        name: of the part in an error.
 
     Returns:
         sorted int64, at least one group; at least one row of each class is left.

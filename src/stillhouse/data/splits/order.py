@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stillhouse.data.cells import first_five
 from stillhouse.data.source import Ints
@@ -12,16 +13,13 @@ from stillhouse.errors import RejectedError, UsageError
 
 
 def code_order(values: Any, count: int, where: str) -> Ints:
-    """Number the times of the rows.
+    """Number the times of the rows: int64 (N,) from 0, equal times alike, later ones greater.
 
     Args:
         values: (N,) numbers, dates, or texts that are all numbers or all ISO 8601 dates ("2024-05-31",
             "2024-05-31T10:00:00+02:00"); dates without an offset are UTC.
         count: N.
-        where: name of the data, for an error.
-
-    Returns:
-        int64 (N,) from 0: equal times have the same number, later ones a greater number.
+        where: name of the data in an error.
 
     Raises:
         UsageError: not one value for each row.
@@ -51,11 +49,11 @@ def latest(rows: Ints, strata: Ints, order: Ints, share: float, *, where: str, n
 
     Args:
         rows: candidates, each with a label.
-        strata: class of each row of the source; rows of targets that are not classes have one.
-        order: time of each row of the source, int64.
+        strata: class of each row of the source.
+        order: time of each row of the source.
         share: of the rows, in (0, 1).
-        where: name of the data, for an error.
-        name: of the part that is taken, for an error.
+        where: name of the data in an error.
+        name: of the part in an error.
 
     Returns:
         sorted int64: at least one time is taken and one is left; of two cuts equally near the share, the later one.
@@ -84,7 +82,6 @@ def latest(rows: Ints, strata: Ints, order: Ints, share: float, *, where: str, n
     return np.sort(taken)
 
 
-def before(order: Ints, rows: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def before(order: Ints, rows: Ints) -> NDArray[np.bool_]:
     """Return which of all rows (N,) are earlier than the first of the given rows; all, where none are given."""
-    earlier: np.ndarray[tuple[int], np.dtype[np.bool_]] = order < order[rows].min(initial=order.max(initial=0) + 1)
-    return earlier
+    return np.asarray(order < order[rows].min(initial=order.max(initial=0) + 1))

@@ -54,7 +54,7 @@ def split(
     of these are in no part.
 
     Args:
-        source: the rows.
+        source: what was read.
         labels: training rows that keep their label (each class has at least one), or "all".
         valid: share in [0, 1) of the labelled training rows that is set aside for validation.
         test: share in (0, 1) of the labelled rows for the final test; not used where the source fixes its own.
@@ -124,16 +124,7 @@ def _left(source: Source, *taken: Ints) -> Ints:
 def choose_labelled(source: Source, train: Ints, *, labels: int | Literal["all"], seed: int) -> Ints:
     """Choose the training rows that keep their label: exactly ``labels``, each class in proportion and at least once.
 
-    Where targets are not classes, they are drawn at random.
-
-    Args:
-        source: the rows.
-        train: training rows of the source.
-        labels: how many, or "all" labelled rows.
-        seed: of the choice.
-
-    Returns:
-        sorted int64 rows of the source.
+    Where targets are not classes, they are drawn at random. Returns sorted rows of the source.
 
     Raises:
         UsageError: more labels than there are, or fewer than classes.
@@ -160,7 +151,7 @@ def stratified(rows: Ints, labels: Ints, count: int, *, key: tuple[int, ...], le
 
     Args:
         rows: candidates, each with a label.
-        labels: of all rows of the source.
+        labels: class of each row of the source.
         count: rows to draw.
         key: of the random order.
         least: rows of each class that must be drawn.
@@ -183,12 +174,9 @@ def apportion(sizes: Ints, count: int, low: Ints, high: Ints) -> Ints:
 
     Args:
         sizes: rows of each class, (C,).
-        count: rows to distribute.
+        count: rows to distribute; the sum is the nearest that the bounds allow.
         low: least of each part.
         high: most of each part.
-
-    Returns:
-        int64 (C,) with the sum ``count``, or the nearest sum that the bounds allow.
 
     >>> apportion(np.array([90, 9, 1]), 10, np.array([1, 1, 1]), np.array([90, 9, 1])).tolist()
     [8, 1, 1]

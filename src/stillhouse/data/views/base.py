@@ -42,11 +42,9 @@ class Guesser(Protocol):
     @property
     def key(self) -> str:
         """Everything, besides the rows, that determines its candidates."""
-        ...
 
     def candidates(self, inputs: Tensor) -> Candidates:
         """The candidates for each place of token ids (N, L)."""
-        ...
 
 
 class Asked(NamedTuple):
@@ -65,18 +63,18 @@ class Policy:
     Args:
         stream: number of its random stream; no two policies have the same.
         apply: makes the views (B, ...); the same values for any batching.
-        check: refuses invalid settings, before any row is read.
         check_inputs: refuses rows of an unsuitable shape or type.
-        describe: everything, except its name, count and seed, that determines the views; for the key of a store.
+        describe: everything, except its name and count, that determines the views; for the key of a store.
+        check: refuses invalid settings, before any row is read.
         keeps_label: whether a view still has the label of its row.
         prepare: makes a value once from all training rows; see ``Views.prepared``.
     """
 
     stream: int
     apply: Callable[[Views, Asked], Tensor]
-    check: Callable[[Views], None]
     check_inputs: Callable[[Tensor], None]
     describe: Callable[[Views], str]
+    check: Callable[[Views], None] = lambda views: None
     keeps_label: bool = True
     prepare: Callable[[Views], Any] = lambda views: None
 
@@ -206,10 +204,6 @@ def digest(tensor: Tensor | None) -> str:
     """Hash of a tensor that a policy uses."""
     assert tensor is not None
     return xxhash.xxh3_128_hexdigest(tensor.detach().cpu().contiguous().numpy().tobytes())
-
-
-def anything(_: Views) -> None:
-    """The check of a policy that accepts any settings."""
 
 
 def need_fractions(policy: str, inputs: Tensor) -> None:

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.normal import whole
-from stillhouse.data.splitmix import stream
-from stillhouse.data.views.base import Asked, Policy, Views, anything, described, need_images
+from stillhouse.data.splitmix import stream, whole
+from stillhouse.data.views.base import Asked, Policy, Views, described, need_images
 
 
 def cutout(inputs: Tensor, centres: Tensor, side: Tensor, fill: float | Sequence[float]) -> Tensor:
@@ -51,7 +50,6 @@ def _apply(views: Views, asked: Asked) -> Tensor:
 POLICY = Policy(
     stream=14,
     apply=_apply,
-    check=anything,
     check_inputs=lambda inputs: need_images("cutout", inputs, "covers parts of"),
     describe=lambda views: f"{described(views)} fill={views.fill!r}",
 )

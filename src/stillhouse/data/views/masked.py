@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.normal import uniform, whole
 from stillhouse.data.source import Ints
-from stillhouse.data.splitmix import Words, stream
+from stillhouse.data.splitmix import Words, stream, uniform, whole
 from stillhouse.data.views.base import (
     Asked,
     Candidates,
+    Flags,
     Policy,
     Views,
     described,
@@ -50,31 +50,23 @@ def exchanged_words(ids: Ints, keys: Words, share: float, neighbours: Ints, spec
             f'[views] policy = "masked": the texts hold the token id {ids.max()}, but `neighbours` has '
             f"{len(neighbours)} rows. Use the embedding table of the net that this tokenizer belongs to."
         )
-    drawn = stream(keys, 2 * ids.shape[1])
-    chance, choice = np.split(drawn, 2, axis=1)
-    gone = words_of(ids, special_ids) & (uniform(chance) < share)
+    gone, choice = _drawn(ids, keys, share, special_ids)
     return np.where(gone, neighbours[ids, whole(choice, neighbours.shape[1])], ids)
 
 
 def guessed_words(ids: Ints, keys: Words, share: float, candidates: Candidates, special_ids: Sequence[int]) -> Ints:
-    """Replace each word, with the probability ``share``, by a candidate for its place, drawn by the probabilities.
-
-    Args:
-        ids: (B, L) token ids, 0 is padding.
-        keys: (B,) random words.
-        share: in [0, 1].
-        candidates: for these rows.
-        special_ids: ids that are not words, and stay.
-
-    Returns:
-        int64 (B, L).
-    """
-    chance, choice = np.split(stream(keys, 2 * ids.shape[1]), 2, axis=1)
-    gone = words_of(ids, special_ids) & (uniform(chance) < share)
+    """As ``exchanged_words``, by a candidate for the word's place, drawn by the candidates' probabilities."""
+    gone, choice = _drawn(ids, keys, share, special_ids)
     bounds = candidates.chances.astype(np.float64).cumsum(2)
     at = (uniform(choice)[..., None] * bounds[..., -1:] >= bounds).sum(2)
     drawn: Ints = np.take_along_axis(candidates.ids, at[..., None], 2)[..., 0].astype(np.int64)
     return np.where(gone, drawn, ids)
+
+
+def _drawn(ids: Ints, keys: Words, share: float, special_ids: Sequence[int]) -> tuple[Flags, Words]:
+    """Which words are replaced, and a random word for each place, (B, L) both."""
+    chance, choice = np.split(stream(keys, 2 * ids.shape[1]), 2, axis=1)
+    return words_of(ids, special_ids) & (uniform(chance) < share), choice
 
 
 def token_neighbours(

@@ -16,9 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.data.normal import normal, uniform
 from stillhouse.data.source import Ints
-from stillhouse.data.splitmix import Words, mix, stream
+from stillhouse.data.splitmix import Words, mix, normal, stream, uniform
 from stillhouse.data.views.base import Asked, Flags, Policy, Views, described, digest, need_fractions, need_pool
 from stillhouse.errors import UsageError
 
@@ -45,7 +44,7 @@ def attributes(width: int, groups: Sequence[Sequence[int]], numbers: Sequence[in
 
     Args:
         width: D.
-        groups: columns of each attribute that has several; a column in no group is one attribute.
+        groups: columns of each attribute that has several; any other column is one attribute.
         numbers: columns that hold numbers; None: all columns without a group.
 
     Raises:
@@ -93,9 +92,8 @@ def nearest_rows(pool: Floats, kinds: Attributes) -> Ints:
     found = np.empty(len(pool), np.int64)
     step = max(1, _CELLS // len(pool))
     for start in range(0, len(pool), step):
-        distances = norms - 2.0 * (
-            right[start : start + step] @ left.T
-        )  # without the row's own norm, which is constant
+        # The row's own norm is left out: it is the same for all others.
+        distances = norms - 2.0 * (right[start : start + step] @ left.T)
         own = np.arange(len(distances))
         distances[own, own + start] = np.inf
         found[start : start + step] = distances.argmin(1)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.normal import normal
-from stillhouse.data.views.base import Asked, Policy, Views, anything, described, need_fractions
+from stillhouse.data.splitmix import normal
+from stillhouse.data.views.base import Asked, Policy, Views, described, need_fractions
 
 
 def _apply(views: Views, asked: Asked) -> Tensor:
@@ -23,7 +23,6 @@ def _apply(views: Views, asked: Asked) -> Tensor:
 POLICY = Policy(
     stream=12,
     apply=_apply,
-    check=anything,
     check_inputs=lambda inputs: need_fractions("noise", inputs),
     describe=lambda views: f"{described(views)} fill={views.fill!r} columns={views.columns!r}",
 )

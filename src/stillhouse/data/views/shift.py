@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.views.base import Asked, Policy, Views, anything, described, need_images
+from stillhouse.data.views.base import Asked, Policy, Views, described, need_images
 
 _LOW = np.uint64(0xFFFF_FFFF)
 
@@ -51,7 +51,6 @@ def _apply(views: Views, asked: Asked) -> Tensor:
 POLICY = Policy(
     stream=11,
     apply=_apply,
-    check=anything,
     check_inputs=lambda inputs: need_images("shift", inputs, "moves"),
     describe=lambda views: f"{described(views)} fill={views.fill!r} columns={views.columns!r}",
 )

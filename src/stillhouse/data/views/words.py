@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.normal import uniform
 from stillhouse.data.source import Ints
-from stillhouse.data.splitmix import Words, stream
+from stillhouse.data.splitmix import Words, stream, uniform
 from stillhouse.data.views.base import Asked, Flags, Policy, Views, described, need_share, need_texts
 from stillhouse.errors import UsageError
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillhouse.data.normal import whole
-from stillhouse.data.splitmix import stream, words
+from stillhouse.data.splitmix import stream, whole, words
 from stillhouse.data.views.base import Candidates
 from stillhouse.teachers.hub.nets import MaskedModel, length_of
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from stillhouse.types import evaluating
+
 
 def channels_last(module: nn.Module, example: Tensor) -> bool:
     """Bring a convolutional net into channels-last order if it can run that way; return whether it did.
@@ -18,15 +20,11 @@ def channels_last(module: nn.Module, example: Tensor) -> bool:
     """
     if example.ndim != 4 or not any(isinstance(m, nn.Conv2d) for m in module.modules()):
         return False
-    modes = [(m, m.training) for m in module.modules()]
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            module.eval()(example[:2].contiguous(memory_format=torch.channels_last))
+        with evaluating(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            module(example[:2].contiguous(memory_format=torch.channels_last))
     except RuntimeError:
         module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return False
-    finally:
-        for child, training in modes:
-            child.training = training
     return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -108,6 +109,19 @@ def has_label(targets: Tensor) -> Tensor:
 def withheld(targets: Tensor) -> Tensor:
     """Targets of the same shape and type in which no row has a label."""
     return torch.full_like(targets, torch.nan if targets.is_floating_point() else -1)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules in eval mode; afterwards every part is again in the mode it was in."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def count_parameters(module: nn.Module) -> int:

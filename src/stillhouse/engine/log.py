@@ -18,7 +18,7 @@ from stillhouse.engine.meter import Meter, shares
 from stillhouse.engine.step import Step
 from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
-from stillhouse.types import logits_of
+from stillhouse.types import evaluating, logits_of
 
 LOG = "metrics.jsonl"
 VALID = "valid_"  # before the names of what is watched on validation rows
@@ -73,10 +73,8 @@ class Watch:
         """The figures of the student in eval mode, named ``valid_...``; empty without rows."""
         if self.rows is None or self.validation is None:
             return {}
-        was_training = student.training
-        student.eval()
-        outputs = torch.cat([logits_of(student(part)).float() for part in torch.split(self.rows.inputs, 1024)])
-        student.train(was_training)
+        with evaluating(student):
+            outputs = torch.cat([logits_of(student(part)).float() for part in torch.split(self.rows.inputs, 1024)])
         return {VALID + name: value for name, value in self.validation(outputs, self.rows.targets).items()}
 
     def monitored(self, figures: dict[str, float]) -> float:

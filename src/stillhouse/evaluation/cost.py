@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stillhouse.timing import Timed, clock_of, in_turns
-from stillhouse.types import count_bytes, count_parameters
+from stillhouse.types import count_bytes, count_parameters, evaluating
 
 BATCHES = (1, 64)
 
@@ -39,19 +39,11 @@ def measure_costs(
         multiply-add; matrix products and convolutions only), ``ms_1``, ``ms_64`` (median milliseconds of a batch of 1
         and of 64 rows), ``ms_1_p95``, ``ms_64_p95``, ``rows_per_second`` at 64, and ``clock``: "core" or "wall".
     """
-    modes = {name: [m.training for m in module.modules()] for name, module in modules.items()}
-    try:
-        for module in modules.values():
-            module.eval()
-        with torch.inference_mode():
-            times = {n: _timed(modules, _batch(example, n), budget_seconds / len(BATCHES)) for n in BATCHES}
-            return {
-                name: _facts(m, example) | _summary({n: times[n][name] for n in BATCHES}) for name, m in modules.items()
-            }
-    finally:
-        for name, module in modules.items():
-            for part, training in zip(module.modules(), modes[name], strict=True):
-                part.training = training
+    with evaluating(*modules.values()), torch.inference_mode():
+        times = {n: _timed(modules, _batch(example, n), budget_seconds / len(BATCHES)) for n in BATCHES}
+        return {
+            name: _facts(m, example) | _summary({n: times[n][name] for n in BATCHES}) for name, m in modules.items()
+        }
 
 
 def _batch(example: Tensor, rows: int) -> Tensor:

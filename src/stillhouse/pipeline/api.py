@@ -19,8 +19,7 @@ from stillhouse.pipeline.handle import Run, answers
 from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.predict import check_out, predict_file, read_file
 from stillhouse.pipeline.run.progress import shown
-from stillhouse.pipeline.student.load import load_student
-from stillhouse.pipeline.student.own import own_module
+from stillhouse.pipeline.student.load import load_student, own_module
 from stillhouse.recipe import Recipe
 
 RecipeLike = Recipe | Mapping[str, Any] | str | Path

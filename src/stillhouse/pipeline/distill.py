@@ -7,7 +7,7 @@ score -> explain -> report
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,7 @@ class Distillation:
         recipe: of the run.
         given: what came from Python.
         command: what reproduces the run; None: what the user typed.
-        folder: of a plan, in place of [output] dir.
-        parts: what else belongs to the identity of the run.
+        folder, parts: see ``set_up``.
         choose: changes the arms of the run.
     """
 
@@ -69,6 +68,7 @@ class Distillation:
     ) -> None:
         typed = command or current()
         self.context = set_up(recipe, given, command=typed, folder=folder, parts=parts)
+        self.trainer = Trainer(self.context)
         self.choose = choose
 
     @cached_property
@@ -91,11 +91,6 @@ class Distillation:
         return {arm: make_assistants(self.context, teacher) for arm, teacher in self.teachers.items()}
 
     @cached_property
-    def trainer(self) -> Trainer:
-        """Of the students."""
-        return Trainer(self.context)
-
-    @cached_property
     def arms(self) -> list[Arm]:
         """The arms of this run."""
         arms = arms_of(self.context, list(self.teachers))
@@ -103,7 +98,7 @@ class Distillation:
 
     def plan_fits(self) -> None:
         """Find what will be trained, and refuse what cannot be, before anything is."""
-        _ = self.teachers, self.chains, self.trainer, self.arms
+        _ = self.teachers, self.chains, self.arms
         context, drawn = self.context, self.context.data.split
         parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}
         write_npz(context.run.folder / "split.npz", parts)
@@ -125,7 +120,8 @@ class Distillation:
             seeds = [seed for seed in self.trainer.seeds if not self.trainer.finished(self.baseline, seed)]
             if seeds and seeds[0] == self.trainer.seeds[0]:
                 for seed in seeds[: max(1, workers - len(jobs))]:
-                    jobs.append((self.trainer.budget.steps, self.baseline_fit(self.baseline, seed)))
+                    fit = partial(self.trainer.fit, Job(self.baseline, seed), None, None)
+                    jobs.append((self.trainer.budget.steps, fit))
         if jobs:
             self.work_off(jobs)
 
@@ -134,10 +130,6 @@ class Distillation:
         """The arm that the gate holds the teacher against; None where no validation row or no such arm can tell."""
         name, valid = self.context.task.baseline, len(self.context.data.valid.targets)
         return next((arm for arm in self.arms if arm.name == name), None) if valid else None
-
-    def baseline_fit(self, arm: Arm, seed: int) -> Work:
-        """The training of one baseline."""
-        return lambda advance: self.trainer.fit(Job(arm, seed), None, None, advance)
 
     def work_off(self, jobs: Sequence[tuple[int, Work]]) -> None:
         """Train teachers and controls side by side."""
@@ -229,15 +221,12 @@ def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
 def fit_student(recipe: Recipe, given: Given) -> Deployed:
     """The sequence for one student alone: no control, no gate, no judgement. It is shipped into the run folder."""
     with locked(recipe.output.dir):
-        run = Distillation(recipe, given, choose=only_shipped)
+        run = Distillation(
+            recipe, given, choose=lambda context, arms: [a for a in arms if a.name == context.task.shipped]
+        )
         run.plan_fits()
         run.train()
         return ship(run.context, run.trainer, run.arms[0], run.teachers)
-
-
-def only_shipped(context: RunContext, arms: list[Arm]) -> list[Arm]:
-    """The arm whose student ships, without its controls."""
-    return [arm for arm in arms if arm.name == context.task.shipped]
 
 
 def evaluate_again(folder: Path, *, full: bool = False, given: Given = NOTHING) -> dict[str, Any]:

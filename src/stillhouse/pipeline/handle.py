@@ -13,8 +13,7 @@ from stillhouse.pipeline.export import export as write_export
 from stillhouse.pipeline.run.context import NOTHING, Given
 from stillhouse.pipeline.run.folder import SCORES, RunFolder
 from stillhouse.pipeline.run.progress import shown
-from stillhouse.pipeline.student.load import load_student
-from stillhouse.pipeline.student.own import own_module
+from stillhouse.pipeline.student.load import load_student, own_module
 from stillhouse.reporting.overview import Overview, as_html, as_text, overview
 from stillhouse.task import Task
 

@@ -75,14 +75,15 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     check_codec(recipe.store, checked, task)
     # The user's own module gets the user's own numbers; nets of ours get standardised ones.
     own = isinstance(given.teacher, nn.Module) or given.student is not None
-    data, found = gather_data(recipe, given.data, task, as_is=own)
-    found |= contents(recipe)
+    data, fingerprint = read_rows(recipe, given.data, task, as_is=own)
+    if not task.supervised:
+        data = unlabelled(data, recipe.data.target is not None)
+    found = {"data": fingerprint} | contents(recipe)
     if task.name != TaskSection().name:
         found[TASK] = task.name
     if task.supervised:
         task = task.bind(data.source.targets[data.split.labelled], data.source.names)
-        parts_in = [part._replace(targets=task.enter(part.targets)) for part in data[3:]]
-        data = Prepared(*data[:3], *parts_in)
+        data = Prepared(*data[:3], *(part._replace(targets=task.enter(part.targets)) for part in data[3:]))
     check_measure(task, recipe.evaluation.measure or task.headline, data.source.names)
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:
@@ -168,10 +169,13 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
     check_model(wanted.policy, wanted.model, encoder)
     words: dict[str, Any] = {}
     if wanted.policy == "masked":
+        from stillhouse.data.views.masked import token_neighbours
+
         if wanted.model is not None:
             words["guesser"] = Guesses(wanted.model, encoder, NEIGHBOURS, recipe.output.dir)
         else:
-            words["neighbours"] = neighbours(recipe, encoder.special_ids)
+            tokens = token_embedding(recipe.teacher)  # the words near each word, by those of a hub teacher
+            words["neighbours"] = token_neighbours(tokens, NEIGHBOURS, special_ids=encoder.special_ids)
     return Views(
         wanted.policy,
         wanted.count if wanted.policy != "none" else 1,
@@ -185,13 +189,6 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
         special_ids=encoder.special_ids,
         **words,
     )
-
-
-def neighbours(recipe: Recipe, special_ids: tuple[int, ...]) -> Tensor:
-    """The words near each word, by the token embeddings of a hub teacher, int64 (V, k)."""
-    from stillhouse.data.views.masked import token_neighbours
-
-    return token_neighbours(token_embedding(recipe.teacher), NEIGHBOURS, special_ids=special_ids)
 
 
 def parts_of(data: Any) -> tuple[Any, Any, Any]:
@@ -209,14 +206,6 @@ def parts_of(data: Any) -> tuple[Any, Any, Any]:
     return data[0], data[1], data[2]
 
 
-def gather_data(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Prepared, dict[str, str]]:
-    """The rows, from the recipe's [data] or from the user's own datasets, and the fingerprint of what was read."""
-    prepared, fingerprint = read_rows(recipe, data, task, as_is=as_is)
-    if not task.supervised:
-        prepared = unlabelled(prepared, recipe.data.target is not None)
-    return prepared, {"data": fingerprint}
-
-
 def unlabelled(found: Prepared, judged: bool) -> Prepared:
     """The same rows without labels; where there are some, the source keeps them for the judgement alone."""
     source = found.source if judged else replace(found.source, targets=np.full(len(found.source), -1), names=())
@@ -226,20 +215,18 @@ def unlabelled(found: Prepared, judged: bool) -> Prepared:
 
 
 def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Prepared, str]:
-    """Read, divide and encode the rows; returns them with the fingerprint of what was read."""
-    wanted = recipe.data
+    """Read, divide and encode the rows of [data], or the user's own; returns them with their fingerprint."""
+    wanted, folder = recipe.data, rows_folder(recipe)
     if data is not None:
         train, valid, test = parts_of(data)
         source, own = from_torch(train, valid, test, classes=wanted.classes, read_targets=task.read_targets)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
         as_given = replace(source, as_is=as_is and source.as_is)
-        return prepare(as_given, own, options, rows_folder(recipe)), source.fingerprint()
-    source = read_source(wanted, task, recipe.evaluation.groups, rows_folder(recipe))
-    drawn = divide(source, wanted)
+        return prepare(as_given, own, options, folder), source.fingerprint()
+    source = read_source(wanted, task, recipe.evaluation.groups, folder)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
-    options = text_options(wanted, recipe.teacher)
-    return prepare(source, drawn, options, rows_folder(recipe)), source.fingerprint()
+    return prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder), source.fingerprint()
 
 
 def rows_folder(recipe: Recipe) -> Path | None:
@@ -309,7 +296,7 @@ def side_column(source: Source, name: str, key: str) -> np.ndarray:
 
 
 def contents(recipe: Recipe) -> dict[str, str]:
-    """Hashes of the files a recipe names beside the data: other contents are another run."""
+    """Hashes of the files that a recipe names beside the data: other contents are another run."""
     found: dict[str, str] = {}
     teachers = [recipe.teacher, *recipe.teacher.member]
     named = [(f"teacher file {i}", t.file) for i, t in enumerate(teachers)]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.students.bounds import settings_at_least, settings_whole
+from stillhouse.students.bounds import not_negative, whole
 from stillhouse.students.tree_rows import Rows
 from stillhouse.students.tree_tables import SILENT, Doubles, as_forest, boosted_nodes
 from stillhouse.students.trees import Forest, TreeEnsemble
@@ -49,8 +49,11 @@ class GradientBoosting:
     probability_floor: float = 1e-3
 
     def __post_init__(self) -> None:
-        settings_whole(self, max_iter=1, max_leaf_nodes=2, min_samples_leaf=1)
-        settings_at_least(self, l2_regularization=0.0, probability_floor=0.0)
+        whole("max_iter", self.max_iter)
+        whole("max_leaf_nodes", self.max_leaf_nodes, least=2)
+        whole("min_samples_leaf", self.min_samples_leaf)
+        not_negative("l2_regularization", self.l2_regularization)
+        not_negative("probability_floor", self.probability_floor)
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate = {self.learning_rate} must be above 0")
 

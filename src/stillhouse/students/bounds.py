@@ -41,25 +41,24 @@ def one_of(name: str, given: str, allowed: Sequence[str]) -> str:
     return given
 
 
-def settings_whole(settings: object, **least: int) -> None:
-    """Check that attributes are whole numbers of at least the numbers given.
+def sizes(name: str, given: Sequence[int]) -> list[int]:
+    """Return layer sizes as a list.
 
     Raises:
-        ValueError: one is not.
+        ValueError: not a list of at least one whole number, each at least 1.
     """
-    for name, low in least.items():
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ValueError(f"{name} = {value!r} must be a whole number of at least {low}")
+    numbers = isinstance(given, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in given)
+    if not numbers or not given or min(given) < 1:
+        raise ValueError(f"{name} = {given!r} must be a list of whole numbers of at least 1, such as {name} = [16, 16]")
+    return list(given)
 
 
-def settings_at_least(settings: object, **least: float) -> None:
-    """Check that attributes are finite numbers of at least the numbers given.
+def not_negative(name: str, given: float) -> float:
+    """Return a finite number of at least 0.
 
     Raises:
-        ValueError: one is not.
+        ValueError: it is not.
     """
-    for name, low in least.items():
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < math.inf:
-            raise ValueError(f"{name} = {value!r} must be a number of at least {low:g}")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
+        raise ValueError(f"{name} = {given!r} must be a number of at least 0, such as {name} = 0.1")
+    return float(given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import safetensors.torch
@@ -21,37 +20,14 @@ SECONDS = 0.3  # of timing a member
 Measure = Callable[[nn.Module, Tensor], float]
 
 
-@dataclass(frozen=True)
-class Tried:
-    """A member of the family and what it costs; None: not measured, because another limit had ruled it out."""
+class Choice(NamedTuple):
+    """A member of a family and what it costs."""
 
     name: str
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # what ``zoo.make`` takes, the given ones included
     parameters: int
-    bytes: int | None
-    latency_ms: float | None
-    fits: bool
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The member that fits.
-
-    Attributes:
-        name: Of the net.
-        settings: Of the net, the given ones included: what ``zoo.make`` takes.
-        parameters: Learned numbers.
-        bytes: Of its weights as a safetensors file in float32, the header included.
-        latency_ms: Median milliseconds of one core for one row.
-        tried: The members looked at, from the largest down to the chosen one.
-    """
-
-    name: str
-    settings: dict[str, Any]
-    parameters: int
-    bytes: int
-    latency_ms: float
-    tried: list[Tried]
+    bytes: int  # of its weights as a safetensors file in float32, the header included
+    latency_ms: float  # median of one core for one row
 
 
 class _Limits(NamedTuple):
@@ -59,12 +35,9 @@ class _Limits(NamedTuple):
     bytes: int | None = None
     latency_ms: float | None = None
 
-    def allows(self, parameters: int = 0, bytes: int = 0, latency_ms: float = 0.0) -> bool:
-        pairs = zip((parameters, bytes, latency_ms), self, strict=True)
-        return all(limit is None or figure <= limit for figure, limit in pairs)
-
-    def __str__(self) -> str:
-        return _figures(*self)
+    def allow(self, *figures: float) -> bool:
+        """Whether the first figures, in the order of the limits, are within them."""
+        return all(limit is None or figure <= limit for figure, limit in zip(figures, self, strict=False))
 
 
 def largest_within(
@@ -104,16 +77,16 @@ def largest_within(
         raise UsageError(f"There is no family {family!r} of nets.{nearest(family, FAMILIES)}")
     clock = measure or single_row_ms
     members = [_with(member, settings, family) for member in FAMILIES[family]]
-    tried: list[Tried] = []
     for member in reversed(members):
-        tried.append(_attempt(member, shape, outputs, limits, clock))
-        if (choice := _chosen(tried)) is not None:
+        choice = _attempt(member, shape, outputs, limits, clock)
+        if choice is not None:
             return choice
     smallest = _attempt(members[0], shape, outputs, _Limits(), clock)
+    assert smallest is not None
     raise UsageError(
-        f"No member of the family {family!r} is within {limits}: the smallest, {smallest.name} with "
+        f"No member of the family {family!r} is within {_figures(*limits)}: the smallest, {smallest.name} with "
         f"{dict(FAMILIES[family][0].settings)}, has "
-        f"{_figures(smallest.parameters, smallest.bytes, smallest.latency_ms)} here. Raise the limit to that, or "
+        f"{_figures(*smallest[2:])} here. Raise the limit to that, or "
         f"choose another family: {', '.join(sorted(FAMILIES))}."
     )
 
@@ -140,34 +113,28 @@ def _with(member: Member, settings: Mapping[str, Any], family: str) -> Member:
     return Member(member.name, {**settings, **member.settings})
 
 
-def _attempt(member: Member, shape: tuple[int, ...], outputs: int, limits: _Limits, measure: Measure) -> Tried:
-    """Count, then weigh, then time; what a cheaper figure rules out is not built."""
+def _attempt(member: Member, shape: tuple[int, ...], outputs: int, limits: _Limits, measure: Measure) -> Choice | None:
+    """Count, then weigh, then time; None where a limit is passed, and what a cheaper figure rules out is not built."""
     name, settings = member.name, dict(member.settings)
     with torch.device("meta"):  # shapes without memory
         parameters = count_parameters(zoo.make(name, shape=shape, outputs=outputs, settings=settings))
-    if not limits.allows(parameters):
-        return Tried(name, settings, parameters, None, None, fits=False)
+    if not limits.allow(parameters):
+        return None
     with torch.random.fork_rng(devices=[]):
         net = zoo.make(name, shape=shape, outputs=outputs, settings=settings).eval()
         row = _row(name, shape, settings)
     size = len(safetensors.torch.save(net.state_dict()))
-    if not limits.allows(parameters, size):
-        return Tried(name, settings, parameters, size, None, fits=False)
+    if not limits.allow(parameters, size):
+        return None
     milliseconds = measure(net, row)
-    return Tried(name, settings, parameters, size, milliseconds, limits.allows(parameters, size, milliseconds))
+    choice = Choice(name, settings, parameters, size, milliseconds)
+    return choice if limits.allow(*choice[2:]) else None
 
 
 def _row(name: str, shape: tuple[int, ...], settings: Mapping[str, Any]) -> Tensor:
     """One input of full size: numbers, or for nets with a vocabulary token ids without padding."""
     known = {**zoo.defaults(name), **settings}
     return torch.randint(1, known["vocabulary"], (1, *shape)) if "vocabulary" in known else torch.randn(1, *shape)
-
-
-def _chosen(tried: list[Tried]) -> Choice | None:
-    last = tried[-1]
-    if not last.fits or last.bytes is None or last.latency_ms is None:
-        return None
-    return Choice(last.name, last.settings, last.parameters, last.bytes, last.latency_ms, tried)
 
 
 def _figures(parameters: int | None, bytes: int | None, latency_ms: float | None) -> str:

@@ -7,7 +7,6 @@ that this module does not understand stay as they are.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,18 +26,7 @@ CHANNELWISE_CALLS = {
     *("relu", "relu_", "gelu", "silu", "elu", "leaky_relu", "sigmoid", "tanh", "hardswish", "dropout", "max_pool2d"),
     *("avg_pool2d", "adaptive_avg_pool2d", "contiguous", "clone", "boolean_dispatch"),
 }
-JOINS: set[Callable[..., Any] | str] = {
-    operator.add,
-    operator.iadd,
-    torch.add,
-    "add",
-    "add_",
-    operator.mul,
-    torch.mul,
-    "mul",
-}
-
-
+JOINS = {operator.add, operator.iadd, torch.add, "add", "add_", operator.mul, torch.mul, "mul"}
 ASKS = {"size", "getattr", "getitem", "dim", "numel"}  # of a value's shape: its channels are not read
 
 

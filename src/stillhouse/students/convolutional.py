@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import nn
 
 from stillhouse.errors import UsageError
-from stillhouse.students.checks import sizes
+from stillhouse.students.bounds import sizes
 
 SMALLEST = 8  # pixels of a side: below it, the strides leave nothing to pool
 STRIDED = 3  # blocks that halve the map
@@ -59,15 +59,7 @@ def _convolutional(shape: tuple[int, ...], outputs: int, channels: Sequence[int]
 
 
 def check_image(net: str, shape: tuple[int, ...]) -> None:
-    """Refuse any shape but an image of at least 8x8 pixels.
-
-    Args:
-        net: What reads it; the message begins with it.
-        shape: Of one input.
-
-    Raises:
-        UsageError: too small, or not an image; names the nets that read any shape.
-    """
+    """Raise UsageError for any shape but an image (C, H, W) of at least 8x8 pixels; ``net`` begins the message."""
     if len(shape) != 3 or min(shape[1:]) < SMALLEST:
         raise UsageError(
             f"{net} reads images (channels, height, width) of at least {SMALLEST}x{SMALLEST} pixels, "

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from stillhouse.students.narrow import CONVOLUTIONS, Group
 from stillhouse.students.stacks import Stack, blocks_of
 from stillhouse.task import Link
-from stillhouse.types import logits_of
+from stillhouse.types import evaluating, logits_of
 
 CHUNK = 32  # rows whose graph is in memory at once
 DRAWS = 4  # labels drawn for each row
@@ -72,7 +72,7 @@ def block_scores(net: nn.Module, stack: Stack, probe: Tensor, link: Link = "soft
     Returns:
         float64 (blocks,), at least 0.
     """
-    with _evaluating(net):
+    with evaluating(net):
         whole = ask(net, probe, link)
         scores = []
         for parts in blocks_of(net, stack):
@@ -101,7 +101,7 @@ def gate_scores(net: nn.Module, groups: Sequence[Group], probe: Tensor, link: Li
     """
     generator = torch.Generator().manual_seed(0)
     scores = [torch.zeros(group.units, dtype=torch.float64) for group in groups]
-    with _evaluating(net), _frozen(net):
+    with evaluating(net), _frozen(net):
         for rows in torch.split(probe, CHUNK):
             gates = [torch.ones(len(rows), group.units, device=probe.device, requires_grad=True) for group in groups]
             with ExitStack() as hooks, torch.enable_grad():
@@ -151,17 +151,6 @@ def _distance(whole: Answer, part: Answer) -> float:
         yes = a.sigmoid() * (F.logsigmoid(a) - F.logsigmoid(b))
         return float((yes + (-a).sigmoid() * (F.logsigmoid(-a) - F.logsigmoid(-b))).sum(-1).mean())
     return float(F.kl_div(b.log_softmax(-1), a.log_softmax(-1), reduction="none", log_target=True).sum(-1).mean())
-
-
-@contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
-    training = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, was in training.items():
-            module.training = was
 
 
 @contextmanager

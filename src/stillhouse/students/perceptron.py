@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from stillhouse.students.checks import sizes
+from stillhouse.students.bounds import fraction, sizes
 
 
 def mlp_tiny(shape: tuple[int, ...], outputs: int, *, hidden: Sequence[int] = (32,), dropout: float = 0.0) -> nn.Module:
@@ -25,8 +25,7 @@ def mlp_large(
 
 def _perceptron(shape: tuple[int, ...], outputs: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
     """Return ``flatten``, ``blocks.<i>`` (linear, ReLU, dropout) and ``head``: the paths that taps can name."""
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"dropout = {dropout} must be in [0, 1)")
+    fraction("dropout", dropout)
     widths = [math.prod(shape), *sizes("hidden", hidden)]
     blocks = nn.Sequential()
     for wide, narrow in pairwise(widths):

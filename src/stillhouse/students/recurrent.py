@@ -45,11 +45,7 @@ def gru_tiny(
 class Bidirectional(nn.Module):
     """A GRU from the first token and one from the last token, each with half of the output width.
 
-    Two plain ones and a reversal by gathering, because a packed sequence cannot be exported.
-
-    Args:
-        wide: Input width.
-        narrow: Output width, even.
+    Two plain ones and a reversal by gathering, because a packed sequence cannot be exported. ``narrow`` is even.
     """
 
     def __init__(self, wide: int, narrow: int) -> None:
@@ -60,9 +56,7 @@ class Bidirectional(nn.Module):
     def forward(self, states: Tensor, mirrored: Tensor) -> Tensor:
         """States (B, L, wide) to (B, L, narrow).
 
-        Args:
-            states: (B, L, wide).
-            mirrored: (B, L) int64, the position that each one swaps with when the tokens are reversed.
+        ``mirrored`` (B, L) int64 is the position that each one swaps with when the tokens are reversed.
         """
         ahead = self.ahead(states)[0]
         back = self.back(_taken(states, mirrored))[0]
@@ -72,12 +66,7 @@ class Bidirectional(nn.Module):
 class Recurrent(nn.Module):
     """``embedding``, ``blocks.<i>``, ``pool`` and ``head``.
 
-    Args:
-        vocabulary: Number of token ids.
-        widths: Of the vectors, then of each layer's two directions together.
-        dropout: Of each layer's input.
-        pooling: ``"max"`` or ``"mean"``.
-        outputs: Width of the output.
+    ``widths`` are those of the vectors, then of each layer's two directions together.
     """
 
     def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, pooling: str, outputs: int) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from stillhouse.students.bounds import whole
-from stillhouse.students.checks import sizes
+from stillhouse.students.bounds import sizes, whole
 from stillhouse.students.convolutional import LEAST_MAP, check_image, read_out
 
 STRIDED_STEM = 16  # from this side in pixels on, the first convolution halves the map, so that a step is cheap
@@ -28,13 +27,7 @@ def resnet_small(
 
 
 class ResidualBlock(nn.Module):
-    """``x + conv(relu(norm(conv(relu(norm(x))))))``, the shortcut a 1x1 convolution where the shape changes.
-
-    Args:
-        wide: Input channels.
-        narrow: Output channels.
-        stride: 2 halves the map, in the first convolution and in the shortcut.
-    """
+    """``x + conv(relu(norm(conv(relu(norm(x))))))``, the shortcut a 1x1 convolution where the shape changes."""
 
     def __init__(self, wide: int, narrow: int, stride: int) -> None:
         super().__init__()

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from stillhouse.students.bounds import one_of, whole
 
-MOST_LEVELS = (
-    10  # 1,024 leaves in a tree: beyond it, a row's share of a leaf is noise, and each level doubles the memory
-)
+MOST_LEVELS = 10  # 1,024 leaves: beyond it, a row's share of a leaf is noise, and each level doubles the memory
 EDGE = 1e-6  # keeps the square root of entmoid away from 0, where its slope is infinite
 
 
@@ -48,17 +46,7 @@ def soft_tree(
 
 
 class ObliviousTrees(nn.Module):
-    """How much a row belongs to each leaf: the product of the decisions on the way.
-
-    Args:
-        features: F, columns read.
-        trees: T.
-        depth: d, splits of each tree.
-        gate: ``"sigmoid"`` or ``"entmoid"``.
-
-    Raises:
-        ValueError: another gate.
-    """
+    """How much a row of F columns belongs to each leaf of T trees of depth d: the product of its decisions."""
 
     def __init__(self, features: int, trees: int, depth: int, gate: str) -> None:
         super().__init__()

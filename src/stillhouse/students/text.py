@@ -11,8 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from stillhouse.students.bounds import fraction, whole
-from stillhouse.students.checks import sizes
+from stillhouse.students.bounds import fraction, sizes, whole
 from stillhouse.students.text_parts import PADDING, MeanPool, WordVectors, text_length
 
 PRIME = 2**31 - 1  # of the hash
@@ -77,10 +76,7 @@ def static_embedding(
 class HashedGrams(nn.Module):
     """Bucket numbers of all runs of up to ``ngrams`` neighbouring tokens, by a hash that is quadratic modulo a prime.
 
-    Args:
-        vocabulary: Ids are below it.
-        buckets: Numbers run from 1 to ``buckets - 1``; 0 is a run with padding in it.
-        ngrams: 1 to 3.
+    Numbers run from 1 to ``buckets - 1``; 0 is a run with padding in it.
     """
 
     def __init__(self, vocabulary: int, buckets: int, ngrams: int) -> None:
@@ -104,13 +100,7 @@ class HashedGrams(nn.Module):
 
 
 class HashedBag(nn.Module):
-    """``grams``, ``embedding``, ``pool`` and ``head``.
-
-    Args:
-        grams: Ids to buckets.
-        width: D, of a bucket's vector.
-        outputs: Width of the output.
-    """
+    """``grams``, ``embedding``, ``pool`` and ``head``."""
 
     def __init__(self, grams: HashedGrams, width: int, outputs: int) -> None:
         super().__init__()
@@ -127,14 +117,7 @@ class HashedBag(nn.Module):
 
 
 class StaticEmbedding(nn.Module):
-    """``embedding``, ``pool``, ``blocks.<i>`` and ``head``.
-
-    Args:
-        vocabulary: Number of token ids.
-        widths: Of the vectors, then of each hidden layer.
-        dropout: Before each layer.
-        outputs: Width of the output.
-    """
+    """``embedding``, ``pool``, ``blocks.<i>`` and ``head``; ``widths`` of the vectors, then of each hidden layer."""
 
     def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, outputs: int) -> None:
         super().__init__()

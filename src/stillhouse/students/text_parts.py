@@ -12,15 +12,7 @@ PADDING = 0  # the id of no token
 
 
 def text_length(net: str, shape: tuple[int, ...]) -> int:
-    """Return L of a text's shape (L,).
-
-    Args:
-        net: What reads it; the message begins with it.
-        shape: Of one input.
-
-    Raises:
-        UsageError: another shape; names nets that read any shape.
-    """
+    """Return L of a text's shape (L,); raise UsageError for another shape, beginning with ``net``."""
     if len(shape) != 1:
         raise UsageError(
             f"{net} reads texts as token ids (length,), and these inputs have the shape {shape}. "
@@ -33,13 +25,6 @@ class WordVectors(nn.Embedding):
     """Vectors to average, uniform in +-1/width as in fastText; the vector of padding is 0 and gets no gradient.
 
     They start small, so that vectors never trained do not outweigh the few trained ones in an average.
-
-    Args:
-        vocabulary: Number of ids.
-        width: Of a vector.
-
-    Raises:
-        ValueError: a size out of range.
     """
 
     def __init__(self, vocabulary: int, width: int) -> None:

@@ -55,20 +55,11 @@ def transformer_tiny(
 
 
 class TextTransformer(nn.Module):
-    """``embedding``, ``blocks.<i>``, ``norm``, ``pool`` and ``head``: the paths that taps can name.
-
-    Args:
-        size: (vocabulary, positions, width).
-        outputs: Width of the output.
-        blocks: The blocks, in order.
-        norm: Of the last states.
-        pooling: ``"mean"`` or ``"first"``.
-        dropout: Of the embeddings.
-    """
+    """``embedding``, ``blocks.<i>``, ``norm``, ``pool`` and ``head``: the paths that taps can name."""
 
     def __init__(
         self,
-        size: tuple[int, int, int],
+        size: tuple[int, int, int],  # vocabulary, positions, width
         outputs: int,
         blocks: nn.ModuleList,
         norm: nn.Module,
@@ -94,14 +85,7 @@ class TextTransformer(nn.Module):
 
 
 class TokensAndPositions(nn.Module):
-    """Sum of the vectors of a token and of its position, normalised.
-
-    Args:
-        vocabulary: Number of token ids.
-        length: Number of positions.
-        width: D, of the vectors.
-        dropout: Of the sum.
-    """
+    """Sum of the vectors of a token and of its position, normalised."""
 
     def __init__(self, vocabulary: int, length: int, width: int, dropout: float) -> None:
         super().__init__()

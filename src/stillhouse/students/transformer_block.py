@@ -9,13 +9,7 @@ from torch import Tensor, nn
 class Attention(nn.Module):
     """Multi-head self-attention with separate ``query``, ``key``, ``value`` and ``output`` projections.
 
-    Args:
-        width: D, of the states; a multiple of ``heads``.
-        heads: A; taps read it to cut the projections into heads.
-        dropout: Of the attention weights, in training.
-
-    Raises:
-        ValueError: the width is not a multiple of the heads.
+    Taps read ``heads`` to cut the projections into heads. ``dropout`` is of the attention weights.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -51,12 +45,7 @@ class Attention(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention and a feed-forward net, each added to its input.
 
-    Args:
-        width: D, of the states.
-        heads: Of the attention.
-        feedforward: Width of the hidden layer.
-        dropout: Of the attention weights and of both branches.
-        pre_norm: Layer normalisation before each branch (Xiong et al. 2020), or after the sum as in the first paper.
+    ``pre_norm``: layer normalisation before each branch (Xiong et al. 2020), or after the sum as in the first paper.
     """
 
     def __init__(self, width: int, heads: int, feedforward: int, dropout: float, pre_norm: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stillhouse.errors import RejectedError
-from stillhouse.students.bounds import settings_at_least, settings_whole
+from stillhouse.students.bounds import not_negative, whole
 from stillhouse.students.tree_rows import Rows
 from stillhouse.students.tree_tables import Doubles, Nodes, as_forest
 from stillhouse.students.trees import Forest, TreeEnsemble
@@ -44,8 +44,10 @@ class DecisionTree:
     smoothing: float = 1.0
 
     def __post_init__(self) -> None:
-        settings_whole(self, max_leaf_nodes=2, max_depth=0, min_samples_leaf=1)
-        settings_at_least(self, smoothing=0.0)
+        whole("max_leaf_nodes", self.max_leaf_nodes, least=2)
+        whole("max_depth", self.max_depth, least=0)
+        whole("min_samples_leaf", self.min_samples_leaf)
+        not_negative("smoothing", self.smoothing)
 
     def fit(self, rows: Rows, seed: int) -> TreeEnsemble:
         """Fit; the seed decides between splits that are equally good."""

@@ -56,13 +56,7 @@ def vit_tiny(
 class VisionTransformer(nn.Module):
     """``patches``, ``blocks.<i>``, ``norm``, ``pool`` and ``head``: the paths that taps can name.
 
-    Args:
-        shape: Of one image.
-        outputs: Width of the output.
-        patch: Pixels of a patch's side.
-        width: D, of the states.
-        blocks: The blocks, in order.
-        token: Whether a class token is put in front and read in the end.
+    ``token``: whether a class token is put in front and read in the end.
     """
 
     def __init__(
@@ -77,7 +71,7 @@ class VisionTransformer(nn.Module):
         self.reset_parameters()
         self.blocks = blocks
         self.norm = nn.LayerNorm(width)
-        self.pool = _First() if token else _Mean()
+        self.pool = _Pool(token)
         self.head = nn.Linear(width, outputs)
 
     def reset_parameters(self) -> None:
@@ -98,11 +92,10 @@ class VisionTransformer(nn.Module):
         return output
 
 
-class _Mean(nn.Module):
-    def forward(self, states: Tensor) -> Tensor:
-        return states.mean(1)
+class _Pool(nn.Module):
+    def __init__(self, token: bool) -> None:
+        super().__init__()
+        self.token = token
 
-
-class _First(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
-        return states[:, 0]
+        return states[:, 0] if self.token else states.mean(1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +11,11 @@ from stillhouse.errors import UsageError
 from stillhouse.students.narrow import Group, Slot, cut
 from stillhouse.students.stacks import configs
 
-SPECIAL = (
-    "pad_token_id",
-    "bos_token_id",
-    "eos_token_id",
-    "cls_token_id",
-    "sep_token_id",
-    "unk_token_id",
-    "mask_token_id",
-)
-
+SPECIAL = tuple(f"{name}_token_id" for name in ("pad", "bos", "eos", "cls", "sep", "unk", "mask"))
 SIZES = ("vocab_size", "vocabulary")  # names of the number of ids in configurations and modules
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(NamedTuple):
     """The old ids and their new numbers."""
 
     table: Tensor  # int64 (old vocabulary,): the new id, -1 where there is none

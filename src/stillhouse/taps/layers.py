@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse.taps.paths import walk
 from stillhouse.taps.tap import first
-from stillhouse.types import count_parameters
+from stillhouse.types import count_parameters, evaluating
 
 
 class Layer(NamedTuple):
@@ -63,24 +62,13 @@ def layers(module: nn.Module, example: Tensor) -> list[Layer]:
     handles = [child.register_forward_pre_hook(start) for child in names]
     handles += [child.register_forward_hook(finish) for child in names]
     try:
-        with _evaluating(module), torch.no_grad():
+        with evaluating(module), torch.no_grad():
             module(example)
     finally:
         for handle in handles:
             handle.remove()
     ran = [child for child in started if child in shapes]
     return [Layer(names[c], type(c).__name__, shapes[c], count_parameters(c)) for c in ran]
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = [(child, child.training) for child in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for child, training in modes:
-            child.training = training
 
 
 def propose(student_layers: list[Layer], teacher_layers: list[Layer]) -> list[Pair]:

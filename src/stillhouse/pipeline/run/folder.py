@@ -83,11 +83,6 @@ class RunFolder:
             seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - begun, 3)
             self.note(seconds=seconds)
 
-    def __repr__(self) -> str:
-        """Folder and verdict, for a notebook."""
-        done = (self.folder / SCORES).exists()
-        return f"Run({str(self.folder)!r}, {self.scores['verdict'] if done else 'unfinished'!r})"
-
 
 def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> RunFolder:
     """Create the run folder, or resume the one that this very recipe left.

@@ -44,11 +44,7 @@ def build(card: dict[str, Any], outputs: int) -> nn.Module:
 
 
 def given_weights(path: Path, key: str) -> dict[str, Tensor]:
-    """The tensors of a file that the user names.
-
-    Args:
-        path: of a .safetensors file.
-        key: of the recipe, such as "[student] start".
+    """The tensors of a .safetensors file that the user names under a key of the recipe, such as "[student] start".
 
     Raises:
         UsageError: there is no such file.
@@ -65,17 +61,9 @@ def given_weights(path: Path, key: str) -> dict[str, Tensor]:
         ) from error
 
 
-def refuse_own(net_card: dict[str, Any], folder: Path) -> None:
-    """Refuse to build what a card cannot describe.
-
-    Raises:
-        UsageError: the net is the user's own module.
-    """
-    if not {"name", "from", "hub", "embedder"} & set(net_card):
-        raise UsageError(
-            f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
-            f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
-        )
+def is_described(card: dict[str, Any]) -> bool:
+    """Whether a card says in full how its net is built; that of the user's own module does not."""
+    return bool({"name", "from", "hub", "embedder"} & set(card))
 
 
 def fill(net: nn.Module, file: Path) -> None:

@@ -105,7 +105,8 @@ def make_students(
         return StudentFactory(own_student(given), {}, pretrained=isinstance(given, nn.Module))
     if section.derive.wanted:
         return derived(section)
-    name, settings = section.name or default_student(vocabulary), dict(section.settings)
+    default = "mlp_tiny" if vocabulary is None else "static_embedding"  # for texts a net of microseconds
+    name, settings = section.name or default, dict(section.settings)
     if name.startswith(CODE):
         return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {})
     if vocabulary is not None and "vocabulary" in students.defaults(name):
@@ -118,11 +119,6 @@ def make_students(
     made = StudentFactory(lambda: build(card, outputs), card, notes=notes)
     made.make()  # a wrong name or setting is reported now, not after the teacher was trained
     return started(made, section.start) if section.start is not None else made
-
-
-def default_student(vocabulary: int | None) -> str:
-    """A net of microseconds for texts, a small perceptron for the rest."""
-    return "static_embedding" if vocabulary is not None else "mlp_tiny"
 
 
 def derived(section: StudentSection) -> StudentFactory:
@@ -144,12 +140,8 @@ def within(
     limits = section.budget.model_dump()
     kept = {key: value for key, value in settings.items() if key == "vocabulary"}
     found = largest_within(family, shape=shape, outputs=outputs, settings=kept, **limits)
-    why = f"{found.name} {found.settings}: {found.parameters:,} parameters, {found.bytes:,} bytes"
-    return (
-        found.name,
-        dict(found.settings),
-        why + ("" if found.latency_ms is None else f", {found.latency_ms:.3g} ms a row"),
-    )
+    cost = f"{found.parameters:,} parameters, {found.bytes:,} bytes, {found.latency_ms:.3g} ms a row"
+    return found.name, found.settings, f"{found.name} {found.settings}: {cost}"
 
 
 def started(made: StudentFactory, weights: Path) -> StudentFactory:

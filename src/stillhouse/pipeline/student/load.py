@@ -1,4 +1,4 @@
-"""A trained student, loaded from a run folder, ready for raw rows."""
+"""A trained student, loaded from a run folder, ready for raw rows; the user's own is built again by their code."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from typing import Any
 from torch import nn
 
 from stillhouse import tasks
+from stillhouse.data import encoder_from_state
+from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.folder import read_json, task_name
-from stillhouse.pipeline.student.config import WEIGHTS, build, fill, refuse_own
+from stillhouse.pipeline.run.user_code import CODE, own_net
+from stillhouse.pipeline.student.config import WEIGHTS, build, fill, is_described
+from stillhouse.pipeline.student.factory import own_student
 from stillhouse.pipeline.student.step import with_parts
+from stillhouse.recipe import read_table
 from stillhouse.tasks.predictor import CARD, FOLDER
 
 
@@ -35,9 +40,64 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
     task = tasks.get(task_name(card))
     net_card = card["net"]
     if module is None:
-        refuse_own(net_card, folder)
+        if not is_described(net_card):
+            raise UsageError(
+                f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
+                f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
+            )
         module = build(net_card, task.deployed.net_width(card))
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
     fill(module, folder / WEIGHTS)
     return task.deployed.from_card(card, module)
+
+
+def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = False) -> nn.Module | None:
+    """The net to fill with the weights of a run's student; None: the student's card says how it is built.
+
+    Args:
+        folder: the run folder, or its ``student`` folder.
+        module: what the user gave: a module, a function that builds one, a ``python:`` name, or None.
+        allow_code: whether the ``python:`` name of the run's recipe may be imported and run.
+        kept: whether ``module`` is the student that ``distill`` was given, which stays as it is.
+
+    Raises:
+        UsageError: ``module`` is nothing of these, or the name cannot be imported or may not be run.
+    """
+    run = folder if (folder / FOLDER).is_dir() else folder.parent
+    card = read_json((run / FOLDER if folder == run else folder) / CARD)
+    described = is_described(card["net"])
+    if module is None or (kept and described):
+        return None if described else of_recipe(run, card, allow_code)
+    if isinstance(module, str):
+        return built(module, card, {})
+    if isinstance(module, nn.Module) and not kept:
+        return module
+    return own_student(module)()
+
+
+def of_recipe(run: Path, card: dict[str, Any], allow_code: bool) -> nn.Module | None:
+    """The student that the recipe of a run names as ``python:``; None where it came from Python."""
+    file = run / "recipe.toml"
+    section = read_table(file).get("student", {}) if file.exists() else {}
+    name = str(section.get("name", ""))
+    if not name.startswith(CODE):
+        return None
+    if not allow_code:
+        raise UsageError(
+            f"The student in {run} is your own module, built by {name!r}, and your own code runs only where you allow "
+            f"it: `stillhouse.load({str(run)!r}, allow_code=True)`."
+        )
+    return built(name, card, section.get("settings", {}))
+
+
+def built(name: str, card: dict[str, Any], settings: dict[str, Any]) -> nn.Module:
+    """What ``python:package.module:function`` builds for the shapes of a card."""
+    if not name.startswith(CODE):
+        raise UsageError(
+            f'module = {name!r} is no name of your own code. Write `module="{CODE}package.module:function"`, or give '
+            "the module itself."
+        )
+    shape = tuple(encoder_from_state(card["encoder"]).shape)
+    width = tasks.get(task_name(card)).deployed.net_width(card)
+    return own_net(name, True, shape, width, settings)

@@ -14,7 +14,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.taps import Taps
 from stillhouse.teachers import StoredTeacher, spec_of
-from stillhouse.types import Batch, Outputs, Spec, logits_of, withheld
+from stillhouse.types import Batch, Outputs, Spec, evaluating, logits_of, withheld
 
 
 def matched_step(student: nn.Module, context: RunContext, answers: StoredTeacher, teacher: nn.Module) -> Step:
@@ -59,12 +59,9 @@ def teacher_spec(answers: StoredTeacher, context: RunContext, head: nn.Module | 
 @torch.no_grad()
 def student_spec(student: nn.Module, inputs: Tensor, layers: Sequence[str], rows: int) -> Spec:
     """The student's shapes, in eval mode so that nothing of it moves."""
-    was_training = student.training
-    with Taps(student, sorted(set(layers))) as taps:
-        values = logits_of(student.eval()(inputs))
-        spec = spec_of(Outputs(values, taps.take()), rows=rows)
-    student.train(was_training)
-    return spec
+    with evaluating(student), Taps(student, sorted(set(layers))) as taps:
+        values = logits_of(student(inputs))
+        return spec_of(Outputs(values, taps.take()), rows=rows)
 
 
 def last_linear(module: nn.Module) -> nn.Module | None:

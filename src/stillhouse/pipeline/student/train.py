@@ -69,12 +69,7 @@ class Job(NamedTuple):
 
 
 def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
-    """The arms of a run, in the order of the task's controls.
-
-    Args:
-        context: of the run.
-        teachers: the names of the teachers that there are.
-    """
+    """The arms of a run, in the order of the task's controls; ``teachers`` names those that there are."""
     known, switches = context.data.train.targets, context.recipe.controls.switches
     labels = {"visible": only(known, context.labelled), "known": known, "none": withheld(known)}
     rows = {
@@ -104,13 +99,7 @@ class Trainer:
         return [Job(arm, seed) for seed in self.seeds for arm in arms if not self.finished(arm, seed)]
 
     def train(self, arms: Sequence[Arm], teachers: Mapping[str, Asked], stores: Mapping[str, Store]) -> None:
-        """Train what is not trained yet.
-
-        Args:
-            arms: of the run.
-            teachers: by arm, whose answers the students match: the last of each chain.
-            stores: their answers.
-        """
+        """Train what is not trained yet; ``teachers`` by arm are the last of each chain, ``stores`` their answers."""
         run, jobs = self.context.run, self.pending(arms)
         fits = sum(arm.control.trained for arm in arms) * len(self.seeds)
         total = fits * self.budget.steps
@@ -205,13 +194,7 @@ class Trainer:
         return self.context.students.scratch() if arm.control.scratch else self.context.students.make()
 
     def trained(self, arm: Arm, seed: int, parts: dict[str, Any] | None = None) -> nn.Module:
-        """A finished student, loaded, in eval mode.
-
-        Args:
-            arm: of the run.
-            seed: of the run.
-            parts: from ``parts``, where the arm's methods ship some.
-        """
+        """A finished student, loaded, in eval mode; ``parts`` from ``Trainer.parts``, where its methods ship some."""
         if not arm.control.trained:
             return self.start(arm, seed).eval()
         student = self.context.students.make()
@@ -220,12 +203,7 @@ class Trainer:
         return student.eval()
 
     def parts(self, arm: Arm, teachers: Mapping[str, Asked]) -> dict[str, Any]:
-        """How to build again what the arm's methods ship with the student; empty where it is the student alone.
-
-        Args:
-            arm: of the run.
-            teachers: by arm, the first of each chain.
-        """
+        """How to build again what the arm's methods ship with the student; empty where it is the student alone."""
         name = arm.control.teacher
         if name is None or not any(ships_parts(m) for _, m, _ in self.context.make_methods()):
             return {}
@@ -234,13 +212,8 @@ class Trainer:
 
 
 def join_logs(folder: Path, logs: Sequence[Path]) -> list[dict[str, Any]]:
-    """Write all fits' metrics into the run's one file; returns what the engine warned of."""
+    """Write all fits' metrics into the run's one file; returns what the engine warned of: arm, seed, step, message."""
     lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
     write_atomic(folder / LOG, lines.encode())
-    return [found for path in logs for found in warnings_of(path)]
-
-
-def warnings_of(log: Path) -> list[dict[str, Any]]:
-    """What the engine warned of in one fit: arm, seed, step and message."""
-    lines = [line for line in read_log(log) if "warning" in line]
-    return [{"arm": x["arm"], "seed": x["seed"], "step": x["step"], "message": x["warning"]} for x in lines]
+    warned = [line for path in logs for line in read_log(path) if "warning" in line]
+    return [{"arm": x["arm"], "seed": x["seed"], "step": x["step"], "message": x["warning"]} for x in warned]

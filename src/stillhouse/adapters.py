@@ -17,25 +17,19 @@ Shape = tuple[int, ...]
 
 
 class Resize(nn.Module):
-    """Resize maps ``(N, C, H, W)`` to a fixed height and width without learning anything.
-
-    Shrinking averages areas, so that no pixel is skipped; growing interpolates bilinearly.
-
-    Args:
-        size: height and width of the result, pixels.
-    """
+    """Resize maps ``(N, C, H, W)`` to a fixed height and width, pixels; see :func:`resize`."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return maps of shape ``(N, C, *size)``; maps that have the size already are returned as they are."""
+        """Return maps of shape ``(N, C, *size)``."""
         return resize(maps, self.size)
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize maps ``(N, C, H, W)`` to ``size``: areas are averaged when shrinking, bilinear when growing.
+    """Resize maps ``(N, C, H, W)`` to ``size``: shrinking averages areas, so that no pixel is skipped; else bilinear.
 
     >>> import torch
     >>> resize(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), (1, 1)).item()
@@ -61,20 +55,17 @@ class _PoolLinear(nn.Module):
 
 
 def adapter(student_shape: Shape, teacher_shape: Shape, *, identity: bool = False, bias: bool = True) -> nn.Module:
-    """Build the smallest learned map from a student's feature to a teacher's.
+    """Build the smallest learned map from ``(N, *student_shape)`` to ``(N, *teacher_shape)``.
 
     ``(D,) -> (E,)`` and ``(L, D) -> (L, E)``: linear on the last axis. ``(C, H, W) -> (C2, H2, W2)``: 1x1 convolution
     and, where the sizes differ, a resize, done on the side with fewer pixels (the two commute).
     ``(C, H, W) -> (E,)``: average over pixels, then linear.
 
     Args:
-        student_shape: shape of the student's feature without the batch axis.
-        teacher_shape: shape of the teacher's.
-        identity: return ``nn.Identity`` when the shapes are equal; False: learn a square map in that case too.
+        student_shape: of the student's feature, without the batch axis.
+        teacher_shape: of the teacher's feature.
+        identity: return ``nn.Identity`` if the shapes are equal; False: learn a square map in that case too.
         bias: whether the learned map has a bias.
-
-    Returns:
-        A module from ``(N, *student_shape)`` to ``(N, *teacher_shape)``.
 
     Raises:
         UsageError: no adapter joins the two shapes.
@@ -96,7 +87,13 @@ def adapter(student_shape: Shape, teacher_shape: Shape, *, identity: bool = Fals
             return _map_adapter((c, h, w), (c2, h2, w2), bias)
         case (c, _, _), (e,):
             return _PoolLinear(c, e, bias)
-    raise UsageError(_cannot_join(student_shape, teacher_shape))
+    raise UsageError(
+        f"No adapter joins the student's feature of shape {student_shape} to the teacher's of shape {teacher_shape} "
+        "(batch axis left out). An adapter joins (D,) to (E,), tokens (L, D) to (L, E) of the same length L, maps "
+        "(C, H, W) to maps or to a vector (E,). Choose layers of the same kind on both sides, for instance "
+        '`student_layer = "embedding"` and `teacher_layer = "embedding"`; `stillhouse layers MODEL` lists the paths '
+        "with their shapes."
+    )
 
 
 def _map_adapter(student: tuple[int, int, int], teacher: tuple[int, int, int], bias: bool) -> nn.Module:
@@ -106,16 +103,6 @@ def _map_adapter(student: tuple[int, int, int], teacher: tuple[int, int, int], b
     shrinks = teacher[1] * teacher[2] < student[1] * student[2]
     parts: list[nn.Module] = [Resize(teacher[1:]), conv] if shrinks else [conv, Resize(teacher[1:])]
     return nn.Sequential(*parts)
-
-
-def _cannot_join(student: Shape, teacher: Shape) -> str:
-    return (
-        f"No adapter joins the student's feature of shape {student} to the teacher's of shape {teacher} (batch axis "
-        "left out). An adapter joins (D,) to (E,), tokens (L, D) to (L, E) of the same length L, maps (C, H, W) to "
-        "maps or to a vector (E,). Choose layers of the same kind on both sides, for instance "
-        '`student_layer = "embedding"` and `teacher_layer = "embedding"`; `stillhouse layers MODEL` lists the paths '
-        "with their shapes."
-    )
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -137,15 +124,7 @@ def as_maps(features: Tensor) -> Tensor:
 
 
 def map_shape(shape: Shape, where: str) -> tuple[int, int, int]:
-    """Return ``(C, H, W)`` of maps, or of a vector seen as one pixel.
-
-    Args:
-        shape: without the batch axis.
-        where: the tap path, for the message.
-
-    Raises:
-        UsageError: the feature is neither.
-    """
+    """Return ``(C, H, W)`` of maps, or of a vector seen as one pixel; refuse other shapes of the layer ``where``."""
     match tuple(shape):
         case (d,):
             return d, 1, 1
@@ -158,11 +137,7 @@ def map_shape(shape: Shape, where: str) -> tuple[int, int, int]:
 
 
 def vector_width(shape: Shape, where: str) -> int:
-    """Return the width of a vector ``(D,)``, of each token ``(L, D)``, or of pooled maps ``(C, H, W)``.
-
-    Raises:
-        UsageError: the feature is none of these.
-    """
+    """Return the width of a vector ``(D,)``, of each token ``(L, D)``, or of pooled maps ``(C, H, W)``."""
     match tuple(shape):
         case (width,) | (_, width) | (width, _, _):
             return width
@@ -173,11 +148,7 @@ def vector_width(shape: Shape, where: str) -> int:
 
 
 def paired(student_layers: Sequence[str], teacher_layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Check that two lists of layers are lists and pair up, and return them as tuples.
-
-    Raises:
-        UsageError: a single name was given, the lists differ in length, or there is none.
-    """
+    """Return two lists of layers as tuples; refuse a single name, no layers, and lists that differ in length."""
     for key, given in (("student_layers", student_layers), ("teacher_layers", teacher_layers)):
         if isinstance(given, str):
             raise UsageError(f"{key} = {given!r} is one name where a list is needed: write `{key} = [{given!r}]`.")

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from stillhouse import students
 from stillhouse.errors import StillhouseError, UsageError
 from stillhouse.exporting import Exportable, export, formats
-from stillhouse.tasks.classification.predictor import WithProbabilities
+from stillhouse.tasks.classification.predictor import with_probabilities
+from stillhouse.tasks.predictor import Graph
 
 METADATA = {"classes": json.dumps(["a", "b", "ç"]), "encoder": json.dumps({"mean": 0.5})}
 
@@ -26,7 +27,7 @@ METADATA = {"classes": json.dumps(["a", "b", "ç"]), "encoder": json.dumps({"mea
 def classifier(net: nn.Module, rows: Tensor) -> Exportable:
     """A classifier as it ships."""
     outputs = {"logits": lambda logits: logits.softmax(-1), "probabilities": lambda probabilities: probabilities}
-    return Exportable(net, rows, WithProbabilities(net), rows, outputs)
+    return Exportable(net, rows, Graph(net, with_probabilities), rows, outputs)
 
 
 def alone(net: nn.Module, rows: Tensor) -> Exportable:

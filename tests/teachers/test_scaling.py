@@ -39,7 +39,6 @@ def test_values_come_back_as_they_were(values: np.ndarray) -> None:
     np.testing.assert_allclose(scaler.restore(scaler.standardize(values)), values, rtol=1e-9, atol=1e-6)
     tensor = torch.from_numpy(values)
     torch.testing.assert_close(scaler.restore(scaler.standardize(tensor)), tensor, rtol=1e-9, atol=1e-6)
-    np.testing.assert_allclose(scaler.restore_spread(np.ones((1, 2))), [scaler.scale])
 
 
 @pytest.mark.parametrize(("fill", "message"), [(np.nan, "missing in all of them"), (0.1, "is 0.1 in all of them")])

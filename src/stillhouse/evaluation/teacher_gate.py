@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evaluation.sentences import name as spoken
-from stillhouse.task import TEACHER, Judgement, Measure, Record
+from stillhouse.task import TEACHER, Judgement, Record
 
 SAME_ANSWER = 1e-3  # largest change of a probability that rounding may explain when a row is asked in another batch
 OVERLAPS = (("test", "train"), ("test", "labelled"), ("test", "valid"), ("valid", "train"))
@@ -56,7 +56,7 @@ def leakage(hashes: Mapping[str, NDArray[np.uint64]]) -> dict[str, int]:
 
 
 def problems(task: Judgement, finding: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Findings against this teacher: ``finding`` and ``cure``, a sentence each; none where there are none."""
+    """Findings against this teacher: ``finding`` and ``cure``, a sentence each."""
     found = task.problems(finding)
     if finding.get("steady") is False:
         found.append(
@@ -68,28 +68,18 @@ def problems(task: Judgement, finding: Mapping[str, Any]) -> list[dict[str, str]
         )
     against = finding.get("comparison")
     if against and not against["better"]:
-        found.append({"finding": _not_better(task, against), "cure": "Give a better teacher."})
+        baseline = task.questions[0].b
+        theirs, ours = (_figures(task, against, arm) for arm in (TEACHER, baseline))
+        has = f"On the {against['rows']:,} validation rows it has {theirs}; {spoken(task, baseline, {})} has {ours}. "
+        found.append({"finding": has + "It adds nothing to the labels.", "cure": "Give a better teacher."})
     return found
-
-
-def _not_better(task: Judgement, against: Mapping[str, Any]) -> str:
-    baseline = task.questions[0].b
-    theirs, ours = (_figures(task, against, arm) for arm in (TEACHER, baseline))
-    return (
-        f"On the {against['rows']:,} validation rows it has {theirs}; {spoken(task, baseline, {})} has {ours}. "
-        "It adds nothing to the labels."
-    )
 
 
 def _figures(task: Judgement, against: Mapping[str, Any], arm: str) -> str:
     """The measures of the gate in words: "accuracy 85.0 % (negative log-likelihood 0.432)"."""
-    first, *rest = [(task.measure(m), against[m][arm]) for m in task.gate_measures if m in against]
-    more = f" ({', '.join(f'{m.label} {_written(m, x)}' for m, x in rest)})" if rest else ""
-    return f"{first[0].label} {_written(*first)}{more}"
-
-
-def _written(measure: Measure, value: float) -> str:
-    return f"{100 * value:.1f} %" if measure.unit == "share" else f"{value:.3f}"
+    found = [(task.measure(name), against[name][arm]) for name in task.gate_measures if name in against]
+    first, *rest = [f"{m.label} {f'{100 * x:.1f} %' if m.unit == 'share' else f'{x:.3f}'}" for m, x in found]
+    return first + (f" ({', '.join(rest)})" if rest else "")
 
 
 def warnings(task: Judgement, finding: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,10 @@ from stillhouse.task import TEACHER, Control, Question
 from stillhouse.types import has_label
 
 DISTILLED, LABELS_ONLY, TEACHER_SAME = "distilled", "labels_only", "teacher_same"
+ALONE = "the same student trained on the {labels} alone"
+_DISTILLED = Control(
+    DISTILLED, "Distilled", "the distilled student", rows="all", teacher=TEACHER, style=("arm-distilled", "disc")
+)
 
 
 def _more_labels(context: Any) -> bool:
@@ -19,11 +23,7 @@ def _more_labels(context: Any) -> bool:
 
 
 def _from_scratch(context: Any) -> bool:
-    """Whether the recipe asks for students with random weights.
-
-    Raises:
-        UsageError: every student starts with random weights.
-    """
+    """Whether the recipe asks for students with random weights; refuses it if every student starts with them."""
     asked = bool(context.recipe.controls.from_scratch)
     if asked and not context.students.pretrained:
         raise UsageError(
@@ -36,28 +36,16 @@ def _from_scratch(context: Any) -> bool:
 CONTROLS: Mapping[str, Control] = {
     c.name: c
     for c in (
-        Control(
-            LABELS_ONLY,
-            "Labels only",
-            "the same student trained on the {labels} alone",
-            style=("arm-control", "ring"),
-        ),
+        Control(LABELS_ONLY, "Labels only", ALONE, style=("arm-control", "ring")),
         Control(
             "smoothed",
             "Labels only, smoothed",
-            "the same student trained on the {labels} alone with label smoothing",
+            f"{ALONE} with label smoothing",
             smoothing=lambda context: float(context.recipe.controls.label_smoothing),
             style=("arm-control", "cross"),
             when=lambda context: bool(context.recipe.controls.label_smoothing),
         ),
-        Control(
-            DISTILLED,
-            "Distilled",
-            "the distilled student",
-            rows="all",
-            teacher=TEACHER,
-            style=("arm-distilled", "disc"),
-        ),
+        _DISTILLED,
         Control(
             "all_labels",
             "All labels",
@@ -67,11 +55,10 @@ CONTROLS: Mapping[str, Control] = {
             style=("arm-reference", "square"),
             when=_more_labels,
         ),
-        Control(
-            "distilled_same",
-            "Distilled, teacher with the same labels",
-            "the student distilled from a teacher that had the same labels",
-            rows="all",
+        _DISTILLED._replace(
+            name="distilled_same",
+            label="Distilled, teacher with the same labels",
+            sentence="the student distilled from a teacher that had the same labels",
             teacher=TEACHER_SAME,
             style=("arm-distilled", "ring"),
         ),
@@ -83,12 +70,10 @@ CONTROLS: Mapping[str, Control] = {
             style=("arm-control", "disc"),
             when=_from_scratch,
         ),
-        Control(
-            "distilled_scratch",
-            "Distilled, random start",
-            "the distilled student with random weights at the start",
-            rows="all",
-            teacher=TEACHER,
+        _DISTILLED._replace(
+            name="distilled_scratch",
+            label="Distilled, random start",
+            sentence="the distilled student with random weights at the start",
             scratch=True,
             style=("arm-distilled", "cross"),
             when=_from_scratch,

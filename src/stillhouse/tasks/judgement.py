@@ -27,7 +27,7 @@ class Judge(Judgement):
     criteria: Mapping[str, Rule] = SHARED
 
     def measure(self, name: str) -> Measure:
-        """The measure of a name; "rmse:price" is "RMSE of price"."""
+        """The measure of a name; "rmse:price" has the label "RMSE of price"."""
         base, _, of = name.partition(":")
         found = self.measures[base]
         return found._replace(label=f"{found.label} of {of}") if of else found

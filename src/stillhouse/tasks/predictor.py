@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -34,8 +34,8 @@ class Deployed(nn.Module, ABC):
     Args:
         net: from encoded inputs to outputs.
         encoder: from raw rows to encoded inputs, fitted on the training rows.
-        net_card: how to build ``net`` again: zoo name, settings and shapes, which the user's own module does not have;
-            and under ``parts`` the parts of methods that ship with it.
+        net_card: how to build ``net`` again: zoo name, settings and shapes, except for the user's own module; under
+            ``parts`` the parts of methods that ship with it.
         column: of a file, that holds the texts; empty for other data.
     """
 
@@ -54,16 +54,11 @@ class Deployed(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_card(cls, card: Mapping[str, Any], net: nn.Module) -> Self:
-        """The student of a card.
-
-        Args:
-            card: the content of ``model.json``.
-            net: the net of ``card["net"]``, with its weights.
-        """
+        """The student of a card (``model.json``), with the net of ``card["net"]``."""
 
     @abstractmethod
     def own_card(self) -> dict[str, Any]:
-        """The content of the card besides net, encoder and column; JSON-able."""
+        """The content of the card besides net, encoder and column, for JSON."""
 
     @abstractmethod
     def predict(self, rows: Any) -> NDArray[Any]:
@@ -94,13 +89,7 @@ class Deployed(nn.Module, ABC):
         return run_net(self, self.encoder.encode(rows))
 
     def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
-        """Write ``frame`` as CSV.
-
-        Args:
-            rows: raw rows.
-            out: the CSV.
-            files: names of the rows, which become the first column, ``file``.
-        """
+        """Write ``frame`` as CSV; ``files``, the names of the rows, become the first column, ``file``."""
         frame = self.frame(rows)
         if files is not None:
             frame.insert(0, "file", files)
@@ -121,6 +110,23 @@ class Deployed(nn.Module, ABC):
         card = {"schema": 1, "task": self.task, "net": self.net_card} | self.own_card()
         card["encoder"] = self.encoder.state()
         write_json(folder / CARD, card | ({"column": self.column} if self.column else {}))
+
+
+class Graph(nn.Module):
+    """The graph of an export: a net, and what turns its outputs into answers.
+
+    Args:
+        net: from encoded inputs to outputs.
+        answers: from outputs to answers.
+    """
+
+    def __init__(self, net: nn.Module, answers: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.net, self.answers = net, answers
+
+    def forward(self, inputs: Tensor) -> Any:
+        """Answers (B, ...) to encoded inputs."""
+        return self.answers(logits_of(self.net(inputs)))
 
 
 @torch.inference_mode()

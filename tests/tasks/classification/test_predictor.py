@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from stillhouse import students
 from stillhouse.data.encoders.tensors import ArrayEncoder
 from stillhouse.pipeline.student.load import load_student
-from stillhouse.tasks.classification.losses import soft_targets
+from stillhouse.task import OutputSpec
+from stillhouse.tasks import get
 from stillhouse.tasks.classification.predictor import DeployedClassifier
 
 RAW = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
@@ -66,8 +67,9 @@ def test_what_a_tree_is_fitted_to_is_the_teacher_mixed_with_labels_that_are_seen
     draw = np.random.default_rng(seed)
     p = draw.dirichlet(np.ones(3), 6)
     targets = draw.integers(-1, 3, 6)
-    found = soft_targets(torch.from_numpy(targets), torch.from_numpy(np.log(p)), share, 1 - share, 3).numpy()
+    soft, spec = get("classification").soft_targets, OutputSpec((3,))
+    found = soft(torch.from_numpy(targets), torch.from_numpy(np.log(p)), spec, share, 1 - share).numpy()
     hot = np.eye(3)[targets]
     expected = np.where(targets[:, None] >= 0, share * hot + (1 - share) * p, p)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    np.testing.assert_array_equal(soft_targets(torch.tensor([2, 0]), None, 1.0, 0.0, 3).numpy(), np.eye(3)[[2, 0]])
+    np.testing.assert_array_equal(soft(torch.tensor([2, 0]), None, spec, 1.0, 0.0).numpy(), np.eye(3)[[2, 0]])

@@ -11,7 +11,9 @@ from scipy.special import expit, rel_entr
 from sklearn.metrics import log_loss
 
 from stillhouse.errors import UsageError
-from stillhouse.tasks.multilabel.losses import loss, soft_targets, validation
+from stillhouse.task import OutputSpec
+from stillhouse.tasks import get
+from stillhouse.tasks.multilabel.losses import loss, validation
 from stillhouse.tasks.multilabel.methods.binary_kd import METHOD, binary_kd
 from stillhouse.types import Batch, Outputs
 
@@ -68,8 +70,12 @@ def test_without_a_known_label_there_is_nothing_to_learn() -> None:
 def test_what_a_tree_is_fitted_to_is_the_weighted_mean_of_label_and_teacher() -> None:
     teacher = torch.tensor([[0.8, 0.4]]).logit()
     labels = torch.tensor([[1.0, torch.nan]])
-    torch.testing.assert_close(soft_targets(labels, teacher, 1.0, 3.0), torch.tensor([[0.85, 0.4]]))
-    torch.testing.assert_close(soft_targets(labels, None, 1.0, 3.0), labels, equal_nan=True)
+    torch.testing.assert_close(
+        get("multilabel").soft_targets(labels, teacher, OutputSpec((1,)), 1.0, 3.0), torch.tensor([[0.85, 0.4]])
+    )
+    torch.testing.assert_close(
+        get("multilabel").soft_targets(labels, None, OutputSpec((1,)), 1.0, 3.0), labels, equal_nan=True
+    )
 
 
 @given(seed=st.integers(0, 10_000), temperature=st.sampled_from([0.5, 1.0, 4.0]))

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from stillhouse.errors import UsageError
-from stillhouse.tasks.regression.losses import loss, soft_targets, validation
+from stillhouse.task import OutputSpec
+from stillhouse.tasks import get
+from stillhouse.tasks.regression.losses import loss, validation
 
 
 def drawn(seed: int, gaps: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +63,12 @@ def test_values_are_not_smoothed() -> None:
 @settings(max_examples=30, deadline=None)
 def test_what_a_tree_is_fitted_to_has_the_least_sum_of_both_losses(weights: tuple[float, float], seed: int) -> None:
     teacher, labels = drawn(seed)
-    found = soft_targets(torch.from_numpy(labels), torch.from_numpy(teacher), *weights).double().numpy()
+    found = (
+        get("regression")
+        .soft_targets(torch.from_numpy(labels), torch.from_numpy(teacher), OutputSpec((1,)), *weights)
+        .double()
+        .numpy()
+    )
     known = ~np.isnan(labels)
 
     def both(value: np.ndarray) -> np.ndarray:
@@ -74,9 +81,11 @@ def test_what_a_tree_is_fitted_to_has_the_least_sum_of_both_losses(weights: tupl
 
 def test_a_control_is_fitted_to_its_labels_alone() -> None:
     labels = torch.tensor([[1.0, torch.nan]])
-    torch.testing.assert_close(soft_targets(labels, None, 1.0, 2.0), labels, equal_nan=True)
+    torch.testing.assert_close(
+        get("regression").soft_targets(labels, None, OutputSpec((1,)), 1.0, 2.0), labels, equal_nan=True
+    )
 
 
 def test_a_teacher_alone_is_taken_as_it_is() -> None:
     labels, teacher = torch.full((1, 2), torch.nan), torch.tensor([[3.0, 4.0]])
-    assert torch.equal(soft_targets(labels, teacher, 0.0, 1.0), teacher)
+    assert torch.equal(get("regression").soft_targets(labels, teacher, OutputSpec((1,)), 0.0, 1.0), teacher)

@@ -46,7 +46,8 @@ def map_correlation(a: Floats, b: Floats) -> float | None:
 
     if len(a) < 3:
         return None
-    return _finite(float(spearmanr(off_diagonal(a), off_diagonal(b)).statistic))
+    value = float(spearmanr(off_diagonal(a), off_diagonal(b)).statistic)
+    return value if np.isfinite(value) else None
 
 
 def class_similarity(
@@ -119,10 +120,6 @@ def _with_one(hidden: Floats) -> Floats:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def _rows(table: Floats) -> list[list[float] | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,3 @@ def own_calibration(log_probs: Floats, targets: Integers) -> dict[str, float]:
     sure, right = np.exp(log_probs.max(1)), (log_probs.argmax(1) == targets).astype(np.float64)
     squared = calibration.squared_error(sure, right).value
     return {"ece": float(np.sqrt(max(squared, 0.0))), "ece_plain": calibration.plain_error(sure, right)}
-
-
-def order_problem(order: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Report if another order of the classes fits the labels far better."""
-    if not order.get("suspect"):
-        return []
-    named = ", ".join(f"{t!r} {s!r}" for t, s in list(order["moved"].items())[:5])
-    found = (
-        f"It seems to answer in another order of the classes: it calls {named}. In that order "
-        f"{100 * order['best_accuracy']:.1f} % of {order['rows']:,} labelled rows would be right; as given, "
-        f"{100 * order['accuracy']:.1f} % are."
-    )
-    return [{"finding": found, "cure": "List the classes in its order as `[data] classes = [...]`."}]

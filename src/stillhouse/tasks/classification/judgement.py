@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation.context import Context, as_json
+from stillhouse.evaluation.gate import SHARED, Figure, Rule, difference, entry, loss, worst
 from stillhouse.evaluation.statistics import mean
 from stillhouse.evaluation.teacher_gate import SAME_ANSWER
-from stillhouse.task import OUTPUTS, Control, Floats, Measure, Record, Statistic
-from stillhouse.tasks.classification import calibration, criteria, fidelity, gate_findings, quality, sensitivity
+from stillhouse.task import OUTPUTS, TEACHER, Control, Floats, Measure, Record, Statistic
+from stillhouse.tasks.classification import calibration, fidelity, gate_findings, quality, sensitivity
 from stillhouse.tasks.controls import CONTROLS, LABELS_ONLY, TEACHERS
 from stillhouse.tasks.judgement import Judge, Prepared
 
@@ -53,6 +54,26 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
 )
 
 
+def _ece(scores: Mapping[str, Any]) -> Figure:
+    """The calibration error, a share: removing the bias may move the end of an interval beyond 1."""
+    found = entry(scores).get("calibration", {}).get("ece")
+    if not found:
+        return Figure(None)
+    value, low, high = (None if found[key] is None else min(found[key], 1.0) for key in ("value", "low", "high"))
+    return Figure(value, low, high)
+
+
+# Limits that a gate may set, besides those of every task (``evaluation/gate.py``)
+CRITERIA: Mapping[str, Rule] = MappingProxyType(
+    {
+        **SHARED,
+        "max_accuracy_loss": Rule(loss(difference(TEACHER, "accuracy")), "bound"),
+        "max_class_loss": Rule(loss(worst("classes")), "value"),
+        "max_ece": Rule(_ece, "bound"),
+    }
+)
+
+
 def floored(log_probs: NDArray[np.floating]) -> Floats:
     """Log-probabilities as float64 with a floor, so that losses stay finite where a probability is exactly 0."""
     return np.maximum(log_probs.astype(np.float64), FLOOR)
@@ -66,7 +87,7 @@ class ClassificationJudge(Judge):
     table = ("accuracy", "nll", "agreement")
     choices = ("accuracy", "balanced_accuracy", "macro_f1", "log_likelihood", "auc", "brier", "sensitivity")
     gate_measures = ("accuracy", "nll")
-    criteria = criteria.CRITERIA
+    criteria = CRITERIA
     others: Mapping[str, Control] = MappingProxyType(
         {
             **TEACHERS,
@@ -193,7 +214,16 @@ class ClassificationJudge(Judge):
 
     def problems(self, finding: Mapping[str, Any]) -> list[dict[str, str]]:
         """A finding if another order of the classes fits better."""
-        return gate_findings.order_problem(finding.get("class_order") or {})
+        order = finding.get("class_order") or {}
+        if not order.get("suspect"):
+            return []
+        named = ", ".join(f"{t!r} {s!r}" for t, s in list(order["moved"].items())[:5])
+        found = (
+            f"It seems to answer in another order of the classes: it calls {named}. In that order "
+            f"{100 * order['best_accuracy']:.1f} % of {order['rows']:,} labelled rows would be right; as given, "
+            f"{100 * order['accuracy']:.1f} % are."
+        )
+        return [{"finding": found, "cure": "List the classes in its order as `[data] classes = [...]`."}]
 
     def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
         """No probability differs by more than a thousandth."""

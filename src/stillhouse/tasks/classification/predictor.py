@@ -13,8 +13,7 @@ from stillhouse.data import Encoder, encoder_from_state
 from stillhouse.exporting import Exportable
 from stillhouse.students.rules import Leaf, one_line
 from stillhouse.tasks.classification.losses import normalize
-from stillhouse.tasks.predictor import Deployed
-from stillhouse.types import logits_of
+from stillhouse.tasks.predictor import Deployed, Graph
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,14 +23,14 @@ SLIGHT = 0.005  # a probability below it is not shown: it would read as 0.00
 
 
 class DeployedClassifier(Deployed):
-    """A trained classifier for raw rows.
+    """A trained classifier for raw rows; see ``Deployed``.
 
     Args:
         net: from encoded inputs to logits.
-        encoder: from raw rows to encoded inputs, fitted on the training rows.
+        encoder: see ``Deployed``.
         classes: names in the order of the logits.
         net_card: see ``Deployed``.
-        column: of a file, that holds the texts; empty for other data.
+        column: see ``Deployed``.
         labels: the classes in the form of the user's labels, such as whole numbers; None: their names.
     """
 
@@ -98,28 +97,16 @@ class DeployedClassifier(Deployed):
     def exportable(self, rows: Tensor) -> Exportable:
         """A graph from ``inputs`` to ``logits`` and ``probabilities``."""
         compare = {"logits": lambda logits: logits.softmax(-1), "probabilities": lambda probabilities: probabilities}
-        return Exportable(self.net, rows, WithProbabilities(self.net), rows, compare)
+        return Exportable(self.net, rows, Graph(self.net, with_probabilities), rows, compare)
 
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:
-        """The likeliest class, and the probabilities of the first few."""
+        """See ``class_leaf``."""
         return class_leaf(outputs, self.classes)
 
 
-class WithProbabilities(nn.Module):
-    """A net's logits and probabilities.
-
-    Args:
-        net: from encoded inputs to logits.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and probabilities (B, C) of encoded inputs."""
-        logits = logits_of(self.net(inputs))
-        return logits, logits.softmax(-1)
+def with_probabilities(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and probabilities (B, C)."""
+    return logits, logits.softmax(-1)
 
 
 def class_leaf(outputs: NDArray[np.float64], classes: Sequence[str]) -> Leaf:

@@ -25,13 +25,10 @@ class Roc(NamedTuple):
 def roc_curve(scores: Floats, positive: NDArray[np.bool_]) -> Roc:
     """The ROC curve of scores (N,), larger for rows that are more likely positive; both kinds of rows must exist."""
     _, group = np.unique(-scores, return_inverse=True)
-    counts = [np.append(0, np.cumsum(np.bincount(group[side], minlength=group.max() + 1))) for side in _sides(positive)]
+    sides = (positive, ~positive)
+    counts = [np.append(0, np.cumsum(np.bincount(group[side], minlength=group.max() + 1))) for side in sides]
     true, false = (c / c[-1] for c in counts)
     return Roc(false, true, group + 1)
-
-
-def _sides(positive: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    return positive, ~positive
 
 
 def sensitivity(scores: Floats, positive: NDArray[np.bool_], specificity: float) -> Statistic:
@@ -53,7 +50,7 @@ def sensitivity(scores: Floats, positive: NDArray[np.bool_], specificity: float)
     >>> print(f"{found.components.mean():.2f}")
     0.06
     """
-    above, below = (int(side.sum()) for side in _sides(positive))
+    above, below = int(positive.sum()), int((~positive).sum())
     if not (above and below):
         return undefined(len(scores))
     roc, rate = roc_curve(scores, positive), round(1 - specificity, 12)
@@ -81,12 +78,8 @@ def _slope(roc: Roc, rate: float, noise: float) -> float:
 def parse(argument: str, names: Sequence[str]) -> tuple[str, float]:
     """Class and specificity of "CLASS@SPECIFICITY".
 
-    Args:
-        argument: the text after "sensitivity:".
-        names: of the classes; empty where they are not known yet.
-
-    Raises:
-        UsageError: the form is wrong, there is no such class, or the specificity is not in (0, 1).
+    ``names`` of the classes are empty where they are not known yet. Refuses a wrong form, a class that is not among
+    the names, and a specificity outside (0, 1).
 
     >>> parse("sick@0.95", ("sick", "well"))
     ('sick', 0.95)

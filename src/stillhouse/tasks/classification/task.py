@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from stillhouse.tasks.classification.judgement import ClassificationJudge, floor
 from stillhouse.tasks.classification.predictor import DeployedClassifier
 from stillhouse.tasks.classification.report import SECTIONS
 from stillhouse.tasks.classification.targets import read_targets
+from stillhouse.tasks.soft_targets import mixed
 
 
 class Classification(ClassificationJudge, BaseTask):
@@ -49,7 +51,10 @@ class Classification(ClassificationJudge, BaseTask):
         self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
         """Probabilities (N, C): the teacher's, mixed with the label where one is visible."""
-        return losses.soft_targets(targets, teacher, label_weight, method_weight, spec.width)
+        labels = nn.functional.one_hot(targets.clamp(min=0), spec.width).double()
+        labels[targets < 0] = torch.nan
+        found = mixed(labels, None if teacher is None else teacher.double().exp(), label_weight, method_weight)
+        return (found / found.sum(1, keepdim=True)).float()
 
     def explanation(
         self, records: Mapping[str, Mapping[str, Record]], targets: NDArray[Any], names: Sequence[str]

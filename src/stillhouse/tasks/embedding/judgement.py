@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation.context import Context
+from stillhouse.evaluation.gate import SHARED, Rule, difference, loss, measure
 from stillhouse.evaluation.teacher_gate import SAME_ANSWER
 from stillhouse.task import OUTPUTS, TEACHER, Control, Floats, Measure, Question, Record, Statistic
 from stillhouse.tasks.controls import CONTROLS, DISTILLED, TEACHERS
-from stillhouse.tasks.embedding import criteria, measures
+from stillhouse.tasks.embedding import measures
 from stillhouse.tasks.embedding.contrast import contrast_step
 from stillhouse.tasks.embedding.measures import NDCG, PRECISION, RECALL, SPEARMAN
 from stillhouse.tasks.judgement import Judge, Prepared
@@ -60,6 +61,18 @@ EMBEDDING_CONTROLS: Mapping[str, Control] = MappingProxyType(
     }
 )
 
+# Limits that a gate may set, besides those of every task (``evaluation/gate.py``)
+CRITERIA: Mapping[str, Rule] = MappingProxyType(
+    {
+        **SHARED,
+        "min_rank_correlation": Rule(measure(SPEARMAN), "bound"),  # -1 to 1
+        "min_recall": Rule(measure(RECALL), "bound"),
+        "min_ndcg": Rule(measure(NDCG), "bound"),
+        "min_precision": Rule(measure(PRECISION), "bound"),
+        "max_precision_loss": Rule(loss(difference(TEACHER, PRECISION)), "bound"),
+    }
+)
+
 
 class EmbeddingJudge(Judge):
     """Judges vectors (N, D) of texts; targets are categories (N,), -1 where a text has none.
@@ -79,7 +92,7 @@ class EmbeddingJudge(Judge):
     table = (PRECISION, NDCG, RECALL, SPEARMAN)
     choices = tuple(MEASURES)
     gate_measures = ()
-    criteria = criteria.CRITERIA
+    criteria = CRITERIA
 
     def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
         """Check that there are enough texts, and none or enough with a category."""

@@ -42,26 +42,13 @@ class OfTokenizer(nn.Module):
 
 
 class DeployedEmbedder(Deployed):
-    """A trained embedder for texts.
-
-    Args:
-        net: from token ids (B, L) to vectors (B, D).
-        encoder: from texts to token ids.
-        width: D.
-        net_card: see ``Deployed``.
-        column: of a file, that holds the texts; empty where it is to be detected.
-    """
+    """A trained embedder for texts, with a net from token ids (B, L) to vectors (B, D) of D = ``width``."""
 
     task = "embedding"
     encoder: TextEncoder
 
     def __init__(
-        self,
-        net: nn.Module,
-        encoder: TextEncoder,
-        width: int,
-        net_card: Mapping[str, Any],
-        column: str = "",
+        self, net: nn.Module, encoder: TextEncoder, width: int, net_card: Mapping[str, Any], column: str = ""
     ) -> None:
         super().__init__(net, encoder, net_card, column)
         self.width = width
@@ -105,8 +92,7 @@ class DeployedEmbedder(Deployed):
 
         Args:
             rows: the texts.
-            out: ``.npy``; ``.npz``, under the name "vectors"; or ``.parquet``, one list for each row in the column
-                ``vector``.
+            out: ``.npy``; ``.npz``, under the name "vectors"; or ``.parquet``, with lists in the column ``vector``.
             files: not used; texts have no separate files.
 
         Raises:
@@ -158,11 +144,8 @@ def _parquet(out: Path, vectors: NDArray[np.float32]) -> None:
     write_atomic(out, buffer.getvalue())
 
 
-VECTOR_FILES: dict[str, Callable[[Path, NDArray[np.float32]], None]] = {
-    ".npy": _npy,
-    ".npz": _npz,
-    ".parquet": _parquet,
-}
+VECTOR_FILES: dict[str, Callable[[Path, NDArray[np.float32]], None]]
+VECTOR_FILES = {".npy": _npy, ".npz": _npz, ".parquet": _parquet}
 
 
 def embed_all(net: nn.Module, inputs: Tensor) -> NDArray[np.float32]:

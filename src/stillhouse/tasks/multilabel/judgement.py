@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.evaluation.gate import SHARED, Rule, difference, loss, measure, worst
 from stillhouse.evaluation.teacher_gate import SAME_ANSWER
-from stillhouse.task import OUTPUTS, Floats, Measure, Record, Statistic
+from stillhouse.task import OUTPUTS, TEACHER, Floats, Measure, Record, Statistic
 from stillhouse.tasks.judgement import Judge
-from stillhouse.tasks.multilabel import criteria, measures
+from stillhouse.tasks.multilabel import measures
 
 
 def _share(label: str, row: Any = "effect", *, proportion: bool = True, listed: bool = False) -> Measure:
@@ -37,6 +38,16 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
     }
 )
 
+# Limits that a gate may set, besides those of every task (``evaluation/gate.py``)
+CRITERIA: Mapping[str, Rule] = MappingProxyType(
+    {
+        **SHARED,
+        "max_f1_loss": Rule(loss(difference(TEACHER, "micro_f1")), "bound"),
+        "max_label_loss": Rule(loss(worst("labels")), "value"),  # in the label accuracy of the rows that have the label
+        "min_macro_f1": Rule(measure("macro_f1"), "bound"),
+    }
+)
+
 
 class MultilabelJudge(Judge):
     """Judges log-odds (N, L) of L labels; targets are (N, L) of 0 and 1, NaN where a label is unknown.
@@ -50,7 +61,7 @@ class MultilabelJudge(Judge):
     table = ("micro_f1", "macro_f1", "auc", "label_accuracy", "log_loss", "agreement")
     choices = ("micro_f1", "macro_f1", "auc", "label_accuracy", "subset_accuracy", "log_loss")
     gate_measures = ("micro_f1", "log_loss")
-    criteria = criteria.CRITERIA
+    criteria = CRITERIA
 
     def check_measure(self, name: str, argument: str, names: Sequence[str]) -> None:
         """Check that "auc:" is followed by a label."""
@@ -81,7 +92,7 @@ class MultilabelJudge(Judge):
 
     def parts(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, dict[str, Floats]]:
         """The rows that have each label."""
-        return {"labels": measures.present(targets, names)}
+        return {"labels": {name: (targets[:, k] == 1).astype(np.float64) for k, name in enumerate(names)}}
 
     def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
         """No probability differs by more than a thousandth."""

@@ -7,7 +7,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from stillhouse.functional.reduction import at_least_float32
-from stillhouse.tasks.soft_targets import mixed
 
 
 def loss(
@@ -45,16 +44,3 @@ def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:
     known = ~targets.isnan()
     right = ((outputs >= 0) == (targets > 0.5))[known]
     return {"nll": loss(outputs, targets).item(), "accuracy": right.sum().item() / max(len(right), 1)}
-
-
-def soft_targets(targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float) -> Tensor:
-    """Soft targets of a fitted student, float32 (N, K) probabilities: the teacher's, mixed with visible labels.
-
-    Args:
-        targets: (N, K) of 0 and 1, NaN where no label is visible.
-        teacher: logits (N, K), or None for a control.
-        label_weight: of the labels, next to the teacher.
-        method_weight: of the teacher.
-    """
-    answers = None if teacher is None else teacher.double().sigmoid()
-    return mixed(targets.double(), answers, label_weight, method_weight).float()

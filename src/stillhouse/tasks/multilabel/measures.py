@@ -83,8 +83,3 @@ def _log(log_odds: Floats) -> Floats:
     """Logarithm of the probability."""
     found: Floats = -np.logaddexp(0.0, -log_odds)
     return found
-
-
-def present(targets: Floats, names: Sequence[str]) -> dict[str, Floats]:
-    """The rows that have each label, as 0/1 columns by its name."""
-    return {name: (targets[:, k] == 1).astype(np.float64) for k, name in enumerate(names)}

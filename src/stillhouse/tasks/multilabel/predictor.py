@@ -13,8 +13,7 @@ from stillhouse.data import Encoder, encoder_from_state
 from stillhouse.exporting import Exportable
 from stillhouse.students.rules import Leaf, one_line
 from stillhouse.tasks.multilabel.targets import BETWEEN
-from stillhouse.tasks.predictor import Deployed
-from stillhouse.types import logits_of
+from stillhouse.tasks.predictor import Deployed, Graph
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,15 +22,7 @@ PROBABILITIES = "probabilities"
 
 
 class DeployedMultilabel(Deployed):
-    """A trained multi-label classifier for raw rows.
-
-    Args:
-        net: from encoded inputs to logits (B, K).
-        encoder: from raw rows to encoded inputs, fitted on the training rows.
-        labels: K names.
-        net_card: see ``Deployed``.
-        column: of a file, that holds the texts; empty for other data.
-    """
+    """A trained multi-label classifier for raw rows, with a net of K logits and the names of the K labels."""
 
     task = "multilabel"
 
@@ -80,7 +71,7 @@ class DeployedMultilabel(Deployed):
     def exportable(self, rows: Tensor) -> Exportable:
         """A graph from ``inputs`` to ``probabilities`` (B, K), each label separately."""
         compare = {PROBABILITIES: lambda probabilities: probabilities}
-        return Exportable(self.net, rows, WithSigmoid(self.net), rows, compare)
+        return Exportable(self.net, rows, Graph(self.net, Tensor.sigmoid), rows, compare)
 
     def metadata(self) -> dict[str, str]:
         """Metadata of an exported file."""
@@ -93,19 +84,3 @@ class DeployedMultilabel(Deployed):
         found = [name for name, chance in zip(names, chances, strict=True) if chance >= 0.5]
         texts = [f"{name} {chance:.2f}" for name, chance in zip(names, chances, strict=True)]
         return Leaf(f"labels: {', '.join(found) or 'none'}", ", ".join(texts))
-
-
-class WithSigmoid(nn.Module):
-    """A net's probabilities of independent labels.
-
-    Args:
-        net: from encoded inputs to logits.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Probabilities (B, K) of encoded inputs."""
-        return logits_of(self.net(inputs)).sigmoid()

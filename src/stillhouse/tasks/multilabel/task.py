@@ -13,6 +13,7 @@ from stillhouse.tasks.multilabel.judgement import MultilabelJudge
 from stillhouse.tasks.multilabel.predictor import DeployedMultilabel
 from stillhouse.tasks.multilabel.report import SECTIONS
 from stillhouse.tasks.multilabel.targets import read_targets
+from stillhouse.tasks.soft_targets import mixed
 
 
 class Multilabel(MultilabelJudge, BaseTask):
@@ -36,7 +37,8 @@ class Multilabel(MultilabelJudge, BaseTask):
         self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
         """Probabilities (N, K): the teacher's, mixed with the labels where they are visible."""
-        return losses.soft_targets(targets, teacher, label_weight, method_weight)
+        answers = None if teacher is None else teacher.double().sigmoid()
+        return mixed(targets.double(), answers, label_weight, method_weight).float()
 
     def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> DeployedMultilabel:
         """The classifier that ships."""

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError, nearest
 from stillhouse.evaluation.context import Context
-from stillhouse.task import OUTPUTS, Floats, Measure, Record, Statistic
+from stillhouse.evaluation.gate import SHARED, Rule, difference, loss, measure
+from stillhouse.task import OUTPUTS, TEACHER, Floats, Measure, Record, Statistic
 from stillhouse.tasks.judgement import Judge, Prepared
-from stillhouse.tasks.regression import conformal, criteria, measures
+from stillhouse.tasks.regression import conformal, measures
 
 RADIUS = "radius"  # in a prepared record: half-widths (N, K) of the conformal intervals
 
@@ -40,6 +41,16 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
     }
 )
 
+# Limits that a gate may set, besides those of every task (``evaluation/gate.py``)
+CRITERIA: Mapping[str, Rule] = MappingProxyType(
+    {
+        **SHARED,
+        "max_r2_loss": Rule(loss(difference(TEACHER, "r2")), "bound"),
+        "max_rmse": Rule(measure("rmse"), "bound"),  # in the target's units
+        "min_coverage": Rule(measure("coverage"), "value"),
+    }
+)
+
 
 class RegressionJudge(Judge):
     """Judges values (N, K) of K targets in the user's units; targets are (N, K), NaN where a row does not have one."""
@@ -49,7 +60,7 @@ class RegressionJudge(Judge):
     table = ("r2", "rmse", "mae", "spearman", "coverage", "width")
     choices = ("r2", "rmse", "mae", "spearman")
     gate_measures = ("r2", "mae")
-    criteria = criteria.CRITERIA
+    criteria = CRITERIA
 
     def check_measure(self, name: str, argument: str, names: Sequence[str]) -> None:
         """Check that one of several targets follows ":"."""

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from stillhouse.errors import UsageError
 from stillhouse.functional.reduction import at_least_float32
-from stillhouse.tasks.soft_targets import mixed
 
 
 def loss(
@@ -18,14 +17,14 @@ def loss(
     weight: float | Tensor = 1.0,
     count: int | None = None,
 ) -> Tensor:
-    """Mean squared error over the known targets; 0 with a gradient of 0 where there are none.
+    """Mean squared error over the known targets, times ``weight``; 0 with a gradient of 0 where there are none.
 
     Args:
         outputs: (..., K).
         targets: (..., K), NaN where unknown.
         smoothing: must be 0: only classes are smoothed.
         weight: factor of the result.
-        count: labelled rows; not used, because the mean is over all known targets.
+        count: not used: the mean is over all known targets.
 
     Raises:
         UsageError: smoothing is not 0.
@@ -48,16 +47,3 @@ def validation(outputs: Tensor, targets: Tensor) -> dict[str, float]:
     errors = (at_least_float32(outputs) - targets)[known]
     count = max(len(errors), 1)
     return {"mse": errors.square().sum().item() / count, "mae": errors.abs().sum().item() / count}
-
-
-def soft_targets(targets: Tensor, teacher: Tensor | None, label_weight: float, method_weight: float) -> Tensor:
-    """Soft targets of a fitted student, float32 (N, K): the teacher's values, mixed with the visible labels.
-
-    Args:
-        targets: (N, K), NaN where no label is visible.
-        teacher: values (N, K), or None for a control.
-        label_weight: of the labels, next to the teacher.
-        method_weight: of the teacher.
-    """
-    answers = None if teacher is None else teacher.double()
-    return mixed(targets.double(), answers, label_weight, method_weight).float()

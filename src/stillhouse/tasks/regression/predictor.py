@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from stillhouse.data import Encoder, encoder_from_state
 from stillhouse.exporting import Exportable
 from stillhouse.students.rules import Leaf, one_line
-from stillhouse.tasks.predictor import Deployed
+from stillhouse.tasks.predictor import Deployed, Graph
 from stillhouse.tasks.regression.conformal import bounds
 from stillhouse.tasks.regression.scaling import Scaler
-from stillhouse.types import logits_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,15 +26,15 @@ PREDICTION = "prediction"
 
 
 class DeployedRegressor(Deployed):
-    """A trained regressor for raw rows.
+    """A trained regressor for raw rows; see ``Deployed``.
 
     Args:
         net: from encoded inputs to values (B, K) in standard units.
-        encoder: from raw rows to encoded inputs, fitted on the training rows.
+        encoder: see ``Deployed``.
         targets: K names.
         scaling: of the targets, on the training rows.
         net_card: see ``Deployed``.
-        column: of a file, that holds the texts; empty for other data.
+        column: see ``Deployed``.
         half_widths: of the intervals, K in the user's units (``conformal.half_width``); None: no intervals.
         coverage: of the intervals.
     """
@@ -121,9 +120,14 @@ class DeployedRegressor(Deployed):
         Values are compared in standard units, large ones by their ratio.
         """
         mean, std = np.asarray(self.scaling.mean), np.asarray(self.scaling.scale)
+        shift, factor = torch.tensor(self.scaling.mean), torch.tensor(self.scaling.scale)  # float32, as the graph
+
+        def to_units(values: Tensor) -> Tensor:
+            return values * factor + shift
+
         units = Scaler(self.scaling.mean, tuple((std + np.abs(mean) / ROUNDING).tolist()))
         compare = {PREDICTION: lambda values: units.standardize(values.double()).asinh()}
-        return Exportable(self.net, rows, InUnits(self.net, self.scaling), rows, compare)
+        return Exportable(self.net, rows, Graph(self.net, to_units), rows, compare)
 
     def metadata(self) -> dict[str, str]:
         """Metadata of an exported file."""
@@ -137,25 +141,3 @@ class DeployedRegressor(Deployed):
 
     def _flat(self, values: Floats) -> Floats:
         return values[:, 0] if len(self.targets) == 1 else values
-
-
-class InUnits(nn.Module):
-    """The graph of an export: a net with outputs in standard units, converted to the user's units.
-
-    Args:
-        net: from encoded inputs to values (B, K) in standard units.
-        scaling: of the targets.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, net: nn.Module, scaling: Scaler) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("mean", torch.tensor(scaling.mean, dtype=torch.float32))
-        self.register_buffer("scale", torch.tensor(scaling.scale, dtype=torch.float32))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Values (B, K) in the user's units."""
-        return logits_of(self.net(inputs)) * self.scale + self.mean

@@ -63,10 +63,6 @@ class Scaler(NamedTuple):
         mean, scale = self._like(values)
         return values * scale + mean  # type: ignore[no-any-return]
 
-    def restore_spread(self, spread: Values) -> Values:
-        """Widths and standard deviations (..., K) in the user's units, float64."""
-        return spread * self._like(spread)[1]  # type: ignore[no-any-return]
-
     def _like(self, values: Any) -> tuple[Any, Any]:
         """Mean and scale, float64, of the kind of the values."""
         arrays = np.asarray(self.mean), np.asarray(self.scale)

@@ -21,6 +21,7 @@ from stillhouse.tasks.regression.predictor import DeployedRegressor
 from stillhouse.tasks.regression.report import SECTIONS
 from stillhouse.tasks.regression.scaling import Scaler, StandardizedTeacher
 from stillhouse.tasks.regression.targets import read_targets
+from stillhouse.tasks.soft_targets import mixed
 from stillhouse.types import Teacher
 
 
@@ -92,7 +93,8 @@ class Regression(RegressionJudge, BaseTask):
         self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
         """Values (N, K): the teacher's, mixed with the label where one is visible."""
-        return losses.soft_targets(targets, teacher, label_weight, method_weight)
+        answers = None if teacher is None else teacher.double()
+        return mixed(targets.double(), answers, label_weight, method_weight).float()
 
     def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> DeployedRegressor:
         """The regressor that ships, with intervals where there are validation rows."""

@@ -51,7 +51,7 @@ def choose_rows(
         int64 (count,), distinct; all rows, where there are fewer.
 
     Raises:
-        UsageError: unknown way, a count below 0, or a missing argument of the way.
+        UsageError: an argument is wrong, or one that this way needs is missing.
     """
     if how not in _HOW:
         raise UsageError(f"There is no way {how!r} to choose rows.{nearest(how, _HOW)}")
@@ -67,12 +67,17 @@ def choose_rows(
     if table is None:
         return free[:count]
     if how == "coreset":
-        return k_centres(table, free, taken, min(count, len(free)))
-    sure = _margin(table) if how == "uncertainty" else -_entropy(table)
+        return _k_centres(table, free, taken, min(count, len(free)))
+    probs = np.exp(table)
+    if how == "uncertainty":
+        two = np.sort(probs, axis=1)[:, -2:]
+        sure = two[:, 1] - two[:, 0]
+    else:
+        sure = (probs * np.where(probs > 0, table, 0.0)).sum(1)  # minus the entropy
     return free[np.argsort(sure[free], kind="stable")][:count]
 
 
-def k_centres(points: Floats, free: Ints, begun: Ints, count: int) -> Ints:
+def _k_centres(points: Floats, free: Ints, begun: Ints, count: int) -> Ints:
     """Choose greedily the point farthest from all chosen ones; the first of ``free`` where none is chosen yet.
 
     The largest distance of a point to the nearest chosen one is at most twice the least that ``count`` points can reach
@@ -83,24 +88,17 @@ def k_centres(points: Floats, free: Ints, begun: Ints, count: int) -> Ints:
         free: points that may be chosen, in the order that breaks ties.
         begun: points that are already chosen.
         count: at most len(free).
-
-    Returns:
-        int64 (count,), in the order of choice.
     """
     chosen: list[int] = []
     candidates, distance = points[free], np.full(len(free), np.inf)
     for row in begun.tolist():
-        distance = np.minimum(distance, _squared(candidates, points[row]))
+        distance = np.minimum(distance, ((candidates - points[row]) ** 2).sum(1))
     while len(chosen) < count:
         place = int(distance.argmax())
         chosen.append(int(free[place]))
-        distance = np.minimum(distance, _squared(candidates, candidates[place]))
+        distance = np.minimum(distance, ((candidates - candidates[place]) ** 2).sum(1))
         distance[place] = -1.0
     return np.array(chosen, np.int64)
-
-
-def _squared(points: Floats, centre: Floats) -> Floats:
-    return np.asarray(((points - centre) ** 2).sum(1), np.float64)
 
 
 def _table(how: str, log_probs: ArrayLike | None, embeddings: ArrayLike | None) -> Floats | None:
@@ -122,15 +120,3 @@ def _floats(values: ArrayLike, name: str) -> Floats:
     if np.isnan(table).any():
         raise UsageError(f"choose_rows: `{name}` holds NaN. Give finite numbers.")
     return table
-
-
-def _margin(log_probs: Floats) -> Floats:
-    """Difference of the two greatest probabilities."""
-    two = np.sort(np.exp(log_probs), axis=1)[:, -2:]
-    return np.asarray(two[:, 1] - two[:, 0], np.float64)
-
-
-def _entropy(log_probs: Floats) -> Floats:
-    """Entropy in nats."""
-    probs = np.exp(log_probs)
-    return np.asarray(-(probs * np.where(probs > 0, log_probs, 0.0)).sum(1), np.float64)

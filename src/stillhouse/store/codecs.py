@@ -34,34 +34,31 @@ class Codec(Protocol):
     def name(self) -> str:
         """The codec and its settings as text, for the key; ``codec(name)`` gives it back."""
 
-    def fields(self, classes: int, /) -> list[Field]:
-        """The fields that one (row, view) needs."""
+    def fields(self, *shape: int) -> list[Field]:
+        """The fields that one (row, view) of outputs ``(N, *shape)`` needs."""
 
-    def encode(self, logits: Array) -> dict[str, Array]:
+    def encode(self, logits: Array, /) -> dict[str, Array]:
         """Turn float outputs ``(N, C)`` into arrays for ``Writer.put``, without the view axis."""
-
-    def bytes_per_row(self, classes: int, /) -> int:
-        """Bytes of one (row, view)."""
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
         """The teacher's distribution ``(N, C)`` as a loss compares it with the student's probabilities ``(N, C)``."""
 
+    def bytes_per_row(self, *shape: int) -> int:
+        """Bytes of one (row, view)."""
+        return sum(field.nbytes for field in self.fields(*shape))
+
     def open_mass(self, arrays: dict[str, Array]) -> Array:
         """The mass ``(N,)`` of unknown classes; the student's own distribution spreads it."""
+        return np.zeros(len(next(iter(arrays.values()))))
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(Codec):
     """All outputs of a row, as float32, float16 or bfloat16.
 
     If adding a constant to a row changes nothing (``shift``), the half formats keep each row minus its maximum: the
     softmax stays the same, and the classes with most mass are then near 0, where halves are most exact. Other outputs
     are kept as they are, rounded to the format.
-
-    Args:
-        dtype: float32, float16 or bfloat16.
-        field: name of the field.
-        shift: whether a constant may be subtracted from a row.
 
     >>> Dense("float16").bytes_per_row(10)
     20
@@ -70,10 +67,10 @@ class Dense:
     [[3.25], [-1.0], [250.0]]
     """
 
-    dtype: str = "float32"
+    dtype: str = "float32"  # or float16, bfloat16
     _: KW_ONLY
     field: str = "logits"
-    shift: bool = True
+    shift: bool = True  # a constant may be subtracted from a row
 
     def __post_init__(self) -> None:
         check_float(self.dtype)
@@ -103,22 +100,14 @@ class Dense:
         """Return the outputs, float32 ``(N, *shape)``."""
         return arrays[self.field]
 
-    def bytes_per_row(self, *shape: int) -> int:
-        """Bytes of one (row, view)."""
-        return sum(f.nbytes for f in self.fields(*shape))
-
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
         """The values that a loss compares: the softmax of the kept logits, or the outputs; the student is not used."""
         kept = self.decode(arrays)
         return np.exp(log_softmax(kept)) if self.shift else kept
 
-    def open_mass(self, arrays: dict[str, Array]) -> Array:
-        """None: every output is known."""
-        return np.zeros(len(arrays[self.field]))
-
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(Codec):
     """The k most probable classes and, as one more class, the mass of all others; nothing is renormalised.
 
     The masses are those at temperature 1: to match at another temperature, encode ``logits / temperature``.
@@ -149,8 +138,9 @@ class TopK:
         """``topk:<k>:<dtype>``."""
         return f"topk:{self.k}:{self.dtype}"
 
-    def fields(self, classes: int) -> list[Field]:
+    def fields(self, *shape: int) -> list[Field]:
         """``indices (k,)`` and ``log_probs (k + 1,)``, the tail last; k is at most the number of classes."""
+        (classes,) = shape
         k = min(self.k, classes)
         return [Field("indices", (k,), index_dtype(classes)), Field("log_probs", (k + 1,), self.dtype)]
 
@@ -174,10 +164,6 @@ class TopK:
         log_probs = arrays["log_probs"]
         return Sparse(arrays["indices"].astype(np.int64), log_probs[:, :-1], np.exp(log_probs[:, -1]))
 
-    def bytes_per_row(self, classes: int) -> int:
-        """Bytes of one (row, view)."""
-        return sum(f.nbytes for f in self.fields(classes))
-
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
         """The listed masses, and the tail's mass spread in the student's proportions: for the bucket's gradient."""
         sparse = self.decode(arrays)
@@ -193,15 +179,11 @@ class TopK:
 
 
 def index_dtype(classes: int) -> str:
-    """The integer type that holds every class number: int16 up to 32,767 classes, else int32."""
+    """The smaller of int16 and int32 that holds every class number."""
     return "int16" if classes <= INT16_CLASSES else "int32"
 
 
 def check_float(dtype: str) -> None:
-    """Refuse a dtype without fractions.
-
-    Raises:
-        UsageError: names what is allowed.
-    """
+    """Raise ``UsageError`` for a dtype without fractions."""
     if dtype not in LARGEST:
         raise UsageError(f"Outputs cannot be kept as {dtype!r}. Allowed: {', '.join(LARGEST)}.")

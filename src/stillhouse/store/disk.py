@@ -195,11 +195,9 @@ def prefetch(mapped: mmap.mmap, start: int, size: int) -> None:
 
 
 def lock(folder: Path, wait: float) -> FileLock:
-    """Take the writer's lock of a folder; the operating system frees it when the process dies.
+    """Take the writer's lock of a store; the operating system frees it when the process dies.
 
-    Args:
-        folder: the store.
-        wait: seconds to wait for another writer; negative: without limit.
+    ``wait`` is in seconds, for another writer to end; negative: without limit.
 
     Raises:
         RejectedError: another process is writing this store.

@@ -33,18 +33,13 @@ LONGEST_NAME = 200
 class Field:
     """One kind of output kept for each (row, view).
 
-    Args:
-        name: such as ``logits`` or ``feature:layer1.0``.
-        shape: of one row's payload, without the row and view axes; ``()`` is one number.
-        dtype: float32, float16, bfloat16, int16, int32 or int64.
-
     Raises:
         UsageError: the name, the shape or the dtype cannot be stored.
     """
 
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
+    name: str  # such as ``logits`` or ``feature:layer1.0``
+    shape: tuple[int, ...]  # of one row's payload, without the row and view axes; ``()`` is one number
+    dtype: str  # one of ``STORED``
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or self.name == RESERVED or len(self.file) > LONGEST_NAME:
@@ -118,11 +113,7 @@ def _narrow_int(field: Field, values: Array, first_row: int) -> Array:
 
 
 def refuse(field: Field, values: Array, wrong: Array, first_row: int) -> None:
-    """Refuse the rows in which a number is wrong.
-
-    Raises:
-        RejectedError: names the field, the first rows and a number.
-    """
+    """Raise ``RejectedError`` for the rows in which a number is wrong."""
     if not wrong.any():
         return
     rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))

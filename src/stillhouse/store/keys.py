@@ -57,7 +57,7 @@ class Key:
 
 
 def reason(part: str) -> str:
-    """The reason to show when a part differs."""
+    """Say that a part differs."""
     return REASONS.get(part, f"{part} differs")
 
 

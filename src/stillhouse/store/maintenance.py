@@ -112,11 +112,7 @@ def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
     """Mark damaged blocks as missing, so that the next labelling run asks only for those.
 
     A damaged manifest is restored from its copy. A damaged or missing shard gets its size and header back, and keeps
-    its intact blocks. Foreign files stay where they are.
-
-    Args:
-        folder: the store.
-        wait: seconds to wait for a writer.
+    its intact blocks. Foreign files stay where they are. ``wait`` is in seconds, for a writer to end.
 
     Returns:
         The faults that were found.
@@ -175,7 +171,6 @@ def _repair_shape(folder: Path, manifest: Manifest, field: Field) -> Damage | No
 
 
 def _forget_blocks(folder: Path, manifest: Manifest, found: list[Damage]) -> None:
-    """Commit a manifest without the damaged blocks; delete a copy that still lists them."""
     wrong = {d.block for d in found if d.block is not None}
     for index in wrong:
         manifest = manifest.commit(index, None)
@@ -210,7 +205,7 @@ def gc(root: Path | str, keep: Collection[str] | None = None) -> list[Path]:
     """Delete files that no run needs: superseded stores, incomplete temporary files and, if asked, stores by key.
 
     Args:
-        root: a folder; all stores below it are examined.
+        root: all stores in and below this folder are examined.
         keep: digests of the keys in use; stores with other keys are deleted. None: only superseded stores are.
 
     Returns:

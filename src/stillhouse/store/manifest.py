@@ -27,24 +27,15 @@ _HEAD = '{"checksum": "%s",'
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of a store.
-
-    Args:
-        key: the key of its content.
-        fields: one shard each, in this order.
-        rows: number of rows.
-        views: number of views of each row.
-        block_rows: rows of a block; the last block may be shorter.
-        row_hashes: xxh3-128 of the file ``row_hashes.npy``, or None where there is none.
-        blocks: for each block None (not committed), or for each field the xxh3-128 of the block's bytes in its shard.
-    """
+    """The content of a store."""
 
     key: Key
-    fields: tuple[Field, ...]
+    fields: tuple[Field, ...]  # one shard each, in this order
     rows: int
-    views: int
-    block_rows: int
-    row_hashes: str | None
+    views: int  # of each row
+    block_rows: int  # rows of a block; the last block may be shorter
+    row_hashes: str | None  # xxh3-128 of the file ``row_hashes.npy``; None: there is none
+    # For each block None (not committed), or for each field the xxh3-128 of the block's bytes in its shard.
     blocks: tuple[tuple[str, ...] | None, ...]
 
     @property
@@ -122,11 +113,10 @@ def read_manifest(folder: Path, name: str = NAME) -> Manifest:
             f"There is no store in {folder}: it has no {name}. Give the folder of a store, or make one with "
             "`stillhouse label`."
         ) from None
-    return parse_manifest(data, path)
+    return _parsed(data, path)
 
 
-def parse_manifest(data: bytes, path: Path) -> Manifest:
-    """Check and parse a manifest's bytes; ``path`` is for the messages."""
+def _parsed(data: bytes, path: Path) -> Manifest:
     head, _, body = data.partition(b"\n")
     if head != (_HEAD % xxhash.xxh3_128_hexdigest(body)).encode():
         raise DamagedError(
@@ -151,11 +141,7 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
 
 
 def check_key(folder: Path, manifest: Manifest, key: Key) -> None:
-    """Refuse a store that belongs to another key.
-
-    Raises:
-        RejectedError: with the reasons.
-    """
+    """Raise ``RejectedError``, with the reasons, for a store that belongs to another key."""
     reasons = key.why(manifest.key)
     if reasons:
         raise RejectedError(

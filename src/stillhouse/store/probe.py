@@ -66,10 +66,7 @@ def codec(name: str) -> Dense | TopK | Sampled:
 
     Args:
         name: ``dense:<dtype>``, ``topk:<k>:<dtype>`` or ``sampled:<count>:<draws>:<seed>:<dtype>``; parts left out at
-            the end have their defaults.
-
-    Raises:
-        UsageError: no such codec or setting.
+            the end have their defaults; raises ``UsageError`` for any other name.
 
     >>> codec("topk:8").name
     'topk:8:float16'

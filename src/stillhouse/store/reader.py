@@ -57,7 +57,7 @@ class Store:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """What is kept for each (row, view)."""
+        """Kept for each (row, view)."""
         return self._manifest.fields
 
     @property

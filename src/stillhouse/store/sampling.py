@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stillhouse.errors import UsageError
-from stillhouse.store.codecs import Sparse, check_float, index_dtype
+from stillhouse.store.codecs import Codec, Sparse, check_float, index_dtype
 from stillhouse.store.fields import Array, Field
 from stillhouse.store.keys import hash_rows
 from stillhouse.store.probabilities import LOG_ZERO, in_parts, log_softmax, log_sum_exp, rounded
@@ -16,7 +16,7 @@ _ALMOST_ONE = np.log1p(-1e-9)  # an inclusion above it counts as certain; else r
 
 
 @dataclass(frozen=True)
-class Sampled:
+class Sampled(Codec):
     """Sampled classes whose weights estimate every expectation under the teacher without bias.
 
     A draw takes ``count`` distinct classes by systematic sampling with inclusion probabilities min(1, c p), and gives
@@ -47,10 +47,11 @@ class Sampled:
         """``sampled:<count>:<draws>:<seed>:<dtype>``."""
         return f"sampled:{self.count}:{self.draws}:{self.seed}:{self.dtype}"
 
-    def fields(self, classes: int) -> list[Field]:
+    def fields(self, *shape: int) -> list[Field]:
         """``indices (draws, count)`` and ``log_weights (draws, count)``; count is at most the number of classes."""
-        shape = (self.draws, min(self.count, classes))
-        return [Field("indices", shape, index_dtype(classes)), Field("log_weights", shape, self.dtype)]
+        (classes,) = shape
+        drawn = (self.draws, min(self.count, classes))
+        return [Field("indices", drawn, index_dtype(classes)), Field("log_weights", drawn, self.dtype)]
 
     def encode(self, logits: Array) -> dict[str, Array]:
         """Draw: the same logits give the same draws, whatever other rows are in the batch."""
@@ -76,10 +77,6 @@ class Sampled:
         indices, log_weights = arrays["indices"][:, at], arrays["log_weights"][:, at]
         return Sparse(indices.astype(np.int64), log_weights, np.zeros(len(indices), np.float32))
 
-    def bytes_per_row(self, classes: int) -> int:
-        """Bytes of one (row, view)."""
-        return sum(f.nbytes for f in self.fields(classes))
-
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
         """The mean over the draws of the weights at their classes, 0 elsewhere."""
         target = np.zeros(student.shape)
@@ -88,10 +85,6 @@ class Sampled:
             sparse = self.decode(arrays, draw)
             target[rows, sparse.indices] += np.exp(sparse.log_probs.astype(np.float64)) / self.draws
         return target
-
-    def open_mass(self, arrays: dict[str, Array]) -> Array:
-        """None: the weights hold all the mass."""
-        return np.zeros(len(arrays["indices"]))
 
 
 def log_inclusion(log_probs: Array, count: int) -> Array:

@@ -125,11 +125,7 @@ def restore_shape(fd: int, manifest: Manifest, field: Field) -> None:
 
 
 def row_hash_file(row_hashes: npt.NDArray[Any] | None, rows: int) -> bytes | None:
-    """The content of ``row_hashes.npy``.
-
-    Raises:
-        UsageError: not one unsigned integer for each row.
-    """
+    """The content of ``row_hashes.npy``; raises ``UsageError`` unless there is one unsigned integer for each row."""
     if row_hashes is None:
         return None
     if row_hashes.shape != (rows,) or row_hashes.dtype.kind != "u":

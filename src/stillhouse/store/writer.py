@@ -18,15 +18,7 @@ from stillhouse.store.keys import Key
 from stillhouse.store.manifest import COPY, NAME, Manifest, check_key, read_manifest
 from stillhouse.store.reader import Store
 from stillhouse.store.reuse import Draft, Earlier, runs
-from stillhouse.store.shards import (
-    ROW_HASHES,
-    Damage,
-    damaged,
-    make_shard,
-    map_shard,
-    read_row_hashes,
-    row_hash_file,
-)
+from stillhouse.store.shards import ROW_HASHES, Damage, damaged, make_shard, map_shard, read_row_hashes, row_hash_file
 
 
 class Writer:
@@ -120,19 +112,16 @@ class Writer:
         return Store.open(self.folder, self._manifest.key)
 
     def __enter__(self) -> Writer:
-        """Return itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close; after an error only free the lock, because committed blocks are on the disk already."""
-        if kind is None and self._lock.is_locked:
+        if kind is None and self._lock.is_locked:  # after an error committed blocks are on the disk already
             self.close()
         self._release()
 
     def _claim(self, wanted: Manifest) -> Manifest:
-        """Return the existing manifest of this key, or write the first one."""
         with disk.explained(self.folder):
             names = {p.name for p in self.folder.iterdir()} - {disk.LOCK, f"{NAME}.tmp"}
         if NAME in names:
@@ -225,7 +214,6 @@ class Writer:
         self._manifest = following
 
     def _copy_known(self, earlier: Earlier) -> None:
-        """Commit the blocks that an earlier store answers completely."""
         for index, block in enumerate(self._manifest.blocks):
             if block is None and earlier.known(self._manifest.block(index)).all():
                 draft = Draft(self._manifest, index)
@@ -249,7 +237,6 @@ def _plan(key: Key, fields: Sequence[Field], rows: int, views: int, block_rows: 
 
 
 def _check_same(folder: Path, there: Manifest, wanted: Manifest) -> None:
-    """Refuse a store with an equal key but other shapes: its key was incomplete."""
     for name in ("fields", "rows", "views", "row_hashes"):
         old, new = getattr(there, name), getattr(wanted, name)
         if old != new and not (name == "row_hashes" and None in (old, new)):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stillhouse.data.files.csvrecords import any_length, check_records
-from stillhouse.data.files.jsonlines import check_utf8
+from stillhouse.data.files.jsonlines import utf8_lines
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def _reported(path: Path) -> Iterator[None]:
             warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas would drop fields beyond the header's
             yield
     except UnicodeDecodeError:
-        check_utf8(path)  # names the line
+        for _ in utf8_lines(path):  # names the line
+            pass
         raise
     except (OSError, csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise RejectedError(

@@ -61,7 +61,7 @@ class Opened(NamedTuple):
 
 # Opens the columns of a file: path, header, expected names, and a folder for cells on disk, or None.
 OpenCells: TypeAlias = Callable[[Path, bool | None, Collection[str], Path | None], tuple[Cells, bool]]
-ReadRows: TypeAlias = Callable[[Path, Encoder, str | None, bool | None], Inputs]
+ReadRows: TypeAlias = Callable[[Path, Encoder, str | None], Inputs]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Format:
         suffixes: ends of the names of its files.
         fits: whether a path is of this format; None: by the suffix.
         folders: whether it takes a folder that fits no format.
-        rows: reads rows to predict on: path, encoder, the column of texts, header; None: it cannot.
+        rows: reads rows to predict on: path, encoder, the column of texts; None: it cannot.
         open_cells: opens the columns of a table; None: it has no tables.
     """
 

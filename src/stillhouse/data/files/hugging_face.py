@@ -27,15 +27,14 @@ def label_column(names: Collection[str]) -> str | None:
 
 def text_column(inputs: DataFrame) -> str | None:
     """The column "text", or the longest of three words or more on average; None: these rows are a table."""
-    return TEXT if TEXT in inputs.columns else _prose(inputs)
+    if TEXT in inputs.columns:
+        return TEXT
+    columns = [str(name) for name in inputs.columns if _words(inputs[name]) >= _PROSE]
+    return find_text_column(inputs[columns], (), "") if columns else None
 
 
 def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] | None]:
     """Split a data set into inputs and labels.
-
-    Args:
-        data: a ``datasets.Dataset``.
-        where: what to call it in an error.
 
     Returns:
         a series of texts or a frame; the labels, None where there are none; the names of a ``ClassLabel``.
@@ -52,11 +51,6 @@ def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] 
     names = getattr((getattr(data, "features", None) or {}).get(label), "names", None)
     classes = None if names is None else tuple(map(str, names))
     return inputs if text is None else inputs[text], None if label is None else frame[label], classes
-
-
-def _prose(frame: DataFrame) -> str | None:
-    columns = [str(name) for name in frame.columns if _words(frame[name]) >= _PROSE]
-    return find_text_column(frame[columns], (), "") if columns else None
 
 
 def _words(cells: Series[Any]) -> float:

@@ -71,12 +71,6 @@ def utf8_lines(path: Path) -> Iterator[tuple[int, str]]:
         ) from None
 
 
-def check_utf8(path: Path) -> None:
-    """Read a file once, with the errors of ``utf8_lines``."""
-    for _ in utf8_lines(path):
-        pass
-
-
 def _parsed(line: str) -> Any:
     try:
         return json.loads(line)

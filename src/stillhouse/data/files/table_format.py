@@ -39,11 +39,11 @@ def table_format(suffixes: tuple[str, ...], open_cells: OpenCells, *, typed: boo
         cells, named = open_cells(path, wanted.header, expected, wanted.room)
         return read_as(Opened(cells, named, path, path.stem, typed=typed), wanted)
 
-    def rows(path: Path, encoder: Encoder, column: str | None, header: bool | None) -> Inputs:
+    def rows(path: Path, encoder: Encoder, column: str | None) -> Inputs:
         if encoder.text is not None:
-            return Inputs(texts_in(open_cells, path, column, header))
-        if header is None and encoder.names and all(name.isdecimal() for name in encoder.names):
-            header = encoder.header  # such names cannot be distinguished from a row of numbers
+            return Inputs(texts_in(open_cells, path, column, None))
+        numbered = bool(encoder.names) and all(name.isdecimal() for name in encoder.names)
+        header = encoder.header if numbered else None  # such names cannot be distinguished from a row of numbers
         frame: Any = open_cells(path, header, encoder.names, None)[0]
         return Inputs(frame)
 

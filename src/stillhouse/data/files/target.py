@@ -61,7 +61,7 @@ def target_columns(opened: Opened, target: str | Sequence[str] | None) -> list[s
     """
     names = [str(name) for name in opened.cells.columns]
     named = wanted_targets(target)
-    if not opened.named and (named is None or (len(named) == 1 and named[0] in LAST and named[0] not in names)):
+    if last_is_meant(opened, named):
         return names[-1:]
     if named is None:
         return [_usual_label(names, opened.path)]
@@ -73,12 +73,14 @@ def target_columns(opened: Opened, target: str | Sequence[str] | None) -> list[s
     return named
 
 
-def refuse_target_among(targets: Sequence[str], named: Sequence[str], path: Path) -> None:
-    """Refuse a target that [data] also drops or gives a type.
+def last_is_meant(opened: Opened, named: Sequence[str] | None) -> bool:
+    """Whether these targets mean the last column of a file without a header."""
+    last = named is None or (len(named) == 1 and named[0] in LAST and named[0] not in map(str, opened.cells.columns))
+    return last and not opened.named
 
-    Raises:
-        UsageError: it does.
-    """
+
+def refuse_target_among(targets: Sequence[str], named: Sequence[str], path: Path) -> None:
+    """Raise ``UsageError`` for a target that [data] also drops or gives a type."""
     for name in targets:
         if name in named:
             raise UsageError(f"{path}: {name!r} is the target; remove it from [data] drop and types.")

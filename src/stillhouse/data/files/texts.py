@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stillhouse.data.columns import text_cells
 from stillhouse.data.files.format import Cells, Opened, Wanted
-from stillhouse.data.files.target import LAST, USUAL_LABELS, read_target, target_columns, wanted_targets
+from stillhouse.data.files.target import USUAL_LABELS, last_is_meant, read_target, target_columns, wanted_targets
 from stillhouse.data.inputs import texts_of, write_texts
 from stillhouse.data.source import Held, Source
 from stillhouse.errors import RejectedError, UsageError, nearest
@@ -151,15 +151,16 @@ def _known(wanted: Sequence[str], cells: Cells, path: Path) -> None:
 
 def _named_targets(opened: Opened, target: str | Sequence[str] | None) -> list[str]:
     """The target columns where they can be named without the texts; else none."""
-    named, names = wanted_targets(target), [str(name) for name in opened.cells.columns]
-    if not opened.named and (named is None or (len(named) == 1 and named[0] in LAST and named[0] not in names)):
+    named = wanted_targets(target)
+    if last_is_meant(opened, named):
         return []
-    for name in named or ():
-        if name not in names:
-            raise RejectedError(
-                f"{opened.path} has no column {name!r} for the label.{nearest(name, names)} Fix the file or [data] "
-                "target."
-            )
+    names = [str(name) for name in opened.cells.columns]
+    missing = [name for name in named or () if name not in names]
+    if missing:
+        why = nearest(missing[0], names)
+        raise RejectedError(
+            f"{opened.path} has no column {missing[0]!r} for the label.{why} Fix the file or [data] target."
+        )
     return target_columns(opened, target)
 
 

@@ -109,7 +109,7 @@ def _is_arrays(path: Path) -> bool:
     return path.suffix.lower() == ".npz" or (path / "x.npy").exists()
 
 
-def _rows(path: Path, _encoder: Encoder, _column: str | None, _header: bool | None) -> Inputs:
+def _rows(path: Path, _encoder: Encoder, _column: str | None) -> Inputs:
     return Inputs((_mapped_folder(path) if path.is_dir() else load_npz(path))["x"])
 
 

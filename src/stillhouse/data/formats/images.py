@@ -236,7 +236,7 @@ def _together(images: list[Pixels]) -> Pixels:
     return np.stack(images)
 
 
-def _rows(path: Path, encoder: Encoder, _column: str | None, _header: bool | None) -> Inputs:
+def _rows(path: Path, encoder: Encoder, _column: str | None) -> Inputs:
     """The images to predict on, in the size and with the channels of the training images."""
     form = encoder.image_form
     if form is None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ from stillhouse.errors import UsageError, nearest
 _MNIST_TEST_ROWS = 1000
 
 
-@dataclass(frozen=True)
-class _Set:
+class _Set(NamedTuple):
     raw: Raw
     y: NDArray[Any]  # (N,) numbers, or names of classes
     kind: Kind
@@ -88,14 +86,11 @@ def _read(_: str, name: str, wanted: Wanted) -> Source:
         raise UsageError(
             f"[data] name: there is no set {name!r}.{nearest(name, NAMED)} For a file give `path` instead."
         )
-    found = NAMED[name]()
-    origin: Any = "array" if found.names is None else "names"
-    cells = TargetCells(origin, found.y, len(found.y), name, name)
-    read = wanted.read_targets(cells, wanted.classes or found.names)
-    shape = tuple(found.raw.shape[1:])
-    return Source(
-        found.raw, read.values, read.names, found.kind, name, shape, found.test, found.ignored, label_values=read.given
-    )
+    raw, y, kind, names, test, ignored = NAMED[name]()
+    cells = TargetCells("array" if names is None else "names", y, len(y), name, name)
+    read = wanted.read_targets(cells, wanted.classes or names)
+    shape = tuple(raw.shape[1:])
+    return Source(raw, read.values, read.names, kind, name, shape, test, ignored, label_values=read.given)
 
 
 FORMAT = Format({"name": ()}, _read)

@@ -6,9 +6,9 @@ Such a folder holds Arrow streams and two JSON files; pyarrow reads all of it, s
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -59,10 +59,7 @@ def read_saved(folder: Path, wanted: Wanted) -> Source:
     return replace(found, test=found.test[found.known[found.test]])
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One data set of a saved folder."""
-
+class _Part(NamedTuple):
     frame: DataFrame
     class_names: dict[str, tuple[str, ...]]  # of the columns that are a ClassLabel
 
@@ -158,12 +155,11 @@ def _is_saved(path: Path) -> bool:
     return any((path / name).exists() for name in _STATES)
 
 
-def _rows(path: Path, encoder: Encoder, column: str | None, _header: bool | None) -> Inputs:
+def _rows(path: Path, encoder: Encoder, column: str | None) -> Inputs:
     opened = _opened(path)
     if encoder.text is not None:
         return Inputs(text_rows(opened, column))
-    frame: Any = opened.cells
-    return Inputs(frame)
+    return Inputs(cast("DataFrame", opened.cells))
 
 
 FORMAT = Format(

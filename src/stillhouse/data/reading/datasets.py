@@ -38,11 +38,10 @@ def materialize(data: Any, name: str) -> Pair:
     Args:
         data: a ``DataLoader``, a map-style or iterable ``Dataset``, or a list of items; an item is ``(x, y)``, ``(x,)``
             or ``x``, where x is a tensor, an array or a text.
-        name: name of the data in an error.
+        name: of the data in an error.
 
     Returns:
-        inputs (N, ...), or an object array (N,) of str that is not checked yet, and labels (N,), None where the items
-        have none.
+        inputs (N, ...), or an object array (N,) of str that is not checked yet, and labels (N,), or None.
 
     Raises:
         RejectedError: items of other forms or of unequal shapes, or that differ from one reading to the next.
@@ -94,7 +93,6 @@ def _chunks(items: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
-    """Yield the batches; errors in the user's dataset are reported with the name of the data."""
     try:
         yield from batches
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
@@ -106,7 +104,6 @@ def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
 
 
 def _pair(batch: Any, name: str) -> Pair:
-    """Split a collated batch into inputs and labels."""
     if _all_text(batch) or not isinstance(batch, tuple | list):
         batch = [batch]
     if len(batch) not in (1, 2) or not (isinstance(batch[0], Tensor | np.ndarray) or _all_text(batch[0])):

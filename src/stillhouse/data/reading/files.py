@@ -94,14 +94,13 @@ def _refuse_settings(key: str, known: Any, settings: Mapping[str, Any]) -> None:
         raise UsageError(f"[data] {', '.join(odd)} belong to {what}, not to `{key}`. Remove them.")
 
 
-def read_inputs(path: Path, encoder: Encoder, *, column: str | None = None, header: bool | None = None) -> Inputs:
+def read_inputs(path: Path, encoder: Encoder, *, column: str | None = None) -> Inputs:
     """Read rows to predict on, for ``encoder.encode``; no target is needed.
 
     Args:
         path: a table, a folder that ``datasets`` saved, arrays with x, an image or a folder of images.
         encoder: of the student; its column names distinguish a header from a first row.
         column: that holds the texts; None: detected.
-        header: whether a text table's first line names the columns; None: as in the training table.
 
     Raises:
         UsageError: a file of another kind.
@@ -109,7 +108,7 @@ def read_inputs(path: Path, encoder: Encoder, *, column: str | None = None, head
     """
     found = formats.find_rows(path)
     assert found.rows is not None
-    return found.rows(path, encoder, column, header)
+    return found.rows(path, encoder, column)
 
 
 def read_text_inputs(path: Path, column: str | None = None, *, header: bool | None = None) -> NDArray[Any]:

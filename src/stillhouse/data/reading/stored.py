@@ -48,7 +48,6 @@ def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], ma
         make: reads it; gets a folder for values that do not fit in memory.
 
     Raises:
-        RejectedError: as ``make``.
         StoppedError: the disk is full.
     """
     key = xxhash.xxh3_64_hexdigest(repr((_FORMAT, _content(place), sorted(settings.items()))).encode())
@@ -56,7 +55,7 @@ def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], ma
     with alone_in(folder):
         if not (whole / CARD).exists():
             try:
-                _clear(folder)
+                _clear_earlier(folder)
                 _save(draft, make(draft))
                 draft.replace(whole)
             except OSError as error:
@@ -111,8 +110,7 @@ def _content(place: Path | None) -> str:
     return digest.hexdigest()
 
 
-def _clear(folder: Path) -> None:
-    """Remove files of earlier contents and interrupted runs."""
+def _clear_earlier(folder: Path) -> None:
     for path in folder.glob("*"):
         if _OWN.fullmatch(path.name):
             shutil.rmtree(path)

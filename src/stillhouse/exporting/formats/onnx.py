@@ -16,11 +16,7 @@ from torch import Tensor, nn
 from stillhouse.errors import StillhouseError, UsageError
 from stillhouse.exporting.formats.base import Exportable, Format
 
-BATCHES = (
-    1,
-    2,
-    7,
-)  # compared: one row, the traced number of rows, and a number that no other size in a net is likely to be
+BATCHES = (1, 2, 7)  # compared: one row, the traced number, and a number that no other size in a net is likely to be
 TOLERANCE = 1e-5  # largest difference, in the form in which outputs are compared, that the order of arithmetic explains
 INPUT = "inputs"
 EXTRA = "onnx"
@@ -85,14 +81,9 @@ def _translate(graph: nn.Module, rows: Tensor, student: Exportable) -> Any:
     with _quiet():
         try:
             return torch.onnx.export(
-                graph,
-                (rows,),
-                dynamo=True,
-                dynamic_shapes=(axes,),
-                input_names=[INPUT],
-                output_names=list(student.outputs),
-                verbose=False,
-            )
+                graph, (rows,), dynamo=True, dynamic_shapes=(axes,), input_names=[INPUT],
+                output_names=list(student.outputs), verbose=False,
+            )  # fmt: skip
         except Exception as error:  # the exporter's errors have no common base that torch makes public
             raise StillhouseError(
                 f"This model cannot be exported to ONNX: {_reason(error)} Its forward must be a fixed sequence "

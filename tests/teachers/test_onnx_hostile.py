@@ -13,9 +13,8 @@ from onnx import TensorProto, helper
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.teachers.fitted.child import ask_child
-from stillhouse.teachers.fitted.onnx import OnnxTeacher
+from stillhouse.teachers.fitted.onnx import OnnxTeacher, see
 from stillhouse.teachers.fitted.onnx_child import RefusedError, examine
-from stillhouse.teachers.fitted.onnx_seen import see
 from tests.teachers.asking import no_decoding
 from tests.teachers.onnx_files import CLASSES, FLOAT, value, write
 from tests.teachers.tasks import CLASSIFICATION, named

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from stillhouse.data import Views
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.store import Store
-from stillhouse.teachers import EnsembleTeacher, ModuleTeacher, SklearnTeacher, StoredTeacher, fit_sklearn, label
+from stillhouse.teachers import CrossFitted, EnsembleTeacher, ModuleTeacher, StoredTeacher, fit_sklearn, label
 from stillhouse.teachers.ensemble import DISAGREEMENT, SPREAD
 from stillhouse.teachers.fitted.files import load_fitted
 from stillhouse.teachers.fitted.objects import from_object
@@ -249,7 +249,7 @@ def test_rows_it_was_fitted_on_are_answered_by_a_regressor_that_did_not_see_them
         ]
         return np.stack([model.predict(x[asked].numpy()) for model in columns], axis=1)
 
-    assert isinstance(made, SklearnTeacher)
+    assert isinstance(made, CrossFitted)
     assert sorted(set(made.fold_of[:60])) == [0, 1, 2, 3]
     assert (made.fold_of[60:] == -1).all()
     if name == "hist_gradient_boosting" or not several:

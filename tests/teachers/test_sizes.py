@@ -13,6 +13,7 @@ from stillhouse.teachers import EnsembleTeacher, ModuleTeacher, fit_sklearn
 from stillhouse.teachers.fitted.files import load_fitted
 from stillhouse.teachers.fitted.objects import from_object
 from stillhouse.teachers.sizes import stored_bytes
+from stillhouse.teachers.sklearn import SklearnTeacher
 from tests.teachers.tasks import CLASSIFICATION, named, wide
 
 DRAW = np.random.default_rng(0)
@@ -33,7 +34,8 @@ def test_teachers_fitted_here_say_what_their_whole_model_takes(name: str) -> Non
     x, y = torch.from_numpy(X).float(), torch.from_numpy(Y)
     teacher = fit_sklearn(name, {}, x, y, task=CLASSIFICATION, spec=wide(2), folds=2, seed=0)
     assert teacher.parameters > 0
-    assert teacher.nbytes == stored_bytes(teacher.whole)
+    assert isinstance(teacher.whole, SklearnTeacher)
+    assert teacher.nbytes == stored_bytes(teacher.whole.model)
     assert (teacher.nbytes or 0) >= 40 * teacher.parameters
 
 

@@ -17,6 +17,7 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.methods import make
 from stillhouse.store import Store
 from stillhouse.teachers import Adapted, ModuleTeacher, StoredTeacher, fit_sklearn, label
+from stillhouse.teachers.sklearn import SklearnTeacher
 from stillhouse.types import Batch, Outputs
 from tests.teachers.tasks import CLASSIFICATION, wide
 
@@ -212,6 +213,11 @@ def test_the_fingerprint_follows_the_weights_and_buffers() -> None:
     )
 
 
+def model_of(teacher: Any) -> Any:
+    assert isinstance(teacher, SklearnTeacher)
+    return teacher.model
+
+
 def labelled() -> tuple[Tensor, Tensor]:
     x, y = make_classification(300, 8, n_informative=4, n_classes=3, flip_y=0.2, random_state=0)
     targets = torch.from_numpy(y.astype(np.int64))
@@ -226,7 +232,7 @@ def test_rows_it_was_fitted_on_are_answered_out_of_fold(name: str) -> None:
     teacher = fit_sklearn(name, settings, x, y, task=CLASSIFICATION, spec=wide(3), folds=4, seed=0)
     told = teacher.outputs(batch(x)).logits.exp()
     assert told.sum(1).numpy() == pytest.approx(1.0, abs=1e-4)
-    seen, whole = teacher.whole.predict_proba(x.numpy()), told.numpy()
+    seen, whole = model_of(teacher.whole).predict_proba(x.numpy()), told.numpy()
     # Of its own rows the whole model is nearly sure, noise included; rows it has not seen it answers itself.
     own = (seen[:200].argmax(1) == y[:200].numpy()).mean()
     honest = (whole[:200].argmax(1) == y[:200].numpy()).mean()
@@ -235,7 +241,7 @@ def test_rows_it_was_fitted_on_are_answered_out_of_fold(name: str) -> None:
     for row in (0, 57, 199):
         fold = teacher.fold_of[row]
         np.testing.assert_allclose(
-            whole[row], teacher.folds[fold].predict_proba(x[row : row + 1].numpy())[0], atol=1e-5
+            whole[row], model_of(teacher.folds[fold]).predict_proba(x[row : row + 1].numpy())[0], atol=1e-5
         )
     assert teacher.parameters > 0
 
@@ -244,7 +250,7 @@ def test_rows_of_other_splits_are_answered_by_the_whole_model() -> None:
     x, y = labelled()
     teacher = fit_sklearn("extra_trees", {"n_estimators": 10}, x, y, task=CLASSIFICATION, spec=wide(3), folds=4, seed=0)
     told = teacher.outputs(batch(x[:5], torch.full((5,), -1))).logits.exp().numpy()
-    np.testing.assert_allclose(told, teacher.whole.predict_proba(x[:5].numpy()), atol=1e-5)
+    np.testing.assert_allclose(told, model_of(teacher.whole).predict_proba(x[:5].numpy()), atol=1e-5)
 
 
 def test_a_class_the_trees_have_not_met_gets_no_mass_but_keeps_its_place() -> None:

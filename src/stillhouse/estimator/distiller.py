@@ -24,7 +24,7 @@ from stillhouse.pipeline.distill import fit_student
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.recipe import Recipe, merge
-from stillhouse.teachers.fitted.folds import fit_folds
+from stillhouse.teachers.crossfit import fit_folds
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

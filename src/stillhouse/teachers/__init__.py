@@ -5,7 +5,7 @@ from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.label import check_teacher, label
 from stillhouse.teachers.module import Adapted, ModuleTeacher, output_of, spec_of
 from stillhouse.teachers.sklearn import NAMES as SKLEARN_NAMES
-from stillhouse.teachers.sklearn import SklearnTeacher, fit_sklearn
+from stillhouse.teachers.sklearn import fit_sklearn
 from stillhouse.teachers.stored import StoredTeacher, make_codec
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "CrossFitted",
     "EnsembleTeacher",
     "ModuleTeacher",
-    "SklearnTeacher",
     "StoredTeacher",
     "check_teacher",
     "fit_sklearn",

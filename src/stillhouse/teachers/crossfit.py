@@ -1,12 +1,13 @@
 """Out-of-fold answers: each training row is answered by a teacher that did not see it.
 
-A net is surer of the rows it was trained on than it has reason to be; a student that matches such answers learns the
-labels and their noise, not what the teacher knows.
+A teacher is too sure of the rows it was trained on; a student that matches such answers learns the labels and their
+noise, not what the teacher knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.teachers.identity import identity_of
 from stillhouse.types import Batch, Outputs, Teacher, has_label, shape_of
 
 WHOLE = -1  # stands for a fold where no fold left the row out
@@ -29,28 +31,17 @@ class CrossFitted:
     Args:
         folds: for each fold a teacher that has not seen its rows.
         fold_of: int64 (N,), for each training row the fold that leaves it out, -1 for none; see ``fold_of``.
-        whole: answers the other rows.
+        whole: answers the other rows; its size is that of the teacher.
+        identity: the fingerprint; None: that of all teachers and of which row is whose.
     """
 
-    def __init__(self, folds: Sequence[Teacher], fold_of: NDArray[np.int64], whole: Teacher) -> None:
-        self.folds, self.fold_of, self.whole = list(folds), fold_of, whole
-        self.precision: str = getattr(self.whole, "precision", "32-true")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one row's output."""
-        return shape_of(self.whole)
-
-    @property
-    def parameters(self) -> int:
-        """Learned numbers of the teacher that answers a new row."""
-        return self.whole.parameters
-
-    @property
-    def nbytes(self) -> int | None:
-        """Bytes of the teacher that answers a new row; None: unknown."""
-        size: int | None = getattr(self.whole, "nbytes", None)
-        return size
+    def __init__(
+        self, folds: Sequence[Teacher], fold_of: NDArray[np.int64], whole: Teacher, identity: str | None = None
+    ) -> None:
+        self.folds, self.fold_of, self.whole, self.identity = list(folds), fold_of, whole, identity
+        self.shape, self.parameters = shape_of(whole), whole.parameters
+        self.nbytes: int | None = getattr(whole, "nbytes", None)
+        self.precision: str = getattr(whole, "precision", "32-true")
 
     def outputs(self, batch: Batch) -> Outputs:
         """Values float32 (B, *shape); all views of a row are answered by the teacher that did not see it."""
@@ -61,15 +52,45 @@ class CrossFitted:
         return Outputs(values)
 
     def fingerprint(self) -> str:
-        """Hash of all teachers and of which row is whose."""
+        """Hash of all that determines the answers."""
+        if self.identity is not None:
+            return self.identity
         digest = xxhash.xxh3_128(self.fold_of.tobytes())
         for teacher in (self.whole, *self.folds):
             digest.update(teacher.fingerprint().encode())
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class FittedFolds:
+    """A model fitted on all labelled rows, and one for each fold that has not seen its rows."""
+
+    whole: Any  # answers rows that no fold holds
+    folds: Sequence[Any]  # for each fold the model that was fitted without it
+    fold_of: NDArray[np.int64]  # (N,), for each training row the fold that leaves it out, -1 for none
+
+    def fingerprint(self) -> str:
+        """Hash of all models and of which row is whose."""
+        return identity_of(self.whole, list(self.folds), self.fold_of)
+
+    def teacher(self, of_model: Callable[[Any], Teacher]) -> Teacher:
+        """All of them as one teacher; ``of_model`` makes one of a fitted model."""
+        return CrossFitted([of_model(model) for model in self.folds], self.fold_of, of_model(self.whole))
+
+
+def fit_folds(
+    fit: Callable[[NDArray[np.int64]], Any], labels: NDArray[Any], folds: int, seed: int, name: str
+) -> FittedFolds:
+    """Fit a model on the labelled rows, and once more without each fold; see ``fold_of``.
+
+    ``fit`` fits a new model on the rows whose positions it is given, int64 (n,), and returns it.
+    """
+    assigned = fold_of(labels, folds, seed, name)
+    return FittedFolds(fit(np.flatnonzero(assigned != WHOLE)), [fit(rows) for rows in rows_seen(assigned)], assigned)
+
+
 def whole_of(teacher: Teacher) -> Teacher:
-    """The teacher that answers rows which no fold holds; of one that is wrapped (``inner``), the one inside."""
+    """The teacher that answers rows of no fold; of one that is wrapped (``inner``), the one inside."""
     inner: Teacher | None = teacher.whole if isinstance(teacher, CrossFitted) else getattr(teacher, "inner", None)
     return teacher if inner is None else whole_of(inner)
 

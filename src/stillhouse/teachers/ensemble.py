@@ -21,17 +21,16 @@ SPREAD = "spread"  # the feature (B, K) of a teacher of real values: the standar
 class EnsembleTeacher:
     """Teachers of the same task whose outputs are joined, in a way that the task offers.
 
-    The outputs carry the feature ``disagreement``, float32 (B, 1), not negative. Features of the members are passed on
-    only where the task joins them too: coordinates of hidden layers have nothing in common.
+    The outputs have the feature ``disagreement``, float32 (B, 1), not negative. Other features of the members are
+    dropped unless the task joins them.
 
     Args:
         teachers: the members.
         task: of the run.
         how: the way they are joined, one of ``task.teachers.joins``.
         weights: one for each member, not negative, of any sum; None: all equal.
-        labels: targets (N, ...) of the training rows, for ways that look at them, because a labelling pass shows no
-            targets. None: the targets of each batch.
-        labelled_views: views of a row for which its label holds, the row as it is included.
+        labels: targets (N, ...) of the training rows, for ways that use them; None: the targets of each batch.
+        labelled_views: views of a row for which its label holds, the row itself included.
 
     Raises:
         UsageError: no members, an unknown way, or wrong weights.

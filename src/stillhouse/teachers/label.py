@@ -50,19 +50,18 @@ def label(
     Args:
         teacher: who is asked.
         inputs: encoded training rows, float32 (N, ...).
-        views: how many views a row has and how they are replayed.
+        views: of each row.
         folder: of the store.
         task: of the run.
         key: what the answers depend on besides teacher and rows: preprocessing, views.
         dtype: "float32", "float16" or "bfloat16", for outputs and features.
-        block_rows: rows committed together.
+        block_rows: rows that are written together.
         codec: what is kept of the outputs: "dense", "topk:32", "sampled:50".
         temperature: softens the teacher before classes are left out; not used for whole rows.
         library: ``folder`` holds the stores of many runs, each under the digest of its key.
-        row_hashes: uint64 (N,), content of each row, so that changed rows alone are asked again.
+        row_hashes: uint64 (N,), content of each row: only changed rows are asked again.
         advance: called with the number of rows that were answered.
-        raw: from row numbers to those rows as they were read, for teachers that take no tensors; views of them are
-            decoded from the encoded ones.
+        raw: from row numbers to raw rows, for teachers that take no tensors; views are decoded from encoded rows.
 
     Returns:
         The store; where it was complete before, nothing is written, so its folder may be read-only.
@@ -108,10 +107,10 @@ def label(
 
 
 def earlier(folder: Path, place: Path, key: Key) -> Path | None:
-    """A store whose rows may still hold: one whose key differs in the rows alone.
+    """A store whose rows can be used again: one whose key differs in the rows alone.
 
-    In a library it stays where it is; in the place that the new one needs it is moved aside. One that was moved aside
-    by a call that did not come to its end is found again.
+    In a library it stays where it is; one that stands where the new one goes is moved aside. One that an interrupted
+    call moved aside is found again.
     """
     if folder == place and differs_in_rows(place, key):
         return supersede(place)
@@ -123,7 +122,7 @@ def earlier(folder: Path, place: Path, key: Key) -> Path | None:
 
 
 def differs_in_rows(folder: Path, key: Key) -> bool:
-    """Whether a store is the same but for its rows; one that is damaged, or is none, is not."""
+    """Whether a folder holds a sound store that differs from the key in its rows alone."""
     try:
         there = Store.open(folder).key
     except (RejectedError, DamagedError):
@@ -132,16 +131,7 @@ def differs_in_rows(folder: Path, key: Key) -> bool:
 
 
 class Asker:
-    """A teacher's answers to rows, in the form in which they are kept.
-
-    Args:
-        teacher: who is asked.
-        inputs: encoded training rows (N, ...).
-        views: of each row.
-        codec: what is kept of the outputs.
-        temperature: softens them first.
-        raw: from row numbers to the rows as they were read.
-    """
+    """A teacher's answers to rows, in the form in which they are kept; for the arguments see ``label``."""
 
     def __init__(
         self,
@@ -163,11 +153,7 @@ class Asker:
         return self.teacher.outputs(Batch(self.inputs[:count], zeros - 1, rows, zeros, raw=raw)).values
 
     def __call__(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The answers to some rows in all their views: arrays (rows, views, ...).
-
-        Raises:
-            RejectedError: an answer is NaN; names the rows.
-        """
+        """The answers to some rows in all their views: arrays (rows, views, ...); refuses NaN, with the rows."""
         chosen = torch.from_numpy(rows)
         answers: dict[str, list[np.ndarray]] = {}
         for number in range(self.views.count):
@@ -185,7 +171,7 @@ class Asker:
 
 
 def fill(writer: Writer, ask: Asker, block_rows: int, advance: Callable[[int], None]) -> None:
-    """Ask for what is missing, a batch at a time, at the size at which this teacher is fastest."""
+    """Ask about missing rows, in batches of the size that is fastest for this teacher."""
     size = 0
     for block in writer.missing():
         size = size or fastest_batch(ask.first, min(block_rows, max(len(ask.inputs) // SHARE, SMALLEST)))
@@ -207,11 +193,7 @@ def refuse_nan(name: str, answers: np.ndarray, rows: np.ndarray, view: int) -> N
 
 
 def check_teacher(teacher: Teacher, inputs: Tensor, raw: Any = None) -> Outputs:
-    """Ask a few rows twice: the right shape, and the same answer both times.
-
-    Raises:
-        RejectedError: says which of these fails.
-    """
+    """Ask about a few rows twice; refuses a wrong shape and answers that differ."""
     rows = torch.arange(len(inputs))
     batch = Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows), raw=raw)
     first, second = teacher.outputs(batch), teacher.outputs(batch)
@@ -233,16 +215,8 @@ def refuse_coarse(teacher: Teacher, inputs: Tensor, *, shift: bool) -> None:
     """Refuse a teacher in half precision whose outputs move the students' gradient too far.
 
     The gradient is that of a student that has learned nothing: of the forward KL for equal probabilities of all
-    classes, or of the squared error for the mean of the outputs. Its error is compared with its size, over all rows
-    together.
-
-    Args:
-        teacher: who is asked.
-        inputs: encoded rows of the probe.
-        shift: whether the outputs are logits of classes, which a constant does not change.
-
-    Raises:
-        RejectedError: says how far.
+    classes (``shift``: outputs are logits), or of the squared error for the mean of the outputs. Its error is compared
+    with its size, over all rows together.
     """
     teacher = whole_of(teacher)
     if not isinstance(teacher, ModuleTeacher) or teacher.precision == "32-true":

@@ -18,11 +18,11 @@ MEMORY = 0.5  # of what is free, at most, for one batch
 def fastest_batch(ask: Callable[[int], Tensor], limit: int) -> int:
     """Double the batch until rows a second stop growing, or memory would be short.
 
-    A size is taken only if the answers stay the same, bit by bit: which size wins depends on the machine's mood, and
-    what is stored must not.
+    A size is used only if the answers stay the same, bit by bit: timing decides which size wins, and it must not decide
+    what is stored.
 
     Args:
-        ask: the teacher's answers to the first n rows, (n, C).
+        ask: from n to the teacher's answers to the first n rows, (n, ...).
         limit: rows at most.
 
     Returns:
@@ -50,7 +50,7 @@ def fastest_batch(ask: Callable[[int], Tensor], limit: int) -> int:
 
 
 def timed(ask: Callable[[int], Tensor], size: int) -> tuple[Tensor, float]:
-    """The answers, and the seconds they took: the least of three where one is so short that chance would decide."""
+    """The answers, and the seconds they took: the least of three calls where one is short."""
     answers = torch.empty(0)
     taken: list[float] = []
     while not taken or (len(taken) < REPEATS and sum(taken) < SHORT):
@@ -61,7 +61,7 @@ def timed(ask: Callable[[int], Tensor], size: int) -> tuple[Tensor, float]:
 
 
 def free_memory() -> int:
-    """Bytes that the system could still give; a very large number where it does not say."""
+    """Bytes of free memory; a very large number where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

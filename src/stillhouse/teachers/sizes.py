@@ -1,4 +1,4 @@
-"""How large a fitted model is: what it has learned, and the bytes that hold it."""
+"""How large a fitted model is: its learned numbers and its bytes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def learned(model: Any) -> int:
 
 
 def stored_bytes(model: Any) -> int | None:
-    """Bytes of a model: a booster as its library saves it, else nodes of trees and coefficients; None: unknown.
+    """Bytes of a model: a booster as its library saves it, else nodes of trees and coefficients.
 
-    None for a pipeline of which one step is unknown, since a part would pass for the whole.
+    None: unknown, also of one step of a pipeline.
     """
     if hasattr(model, "steps"):
         return total(stored_bytes(step) for _, step in model.steps)

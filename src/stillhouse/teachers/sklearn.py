@@ -1,13 +1,13 @@
 """Models of scikit-learn as teachers, with out-of-fold answers for the rows they were fitted on.
 
-A forest is nearly certain of any row it was fitted on; a student that matches such answers learns the labels and their
-noise, not what the forest knows. So each of those rows is answered by a forest that did not see it.
+A forest is nearly certain of any row it was fitted on, so each of those rows is answered by a forest that did not see
+it: see ``crossfit``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stillhouse.errors import RejectedError, UsageError, nearest
 from stillhouse.task import OutputSpec, Task
-from stillhouse.teachers.crossfit import WHOLE, by_fold, fold_of, rows_seen
+from stillhouse.teachers.crossfit import WHOLE, CrossFitted, fold_of, rows_seen
 from stillhouse.teachers.sizes import learned, stored_bytes
 from stillhouse.types import Batch, Outputs
 
@@ -25,45 +25,26 @@ ONE_OUTPUT = ("hist_gradient_boosting",)  # models that take one target
 
 
 class SklearnTeacher:
-    """Models fitted here by their name: the whole one, and one for each fold.
+    """A model that ``task.teachers.fit`` made, from encoded rows to outputs; a fitted estimator is never stored.
 
     Args:
-        whole: fitted on all rows the teacher may see; answers every row it was not fitted on.
-        folds: fitted each without one fold.
-        fold_of: int64 (N,), for each training row the fold that left it out, or -1 where ``whole`` has not seen it.
-        task: of the run, which reads what they predict.
+        model: fitted.
+        task: of the run, which reads what the model predicts.
         spec: of the outputs.
-        identity: says which model this is, for the fingerprint; a fitted estimator is never stored.
+        identity: hash of the model's kind, settings, seed, library version and training rows.
     """
 
-    def __init__(
-        self, whole: Any, folds: Sequence[Any], fold_of: np.ndarray, task: Task, spec: OutputSpec, identity: str
-    ) -> None:
-        self.whole, self.folds, self.fold_of = whole, list(folds), fold_of
-        self.task, self.spec, self.shape = task, spec, spec.shape
+    def __init__(self, model: Any, task: Task, spec: OutputSpec, identity: str) -> None:
+        self.model, self.task, self.spec, self.shape = model, task, spec, spec.shape
         self.identity = identity
-
-    @property
-    def parameters(self) -> int:
-        """Number of tree nodes of the whole model; 0 where it has no trees that can be counted."""
-        return learned(self.whole)
-
-    @property
-    def nbytes(self) -> int | None:
-        """Bytes of those nodes; None where they cannot be counted."""
-        return stored_bytes(self.whole)
+        self.parameters, self.nbytes = learned(model), stored_bytes(model)
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Values float32 (B, *shape); rows seen in fitting are answered by the fold that left them out."""
-        inputs = flat(batch.inputs)
-        values = np.empty((len(inputs), *self.shape), dtype=np.float32)
-        for fold, places in by_fold(self.fold_of, batch.rows.numpy()):
-            model = self.whole if fold == WHOLE else self.folds[fold]
-            values[places] = self.task.teachers.predict(model, inputs[places], self.spec)
-        return Outputs(torch.from_numpy(values))
+        """Values float32 (B, *shape)."""
+        return Outputs(torch.from_numpy(self.task.teachers.predict(self.model, flat(batch.inputs), self.spec)))
 
     def fingerprint(self) -> str:
-        """Hash of the model's kind, settings, seed, library version and of what it was fitted on."""
+        """The identity."""
         return self.identity
 
 
@@ -77,20 +58,20 @@ def fit_sklearn(
     spec: OutputSpec,
     folds: int,
     seed: int,
-) -> SklearnTeacher:
+) -> CrossFitted:
     """Fit a named teacher on the rows that have a label, and once more without each fold.
+
+    All rows are in memory at once, also those of `[data] on_disk`.
 
     Args:
         name: one of ``NAMES``; the task says which model of scikit-learn that is.
         settings: keyword arguments of the scikit-learn class.
         inputs: encoded training rows (N, ...), flattened here.
-        targets: (N,) or (N, K), without a label for rows whose label the teacher may not see.
+        targets: (N,) or (N, K), without a label where the teacher may not see it.
         task: of the run.
         spec: of the outputs.
         folds: see ``fold_of``.
         seed: of the estimator and the folds.
-
-    All rows are in memory at once, also those of `[data] on_disk`.
 
     Raises:
         UsageError: unknown name or setting.
@@ -101,26 +82,22 @@ def fit_sklearn(
     x, y = flat(inputs), targets.numpy()
     assigned = fold_of(y, folds, seed, name)
     seen = np.flatnonzero(assigned != WHOLE)
-    whole, *models = (
-        task.teachers.fit(name, settings, x[rows], y[rows], seed) for rows in (seen, *rows_seen(assigned))
-    )
     digest = xxhash.xxh3_128(f"{name}{sorted(settings.items())}{seed}{folds}{sklearn.__version__}".encode())
     digest.update(np.ascontiguousarray(x[seen]).tobytes())
     digest.update(y.tobytes())
-    return SklearnTeacher(whole, models, assigned, task, spec, digest.hexdigest())
+    identity = digest.hexdigest()
+    whole, *others = (
+        SklearnTeacher(task.teachers.fit(name, settings, x[rows], y[rows], seed), task, spec, identity)
+        for rows in (seen, *rows_seen(assigned))
+    )
+    return CrossFitted(others, assigned, whole, identity)
 
 
 def make_estimator(makers: Mapping[str, str], name: str, settings: Mapping[str, Any], seed: int) -> Any:
-    """An unfitted model of scikit-learn by our name for it.
-
-    Args:
-        makers: from our names to classes of ``sklearn.ensemble``.
-        name: ours.
-        settings: keyword arguments of the class.
-        seed: its ``random_state``.
+    """An unfitted model of scikit-learn; ``makers`` are classes of ``sklearn.ensemble`` by our names for them.
 
     Raises:
-        UsageError: unknown name or setting, or a value that scikit-learn refuses.
+        UsageError: unknown name or setting.
     """
     from sklearn import ensemble
 
@@ -140,15 +117,10 @@ def flat(inputs: Tensor) -> np.ndarray:
     return inputs.reshape(len(inputs), -1).numpy()
 
 
-class PerOutput:
-    """One model for each output, fitted to the rows in which that output is known.
+class PerOutput(NamedTuple):
+    """One fitted model for each output, in the order of the outputs."""
 
-    Args:
-        models: fitted, in the order of the outputs.
-    """
-
-    def __init__(self, models: Sequence[Any]) -> None:
-        self.estimators_ = list(models)
+    estimators_: list[Any]
 
 
 def fit_outputs(
@@ -159,18 +131,9 @@ def fit_outputs(
     targets: np.ndarray,
     seed: int,
 ) -> Any:
-    """A model of scikit-learn for targets (N, K): one for all of them, or one for each.
+    """A fitted model for targets (N, K), NaN where one is not known; for the arguments see ``make_estimator``.
 
-    Args:
-        makers: as for ``make_estimator``, as are name, settings and seed.
-        name: ours.
-        settings: keyword arguments of the class.
-        inputs: (N, F).
-        targets: (N, K), NaN where one is not known.
-        seed: its ``random_state``.
-
-    Returns:
-        The fitted model, or a ``PerOutput``: where the model takes one target, or some targets are not known.
+    It is a ``PerOutput`` where the model takes one target, or some targets are not known.
 
     Raises:
         RejectedError: an output is known in no row.

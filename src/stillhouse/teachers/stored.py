@@ -28,12 +28,9 @@ Codec = Dense | TopK | Sampled
 
 
 def make_codec(name: str, dtype: str, task: Task) -> Codec:
-    """A codec by name, such as "dense" or "topk:32", for the outputs of a task.
+    """A codec by name, such as "dense" or "topk:32:float16", for the outputs of a task.
 
-    Args:
-        name: of the codec; ``dtype`` holds where it does not end in a format.
-        dtype: "float32", "float16" or "bfloat16".
-        task: whose outputs are kept.
+    ``dtype`` ("float32", "float16" or "bfloat16") is used where the name does not end in a format.
 
     Raises:
         UsageError: no such codec or format; or it keeps some classes, and the outputs are not logits of classes.
@@ -51,11 +48,11 @@ def make_codec(name: str, dtype: str, task: Task) -> Codec:
 
 
 class StoredTeacher:
-    """The engine cannot tell it from a live one, but for the classes that a codec left out.
+    """Answers from a store, the same as the live teacher's but for the classes that a codec left out.
 
     Args:
-        store: of its outputs.
-        scale: rows count ``row_weights`` of their teachers' disagreement at this scale; 0, or a teacher alone: in full.
+        store: of the answers.
+        scale: of ``row_weights`` by the teachers' disagreement; 0, or a single teacher: every row counts in full.
     """
 
     def __init__(self, store: Store, scale: float = 0.0) -> None:
@@ -83,15 +80,14 @@ class StoredTeacher:
         weights = row_weights(apart.float(), self.scale) if self.scale and apart is not None else None
         if isinstance(self.codec, Dense):
             return Outputs(torch.from_numpy(self.codec.decode(found)).to(device), features, weights=weights)
-        # Where a method did not look at what is known, what is not known must not pass for an answer.
+        # NaN, so that a method that does not read ``sparse`` cannot take unknown logits for an answer.
         unknown = torch.full((), torch.nan, device=device).expand(len(batch.rows), *self.shape)
         return Outputs(unknown, features, self.sparse(found, device), weights)
 
     def whole(self, batch: Batch) -> Tensor:
-        """Outputs float64 (B, *shape) in which nothing is missing.
+        """Outputs float64 (B, *shape) without gaps, for people to read, not for training.
 
-        Of logits of classes these are log-probabilities at temperature 1; mass whose classes were left out is spread
-        evenly. For reading, not for training: methods that can use a part of the classes do so without spreading.
+        Logits become log-probabilities at temperature 1; the mass of classes that were left out is spread evenly.
         """
         if isinstance(self.codec, Dense):
             values = self.outputs(batch).values.double()

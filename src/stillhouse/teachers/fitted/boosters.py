@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ class LightGBM:
         return np.asarray(self.booster.predict(known, raw_score=self.margin), np.float64)
 
     def nodes(self) -> int:
-        """Nodes of all trees, leaves among them."""
+        """Nodes of all trees, leaves included."""
         return sum(2 * int(tree["num_leaves"]) - 1 for tree in self.booster.dump_model()["tree_info"])
 
 
@@ -98,17 +99,17 @@ class XGBoost:
         return np.asarray(answers, np.float64)
 
     def nodes(self) -> int:
-        """Nodes of all trees, leaves among them."""
+        """Nodes of all trees, leaves included."""
         return sum(tree.count("\n") for tree in self.booster.get_dump())
 
 
 def refuse_objective(library: str, objective: str, known: Sequence[str], gives: str) -> None:
-    """Refuse a booster that was not trained to give what the task needs.
+    """Refuse a booster whose objective (empty: the user's own) does not give what the task needs.
 
     Args:
         library: lightgbm, xgboost or catboost.
-        objective: of the booster; empty: the user's own.
-        known: the objectives that do.
+        objective: of the booster.
+        known: the objectives that fit.
         gives: what they give: "probabilities of classes".
     """
     if objective not in known:
@@ -119,13 +120,7 @@ def refuse_objective(library: str, objective: str, known: Sequence[str], gives: 
 
 
 def refuse_columns(columns: int, width: int, outputs: str) -> None:
-    """Refuse a booster with another number of outputs than the data.
-
-    Args:
-        columns: of its predictions.
-        width: of the run's outputs.
-        outputs: what they are: "targets".
-    """
+    """Refuse a booster with another number of ``outputs``, such as "targets", than the data."""
     if columns != width:
         raise RejectedError(
             f"The teacher predicts {columns} {outputs}, but the data have {width}. Give the one that was made for "
@@ -136,15 +131,7 @@ def refuse_columns(columns: int, width: int, outputs: str) -> None:
 def load_booster(
     path: Path, task: Task, spec: OutputSpec, name: str, *, decode: Decode, identity: str
 ) -> FittedTeacher:
-    """A teacher from the text of LightGBM, or the JSON or UBJSON of XGBoost (``save_model`` writes them).
-
-    Args:
-        path: of the file.
-        task: of the run.
-        spec: of the outputs.
-        name: "lightgbm" or "xgboost".
-        decode: from encoded inputs to raw rows.
-        identity: the teacher's fingerprint.
+    """A teacher from what ``save_model`` writes: the text of "lightgbm", or the JSON or UBJSON of "xgboost".
 
     Raises:
         RejectedError: the file is damaged, its objective is not of this task, or it has another number of outputs.
@@ -173,13 +160,7 @@ def load_catboost(path: Path, task: Task, spec: OutputSpec) -> Any:
 
 
 def library(name: str) -> Any:
-    """A library of the extra ``trees``.
-
-    Raises:
-        UsageError: it is not installed, or something that it needs is not.
-    """
-    import importlib
-
+    """A library of the extra ``trees``; the error of a missing one names the extra."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Looking at a file in a process of its own, which alone dies of one that crashes its reader or never ends."""
+"""Opens a file in a separate process first, since a file may crash its reader or never end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ WAIT = 1800.0  # seconds by the clock: on a busy machine the child computes litt
 def ask_child(program: Path, path: Path, *arguments: str, patience: int = PATIENCE) -> dict[str, Any]:
     """What a program of ours says about a file: its last line, JSON.
 
-    The child may take as much memory as the machine has, and leaves no core file.
-
     Args:
-        program: a Python file that imports nothing of this package, which would cost it seconds.
+        program: a Python file that does not import this package, which would take seconds.
         path: of the file to look at.
         arguments: for the program, before the path.
         patience: seconds of computing it may take.
@@ -57,7 +55,7 @@ def ask_child(program: Path, path: Path, *arguments: str, patience: int = PATIEN
 
 
 def endless(path: Path, limit: str) -> RejectedError:
-    """The error for a file whose reader does not come to an end."""
+    """The error for a file whose reader does not end."""
     return RejectedError(
         f"{path} cannot be a teacher: opening it, or asking it about two rows, took longer than {limit} and was "
         "stopped. It may never end; save or export the model again."
@@ -65,7 +63,7 @@ def endless(path: Path, limit: str) -> RejectedError:
 
 
 def confine(process: int, seconds: int) -> None:
-    """Limit a process to some seconds of computing and the memory the machine has, where the system can do so."""
+    """Limit a process to some seconds of computing and to the memory of the machine, where the system can do so."""
     if not hasattr(resource, "prlimit"):
         return
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -26,7 +26,7 @@ ENOUGH = 16  # bytes that tell what a file is
 def load_fitted(
     path: Path, task: Task, spec: OutputSpec, *, decode: Decode, trusted: Sequence[str] = ()
 ) -> FittedTeacher:
-    """A teacher from a file that someone fitted, by its suffix, once its first bytes say the same.
+    """A fitted model from a file: its suffix says the format, and its first bytes must agree.
 
     Args:
         path: LightGBM's .txt, XGBoost's .json or .ubj, CatBoost's .cbm, scikit-learn's .skops, or .onnx.
@@ -34,7 +34,7 @@ def load_fitted(
         spec: of the outputs. Names of classes in CatBoost, skops and ONNX files are matched with its names; outputs of
             other files are taken in order.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
-        trusted: types in a skops file that you vouch for beyond those that skops itself trusts.
+        trusted: types in a skops file that you trust beyond those that skops itself trusts.
 
     Raises:
         UsageError: there is no such file, its suffix is unknown, or an extra is not installed.
@@ -60,11 +60,7 @@ def load_fitted(
 
 
 def load_skops(path: Path, trusted: Sequence[str]) -> Any:
-    """An estimator from a skops file, if it holds only types that skops trusts, or that the caller names.
-
-    Raises:
-        RejectedError: other types are in it; names them.
-    """
+    """An estimator from a skops file; refuses one with types that neither skops nor the caller trusts."""
     skops = library("skops.io")
     try:
         unknown = sorted(set(skops.get_untrusted_types(file=path)) - set(trusted))
@@ -83,7 +79,7 @@ def load_skops(path: Path, trusted: Sequence[str]) -> Any:
 
 
 def refuse_code(path: Path, suffix: str) -> None:
-    """Refuse formats that run code as they are read, whatever they are named."""
+    """Refuse formats that run code when they are read, whatever their suffix."""
     with path.open("rb") as file:
         head = file.read(ENOUGH)
     pickled = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
@@ -103,7 +99,7 @@ def refuse_code(path: Path, suffix: str) -> None:
 
 
 def refuse_mismatch(path: Path, suffix: str) -> None:
-    """Refuse an unknown suffix, or a file that begins otherwise than its suffix promises."""
+    """Refuse an unknown suffix, and a file that does not begin as its suffix says."""
     begins = {".txt": b"tree\n", ".json": b"{", ".ubj": b"{", ".cbm": b"CBM1", ".skops": b"PK\x03\x04"}
     if suffix not in begins:
         raise UsageError(f"{path} has a suffix that names no known kind of teacher. Known are {KNOWN}.")
@@ -117,11 +113,7 @@ def refuse_mismatch(path: Path, suffix: str) -> None:
 
 
 def file_identity(path: Path, name: str) -> str:
-    """Hash of a file's bytes and of the version of the library that reads it.
-
-    Raises:
-        UsageError: the library is not installed.
-    """
+    """Hash of a file's bytes and of the version of the library that reads it, which must be installed."""
     library(name)
     digest = xxhash.xxh3_128(f"{name} {version_of(name)} ".encode())
     add_contents(digest, path)

@@ -1,23 +1,66 @@
-"""Any ONNX file as a black box, run by ONNX Runtime."""
+"""Any ONNX file as a teacher, run by ONNX Runtime once a child process has looked at it."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError, nearest
 from stillhouse.files import add_contents
 from stillhouse.task import OutputSpec, Task
-from stillhouse.teachers.fitted.child import PATIENCE
-from stillhouse.teachers.fitted.onnx_inputs import feed, refuse_inputs
-from stillhouse.teachers.fitted.onnx_seen import Seen, see
+from stillhouse.teachers.fitted.child import PATIENCE, ask_child
+from stillhouse.teachers.fitted.onnx_inputs import feed, fits_inputs
 from stillhouse.teachers.fitted.teacher import BATCH_ROWS, Decode, FittedTeacher
 from stillhouse.teachers.protocol import FLOATS, Port
+
+CHILD = Path(__file__).with_name("onnx_child.py")
+
+
+class Seen(NamedTuple):
+    """A file that was parsed, checked against the standard, opened and tried."""
+
+    digest: str  # of the file and its external data
+    opsets: dict[str, int]  # version of each operator set, by domain
+    labels: tuple[Any, ...]  # class names the file gives, in the order of its columns; empty: none
+    parameters: int  # learned numbers
+    external: tuple[str, ...]  # files of external data, relative to the folder
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    tried: bool  # it took rows of noise
+
+    def describe(self) -> str:
+        """Operator sets, inputs and outputs, for a message."""
+        opsets = ", ".join(f"{domain} {version}" for domain, version in self.opsets.items())
+        inputs, outputs = (", ".join(map(str, ports)) for ports in (self.inputs, self.outputs))
+        return f"operators {opsets}; inputs {inputs}; outputs {outputs}"
+
+
+def see(path: Path, *, patience: int = PATIENCE, program: Path = CHILD) -> Seen:
+    """Look at an ONNX file in a child process, which alone dies of a file that crashes or never ends.
+
+    Raises:
+        UsageError: there is no such file, or onnx or onnxruntime is not installed.
+        RejectedError: the file is damaged, hostile, or reads data outside its folder; says which.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}. Name the teacher's ONNX file.")
+    for package in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(f"An ONNX teacher needs the package {package!r}: `pip install 'stillhouse[onnx]'`.")
+    found = ask_child(program, path, patience=patience)
+    ports = {
+        side: tuple(Port(p["name"], p["type"], tuple(p["shape"])) for p in found[side])
+        for side in ("inputs", "outputs")
+    }
+    return Seen(
+        found["digest"], found["opsets"], tuple(found["labels"]), found["parameters"], tuple(found["external"]),
+        ports["inputs"], ports["outputs"], found["tried"],
+    )  # fmt: skip
 
 
 class OnnxTeacher(FittedTeacher):
@@ -28,12 +71,12 @@ class OnnxTeacher(FittedTeacher):
     by its name (``task.teachers.onnx_outputs``), else it is the only one that fits the task's outputs.
 
     Args:
-        path: of the ``.onnx`` file; its external data must lie in the file's own folder.
+        path: of the ``.onnx`` file; its external data must be in the same folder.
         task: of the run.
         spec: of the outputs; its names are matched with those in the file, where it gives any.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
         output: name of the output that holds the answers; None: detected.
-        kind: what it holds, as the task calls it; None: as its name says, else detected at the first answers.
+        kind: what it holds, as the task calls it; None: as its name says, else detected.
         patience: seconds of computing the child process may take.
 
     Raises:
@@ -54,7 +97,11 @@ class OnnxTeacher(FittedTeacher):
     ) -> None:
         self.seen = see(path, patience=patience)
         port = choose_output(self.seen, task, spec, output)
-        refuse_inputs(self.seen)
+        if not fits_inputs(self.seen.inputs):
+            raise RejectedError(
+                f"This ONNX file cannot be asked about rows ({self.seen.describe()}). A teacher has one input of "
+                "numbers or texts for a whole row, or one of the shape (rows, 1) for each column of a table."
+            )
         model = Onnx(path, self.seen, port)
         fixed = self.seen.inputs[0].shape[:1] or (None,)
         super().__init__(
@@ -87,19 +134,16 @@ class Onnx:
     def __call__(self, raw: Any) -> Any:
         """The answers to B rows: float64 (B, ...), or a list of B maps."""
         fixed = self.inputs[0].shape[0] if self.inputs[0].shape else None
-        missing = max((fixed or 0) - len(raw), 0)  # a graph for 8 rows gets 8: the last one again and again
-        given = {name: repeat_last(array, missing) for name, array in feed(self.inputs, raw).items()}
+        rows = np.minimum(
+            np.arange(max(fixed or 0, len(raw))), len(raw) - 1
+        )  # a graph for 8 rows gets 8: the last again
+        given = {name: array[rows] for name, array in feed(self.inputs, raw).items()}
         (answer,) = self.session.run([self.output.name], given)
         return answer[: len(raw)] if self.output.type not in FLOATS else np.asarray(answer, np.float64)[: len(raw)]
 
 
 def choose_output(seen: Seen, task: Task, spec: OutputSpec, wanted: str | None) -> Port:
-    """The output that holds the answers.
-
-    Raises:
-        UsageError: there is no output of the wanted name.
-        RejectedError: none fits, or several do; lists them.
-    """
+    """The output that holds the answers; refuses a name that is not there, and a choice that is not clear."""
     by_name = {port.name: port for port in seen.outputs}
     if wanted is not None:
         if wanted not in by_name:
@@ -117,13 +161,8 @@ def choose_output(seen: Seen, task: Task, spec: OutputSpec, wanted: str | None) 
     return next(iter(fitting.values()))
 
 
-def repeat_last(array: NDArray[Any], count: int) -> NDArray[Any]:
-    """An array with its last row ``count`` times more."""
-    return np.concatenate([array, np.repeat(array[-1:], count, axis=0)]) if count and len(array) else array
-
-
 def digest(path: Path, external: Sequence[str]) -> str:
-    """Hash of a file and its external data, as the child process makes it."""
+    """Hash of a file and its external data, the same as in the child process."""
     state = xxhash.xxh3_128()
     add_contents(state, path)
     for name in external:

@@ -1,7 +1,7 @@
 """Looks at an ONNX file in a process of its own, so that a hostile or damaged one takes nothing else down.
 
 Run as a program, ``python -P onnx_child.py FILE``; writes one line of JSON: ``{"refused": why}``, or a description
-(``Seen`` in ``onnx_seen.py`` names its entries). It imports nothing of this package, which would cost it seconds.
+(``Seen`` in ``onnx.py`` names its entries). It imports nothing of this package, which would cost it seconds.
 """
 
 from __future__ import annotations

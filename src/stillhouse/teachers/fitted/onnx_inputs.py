@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError
 from stillhouse.teachers.fitted.columns import by_name, matrix_of
-from stillhouse.teachers.fitted.onnx_seen import Seen
 from stillhouse.teachers.protocol import Port
 
 CHANNELS = (1, 3, 4)  # sizes of an axis that can be colours
@@ -22,19 +21,10 @@ DTYPES = {
 }  # fmt: skip
 
 
-def refuse_inputs(seen: Seen) -> None:
-    """Refuse a graph whose inputs rows cannot be made into.
-
-    Raises:
-        RejectedError: there is no input, one is of another type, or several are more than columns.
-    """
-    types = [port for port in seen.inputs if port.type not in DTYPES and port.type != STRING]
-    wide = [port for port in seen.inputs if len(seen.inputs) > 1 and not is_column(port)]
-    if types or wide or not seen.inputs:
-        raise RejectedError(
-            f"This ONNX file cannot be asked about rows ({seen.describe()}). A teacher has one input of numbers or "
-            "texts for all that a row holds, or one of the shape (rows, 1) for each column of a table."
-        )
+def fits_inputs(ports: Sequence[Port]) -> bool:
+    """Whether rows can be made into these inputs: one of numbers or texts, or several that are columns."""
+    known = all(port.type in DTYPES or port.type == STRING for port in ports)
+    return bool(ports) and known and (len(ports) == 1 or all(map(is_column, ports)))
 
 
 def is_column(port: Port) -> bool:
@@ -43,11 +33,7 @@ def is_column(port: Port) -> bool:
 
 
 def feed(ports: Sequence[Port], raw: Any) -> dict[str, NDArray[Any]]:
-    """Arrays for each input of a graph.
-
-    Args:
-        ports: the inputs.
-        raw: rows as read, (N, ...) array, frame, or texts (N,).
+    """Arrays for each input of a graph, from raw rows: an array (N, ...), a frame, or texts (N,).
 
     Raises:
         RejectedError: a column is missing, the rows have another shape, or values do not fit the input's type.
@@ -68,11 +54,7 @@ def shaped(values: NDArray[Any], port: Port) -> NDArray[Any]:
 
 
 def cast(values: NDArray[Any], port: Port) -> NDArray[Any]:
-    """Values in the type of an input; texts where it takes texts.
-
-    Raises:
-        RejectedError: a cell is missing where texts are wanted, or is no number where numbers are; names the rows.
-    """
+    """Values in the type of an input; refuses cells that do not fit it, with their rows."""
     if port.type == STRING:
         cells = np.asarray(values, object)
         if cells.size and not all(isinstance(cell, str) for cell in cells.ravel()):
@@ -100,7 +82,7 @@ def refuse_cells(values: NDArray[Any], port: Port, bad: Any, wanted: str) -> Non
 
 
 def not_a_number(cell: object) -> bool:
-    """Whether a cell cannot be read as a float; a missing one (None) reads as NaN nowhere."""
+    """Whether a cell cannot be read as a float; a missing one (None) cannot."""
     try:
         float(cell)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -109,11 +91,7 @@ def not_a_number(cell: object) -> bool:
 
 
 def planes(values: NDArray[Any], port: Port) -> NDArray[Any]:
-    """Images in the order of axes that the input asks for: (N, C, H, W) or (N, H, W, C), sizes it leaves open fit all.
-
-    Raises:
-        RejectedError: no order of axes fits.
-    """
+    """Images in the order of axes that the input asks for, (N, C, H, W) or (N, H, W, C); open sizes fit all."""
     wanted = port.shape[1:]
     candidates = [values]
     if values.ndim == 3:

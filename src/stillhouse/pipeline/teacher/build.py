@@ -133,7 +133,7 @@ def from_python(
         return ModuleTeacher(given, task, spec, layers, precision)
     if callable(getattr(given, "outputs", None)) and callable(getattr(given, "fingerprint", None)):
         return cast(Teacher, given)
-    from stillhouse.teachers.fitted.folds import FittedFolds
+    from stillhouse.teachers.crossfit import FittedFolds
     from stillhouse.teachers.fitted.objects import from_object
 
     if isinstance(given, FittedFolds):

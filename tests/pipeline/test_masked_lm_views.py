@@ -90,12 +90,12 @@ def test_the_model_belongs_to_the_run_and_to_the_key_of_its_answers(world: Path,
     encoder = masked_model(other, newsgroups(40), steps=1)
     assert isinstance(encoder, TextEncoder)
     assert Guesses(other, encoder, 8, tmp_path).key != have.views.guesser.key
-    with pytest.raises(UsageError, match="gives other ids than the one that cuts the texts"):
+    with pytest.raises(UsageError, match="gives other ids than the one that splits the texts"):
         gathered(recipe(world, tmp_path, views={"model": str(other)}))
 
 
 def test_a_model_without_its_policy_or_its_folder_is_refused(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match='for `policy = "masked"` alone'):
+    with pytest.raises(UsageError, match='for `policy = "masked"` only'):
         gathered(recipe(world, tmp_path, views={"policy": "words"}))
     with pytest.raises(UsageError, match="is not a folder"):
         gathered(recipe(world, tmp_path, views={"model": str(tmp_path / "nowhere")}))

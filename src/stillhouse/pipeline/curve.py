@@ -17,7 +17,7 @@ from stillhouse.errors import UsageError
 from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
 from stillhouse.pipeline.distill import Distillation
-from stillhouse.pipeline.evaluation.report import write_report
+from stillhouse.pipeline.evaluation.score import write_report
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import locked, read_json
 from stillhouse.pipeline.run.progress import say

@@ -22,8 +22,7 @@ from stillhouse.pipeline.evaluation.explain import Probe, explain
 from stillhouse.pipeline.evaluation.full import write_full
 from stillhouse.pipeline.evaluation.groups import write_groups
 from stillhouse.pipeline.evaluation.predict import TEST, Judge, ship
-from stillhouse.pipeline.evaluation.report import write_report
-from stillhouse.pipeline.evaluation.score import judge
+from stillhouse.pipeline.evaluation.score import judge, write_report
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import RunFolder, locked
 from stillhouse.pipeline.run.labels import only, visible_labels

@@ -8,7 +8,7 @@ from typing import Any
 
 from stillhouse import tasks
 from stillhouse.pipeline.distill import evaluate_again
-from stillhouse.pipeline.evaluation.report import write_report
+from stillhouse.pipeline.evaluation.score import write_report
 from stillhouse.pipeline.export import export as write_export
 from stillhouse.pipeline.run.context import NOTHING, Given
 from stillhouse.pipeline.run.folder import SCORES, RunFolder

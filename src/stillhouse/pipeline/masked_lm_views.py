@@ -22,17 +22,17 @@ FORM = "turns=7 own=0 form=1"  # how the model is asked: another form is asked a
 
 
 class Guesses:
-    """A ``Guesser`` on a local folder with a masked language model.
+    """A ``Guesser`` on the local folder of a masked language model.
 
     Args:
         folder: of the model.
         encoder: of the run's texts.
-        k: candidates of each place.
-        room: the run folder, where ``candidates.npz`` is kept.
+        k: number of candidates of each place.
+        run: the run folder, where ``candidates.npz`` is kept.
     """
 
-    def __init__(self, folder: Path, encoder: Any, k: int, room: Path) -> None:
-        self.folder, self.encoder, self.k, self.room = folder, encoder, k, room
+    def __init__(self, folder: Path, encoder: Any, k: int, run: Path) -> None:
+        self.folder, self.encoder, self.k, self.run = folder, encoder, k, run
 
     @cached_property
     def key(self) -> str:
@@ -42,7 +42,7 @@ class Guesses:
     def candidates(self, inputs: Tensor) -> Candidates:
         """Candidates of each place of token ids (N, L): those kept, where they are of the same rows and model."""
         key = f"{self.key} rows={xxhash.xxh3_128_hexdigest(inputs.numpy().tobytes())}"
-        path = self.room / CANDIDATES
+        path = self.run / CANDIDATES
         found = kept(path, key)
         if found is None:
             found = self.ask(inputs)
@@ -79,12 +79,7 @@ def kept(path: Path, key: str) -> Candidates | None:
 
 
 def check_model(policy: str, folder: Path | None, encoder: Encoder) -> None:
-    """Refuse a model that no view asks, that is no folder, or whose tokenizer is not the run's.
-
-    Args:
-        policy: [views] policy.
-        folder: [views] model.
-        encoder: of the run's rows.
+    """Refuse a [views] model that the policy does not ask, that is no folder, or whose tokenizer is not the run's.
 
     Raises:
         UsageError: says which line to fix.
@@ -94,8 +89,8 @@ def check_model(policy: str, folder: Path | None, encoder: Encoder) -> None:
         return
     if policy != "masked" or encoder.text is None:
         raise UsageError(
-            f'[views] model = "{folder}" guesses words of texts, for `policy = "masked"` alone. Write that policy, or '
-            "take the model out."
+            f'[views] model = "{folder}" guesses words of texts for `policy = "masked"` only. Write that policy, or '
+            "remove the model."
         )
     from stillhouse.teachers.hub.models import open_hub
 
@@ -106,13 +101,12 @@ def check_model(policy: str, folder: Path | None, encoder: Encoder) -> None:
         )
     if not encoder.text.same_ids(open_hub(folder).tokenizer_json):
         raise UsageError(
-            f'[views] model = "{folder}": its tokenizer gives other ids than the one that cuts the texts. Write '
-            f'`tokenizer = "{folder / "tokenizer.json"}"` into [data], or take a model of the same tokenizer as '
-            "the teacher's."
+            f'[views] model = "{folder}": its tokenizer gives other ids than the one that splits the texts. Write '
+            f'`tokenizer = "{folder / "tokenizer.json"}"` into [data], or use a model with the teacher\'s tokenizer.'
         )
     if not encoder.text.masks:
         raise UsageError(
-            f'[views] model = "{folder}": its tokenizer has no mask, so it is no masked language model. Take one that '
+            f'[views] model = "{folder}": its tokenizer has no mask, so it is no masked language model. Use one that '
             "was trained to fill masks, such as a BERT."
         )
 

@@ -30,15 +30,7 @@ NO_LAYER = "it has no linear classifier whose input could be compared"
 
 
 class Probe:
-    """Looks into the nets of a finished run.
-
-    Args:
-        context: of the run.
-        trainer: of the run.
-        arms: of the run.
-        teachers: by arm.
-        test: every net's answers to the test rows.
-    """
+    """Looks into the nets of a finished run; ``test``: every net's answers to the test rows."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The groups of rows whose gain and loss is judged by itself: columns of the table, kept for the test rows."""
+"""The groups of rows that are judged one by one: columns of the table, kept for the test rows."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def labels_of(cells: NDArray[Any], train: NDArray[np.int64], name: str) -> Texts
     found = len(np.unique(texts))
     if found > MOST_GROUPS:
         raise UsageError(
-            f"[evaluation] groups: column {name!r} has {found} values, and {MOST_GROUPS} groups are the most that can "
-            "be told apart. Name a column with fewer values."
+            f"[evaluation] groups: column {name!r} has {found} values, and at most {MOST_GROUPS} groups can be "
+            "compared. Name a column with fewer values."
         )
     return texts
 

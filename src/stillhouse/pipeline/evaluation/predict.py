@@ -30,14 +30,7 @@ GALLERY_ROWS = 24
 
 
 class Judge:
-    """Asks every trained net, and writes all that the scores and the report need.
-
-    Args:
-        context: of the run.
-        trainer: of the run.
-        arms: of the run.
-        teachers: by arm.
-    """
+    """Asks every trained net, and writes all that the scores and the report need."""
 
     def __init__(
         self, context: RunContext, trainer: Trainer, arms: Sequence[Arm], teachers: Mapping[str, RunTeacher]

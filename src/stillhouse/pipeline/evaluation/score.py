@@ -1,4 +1,4 @@
-"""From the predictions of a run to its scores; needs neither data nor nets."""
+"""From the predictions of a run to its scores and its report; needs neither data nor nets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stillhouse.pipeline.evaluation.groups import read_groups
 from stillhouse.pipeline.evaluation.predict import COSTS, TEST, VALID
 from stillhouse.pipeline.run.folder import SCORES, RunFolder, read_json
 from stillhouse.recipe import read
+from stillhouse.reporting import write
 
 
 def judge(folder: Path) -> dict[str, Any]:
@@ -43,3 +44,8 @@ def judge(folder: Path) -> dict[str, Any]:
         scores["warnings"] += teacher_gate.warnings(task, gate)
     write_json(folder / SCORES, scores)
     return scores
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` of a judged run again from the files of its folder, and return its path."""
+    return write(folder, tasks.get(RunFolder(folder).task_name))

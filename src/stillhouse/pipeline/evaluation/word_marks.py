@@ -60,14 +60,8 @@ def word_marks(
         told = words.effects(ask, classes, without)
         spans, effects = np.full((len(texts), MOST_MARKS, 2), -1, np.int64), np.zeros((len(texts), MOST_MARKS))
         for row, (own, changes) in enumerate(zip(without.spans, told, strict=True)):
-            most = strongest(changes)
+            most = np.argsort(-np.abs(changes), kind="stable")[:MOST_MARKS]
+            most = most[np.abs(changes[most]) >= LEAST_EFFECT]
             spans[row, : len(most)], effects[row, : len(most)] = own[most], changes[most]
         found |= {f"{name}_spans": spans, f"{name}_effects": effects}
     return found
-
-
-def strongest(changes: np.ndarray) -> np.ndarray:
-    """Positions of the words to mark, the greatest change first."""
-    order = np.argsort(-np.abs(changes), kind="stable")[:MOST_MARKS]
-    kept: np.ndarray = order[np.abs(changes[order]) >= LEAST_EFFECT]
-    return kept

@@ -12,6 +12,7 @@ import xxhash
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from stillhouse.data.source import take
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.progress import Advance
@@ -60,16 +61,10 @@ def answers_of(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: 
     for start in range(0, len(rows), CHUNK):
         some = slice(start, start + CHUNK)
         ids = rows[some]
-        batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=part_of(raw, some))
+        theirs = None if raw is None else take(raw, np.arange(start, start + len(ids)))
+        batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=theirs)
         parts.append(task.normalize(teacher.outputs(batch).values))
     return torch.cat(parts).numpy() if parts else np.empty((0, *shape_of(teacher)), np.float32)
-
-
-def part_of(raw: Any, rows: slice) -> Any:
-    """Some rows of an array or a frame; None where there are none to give."""
-    if raw is None:
-        return None
-    return raw[rows] if isinstance(raw, np.ndarray) else raw.iloc[rows]
 
 
 class AsModule(nn.Module):

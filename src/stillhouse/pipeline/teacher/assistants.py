@@ -39,15 +39,7 @@ from stillhouse.teachers import ModuleTeacher, StoredTeacher
 
 
 class Assistant:
-    """One net of a chain: trained as the student is, by the one before, and the teacher of the one after.
-
-    Args:
-        context: of the run.
-        before: its teacher.
-        name: in logs and folders: "assistant_1", "generation_1".
-        make: builds the net.
-        budget: of its training.
-    """
+    """One net of a chain, ``name`` "assistant_1" or "generation_1": trained as the student is, by the one before."""
 
     def __init__(
         self,
@@ -124,7 +116,7 @@ def make_assistants(context: RunContext, first: RunTeacher) -> list[Assistant]:
     """The nets behind a first teacher, in order: the assistants, then all generations but the last.
 
     Raises:
-        UsageError: a method asks for what a chain of different nets does not have.
+        UsageError: a method matches layers, which a chain of different nets does not share.
     """
     recipe, rows = context.recipe, len(context.data.train.targets)
     planned: list[tuple[str, Callable[[], nn.Module], Budget]] = []
@@ -149,13 +141,13 @@ def make_assistants(context: RunContext, first: RunTeacher) -> list[Assistant]:
 
 
 def refuse_fixed_layers(context: RunContext) -> None:
-    """A chain's nets have different layers, and a method's paths name those of one pair."""
+    """Refuse methods that match layers by path: the nets of a chain have different ones."""
     for name, method, _ in context.make_methods():
         if ships_parts(method) or {*method.student_layers, *method.teacher_layers} - {EMBEDDING}:
             raise UsageError(
-                f"[[method]] {name!r} matches layers of one teacher and one student, and [[assistant]] or "
+                f"[[method]] {name!r} matches layers of one teacher and one student, but [[assistant]] or "
                 "`[teacher] generations` put further nets between them. Match what every net has, such as "
-                '`[[method]] name = "hinton"` or `"embedding"`, or take the chain away.'
+                '`[[method]] name = "hinton"` or `"embedding"`, or remove the chain.'
             )
 
 
@@ -166,9 +158,9 @@ def ask_assistants(
 
     Args:
         context: of the run.
-        chains: by first teacher, its assistants; all of one length.
+        chains: by first teacher, its assistants; all of the same length.
         stores: by first teacher, its answers.
-        workers: processes at most.
+        workers: the largest number of processes.
 
     Returns:
         By first teacher, the answers of the last in its chain.

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import xxhash
 from torch import Tensor, nn
 
 from stillhouse.data import TextOptions
 from stillhouse.errors import UsageError
-from stillhouse.recipe import Data, Endpoint, Member, TeacherSection
+from stillhouse.pipeline.run.context import RunContext
+from stillhouse.recipe import Data, Member, TeacherSection
 from stillhouse.taps import EMBEDDING
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher
 from stillhouse.types import Teacher
+
+if TYPE_CHECKING:
+    from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
 NET_FILE = ".safetensors"
 JOURNAL = "journal.jsonl"  # what a service has answered, in the run folder
@@ -24,11 +28,7 @@ Kind = Literal["object", "members", "service", "hub", "file", "fitted here", "ne
 
 
 def kind_of(section: Member, given: Any = None) -> Kind:
-    """How this teacher comes about.
-
-    Raises:
-        UsageError: two ways at once.
-    """
+    """Where this teacher comes from; a section that names two sources is a UsageError."""
     if isinstance(given, list | tuple) and not given:
         raise UsageError("teacher = [] holds no teacher. Give at least one.")
     if given is not None:
@@ -48,17 +48,12 @@ def kind_of(section: Member, given: Any = None) -> Kind:
 
 
 def ready(section: Member, given: Any) -> bool:
-    """Whether it comes with what it knows, so that nothing of it is trained here."""
+    """Whether it comes trained, so that nothing of it is trained here."""
     return kind_of(section, given) in ("object", "service", "hub", "file")
 
 
 def check_folds(section: TeacherSection, given: Any, *, same_teacher: bool) -> None:
-    """Refuse folds where no teacher is trained here that could leave rows out.
-
-    Args:
-        section: [teacher].
-        given: from Python, or None.
-        same_teacher: whether [teacher] also says how a second one is trained.
+    """Refuse folds of a teacher that is not trained here; ``same_teacher``: [teacher] also describes a second one.
 
     Raises:
         UsageError: says where the folds stand, and what to do.
@@ -66,71 +61,39 @@ def check_folds(section: TeacherSection, given: Any, *, same_teacher: bool) -> N
     if section.folds is not None and kind_of(section, given) == "members":
         raise UsageError(
             f"[teacher] folds = {section.folds} is set beside several teachers, and each has its own. Move it "
-            "into the [[teacher.member]] that are trained here."
+            "into each [[teacher.member]] that is trained here."
         )
     told: list[tuple[str, Member, Any]] = [("[[teacher.member]]", member, None) for member in section.member]
     told += [] if same_teacher else [("[teacher]", section, given)]
     for where, one, its in told:
         if one.folds is not None and ready(one, its):
             raise UsageError(
-                f"{where} folds = {one.folds} leaves rows out of the training, and this teacher comes ready: nobody "
-                "here knows which rows it has seen. Remove folds, or name a teacher that is trained here."
+                f"{where} folds = {one.folds} leaves rows out of the training, but this teacher comes trained, and "
+                "which rows it has seen is not known. Remove folds, or name a teacher that is trained here."
             )
 
 
-def build_teacher(
-    section: Member,
-    given: Any,
-    *,
-    task: Task,
-    spec: OutputSpec,
-    decode: Callable[[Any], Any],
-    probe: Any,
-    layers: Sequence[str],
-    precision: Literal["32-true", "bf16-mixed"],
-    folder: Path,
-) -> Teacher:
+def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequence[str]) -> Teacher:
     """A ready teacher.
 
     Args:
+        context: of the run.
         section: of the recipe.
         given: from Python, or None.
-        task: of the run.
-        spec: of its output.
-        decode: from encoded inputs to raw rows.
-        probe: a few raw rows, whose answers tell one function from another.
         layers: tap paths, of nets.
-        precision: of nets.
-        folder: of the run, for the answers of a service.
-
-    Raises:
-        UsageError, RejectedError: as the teachers themselves.
     """
-    kind = kind_of(section, given)
-    if kind == "object":
-        return from_python(given, task, spec, decode, probe, layers, precision)
+    task, spec, decode = context.task, context.spec, context.data.encoder.decode
+    kind, precision = kind_of(section, given), context.recipe.store.teacher_precision
     if kind == "hub":
-        net = whole_length(hub_net(section, task, spec.names), layers)
-        return ModuleTeacher(net, task, spec, layers, precision)
-    if kind == "service":
-        return service(cast(TeacherSection, section).endpoint, spec.names, decode, folder)
-    from stillhouse.teachers.fitted.files import load_fitted
-
-    return load_fitted(cast(Path, section.file), task, spec, decode=decode)
-
-
-def from_python(
-    given: Any,
-    task: Task,
-    spec: OutputSpec,
-    decode: Callable[[Any], Any],
-    probe: Any,
-    layers: Sequence[str],
-    precision: Literal["32-true", "bf16-mixed"],
-) -> Teacher:
-    """A module, a teacher of the protocol, a fitted model or a function."""
+        given = whole_length(hub_net(section, task, spec.names), layers)
     if isinstance(given, nn.Module):
         return ModuleTeacher(given, task, spec, layers, precision)
+    if kind == "service":
+        return service(context)
+    if kind == "file":
+        from stillhouse.teachers.fitted.files import load_fitted
+
+        return load_fitted(cast(Path, section.file), task, spec, decode=decode)
     if callable(getattr(given, "outputs", None)) and callable(getattr(given, "fingerprint", None)):
         return cast(Teacher, given)
     from stillhouse.teachers.crossfit import FittedFolds
@@ -138,11 +101,12 @@ def from_python(
 
     if isinstance(given, FittedFolds):
         return given.teacher(lambda model: from_object(model, task, spec, decode=decode))
+    probe = context.data.source.take(context.data.split.train[:4])  # its answers distinguish functions from each other
     return from_object(given, task, spec, decode=decode, probe=probe)
 
 
 def whole_length(net: nn.Module, layers: Sequence[str]) -> nn.Module:
-    """The net itself; where layers are tapped, made to keep padding: the shape of what is stored follows no batch."""
+    """The net; where layers are tapped, it keeps padding, so that the shape of what is stored follows no batch."""
     if set(layers) - {EMBEDDING} and hasattr(net, "trim"):
         cast(Any, net).trim = False
     return net
@@ -157,15 +121,16 @@ def hub_net(section: Member, task: Task, names: Sequence[str], seed: int = 0) ->
     return net
 
 
-def service(section: Endpoint, classes: Sequence[str], decode: Callable[[Any], Any], folder: Path) -> Teacher:
-    """A service that classifies texts; its answers are kept in the run folder."""
+def service(context: RunContext) -> EndpointTeacher:
+    """The service of [teacher.endpoint], which classifies texts; its answers are kept in the run folder."""
     from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
+    section = context.recipe.teacher.endpoint
     return EndpointTeacher(
         str(section.url),
         section.model,
-        classes,
-        journal=folder / JOURNAL,
+        context.spec.names,
+        journal=context.run.folder / JOURNAL,
         api_key_env=section.api_key_env or None,
         concurrency=section.concurrency,
         samples=section.samples,
@@ -173,7 +138,7 @@ def service(section: Endpoint, classes: Sequence[str], decode: Callable[[Any], A
         max_cost=section.max_cost,
         price_in=section.price_in or None,
         price_out=section.price_out or None,
-        decode=decode,
+        decode=context.data.encoder.decode,
     )
 
 
@@ -196,11 +161,7 @@ def text_options(data: Data, teacher: TeacherSection) -> TextOptions | None:
 
 
 def token_embedding(teacher: TeacherSection) -> Tensor:
-    """The token embeddings (V, D) of a hub teacher.
-
-    Raises:
-        UsageError: it is none, or counts padding in another way than the encoder does.
-    """
+    """The token embeddings (V, D) of a hub teacher; its padding must be id 0, as the encoder's is."""
     from stillhouse.teachers.hub.loading import hub_embedder
     from stillhouse.teachers.hub.models import open_hub
 

@@ -1,17 +1,15 @@
-"""Services as teachers: what they are asked, and the rows for which one has no answer.
+"""Services as teachers: what they are asked, and which rows have no answer.
 
-A row that a service refuses, rejects or answers with no class has no answer, and an invented one would be a label of
-ours. So the service is asked about all texts before the rows of the run are fixed, and those without an answer are left
-out of every part, for teacher and students alike; ``run.json`` says how many. It also keeps a service busy: all
-questions are there at once, where a labelling pass would bring them batch by batch.
+A row that a service refuses, rejects or answers with no class has no answer; an invented one would be a label of ours.
+So the service is asked about all texts at once, before the rows of the run are fixed. Rows without an answer are left
+out of every part, for the teacher and the students; ``run.json`` says how many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.progress import say, stage
-from stillhouse.pipeline.teacher.build import build_teacher, kind_of
+from stillhouse.pipeline.teacher.build import kind_of, service
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.sizes import total
 
@@ -76,8 +74,7 @@ def check_service(context: RunContext) -> None:
     if context.views.count > 1:
         raise UsageError(
             f"[views] count = {context.views.count}: each view of a text would be one more paid question to the "
-            'service, and a row is left out where any is refused. Write `[views] policy = "none"`, and give it more '
-            "texts instead."
+            'service. Write `[views] policy = "none"`, and give it more texts instead.'
         )
 
 
@@ -95,7 +92,8 @@ def answered_only(context: RunContext) -> RunContext:
     if not asks_service(context):
         return context
     if NOTE in run.record and (run.folder / SPLIT).exists():
-        return keeping(context, kept_before(run.folder, context.data.split))
+        with np.load(run.folder / SPLIT, allow_pickle=False) as file:
+            return keeping(context, {p: np.isin(getattr(context.data.split, p), file[p]) for p in PARTS})
     found = ask(context)
     ends = np.cumsum([len(getattr(context.data.split, part)) for part in PARTS])[:-1]
     answered = np.logical_and.reduce([one.answered for one in found])
@@ -108,36 +106,15 @@ def answered_only(context: RunContext) -> RunContext:
 def ask(context: RunContext) -> list[Answered]:
     """Ask each service about every text of the three parts, in order; answers of an earlier run are not asked again."""
     texts = [str(text) for part in PARTS for text in context.raw(part)]
-    services, different = services_of(context), len(dict.fromkeys(texts))
+    services = [service(context)] if context.teacher is None else given_services(context.teacher)
+    different = len(set(texts))
     title, total = "asking the service", len(services) * different
     with context.run.timed("ask teachers"), stage(title, total, "texts") as advance:
-        return [service.prefetch(texts, advance) for service in services]
-
-
-def services_of(context: RunContext) -> list[EndpointTeacher]:
-    """The service of the recipe, or those given from Python."""
-    if context.teacher is not None:
-        return given_services(context.teacher)
-    made = build_teacher(
-        context.recipe.teacher,
-        None,
-        task=context.task,
-        spec=context.spec,
-        decode=context.data.encoder.decode,
-        probe=None,
-        layers=(),
-        precision="32-true",
-        folder=context.run.folder,
-    )
-    return [cast("EndpointTeacher", made)]
+        return [one.prefetch(texts, advance) for one in services]
 
 
 def keeping(context: RunContext, keep: dict[str, Flags]) -> RunContext:
-    """The context with only some rows of each part.
-
-    Args:
-        context: with all of them.
-        keep: for each part, which of its rows stay.
+    """The context with only the rows of each part that ``keep`` flags.
 
     Raises:
         RejectedError: a part, or a class among the labelled rows, would be empty.
@@ -146,14 +123,9 @@ def keeping(context: RunContext, keep: dict[str, Flags]) -> RunContext:
     rows = {part: getattr(data.split, part)[keep[part]] for part in PARTS}
     labelled = data.split.labelled[np.isin(data.split.labelled, rows["train"])]
     refuse_losses(data, rows, labelled)
-    inner: dict[str, Any] = {part: chosen(getattr(data, part), keep[part]) for part in PARTS}
+    places = {part: np.flatnonzero(keep[part]) for part in PARTS}
+    inner: dict[str, Any] = {part: Rows(*(x[places[part]] for x in getattr(data, part))) for part in PARTS}
     return replace(context, data=data._replace(split=Split(**rows, labelled=labelled), **inner))
-
-
-def chosen(rows: Rows, keep: Flags) -> Rows:
-    """Some encoded rows."""
-    places = np.flatnonzero(keep)
-    return Rows(rows.inputs[places], rows.targets[places])
 
 
 def refuse_losses(data: Prepared, rows: dict[str, NDArray[np.int64]], labelled: NDArray[np.int64]) -> None:
@@ -163,20 +135,14 @@ def refuse_losses(data: Prepared, rows: dict[str, NDArray[np.int64]], labelled: 
     gone += [f"labelled rows of class {data.source.names[c]!r}" for c in sorted(before - after)]
     if gone:
         raise RejectedError(
-            f"The service has answered no text of {', '.join(gone)}, so that the run cannot be made. Its refusals "
-            "stand in journal.jsonl of the run folder; reword the texts or the class names, or take another model, "
-            "into a new [output] dir."
+            f"The service has answered no text of {', '.join(gone)}, so the run cannot continue. Its refusals are in "
+            "journal.jsonl of the run folder. Reword the texts or the class names, or use another model, with a new "
+            "[output] dir."
         )
 
 
-def kept_before(folder: Path, split: Split) -> dict[str, Flags]:
-    """Which rows of each part an earlier call of the same run has kept."""
-    with np.load(folder / SPLIT, allow_pickle=False) as file:
-        return {part: np.isin(getattr(split, part), file[part]) for part in PARTS}
-
-
 def note(run: RunFolder, found: Sequence[Answered], keep: dict[str, Flags]) -> None:
-    """What the services answered and cost, all together, into ``run.json`` and as a line."""
+    """Write what all services together answered and cost into ``run.json`` and as a line."""
     left_out = {part: int((~flags).sum()) for part, flags in keep.items()}
     counts = {name: sum(getattr(one, name) for one in found) for name in COUNTS}
     cost = total(one.cost for one in found)  # without a price there is no sum

@@ -35,7 +35,7 @@ def admit_teacher(
 
     Args:
         context: of the run.
-        teacher: trained already, where it is trained here.
+        teacher: already trained.
         control: gives the normalized outputs of the first seed's baseline on the validation rows, or None without any.
         accept: continue whatever is found.
 
@@ -99,8 +99,8 @@ def ask_twice(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: A
     broken = np.asarray(np.isnan(first).reshape(len(first), -1).any(1))
     if broken.any():
         raise RejectedError(
-            f"The teacher answered NaN, or infinity, for {name_rows(rows.numpy(), broken)} of the {len(first)} that it "
-            "is judged by. Fix the teacher or those inputs."
+            f"The teacher answered NaN, or infinity, for {name_rows(rows.numpy(), broken)} of the {len(first)} on "
+            "which it is judged. Fix the teacher or those inputs."
         )
     if not np.array_equal(first, again):
         raise RejectedError(

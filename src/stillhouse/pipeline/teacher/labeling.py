@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -84,10 +84,15 @@ class RunTeacher:
     @property
     def name(self) -> str:
         """The kind of model, by its name in the recipe."""
-        weights = self.kind == "file" and self.section.file is not None and self.section.file.suffix == NET_FILE
-        if weights or (self.kind in ("net", "fitted here") and self.section.hub is None):
+        if self.weights or (self.kind in ("net", "fitted here") and self.section.hub is None):
             return self.whole.name
         return self.section.hub or (self.section.file.name if self.section.file else self.kind)
+
+    @property
+    def weights(self) -> Path | None:
+        """The file of its net's weights, where [teacher] file names one."""
+        file = self.section.file if self.kind == "file" else None
+        return file if file is not None and file.suffix == NET_FILE else None
 
     @property
     def labels_seen(self) -> int | None:
@@ -155,24 +160,12 @@ class RunTeacher:
             )
         if self.fitted_here:
             return self.fit_trees()
-        weights = self.section.file if self.kind == "file" else None
-        if weights is not None and weights.suffix == NET_FILE:
-            loaded: Teacher = context.task.enter_teacher(self.answering(self.whole.load(weights)))
+        if self.weights is not None:
+            loaded: Teacher = context.task.enter_teacher(self.answering(self.whole.load(self.weights)))
             return loaded
         if ready(self.section, self.given):
-            ready_teacher = build_teacher(
-                self.section,
-                self.given,
-                task=context.task,
-                spec=context.spec,
-                decode=context.data.encoder.decode,
-                probe=context.data.source.take(context.data.split.train[:4]),
-                layers=self.layers,
-                precision=context.recipe.store.teacher_precision,
-                folder=context.run.folder,
-            )
-            entered: Teacher = context.task.enter_teacher(ready_teacher)
-            return entered
+            ready_teacher = build_teacher(context, self.section, self.given, self.layers)
+            return cast(Teacher, context.task.enter_teacher(ready_teacher))
         whole, *folds = [self.answering(net.load()) for net in self.nets]
         return whole if self.fold_of is None else CrossFitted(folds, self.fold_of, whole)
 

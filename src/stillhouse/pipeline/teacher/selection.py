@@ -1,4 +1,4 @@
-"""Which rows an expensive teacher is asked about, where not all: the labelled ones, and those that tell most."""
+"""Which rows an expensive teacher is asked about if not all: the labelled ones, and the most informative others."""
 
 from __future__ import annotations
 
@@ -18,14 +18,9 @@ MOST_BAGS = 4096  # columns of the bag of tokens that stands for a text
 
 
 def asked_only(context: RunContext, calls: int | None, how: How) -> RunContext:
-    """The context with the training rows that ``calls`` answers reach, the labelled ones first.
+    """The context with the training rows that ``calls`` answers (rows times views; None: all) reach, labelled first.
 
     The others leave the run: no arm trains on them, so that all see the same rows.
-
-    Args:
-        context: of the run.
-        calls: [teacher] calls, rows times views; None: all.
-        how: [teacher] ask.
 
     Raises:
         UsageError: fewer calls than the labelled rows need.

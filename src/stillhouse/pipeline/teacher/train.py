@@ -30,7 +30,7 @@ class TeacherNet:
 
     Args:
         context: of the run.
-        section: what the recipe says of the teacher.
+        section: of the recipe.
         arm: "teacher" or "teacher_same".
         layers: tap paths that methods ask for.
         visible: labels of the training rows, hidden where this net may not see them.
@@ -38,13 +38,7 @@ class TeacherNet:
     """
 
     def __init__(
-        self,
-        context: RunContext,
-        section: Member,
-        arm: str,
-        layers: list[str],
-        visible: Tensor,
-        folder: Path,
+        self, context: RunContext, section: Member, arm: str, layers: list[str], visible: Tensor, folder: Path
     ) -> None:
         self.context, self.section = context, section
         self.arm, self.layers, self.visible, self.folder = arm, layers, visible, folder

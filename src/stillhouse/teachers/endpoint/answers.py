@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from stillhouse.errors import DamagedError
 from stillhouse.teachers.endpoint.journal import Record
 
 Kind: TypeAlias = Literal["scored", "label", "refused", "malformed", "rejected", "lost"]
-KINDS = ("scored", "label", "refused", "malformed", "rejected", "lost")
 EDGES = " \t\r\n\"'`*.,:()[]{}"  # characters allowed around an id
 SHOWN = 200  # characters of an answer that are kept
 LEAST_MASS = 0.5  # probability that the ids must have together, else the model was going to write something else
@@ -57,7 +56,11 @@ def reply_of(record: Record, classes: int) -> Reply:
     scores: list[Any] = reply.log_probs if isinstance(reply.log_probs, list) else []
     scored = len(scores) == classes and all(isinstance(score, (int, float)) for score in scores)
     labelled = isinstance(reply.label, int) and 0 <= reply.label < classes
-    if reply.kind not in KINDS or (reply.kind == "scored" and not scored) or (reply.kind == "label" and not labelled):
+    if (
+        reply.kind not in get_args(Kind)
+        or (reply.kind == "scored" and not scored)
+        or (reply.kind == "label" and not labelled)
+    ):
         raise DamagedError(
             f"A record of the journal (key {record['key']}) is not an answer for {classes} classes. Delete the lines "
             "with that key; the question is then asked again."
@@ -66,11 +69,7 @@ def reply_of(record: Record, classes: int) -> Reply:
 
 
 def parse(body: bytes, ids: Sequence[str]) -> Reply:
-    """Read the body of a chat completion.
-
-    Args:
-        body: as received.
-        ids: the id of each class.
+    """Read the body of a chat completion; ``ids`` are those of the classes.
 
     Raises:
         MalformedError: it is not JSON, or has no first choice with a message.
@@ -152,11 +151,6 @@ class Answered(NamedTuple):
     tokens_in: int
     tokens_out: int
     cost: float | None  # None: there are no prices
-
-    @property
-    def unanswered(self) -> list[int]:
-        """Positions of the texts without an answer."""
-        return [int(row) for row in np.flatnonzero(~self.answered)]
 
 
 def _count(value: object) -> int | None:

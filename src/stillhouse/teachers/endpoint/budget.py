@@ -37,16 +37,11 @@ class Ceilings:
         for name, value in vars(self).items():
             if value is not None and not value >= 0:
                 raise UsageError(f"{name} = {value} is not a limit. Give a number of 0 or more, or leave it out.")
-        if self.max_cost is not None and not self.priced:
+        if self.max_cost is not None and self.cost(0, 0) is None:
             raise UsageError(
                 "max_cost needs the prices of the service. Give price_in and price_out, each for a million tokens, "
                 "or limit max_tokens instead."
             )
-
-    @property
-    def priced(self) -> bool:
-        """Whether both prices are known."""
-        return self.price_in is not None and self.price_out is not None
 
     def cost(self, tokens_in: int, tokens_out: int) -> float | None:
         """The price of some tokens, or None where there are no prices."""
@@ -101,19 +96,17 @@ class Meter:
         limits = self.ceilings
         sent = self.tokens_in + self.under_way[1] + tokens_in
         received = self.tokens_out + self.under_way[2] + tokens_out
-        cost = limits.cost(sent, received)
-        for name, limit, would_be in (
-            ("max_calls", limits.max_calls, self.calls + self.under_way[0] + 1),
-            ("max_tokens", limits.max_tokens, sent + received),
-            ("max_cost", limits.max_cost, cost),
-        ):
-            if limit is not None and would_be is not None and would_be > limit:
-                return self._sentence(name, limit)
-        return ""
-
-    def _sentence(self, name: str, limit: float) -> str:
-        cost = self.ceilings.cost(self.tokens_in, self.tokens_out)
-        paid = "" if cost is None else f" at a cost of {cost:.4g}"
+        would_be = {
+            "max_calls": self.calls + self.under_way[0] + 1,
+            "max_tokens": sent + received,
+            "max_cost": limits.cost(sent, received) or 0.0,
+        }
+        exceeded = ((n, limit) for n, x in would_be.items() if (limit := getattr(limits, n)) is not None and x > limit)
+        name, limit = next(exceeded, ("", 0))
+        if not name:
+            return ""
+        so_far = limits.cost(self.tokens_in, self.tokens_out)
+        paid = "" if so_far is None else f" at a cost of {so_far:.4g}"
         return (
             f"The next call to the service might exceed {name} = {limit:g}: so far there are {self.calls} answers, "
             f"{self.tokens_in} tokens sent and {self.tokens_out} received{paid}. All answers are kept. Raise {name} "

@@ -38,8 +38,8 @@ class Patience:
         self.used = 0
         self.quiet_until = timing.monotonic()
 
-    def spend(self, attempt: int, received: Received) -> None:
-        """Use one retry and set when the next request may go.
+    def spend(self, attempt: int, received: Received) -> float:
+        """Use one retry; returns the seconds until this request may be tried again.
 
         A ``Retry-After`` of the service holds for all requests, so all of them wait.
 
@@ -57,9 +57,6 @@ class Patience:
                 "far are kept. Run the same command again when the service works, or raise tries and retries."
             )
         self.used += 1
-
-    def wait(self, attempt: int, received: Received) -> float:
-        """Seconds until this request may be tried again."""
         asked = retry_after(received.retry_after, self.timing.now())
         backoff = self.timing.jitter() * min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT)
         if asked is not None:
@@ -101,10 +98,10 @@ class Client:
 
     Args:
         exchange: the connection.
-        question: the question.
+        question: what is asked about each text.
         meter: counts the cost and checks the limits.
         patience: limits the retries.
-        paid: called with each reply that may have been paid for, before the reply is used.
+        log_probs: whether to ask for token probabilities; False once the service has reported that it has none.
     """
 
     def __init__(
@@ -148,8 +145,7 @@ class Client:
                 return
             attempt += 1
             malformed += received.outcome in ("answer", "malformed")
-            self.patience.spend(attempt, received)
-            await self._pause(self.patience.wait(attempt, received))
+            await self._pause(self.patience.spend(attempt, received))
 
     def _read(self, received: Received, *, last: bool) -> Reply | None:
         """A reply, a lost reply, or None where nothing was paid for and the request may be repeated."""
@@ -194,10 +190,8 @@ class Client:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, unless the client is stopped meanwhile."""
-        tasks = [
-            asyncio.ensure_future(self.patience.timing.sleep(seconds)),
-            asyncio.ensure_future(self.stopping.wait()),
-        ]
+        waits = (self.patience.timing.sleep(seconds), self.stopping.wait())
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()

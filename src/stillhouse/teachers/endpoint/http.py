@@ -7,7 +7,6 @@ import ipaddress
 import json
 import os
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -67,14 +66,9 @@ class Exchange:
         self._not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
         self._broken = httpx.HTTPError
 
-    async def __aenter__(self) -> Exchange:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
 
     async def post(self, body: bytes) -> Received:
         """Send one request and read its answer; errors on the way are outcomes, not exceptions."""
@@ -90,14 +84,12 @@ class Exchange:
 
     async def _post(self, body: bytes) -> Received:
         async with self._client.stream("POST", self.url, content=body) as response:
-            parts, size = [], 0
+            found = bytearray()
             async for part in response.aiter_raw():
-                parts.append(part)
-                size += len(part)
-                if size > LARGEST:
+                found += part
+                if len(found) > LARGEST:
                     break
-            found = b"".join(parts)
-            received = judge(response.status_code, response.headers, found)
+            received = judge(response.status_code, response.headers, bytes(found))
         return received._replace(detail=self._clean(received.detail))
 
     def _clean(self, text: str) -> str:

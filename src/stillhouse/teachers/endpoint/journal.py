@@ -99,7 +99,7 @@ class Journal:
     def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
-        self._file = None
+            self._file = None
 
     def _read(self) -> None:
         """Read the lines behind ``_end``; remove an incomplete last one."""

@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +112,8 @@ class EndpointTeacher:
         self.patience = Patience(tries, retries, timing or Timing())
         self._log_probs = True  # until the service reports that it has none
         self._digest = self.question.digest(self.url)
-        self._rejected: dict[
-            str, Reply
-        ] = {}  # in memory only: nothing was paid, and a service that is fixed later may accept them
+        # In memory only: nothing was paid, and a service that is fixed later may accept them.
+        self._rejected: dict[str, Reply] = {}
 
     @property
     def parameters(self) -> int:
@@ -166,8 +165,13 @@ class EndpointTeacher:
         )
 
     def _complete(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
-        """Ask for the missing answers of these texts."""
-        refuse_others(texts)
+        """Ask for the missing answers of these texts; refuses rows that are not texts."""
+        bad = [row for row, text in enumerate(texts) if not isinstance(text, str)]
+        if bad:
+            raise RejectedError(
+                f"A service reads texts, but {len(bad)} of {len(texts)} rows are not texts; row {bad[0]} is of type "
+                f"{type(texts[bad[0]]).__name__}. Use data of kind text."
+            )
         different = list(dict.fromkeys(texts))
         if self._missing(different):
             with self.journal.session():
@@ -177,21 +181,23 @@ class EndpointTeacher:
 
     def _log_probs_of(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """Log-probabilities (N, C) of completely answered texts, and the number of those that come from the service."""
-        settled = [self._settled(text) for text in texts]
-        log_probs = np.full((len(texts), self.shape[0]), np.nan, dtype=np.float32)
-        for row, found in enumerate(settled):
+        log_probs, scored = np.full((len(texts), self.shape[0]), np.nan, dtype=np.float32), 0
+        for row, text in enumerate(texts):
+            found = self._settled(text)
             if found is not None and found.log_probs is not None:
                 log_probs[row] = found.log_probs
-        return log_probs, sum(found is not None and found.scored for found in settled)
+                scored += found.scored
+        return log_probs, scored
 
     def _texts(self, batch: Batch) -> list[str]:
-        if batch.raw is None and self.decode is None:
+        if batch.raw is not None:
+            return list(batch.raw)
+        if self.decode is None:
             raise UsageError(
                 "A service reads texts, but this batch has only encoded rows. Use data of kind text, or give the "
                 "teacher `decode`."
             )
-        raw = batch.raw if batch.raw is not None or self.decode is None else self.decode(batch.inputs)
-        return list(raw)
+        return list(self.decode(batch.inputs))
 
     def _replies(self, text: str) -> list[Reply]:
         key = key_of(self._digest, text)
@@ -227,7 +233,7 @@ class EndpointTeacher:
 
     async def _all(self, client: Client, texts: Sequence[str], advance: Callable[[int], None]) -> None:
         rest = iter(texts)
-        async with client.exchange:
+        async with aclosing(client.exchange):
             workers = (self._work(client, rest, min(SYSTEMATIC, len(texts)), advance) for _ in range(self.concurrency))
             await asyncio.gather(*workers)
         if client.error is not None:
@@ -264,25 +270,7 @@ class EndpointTeacher:
 
 
 def at_least(least: int, **values: float) -> None:
-    """Refuse arguments that are too small.
-
-    Raises:
-        UsageError: names the first.
-    """
+    """Refuse arguments that are too small."""
     for name, value in values.items():
         if not value >= least:
             raise UsageError(f"{name} = {value} of the service is too small. Give {least} or more.")
-
-
-def refuse_others(texts: Sequence[object]) -> None:
-    """Refuse rows that are not texts.
-
-    Raises:
-        RejectedError: names the first of them.
-    """
-    bad = [row for row, text in enumerate(texts) if not isinstance(text, str)]
-    if bad:
-        raise RejectedError(
-            f"A service reads texts, but {len(bad)} of {len(texts)} rows are not texts; row {bad[0]} is of type "
-            f"{type(texts[bad[0]]).__name__}. Use data of kind text."
-        )

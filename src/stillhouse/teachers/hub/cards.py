@@ -35,11 +35,7 @@ def _facts(net: Any, inner: Any, pooling: str | None) -> dict[str, Any]:
 
 
 def from_card(card: dict[str, Any], outputs: int) -> nn.Module:
-    """The same structure with random weights, in training mode.
-
-    Args:
-        card: from ``card_of``.
-        outputs: width of the head, where it has one.
+    """The net of a card of ``card_of`` with random weights, in training mode; ``outputs``: width of its head, if any.
 
     Raises:
         UsageError: transformers is not installed.

@@ -32,8 +32,8 @@ def hub_classifier(
     Args:
         model: from ``open_hub``.
         classes: names of the data's classes, in order.
-        pooling: of the token states before a new head; if it is given for a ready classifier, that one's head is not
-            used. None: the folder's own for sentence-transformers, else the mean.
+        pooling: of the token states before a new head, also of a ready classifier. None: the folder's own for
+            sentence-transformers, else the mean.
         seed: of the new head.
 
     Raises:
@@ -77,14 +77,7 @@ def own_head(model: HubModel, order: Tensor, kinds: Sequence[str | None]) -> nn.
 
 
 def fresh_head(model: HubModel, outputs: int, tune: str, seed: int) -> nn.Module:
-    """An encoder with a new linear head (path ``head``), ready for training.
-
-    Args:
-        model: from ``open_hub``; its own head is not used.
-        outputs: width of the head.
-        tune: "probe", "full" or "lora"; see ``tuning.prepare_tuning``.
-        seed: of the head.
-    """
+    """An encoder with a new linear head (path ``head``), ready for training; ``tune``: see ``prepare_tuning``."""
     net = encoder_net(model, outputs, "mean" if model.kind == "classifier" else None, seed)
     return prepare_tuning(net, cast(How, tune), head="head")
 
@@ -200,15 +193,14 @@ def _silence(logging: ModuleType) -> Iterator[None]:
 
 def _sentence_chain(model: HubModel) -> tuple[str, bool]:
     """How a sentence folder pools, and whether it normalises."""
-    chain = [(module["type"].rpartition(".")[2], module["path"]) for module in sentence_modules(model.folder)]
-    kinds = [kind for kind, _ in chain]
-    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or chain[0][1] != "":
+    chain = sentence_modules(model.folder)
+    kinds = [module["type"].rpartition(".")[2] for module in chain]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or chain[0]["path"] != "":
         raise RejectedError(
             f"The sentence model in {model.folder} is a chain of {', '.join(kinds)}; supported is Transformer (in the "
-            "folder itself), Pooling and, optionally, Normalize. Give another model, or pass the module from "
-            "Python."
+            "folder itself), Pooling and, optionally, Normalize. Give another model, or pass the module from Python."
         )
-    modes = pooling_modes(model.folder, chain[1][1])
+    modes = pooling_modes(model.folder, chain[1]["path"])
     if len(modes) != 1 or modes[0] not in POOLINGS:
         raise RejectedError(
             f"The sentence model in {model.folder} pools by {', '.join(modes)}; supported is one of: "

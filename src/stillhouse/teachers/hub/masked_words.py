@@ -37,9 +37,9 @@ def guess(
     algorithm 1) draws one of the K likeliest. Both mask one place at a time; several at once cost a few passes, not L.
 
     Args:
-        net: the model, in eval mode.
+        net: in eval mode.
         ids: int64 (N, L), as the data's encoder gives them.
-        k: candidates of each place.
+        k: number of candidates of each place.
         mask_id: the id that hides a word.
         special_ids: ids that are not words: never hidden, never candidates.
         vocabulary: number of ids of the encoder; the model may have embeddings for more.

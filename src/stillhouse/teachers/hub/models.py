@@ -19,8 +19,6 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 NEEDED = ["*.json", "*.safetensors", "*.txt", "*.model"]  # files worth downloading; pickles are not among them
 FREE_OF_CODE = "sentence_transformers."  # a module of a sentence folder outside this package would be the model's code
 
-ANY_LENGTH = 128  # the tokenizer is only inspected here; it cuts nothing
-
 HubKind = Literal["classifier", "encoder", "sentence"]
 
 
@@ -55,22 +53,19 @@ def open_hub(where: str | Path, *, revision: str | None = None, allow_network: b
     _refuse_pickles(folder)
     tokenizer, kind = _tokenizer(folder), _kind(folder, config)
     vocabulary = int(_text_config(config).get("vocab_size", 0))
-    encoder = TextEncoder.from_tokenizer(tokenizer, length=ANY_LENGTH)
+    encoder = TextEncoder.from_tokenizer(tokenizer, length=128)  # only inspected: it splits no text
     if encoder.vocabulary > vocabulary:
         raise RejectedError(
             f"The tokenizer in {folder} gives ids up to {encoder.vocabulary - 1}, but the model has {vocabulary} token "
             "embeddings: they belong to different models. Put the model's own tokenizer.json into the folder."
         )
-    labels = _labels(config) if kind == "classifier" else None
+    named = (config.get("id2label") or {}) if kind == "classifier" else {}
+    labels = tuple(str(named[key]) for key in sorted(named, key=int)) or None
     return HubModel(folder, kind, tokenizer, commit, labels, vocabulary, encoder.pad_id)
 
 
 def library(package: str, extra: str = "hub") -> ModuleType:
-    """An optional library.
-
-    Raises:
-        UsageError: it is not installed; names the extra.
-    """
+    """An optional library; if it is not installed, a UsageError names the extra."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -138,7 +133,6 @@ def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _refuse_pickles(folder: Path) -> None:
-    """Refuse a model that has no safetensors."""
     if (folder / "model.safetensors").exists() or (folder / "model.safetensors.index.json").exists():
         return
     pickled = sorted(f.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for f in folder.glob(pattern))
@@ -152,7 +146,6 @@ def _refuse_pickles(folder: Path) -> None:
 
 
 def _tokenizer(folder: Path) -> str:
-    """The text of its fast tokenizer."""
     try:
         return (folder / "tokenizer.json").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -191,12 +184,6 @@ def default_prompt(folder: Path) -> str | None:
     config = _read(folder, name) if (folder / name).exists() else {}
     chosen = config.get("default_prompt_name")
     return None if chosen is None else str(config.get("prompts", {}).get(chosen, "")) or None
-
-
-def _labels(config: dict[str, Any]) -> tuple[str, ...] | None:
-    """Class names in the order of the logits."""
-    named = config.get("id2label")
-    return tuple(str(named[key]) for key in sorted(named, key=int)) if named else None
 
 
 def _text_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -89,10 +89,10 @@ class ReadyClassifier(TokenNet):
 class EncoderClassifier(TokenNet):
     """An encoder, a pooling and a linear head."""
 
-    def __init__(self, encoder: nn.Module, mode: str, classes: int, found: HubModel, seed: int) -> None:
+    def __init__(self, encoder: Any, mode: str, classes: int, found: HubModel, seed: int) -> None:
         super().__init__(encoder, found)
         self.encoder, self.pool = encoder, Pool(mode)
-        self.head = nn.Linear(_width(encoder), classes)
+        self.head = nn.Linear(int(encoder.config.hidden_size), classes)
         nn.init.zeros_(self.head.bias)
         nn.init.normal_(self.head.weight, std=HEAD_STD, generator=torch.Generator().manual_seed(seed))
 
@@ -159,10 +159,6 @@ class Unit(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """Vectors (B, D), each divided by its length."""
         return nn.functional.normalize(vectors, dim=-1)
-
-
-def _width(encoder: Any) -> int:
-    return int(encoder.config.hidden_size)
 
 
 def _longest(encoder: Any) -> int | None:

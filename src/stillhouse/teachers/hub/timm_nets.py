@@ -19,7 +19,7 @@ def timm_classifier(name: str, shape: tuple[int, ...], classes: int, settings: M
     """A vision model of timm, from images (B, C, H, W) to logits (B, classes), in training mode; never downloads.
 
     Args:
-        name: timm's name of the architecture.
+        name: of the architecture.
         shape: of one image, (C, H, W).
         classes: number of logits.
         settings: keyword arguments of timm's builder, such as ``{"img_size": 32}``.

@@ -95,10 +95,11 @@ def render(errors: dict[str, Errors]) -> str:
             f"| [`{name}`](#{name}) | {method.family} | {first}, {venue} | {len(own)} | 1e{value} | 1e{gradient} | "
             f"{coupled} | {zero} | {stored(method)} |\n"
         )
-        paragraphs = card(name, own)
+        # What all divergences match is said once in their module, not on each card.
+        paragraphs = {"Matches": "Class or token probabilities."} | card(name, own)
         sections += f"\n## {name}\n\n{paper.authors}: *{paper.title}*. {venue}.\n"
         for heading in ("Matches", "Formula", "Defaults", "Deviations"):
-            body = paragraphs.get(heading, "see the card")
+            body = paragraphs[heading]
             sections += f"\n**{heading}.** " + (f"`{body}`\n" if heading == "Formula" else f"{body}\n")
     return table + sections
 

@@ -11,12 +11,8 @@ from stillhouse.types import evaluating
 def channels_last(module: nn.Module, example: Tensor) -> bool:
     """Bring a convolutional net into channels-last order if it can run that way; return whether it did.
 
-    A net that takes tensors apart by their strides (``x.view(len(x), -1)`` after a convolution) cannot, so it is tried
-    on two rows, in eval mode, without changing random state or statistics.
-
-    Args:
-        module: any net.
-        example: one batch of its inputs, (B, ...).
+    A net that depends on strides (``x.view(len(x), -1)`` after a convolution) cannot, so it is tried on two rows of
+    ``example`` (B, ...), in eval mode, without changing random state or statistics.
     """
     if example.ndim != 4 or not any(isinstance(m, nn.Conv2d) for m in module.modules()):
         return False

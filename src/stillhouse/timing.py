@@ -1,4 +1,4 @@
-"""How long a call takes: on one thread, calls in turns, by the clock that measures the work and little else."""
+"""How long a call takes: on one thread, calls in turns, by the clock that measures the work and little more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEAST_REPEATS, MOST_REPEATS = 15, 300
 
 
 class Timed(NamedTuple):
-    """A call, and the clock that it is timed by."""
+    """A call, and the clock for it."""
 
     call: Callable[[], object]
     clock: Clock = "core"

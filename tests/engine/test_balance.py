@@ -153,7 +153,7 @@ def test_only_shares_that_stay_out_of_bounds_are_told() -> None:
         told = [loud.look(line) for line in lines(0.995, 0.995, 0.995, 0.995)]
     assert [t is not None for t in told] == [False, False, True, False]
     assert "Lower" in str(told[2])
-    assert "drowns" in str(told[2])
+    assert "outweighs" in str(told[2])
 
 
 def test_a_resumed_watch_goes_on_counting_and_does_not_repeat_itself() -> None:

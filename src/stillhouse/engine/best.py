@@ -15,14 +15,10 @@ LOWEST, WEIGHTS = "lowest", "weights/"
 
 
 class Best:
-    """Keeps a copy of a module's state where the monitored figure was lowest; the earliest of equals.
-
-    Args:
-        module: the step, so that what a method ships with the student is kept too.
-        rows: number of validation rows.
+    """Keeps a copy of the step's state where the monitored figure was lowest; the earliest of equals.
 
     Raises:
-        UsageError: there is no validation row to choose by.
+        UsageError: there is no validation row (``rows``) to choose by.
     """
 
     def __init__(self, module: nn.Module, rows: int) -> None:
@@ -36,7 +32,7 @@ class Best:
         self.weights: dict[str, Tensor] = {}
 
     def look(self, figure: float) -> bool:
-        """Take the module as it is now where its monitored figure is the lowest so far; says whether it is."""
+        """Keep the present state if its monitored figure is the lowest so far; return whether it is."""
         if not figure < self.lowest:
             return False
         self.lowest = figure
@@ -49,7 +45,7 @@ class Best:
             self.module.load_state_dict(self.weights)
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint must hold so that a resumed fit chooses as an uninterrupted one does."""
+        """State for a checkpoint, so that a resumed fit chooses as an uninterrupted one does."""
         return {LOWEST: torch.tensor(self.lowest, dtype=torch.float64)} | {
             WEIGHTS + k: v for k, v in self.weights.items()
         }

@@ -19,7 +19,7 @@ NAME = "checkpoint.safetensors"
 
 
 class Found(NamedTuple):
-    """What a checkpoint says beside what it has put into the module and the optimiser."""
+    """The parts of a checkpoint that belong neither to the module nor to the optimiser."""
 
     step: int  # steps done; 0 without a checkpoint
     meter: dict[str, Tensor]  # half-filled sums
@@ -70,11 +70,7 @@ def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: 
 
 
 def tensor_state(module: nn.Module) -> dict[str, Tensor]:
-    """The state of a module as tensors.
-
-    Raises:
-        UsageError: the module keeps state that is not a tensor, which could only be stored by pickle.
-    """
+    """The state of a module as tensors; ``UsageError`` where some of it is not a tensor (it would need pickle)."""
     state = module.state_dict()
     for name, value in state.items():
         if not isinstance(value, Tensor):
@@ -92,11 +88,7 @@ def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file with its metadata.
-
-    Raises:
-        DamagedError: the file is cut short or is something else.
-    """
+    """Read a safetensors file with its metadata; ``DamagedError`` where it is cut short or is something else."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})

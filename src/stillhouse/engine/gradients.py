@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +26,8 @@ def backward_each(terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter
 
 def added(gradients: Iterable[Gradient]) -> Gradient:
     """The gradient of the sum of some terms."""
-    return [_sum([part for part in parts if part is not None]) for parts in zip(*gradients, strict=True)]
-
-
-def _sum(parts: Sequence[Tensor]) -> Tensor | None:
-    total: Tensor | None = None
-    for part in parts:
-        total = part if total is None else total + part
-    return total
+    kept = ([part for part in parts if part is not None] for parts in zip(*gradients, strict=True))
+    return [reduce(add, parts) if parts else None for parts in kept]
 
 
 def by_source(gradients: Mapping[str, Gradient]) -> dict[str, Gradient]:

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: what is written of a fit, and when it first goes wrong."""
+"""``metrics.jsonl``: the log of a fit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from stillhouse.files import write_atomic
 from stillhouse.types import evaluating, logits_of
 
 LOG = "metrics.jsonl"
-VALID = "valid_"  # before the names of what is watched on validation rows
+VALID = "valid_"  # before the names of the figures on validation rows
 
 Validation = Callable[[Tensor, Tensor], dict[str, float]]  # from outputs (N, ...) and targets to figures by name
 
 
 class Log:
-    """``metrics.jsonl``: a line is a JSON object; lines after the checkpoint that is resumed from are dropped."""
+    """``metrics.jsonl``, one JSON object a line; a resumed fit drops the lines after its checkpoint."""
 
     def __init__(self, path: Path, steps_done: int, tags: dict[str, Any]) -> None:
         self.path, self.tags = path, tags
@@ -41,7 +41,7 @@ class Log:
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines of a log; a last line that was truncated by a kill is passed over."""
+    """Lines of a log, without a last one that was truncated by a kill."""
     if path.exists():
         for text in path.read_text(encoding="utf-8").splitlines():
             try:
@@ -51,15 +51,10 @@ def read_log(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class Watch:
-    """Validation rows and what is looked at on them; the rows are never trained on.
-
-    Args:
-        rows: None, or none at all: there is nothing to watch.
-        validation: figures of outputs and targets, as ``Task.validation``.
-        monitor: name of the figure that is lowest at the best weights.
+    """The figures on validation rows, which are never trained on; see ``fit`` for the arguments.
 
     Raises:
-        UsageError: there are rows and no figures.
+        UsageError: there are rows and no ``validation``.
     """
 
     def __init__(self, rows: Rows | None, validation: Validation | None, monitor: str) -> None:
@@ -78,11 +73,7 @@ class Watch:
         return {VALID + name: value for name, value in self.validation(outputs, self.rows.targets).items()}
 
     def monitored(self, figures: dict[str, float]) -> float:
-        """The figure that is lowest at the best weights.
-
-        Raises:
-            UsageError: it is not among the figures.
-        """
+        """The figure that is lowest at the best weights; ``UsageError`` where it is not among the figures."""
         if self.monitor not in figures:
             known = ", ".join(name.removeprefix(VALID) for name in figures)
             raise UsageError(
@@ -93,33 +84,24 @@ class Watch:
 
 
 class Recorder:
-    """Makes the lines of one fit's log.
-
-    Args:
-        log: where they go.
-        step: what is trained.
-        meter: the terms since the last line.
-        watch: the validation rows.
-        best: is shown the monitored figure of each line.
-    """
+    """Makes the lines of one fit's log: the terms in ``meter``, their shares, and the figures of ``watch``."""
 
     def __init__(self, log: Log, step: Step, meter: Meter, watch: Watch, best: Best | None) -> None:
         self.log, self.step, self.meter, self.watch, self.best = log, step, meter, watch, best
         self.share_watch = ShareWatch(step.weights, read_log(log.path))
 
     def write(self, done: int, lr: float, norms: Mapping[str, Tensor]) -> bool:
-        """Write the line after ``done`` steps; False, and no line, where the loss is no longer finite.
+        """Write the line after ``done`` steps, with the rate and the gradient norm of each term in the last one.
 
-        Args:
-            done: steps.
-            lr: rate of the last one.
-            norms: gradient norm of each term in it.
+        Returns False, and writes no line, where the loss is no longer finite.
         """
         line = self._losses(norms) | {"step": done, "lr": lr}
         if not math.isfinite(line["loss"]):
             return False
-        amiss = self.share_watch.look(line["shares"])
-        line |= ({"warning": amiss} if amiss else {}) | balanced_weights(self.step)
+        warning = self.share_watch.look(line["shares"])
+        line |= {"warning": warning} if warning else {}
+        if self.step.balance is not None:  # the weights in force are not the recipe's
+            line["weights"] = {source: float(self.step.weight(source)) for source in self.step.weights}
         seen = self.watch.figures(self.step.shipped())
         if self.best is not None:
             line["best"] = self.best.look(self.watch.monitored(seen))
@@ -131,8 +113,3 @@ class Recorder:
         means = self.meter.flush()
         sizes = {name: float(norm) for name, norm in norms.items()}
         return {"loss": sum(means.values()), "terms": means, "norms": sizes, "shares": shares(sizes)}
-
-
-def balanced_weights(step: Step) -> dict[str, Any]:
-    """The weights in force, for the log, where they are not the recipe's."""
-    return {} if step.balance is None else {"weights": {s: float(step.weight(s)) for s in step.weights}}

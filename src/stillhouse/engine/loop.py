@@ -71,14 +71,14 @@ def fit(
         step: the student with its methods.
         batches: gives the batch of each step.
         budget: steps, rate, precision.
-        folder: where ``checkpoint.safetensors`` and ``metrics.jsonl`` go.
+        folder: gets ``checkpoint.safetensors`` and ``metrics.jsonl``.
         identity: names this fit; a checkpoint of another is refused.
         answer: the teacher, stored or live; None trains on labels alone.
         valid: rows to watch; never trained on.
-        validation: the figures that are watched on them, as ``Task.validation``.
-        monitor: name of the figure that is lowest at the best weights, for ``keep = "best"``.
+        validation: their figures, as ``Task.validation``.
+        monitor: the figure that is lowest at the best weights.
         tags: written into each line of the log.
-        advance: told how many steps were done.
+        advance: called with the number of steps that were done.
 
     Raises:
         StillhouseError: the loss is no longer finite; the last good checkpoint is kept.
@@ -145,12 +145,7 @@ def fit(
 
 
 def differentiate(terms: Mapping[str, Tensor], one: Tensor) -> None:
-    """Find the gradients of the terms' sum: from each term at once, since their sum would only add work to the graph.
-
-    Args:
-        terms: scalars.
-        one: the number 1 on their device.
-    """
+    """Find the gradients of the terms' sum, without the sum: it would only add work. ``one`` is 1 on their device."""
     learned = [term for term in terms.values() if term.requires_grad]
     torch.autograd.backward(learned, [one] * len(learned))
 

@@ -1,4 +1,4 @@
-"""Running means of the loss terms on the device; they come to the host once a log line."""
+"""Running means of the loss terms on the device; they come to the host once for each log line."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ COUNT = "count"
 class Meter:
     """Sums named scalars without waiting for the device: one addition a step, however many terms there are.
 
-    Args:
-        state: what ``state()`` of an earlier meter gave.
+    ``state`` restores an earlier meter.
     """
 
     def __init__(self, state: Mapping[str, Tensor] | None = None) -> None:
@@ -35,7 +34,7 @@ class Meter:
         self.sums = self.sums.to(values.device) + values
 
     def state(self) -> dict[str, Tensor]:
-        """The sums by name and how many steps they hold, for the checkpoint."""
+        """The sums by name and the number of their steps, for the checkpoint."""
         sums = {} if self.sums is None else dict(zip(self.names, self.sums.unbind(), strict=True))
         return sums | {COUNT: torch.tensor(float(self.count))}
 

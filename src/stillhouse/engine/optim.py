@@ -14,7 +14,7 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 class _Lists(NamedTuple):
-    """What the kernel takes of a group, in one order."""
+    """What the kernel takes from a group, in one order."""
 
     parameters: list[Tensor]
     first: list[Tensor]
@@ -26,11 +26,11 @@ class _Lists(NamedTuple):
 class AdamW:
     """AdamW (Loshchilov, Hutter 2019) at the cost of its kernel: the same numbers as ``torch.optim.AdamW(fused=True)``.
 
-    A small student's step takes less time than the bookkeeping of ``torch.optim`` around the fused kernel, which looks
-    at every parameter again. Here the lists are made once.
+    ``torch.optim`` looks at every parameter again in each step, which takes longer than a small student's step. Here
+    the lists are made once.
 
     Args:
-        groups: parameters that share a decoupled weight decay.
+        groups: parameters with their decoupled weight decay.
         lr: the rate, set again before each step.
     """
 
@@ -42,7 +42,7 @@ class AdamW:
         self._lists: dict[tuple[bool, ...], list[_Lists]] = {}  # by which parameters have a gradient
 
     def zero_grad(self) -> None:
-        """Let go of all gradients."""
+        """Drop all gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -101,9 +101,9 @@ class AdamW:
 
 
 def make_optimiser(module: nn.Module, *, lr: float, weight_decay: float) -> AdamW:
-    """AdamW over everything that is trained: the student and what the methods learn beside it.
+    """AdamW over all that is trained: the student and the learned state of the methods.
 
-    Biases and norms (fewer than two axes) are not decayed, after Loshchilov & Hutter's usual practice.
+    Biases and norms (fewer than two axes) get no weight decay, as is usual.
     """
     trained = [p for p in module.parameters() if p.requires_grad]
     return AdamW([([p for p in trained if p.ndim >= 2], weight_decay), ([p for p in trained if p.ndim < 2], 0.0)], lr)

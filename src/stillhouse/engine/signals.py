@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is noted, not raised; a second one of SIGINT interrupts at once."""
+    """While entered, notes the first SIGINT or SIGTERM and raises nothing; a second SIGINT interrupts at once."""
 
     def __init__(self) -> None:
         self.received: int | None = None

@@ -31,16 +31,15 @@ class LabelLoss(Protocol):
 
 
 class Step(nn.Module):
-    """Student, taps and methods; data-parallel, autocast and compile see this one thing.
+    """Student, taps and methods; data-parallel, autocast and compile see this one module.
 
     Args:
         student: any module from inputs to outputs.
-        methods: what is matched, each with its weight and the name under which its terms are logged; already built.
-        loss: on the labels, as ``Task.loss``; it may be left out where ``label_weight`` is 0.
+        methods: what is matched: the name of its terms in the log, the built method, its weight.
+        loss: on the labels, as ``Task.loss``; not needed where ``label_weight`` is 0.
         label_weight: weight of that loss; 0 leaves labels out.
-        label_smoothing: handed to the loss as ``smoothing``.
-        balance: "gradient" lets the first steps set the weights so that each source gets the share of the gradient
-            that its weight asks for; "none" takes the weights as they are.
+        label_smoothing: given to the loss as ``smoothing``.
+        balance: "gradient" lets the first steps set the weights (see ``Balance``); "none" takes them as they are.
 
     Raises:
         UsageError: labels have a weight and no loss.
@@ -75,10 +74,7 @@ class Step(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the weighted terms, one scalar each; the loss is their sum.
 
-        Args:
-            batch: what both nets are given.
-            teacher: its answer; None: the labels alone count.
-            call: runs the student in another way (compiled).
+        Without ``teacher``, its outputs, the labels alone count. ``call`` runs the student in another way (compiled).
         """
         outputs = logits_of((call or self.student)(batch.inputs))
         student = Outputs(outputs, self.taps.take())
@@ -106,18 +102,18 @@ class Step(nn.Module):
         return value * (weight if isinstance(weight, Tensor) else constant(weight, value.dtype))
 
     def set_progress(self, progress: float) -> None:
-        """Tell the methods which share of the training is done."""
+        """Set for the methods which share of the training is done."""
         for method in self.methods:
             assert isinstance(method, Method)
-            object.__setattr__(method, "progress", progress)  # a plain number: past nn.Module's search for parameters
+            object.__setattr__(method, "progress", progress)  # a plain number needs no search for parameters
 
     def deployed(self) -> nn.Module:
-        """What ships, when training is over: the taps are taken off."""
+        """What ships, when training is over; removes the taps."""
         self.taps.close()
         return self.shipped()
 
     def shipped(self) -> nn.Module:
-        """The student, and with it only what a method declares part of it."""
+        """The student with what a method declares part of it."""
         student = self.student
         for method in self.methods:
             assert isinstance(method, Method)
@@ -126,11 +122,9 @@ class Step(nn.Module):
 
 
 def weighted(batch: Batch, weights: Tensor | None) -> Batch:
-    """The batch as what is matched sees it: each row counts as far as its teacher's answer does.
+    """The batch for the methods: each row counts as much as its teacher's outputs do.
 
-    Args:
-        batch: its mask may have an axis of tokens.
-        weights: (B,) in [0, 1]; None: every answer counts in full.
+    ``weights`` is (B,) in [0, 1], or None where all count in full; the mask may have an axis of tokens.
     """
     if weights is None:
         return batch

@@ -1,7 +1,7 @@
-"""One chunk of tokens against a whole vocabulary, block of classes by block of classes: losses and gradients by logits.
+"""One chunk of tokens against a whole vocabulary, one block of classes after the other: losses and slopes by logits.
 
-A block is small enough for the processor's cache, where a pass over it costs a fraction of the matrix product that made
-it; over the whole vocabulary each pass would go to memory.
+A block fits the processor's cache, so a pass over it costs a fraction of the matrix product that made it; a pass over
+the whole vocabulary would go to memory.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Softened:
         self.normaliser = torch.stack(sums, -1).logsumexp(-1)
 
     def take(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities of a block, which is let go of, and which of them are of probability 0."""
+        """Log-probabilities of a block, whose memory is freed, and which of them are of probability 0."""
         block, ruled_out = self.blocks[index], self.ruled_out[index]
         assert block is not None
         self.blocks[index] = None
@@ -102,7 +102,7 @@ class Softened:
 
 
 class Sparse(NamedTuple):
-    """The teacher as its listed classes; ``loss(student logits, indices, log_probs)`` gives one value a row."""
+    """The teacher as its listed classes; ``loss(student logits, indices, log_probs)`` gives one value for each row."""
 
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     indices: Tensor  # (N, k), -1 for an unused place
@@ -117,8 +117,8 @@ class Sparse(NamedTuple):
     ) -> tuple[Tensor, list[tuple[slice, Tensor]]]:
         """Losses ``(n,)`` without the factor T^2 and, to learn from, their slopes by the softened logits, by blocks.
 
-        The loss sees the student through its listed classes and the mass of all others, so it is asked about a small
-        distribution of k + 1 classes, the last one standing for the others, which share its slope by their mass.
+        The loss depends on the listed classes and the mass of all others, so it is computed over k + 1 classes. The
+        others share the slope of the last one by their mass.
         """
         unused, listed = self.indices < 0, self.indices.clamp(min=0)
         logits = at_least_float32(layer.block(hidden, slice(None)))

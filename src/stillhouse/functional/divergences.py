@@ -1,11 +1,11 @@
 """Divergences between two categorical distributions given by logits, for classes and for tokens alike.
 
 ``p`` is the teacher's distribution and ``q`` the student's, both softened by ``temperature``; the logits may be any
-log-probabilities plus a constant for each row. Said once for all functions below:
+log-probabilities plus a constant for each row. For all functions below:
 
+* they match the probabilities of classes or tokens;
 * student first; logits are ``(..., C)``, all leading axes are samples or tokens; the two shapes must be equal;
-* ``mask`` (bool, the leading shape) and ``reduction`` ("mean" over the samples that count, "sum", "none") as in
-  :mod:`stillhouse.functional.reduction`;
+* ``mask`` and ``reduction`` as in :func:`stillhouse.functional.reduction.reduce`;
 * the result is in nats, times T^2: a scalar, or the leading shape for "none";
 * the arithmetic is at least float32; a probability of 0 is finite in value and gradient;
 * value and gradient are found together (:mod:`stillhouse.functional.fused`): the student's logits get a gradient, which
@@ -30,10 +30,7 @@ def forward_kl(
     mask: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """KL(p || q): the student must cover all that the teacher holds possible.
-
-    Matches:
-        Class or token probabilities.
+    """KL(p || q): the student must cover all that the teacher thinks possible.
 
     Formula:
         T^2 * mean_i sum_c p_c (log p_c - log q_c)
@@ -59,10 +56,7 @@ def reverse_kl(
     mask: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """KL(q || p): the student may keep to one mode, and is punished for what the teacher holds impossible.
-
-    Matches:
-        Class or token probabilities.
+    """KL(q || p): the student may choose one mode, and pays for what the teacher thinks impossible.
 
     Formula:
         T^2 * mean_i sum_c q_c (log q_c - log p_c)
@@ -92,9 +86,6 @@ def jensen_shannon(
 ) -> Tensor:
     """Generalised Jensen-Shannon divergence: both sides against their mixture.
 
-    Matches:
-        Class or token probabilities.
-
     Formula:
         T^2 * mean_i [beta KL(p || m) + (1 - beta) KL(q || m)], m = beta p + (1 - beta) q; over beta (1 - beta) where
         normalized. At beta = 0 it is KL(p || q) and at beta = 1 KL(q || p), normalized or not: the limits of the
@@ -104,8 +95,8 @@ def jensen_shannon(
         beta = 0.5 (GKD, and TRL's trainer, which takes the ends likewise).
 
     Deviations:
-        An earlier TRL mixed log-probabilities and had the weights on the wrong side; DistiLLM's ``lam`` weighs the
-        student, so it is 1 - beta. Implementations that take the formula at its word are a silent 0 at the ends.
+        An earlier TRL mixed log-probabilities and had the weights on the wrong side; DistiLLM's ``lam`` is the weight
+        of the student, so it is 1 - beta. Implementations of the plain formula are silently 0 at the ends.
 
     >>> import torch
     >>> z = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
@@ -125,9 +116,6 @@ def skew_kl(
     reduction: str = "mean",
 ) -> Tensor:
     """Forward KL to a student mixed with a little of the teacher; never above -log alpha.
-
-    Matches:
-        Class or token probabilities.
 
     Formula:
         T^2 * mean_i KL(p || alpha p + (1 - alpha) q), 0 <= alpha < 1; alpha = 0 is forward KL.
@@ -157,9 +145,6 @@ def skew_reverse_kl(
 ) -> Tensor:
     """Reverse KL to a teacher mixed with a little of the student; never above -log alpha.
 
-    Matches:
-        Class or token probabilities.
-
     Formula:
         T^2 * mean_i KL(q || (1 - alpha) p + alpha q), 0 <= alpha < 1; alpha = 0 is reverse KL.
 
@@ -186,10 +171,7 @@ def adaptive_kl(
     mask: Tensor | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Forward and reverse KL, weighed by where the two distributions differ: in the teacher's head or in its tail.
-
-    Matches:
-        Class or token probabilities.
+    """Forward and reverse KL, weighted by where the two distributions differ: in the teacher's head or in its tail.
 
     Formula:
         T^2 * mean_i (g_head KL(p || q) + g_tail KL(q || p)) / (g_head + g_tail), g = sum |p - q| over the classes that
@@ -220,9 +202,6 @@ def total_variation(
 ) -> Tensor:
     """Total variation distance: the mass that would have to move; between 0 and T^2.
 
-    Matches:
-        Class or token probabilities.
-
     Formula:
         T^2 * mean_i 1/2 sum_c |p_c - q_c|
 
@@ -250,9 +229,6 @@ def alpha_beta(
     reduction: str = "mean",
 ) -> Tensor:
     """Alpha-beta divergence: forward KL at (1, 0), reverse KL at (0, 1), and what lies between and around.
-
-    Matches:
-        Class or token probabilities.
 
     Formula:
         T^2 * mean_i -1/(a b) sum_c [p^a q^b - a/(a+b) p^(a+b) - b/(a+b) q^(a+b)], with its limits where a, b or a + b

@@ -13,11 +13,7 @@ from stillhouse.functional.reduction import at_least_float32, fill_masked
 
 
 def mean_over_features(losses: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Average element-wise losses over all that is not a sample: one value a sample, the shape of the mask.
-
-    Args:
-        losses: ``(N, ...)``.
-        mask: Bool, a leading shape of ``losses``; None: ``(N,)``.
+    """Average element-wise losses ``(N, ...)`` to one value for each sample: the shape of the mask, or ``(N,)``.
 
     >>> mean_over_features(torch.tensor([[1.0, 3.0], [5.0, 7.0]])).tolist()
     [2.0, 6.0]
@@ -29,27 +25,18 @@ def mean_over_features(losses: Tensor, mask: Tensor | None = None) -> Tensor:
 def covering(mask: Tensor | None, features: Tensor) -> Tensor | None:
     """Fit a batch's mask to a feature that may have other axes than the logits.
 
-    A mask of tokens ``(N, L)`` for pooled features becomes "any token of the row counts"; any other mask is passed on.
-
-    Args:
-        mask: Bool, leading shape of the logits.
-        features: ``(N, ...)``.
+    A mask of tokens ``(N, L)`` for pooled features becomes "any token of the row counts"; other masks do not change.
     """
     return mask if mask is None or mask.shape == features.shape[: mask.ndim] else row_mask(mask)
 
 
 def row_mask(mask: Tensor | None) -> Tensor | None:
-    """Return which rows count ``(N,)``: those of which anything does."""
+    """Return which rows count ``(N,)``: those with any part that counts."""
     return mask if mask is None or mask.ndim == 1 else mask.flatten(1).any(1)
 
 
 def related_rows(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the samples that count as rows, for losses that relate the samples of a batch to each other.
-
-    Args:
-        student: ``(N, ...)``; all axes behind the samples are flattened.
-        teacher: ``(N, ...)``, of any width.
-        mask: Bool, a leading shape of both.
 
     Returns:
         ``(M, D_s)`` and ``(M, D_t)``, at least float32, the teacher without a gradient; M may be 0.
@@ -76,8 +63,8 @@ def unit(vectors: Tensor, eps: float = 1e-12) -> Tensor:
 def products(rows: Tensor, others: Tensor) -> Tensor:
     """Inner products of all rows with all others, ``(..., N, D)`` with ``(..., M, D)``: ``(..., N, M)``.
 
-    In the precision of the inputs, also under autocast, which would do a matrix product in half precision and lose what
-    relations between near samples are made of.
+    In the precision of the inputs, also under autocast: in half precision the relations between near samples would be
+    lost.
     """
     with torch.autocast(rows.device.type, enabled=False):
         return torch.matmul(rows, others.transpose(-1, -2))
@@ -89,5 +76,5 @@ def pooled(features: Tensor) -> Tensor:
 
 
 def nothing(tensor: Tensor) -> Tensor:
-    """Return 0 that hangs on the tensor's graph: its gradient is 0 even where the tensor holds NaN or infinities."""
+    """Return 0 on the tensor's graph: its gradient is 0 even where the tensor holds NaN or infinities."""
     return tensor[:0].sum()

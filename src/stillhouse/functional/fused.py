@@ -1,7 +1,7 @@
-"""A divergence between logits with its gradient, found together: one node of the graph in place of a dozen.
+"""A divergence between logits with its gradient, computed together: one node of the graph in place of a dozen.
 
-In a small student's step every operation costs a few microseconds whatever its size, so this file counts operations.
-Numbers are tensors of no axis here: a product by one costs half of a product by a number.
+In a small student's step each operation costs a few microseconds whatever its size, so this file saves operations.
+Numbers are tensors without axes here: a product with one costs half of a product with a Python number.
 """
 
 from __future__ import annotations
@@ -30,14 +30,9 @@ def fused(
 ) -> Tensor:
     """T^2 times the sum over classes of a divergence's terms, reduced; differentiable once, by the student's logits.
 
-    Args:
-        pointwise: terms and slopes of all classes (:mod:`stillhouse.functional.pointwise`).
-        student_logits: ``(..., C)``; see :mod:`stillhouse.functional.divergences` for this and the following.
-        teacher_logits: ``(..., C)``.
-        temperature: above 0.
-        mask: ``(...)``.
-        reduction: "mean", "sum" or "none".
-        careful: look for classes of probability 0 first; needed where the terms stay finite and the slopes do not.
+    ``pointwise`` gives the terms and slopes of all classes; ``careful`` looks for classes of probability 0 first, which
+    is needed where the terms stay finite and the slopes do not. For the rest see
+    :mod:`stillhouse.functional.divergences`.
 
     Raises:
         UsageError: shapes, temperature, mask or reduction do not fit; or, in the backward pass, a second derivative
@@ -107,6 +102,6 @@ _apply: Any = super(torch.autograd.Function, _Fused).apply
 
 @lru_cache(maxsize=1024)
 def constant(value: float, dtype: torch.dtype) -> Tensor:
-    """A number as a tensor of no axis, on the host: a factor for tensors of that type on any device."""
+    """A number as a tensor without axes, on the host: a factor for tensors of that type on any device."""
     with torch.inference_mode(False):
         return torch.tensor(value, dtype=dtype)

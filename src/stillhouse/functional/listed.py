@@ -25,17 +25,15 @@ def listed_kl(
         student_logits: ``(..., C)``.
         indices: int64 ``(..., k)``, distinct within a row where there is a tail.
         log_probs: ``(..., k)``, of the masses, or of the importance weights of a sample.
-        log_tail: ``(...)``, the mass of all other classes as it was kept: what is left of 1 after the listed masses
-            would hold their rounding. None: the classes were sampled.
+        log_tail: ``(...)``, the mass of all other classes as it was kept (1 minus the listed masses would hold their
+            rounding). None: the classes were sampled.
         softened: The temperature at which the teacher was softened before classes were left out.
-        temperature: The temperature of this loss.
-        mask: Bool ``(...)``, which samples count.
 
     Returns:
         Nats times T^2, the mean over the samples that count.
 
     Raises:
-        UsageError: the teacher was softened at another temperature, which no tail can be brought to afterwards.
+        UsageError: the teacher was softened at another temperature; a tail cannot be softened later.
 
     >>> student, teacher = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[0.5]]).log()
     >>> round(listed_kl(student, torch.tensor([[2]]), teacher, teacher[:, 0], softened=1.0).item(), 4)
@@ -44,7 +42,7 @@ def listed_kl(
     if softened != temperature:
         raise UsageError(
             f"The stored classes were softened at temperature {softened:g}, this loss wants {temperature:g}, and a "
-            "tail cannot be softened afterwards. Give all methods one temperature, or keep whole rows: "
+            "tail cannot be softened later. Give all methods one temperature, or keep whole rows: "
             '`[store] codec = "dense"`.'
         )
     if log_tail is None:

@@ -1,7 +1,7 @@
 """The divergences class by class: the term and the slope of each class, of all classes or of a block of them.
 
 With ``log_q`` and ``log_p`` the log-probabilities of student and teacher over *all* classes, a divergence is a sum of
-one term a class. A function below takes these of any classes, (..., B), and returns
+one term for each class. A function below takes any of the classes, (..., B), and returns
 
 * the terms, (..., B), and
 * the slope of each term by ``log_q``, (..., B). With s the slopes and S their sum over all classes, the gradient by the

@@ -21,10 +21,7 @@ def log_probabilities(logits: Tensor, temperature: float | Tensor = 1.0) -> Tens
 
     Args:
         logits: ``(..., C)``, at least float32; -inf rules a class out.
-        temperature: Above 0.
-
-    Raises:
-        UsageError: the temperature is not above 0.
+        temperature: Above 0, or it is a ``UsageError``.
 
     >>> log_probabilities(torch.tensor([0.0, 0.0, -math.inf])).exp().tolist()[:2]
     [0.5, 0.5]
@@ -52,13 +49,8 @@ def check_temperature(temperature: float | Tensor) -> None:
 def one_hot(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
     """Bool ``(..., C)``: True at each row's target class. Rows that the mask leaves out may hold any target.
 
-    Args:
-        logits: ``(..., C)``, for the number of classes.
-        targets: int64 ``(...)`` in [0, C).
-        mask: Bool ``(...)``.
-
     Raises:
-        UsageError: the shapes do not fit, or a target that counts is outside [0, C).
+        UsageError: targets are not ``(...)`` beside logits ``(..., C)``, or one that counts is outside [0, C).
     """
     classes = logits.shape[-1]
     if targets.shape != logits.shape[:-1]:
@@ -79,15 +71,8 @@ def one_hot(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tens
 def one_against_rest(logits: Tensor, chosen: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-probabilities of the chosen class and of all others together.
 
-    ``log(1 - p)`` is taken as a log-sum over the others, not from p, so it is exact where p is close to 1.
-
-    Args:
-        logits: ``(..., C)``.
-        chosen: Bool ``(..., C)`` with one True a row.
-        temperature: Softens.
-
-    Returns:
-        ``(..., 2)``.
+    ``log(1 - p)`` is a log-sum over the others, not computed from p, so it is exact where p is close to 1. Logits and
+    the bool ``chosen``, one True a row, are ``(..., C)``; the result is ``(..., 2)``.
     """
     log_p = log_probabilities(logits, temperature)
     rest = log_p.masked_fill(chosen, RULED_OUT).logsumexp(-1)
@@ -95,13 +80,7 @@ def one_against_rest(logits: Tensor, chosen: Tensor, temperature: float = 1.0) -
 
 
 def among_rest(logits: Tensor, chosen: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probabilities among all classes but the chosen one; :data:`LOG_ZERO` at the chosen one itself.
-
-    Args:
-        logits: ``(..., C)``.
-        chosen: Bool ``(..., C)`` with one True a row.
-        temperature: Softens.
-    """
+    """Log-probabilities ``(..., C)`` among all classes but the chosen one, which has :data:`LOG_ZERO`."""
     return log_probabilities(logits.masked_fill(chosen, -math.inf), temperature)
 
 
@@ -117,12 +96,10 @@ def log_mixture(log_ratio: Tensor, weight: float) -> Tensor:
     return torch.where(log_ratio > 20.0, far + torch.log(weight + (1 - weight) * torch.exp(-far)), near)
 
 
-def standardize(logits: Tensor, ddof: int = 1) -> Tensor:
+def standardize(logits: Tensor) -> Tensor:
     """Z-score over the classes: (z - mean) / (1e-7 + standard deviation); 0 for a row of equal logits.
 
-    Args:
-        logits: ``(..., C)``, at least float32; -inf stands for probability 0.
-        ddof: 1 divides the variance by C - 1 (the published code), 0 by C.
+    The variance has the divisor C - 1, as in the published code; a logit of -inf means probability 0.
 
     >>> [round(z, 3) for z in standardize(torch.tensor([1.0, 2.0, 6.0])).tolist()]
     [-0.756, -0.378, 1.134]
@@ -130,7 +107,7 @@ def standardize(logits: Tensor, ddof: int = 1) -> Tensor:
     centred = centre(logits)
     # The norm has gradient 0 at 0, where the square root of a variance would give NaN for tied logits.
     norm: Tensor = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
-    deviation = norm / math.sqrt(max(logits.shape[-1] - ddof, 1))
+    deviation = norm / math.sqrt(max(logits.shape[-1] - 1, 1))
     return centred / (1e-7 + deviation)
 
 

@@ -14,11 +14,11 @@ def reduce(losses: Tensor, mask: Tensor | None = None, reduction: str = "mean") 
     """Reduce one loss a sample to what was asked for.
 
     Args:
-        losses: One value a sample or token, any shape.
-        mask: The shape of ``losses``. Bool: which samples count; floating: how far each counts, 0 for not at all. None:
-            all of them.
-        reduction: ``"mean"`` over the samples that count, however little (so that what a sample weighs does not hang on
-            the others of its batch), ``"sum"``, or ``"none"`` (0 where a sample does not count).
+        losses: One value for each sample or token, any shape.
+        mask: The shape of ``losses``. Bool: which samples count; floating: how much each counts, 0 for not at all.
+            None: all of them.
+        reduction: ``"mean"`` divides by the number of samples that count, however little (so that the weight of a
+            sample does not depend on the others of its batch); ``"sum"``; ``"none"`` (0 where a sample does not count).
 
     Returns:
         A scalar, or the shape of ``losses`` for ``"none"``. Where no sample counts, 0 with a gradient of 0.
@@ -45,11 +45,7 @@ def reduce(losses: Tensor, mask: Tensor | None = None, reduction: str = "mean") 
 
 
 def known_reduction(reduction: str) -> str:
-    """Return the name of a reduction.
-
-    Raises:
-        UsageError: there is none of this name.
-    """
+    """Return the name of a reduction; ``UsageError`` where there is none of this name."""
     if reduction not in REDUCTIONS:
         raise UsageError(f"There is no reduction {reduction!r}.{nearest(reduction, REDUCTIONS)}")
     return reduction
@@ -60,10 +56,6 @@ def fill_masked(tensor: Tensor, mask: Tensor | None) -> Tensor:
 
     Zeroing the loss alone is not enough: a NaN or an infinity in the padding would come back through the gradient,
     since 0 * inf is NaN.
-
-    Args:
-        tensor: ``(..., *rest)``: logits, features or losses.
-        mask: Bool or floating, the leading shape of ``tensor``; None changes nothing.
 
     Raises:
         UsageError: the mask holds whole numbers, or its shape is not the leading shape.
@@ -88,13 +80,8 @@ def counted(mask: Tensor) -> Tensor:
 def prepare(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return both sides ready for a loss: at least float32, the teacher without a gradient, masked rows at 0.
 
-    Args:
-        student: ``(..., D)``, any floating type.
-        teacher: The same shape.
-        mask: Bool, a leading shape of both.
-
     Raises:
-        UsageError: the two shapes differ (broadcasting would hide it), or the mask does not fit.
+        UsageError: the two shapes differ (broadcasting would hide it), or the mask is no leading shape of both.
     """
     if student.shape != teacher.shape:
         raise UsageError(
@@ -113,16 +100,8 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 def valid_rows(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the rows that count, ready for a loss that relates the rows of a batch to each other.
 
-    Args:
-        student: ``(..., D)``, any floating type.
-        teacher: The same shape.
-        mask: Bool, the leading shape.
-
     Returns:
-        Both sides ``(N, D)``, at least float32, the teacher without a gradient; N may be 0.
-
-    Raises:
-        UsageError: as :func:`prepare`.
+        Both sides ``(N, D)``, as :func:`prepare` gives them; N may be 0.
     """
     student, teacher = (side.flatten(0, -2) for side in prepare(student, teacher, mask))
     if mask is None:

@@ -1,12 +1,14 @@
 """Sparse teacher targets: the k listed classes and the tail as one more class, or sampled classes with weights.
 
-A teacher over many classes (a vocabulary) is kept as its top k log-probabilities, or as a sample. Neither is blown up
-to all classes: the student is gathered down to what is listed. Said once for all functions below:
+A teacher over many classes (a vocabulary) is kept as its top k log-probabilities, or as a sample. Neither is expanded
+to all classes: the student is reduced to the listed ones. For all functions below:
 
+* ``student_logits`` is ``(..., C)``;
 * ``indices`` int64 ``(..., k)``: classes in [0, C), each at most once a row; -1 marks an unused place;
 * ``log_probs`` ``(..., k)``: the teacher's log-probabilities of those classes, over *all* classes and at the same
-  ``temperature`` that softens the student here: a tail cannot be softened after the fact;
-* ``mask`` and ``reduction`` as everywhere; the factor T^2 is inside; the teacher gets no gradient.
+  ``temperature`` that softens the student here, since a tail cannot be softened later;
+* ``mask`` and ``reduction`` as everywhere; the result is in nats and includes the factor T^2; the teacher gets no
+  gradient; ``UsageError`` where shapes do not fit.
 """
 
 from __future__ import annotations
@@ -37,23 +39,10 @@ def sparse_forward_kl(
 ) -> Tensor:
     """Forward KL to a teacher of which k classes are known.
 
-    Args:
-        student_logits: ``(..., C)``.
-        indices: ``(..., k)``.
-        log_probs: ``(..., k)``.
-        tail: What becomes of the teacher's unlisted mass. ``"bucket"``: one more class on both sides, a true divergence
-            (never negative, 0 for a perfect student). ``"drop"``: left out; the sum is no divergence, may be negative,
-            and its gradient lacks the tail. ``"renormalize"``: both sides are spread over the listed classes alone; a
-            divergence, but blind to all mass outside.
-        temperature: Softens the student; the teacher was softened when it was asked.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats times T^2: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: the tail is unknown, or shapes do not fit.
+    ``tail`` says what becomes of the teacher's unlisted mass. ``"bucket"``: one more class on both sides, a true
+    divergence (never negative, 0 for a perfect student). ``"drop"``: left out; the sum is no divergence, may be
+    negative, and its gradient lacks the tail. ``"renormalize"``: both sides are normalised over the listed classes
+    alone; a divergence, but it ignores all mass outside.
 
     >>> student, indices = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[2]])
     >>> teacher = torch.tensor([[0.5]]).log()
@@ -88,16 +77,8 @@ def sparse_divergence(
     Merging classes never raises an f-divergence, so there the value is a lower bound of the dense one; it is 0 for a
     perfect student.
 
-    Args:
-        divergence: A function of :mod:`stillhouse.functional.divergences`, or any other that takes both sides'
-            log-probabilities, ``mask`` and ``reduction``.
-        student_logits: ``(..., C)``.
-        indices: ``(..., k)``.
-        log_probs: ``(..., k)``.
-        temperature: Softens the student; the teacher was softened when it was asked.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-        settings: Further arguments of the divergence, such as ``beta``.
+    ``divergence`` takes both sides' log-probabilities, ``mask``, ``reduction`` and ``settings``, as the functions of
+    :mod:`stillhouse.functional.divergences` do.
 
     >>> from stillhouse.functional.divergences import reverse_kl
     >>> student, indices = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[2]])
@@ -117,9 +98,6 @@ def bucket(
     Returns:
         Log-probabilities of student and teacher, ``(..., k + 1)`` each, the tail last: what any divergence takes as
         logits at temperature 1.
-
-    Raises:
-        UsageError: shapes do not fit.
     """
     student, indices, log_p = _prepare(student_logits, indices, log_probs, mask)
     log_q, log_p, unused = log_probabilities(student, temperature), _stand_in(log_p, indices), indices < 0
@@ -147,16 +125,7 @@ def sampled_cross_entropy(
     -T^2 * mean_i sum_j w_j log q(id_j). With the weights of :func:`sample_classes` its expectation, and that of its
     gradient, is the cross-entropy -sum_c p_c log q_c, which has forward KL's gradient; the value is no divergence.
 
-    Args:
-        student_logits: ``(..., C)``.
-        indices: int64 ``(..., n)``; a class may be drawn more than once; -1 marks an unused place.
-        weights: ``(..., n)``, importance weights; used as they are.
-        temperature: Softens the student; the sample was drawn from the teacher at the same temperature.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats times T^2: a scalar, or ``(...)`` for ``"none"``.
+    Here a class may be listed more than once.
 
     >>> student, indices = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[2, 0]])
     >>> round(sampled_cross_entropy(student, indices, torch.tensor([[0.5, 0.5]])).item(), 4)
@@ -177,11 +146,8 @@ def sample_classes(
     """Draw classes from the teacher, with the weights that make their sums unbiased.
 
     Args:
-        teacher_logits: ``(..., C)``.
-        count: Draws a row, with replacement.
+        count: Draws for each row, with replacement.
         power: Classes are drawn from p^power, normalised; 1 is the teacher itself and gives equal weights 1 / count.
-        temperature: Softens the teacher.
-        generator: Source of the draws.
 
     Returns:
         ``indices`` int64 and ``weights`` p / (count * drawing probability), ``(..., count)`` each.

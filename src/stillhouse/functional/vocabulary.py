@@ -1,10 +1,10 @@
 """Divergences over large vocabularies at nearly the cost of their matrix products, in a few chunks of memory.
 
 A text model's logits (tokens x vocabulary) and their softmaxes are the largest tensors of a training step. Here both
-sides enter as hidden states and output matrices; a chunk of tokens at a time is multiplied out, and its gradient is
-taken on the spot and kept for hidden states and matrix instead of the logits. One autograd function serves the whole
-family: what differs is the value and slope of one class (:mod:`stillhouse.functional.pointwise`). A sparse teacher is
-never made dense: the student's classes are gathered down to the listed ones and the rest.
+sides are hidden states and output matrices; the logits of one chunk of tokens at a time are computed, and at once their
+gradient by hidden states and matrix, which is all that is kept. One autograd function serves all divergences: they
+differ only in the value and slope of one class (:mod:`stillhouse.functional.pointwise`). A sparse teacher is never made
+dense: the student is reduced to the listed classes and the rest.
 """
 
 from __future__ import annotations
@@ -106,14 +106,7 @@ def vocabulary_loss(
 
 
 class _Walk:
-    """The way over all chunks.
-
-    Args:
-        target: the teacher, of all tokens.
-        rows: int64, the tokens that count; None: all.
-        temperature: of the softmax.
-        chunk: tokens at a time.
-    """
+    """The way over all chunks of ``chunk`` tokens; ``rows`` (int64) are the tokens that count, None: all."""
 
     def __init__(self, target: Target, rows: Tensor | None, temperature: float, chunk: int) -> None:
         self.target, self.rows, self.temperature, self.chunk = target, rows, temperature, chunk
@@ -152,7 +145,7 @@ class _Walk:
 
 
 class _Vocabulary(torch.autograd.Function):
-    """Losses of all tokens, which hold gradients in place of logits."""
+    """Losses of all tokens; gradients are kept in place of logits."""
 
     @staticmethod
     def forward(ctx: Any, walk: _Walk, reduction: str, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -199,24 +192,17 @@ def _sparse(divergence: Callable[..., Tensor], settings: dict[str, Any]) -> Call
 
 def _autocast(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """The student's side as a linear layer would take it here: no gradient in ``no_grad``, cast in autocast."""
-    sides = [hidden, weight, bias]
-    if not torch.is_grad_enabled():
-        sides = [None if x is None else x.detach() for x in sides]
     kind = hidden.device.type
-    if torch.is_autocast_enabled(kind):
-        sides = [None if x is None else x.to(torch.get_autocast_dtype(kind)) for x in sides]
-    first, second, third = sides
-    assert first is not None
-    assert second is not None
-    return first, second, third
+
+    def cast(side: Tensor) -> Tensor:
+        side = side if torch.is_grad_enabled() else side.detach()
+        return side.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else side
+
+    return cast(hidden), cast(weight), None if bias is None else cast(bias)
 
 
 def _detached(states: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """The teacher's output layer, without a gradient.
-
-    Raises:
-        UsageError: hidden states and matrix do not fit each other.
-    """
+    """The teacher's output layer, without a gradient; ``UsageError`` where its states do not fit it."""
     if states.shape[-1] != weight.shape[-1]:
         raise UsageError(
             f"The teacher's hidden states have {states.shape[-1]} numbers, its output matrix takes {weight.shape[-1]}. "

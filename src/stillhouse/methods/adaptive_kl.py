@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from stillhouse.functional.divergences import adaptive_kl
-from stillhouse.methods.base import Method, Paper
-from stillhouse.types import Batch, Outputs
+from stillhouse.methods.base import Divergence, Paper
 
 
-class AdaptiveKL(Method):
+class AdaptiveKL(Divergence):
     """The method; see :func:`adaptive_kl`."""
 
     paper = Paper(
@@ -19,21 +16,10 @@ class AdaptiveKL(Method):
         2025,
         arxiv="2404.02657",
     )
-    family = "divergence"
-    needs = frozenset({"logits"})
+    divergence = staticmethod(adaptive_kl)
 
     def __init__(self, mu: float = 0.5, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.mu = mu
-        self.temperature = temperature
-
-    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Return ``adaptive_kl``."""
-        return {
-            "adaptive_kl": adaptive_kl(
-                student.logits, teacher.logits, mu=self.mu, temperature=self.temperature, mask=batch.mask
-            )
-        }
+        super().__init__(mu=mu, temperature=temperature)
 
 
 METHOD = AdaptiveKL

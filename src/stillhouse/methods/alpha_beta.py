@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from stillhouse.functional.divergences import alpha_beta
-from stillhouse.methods.base import Method, Paper
-from stillhouse.types import Batch, Outputs
+from stillhouse.methods.base import Divergence, Paper
 
 
-class AlphaBeta(Method):
+class AlphaBeta(Divergence):
     """The method; see :func:`alpha_beta`."""
 
     paper = Paper(
@@ -20,27 +17,10 @@ class AlphaBeta(Method):
         2025,
         arxiv="2505.04560",
     )
-    family = "divergence"
-    needs = frozenset({"logits"})
+    divergence = staticmethod(alpha_beta)
 
     def __init__(self, alpha: float = 0.2, beta: float = 0.7, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.alpha = alpha
-        self.beta = beta
-        self.temperature = temperature
-
-    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Return ``alpha_beta``."""
-        return {
-            "alpha_beta": alpha_beta(
-                student.logits,
-                teacher.logits,
-                alpha=self.alpha,
-                beta=self.beta,
-                temperature=self.temperature,
-                mask=batch.mask,
-            )
-        }
+        super().__init__(alpha=alpha, beta=beta, temperature=temperature)
 
 
 METHOD = AlphaBeta

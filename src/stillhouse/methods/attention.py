@@ -16,11 +16,7 @@ from stillhouse.types import Batch, Outputs
 
 
 def attention(
-    student_maps: Tensor,
-    teacher_maps: Tensor,
-    p: int = 2,
-    mask: Tensor | None = None,
-    reduction: str = "mean",
+    student_maps: Tensor, teacher_maps: Tensor, p: int = 2, mask: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """Attention transfer (Zagoruyko, Komodakis 2017).
 
@@ -43,15 +39,10 @@ def attention(
         teacher_maps: The same number of axes; channels may differ. Where sizes differ, the larger maps are averaged
             down to the smaller size before the energy is computed.
         p: Power of the activations, at least 1.
-        mask: Bool ``(N,)``, which samples count, or ``(N, L)``, which tokens count; other tokens have no energy and
-            are left out of the mean.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
+        mask: Bool ``(N,)``, or ``(N, L)`` for tokens: others have no energy and are left out of the mean.
 
     Returns:
-        A scalar, or ``(N,)`` for ``"none"``; at most 2 / (H W).
-
-    Raises:
-        UsageError: the mask does not fit.
+        At most 2 / (H W) for each sample.
 
     >>> import torch
     >>> maps = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
@@ -94,12 +85,9 @@ class Attention(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``attention``."""
-        pairs = zip(self.student_layers, self.teacher_layers, strict=True)
-        losses = [self._loss(student.features[mine], teacher.features[theirs], batch) for mine, theirs in pairs]
+        pairs = self.pairs(student, teacher)
+        losses = [attention(mine, theirs, self.p, covering(batch.mask, mine)) for mine, theirs in pairs]
         return {"attention": torch.stack(losses).sum()}
-
-    def _loss(self, mine: Tensor, theirs: Tensor, batch: Batch) -> Tensor:
-        return attention(mine, theirs, self.p, covering(batch.mask, mine))
 
 
 METHOD = Attention

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -11,6 +12,20 @@ from stillhouse.types import Batch, Outputs, Spec
 
 # What outputs are: log-probabilities of classes, log-odds of independent labels, real values
 KINDS = frozenset({"logits", "log_odds", "values"})
+
+
+# Said once for the functions of all methods; a card names only what differs from it.
+CONVENTIONS = """\
+In all methods:
+    Student first, then teacher, in one shape unless stated. Logits are (..., C), where -inf means probability 0, and
+    targets int64 (...) in [0, C), of any value where the mask leaves a row out. Features are (N, D), tokens (N, L, D)
+    or maps (N, C, H, W). Losses that relate the samples of a batch to each other take (N, ...) of any two widths and
+    flatten the axes behind the samples.
+    temperature, above 0, softens both sides. mask is bool and has the leading shape: which samples count, or (N, L)
+    which tokens. reduction is "mean" over those that count, "sum", or "none": one value for each.
+    The result is a scalar: nats for probabilities (times T^2, where the formula says so), squared units for features.
+    It is 0 where no sample counts (or only one, where samples are related). The teacher gets no gradient.
+    UsageError: the shapes, the mask or a parameter do not fit."""
 
 
 class Paper(NamedTuple):
@@ -50,6 +65,34 @@ class Method(nn.Module):
     def deploy(self, student: nn.Module) -> nn.Module:
         """Return what ships: the student alone, except where a method's own parts belong to it (SimKD)."""
         return student
+
+    def pairs(self, student: Outputs, teacher: Outputs) -> Iterator[tuple[Tensor, Tensor]]:
+        """The features of both sides at the layers, pair by pair."""
+        for mine, theirs in zip(self.student_layers, self.teacher_layers, strict=True):
+            yield student.features[mine], teacher.features[theirs]
+
+    def share_of(self, warmup: float) -> float:
+        """How far a warm-up over this share of the training has come, 0 to 1."""
+        return min(self.progress / warmup, 1.0) if warmup > 0 else 1.0
+
+
+class Divergence(Method):
+    """A method that is one function of :mod:`stillhouse.functional.divergences`, with that function's settings."""
+
+    family = "divergence"
+    needs = frozenset({"logits"})
+    divergence: ClassVar[Callable[..., Tensor]]
+
+    def __init__(self, **settings: float) -> None:
+        super().__init__()
+        self.settings = tuple(settings)
+        vars(self).update(settings)
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Return the divergence under its own name."""
+        settings = {name: getattr(self, name) for name in self.settings}
+        loss = self.divergence(student.logits, teacher.logits, **settings, mask=batch.mask)
+        return {self.divergence.__name__: loss}
 
 
 def labels_or_teacher(batch: Batch, teacher: Outputs) -> Tensor:

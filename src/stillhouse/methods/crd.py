@@ -47,14 +47,6 @@ def crd(
         rows: Number of rows of the memory.
         normalizer: Z, above 0.
         contrast_temperature: T, above 0; it divides cosines, not logits, and adds no factor T^2.
-        mask: Bool ``(N,)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats: a scalar, or ``(N,)`` for ``"none"``.
-
-    Raises:
-        UsageError: the mask does not fit.
 
     >>> import torch
     >>> cosines = torch.tensor([0.5]), torch.tensor([[0.0, -0.5]])

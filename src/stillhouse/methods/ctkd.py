@@ -40,20 +40,8 @@ def ctkd(
         share one temperature; the paper's variant with a temperature for each sample is left out.
 
     Args:
-        student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``.
         theta: Scalar, learned.
         reversal: How strongly theta increases the loss that the student decreases, 0 to 1.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-        lowest: Lower end of T.
-        span: Upper end of T minus the lower.
-
-    Returns:
-        Nats times T^2: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ.
 
     >>> theta = torch.tensor(1.0, requires_grad=True)
     >>> loss = ctkd(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]]), theta)
@@ -76,11 +64,7 @@ def _reverse(value: Tensor, strength: float) -> Tensor:
 class CTKD(Method):
     """Curriculum temperature; see :func:`ctkd`.
 
-    Args:
-        initial: theta at the start.
-        lowest: Lower end of the temperature.
-        span: Upper end of the temperature minus the lower.
-        warmup: Share of the training over which the reversal grows from 0 to 1.
+    ``initial`` is theta at the start; ``warmup`` is the share of the training in which the reversal grows from 0 to 1.
     """
 
     paper = Paper(
@@ -108,7 +92,7 @@ class CTKD(Method):
     @property
     def reversal(self) -> float:
         """Strength of the reversal at this point of the training, 0 to 1."""
-        share = min(self.progress / self.warmup, 1.0) if self.warmup > 0 else 1.0
+        share = self.share_of(self.warmup)
         return 0.5 * (1 - math.cos(math.pi * share))
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:

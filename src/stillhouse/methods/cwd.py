@@ -40,16 +40,6 @@ def cwd(
 
     Args:
         student_maps: ``(N, C, H, W)``, or tokens ``(N, L, D)`` with positions L and channels D.
-        teacher_maps: The same shape.
-        temperature: Softens both sides; above 0.
-        mask: Bool ``(N,)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats times T^2: a scalar, or ``(N,)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, the mask does not fit, or the temperature is not above 0.
 
     >>> import torch
     >>> maps = torch.tensor([[[[2.0, 0.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
@@ -94,10 +84,8 @@ class CWD(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``channels``."""
-        losses = []
-        for adapt, mine, theirs in zip(self.adapters, self.student_layers, self.teacher_layers, strict=True):
-            target = teacher.features[theirs]
-            losses.append(cwd(adapt(student.features[mine]), target, self.temperature, row_mask(batch.mask)))
+        mask, adapted = row_mask(batch.mask), zip(self.adapters, self.pairs(student, teacher), strict=True)
+        losses = [cwd(adapt(mine), theirs, self.temperature, mask) for adapt, (mine, theirs) in adapted]
         return {"channels": torch.stack(losses).sum()}
 
 

@@ -39,19 +39,7 @@ def dist(
         column that does not vary counts as uncorrelated, as published: exactly equal student logits get a gradient of
         1/1e-8. For one sample the second part has no meaning and is 0 here (published code: the constant gamma).
 
-    Args:
-        student_logits: ``(..., C)``; the leading axes together are the samples that are related.
-        teacher_logits: ``(..., C)``.
-        beta: Weight of the correlation between classes.
-        gamma: Weight of the correlation between samples.
-        temperature: Softens both sides.
-        mask: Bool ``(...)``, which samples count.
-
-    Returns:
-        A scalar; 0 where no sample counts.
-
-    Raises:
-        UsageError: shapes differ, or the temperature is not above 0.
+    All leading axes together are the samples that are related.
 
     >>> import torch
     >>> z = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 1.0]]), torch.tensor([[0.0, 1.0, 3.0], [1.0, 0.0, 2.0]])

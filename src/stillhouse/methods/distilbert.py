@@ -39,23 +39,6 @@ def distilbert(
         The published script counts tokens that are not padding, or with ``restrict_ce_to_mask`` only those predicted;
         the mask does that here. Initialising the student from every second teacher layer is not part of the loss.
 
-    Args:
-        student_logits: ``(N, C)``, or for tokens ``(N, L, V)``.
-        teacher_logits: The same shape.
-        student_hidden: ``(N, L, D)`` or ``(N, D)``.
-        teacher_hidden: The same shape.
-        temperature: Softens both sides.
-        soft_weight: Factor of the divergence.
-        cosine_weight: Factor of the cosine distance.
-        mask: Bool, leading shape of the logits and of the hidden states: which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        A scalar, or the shape of the samples for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
-
     >>> import torch
     >>> z = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     >>> h = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 4.0]])
@@ -105,7 +88,7 @@ class DistilBERT(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``soft_targets`` and ``hidden_cosine``, each with its weight."""
-        mine, theirs = student.features[self.student_layers[0]], teacher.features[self.teacher_layers[0]]
+        ((mine, theirs),) = self.pairs(student, teacher)
         soft = forward_kl(student.logits, teacher.logits, self.temperature, batch.mask)
         cosine = embedding(self.projector(mine), theirs, "cosine", covering(batch.mask, mine))
         return {"soft_targets": self.soft_weight * soft, "hidden_cosine": self.cosine_weight * cosine}

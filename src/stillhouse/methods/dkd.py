@@ -13,7 +13,7 @@ from stillhouse.types import Batch, Outputs
 
 
 class DKDParts(NamedTuple):
-    """The two parts of soft targets, one value a sample each, T^2 included."""
+    """The two parts of soft targets, one value a sample each, in nats times T^2."""
 
     target: Tensor  # KL of [p_y, 1 - p_y]
     rest: Tensor  # KL among the classes other than y
@@ -26,18 +26,7 @@ def dkd_parts(
     temperature: float = 4.0,
     mask: Tensor | None = None,
 ) -> DKDParts:
-    """Split soft targets at one class a row: hinton = target + (1 - p_y) * rest, for each sample.
-
-    Args:
-        student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``.
-        targets: int64 ``(...)`` in [0, C).
-        temperature: Softens both sides.
-        mask: Bool ``(...)``, which samples count.
-
-    Returns:
-        Nats times T^2, ``(...)`` each.
-    """
+    """Split soft targets at one class a row: hinton = target + (1 - p_y) * rest, for each sample."""
     student, teacher = prepare(student_logits, teacher_logits, mask)
     chosen = one_hot(student, targets, mask)
     log_q, log_p = (one_against_rest(z, chosen, temperature) for z in (student, teacher))
@@ -74,22 +63,6 @@ def dkd(
         precision, and takes the log of a probability that may round to 0. With two classes there is one other class, so
         the second part is 0 whatever beta is, and alpha alone acts.
 
-    Args:
-        student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``.
-        targets: int64 ``(...)`` in [0, C); rows that the mask leaves out may hold any value.
-        alpha: Weight of the target part.
-        beta: Weight of the part among the other classes.
-        temperature: Softens both sides.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats times T^2: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or a target lies outside [0, C).
-
     >>> import torch
     >>> z = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 3.0]])
     >>> round(dkd(*z, torch.tensor([2])).item(), 4)
@@ -123,7 +96,7 @@ class DKD(Method):
         """Return ``target`` and ``rest``, each with its weight."""
         targets = labels_or_teacher(batch, teacher)
         parts = dkd_parts(student.logits, teacher.logits, targets, self.temperature, batch.mask)
-        share = min(self.progress / self.warmup, 1.0) if self.warmup > 0 else 1.0
+        share = self.share_of(self.warmup)
         return {
             "target": share * self.alpha * reduce(parts.target, batch.mask),
             "rest": share * self.beta * reduce(parts.rest, batch.mask),

@@ -15,11 +15,7 @@ DISTANCES = ("mse", "cosine")
 
 
 def embedding(
-    student: Tensor,
-    teacher: Tensor,
-    distance: str = "mse",
-    mask: Tensor | None = None,
-    reduction: str = "mean",
+    student: Tensor, teacher: Tensor, distance: str = "mse", mask: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """Embedding regression (Reimers, Gurevych 2020).
 
@@ -36,18 +32,7 @@ def embedding(
         Some implementations sum over the dimensions, which makes the loss grow with the width. A zero vector has cosine
         0 with everything and gets no gradient from the cosine.
 
-    Args:
-        student: ``(N, D)``, ``(N, L, D)`` or ``(N, C, H, W)``; the cosine is taken over the last axis.
-        teacher: The same shape.
-        distance: ``"mse"`` or ``"cosine"``.
-        mask: Bool ``(N,)``, or ``(N, L)`` for tokens: which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Squared units of the embedding, or 1 - cosine in [0, 2]: a scalar, or the shape of the samples for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, the mask does not fit, or the distance is unknown.
+    The cosine is taken over the last axis.
 
     >>> import torch
     >>> e = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 4.0]])
@@ -94,7 +79,7 @@ class Embedding(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``embedding``."""
-        mine, theirs = student.features[self.student_layers[0]], teacher.features[self.teacher_layers[0]]
+        ((mine, theirs),) = self.pairs(student, teacher)
         return {"embedding": embedding(self.projector(mine), theirs, self.distance, covering(batch.mask, mine))}
 
 

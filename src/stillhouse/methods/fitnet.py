@@ -28,18 +28,6 @@ def fitnet(student: Tensor, teacher: Tensor, mask: Tensor | None = None, reducti
         elements and trains jointly, as here. Its regressor ends in batch normalisation and ReLU; the class learns a
         plain linear map (1x1 convolution): rows stay independent of each other, and negative features can be matched.
 
-    Args:
-        student: ``(N, D)``, ``(N, L, D)`` or ``(N, C, H, W)``, in the teacher's shape.
-        teacher: The same shape.
-        mask: Bool ``(N,)``, or ``(N, L)`` for tokens: which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Squared units of the feature: a scalar, or the shape of the samples for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
-
     >>> import torch
     >>> fitnet(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 4.0], [1.0, 1.0]])).item()
     1.5
@@ -75,7 +63,7 @@ class FitNet(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``hint``."""
-        mine, theirs = student.features[self.student_layers[0]], teacher.features[self.teacher_layers[0]]
+        ((mine, theirs),) = self.pairs(student, teacher)
         return {"hint": fitnet(self.regressor(mine), theirs, covering(batch.mask, mine))}
 
 

@@ -33,19 +33,6 @@ def hinton(
         a perfect student. Much published code uses the element-wise mean of ``KLDivLoss`` (divides by classes too) or
         leaves T^2 out (TinyBERT, TextBrewer): the weights named there are not the effective ones.
 
-    Args:
-        student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``.
-        temperature: Softens both sides; above 0.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats times T^2: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the temperature is not above 0.
-
     >>> import torch
     >>> round(hinton(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])).item(), 5)
     1.11632
@@ -70,11 +57,8 @@ class Hinton(Method):
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``soft_targets``."""
         if teacher.sparse is not None:
-            return {
-                "soft_targets": listed_kl(
-                    student.logits, *teacher.sparse, temperature=self.temperature, mask=batch.mask
-                )
-            }
+            loss = listed_kl(student.logits, *teacher.sparse, temperature=self.temperature, mask=batch.mask)
+            return {"soft_targets": loss}
         return {"soft_targets": hinton(student.logits, teacher.logits, self.temperature, batch.mask)}
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from stillhouse.functional.divergences import jensen_shannon
-from stillhouse.methods.base import Method, Paper
-from stillhouse.types import Batch, Outputs
+from stillhouse.methods.base import Divergence, Paper
 
 
-class JensenShannon(Method):
+class JensenShannon(Divergence):
     """The method; see :func:`jensen_shannon`."""
 
     paper = Paper(
@@ -19,27 +16,10 @@ class JensenShannon(Method):
         2024,
         arxiv="2306.13649",
     )
-    family = "divergence"
-    needs = frozenset({"logits"})
+    divergence = staticmethod(jensen_shannon)
 
     def __init__(self, beta: float = 0.5, normalized: bool = False, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.beta = beta
-        self.normalized = normalized
-        self.temperature = temperature
-
-    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Return ``jensen_shannon``."""
-        return {
-            "jensen_shannon": jensen_shannon(
-                student.logits,
-                teacher.logits,
-                beta=self.beta,
-                normalized=self.normalized,
-                temperature=self.temperature,
-                mask=batch.mask,
-            )
-        }
+        super().__init__(beta=beta, normalized=normalized, temperature=temperature)
 
 
 METHOD = JensenShannon

@@ -28,18 +28,6 @@ def logit_regression(
         Published code (AberHu's collection) takes the mean over classes too, and does not centre: it also matches the
         offset of a row, which does not affect the classes. The paper has a factor 1/2.
 
-    Args:
-        student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``; -inf means probability 0.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Squared nats: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ.
-
     >>> import torch
     >>> logit_regression(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])).item()
     4.5

@@ -37,19 +37,6 @@ def lskd(
         with the z-score: tune plain soft targets in the same way before you compare. At a row of equal student logits
         the z-score jumps, with a gradient of 1/1e-7: do not start from a head of zeros.
 
-    Args:
-        student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``; -inf means probability 0.
-        temperature: Softens both sides after the z-score.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats times T^2: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the temperature is not above 0.
-
     >>> import torch
     >>> round(lskd(torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 3.0]])).item(), 4)
     0.824

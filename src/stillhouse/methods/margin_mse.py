@@ -33,20 +33,6 @@ def margin_mse(
     Deviations:
         None known. The scale of the teacher's scores matters: a cross-encoder's range over tens, cosines over 2.
 
-    Args:
-        student_positive: ``(...)`` scores of the relevant candidate.
-        student_negative: The same shape.
-        teacher_positive: The same shape.
-        teacher_negative: The same shape.
-        mask: Bool, the same shape: which triples count.
-        reduction: ``"mean"`` over triples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Squared units of the scores: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
-
     >>> import torch
     >>> margin_mse(*(torch.tensor([v]) for v in (3.0, 1.0, 5.0, 0.0))).item()
     9.0
@@ -62,11 +48,7 @@ def in_batch_triples(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Each row is a query; the other row that scores highest is its positive, all further ones are negatives.
 
-    Args:
-        scores: ``(N, N)``, N at least 3.
-
-    Returns:
-        Queries, positives and negatives, row numbers ``(N * (N - 2),)`` each.
+    ``scores`` are ``(N, N)``, N at least 3. Queries, positives and negatives are row numbers ``(N * (N - 2),)`` each.
     """
     count = len(scores)
     itself = torch.eye(count, dtype=torch.bool, device=scores.device)
@@ -101,7 +83,7 @@ class MarginMSE(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``margin``; 0 for fewer than three rows."""
-        mine, theirs = student.features[self.student_layers[0]], teacher.features[self.teacher_layers[0]]
+        ((mine, theirs),) = self.pairs(student, teacher)
         mine, theirs = related_rows(mine, theirs, covering(batch.mask, mine))
         if len(mine) < 3:
             return {"margin": nothing(mine)}

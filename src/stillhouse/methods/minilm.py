@@ -18,11 +18,7 @@ PARTS = ("query", "key", "value")
 
 
 def minilm(
-    student: Tensor,
-    teacher: Tensor,
-    relation_heads: int = 48,
-    mask: Tensor | None = None,
-    reduction: str = "mean",
+    student: Tensor, teacher: Tensor, relation_heads: int = 48, mask: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """Relation loss of MiniLMv2 (Wang et al. 2021), for queries, keys or values.
 
@@ -45,14 +41,6 @@ def minilm(
         student: ``(N, L, D_s)``: a projection of an attention layer, heads side by side.
         teacher: ``(N, L, D_t)``; widths may differ.
         relation_heads: A, a divisor of both widths.
-        mask: Bool ``(N, L)``: which tokens count; or ``(N,)``: which samples.
-        reduction: ``"mean"`` over what the mask counts, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats: a scalar, or the shape of the mask (without one ``(N,)``) for ``"none"``.
-
-    Raises:
-        UsageError: a width is not a multiple of A, the lengths differ, or the mask does not fit.
 
     >>> import torch
     >>> tokens = torch.tensor([[[1.0], [0.0]]]), torch.tensor([[[0.0], [2.0]]])

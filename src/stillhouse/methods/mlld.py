@@ -47,17 +47,7 @@ def mlld(
         the strong view out of the sum. None of this is in the paper or here. The paper's second, strongly augmented
         view is left out: views belong to the data, and each view is a row of its own.
 
-    Args:
-        student_logits: ``(..., C)``; the leading axes together are the B samples that are related.
-        teacher_logits: ``(..., C)``.
-        temperatures: Each adds its three terms.
-        mask: Bool ``(...)``, which samples count.
-
-    Returns:
-        A scalar; 0 where no sample counts.
-
-    Raises:
-        UsageError: shapes differ, or a temperature is not above 0.
+    All leading axes together are the B samples that are related.
 
     >>> z = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 1.0]]), torch.tensor([[0.0, 1.0, 3.0], [1.0, 0.0, 2.0]])
     >>> round(mlld(*z).item(), 4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor
 
 from stillhouse.functional.probabilities import among_rest, log_probabilities, one_hot
@@ -12,21 +10,14 @@ from stillhouse.methods.base import Method, Paper, labels_or_teacher
 from stillhouse.types import Batch, Outputs
 
 
-class NKDParts(NamedTuple):
-    """The two parts, one value a sample each."""
-
-    target: Tensor  # -p_y log q_y, not softened
-    rest: Tensor  # cross-entropy among the classes other than y, T^2 included
-
-
 def nkd_parts(
     student_logits: Tensor,
     teacher_logits: Tensor,
     targets: Tensor,
     temperature: float = 1.0,
     mask: Tensor | None = None,
-) -> NKDParts:
-    """Return both parts of :func:`nkd` for each sample, the second without gamma."""
+) -> tuple[Tensor, Tensor]:
+    """Both parts of :func:`nkd` for each sample: target, not softened, and rest, T^2 included and without gamma."""
     student, teacher = prepare(student_logits, teacher_logits, mask)
     chosen = one_hot(student, targets, mask)
     log_q, log_p = log_probabilities(student), log_probabilities(teacher)
@@ -34,7 +25,7 @@ def nkd_parts(
     log_q, log_p = (among_rest(z, chosen, temperature) for z in (student, teacher))
     # The chosen class is skipped by its index: its log is a placeholder for log 0, not 0.
     rest = -(log_p.exp() * log_q).masked_fill(chosen, 0.0).sum(-1)
-    return NKDParts(target, temperature**2 * rest)
+    return target, temperature**2 * rest
 
 
 def nkd(
@@ -61,28 +52,13 @@ def nkd(
         None known. It is a cross-entropy: the smallest value is the teacher's entropy, not 0. The cross-entropy on
         labels is not part of it. With two classes the second part is 0.
 
-    Args:
-        student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``.
-        targets: int64 ``(...)`` in [0, C); rows that the mask leaves out may hold any value.
-        gamma: Weight of the part among the other classes.
-        temperature: Softens that part.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or a target lies outside [0, C).
-
     >>> import torch
     >>> z = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 3.0]])
     >>> round(nkd(*z, torch.tensor([2])).item(), 4)
     3.5713
     """
-    parts = nkd_parts(student_logits, teacher_logits, targets, temperature, mask)
-    return reduce(parts.target + gamma * parts.rest, mask, reduction)
+    target, rest = nkd_parts(student_logits, teacher_logits, targets, temperature, mask)
+    return reduce(target + gamma * rest, mask, reduction)
 
 
 class NKD(Method):
@@ -108,8 +84,8 @@ class NKD(Method):
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``target`` and ``rest``, each with its weight."""
         targets = labels_or_teacher(batch, teacher)
-        parts = nkd_parts(student.logits, teacher.logits, targets, self.temperature, batch.mask)
-        return {"target": reduce(parts.target, batch.mask), "rest": self.gamma * reduce(parts.rest, batch.mask)}
+        target, rest = nkd_parts(student.logits, teacher.logits, targets, self.temperature, batch.mask)
+        return {"target": reduce(target, batch.mask), "rest": self.gamma * reduce(rest, batch.mask)}
 
 
 METHOD = NKD

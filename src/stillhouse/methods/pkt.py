@@ -29,17 +29,6 @@ def pkt(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
         Published code replaces NaN in place, which breaks the gradient in current torch; here a zero vector has cosine
         0 with everything, and no gradient.
 
-    Args:
-        student: ``(N, ...)``; all axes behind the samples are flattened.
-        teacher: ``(N, ...)``; widths may differ.
-        mask: Bool, a leading shape: which samples count.
-
-    Returns:
-        A scalar; 0 for one sample or none.
-
-    Raises:
-        UsageError: the mask does not fit.
-
     >>> import torch
     >>> f = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0], [1.0]])
     >>> round(pkt(*f).item(), 6)
@@ -79,7 +68,7 @@ class PKT(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``neighbours``."""
-        mine, theirs = student.features[self.student_layers[0]], teacher.features[self.teacher_layers[0]]
+        ((mine, theirs),) = self.pairs(student, teacher)
         return {"neighbours": pkt(mine, theirs, covering(batch.mask, mine))}
 
 

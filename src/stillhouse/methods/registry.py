@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stillhouse.errors import UsageError, nearest
-from stillhouse.methods.base import Method, Paper
+from stillhouse.methods.base import CONVENTIONS, Method, Paper
 
 ENTRY_POINTS = "stillhouse.methods"  # other packages: name = "package.module", a module with METHOD
 PACKAGE = __name__.rpartition(".")[0]
@@ -117,8 +117,10 @@ def card(name: str) -> Card:
     """
     method = get(name)
     module = importlib.import_module(method.__module__)
-    own = [f for f in vars(module).values() if inspect.isfunction(f) and f.__module__ == module.__name__]
-    shown = [f"{f.__name__}{_bare(f)}\n\n{inspect.getdoc(f) or ''}" for f in own if not f.__name__.startswith("_")]
+    functions = [f for f in vars(module).values() if inspect.isfunction(f) and not f.__name__.startswith("_")]
+    # Of a divergence the function is in ``functional``, under the method's name.
+    own = [f for f in functions if f.__module__ == module.__name__ or f.__name__ == name]
+    shown = [f"{f.__name__}{_bare(f)}\n\n{inspect.getdoc(f) or ''}" for f in own] + [CONVENTIONS]
     defaults = {k: "required" if v is inspect.Parameter.empty else v for k, v in settings(method).items()}
     matches = (inspect.getdoc(module) or inspect.getdoc(method) or "").split("\n")[0]
     return Card(name, method.family, matches, tuple(sorted(method.needs)), defaults, method.paper, "\n\n".join(shown))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from stillhouse.functional.divergences import reverse_kl
-from stillhouse.methods.base import Method, Paper
-from stillhouse.types import Batch, Outputs
+from stillhouse.methods.base import Divergence, Paper
 
 
-class ReverseKL(Method):
+class ReverseKL(Divergence):
     """The method; see :func:`reverse_kl`."""
 
     paper = Paper(
@@ -19,16 +16,10 @@ class ReverseKL(Method):
         2024,
         arxiv="2306.08543",
     )
-    family = "divergence"
-    needs = frozenset({"logits"})
+    divergence = staticmethod(reverse_kl)
 
     def __init__(self, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.temperature = temperature
-
-    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Return ``reverse_kl``."""
-        return {"reverse_kl": reverse_kl(student.logits, teacher.logits, temperature=self.temperature, mask=batch.mask)}
+        super().__init__(temperature=temperature)
 
 
 METHOD = ReverseKL

@@ -34,18 +34,6 @@ def reviewkd(student_maps: Tensor, teacher_maps: Tensor, mask: Tensor | None = N
     Deviations:
         None known. The class computes the sum over levels.
 
-    Args:
-        student_maps: ``(N, C, H, W)``.
-        teacher_maps: The same shape.
-        mask: Bool ``(N,)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Squared units of the feature: a scalar, or ``(N,)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
-
     >>> import torch
     >>> maps = torch.tensor([[[[1.0, -1.0], [1.0, -1.0]]]]), torch.tensor([[[[0.0, 0.0], [0.0, 2.0]]]])
     >>> round(reviewkd(*maps).item(), 4)
@@ -126,7 +114,7 @@ class ReviewKD(Method):
                 maps, target = maps[mask], target[mask]  # samples that do not count must not enter batch statistics
             fused, deeper = fusion(maps, deeper)
             losses.append(reviewkd(fused, target))
-        share = min(self.progress / self.warmup, 1.0) if self.warmup > 0 else 1.0
+        share = self.share_of(self.warmup)
         return {"review": share * torch.stack(losses).sum()}
 
 

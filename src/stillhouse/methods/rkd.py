@@ -18,31 +18,8 @@ CHUNK = 2**22  # elements of the largest tensor that the angles of a group of an
 def rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
     """Distance-wise relational distillation (Park et al. 2019).
 
-    Matches:
-        All distances between two samples of the batch, relative to their mean.
-
-    Formula:
-        d_ij = max(||f_i - f_j||, 1e-6), d_ii = 0, each divided by the mean over i != j;
-        mean_ij smooth_l1(d_s_ij, d_t_ij), beta 1.
-
-    Defaults:
-        Weight 25 (RepDistiller).
-
-    Deviations:
-        The mean of the loss includes the B zeros of the diagonal, as published; the paper sums over ordered pairs.
-        Published code takes distances from inner products, which loses all digits for near samples far from the origin;
-        here they are taken from differences.
-
-    Args:
-        student: ``(N, ...)``; all axes behind the samples are flattened.
-        teacher: ``(N, ...)``; widths may differ.
-        mask: Bool, a leading shape: which samples count.
-
-    Returns:
-        A scalar; 0 for one sample or none.
-
-    Raises:
-        UsageError: the mask does not fit.
+    d_ij = max(||f_i - f_j||, 1e-6), d_ii = 0, each divided by the mean over i != j; mean_ij smooth_l1(d_s_ij, d_t_ij),
+    beta 1. The mean includes the zeros of the diagonal, as published; the paper sums over ordered pairs.
 
     >>> import torch
     >>> f = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.0], [1.0], [2.0]])
@@ -65,31 +42,9 @@ def _relative_distances(rows: Tensor) -> Tensor:
 def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
     """Angle-wise relational distillation (Park et al. 2019).
 
-    Matches:
-        The cosine of the angle between two samples j, k as seen from a third, i.
-
-    Formula:
-        mean_ijk smooth_l1(<e_ij, e_ik>_s, <e_ij, e_ik>_t), e_ij = (f_j - f_i) / ||f_j - f_i||, beta 1; e_ij = 0 where
-        the two are equal.
-
-    Defaults:
-        Weight 50 (RepDistiller).
-
-    Deviations:
-        The mean includes triples with equal members, as published. Where two samples coincide, published code has a
-        gradient of 1e12; here that direction has none. The B^3 cosines are computed for a few anchors at a time, and
-        computed again in the backward pass, so memory stays bounded.
-
-    Args:
-        student: ``(N, ...)``; all axes behind the samples are flattened.
-        teacher: ``(N, ...)``; widths may differ.
-        mask: Bool, a leading shape: which samples count.
-
-    Returns:
-        A scalar in [0, 1.5]; 0 for one sample or none.
-
-    Raises:
-        UsageError: the mask does not fit.
+    mean_ijk smooth_l1(<e_ij, e_ik>_s, <e_ij, e_ik>_t), e_ij = (f_j - f_i) / ||f_j - f_i||, beta 1; e_ij = 0 where the
+    two are equal. The B^3 cosines are computed for a few anchors at a time, and again in the backward pass, so memory
+    stays bounded. At most 1.5.
 
     >>> import torch
     >>> f = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
@@ -145,18 +100,8 @@ def rkd(
     Deviations:
         Both means include members that are equal (zeros), as published. Published code takes distances from inner
         products, which loses all digits for near samples far from the origin, holds all B^3 cosines, and has a gradient
-        of 1e12 where two samples coincide; here distances come from differences, cosines are computed for a few anchors
-        at a time, and a direction of length 0 has no gradient.
-
-    Args:
-        student: ``(N, ...)``; all axes behind the samples are flattened.
-        teacher: ``(N, ...)``; widths may differ.
-        distance_weight: Factor of the distances.
-        angle_weight: Factor of the angles.
-        mask: Bool, a leading shape: which samples count.
-
-    Returns:
-        A scalar; 0 for one sample or none.
+        of 1e12 where two samples are equal; here distances come from differences, cosines are computed for a few
+        anchors at a time, and a direction of length 0 has no gradient.
 
     >>> import torch
     >>> f = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
@@ -189,7 +134,7 @@ class RKD(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``distance`` and ``angle``, each with its weight."""
-        mine, theirs = student.features[self.student_layers[0]], teacher.features[self.teacher_layers[0]]
+        ((mine, theirs),) = self.pairs(student, teacher)
         mask = covering(batch.mask, mine)
         return {
             "distance": self.distance_weight * rkd_distance(mine, theirs, mask),

@@ -25,16 +25,7 @@ def similarity(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> 
         Some copies scale by the Frobenius norm of the whole matrix; paper and reference scale each row. A sample whose
         feature is 0 has a row of zeros, without a gradient.
 
-    Args:
-        student: ``(N, ...)``; all axes behind the samples are flattened.
-        teacher: ``(N, ...)``; widths may differ.
-        mask: Bool, a leading shape: which samples count.
-
-    Returns:
-        A scalar in [0, 4 / B]; 0 for one sample or none.
-
-    Raises:
-        UsageError: the mask does not fit.
+    The value is at most 4 / B.
 
     >>> import torch
     >>> f = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0], [1.0]])
@@ -62,7 +53,7 @@ class Similarity(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``similarity``."""
-        mine, theirs = student.features[self.student_layers[0]], teacher.features[self.teacher_layers[0]]
+        ((mine, theirs),) = self.pairs(student, teacher)
         return {"similarity": similarity(mine, theirs, covering(batch.mask, mine))}
 
 

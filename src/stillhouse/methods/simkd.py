@@ -34,18 +34,6 @@ def simkd(student: Tensor, teacher: Tensor, mask: Tensor | None = None, reductio
         None known in the loss. The student up to the tap, the projector and the teacher's classifier ship together. The
         published tables count the student alone in places: compare the parameters of everything that ships.
 
-    Args:
-        student: The projected feature, ``(N, D)`` or ``(N, C, H, W)``.
-        teacher: The same shape.
-        mask: Bool ``(N,)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Squared units of the feature: a scalar, or ``(N,)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
-
     >>> import torch
     >>> simkd(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]])).item()
     2.0
@@ -111,11 +99,7 @@ class SimKD(Method):
     batch_coupled = True  # through the projector's batch normalisation
 
     def __init__(
-        self,
-        student_layer: str = EMBEDDING,
-        teacher_layer: str = EMBEDDING,
-        factor: int = 2,
-        relu: bool = True,
+        self, student_layer: str = EMBEDDING, teacher_layer: str = EMBEDDING, factor: int = 2, relu: bool = True
     ) -> None:
         super().__init__()
         if factor < 1:

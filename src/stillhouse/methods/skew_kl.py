@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from stillhouse.functional.divergences import skew_kl
-from stillhouse.methods.base import Method, Paper
-from stillhouse.types import Batch, Outputs
+from stillhouse.methods.base import Divergence, Paper
 
 
-class SkewKL(Method):
+class SkewKL(Divergence):
     """The method; see :func:`skew_kl`."""
 
     paper = Paper(
@@ -19,21 +16,10 @@ class SkewKL(Method):
         2024,
         arxiv="2402.03898",
     )
-    family = "divergence"
-    needs = frozenset({"logits"})
+    divergence = staticmethod(skew_kl)
 
     def __init__(self, alpha: float = 0.1, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.alpha = alpha
-        self.temperature = temperature
-
-    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Return ``skew_kl``."""
-        return {
-            "skew_kl": skew_kl(
-                student.logits, teacher.logits, alpha=self.alpha, temperature=self.temperature, mask=batch.mask
-            )
-        }
+        super().__init__(alpha=alpha, temperature=temperature)
 
 
 METHOD = SkewKL

@@ -32,17 +32,7 @@ def srd(student: Tensor, teacher: Tensor, exponent: float = 4.0, mask: Tensor | 
         The sum over the batch is inside the logarithm, so a batch's value grows with log B while its gradient does not.
         The 1e-8 is added here: published code gives -inf for a perfect student.
 
-    Args:
-        student: ``(N, D)`` or tokens ``(N, L, D)``.
-        teacher: The same shape.
-        exponent: a, at least 1.
-        mask: Bool, leading shape: which samples count.
-
-    Returns:
-        A scalar, at least log(1e-8) = -18.42; 0 where no sample counts.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
+    ``exponent`` is a, at least 1. The value is at least log(1e-8) = -18.42.
 
     >>> import torch
     >>> round(srd(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])).item(), 4)
@@ -55,12 +45,7 @@ def srd(student: Tensor, teacher: Tensor, exponent: float = 4.0, mask: Tensor | 
 
 
 def standardized(rows: Tensor, eps: float = 1e-4) -> Tensor:
-    """Batch normalisation without learned scale: zero mean and unit variance (divisor N) of each column.
-
-    Args:
-        rows: ``(N, D)``; a single row becomes 0.
-        eps: added to the variance.
-    """
+    """Zero mean and unit variance (divisor N, plus ``eps``) of each column of ``(N, D)``; a single row becomes 0."""
     centred = rows - rows.mean(0, keepdim=True)
     return centred / (centred.square().mean(0, keepdim=True) + eps).sqrt()
 

@@ -47,7 +47,6 @@ def tinybert(
 
     Args:
         student_hidden: ``(N, L, D)``.
-        teacher_hidden: The same shape.
         student_scores: ``(N, A, L, L)``: heads, queries, keys.
         teacher_scores: The same shape.
         mask: Bool ``(N, L)``: which tokens count; or ``(N,)``: which samples.
@@ -55,9 +54,6 @@ def tinybert(
 
     Returns:
         A scalar, or the shape of the mask (without one ``(N,)``) for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
 
     >>> import torch
     >>> hidden = torch.ones(1, 2, 3), torch.zeros(1, 2, 3)

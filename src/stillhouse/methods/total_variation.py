@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from stillhouse.functional.divergences import total_variation
-from stillhouse.methods.base import Method, Paper
-from stillhouse.types import Batch, Outputs
+from stillhouse.methods.base import Divergence, Paper
 
 
-class TotalVariation(Method):
+class TotalVariation(Divergence):
     """The method; see :func:`total_variation`."""
 
     paper = Paper(
@@ -19,20 +16,10 @@ class TotalVariation(Method):
         2023,
         arxiv="2307.15190",
     )
-    family = "divergence"
-    needs = frozenset({"logits"})
+    divergence = staticmethod(total_variation)
 
     def __init__(self, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.temperature = temperature
-
-    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Return ``total_variation``."""
-        return {
-            "total_variation": total_variation(
-                student.logits, teacher.logits, temperature=self.temperature, mask=batch.mask
-            )
-        }
+        super().__init__(temperature=temperature)
 
 
 METHOD = TotalVariation

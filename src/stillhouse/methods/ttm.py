@@ -36,19 +36,7 @@ def ttm(
         None known. The weight U_i grows up to C as gamma -> 0: tune the weight again for another number of classes.
         The transformed teacher reaches the smallest value, not a copy of the teacher.
 
-    Args:
-        student_logits: ``(..., C)``.
-        teacher_logits: ``(..., C)``; -inf means probability 0.
-        gamma: Power, above 0.
-        weighted: Weight each sample by U_i, which is large where the teacher is unsure.
-        mask: Bool ``(...)``, which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats: a scalar, or ``(...)`` for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or gamma is not above 0.
+    U_i is large where the teacher is unsure; gamma is above 0.
 
     >>> import torch
     >>> z = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 3.0]])

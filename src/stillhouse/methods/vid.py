@@ -43,18 +43,8 @@ def vid(
         Published code writes softplus as log(1 + exp(theta)), which overflows for theta above 88. The constant
         log(2 pi) / 2 is left out everywhere.
 
-    Args:
-        student: The predicted mean, ``(N, D)``, ``(N, L, D)`` or ``(N, C, H, W)``.
-        teacher: The same shape.
-        variance: Above 0: a number, or one for each channel ``(C,)``.
-        mask: Bool ``(N,)``, or ``(N, L)`` for tokens: which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        Nats for each element: a scalar, or the shape of the samples for ``"none"``. May be negative.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
+    ``student`` is the predicted mean; ``variance``, above 0, is a number or one for each channel ``(C,)``. The value
+    may be negative.
 
     >>> import torch
     >>> round(vid(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]])).item(), 4)
@@ -134,9 +124,9 @@ class VID(Method):
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``information``."""
         losses = []
-        for gaussian, mine, theirs in zip(self.gaussians, self.student_layers, self.teacher_layers, strict=True):
+        for gaussian, pair in zip(self.gaussians, self.pairs(student, teacher), strict=True):
             assert isinstance(gaussian, _Gaussian)
-            own, target = _one_size(student.features[mine], teacher.features[theirs])
+            own, target = _one_size(*pair)
             losses.append(vid(gaussian(own), target, gaussian.variance(), covering(batch.mask, own)))
         return {"information": torch.stack(losses).sum()}
 

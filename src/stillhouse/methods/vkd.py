@@ -30,18 +30,6 @@ def vkd(student: Tensor, teacher: Tensor, mask: Tensor | None = None, reduction:
     Deviations:
         None known. Features are pooled first, as in the published code.
 
-    Args:
-        student: ``(..., D)``, projected.
-        teacher: The same shape, as the teacher gives it.
-        mask: Bool, a leading shape: which samples count.
-        reduction: ``"mean"`` over samples, ``"sum"`` or ``"none"``.
-
-    Returns:
-        A scalar, or the shape of the samples for ``"none"``.
-
-    Raises:
-        UsageError: shapes differ, or the mask does not fit.
-
     >>> import torch
     >>> round(vkd(torch.tensor([[1.0, -1.0]]), torch.tensor([[3.0, 7.0]])).item(), 4)
     1.5
@@ -56,10 +44,7 @@ class OrthogonalProjection(nn.Module):
 
     The published code takes the exponential of a skew matrix of the wider side; this reaches the same maps by the
     Cholesky factor of the narrower side's products, at a hundredth of the cost where the teacher is wide.
-
-    Args:
-        narrow: width of the inputs.
-        wide: width of the outputs, at least ``narrow``.
+    ``wide``, the width of the outputs, is at least ``narrow``.
     """
 
     def __init__(self, narrow: int, wide: int) -> None:

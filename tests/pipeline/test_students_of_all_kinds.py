@@ -70,6 +70,15 @@ def test_a_tree_is_taught_shipped_exported_and_explained(tmp_path: Path, name: s
     assert "cannot be looked into" in json_of(run, "explanation.json")["cka"]["why"]
     assert {way["method"] for way in json_of(run, "full.json")["attribution"]["ways"]} == {"occlusion"}
     assert json_of(run, "costs.json")["student"]["parameters"] > 0
+    told_of = json_of(run, "explanation.json")["surrogate"]
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert " nodes<" in page
+    if name == "decision_tree":  # no imitation of what can be read itself
+        assert set(told_of) == {"leaves", "rules"}
+        assert told_of["rules"].count("of the training rows") == told_of["leaves"] <= 8
+        assert f"The student is a decision tree of {told_of['leaves']} leaves" in page
+    else:
+        assert "that imitates the student" in page
 
 
 def test_a_plan_of_a_tree_measures_no_steps(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from stillhouse import students
 from stillhouse.data import fit_encoder
 from stillhouse.errors import UsageError
 from stillhouse.pipeline import load
-from stillhouse.pipeline.export import rules
+from stillhouse.pipeline.student.load import rules
 from stillhouse.tasks.classification.predictor import DeployedClassifier
 from tests.data.reading import read
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stillhouse.reporting.charts import Point, Series, curves, interval_row, matrix, row_scale, scatter
+from stillhouse.reporting.charts import Bin, Point, Series, curves, interval_row, least, matrix, row_scale, scatter
 from stillhouse.reporting.figures import Interval
 from stillhouse.reporting.png import as_bytes, encode
 from stillhouse.reporting.svg import Axis, Drawing, Scale
@@ -114,12 +114,34 @@ def test_an_interval_is_drawn_where_it_is() -> None:
     assert float(drawn.all("circle")[0]["cx"]) == pytest.approx(scale(0.1), abs=0.01)
 
 
-def test_models_of_equal_cost_stand_side_by_side() -> None:
+def test_models_of_equal_cost_stand_at_their_cost_and_each_interval_can_be_seen() -> None:
     arms = [Arm(shape, "arm-control", shape) for shape in ("disc", "ring", "square")]
-    points_ = [Point(arm, 1000.0, Interval(0.9, 0.8, 0.95)) for arm in arms]
-    svg = scatter(points_, "cost", Axis("parameters", shorts), Axis("accuracy", percents))
-    whiskers = [float(line["x1"]) for line in Markup(svg).all("line") if "whisker" in line["class"]]
-    assert np.diff(whiskers).tolist() == pytest.approx([11.0, 11.0], abs=0.02)
+    lengths = (0.15, 0.10, 0.05)
+    points_ = [Point(arm, 1000.0, Interval(0.9, 0.9 - x, 0.95)) for arm, x in zip(arms, lengths, strict=True)]
+    svg = Markup(scatter(points_, "cost", Axis("parameters", shorts), Axis("accuracy", percents)))
+    whiskers = [float(line["x1"]) for line in svg.all("line") if "whisker" in line["class"]]
+    assert len(whiskers) == 3
+    assert np.ptp(whiskers) == 0
+    widths = [float(rect["width"]) for rect in svg.all("rect") if "band" in rect["class"]]
+    assert widths == sorted(set(widths), reverse=True)
+    assert len(widths) == 2  # the shortest interval lies on top
+
+
+def test_reliability_diagrams_side_by_side_start_at_one_value() -> None:
+    low = least([Bin(0.95, Interval(0.9, 0.85, 0.95), 3), Bin(0.62, Interval(0.5, 0.35, 0.7), 3)])
+    assert low == pytest.approx(0.3)
+
+
+def test_a_share_off_the_diagonal_is_an_error_only_where_predictions_are_judged() -> None:
+    uniform = [[0.5, 0.5], [0.5, 0.5]]
+    assert "miss" in matrix(uniform, ["a", "b"], "confusion")
+    assert "miss" not in matrix(uniform, ["a", "b"], "mean probabilities", judged=False)
+
+
+def test_every_cell_has_a_frame_and_a_figure_that_is_not_rounded_to_none() -> None:
+    drawn = Markup(matrix([[0.998, 0.002], [0.0, 1.0]], ["a", "b"], "confusion"))
+    assert all("box" in rect["class"] for rect in drawn.all("rect"))
+    assert [text for text in drawn.texts if text in ("<1", "0", "100")] == ["100", "<1", "0", "100"]
 
 
 def test_a_curve_has_a_band_from_the_least_to_the_greatest_seed() -> None:

@@ -114,7 +114,7 @@ def test_confusion_agrees_with_scikit_learn(digits: Path) -> None:
     expected = confusion_matrix(targets, teacher.argmax(1))
     shares = expected / expected.sum(1, keepdims=True)
     drawn = re.findall(r"true (\d), predicted (\d): ([\d.]+) %", page)
-    assert len(drawn) == 2 * expected.size
+    assert len(drawn) == 3 * expected.size  # teacher, control and student
     for true, said, share in drawn[: expected.size]:
         assert float(share) == pytest.approx(100 * shares[int(true), int(said)], abs=0.0501)
 

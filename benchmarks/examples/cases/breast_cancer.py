@@ -6,7 +6,7 @@ from benchmarks.examples.example import Example, Origin
 from benchmarks.examples.markdown import fenced
 from benchmarks.examples.medical import figures
 
-from stillhouse.pipeline.export import rules
+from stillhouse.pipeline.student.load import rules
 from stillhouse.reporting.folder import RunFiles
 
 

@@ -24,7 +24,8 @@ def model(context: Context, arm: str) -> dict[str, Any]:
         found["fidelity"] = {"to": context.reference(arm), **close}
     costs = context.run.costs
     cost = costs.get(arm) or costs.get("teacher" if arm in context.teachers else "student") or {}
-    return merged(found | {key: cost.get(key) for key in COSTS}, context.task.details(context, arm))
+    found |= {key: cost.get(key) for key in COSTS} | ({"unit": cost["unit"]} if "unit" in cost else {})
+    return merged(found, context.task.details(context, arm))
 
 
 def merged(entry: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

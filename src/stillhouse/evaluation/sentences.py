@@ -75,8 +75,8 @@ def _gain(comparison: Mapping[str, Any], context: Context) -> str:
         return f"Distilling did harm: {a} is {worse} than {b}"
     if comparison["verdict"] == NON_INFERIOR:
         return (
-            f"Distilling did not pay: no gain{about} could be shown of {a} over {b}, only that it is no worse by more "
-            f"than {amount(comparison['margin'], measure)}; the difference is {difference}"
+            f"No gain{about} could be shown: {a} is no worse than {b} by more than "
+            f"{amount(comparison['margin'], measure)}, and the difference is {difference}"
         )
     return (
         f"The test rows cannot tell whether distilling paid: the difference{about} between {a} and {b} is "

@@ -1,4 +1,4 @@
-"""The student written for serving, and the rules of a tree."""
+"""The student written for serving."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from pathlib import Path
 import torch
 
 from stillhouse import exporting
-from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.run.folder import RunFolder
-from stillhouse.pipeline.student.load import load_student
-from stillhouse.students.rules import Column, as_rules
-from stillhouse.students.trees import TreeEnsemble
 from stillhouse.tasks.predictor import Deployed
 
 EXAMPLES = 7  # rows that the exporter traces and compares
@@ -37,15 +33,3 @@ def export(folder: Path, format: str, model: Deployed) -> Path:
     for name, content in model.beside().items():
         write_atomic(out.with_name(name), content.encode())
     return exporting.export(model.exportable(rows), out, format=format, metadata=metadata)
-
-
-def rules(folder: Path) -> str:
-    """The rules of a student that is one decision tree, in the raw columns' units.
-
-    Raises:
-        UsageError: the student is no tree, or a sum of many.
-    """
-    model = load_student(folder)
-    if not isinstance(model.net, TreeEnsemble):
-        raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
-    return as_rules(model.net, [Column(*one) for one in model.encoder.columns()], model.leaf)

@@ -97,6 +97,7 @@ def curves(
     *,
     start: float | None = 0.0,
     guide: float | None = None,
+    log: bool = False,
 ) -> Drawn:
     """Draw lines over some quantity; a band shows the seeds' range, or an interval.
 
@@ -107,10 +108,14 @@ def curves(
         y_axis: of the lines.
         start: of the horizontal axis; None: where the first line starts.
         guide: height of a dashed line over the whole width.
+        log: whether heights, all above 0, are on a logarithmic axis.
     """
     heights = [v for s in series for v in (*s.low, *s.high)]
-    low, high = padded(heights if guide is None else [*heights, guide], 0.04)
-    y = Scale(low, high, HEIGHT - BOTTOM, TOP if y_axis.title else 8.0)
+    if log:
+        low, high = min(heights) / 1.2, max(heights) * 1.2
+    else:
+        low, high = padded(heights if guide is None else [*heights, guide], 0.04)
+    y = Scale(low, high, HEIGHT - BOTTOM, TOP if y_axis.title else 8.0, log)
     first = min(min(s.x) for s in series) if start is None else start
     x = Scale(first, max(max(s.x) for s in series), left_of(y, y_axis), WIDTH - RIGHT)
     drawing = Drawing(WIDTH, HEIGHT, name)
@@ -129,9 +134,9 @@ def curves(
 
 
 def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis) -> Drawn:
-    """Draw quality against cost on a logarithmic axis, each model with its interval.
+    """Draw quality against cost on a logarithmic axis, each model with its interval at its own cost.
 
-    Models of equal cost stand side by side, so that their intervals can be told apart.
+    Where models have almost the same cost, the intervals lie on one another: the first is drawn widest and pale.
     """
     low, high = padded([v for p in points for v in (p.y.low, p.y.high)], 0.1)
     xs = [p.x for p in points]
@@ -139,25 +144,47 @@ def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis) -> D
     x = Scale(min(xs) / 1.6, max(xs) * 1.6, left_of(y, y_axis), WIDTH - RIGHT, log=True)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, x_axis, y_axis)
-    for place, point in _side_by_side(points, x):
-        drawing.line(place, y(point.y.low), place, y(point.y.high), f"{point.arm.css} whisker")
-        drawing.mark(place, y(point.y.value), point.arm.shape, point.arm.css, point.arm.label)
+    for point, over in _layered(points, x):
+        place, css = x(point.x), f"{point.arm.css} whisker"
+        if over:  # a pale band that the whiskers drawn later leave visible
+            width = 1.75 + 5.0 * over
+            drawing.add("rect", f"{point.arm.css} band", x=place - width / 2, y=y(point.y.high), width=width,
+                        height=y(point.y.low) - y(point.y.high))  # fmt: skip
+        drawing.line(place, y(point.y.low), place, y(point.y.high), css)
+    for point in points:
+        drawing.mark(x(point.x), y(point.y.value), point.arm.shape, point.arm.css, point.arm.label)
     return drawing.html()
 
 
-def _side_by_side(points: Sequence[Point], x: Scale, gap: float = 11.0) -> list[tuple[float, Point]]:
-    """Spread the points whose marks would lie on one another around their common place."""
-    groups: list[list[Point]] = []
-    for point in sorted(points, key=lambda p: p.x):
-        near = groups and abs(x(groups[-1][0].x) - x(point.x)) < gap
-        groups[-1].append(point) if near else groups.append([point])
-    return [(x(p.x) + (i - (len(g) - 1) / 2) * gap, p) for g in groups for i, p in enumerate(g)]
+def _layered(points: Sequence[Point], x: Scale, gap: float = 9.0) -> list[tuple[Point, int]]:
+    """Each point with the number of points whose intervals are drawn over its own."""
+    ordered = sorted(points, key=lambda p: p.y.low - p.y.high)  # the longest first
+
+    def covers(over: Point, under: Point) -> bool:
+        return abs(x(over.x) - x(under.x)) < gap and over.y.low < under.y.high and under.y.low < over.y.high
+
+    return [(p, sum(covers(q, p) for q in ordered[i + 1 :])) for i, p in enumerate(ordered)]
 
 
-def reliability(bins: Sequence[Bin], arm: Arm, name: str, said: str = "confidence", held: str = "accuracy") -> Drawn:
-    """Draw how often something holds against how surely it is said, and under it how many rows each bin has."""
+def least(bins: Sequence[Bin]) -> float:
+    """Return where the axes of reliability diagrams start, in tenths, so that all these bins are inside."""
     low = min([b.confidence for b in bins] + [b.accuracy.low for b in bins] + [0.9])
-    low = max(0.0, int(low * 10) / 10)
+    return max(0.0, int(low * 10) / 10)
+
+
+def reliability(
+    bins: Sequence[Bin], arm: Arm, name: str, low: float, said: str = "confidence", held: str = "accuracy"
+) -> Drawn:
+    """Draw how often something holds against how surely it is said, and under it how many rows each bin has.
+
+    Args:
+        bins: the marks.
+        arm: whose bins they are.
+        name: what a screen reader says.
+        low: where both axes start: the ``least`` of all diagrams that stand side by side.
+        said: title of the horizontal axis.
+        held: title of the vertical axis.
+    """
     x, y = Scale(low, 1.0, LEFT, WIDTH - RIGHT), Scale(low, 1.0, HEIGHT - BOTTOM, TOP)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, Axis(said, percents), Axis(held, percents))
@@ -174,10 +201,16 @@ def reliability(bins: Sequence[Bin], arm: Arm, name: str, said: str = "confidenc
     return drawing.html()
 
 
-def matrix(shares: Sequence[Sequence[float]], names: Sequence[str], name: str) -> Drawn:
+def matrix(shares: Sequence[Sequence[float]], names: Sequence[str], name: str, *, judged: bool = True) -> Drawn:
     """Draw a square matrix of shares (0 to 1): a row for what is true, a column for what was predicted.
 
     Up to 12 rows the shares stand in the cells; up to 30 the rows and columns are named along the sides.
+
+    Args:
+        shares: (C, C).
+        names: of the classes.
+        name: what a screen reader says.
+        judged: whether a share off the diagonal is an error; else all cells have one colour.
     """
     count_ = len(names)
     left = 74.0 if count_ <= 30 else 16.0
@@ -187,7 +220,9 @@ def matrix(shares: Sequence[Sequence[float]], names: Sequence[str], name: str) -
     drawing = Drawing(WIDTH, 18 + cell * count_ + below, name)
     for i, row in enumerate(shares):
         for j, share in enumerate(row):
-            _cell(drawing, left + j * cell, 18 + i * cell, cell, share, (names[i], names[j]), count_ <= 12)
+            css = "hit" if i == j or not judged else "miss"
+            tip = f"true {names[i]}, predicted {names[j]}: {percent(share)}"
+            _cell(drawing, (left + j * cell, 18 + i * cell, cell), share, css, tip, count_ <= 12)
     if count_ <= 30:
         for i, label in enumerate(names):
             drawing.text(left - 6, 18 + (i + 0.5) * cell + 4, clipped(label, 10), "tick", "end")
@@ -197,17 +232,15 @@ def matrix(shares: Sequence[Sequence[float]], names: Sequence[str], name: str) -
     return drawing.html()
 
 
-def _cell(
-    drawing: Drawing, x: float, y: float, size: float, share: float, pair: tuple[str, str], written: bool
-) -> None:
-    css = "hit" if pair[0] == pair[1] else "miss"
-    tip = f"true {pair[0]}, predicted {pair[1]}: {percent(share)}"
+def _cell(drawing: Drawing, place: tuple[float, float, float], share: float, css: str, tip: str, written: bool) -> None:
+    x, y, size = place
     # Square root: mistakes of one in a hundred stay visible beside a diagonal of ninety-nine. At most a half: the ink
     # of the page keeps its contrast on every cell, in light and in dark.
     opacity = 0.5 * max(share, 0.0) ** 0.5
-    drawing.add("rect", css, tip, x=x, y=y, width=size - 1, height=size - 1, fill_opacity=opacity)
-    if written and round(100 * share) > 0:
-        drawing.text(x + size / 2, y + size / 2 + 4, f"{100 * share:.0f}", "cell", "middle")
+    drawing.add("rect", f"{css} box", tip, x=x, y=y, width=size - 1, height=size - 1, fill_opacity=opacity)
+    if written:
+        text = "<1" if 0 < share < 0.005 else f"{100 * share:.0f}"
+        drawing.text(x + size / 2, y + size / 2 + 4, text, "cell" if share >= 0.005 else "none", "middle")
 
 
 def _column_label(drawing: Drawing, x: float, y: float, label: str, flat: bool) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stillhouse.reporting import summary
 from stillhouse.reporting.figures import between, spelled, written
 from stillhouse.reporting.folder import RunFiles, Words
-from stillhouse.reporting.wording import count, milliseconds
+from stillhouse.reporting.wording import count, milliseconds, priced
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,8 +49,7 @@ def overview(scores: Mapping[str, Any], task: Words) -> Overview:
     saw, rows = scores.get("saw", {}), []
     for name in names:
         figures = [_figure(run, name, key, key == headline) for key in run.main_measures]
-        sizes = [write(run.models[name].get(key)) for key, _, write in costs]
-        cells = (count(saw.get(name, {}).get("labels")), *figures, *sizes)
+        cells = (count(saw.get(name, {}).get("labels")), *figures, *priced(run.models[name], costs))
         rows.append((run.arm(name).label, cells, name == run.student))
     return Overview(("labels", *heads, *(head for _, head, _ in costs)), tuple(rows))
 

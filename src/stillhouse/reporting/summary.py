@@ -135,4 +135,5 @@ def _size_tile(run: RunFiles) -> list[dict[str, str]]:
     if number(student) is None:
         return []
     note = f"teacher {count(teacher)}" if number(teacher) is not None else ""
-    return [{"name": "Parameters of the student", "value": count(student), "note": note}]
+    unit = capital(str(run.models[run.student].get("unit", "parameters")))
+    return [{"name": f"{unit} of the student", "value": count(student), "note": note}]

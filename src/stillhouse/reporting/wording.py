@@ -176,6 +176,20 @@ def milliseconds(value: object) -> str:
     return decimal(figure, digits)
 
 
+def priced(model: Mapping[str, Any], costs: Sequence[tuple[str, str, Callable[[Any], str]]]) -> list[str]:
+    """Write what a model costs; where its size is not in parameters, the unit follows.
+
+    Args:
+        model: its entry of scores.json.
+        costs: keys of the entry, each with its heading and its writer.
+
+    >>> priced({"parameters": 23, "unit": "nodes"}, [("parameters", "Parameters", count)])
+    ['23 nodes']
+    """
+    unit = f" {model['unit']}" if "unit" in model else ""
+    return [write(model.get(key)) + (unit if key == "parameters" else "") for key, _, write in costs]
+
+
 def p_value(value: Any) -> str:
     """Write a p-value with three decimals, or as smaller than what these can show."""
     p = number(value)

@@ -78,7 +78,7 @@ class TreeEnsemble(nn.Module):
     @property
     def leaves(self) -> int:
         """Number of nodes that are not split."""
-        return int(self._is_leaf().sum())
+        return int(self.is_leaf().sum())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs float32 (B, K) of float32 inputs (B, ...) without gaps."""
@@ -89,12 +89,13 @@ class TreeEnsemble(nn.Module):
             at = torch.where(left, self.left[at], self.right[at])
         return self.base + self.value[at].reshape(rows.shape[0], -1, self.outputs).sum(1)
 
-    def _is_leaf(self) -> Tensor:
+    def is_leaf(self) -> Tensor:
+        """Which nodes (nodes,) have no branch."""
         return self.left == torch.arange(self.size, device=self.left.device)
 
     def _walk(self) -> int:
         """Steps from the roots to the farthest leaf."""
-        at, leaf, steps = self.roots, self._is_leaf(), 0
+        at, leaf, steps = self.roots, self.is_leaf(), 0
         while not leaf[at].all():
             reached = torch.zeros_like(leaf)
             reached[self.left[at]] = reached[self.right[at]] = True

@@ -16,9 +16,11 @@ from stillhouse.evaluation.surrogate import fit_surrogate
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.predict import TEST, preview
 from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.student.load import rules
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.labeling import RunTeacher
+from stillhouse.students.trees import TreeEnsemble
 from stillhouse.task import OUTPUTS, TEACHER
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch, withheld
@@ -136,11 +138,16 @@ class Probe:
         return self.context.task.judged(answers.whole(asked).numpy())
 
     def surrogate(self) -> dict[str, Any] | None:
-        """A tree that answers as the shipped student does; None where no person could read its columns."""
+        """The rules of the shipped student where it is a tree, else a tree that answers as it does.
+
+        None where no person could read its columns.
+        """
         context, data = self.context, self.context.data
+        student = self.net(self.student, self.seeds[0])
+        if isinstance(student, TreeEnsemble) and len(student.roots) == 1:
+            return {"leaves": int(student.is_leaf().sum()), "rules": rules(context.run.folder)}
         if not context.task.surrogate:
             return None
-        student = self.net(self.student, self.seeds[0])
         chosen = np.linspace(0, len(data.split.train) - 1, min(MOST_ROWS, len(data.split.train))).astype(np.int64)
         train = data.encoder.readable(data.source.take(data.split.train[chosen]))
         test = data.encoder.readable(data.source.take(data.split.test))

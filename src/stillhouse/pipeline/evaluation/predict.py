@@ -21,6 +21,7 @@ from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import RunTeacher
+from stillhouse.students.trees import TreeEnsemble
 from stillhouse.task import OUTPUTS, SINGLE, TEACHER
 from stillhouse.tasks.predictor import FOLDER, WEIGHTS, Deployed
 from stillhouse.types import Teacher, has_label
@@ -112,6 +113,8 @@ class Judge:
         costs: dict[str, Any] = dict(measure_costs(nets, context.data.test.inputs[:64]))
         costs["teacher"] = {"parameters": None} if paid else sizes(main.teacher, costs["teacher"])
         costs["student"]["parameters"] = size_of(student)
+        if isinstance(student, TreeEnsemble):
+            costs["student"]["unit"] = "nodes"
         answers = len(context.data.train.targets) * context.views.count
         return costs | {"teacher_calls": answers, "seconds": context.run.record["seconds"]}
 

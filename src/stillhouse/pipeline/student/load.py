@@ -16,6 +16,8 @@ from stillhouse.pipeline.student.config import WEIGHTS, build, fill, is_describe
 from stillhouse.pipeline.student.factory import own_student
 from stillhouse.pipeline.student.step import with_parts
 from stillhouse.recipe import read_table
+from stillhouse.students.rules import Column, as_rules
+from stillhouse.students.trees import TreeEnsemble
 from stillhouse.tasks.predictor import CARD, FOLDER
 
 
@@ -101,3 +103,15 @@ def built(name: str, card: dict[str, Any], settings: dict[str, Any]) -> nn.Modul
     shape = tuple(encoder_from_state(card["encoder"]).shape)
     width = tasks.get(task_name(card)).deployed.net_width(card)
     return own_net(name, True, shape, width, settings)
+
+
+def rules(folder: Path) -> str:
+    """The rules of a student that is one decision tree, in the raw columns' units.
+
+    Raises:
+        UsageError: the student is no tree, or a sum of many.
+    """
+    model = load_student(folder)
+    if not isinstance(model.net, TreeEnsemble):
+        raise UsageError(f'The student in {folder} has no rules. Use `[student] name = "decision_tree"`.')
+    return as_rules(model.net, [Column(*one) for one in model.encoder.columns()], model.leaf)

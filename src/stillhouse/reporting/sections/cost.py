@@ -18,7 +18,7 @@ COSTS = (("ms_1", "latency", "milliseconds for 1 row", milliseconds), ("paramete
 TEMPLATE = """
 {% if it.charts %}
 <p class="soft">Quality against what it takes to run: up and to the left is better. Lines are {{ confidence }}
-intervals; models of equal cost stand side by side.</p>
+intervals; where models cost the same, the longer interval is drawn wider and pale.</p>
 {{ legend(it.legend) }}
 {{ figures(it.charts) }}
 {% endif %}

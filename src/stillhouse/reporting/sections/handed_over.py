@@ -13,11 +13,12 @@ from stillhouse.task import Measure, Section
 
 WRITTEN = 10  # rules up to this number of lines stand open
 CEILING = "ceiling"  # of full.json: two seeds of the student
+SCALE = "The last line compares two seeds of one student: so much alike are nets that differ by chance alone."
 
 TEMPLATE = """
 {% if it.layers.rows %}
 {{ table("Agreement of the inner layers", it.layers.heads, it.layers.rows, "Agreement with the teacher inside the
-nets: 1 is the same. The last line is what one could hope for.") }}
+nets: 1 is the same. " ~ it.layers.last) }}
 {% endif %}
 {% if it.layers.why %}
 <p class="note">The last hidden layers were not compared. {{ it.layers.why }}</p>
@@ -37,10 +38,14 @@ rows, by several methods and several baselines. No single one is the right one.<
 {% if it.surrogate %}
 <div class="later">
 <h3>The student as rules</h3>
+{% if it.surrogate.own %}
+<p>The student is a decision tree of {{ it.surrogate.leaves }} leaves. These are its rules, in raw units.</p>
+{% else %}
 <p>A decision tree of {{ it.surrogate.leaves }} leaves that imitates the student {{ it.surrogate.does }} <b>{{
 it.surrogate.fidelity }}</b>{% if it.surrogate.interval %} ({{ it.surrogate.interval }}){% endif %}{{
 it.surrogate.beside }}. <span class="soft">It is a summary of the student, not the student{% if it.surrogate.accuracy
 %}: the tree itself has {{ it.surrogate.accuracy }} right{% endif %}.</span></p>
+{% endif %}
 <details{% if it.surrogate.open %} open{% endif %}><summary>The rules, in raw units</summary><pre
 tabindex="0"><code>{{ it.surrogate.rules }}</code></pre></details>
 </div>
@@ -96,8 +101,9 @@ def _layers(run: RunFiles, told: dict[str, Any]) -> dict[str, Any]:
     ]
     if number(told.get("between_seeds")) is not None:
         rows.append(line(ceiling(run), [decimal(told["between_seeds"], 2)]))
+    last = SCALE if number(told.get("between_seeds")) is not None else ""
     heads = ["Pair", "Alignment of the last hidden layer (linear CKA)"]
-    return {"heads": heads, "rows": rows, "why": str(told.get("why", ""))}
+    return {"heads": heads, "rows": rows, "last": last, "why": str(told.get("why", ""))}
 
 
 def _attribution(run: RunFiles, told: dict[str, Any]) -> dict[str, Any] | None:
@@ -130,20 +136,21 @@ def _correlation(figure: Any) -> Cell:
 
 
 def _surrogate(told: dict[str, Any] | None) -> dict[str, Any] | None:
-    fidelity = interval(told.get("fidelity")) if told else None
-    if told is None or fidelity is None:
+    rules = str((told or {}).get("rules", ""))
+    if told is None or not rules:
         return None
-    rules, discrete = str(told.get("rules", "")), number(told.get("majority")) is not None
+    tree = {"leaves": count(told.get("leaves")), "rules": rules, "open": rules.count("\n") < WRITTEN}
+    fidelity, discrete = interval(told.get("fidelity")), number(told.get("majority")) is not None
+    if fidelity is None:
+        return tree | {"own": True}
     majority = f"; always giving the student’s most frequent class would on {percent(told.get('majority'))}"
-    return {
+    return tree | {
+        "own": False,
         "does": "gives the same output on" if discrete else "explains this share of the variance of its outputs:",
         "beside": majority if discrete else "",
         "fidelity": percent(fidelity.value),
         "interval": between(Measure("", "share"), fidelity),
         "accuracy": percent(told["accuracy"]) if number(told.get("accuracy")) is not None else "",
-        "leaves": count(told.get("leaves")),
-        "rules": rules,
-        "open": rules.count("\n") < WRITTEN,
     }
 
 

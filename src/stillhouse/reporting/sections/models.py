@@ -7,7 +7,7 @@ from typing import Any
 from stillhouse.reporting.figures import cell, titled, written
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import arm_line, line
-from stillhouse.reporting.wording import count, milliseconds, timed
+from stillhouse.reporting.wording import count, milliseconds, priced, timed
 from stillhouse.task import Section
 
 COSTS = (
@@ -37,7 +37,7 @@ def models(run: RunFiles) -> dict[str, Any] | None:
     rows = []
     for name in names:
         figures = [cell(run.measure(m), run.figure(name, m)) for m in measures]
-        rows.append(arm_line(run, name, [*figures, *(write(run.models[name].get(key)) for key, _, write in costs)]))
+        rows.append(arm_line(run, name, [*figures, *priced(run.models[name], costs)]))
     heads = ["Model", *(titled(run.measure(m)) for m in measures), *(title for _, title, _ in costs)]
     return {"heads": heads, "rows": rows, "note": note(run), "seeds": seeds(run)}
 

@@ -49,6 +49,10 @@ seeds, the band their range.</p>
 {% endif %}
 """
 
+LOSSES = (
+    "Arms have different terms: their losses are not on one scale.",
+    "Arms have different terms, so only the shape of a line counts. The axis is logarithmic.",
+)
 Line = dict[str, Any]
 
 
@@ -70,10 +74,13 @@ def training(run: RunFiles) -> dict[str, Any] | None:
 
 def _chart(run: RunFiles, key: str, lines: list[Series]) -> dict[str, str]:
     measure = run.measure(key.removeprefix(VALID)) if key != "loss" else Measure("loss")
+    log = key == "loss" and min(v for s in lines for v in s.low) > 0  # terms differ in size by orders of magnitude
     title = "Loss in training" if key == "loss" else f"{titled(measure)} on the validation rows"
     spoken = " ".join(f"{s.label}: {written(measure, s.y[-1])} at the end." for s in lines)
-    svg = curves(lines, f"{title} over the training steps. {spoken}", Axis("step", shorts), Axis("", ticks(measure)))
-    return chart(title, svg, "Arms have different terms: their losses are not on one scale." if key == "loss" else "")
+    write = shorts if log else ticks(measure)
+    name = f"{title} over the training steps. {spoken}"
+    svg = curves(lines, name, Axis("step", shorts), Axis("", write), log=log)
+    return chart(title, svg, LOSSES[log] if key == "loss" else "")
 
 
 def _arms(lines: list[Line]) -> list[str]:
@@ -108,6 +115,8 @@ def _shares(run: RunFiles) -> dict[str, Any]:
         _averaged(steps, Arm(term, *TERM_STYLES[i % len(TERM_STYLES)]))
         for i, (term, steps) in enumerate(sorted(at.items()))
     ]
+    if len(found) < 2:  # a term alone is the whole gradient
+        return {"svg": "", "legend": [], "rows": [], "notes": []}
     means = {s.label: float(np.mean(s.y)) for s in found}
     spoken = " ".join(f"{term}: {percent(mean)} on average." for term, mean in means.items())
     drawable = [s for s in found if len(s.x) > 1]

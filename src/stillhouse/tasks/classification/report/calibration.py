@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stillhouse.reporting.charts import Bin, Series, curves, reliability
+from stillhouse.reporting.charts import Bin, Series, curves, least, reliability
 from stillhouse.reporting.figures import Interval, cell, interval, titled
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import arm_line, chart, legend
@@ -50,26 +50,29 @@ def calibration(run: RunFiles) -> dict[str, Any] | None:
         errors = [cell(measure, model["calibration"].get(key)) for key, measure in ERRORS.items()]
         rows.append(arm_line(run, name, [*errors, *(cell(run.measure(k), run.figure(name, k)) for k in QUALITY)]))
     titles = [*(m.label for m in ERRORS.values()), *(titled(run.measure(k)) for k in QUALITY)]
-    charts = [c for n, m in known.items() if (c := _reliability(run, n, m["calibration"].get("reliability") or []))]
+    bins = {n: found for n, m in known.items() if (found := _bins(m["calibration"].get("reliability") or []))}
+    low = least([b for found in bins.values() for b in found])
+    charts = [_reliability(run, n, found, low) for n, found in bins.items()]
     # Tempering one seed keeps its ranking of rows: the tempered control would have the control's line.
     untempered = {n: m for n, m in known.items() if n not in tempered}
     return {"charts": charts, "coverage": _coverage(run, untempered), "heads": ["Model", *titles], "rows": rows}
 
 
-def _reliability(run: RunFiles, name: str, curve: list[dict[str, Any]]) -> dict[str, str] | None:
-    bins = [
+def _bins(curve: list[dict[str, Any]]) -> list[Bin]:
+    return [
         Bin(b["confidence"], Interval(b["accuracy"], b["low"], b["high"]), b["rows"])
         for b in curve
         if interval(b.get("accuracy")) and interval(b.get("confidence"))
     ]
-    if not bins:
-        return None
+
+
+def _reliability(run: RunFiles, name: str, bins: list[Bin], low: float) -> dict[str, str]:
     fullest, label = max(bins, key=lambda b: b.count), run.arm(name).label
     spoken = (
         f"Reliability of {label}, {len(bins)} bins. In the fullest, {count(fullest.count)} rows, the "
         f"confidence is {percent(fullest.confidence)} and the accuracy {percent(fullest.accuracy.value)}."
     )
-    return chart(label, reliability(bins, run.arm(name), spoken))
+    return chart(label, reliability(bins, run.arm(name), spoken, low))
 
 
 def _coverage(run: RunFiles, models: dict[str, dict[str, Any]]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import Any
 from stillhouse.reporting.charts import matrix
 from stillhouse.reporting.folder import RunFiles
 from stillhouse.reporting.parts import arm_line, chart, line
-from stillhouse.reporting.sections.handed_over import ceiling
+from stillhouse.reporting.sections.handed_over import SCALE, ceiling
 from stillhouse.reporting.wording import decimal, number, percent
 from stillhouse.task import TEACHER, Section
 
@@ -20,7 +20,7 @@ a true class, each cell the mean probability, in per cent, that is given to a cl
 {% if it.agreement %}
 <div class="later">
 {{ table("Agreement of the class maps", ["Pair", "Rank correlation of the maps, wrong classes only"], it.agreement,
-"Agreement with the teacher: 1 means equal maps. The last line is the best that one can expect.") }}
+"Agreement with the teacher: 1 means equal maps. " ~ it.last) }}
 </div>
 {% endif %}
 {% if it.rows %}
@@ -44,12 +44,13 @@ def class_maps(run: RunFiles) -> dict[str, Any] | None:
         rows = [row or [0.0] * len(names) for row in maps[name]]
         beside = percent((told.get("off_diagonal") or {}).get(name))
         spoken = f"Mean probabilities of {run.arm(name).label} for each true class: {beside} lie on wrong classes."
-        charts.append(chart(run.arm(name).label, matrix(rows, names, spoken)))
+        charts.append(chart(run.arm(name).label, matrix(rows, names, spoken, judged=False)))
     pairs: list[dict[str, Any]] = told.get("pairs") or []
     held = [n for n in pictured if pairs and n in pairs[0]["mass"]]
     lines = [line(p["true"], [{"text": p["other"]}, *(percent(p["mass"].get(n), 2) for n in held)]) for p in pairs]
     heads = ["True class", "Wrong class", *(run.arm(n).label for n in held)]
-    return {"charts": charts, "agreement": _agreement(run, told), "heads": heads, "rows": lines}
+    last = SCALE if number(told.get("ceiling")) is not None else ""
+    return {"charts": charts, "agreement": _agreement(run, told), "last": last, "heads": heads, "rows": lines}
 
 
 def _agreement(run: RunFiles, told: dict[str, Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Which classes are confused: the confusion matrices of teacher and student, and the most frequent mistakes."""
+"""Which classes are confused: the confusion matrices of teacher, control and student, and the frequent mistakes."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ is right, red is wrong. Students: mean over the seeds.</p>
 
 
 def confusions(run: RunFiles) -> dict[str, Any] | None:
-    """Return the confusion of teacher and student side by side, and the mistakes that each makes most often."""
+    """Return the confusion of teacher, control and student, and the mistakes that each makes most often."""
     if run.predicted is None:
         return None
     names = run.names
-    found = ((n, counts(run.predicted, n, len(names))) for n in (TEACHER, run.student))
+    pictured = dict.fromkeys((TEACHER, run.control or "", run.student))
+    found = ((n, counts(run.predicted, n, len(names))) for n in pictured)
     counted = {n: table for n, table in found if table is not None}
     if not counted:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.reporting.charts import Bin, reliability
+from stillhouse.reporting.charts import Bin, least, reliability
 from stillhouse.reporting.figures import Interval
 from stillhouse.reporting.folder import Predicted, RunFiles
 from stillhouse.reporting.parts import arm_line, chart
@@ -34,15 +34,17 @@ def calibration(run: RunFiles) -> dict[str, Any] | None:
     if run.predicted is None or not arms:
         return None
     charts, rows = [], []
-    for name in arms:
-        bins, label = binned(run.predicted, name), run.arm(name).label
+    found = {name: binned(run.predicted, name) for name in arms}
+    low = least([b for bins in found.values() for b in bins])
+    for name, bins in found.items():
+        label = run.arm(name).label
         error = sum(b.count * abs(b.confidence - b.accuracy.value) for b in bins) / max(sum(b.count for b in bins), 1)
         fullest = max(bins, key=lambda b: b.count)
         spoken = (
             f"Reliability of the label probabilities of {label}. In the fullest bin, {count(fullest.count)} labels, "
             f"the probability is {percent(fullest.confidence)} and the frequency {percent(fullest.accuracy.value)}."
         )
-        charts.append(chart(label, reliability(bins, run.arm(name), spoken, "probability", "frequency")))
+        charts.append(chart(label, reliability(bins, run.arm(name), spoken, low, "probability", "frequency")))
         rows.append(arm_line(run, name, [percent(error)]))
     return {"charts": charts, "heads": ["Model", "Calibration error"], "rows": rows}
 

@@ -210,7 +210,7 @@ def test_a_signal_while_training_stops_with_its_own_code(tmp_path: Path, number:
         while " steps" not in (said := child.stderr.readline()):  # the line that says that a net is trained now
             assert said, "it ended before it trained"
         child.send_signal(number)
-        assert "the same command continues" in child.stderr.read()
+        assert "the same command resumes" in child.stderr.read()
         assert (child.wait(), child.stdout.read()) == (code, "")
         assert (folder / "run.json").exists()
     finally:

@@ -1,4 +1,4 @@
-"""The command that started a run; the report and ``run.json`` show it, so that the run can be repeated."""
+"""The command that started a run: report and ``run.json`` show it, so that the run can be repeated."""
 
 from __future__ import annotations
 

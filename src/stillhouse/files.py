@@ -37,7 +37,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_pieces(path: Path, pieces: Iterable[Buffer]) -> None:
-    """As ``write_atomic``, for content that is made piece by piece and is never in memory as a whole."""
+    """As ``write_atomic``, for content that is made piece by piece and is never whole in memory."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from stillhouse.errors import UsageError, nearest
 
 _HERE = Path(__file__).parent
-_SHARED = "base"  # what the modules of a folder have in common
+_SHARED = "base"  # the module with what the others share
 
 
 @cache
@@ -28,16 +28,13 @@ def lines(folder: str) -> dict[str, str]:
 
 
 def check_name(folder: str, name: str, where: str, extra: Collection[str] = ()) -> str:
-    """Return a name if the folder has it.
+    """Return a name if the folder has it; else raise an error that names the nearest.
 
     Args:
         folder: of the registry.
         name: to look for.
-        where: what to call the setting in an error: "[views] policy".
+        where: the setting, for the error: "[views] policy".
         extra: names beside those of the folder.
-
-    Raises:
-        UsageError: there is no such name; the message names the nearest.
     """
     known = [*extra, *lines(folder)]
     if name not in known:

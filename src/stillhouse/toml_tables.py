@@ -1,4 +1,4 @@
-"""Settings as plain tables: read TOML, resolve paths, lay one table over another; this module knows no keys."""
+"""Settings as plain tables: read TOML, resolve paths, lay one table over another."""
 
 from __future__ import annotations
 
@@ -16,13 +16,8 @@ PATHS = {
 }
 
 
-def read_table_text(text: str) -> dict[str, Any]:
-    """TOML text as a table, unchecked."""
-    return tomllib.loads(text)
-
-
 def read_table(path: Path) -> dict[str, Any]:
-    """Read TOML and make its data paths relative to the recipe's folder; the keys are not checked yet."""
+    """Read TOML; relative paths start at the recipe's folder. The keys are not checked yet."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -34,7 +29,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def anchor(table: dict[str, Any], folder: Path) -> None:
-    """Make the relative paths of a table of settings start at a folder; a hub name without a folder stays a name."""
+    """Make the relative paths of a recipe's tables start at a folder; a hub name without a folder stays a name."""
     sections: list[tuple[Any, tuple[str, ...]]] = [(table.get(name), keys) for name, keys in PATHS.items()]
     if isinstance(teacher := table.get("teacher"), dict) and isinstance(members := teacher.get("member"), list):
         sections += [(member, PATHS["teacher"]) for member in members]
@@ -46,7 +41,7 @@ def anchor(table: dict[str, Any], folder: Path) -> None:
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay the flags over the file, table by table; a list replaces the whole list."""
+    """Lay one table over another, key by key; a list replaces the whole list."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)

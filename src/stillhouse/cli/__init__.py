@@ -1,4 +1,4 @@
-"""The command line: no logic of its own; what is typed becomes a call, what goes wrong becomes an exit code."""
+"""The command line: a command becomes a call of ``pipeline``, an error becomes an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stillhouse.errors import StillhouseError, UsageError
 
 DEBUG = "STILLHOUSE_DEBUG"
 INTERRUPTED, TERMINATED, PIPE_CLOSED = 130, 143, 141  # 128 + SIGINT, SIGTERM, SIGPIPE (which Windows lacks)
-STOPPED = "stopped: what was finished is kept, and the same command continues."
+STOPPED = "stopped: finished work is kept, and the same command resumes."
 
 
 def _version() -> str:
@@ -42,7 +42,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-# The flags of these come from the recipe, whose models take a quarter of a second to load: only when called.
+# The flags of these commands come from the recipe, whose models take a quarter of a second to load: only when called.
 RUNNING = {
     "distill": "Distil: teacher, store, students, controls, judgement and report; the same command again resumes.",
     "plan": "Say what a recipe will cost before it starts: calls, bytes, fits, seconds.",
@@ -61,7 +61,7 @@ for group, found in READING.items():
     for position, reading in enumerate(found):
         app.command(reading, group=group, sort_key=position)
 app.command(store)
-app.command(commands.embed, show=False)  # its old name, which says the new one
+app.command(commands.embed, show=False)  # an old command, which names the new one
 
 
 app.meta.group_parameters = OPTIONS
@@ -73,7 +73,7 @@ def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     debug: Annotated[bool, Parameter(negative="", help=f"Show tracebacks; also {DEBUG}=1.")] = False,
 ) -> None:
-    """Set what holds for all commands, then run the one that was asked for."""
+    """Set the options of all commands, then run one."""
     if debug:
         os.environ[DEBUG] = "1"
     app(tokens)
@@ -83,10 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (docs/reference/exit-codes.md).
 
     Args:
-        arguments: What follows the program's name; default: that of this process.
+        arguments: after the program's name; default: those of this process.
     """
-    # Read when torch's threads are made, which is later than here. Spinning threads are a little quicker on an idle
-    # machine and, beside any other work, tens of times slower: 718 against 17 ms for a small net's step on two cores.
+    # Torch reads this when it makes its threads, later than here. Threads that spin are a little faster on an idle
+    # machine, but tens of times slower beside other work: 718 against 17 ms for a small net's step on two cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -98,12 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Call the command, and turn whatever ends it into an exit code and a line on standard error."""
+    """Run the command; every end becomes an exit code, every error a line on standard error."""
     try:
         app.meta(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails when it flushes at exit
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return _fail(STOPPED, INTERRUPTED)
@@ -117,19 +117,19 @@ def _run(arguments: list[str]) -> int:
         return _fail(str(error), error.exit_code)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        return _fail(f"{error.strerror or error}{where}. Fix that and run the same command again: it continues.", 1)
-    except Exception as error:  # a defect of ours: said in one line, with the way to see more
+        return _fail(f"{error.strerror or error}{where}. Fix that and run the same command again: it resumes.", 1)
+    except Exception as error:  # a defect of ours: one line, with the way to see more
         return _fail(f"unexpected {type(error).__name__}: {error}. Run again with --debug to see where.", 1)
     return 0
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    """End on SIGTERM by the way of every ``finally``; the engine handles it itself while it trains."""
+    """End on SIGTERM through every ``finally``; while the engine trains, it handles the signal itself."""
     raise SystemExit(TERMINATED)
 
 
 def _fail(message: str, code: int) -> int:
     if os.environ.get(DEBUG):
         traceback.print_exc()
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")  # one paragraph, whoever wrote it
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")  # always one paragraph
     return code

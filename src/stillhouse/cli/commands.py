@@ -1,16 +1,20 @@
-"""The commands that read a run folder, a store or the registry. Heavy imports wait until a command is called."""
+"""The commands without a recipe: they read a run folder or the registry. Heavy imports wait until a call."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from stillhouse.cli.shared import Json, console, say, show_json, show_run, show_scores
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stillhouse.taps import Layer
+
 Folder = Annotated[Path, Parameter(help="A run folder.")]
-StoreFolder = Annotated[Path, Parameter(help="A store: the folder that holds its manifest.")]
 
 
 def demo(
@@ -34,7 +38,7 @@ def evaluate(
     *,
     full: Annotated[
         bool,
-        Parameter(negative="", help="Also judge what is slow: robustness, outliers, attributions. This runs the nets."),
+        Parameter(negative="", help="Also compute the slow parts: robustness, outliers, attributions. Runs the nets."),
     ] = False,
     allow_code: Annotated[bool, Parameter(negative="", help="Run the recipe's `python:` names, for --full.")] = False,
     json: Json = False,
@@ -61,9 +65,9 @@ def export(
     format: Annotated[str, Parameter(help="File format, such as onnx; any other word lists them all.")] = "onnx",
     json: Json = False,
 ) -> None:
-    """Write the student for serving, compared with the torch student before it gets its name.
+    """Write the student for serving; its answers are compared with the torch student's first.
 
-    An embedder's graph goes from token ids to vectors; the tokenizer.json that makes these ids stands beside it.
+    An embedder's graph goes from token ids to vectors; tokenizer.json, which makes the ids, is beside it.
     """
     from stillhouse import pipeline
 
@@ -102,7 +106,7 @@ def check(
     junit: Annotated[Path | None, Parameter(help="Write the criteria as JUnit XML too.")] = None,
     json: Json = False,
 ) -> None:
-    """Hold a judged run against a gate; exits 0 when every limit is kept, 3 when one is not."""
+    """Check a judged run against a gate; exits 0 when every limit is kept, 3 when one is not."""
     from stillhouse import pipeline
     from stillhouse.errors import GateError
     from stillhouse.evaluation import gate as gates
@@ -125,14 +129,13 @@ def methods(
 ) -> None:
     """List the methods, one line each; with a NAME, print its card: paper, formula, settings, known deviations."""
     from stillhouse import methods as registry
-    from stillhouse.cli.tables import method_line
 
     cards = [registry.card(n) for n in ([name] if name is not None else registry.names())]
     if json:
         listed = [c._asdict() | {"paper": c.paper._asdict(), "citation": c.citation} for c in cards]
         show_json(listed[0] if name is not None else listed)
     elif name is None:
-        say("\n".join(method_line(card) for card in cards))
+        say("\n".join(f"{card.name:<20} {card.matches}" for card in cards))
     else:
         say(str(cards[0]))
 
@@ -152,7 +155,6 @@ def layers(
     import torch
 
     from stillhouse import students, taps
-    from stillhouse.cli import tables
 
     example = torch.zeros(2, *shape)
     found = {
@@ -166,13 +168,27 @@ def layers(
         show_json({"layers": listed, "pairs": [[p.student.path, p.teacher.path] for p in pairs]})
         return
     for name, layers in found.items():
-        console().print(tables.layers_table(name, layers))
+        console().print(_layers_table(name, layers))
     for pair in pairs:
         say(f"--method fitnet,student_layer={pair.student.path},teacher_layer={pair.teacher.path}")
 
 
+def _layers_table(name: str, layers: list[Layer]) -> Table:
+    """One line for each layer of a net."""
+    from rich.table import Table
+
+    from stillhouse.reporting.wording import count
+
+    shown = Table(title=name, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for heading in ("path", "kind", "output", "parameters"):
+        shown.add_column(heading, justify="right" if heading == "parameters" else "left")
+    for layer in layers:
+        shown.add_row(layer.path or "(all)", layer.kind, " x ".join(map(str, layer.shape)), count(layer.parameters))
+    return shown
+
+
 def embed(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
-    """Say that embedders are distilled by ``distill``."""
+    """Name the new command."""
     from stillhouse.errors import UsageError
 
     raise UsageError(

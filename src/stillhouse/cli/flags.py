@@ -1,8 +1,7 @@
-"""The recipe's fields as flags: ``--data.labels 200`` says what ``[data] labels = 200`` says.
+"""The recipe's fields as flags: ``--data.labels 200`` means ``[data] labels = 200``.
 
-The flags are typed dictionaries made from the recipe's models, so that what was not typed is not there and the recipe
-file, or its defaults, hold. Ranges and combinations are checked once, by ``recipe.parse``, after the two were laid over
-each other.
+The flags are typed dictionaries made from the recipe's models: a flag that was not typed is absent, so the recipe file
+or the default holds. ``recipe.parse`` checks ranges and combinations once, after flags and file are merged.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from pydantic.fields import FieldInfo
 from stillhouse import recipe
 from stillhouse.errors import UsageError
 
-LISTS = {  # tables of which there may be several: a flag each, written in one word
-    "method": "One thing to match: NAME or NAME,weight=0.9,SETTING=VALUE; repeat the flag for more.",
+LISTS = {  # tables of which there may be several: one flag each, written as one word
+    "method": "One method: NAME or NAME,weight=0.9,SETTING=VALUE; repeat the flag for more.",
     "assistant": "A net between teacher and student: NAME or NAME,SETTING=VALUE; repeat the flag, largest first.",
 }
 
 
 def table_type(model: type[BaseModel], path: str = "", group: Group | None = None) -> Any:
-    """Return a TypedDict with the fields of a recipe model, nested as the recipe is, each with its flag's help.
+    """Return a TypedDict with the fields of a recipe table, nested as the recipe is, each with its flag's help.
 
     Args:
-        model: A table of the recipe.
-        path: Of that table, as flags spell it: ``"teacher.training."``.
-        group: The box of the help in which its flags stand; a table of the recipe itself gets one of its own.
+        model: the table.
+        path: of the table, as flags spell it: ``"teacher.training."``.
+        group: the box of the help for its flags; a table of the recipe itself gets its own.
     """
     fields: dict[str, Any] = {}
     for name, field in model.model_fields.items():
@@ -46,7 +45,7 @@ def table_type(model: type[BaseModel], path: str = "", group: Group | None = Non
 
 
 def table(flags: dict[str, Any]) -> dict[str, Any]:
-    """Turn parsed flags into a table of the recipe: settings and methods become the values their text stands for."""
+    """Turn parsed flags into a table of the recipe: the texts of settings and methods become values."""
     written = dict(flags)
     for section in ("teacher", "student"):
         if "settings" in flags.get(section, {}):
@@ -60,7 +59,7 @@ def table(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def value(text: str) -> Any:
-    """Read a setting as a TOML value; what is none is a plain word.
+    """Read a setting as a TOML value; any other text is a plain word.
 
     >>> value("[64, 32]"), value("0.5"), value("true"), value("gelu")
     ([64, 32], 0.5, True, 'gelu')
@@ -76,9 +75,6 @@ def method(text: str) -> dict[str, Any]:
 
     >>> method("hinton,weight=0.9,temperature=4")
     {'name': 'hinton', 'weight': 0.9, 'temperature': 4}
-
-    Raises:
-        UsageError: a part is not ``key=value``.
     """
     name, settings = _entry("method", text, "weight=0.9")
     return {"name": name} | settings
@@ -89,16 +85,13 @@ def assistant(text: str) -> dict[str, Any]:
 
     >>> assistant("mlp_tiny,hidden=[64]")
     {'name': 'mlp_tiny', 'settings': {'hidden': [64]}}
-
-    Raises:
-        UsageError: a part is not ``key=value``.
     """
     name, settings = _entry("assistant", text, "SETTING=VALUE")
     return {"name": name, "settings": settings}
 
 
 def _entry(flag: str, text: str, example: str) -> tuple[str, dict[str, Any]]:
-    name, *parts = re.split(r",(?![^\[]*\])", text)  # commas inside a list do not part settings
+    name, *parts = re.split(r",(?![^\[]*\])", text)  # a comma inside a list does not separate settings
     settings: dict[str, Any] = {}
     for part in parts:
         key, equals, given = part.partition("=")
@@ -109,7 +102,7 @@ def _entry(flag: str, text: str, example: str) -> tuple[str, dict[str, Any]]:
 
 
 def _sentence(model: type[BaseModel]) -> str:
-    """What a section is, from its docstring, which begins with the section's name."""
+    """The meaning of a section, from its docstring, which begins with the section's name."""
     text = re.sub(r"^[^:]*: ", "", inspect.getdoc(model) or "").split("\n")[0]
     return text[:1].upper() + text[1:]
 
@@ -145,7 +138,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
-    """Read one or several whole numbers, or a word allowed beside them; the library itself rounds 3.5 to 4 silently."""
+    """Read one or several whole numbers, or an allowed word; the library itself rounds 3.5 to 4 silently."""
     words = [word for part in get_args(kind) if get_origin(part) is Literal for word in get_args(part)]
     if get_origin(kind) is not list:
         return _whole_number(tokens[0].value, words)

@@ -11,11 +11,11 @@ from stillhouse.data.columns import columns_line
 
 
 def show_plan(told: dict[str, Any]) -> None:
-    """Write a plan as lines and one table."""
+    """Write a plan: lines, then one table."""
     rows, seconds, store = told["rows"], told["seconds"], told["store"]
     say(
-        f"rows: {rows['train']:,} to train on ({rows['labelled']:,} keep their label), {rows['valid']:,} to watch, "
-        f"{rows['test']:,} for the one test; views a row: {told['views']}"
+        f"rows: {rows['train']:,} for training ({rows['labelled']:,} keep their label), {rows['valid']:,} for "
+        f"validation, {rows['test']:,} for the test; views a row: {told['views']}"
     )
     if told["columns"]:
         say(columns_line(told["columns"]))
@@ -28,11 +28,11 @@ def show_plan(told: dict[str, Any]) -> None:
     say(f"estimated: {', '.join(timed)}")
     console().print(codecs_table(store))
     if store["codecs"][0]["gradient_error"] is None:
-        say("What a codec does to the gradient is known once the teacher is trained: plan again then.")
+        say("The gradient error of each codec is not known before the teacher is trained: plan again then.")
 
 
 def codecs_table(store: dict[str, Any]) -> Table:
-    """One row for each way to keep the answers; the recipe's own is marked."""
+    """One line for each codec; the recipe's own is marked."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "kept as", "bytes a row", "bytes in all", "gradient error", "worst row", "bound"):
         shown.add_column(heading, justify="left" if heading in ("", "kept as") else "right", no_wrap=True)

@@ -23,7 +23,9 @@ AllowCode = Annotated[
 ]
 AcceptTeacher = Annotated[
     bool,
-    Parameter(name="--accept-teacher", negative="", help="Go on with a teacher that is not better than its student."),
+    Parameter(
+        name="--accept-teacher", negative="", help="Continue with a teacher that is not better than its student."
+    ),
 ]
 
 
@@ -37,10 +39,7 @@ def distill(
     accept_teacher: AcceptTeacher = False,
     flags: Sections = None,
 ) -> None:
-    """Distil: teacher, store, students, controls, judgement and report, into the run folder.
-
-    The same command again resumes a run that was stopped. Every key of the recipe is a flag too.
-    """
+    """Distil into the run folder."""
     resolved = resolve(file, flags)
     if print_recipe:
         sys.stdout.write(resolved.toml())
@@ -60,7 +59,7 @@ def label(
     allow_code: AllowCode = False,
     flags: Sections = None,
 ) -> None:
-    """Only ask the teacher: train it if the recipe says so, and keep its outputs in the run folder's store."""
+    """Only ask the teacher."""
     resolved = resolve(file, flags)
     if print_recipe:
         sys.stdout.write(resolved.toml())
@@ -78,10 +77,7 @@ def plan(
     allow_code: AllowCode = False,
     flags: Sections = None,
 ) -> None:
-    """Say what a recipe will cost: rows, teacher calls, bytes for each way to keep the outputs, fits and seconds.
-
-    Nothing is written into the run folder.
-    """
+    """Say what a recipe will cost."""
     resolved = resolve(file, flags)
     from stillhouse import pipeline
     from stillhouse.cli.plans import show_plan
@@ -102,19 +98,14 @@ def curve(
     accept_teacher: AcceptTeacher = False,
     flags: Sections = None,
 ) -> None:
-    """Run a recipe at several numbers of labels, teacher calls or layers, each a small run of its own in [output] dir.
-
-    The page curve.html draws gain and accuracy against them; done points are not done again.
-    """
+    """Run a recipe at several points."""
     resolved = resolve(file, flags)
-    texts = {"labels": labels, "calls": calls, "layers": layers}
-    points = {name: numbers(text, f"--{name}") for name, text in texts.items()}
+    points = {
+        name: numbers(text, f"--{name}") for name, text in (("labels", labels), ("calls", calls), ("layers", layers))
+    }
     from stillhouse import pipeline
 
-    path = pipeline.curve(
-        resolved, labels=points["labels"], calls=points["calls"], layers=points["layers"],
-        allow_code=allow_code, accept_teacher=accept_teacher,
-    )  # fmt: skip
+    path = pipeline.curve(resolved, **points, allow_code=allow_code, accept_teacher=accept_teacher)  # type: ignore[arg-type]
     show_data({"curve": path, "figures": path.with_suffix(".json")}, json)
 
 
@@ -123,9 +114,6 @@ def numbers(text: str, flag: str) -> list[int]:
 
     >>> numbers("50,100, 200", "--labels")
     [50, 100, 200]
-
-    Raises:
-        UsageError: another text, or a number below 1.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
@@ -134,6 +122,6 @@ def numbers(text: str, flag: str) -> list[int]:
 
 
 def resolve(file: Path | None, flags: Flags | None) -> recipe.Recipe:
-    """Lay the flags over the file, and check what comes of it."""
+    """Lay the flags over the file, and check the result."""
     base = recipe.read_table(file) if file is not None else {}
     return recipe.parse(recipe.merge(base, table(flags or {})), str(file) if file is not None else "the flags")

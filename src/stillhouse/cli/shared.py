@@ -1,4 +1,4 @@
-"""What the commands share: the ``--json`` flag, and how results reach standard output."""
+"""Shared by the commands: the ``--json`` flag, and how results are written to standard output."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
     from stillhouse.pipeline import Run
 
-# What one wants to do, in the order in which the help shows it.
+# The groups of the help, by purpose, in their order.
 RUN = Group("Run", sort_key=0)
 LOOK = Group("Look at a run", sort_key=1)
 SHIP = Group("Ship the student", sort_key=2)
@@ -57,10 +55,11 @@ def show_data(data: dict[str, Any], json: bool) -> None:
 
 
 def show_run(run: Run, json: bool) -> None:
-    """Write a judged run: its scores as JSON, or table, verdict and where things lie."""
+    """Write a judged run: its scores as JSON, or table, verdict and paths."""
     show_scores(run, json)
     if not json:
-        show_paths({"run": run.folder, "report": run.report_path, "student": run.folder / "student"})
+        for name, path in (("run", run.folder), ("report", run.report_path), ("student", run.folder / "student")):
+            say(f"{name + ':':<9}{path}")
 
 
 def show_scores(run: Run, json: bool) -> None:
@@ -73,10 +72,4 @@ def show_scores(run: Run, json: bool) -> None:
     screen = console()
     screen.print(as_table(run.overview()))
     for sentence in sentences(run.scores, run.task):
-        screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # a file's lines are not broken
-
-
-def show_paths(paths: dict[str, Path]) -> None:
-    """Write where things lie."""
-    for name, path in paths.items():
-        say(f"{name + ':':<9}{path}")
+        screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # lines of a file are not broken

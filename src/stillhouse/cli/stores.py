@@ -1,19 +1,20 @@
-"""``stillhouse store``: looking after stores of teacher outputs."""
+"""``stillhouse store``: list, compare, check and repair stores of teacher outputs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from stillhouse.cli.shared import REFERENCE, Json, say, show_json
 
 StoreFolder = Annotated[Path, Parameter(help="A store: the folder that holds its manifest.")]
+LISTED = ("folder", "digest", "rows", "rows_done", "views", "nbytes", "complete", "problem")  # of `ls --json`
 Root = Annotated[Path, Parameter(help="Where to look, folders below it included.")]
 
 store = App(
-    name="store", help="Look after stores of teacher outputs: ls, why, verify, repair.", group=REFERENCE, sort_key=9
+    name="store", help="Maintain stores of teacher outputs: ls, why, verify, repair.", group=REFERENCE, sort_key=9
 )
 
 
@@ -24,7 +25,7 @@ def ls(root: Root = Path("runs"), /, *, json: Json = False) -> None:
 
     found = maintenance.ls(root)
     if json:
-        show_json([_listed(s) for s in found])
+        show_json([{key: getattr(s, key) for key in LISTED} for s in found])
         return
     for s in found:
         state = s.problem or ("complete" if s.complete else f"{s.rows_done:,} of {s.rows:,} rows")
@@ -33,7 +34,7 @@ def ls(root: Root = Path("runs"), /, *, json: Json = False) -> None:
 
 @store.command
 def why(a: StoreFolder, b: StoreFolder, /, *, json: Json = False) -> None:
-    """Say which part of the key of two stores differs."""
+    """Say which parts of the keys of two stores differ."""
     from stillhouse.store import maintenance
 
     reasons = maintenance.why(a, b)
@@ -59,18 +60,13 @@ def verify(folder: StoreFolder, /, *, json: Json = False) -> None:
 
 @store.command
 def repair(folder: StoreFolder, /, *, json: Json = False) -> None:
-    """Forget the damaged blocks of a store; the command of its run then asks the teacher for those alone."""
+    """Remove the damaged blocks of a store; the command of its run then asks the teacher for these only."""
     from stillhouse.store import maintenance
 
     found = [str(damage) for damage in maintenance.repair(folder)]
     if json:
         show_json(found)
     elif found:
-        say("\n".join([*found, "Run the command of the run again: it asks the teacher for what is missing now."]))
+        say("\n".join([*found, "Run the command of the run again: it asks the teacher for the missing rows."]))
     else:
         say(f"{folder} is whole.")
-
-
-def _listed(s: Any) -> dict[str, Any]:
-    keep = ("folder", "digest", "rows", "rows_done", "views", "nbytes", "complete", "problem")
-    return {key: getattr(s, key) for key in keep}

@@ -44,11 +44,7 @@ class Example(NamedTuple):
 
 
 def captum() -> Any:
-    """The library.
-
-    Raises:
-        UsageError: it is not installed; names the extra.
-    """
+    """The library; an error that names the extra if it is not installed."""
     try:
         return import_module("captum.attr")
     except ImportError:
@@ -66,10 +62,7 @@ def settings(baselines: Mapping[str, Tensor]) -> list[Setting]:
 def attribute(module: nn.Module, example: Example, setting: Setting) -> Floats:
     """The contribution of each feature of each row to the log-probability of the class, (n, F).
 
-    Args:
-        module: from inputs to logits, in eval mode.
-        example: the rows.
-        setting: the method.
+    ``module`` maps inputs to logits and is in eval mode.
     """
 
     def log_probability(inputs: Tensor) -> Tensor:
@@ -114,13 +107,7 @@ def occluding_window(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def agreement(a: Floats, b: Floats, confidence: float) -> dict[str, float]:
-    """Mean over rows of Spearman's correlation of two attributions, with Student's interval over the rows.
-
-    Args:
-        a: (n, F).
-        b: (n, F).
-        confidence: of the interval.
-    """
+    """Mean over rows of Spearman's correlation of two attributions (n, F), with Student's interval over the rows."""
     return mean_over_rows(rank_correlation(a, b), confidence)
 
 
@@ -144,17 +131,19 @@ def agreements(
         pairs: by name, the names of two nets.
         example: the rows.
         confidence: of the intervals.
-        smooth: whether a net, by name, has a gradient: for trees only occlusion is used.
+        smooth: whether the net of a name has a gradient: for trees only occlusion is used.
 
     Returns:
-        For each method: ``method``, ``baseline``, ``pairs`` by name with intervals; impossible pairs are left out.
+        For each method ``method``, ``baseline`` and ``pairs`` by name with intervals, without impossible pairs.
     """
     found = []
     for setting in settings(example.baselines):
         able = {n: net for n, net in nets.items() if setting.method == OCCLUSION or smooth(n)}
-        told = {name: attribute(net, example, setting) for name, net in able.items()}
+        by_net = {name: attribute(net, example, setting) for name, net in able.items()}
         by_pair = {
-            name: agreement(told[a], told[b], confidence) for name, (a, b) in pairs.items() if a in told and b in told
+            name: agreement(by_net[a], by_net[b], confidence)
+            for name, (a, b) in pairs.items()
+            if a in by_net and b in by_net
         }
         if by_pair:
             found.append({"method": setting.method, "baseline": setting.baseline, "pairs": by_pair})

@@ -1,4 +1,4 @@
-"""The context of a run's judgement: the nets, the rows and their resamples, and the confidence."""
+"""The context of a run's judgement: records, resampled rows and confidence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BySeed = Mapping[str, Mapping[str, Statistic]]  # statistics by seed and name
 
 
 class RunFacts(NamedTuple):
-    """Facts about a run besides its predictions."""
+    """Facts about a run beside its predictions."""
 
     saw: Mapping[str, Mapping[str, Any]]  # by arm: ``labels``, ``unlabelled`` (numbers of rows), ``teacher``
     budget: Mapping[str, Any]  # ``steps``, ``batch_size``, ``views`` of a student
@@ -28,7 +28,7 @@ class RunFacts(NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """The context of a run's judgement: the rows, their resamples, and the confidence."""
+    """All that a judgement needs; measures are computed once."""
 
     task: Judgement
     predictions: Predictions
@@ -185,11 +185,7 @@ def open_context(
     valid: Predictions | None,
     measure: str | None,
 ) -> Context:
-    """Check the predictions before they are judged.
-
-    Raises:
-        RejectedError: there are no rows, or a necessary arm is missing.
-    """
+    """Check the predictions before they are judged; refuse them if rows or a necessary arm are missing."""
     for arm in task.questions[0][:2]:
         if not predictions.records.get(arm):
             raise RejectedError(
@@ -211,14 +207,9 @@ def open_context(
     return Context(task, predictions, records, rows, run, confidence, margin, measure)
 
 
-def is_number(seed: str) -> bool:
-    """Whether a seed's text is a whole number."""
-    return seed.removeprefix("-").isdecimal()
-
-
 def seed_order(seed: str) -> tuple[int, str]:
     """Sort key that puts seed 10 behind seed 9."""
-    return (int(seed) if is_number(seed) else -1, seed)
+    return (int(seed) if seed.removeprefix("-").isdecimal() else -1, seed)
 
 
 def as_json(interval: Interval) -> dict[str, float | None]:

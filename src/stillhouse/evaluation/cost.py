@@ -27,12 +27,12 @@ def measure_costs(
     """Measure nets side by side, each on its own device, in eval mode; the mode is restored afterwards.
 
     The nets take turns call by call on one thread, so that a busy moment of the machine affects all of them equally.
-    The time is that of the core, or wall time for a net that computes elsewhere: see ``timing.clock_of``.
+    The time is the core's, or wall time for a net that computes elsewhere: see ``timing.clock_of``.
 
     Args:
         modules: by name.
         example: (1 or more, ...) inputs; rows are repeated to fill a batch.
-        budget_seconds: for all timing together, about; each net and batch is called at least 15 times.
+        budget_seconds: of all timing, about; each net and batch is called at least 15 times.
 
     Returns:
         By name: ``parameters``, ``bytes`` (parameters and buffers as they are stored), ``flops`` of one row (two for a
@@ -40,7 +40,10 @@ def measure_costs(
         and of 64 rows), ``ms_1_p95``, ``ms_64_p95``, ``rows_per_second`` at 64, and ``clock``: "core" or "wall".
     """
     with evaluating(*modules.values()), torch.inference_mode():
-        times = {n: _timed(modules, _batch(example, n), budget_seconds / len(BATCHES)) for n in BATCHES}
+        times = {}
+        for n in BATCHES:
+            calls = {name: Timed(_call(m, _batch(example, n)), clock_of(m)) for name, m in modules.items()}
+            times[n] = in_turns(calls, seconds=budget_seconds / len(BATCHES))
         return {
             name: _facts(m, example) | _summary({n: times[n][name] for n in BATCHES}) for name, m in modules.items()
         }
@@ -66,11 +69,6 @@ def _facts(module: nn.Module, example: Tensor) -> dict[str, Any]:
 
 def _device(module: nn.Module) -> torch.device:
     return next((t.device for t in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
-
-
-def _timed(modules: Mapping[str, nn.Module], batch: Tensor, seconds: float) -> dict[str, list[float]]:
-    """Seconds of each call of each net."""
-    return in_turns({name: Timed(_call(m, batch), clock_of(m)) for name, m in modules.items()}, seconds=seconds)
 
 
 def _call(module: nn.Module, batch: Tensor) -> Callable[[], None]:

@@ -1,7 +1,7 @@
 """The gate: limits that a judged run must keep, for use in CI.
 
-A gate file is TOML with one criterion on each line, a number or a table with ``limit`` and ``by``. These criteria are
-for every task; a task's own criteria are in the table ``CRITERIA`` of its ``criteria.py``:
+A gate file is TOML with one criterion on each line: a number, or a table with ``limit`` and ``by``. These criteria hold
+for every task; a task's own are in ``CRITERIA`` of its ``criteria.py``:
 
     min_verdict = "better"                         # worse < inconclusive < non_inferior < better
     min_gain = 0.05                                # of the headline's measure, over the same student without teacher
@@ -59,12 +59,7 @@ VERDICT = "min_verdict"  # of every task
 
 
 def check(scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[str, Rule]) -> list[Criterion]:
-    """Judge a run's scores by a gate, one criterion a line of the gate, in its order.
-
-    Args:
-        scores: the judgement.
-        gate: the limits.
-        criteria: the task's criteria besides the verdict: ``task.criteria``.
+    """Judge a run's scores by the lines of a gate, in their order; ``criteria`` are the task's.
 
     Raises:
         UsageError: the gate is empty, has an unknown key, or a limit that is not a number.
@@ -84,7 +79,7 @@ def check(scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[
 
 
 def junit(criteria: Sequence[Criterion]) -> str:
-    """The criteria as JUnit XML, one test case for each, for CI servers."""
+    """The criteria as JUnit XML for CI servers, one test case each."""
     failed = sum(not c.passed for c in criteria)
     suite = ElementTree.Element("testsuite", name="stillhouse gate", tests=str(len(criteria)), failures=str(failed))
     for criterion in criteria:
@@ -153,23 +148,17 @@ def _setting(key: str, setting: Any, default: str) -> tuple[float, str]:
 
 
 def student(scores: Mapping[str, Any]) -> str:
-    """The arm that the headline is about."""
+    """The arm of the headline."""
     return str(next((c["a"] for c in scores.get("comparisons", ())), ""))
 
 
-def entry(scores: Mapping[str, Any]) -> Mapping[str, Any]:
+def entry(scores: Mapping[str, Any]) -> Any:
     """All figures of the student."""
-    found: Mapping[str, Any] = scores.get("models", {}).get(student(scores), {})
-    return found
+    return scores.get("models", {}).get(student(scores), {})
 
 
 def difference(b: str | None, measure: str | None = None) -> Reader:
-    """Read how much better the student is than another arm.
-
-    Args:
-        b: the arm; None: that of the headline.
-        measure: default: that of the headline.
-    """
+    """Read how much better the student is than an arm; default: arm and measure of the headline."""
 
     def read(scores: Mapping[str, Any]) -> Figure:
         comparisons = scores.get("comparisons", ())

@@ -9,15 +9,9 @@ from stillhouse.task import Judgement
 
 
 def check_measure(task: Judgement, name: str, names: Sequence[str] = ()) -> None:
-    """Refuse a measure that the task does not have, before anything is trained.
+    """Refuse a measure that the task does not have, such as "sensitivity:sick@0.95", before anything is trained.
 
-    Args:
-        task: of the run.
-        name: such as "macro_f1" or "sensitivity:sick@0.95".
-        names: of the classes or targets; empty if they are not known yet.
-
-    Raises:
-        UsageError: there is no such measure; names the nearest.
+    ``names`` are those of the classes or targets; empty if they are not known yet.
     """
     base, _, argument = name.partition(":")
     if base not in task.choices:

@@ -51,11 +51,7 @@ def _numbers(by_seed: BySeed) -> dict[str, dict[str, float | None]]:
 
 
 def losses(context: Context, arm: str, groups: Mapping[str, NDArray[Any]]) -> dict[str, Any] | None:
-    """Changes by class and group against teacher and baseline, forgotten rows, the worst class and group.
-
-    Returns:
-        None where there is neither a class nor a group.
-    """
+    """Changes by class and group against teacher and baseline, forgotten rows, the worst class and group; or None."""
     predictions, reference, name = context.predictions, context.reference(arm), context.part_measure
     lists = context.task.parts(predictions.targets, predictions.names)
     lists |= {f"group:{group}": subgroups.group_parts(values) for group, values in groups.items()}

@@ -20,11 +20,7 @@ def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor]:
     """Rows unlike the training rows, made from the test rows, by name.
 
     Images: ``inverted`` (dark for bright) and ``shuffled pixels``; texts: ``shuffled letters``; all else: ``shuffled
-    columns``, each column taken from another row, so that every value is usual but no row is.
-
-    Args:
-        rows: the test rows.
-        seed: of the shuffling.
+    columns``, each column from another row, so that every value is usual but no row is.
     """
     rng = np.random.default_rng(seed)
     if rows.encoder.text is not None:
@@ -59,7 +55,7 @@ def column_groups(encoder: Encoder) -> list[NDArray[np.int64]]:
 
 
 def auroc(inside: Floats, outside: Floats) -> float:
-    """Probability that the confidence is higher for a usual row than for an outsider; a tie counts half.
+    """Probability that a usual row has a higher confidence than an outsider; a tie counts half.
 
     >>> auroc(np.array([0.9, 0.8]), np.array([0.8, 0.1]))
     0.875

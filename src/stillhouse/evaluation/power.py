@@ -1,4 +1,4 @@
-"""How many seeds or test rows are needed to detect a difference of a given size."""
+"""How many seeds or test rows detect a difference of a given size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Design(NamedTuple):
 
 
 class Needed(NamedTuple):
-    """Designs that detect the difference; None where that alone is not enough within 50 seeds or 10 million rows."""
+    """Designs that detect the difference; None: not enough, within 50 seeds or 10 million rows."""
 
     seeds: int | None  # with the present test rows
     rows: int | None  # with the present seeds
@@ -55,9 +55,9 @@ def needed(parts: Spread, now: Design, difference: float, confidence: float) -> 
 
 
 def _resolves(parts: Spread, difference: float, confidence: float) -> bool:
-    """Whether a difference is at least the sum of both quantiles, of level and power, times the standard error."""
     from scipy.special import stdtrit
 
+    # The difference must be at least the sum of the quantiles of level and power, times the standard error.
     return bool((stdtrit(parts.df, (1 + confidence) / 2) + stdtrit(parts.df, POWER)) * parts.error <= difference)
 
 

@@ -67,11 +67,7 @@ class Predictions:
         return {seed: record[OUTPUTS] for seed, record in self.records.get(arm, {}).items()}
 
     def check(self, task: Judgement) -> None:
-        """Check that the task can judge these.
-
-        Raises:
-            RejectedError: targets or records do not fit the task.
-        """
+        """Refuse targets or records that the task cannot judge."""
         task.check_targets(self.targets, self.names)
         for arm, seeds in self.records.items():
             for seed, record in seeds.items():
@@ -79,11 +75,9 @@ class Predictions:
                     raise RejectedError(f"{arm}/{seed}{wrong}")
 
     def save(self, path: Path) -> None:
-        """Write an ``.npz`` without objects.
-
-        It holds ``rows``, ``targets``, ``classes`` (the names), of each net ``<arm>/<seed>`` (the outputs) and
-        ``<arm>/<seed>/<name>`` (other recorded arrays).
-        """
+        """Write an ``.npz``: ``rows``, ``targets``, ``classes`` (the names), and of each net ``<arm>/<seed>`` (outputs)
+        and ``<arm>/<seed>/<name>`` (other arrays).
+        """  # noqa: D205
         arrays: dict[str, NDArray[Any]] = {
             "rows": self.rows, "targets": self.targets, "classes": np.asarray(self.names, dtype=np.str_)
         }  # fmt: skip

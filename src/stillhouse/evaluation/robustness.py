@@ -130,7 +130,7 @@ def ladder(rows: Rows, answers: Answers, targets: Integers, resamples: int, conf
 
     Args:
         rows: the test rows.
-        answers: runs all nets on encoded rows: by arm, for each seed (N, C) log-probabilities.
+        answers: of all nets to encoded rows: by arm, for each seed (N, C) log-probabilities.
         targets: (N,) in [0, C).
         resamples: of the rows, for the intervals.
         confidence: of the intervals, over seeds and rows.
@@ -153,17 +153,8 @@ def ladder(rows: Rows, answers: Answers, targets: Integers, resamples: int, conf
         unit = UNITS[rung.name]
         if rung.name not in begun:
             begun.add(rung.name)
-            found.append(
-                {"corruption": rung.name, "severity": 0, "amount": _none(rung.name), "unit": unit, "accuracy": clean}
-            )
-        accuracy = accuracies(rung.inputs)
-        found.append(
-            {"corruption": rung.name, "severity": rung.severity, "amount": rung.amount, "unit": unit}
-            | {"accuracy": accuracy}
-        )
+            none = 1.0 if rung.name == "contrast" else 0.0  # the amount of no corruption
+            found.append({"corruption": rung.name, "severity": 0, "amount": none, "unit": unit, "accuracy": clean})
+        step = {"corruption": rung.name, "severity": rung.severity, "amount": rung.amount, "unit": unit}
+        found.append(step | {"accuracy": accuracies(rung.inputs)})
     return found
-
-
-def _none(name: str) -> float:
-    """The amount of no corruption at all."""
-    return 1.0 if name == "contrast" else 0.0

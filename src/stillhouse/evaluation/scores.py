@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import sentences
-from stillhouse.evaluation.context import Context, RunFacts, as_json, is_number, open_context
+from stillhouse.evaluation.context import Context, RunFacts, as_json, open_context
 from stillhouse.evaluation.models import losses, model
 from stillhouse.evaluation.power import Design, needed
 from stillhouse.evaluation.predictions import Predictions
@@ -76,7 +76,7 @@ def score(
         "confidence": confidence,
         "margin": margin,
         "test_rows": len(predictions.rows),
-        "seeds": [int(s) if is_number(s) else s for s in seeds],
+        "seeds": [int(s) if s.removeprefix("-").isdecimal() else s for s in seeds],
         "classes": list(predictions.names),
         "saw": {arm: dict(v) for arm, v in saw.items()},
         "budget": dict(budget),

@@ -1,4 +1,4 @@
-"""The verdict in plain English, for readers of one sentence; a loss is stated as clearly as a gain."""
+"""The verdict in one plain sentence; a loss is stated as clearly as a gain."""
 
 from __future__ import annotations
 

@@ -27,13 +27,13 @@ def changes(
     """Change from b to a in each part of the rows, worst first, tested over all parts together (Holm).
 
     Args:
-        a: (S, N), the measure's numbers of arm a; of accuracy 1 where a net has the row right.
+        a: (S, N), the numbers of arm a; of accuracy 1 where a net has the row right.
         b: the same of arm b, with the same seeds, or one net.
         parts: by name, (N,) with 1 for the rows of that class or group; parts without rows are left out.
         resamples: of the rows.
         margin: m of the verdict ``non_inferior``.
         confidence: of the intervals.
-        measure: whose numbers belong to a row alone.
+        measure: one whose number of a row depends on that row only.
     """
     present = {name: where for name, where in parts.items() if where.any()}
     differences = [
@@ -57,7 +57,7 @@ def changes(
 
 
 def forgotten(student: Floats, teacher: Floats, control: Floats, rows: Integers) -> list[int]:
-    """Rows that most seeds of the student have wrong though the teacher and most seeds of the control have them right.
+    """Rows that most seeds of the student have wrong, but the teacher and most seeds of the control have right.
 
     After Hooker et al., "What Do Compressed Deep Neural Networks Forget?" (2019).
     """

@@ -1,8 +1,7 @@
 """A surrogate: a small decision tree that imitates the student, so that its rules can be read.
 
 After Craven and Shavlik, "Extracting Tree-Structured Representations of Trained Networks" (NeurIPS 1996). The rules
-use the raw columns in their own units, not the encoded values. How far they can be trusted is the
-fidelity: the share of test rows on which the tree says what the student says.
+use the raw columns in their own units. Their fidelity is the share of test rows on which tree and student agree.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def fit_surrogate(
     train: Readable, predicted: Integers, test: Readable, test_predicted: Integers, targets: Integers, classes:
     Sequence[str], confidence: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """Fit a tree to what a student says of the training rows, and hold it against the student on the test rows.
+    """Fit a tree to a student's predictions of the training rows, and compare them on the test rows.
 
     Args:
         train: training rows.
@@ -35,8 +34,8 @@ def fit_surrogate(
         confidence: of Wilson's interval of the fidelity.
 
     Returns:
-        ``fidelity`` (with interval), ``accuracy`` of the tree itself, ``majority`` (fidelity of always saying the class
-        that the student says most), ``leaves``, ``depth``, ``rows``, ``rules`` as text.
+        ``fidelity`` (with interval), ``accuracy`` of the tree itself, ``majority`` (fidelity of the student's most
+        frequent class alone), ``leaves``, ``depth``, ``rows``, ``rules`` as text.
     """
     from scipy.stats import binomtest
     from sklearn.tree import DecisionTreeClassifier
@@ -61,7 +60,7 @@ def fit_surrogate(
 
 
 def rules(tree: Any, columns: Readable, classes: Sequence[str]) -> str:
-    """A fitted tree as indented rules; a switch reads "is" and "is not" in place of a threshold of one half."""
+    """A fitted tree as indented rules; a 0/1 column reads "is" and "is not", without its threshold of one half."""
     from sklearn.tree import export_text
 
     named = [one_line(str(classes[c])) for c in tree.classes_]

@@ -60,10 +60,8 @@ LADDER: dict[str, tuple[Corrupt, Sequence[float]]] = {
 }
 
 
-def corrupted(
-    texts: NDArray[np.object_], make: Corrupt, amount: float, rng: np.random.Generator
-) -> NDArray[np.object_]:
-    """Every text after one corruption; one that would be empty stays as it is."""
+def corrupted(texts: Texts, make: Corrupt, amount: float, rng: np.random.Generator) -> Texts:
+    """Every text after one corruption; one that would be empty is not changed."""
     made = np.empty(len(texts), object)
     for i, text in enumerate(texts):
         made[i] = make(text, amount, rng).strip() or text

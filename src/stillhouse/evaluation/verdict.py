@@ -44,9 +44,8 @@ def compare(
 ) -> Difference:
     """Compare two arms by a measure on the same rows, seed by seed.
 
-    Where the measure counts rows, one row that a alone has right and one that b alone has right are added. With one
-    pair of nets and rows that are right or wrong, the test of no difference is McNemar's exact test. With one pair the
-    interval is about those two nets.
+    If the measure counts rows, two pseudo-rows are added (``with_pseudo_rows``). With one pair of nets the interval is
+    about those two nets, and if their rows are right or wrong, the test of no difference is McNemar's exact test.
 
     Args:
         a: (S, N), the numbers of the rows whose mean is the measure of each net.
@@ -140,11 +139,11 @@ def decide(
 
     Args:
         asks: whether the question is about a gain or the absence of a loss.
-        interval: of the difference, above zero where a is better.
+        interval: of the difference, above zero if a is better.
         p: two-sided p of no difference, adjusted for the family.
         p_margin: one-sided p of a loss of the margin or more, adjusted for the family.
         margin: m, in the units of the measure.
-        confidence: of the interval; claims are made at the level 1 - confidence.
+        confidence: of the interval; the level of a claim is 1 - confidence.
     """
     level = 1 - confidence
     differs = p <= level

@@ -43,12 +43,8 @@ class Variants(NamedTuple):
 def variants(encoder: TextEncoder, texts: Sequence[str], cover: Cover = "word removed") -> Variants:
     """Make the texts without each of their words; a text of fewer than two words has none.
 
-    Words are removed from the token ids, so that no text from behind the cut moves in.
-
-    Args:
-        encoder: of the texts.
-        texts: as they were read.
-        cover: whether a word's tokens go, and the others close up, or each becomes the encoder's mask.
+    Words are removed from the token ids, so that no text behind the encoder's limit moves in. ``cover`` says whether a
+    word's tokens are removed or replaced by the encoder's mask.
     """
     ids, rows, spans = encoder.encode(list(texts)), [], []
     made: list[Tensor] = []
@@ -65,13 +61,7 @@ def variants(encoder: TextEncoder, texts: Sequence[str], cover: Cover = "word re
 
 
 def effects(ask: Asked, classes: NDArray[np.int64], without: Variants) -> list[Floats]:
-    """What each word adds to the log-probability of a class, in nats: (W,) for each text.
-
-    Args:
-        ask: the net.
-        classes: (n,), the class of each.
-        without: from ``variants``.
-    """
+    """What each word adds to the log-probability of its text's class (n,), in nats: (W,) for each text."""
     whole = ask(without.whole)[np.arange(len(classes)), classes]
     parts = [ask(part) for part in torch.split(without.ids, BATCH)] if len(without.ids) else []
     lacking = np.concatenate(parts)[np.arange(len(without.rows)), classes[without.rows]] if parts else whole[:0]
@@ -100,11 +90,11 @@ def agreements(
     found = []
     for cover in COVERS:
         without = variants(encoder, texts, cover)
-        told = {name: effects(ask, classes, without) for name, ask in nets.items()}
+        by_net = {name: effects(ask, classes, without) for name, ask in nets.items()}
         ranked = [i for i, words in enumerate(without.spans) if len(words) >= FEWEST_WORDS]
         by_pair = {
             name: mean_over_rows(
-                np.concatenate([rank_correlation(told[a][i][None], told[b][i][None]) for i in ranked]), confidence
+                np.concatenate([rank_correlation(by_net[a][i][None], by_net[b][i][None]) for i in ranked]), confidence
             )
             for name, (a, b) in pairs.items()
             if ranked

@@ -1,4 +1,4 @@
-"""The front door: what a user calls from Python; the command line calls the same."""
+"""The functions that a user calls from Python; the command line calls the same."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, overload
 
-from stillhouse import tasks
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.gate import Criterion
-from stillhouse.evaluation.gate import check as held_against
+from stillhouse.evaluation.gate import check as check_scores
 from stillhouse.exporting import formats
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
@@ -44,23 +43,23 @@ def distill(
     allow_code: bool = False,
     verbose: bool = True,
 ) -> Run:
-    """Distil a teacher into a student, train the controls beside it, judge, and write the report.
+    """Distil a teacher into a student, train the controls, judge, and write the report.
 
-    The same call again resumes a run that was stopped, and returns at once where the run is finished. All other
-    settings stand in the recipe: ``distill({"views": {"policy": "shift", "count": 8}}, teacher=...)``.
+    The same call again resumes a stopped run; if the run is finished, it returns at once. All other settings are in the
+    recipe: ``distill({"views": {"policy": "shift", "count": 8}}, teacher=...)``.
 
     Args:
         recipe: the path of a recipe, a ``Recipe``, or a mapping of its tables; default: every default. The options
-            below are laid over it.
+            below replace its values.
         teacher: a module from inputs to outputs; a fitted model; a function from raw rows to probabilities; a list of
-            these, whose outputs are joined; or a name. Default: the recipe's ``[teacher]``.
+            these, whose outputs are combined; or a name. Default: the recipe's ``[teacher]``.
         student: a module (copied for each seed and control, weights included), a function that builds one (initialised
             again for each seed), or a name of ``docs/reference/nets.md``. Default: the recipe's ``[student]``.
-        data: ``(train, valid, test)``, each a dataset, a loader, or a pair ``(x, y)``; valid may be None. Or a table
-            laid over ``[data]``, such as ``{"path": "letter.csv", "target": "lettr"}``.
-        task: what the nets answer, such as ``"classification"``.
-        method: what is matched: a name, a table such as ``{"name": "hinton", "temperature": 2.0}``, a ``Method``
-            object, a class of these, or a list. Default: the task's own method.
+        data: ``(train, valid, test)``, each a dataset, a loader, or a pair ``(x, y)``; valid may be None. Or keys of
+            ``[data]``, such as ``{"path": "letter.csv", "target": "lettr"}``.
+        task: what the nets predict, such as ``"classification"``.
+        method: a name, a table such as ``{"name": "hinton", "temperature": 2.0}``, a ``Method`` object, a class of
+            these, or a list. Default: the task's own method.
         steps: optimiser steps of each student.
         epochs: passes over the training rows, in place of steps.
         batch_size: rows a step.
@@ -92,14 +91,8 @@ def label(
 ) -> dict[str, Any]:
     """Only ask the teacher: train it if the recipe says so, and keep its outputs in the run folder's store.
 
-    Args:
-        recipe: as for ``distill``.
-        allow_code: as for ``distill``.
-        verbose: as for ``distill``.
-        **options: those of ``distill``, so that the same run can be distilled later.
-
-    Returns:
-        Folder, rows, views and bytes of the store.
+    The arguments are those of ``distill``, which can later distil the same run. Returns the store's folder, rows, views
+    and bytes.
     """
     resolved, given = resolve(recipe, allow_code=allow_code, **options)
     with shown(verbose):
@@ -109,13 +102,9 @@ def label(
 def plan(
     recipe: RecipeLike | None = None, *, allow_code: bool = False, verbose: bool = True, **options: Unpack[Options]
 ) -> dict[str, Any]:
-    """Rows, teacher calls, bytes for each way to keep the outputs, fits and seconds, before anything is run.
+    """Estimate a run: rows, teacher calls, bytes for each codec, fits and seconds.
 
-    Args:
-        recipe: as for ``distill``.
-        allow_code: as for ``distill``.
-        verbose: as for ``distill``.
-        **options: those of ``distill``.
+    The arguments are those of ``distill``.
     """
     resolved, given = resolve(recipe, allow_code=allow_code, **options)
     with shown(verbose):
@@ -133,20 +122,22 @@ def curve(
     verbose: bool = True,
     **options: Unpack[Options],
 ) -> Path:
-    """Run a recipe at several numbers of labels, of teacher calls, or of layers kept, and draw what distilling gains.
+    """Run a recipe at several numbers of labels, teacher calls or kept layers, and draw the gain of distilling.
+
+    Each point is a run in its own folder in ``[output] dir``. The other arguments are those of ``distill``.
 
     Args:
-        recipe: as for ``distill``; each point is a run in a separate folder in ``[output] dir``.
+        recipe: as for ``distill``.
         labels: numbers of labels.
         calls: numbers of teacher calls, rows times views.
-        layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says what else.
-        accept_teacher: continue with teachers that are not better than their students.
+        layers: numbers of the teacher's layers that the student keeps; see ``[student.derive]``.
+        accept_teacher: as for ``distill``.
         allow_code: as for ``distill``.
         verbose: as for ``distill``.
         **options: those of ``distill``.
 
     Returns:
-        The path of the page ``curve.html``; ``curve.json`` lies beside it.
+        The path of the page ``curve.html``; ``curve.json`` is beside it.
     """
     resolved, given = resolve(recipe, allow_code=allow_code, **options)
     with shown(verbose):
@@ -157,17 +148,17 @@ def load(run: RunLike, module: Any = None, *, allow_code: bool = False) -> Any:
     """Load the student of a run with its preprocessing.
 
     Args:
-        run: a run, its folder, or the ``student`` folder of one.
-        module: a student of your own, whose code is not stored: the freshly built module, a function that builds it,
-            or its name ``"python:package.module:function"``.
-        allow_code: whether the ``python:`` name of the run's recipe may be imported and run to build it.
+        run: a run, its folder, or its ``student`` folder.
+        module: your own student, whose code is not stored: the freshly built module, a function that builds it, or its
+            name ``"python:package.module:function"``.
+        allow_code: whether the ``python:`` name in the run's recipe may be imported and run to build it.
 
     Returns:
-        An ``nn.Module`` with ``predict`` for raw rows; of a classifier also ``predict_proba``.
+        An ``nn.Module`` with ``predict`` for raw rows; a classifier also has ``predict_proba``.
 
     Raises:
         UsageError: there is no student, or it is your own module and was not given.
-        DamagedError: weights and description do not fit each other.
+        DamagedError: weights and description do not match.
     """
     if isinstance(run, Run):
         return run.load(module, allow_code=allow_code)
@@ -193,13 +184,13 @@ def predict(
         run: a run or its folder.
         rows: raw rows (a frame, an array, texts), or the path of a file of rows: .csv, .tsv, .jsonl, .parquet or .npz;
             an image, or a folder of them.
-        out: a file for the answers to a file of rows: of a classifier CSV with the columns ``class`` and
-            ``p_<class>``; of an embedder its vectors as .npy, .npz or .parquet.
+        out: a file for the predictions: of a classifier CSV with the columns ``class`` and ``p_<class>``; of an
+            embedder its vectors as .npy, .npz or .parquet.
         module: as for ``load``.
         allow_code: as for ``load``.
 
     Returns:
-        Without ``out`` the answers (N, ...); with it the number of rows written.
+        Without ``out`` the predictions (N, ...); with it the number of rows written.
     """
     if out is not None:
         check_out(out)
@@ -224,65 +215,55 @@ def evaluate(
 
     Args:
         run: a run or its folder.
-        full: also compute what is slow (robustness, detection of outliers, attributions) into ``full.json``, and write
-            the report again; this needs nets and data. Without it the stored predictions are enough.
-        teacher: as given to ``distill``, where it came from Python; for ``full``. A ``Run`` of this process knows it.
+        full: also compute the slow parts (robustness, detection of outliers, attributions) into ``full.json``, and
+            write the report again; this needs nets and data. Without it the stored predictions are enough.
+        teacher: as given to ``distill``, if it came from Python; for ``full``. A ``Run`` of this process knows it.
         student: the same.
         data: the same.
         method: the same.
-        allow_code: whether ``python:`` names in the recipe may be imported and run.
-        verbose: whether progress is shown.
+        allow_code: as for ``distill``.
+        verbose: as for ``distill``.
 
     Returns:
-        The scores, the contents of ``scores.json``.
+        The contents of ``scores.json``.
 
     Raises:
-        UsageError: there is no finished run, or nothing more to judge in full, or what came from Python was not given.
+        UsageError: there is no finished run, nothing more to judge in full, or an object from Python is missing.
     """
     own = resolve(teacher=teacher, student=student, data=data, method=method, allow_code=allow_code)[1]
-    return opened(run).evaluate(full=full, given=own, verbose=verbose)
+    return _opened(run).evaluate(full=full, given=own, verbose=verbose)
 
 
 def check(run: RunLike, limits: Mapping[str, Any] | str | Path) -> list[Criterion]:
-    """Hold a judged run against the limits of a gate.
+    """Check a judged run against the limits of a gate.
 
     Args:
         run: a run or its folder.
-        limits: the limits, such as ``{"max_accuracy_loss": 0.02}``, or the path of a TOML file of them.
+        limits: such as ``{"max_accuracy_loss": 0.02}``, or the path of a TOML file of them.
 
     Returns:
-        One criterion a limit, in their order; ``passed`` says whether it is kept.
+        One criterion for each limit, in their order; ``passed`` says whether it is kept.
 
     Raises:
         UsageError: the folder is no judged run, or the gate is wrong.
     """
-    judged = opened(run)
-    return held_against(judged.scores, read_limits(limits), tasks.get(judged.task_name).criteria)
+    judged = _opened(run)
+    if not isinstance(limits, Mapping):
+        try:
+            limits = tomllib.loads(Path(limits).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"{limits} cannot be read as TOML: {error}. Write one `limit = number` a line.") from None
+    return check_scores(judged.scores, limits, judged.task.criteria)
 
 
-def opened(run: RunLike) -> Run:
-    """The run of a folder; a run is itself."""
-    return run if isinstance(run, Run) else Run(run)
-
-
-def read_limits(limits: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
-    """The limits of a gate, read from a file where they are a path."""
-    if isinstance(limits, Mapping):
-        return limits
-    try:
-        return tomllib.loads(Path(limits).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{limits} cannot be read as TOML: {error}. Write one `limit = number` a line.") from None
-
-
-def report(run: Run | str | Path) -> Path:
+def report(run: RunLike) -> Path:
     """Write ``report.html`` of a run again from the files of its folder; returns its path.
 
     Raises:
         UsageError: the folder is no run, or was not judged yet.
         DamagedError: a file of the run cannot be read.
     """
-    return opened(run).report()
+    return _opened(run).report()
 
 
 def export(run: RunLike, format: str = "onnx", module: Any = None, *, allow_code: bool = False) -> Path:
@@ -295,12 +276,16 @@ def export(run: RunLike, format: str = "onnx", module: Any = None, *, allow_code
         allow_code: as for ``load``.
 
     Returns:
-        The path of the file. An embedder's ``tokenizer.json`` lies beside it. The graph takes encoded rows, those of
-        ``load(run).encoder.encode(rows)``, not the raw rows; the file's metadata says how they are encoded.
+        The path of the file. An embedder's ``tokenizer.json`` is beside it. The graph takes encoded rows, those of
+        ``load(run).encoder.encode(rows)``, not raw rows; the file's metadata says how they are encoded.
 
     Raises:
         UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.
-        StillhouseError: the exported file does not answer as the student does.
+        StillhouseError: the exported file gives other answers than the student.
     """
     formats.get(format)  # a wrong name is found before the run is opened
-    return opened(run).export(format, module, allow_code=allow_code)
+    return _opened(run).export(format, module, allow_code=allow_code)
+
+
+def _opened(run: RunLike) -> Run:
+    return run if isinstance(run, Run) else Run(run)

@@ -1,9 +1,10 @@
-"""From the arguments of a Python call to one recipe, and to what came as objects beside it."""
+"""From the arguments of a Python call to one recipe, and the objects beside it."""
 
 from __future__ import annotations
 
 import copy
 import inspect
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack
@@ -16,12 +17,12 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.user_code import CODE
 from stillhouse.pipeline.setup import make_methods
-from stillhouse.recipe import MethodEntry, Recipe, merge, parse, read_table, read_table_text
+from stillhouse.recipe import MethodEntry, Recipe, merge, parse, read_table
 from stillhouse.teachers.identity import identity_of
 
 SOURCES = ("name", "path", "arrays", "images", "text")  # keys of [data], of which a recipe gives one
-SHARED = {"labels", "training", "calls", "ask", "generations"}  # keys of [teacher] that hold for any teacher
-WHERE = "the arguments"  # where a wrong value stands, for the message
+SHARED = {"labels", "training", "calls", "ask", "generations"}  # keys of [teacher] that fit any teacher
+WHERE = "the arguments"  # in a message: the place of a wrong value
 
 
 class Options(TypedDict, total=False):
@@ -41,23 +42,14 @@ class Options(TypedDict, total=False):
 
 
 class Matched(NamedTuple):
-    """One thing that is matched: its line of the recipe, and how to make it where no line can say so."""
+    """One method: its entry of the recipe, and how to make it if no entry can describe it."""
 
     entry: dict[str, Any]
     make: Callable[[], Method] | None = None
 
 
 def resolve(recipe: Any = None, *, allow_code: bool = False, **options: Unpack[Options]) -> tuple[Recipe, Given]:
-    """Lay the options over a recipe.
-
-    Args:
-        recipe: the path of a recipe, a ``Recipe``, a mapping of its tables, or None: every default.
-        allow_code: whether ``python:`` names may be imported and run.
-        **options: see ``stillhouse.distill``; None leaves the recipe as it is.
-
-    Raises:
-        UsageError: names the fault and what is allowed.
-    """
+    """Lay the options over a recipe; see ``stillhouse.distill``. An option of None leaves the recipe as it is."""
     given = {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(set(given) - set(Options.__annotations__)):
         raise TypeError(f"There is no option {unknown[0]!r}. Known: {', '.join(Options.__annotations__)}.")
@@ -78,11 +70,11 @@ def resolve(recipe: Any = None, *, allow_code: bool = False, **options: Unpack[O
 
 
 def table_of(recipe: Any) -> dict[str, Any]:
-    """The tables of a recipe, however it was given."""
+    """The tables of a recipe of any form."""
     if recipe is None:
         return {}
     if isinstance(recipe, Recipe):
-        return read_table_text(recipe.toml())
+        return tomllib.loads(recipe.toml())
     if isinstance(recipe, str | Path):
         return read_table(Path(recipe))
     if isinstance(recipe, Mapping):
@@ -94,12 +86,12 @@ def table_of(recipe: Any) -> dict[str, Any]:
 
 
 def named(value: Any) -> bool:
-    """Whether a teacher or a student is named, and so belongs into the recipe; objects do not."""
+    """Whether a teacher or a student is given by name or table, not as an object."""
     return isinstance(value, str | Mapping)
 
 
 def lay_net(section: str, shared: set[str]) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-    """Lays a name, or a table, over [teacher] or [student]; the settings of another net go."""
+    """Lay a name or a table over [teacher] or [student]; the settings of another net are removed."""
 
     def lay(table: dict[str, Any], value: Any) -> dict[str, Any]:
         if not named(value):
@@ -114,7 +106,7 @@ def lay_net(section: str, shared: set[str]) -> Callable[[dict[str, Any], Any], d
 
 
 def lay_data(table: dict[str, Any], value: Any) -> dict[str, Any]:
-    """Lay a table over [data]; a source takes the place of another."""
+    """Lay a table over [data]; a new source replaces the old one."""
     if not isinstance(value, Mapping):
         return table
     before = dict(table.get("data", {}))
@@ -125,7 +117,7 @@ def lay_data(table: dict[str, Any], value: Any) -> dict[str, Any]:
 
 
 def lay_training(table: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the budget over [training]; steps take the place of epochs, and epochs that of steps."""
+    """Lay the budget over [training]; steps replace epochs, and epochs replace steps."""
     over = {key: plain(given[key]) for key in ("steps", "epochs", "batch_size", "lr", "seeds") if key in given}
     before = dict(table.get("training", {}))
     for key, other in (("steps", "epochs"), ("epochs", "steps")):
@@ -135,7 +127,7 @@ def lay_training(table: dict[str, Any], given: Mapping[str, Any]) -> dict[str, A
 
 
 def plain(value: Any) -> Any:
-    """Numbers of numpy as Python's own, which the recipe can be written with."""
+    """Numbers of numpy as Python's, which TOML can write."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return list(map(plain, value)) if isinstance(value, list | tuple | range) else value
@@ -152,12 +144,12 @@ OVER: Mapping[str, Callable[[dict[str, Any], Any], dict[str, Any]]] = {
 
 
 def matched_of(value: Any) -> list[Matched]:
-    """What is matched, from a name, a table, a method, a class of methods, or a list of these."""
+    """Methods from a name, a table, a method object, a class of methods, or a list of these."""
     return [one_matched(one) for one in (value if isinstance(value, list | tuple) else [value])]
 
 
 def one_matched(value: Any) -> Matched:
-    """One of them; what a line of the recipe says in full becomes that line."""
+    """One of them; if an entry of the recipe describes it in full, it becomes that entry."""
     settings = dict(value) if isinstance(value, Mapping) else {"name": value}
     what = settings.pop("name", None)
     if isinstance(what, str):
@@ -182,13 +174,13 @@ def one_matched(value: Any) -> Matched:
 
 
 def registered(kind: type[Method]) -> str | None:
-    """The name under which a class is in the registry; None: it is not."""
+    """The name of a class in the registry, if it is there."""
     name = kind.__module__.rpartition(".")[2]
     return name if name in methods.names() and methods.get(name) is kind else None
 
 
 def settings_of(method: Method) -> dict[str, Any] | None:
-    """The settings that make an equal method of the registry; None where they do not say all of it."""
+    """The settings that make an equal method of the registry; None if there are none."""
     name = registered(type(method))
     if name is None:
         return None
@@ -202,12 +194,12 @@ def settings_of(method: Method) -> dict[str, Any] | None:
 
 
 def code_name(kind: type[Method]) -> str:
-    """How the recipe of a run names a class that only Python knows."""
+    """The name in a recipe of a class that only Python knows."""
     return f"{CODE}{kind.__module__}:{kind.__qualname__}"
 
 
 def maker(matched: Sequence[Matched]) -> Callable[[], list[tuple[str, Method, float]]]:
-    """Makes all methods of a run again, with their names and weights; see ``setup.make_methods``."""
+    """A function that makes all methods of a run again; see ``setup.make_methods``."""
     entries = [MethodEntry.model_validate(one.entry) for one in matched]
     own = {number: one.make for number, one in enumerate(matched) if one.make is not None}
     return lambda: make_methods(entries, own)

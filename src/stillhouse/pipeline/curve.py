@@ -1,4 +1,4 @@
-"""Efficiency curves: what distilling gains with so many labels, teacher calls or layers; each point is a small run."""
+"""Efficiency curves: the gain of distilling against labels, teacher calls or layers; each point is a small run."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ Choose = Callable[[RunContext, list[Arm]], list[Arm]]
 
 
 class Axis(NamedTuple):
-    """A number that the points of a curve differ in."""
+    """A number in which the points of a curve differ."""
 
     at: Callable[[Recipe, int], Recipe]  # the recipe of a point
-    shared: Callable[[Recipe], tuple[str, ...]]  # folders and files that all points have in common with the first
+    shared: Callable[[Recipe], tuple[str, ...]]  # folders and files that all points share with the first
     asked: Callable[[RunContext, int, How], Tensor] | None = None  # rows whose answers students see; None: all rows
     sized: bool = False  # whether the students differ in size
 
@@ -54,23 +54,12 @@ def curve(
     layers: Sequence[int] = (),
     accept_teacher: bool = False,
 ) -> Path:
-    """Run a recipe at several numbers of labels, of teacher calls, or of layers kept, and draw what comes of it.
+    """Run a recipe at several points and draw them; see ``stillhouse.curve``. Finished points are not run again.
 
-    What the points have in common is made once: the teacher and its answers where it sees the same labels in all of
-    them, and, along teacher calls, the control. Along calls the student is shown the answers to a part of the training
-    rows, the labelled ones first; a larger part holds every smaller one. Along layers the student is the teacher cut to
-    so many, and the students are timed beside each other. Done points are not done again.
-
-    Args:
-        recipe: of every point; ``output.dir`` gets a folder for each point, ``curve.json`` and ``curve.html``.
-        given: what came from Python.
-        labels: numbers of labels.
-        calls: numbers of teacher calls: rows times views.
-        layers: numbers of the teacher's layers that the student keeps; ``[student.derive]`` says which and what else.
-        accept_teacher: continue with teachers that are not better than their students.
-
-    Returns:
-        The path of the page.
+    What the points share is made once: the teacher and its answers if it sees the same labels in all of them, and,
+    along teacher calls, the control. Along calls the student sees the answers to a part of the training rows, the
+    labelled ones first; a larger part contains every smaller one. Along layers the student is the teacher cut to so
+    many layers, and all students are timed together.
 
     Raises:
         UsageError: no number, or one that the data or the teacher do not allow.
@@ -104,7 +93,7 @@ def curve(
 
 
 def earlier(path: Path, digest: str) -> dict[str, Any]:
-    """The points that the same recipe has already drawn, by kind."""
+    """The finished points of the same recipe, by kind."""
     found = read_json(path) if path.exists() else {}
     return {kind: found[kind] for kind in AXES if kind in found and found["recipe"] == digest}
 
@@ -132,22 +121,18 @@ def with_layers(recipe: Recipe, number: int) -> Recipe:
 
 
 def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
-    """What points with other labels share: the teacher, where it sees the same ones all the same, in one unit."""
+    """What points with other labels share: the teacher, if it sees the same labels in the same units."""
     same_teacher = recipe.teacher.labels == "all" or ready(recipe.teacher, None)
     return SHARED if same_teacher and not tasks.get(recipe.task.name).binds else ()
 
 
 def with_baseline(recipe: Recipe) -> tuple[str, ...]:
-    """What points with other teacher calls share: the teacher, and the students that see none of its answers."""
+    """What points with other teacher calls share: the teacher, and the students that see no answers."""
     return (*SHARED, f"fits/{tasks.get(recipe.task.name).baseline}")
 
 
 def asked_rows(context: RunContext, calls: int, how: How) -> torch.Tensor:
-    """The training rows whose answers a student may see for so many calls, sorted.
-
-    Raises:
-        UsageError: fewer calls than the labelled rows need, or more than there are rows and views.
-    """
+    """The training rows whose answers a student may see for so many calls, sorted."""
     views, rows = context.views.count, len(context.data.train.targets)
     labelled = context.labelled
     wanted = calls // views
@@ -185,12 +170,7 @@ def run_point(
 ) -> tuple[dict[str, Any], Tensor]:
     """One point: a run folder with its own report; returns its scores, and encoded rows to time its student with.
 
-    Args:
-        recipe: of the point.
-        inherited: by name in the run folder, the folders and files of another point that would be made the same here.
-        choose: what the point changes in its arms.
-        given: what came from Python.
-        accept: any teacher.
+    ``inherited`` are folders and files of another point, by their name in the run folder, that would be the same here.
     """
     folder = recipe.output.dir
     with locked(folder):
@@ -206,7 +186,7 @@ def run_point(
 
 
 def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
-    """Copy what is the same here; a copy that was truncated is made again."""
+    """Copy what is the same here; a truncated copy is made again."""
     for name, source in inherited.items():
         target = folder / name
         if target.exists() or not source.exists():
@@ -221,7 +201,7 @@ def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
 
 
 def facts(scores: dict[str, Any]) -> dict[str, Any]:
-    """What a point shows: the gain over the baseline, its word, and the headline measure of the models."""
+    """The figures of a point: gain over the baseline, verdict, and the headline measure of the models."""
     headline, models = scores["comparisons"][0], scores["models"]
     measure, arms = headline["measure"], (TEACHER, headline["b"], headline["a"])
     return {
@@ -235,7 +215,7 @@ def facts(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_costs(root: Path, points: Sequence[dict[str, Any]], example: Tensor) -> list[dict[str, Any]]:
-    """The points with size and speed of their students, which take turns: runs at other times do not compare."""
+    """The points with size and speed of their students, timed together: times of other runs do not compare."""
     nets = {point["folder"]: load_student(root / point["folder"]) for point in points}
     costs = measure_costs(nets, example)
     return [point | {name: costs[point["folder"]][name] for name in COSTS} for point in points]

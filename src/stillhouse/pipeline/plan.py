@@ -32,15 +32,11 @@ WARM_UP, MEASURED = 2, 20  # steps that are not timed, and steps that are
 
 
 def plan(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
-    """Rows, views, teacher calls, bytes for each codec with the error it brings, fits, steps and seconds.
+    """Rows, views, teacher calls, bytes and gradient error of each codec, fits, steps and seconds.
 
-    The seconds come from a few steps of the student and of each net that is to be trained, and from asking a probe
-    batch; what methods cost beside the student is not in them. A teacher that is not trained yet is timed untrained,
-    and nothing is known of its codecs. Nothing is written into the run folder but the rows of [data] on_disk.
-
-    Raises:
-        UsageError: the recipe is wrong.
-        RejectedError: data or teacher cannot be used.
+    The seconds come from a few steps of each net that is to be trained and from a probe batch; they do not include the
+    cost of methods. A teacher that is not trained yet is timed untrained, and the error of its codecs is not known.
+    Nothing is written into the run folder except the rows of [data] on_disk.
     """
     with tempfile.TemporaryDirectory() as scratch:
         run = Distillation(recipe, given, folder=Path(scratch) / "run")
@@ -81,7 +77,7 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
 
 
 def _teacher(teacher: RunTeacher) -> dict[str, Any]:
-    """What the teacher is, how large it is, and how long one row takes it."""
+    """The teacher's name, size and time for one row."""
     if teacher.fitted_here or teacher.members or teacher.kind == "service":
         return {"arm": teacher.arm, "name": teacher.name, "ready": False, "parameters": None, "seconds_a_row": None}
     asked = _probed(teacher)
@@ -106,12 +102,12 @@ def _probe(teacher: RunTeacher) -> tuple[Tensor, Any]:
 
 
 def _probed(teacher: RunTeacher) -> Teacher:
-    """The teacher, a net trained or not."""
+    """The teacher, trained or not."""
     return teacher.answering(teacher.whole.net()) if teacher.trainable else teacher.teacher
 
 
 def _store(context: RunContext, teacher: RunTeacher, answers: int, stores: int) -> dict[str, Any]:
-    """Bytes of the recipe's codec and of others, and what each does to the gradient of a student at the start."""
+    """Bytes of the recipe's codec and of others, and the error that each brings to an untrained student's gradient."""
     keeps, width = context.recipe.store, context.spec.width
     ready = not (teacher.trainable or teacher.fitted_here or teacher.members or teacher.kind == "service")
     compares = ready and context.task.shift_invariant
@@ -161,7 +157,7 @@ def _feature_bytes(teacher: RunTeacher, dtype: str) -> int:
 def _seconds(
     run: Distillation, teachers: list[RunTeacher], assistants: list[Assistant], fits: int, scratch: Path
 ) -> dict[str, float | None]:
-    """Seconds of training, as if every worker had a core for itself."""
+    """Seconds of training, if every worker has a core for itself."""
     context, trainer = run.context, run.trainer
     nets = [(one.net(), one.budget) for t in teachers for one in t.trainable]
     nets += [(one.fresh(), one.budget) for one in assistants]
@@ -178,7 +174,7 @@ def _seconds(
 
 
 def _step_seconds(net: nn.Module, context: RunContext, budget: Budget, folder: Path) -> float:
-    """Seconds of one training step, from a few real ones on one thread, which is what a worker has."""
+    """Seconds of one training step, from a few real ones on one thread, as in a worker."""
     train, taken = context.data.train, []
     rows = Rows(train.inputs, context.task.any_targets(train.targets))  # only the time counts, not the label
     with one_thread():

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from stillhouse import tasks
+from stillhouse import methods, tasks
 from stillhouse.errors import UsageError, nearest
 from stillhouse.methods.base import KINDS, Method
 from stillhouse.pipeline.teacher.answers import softening
@@ -19,13 +19,9 @@ from stillhouse.teachers import make_codec
 Methods = Sequence[tuple[str, Method, float]]
 
 
-def check_methods(methods: Methods, task: Task) -> None:
-    """Refuse a method that matches outputs of another kind than the task's.
-
-    Raises:
-        UsageError: names the method, and one that matches what there is.
-    """
-    for name, method, _ in methods:
+def check_methods(made: Methods, task: Task) -> None:
+    """Refuse a method that matches outputs of another kind than the task's."""
+    for name, method, _ in made:
         if not task.matches(method):
             other = " and ".join(sorted(method.needs & KINDS))
             raise UsageError(
@@ -35,11 +31,7 @@ def check_methods(methods: Methods, task: Task) -> None:
 
 
 def check_controls(controls: Controls, task: Task) -> None:
-    """Refuse to leave out a control that the task does not have, or that the verdict is about.
-
-    Raises:
-        UsageError: names it.
-    """
+    """Refuse a control that the task does not have, and to switch off one that the verdict is about."""
     switches, known = controls.switches, dict.fromkeys((*Controls.model_fields, *task.controls))
     for name in switches:
         if name not in task.controls:
@@ -49,12 +41,8 @@ def check_controls(controls: Controls, task: Task) -> None:
         raise UsageError(f"[controls] {name} = false: the verdict is about this student. Take the line out.")
 
 
-def check_codec(keeps: Store, methods: Methods, task: Task) -> None:
-    """Refuse a codec that leaves out what a method reads, or that the task's outputs do not have.
-
-    Raises:
-        UsageError: names the method, and those that can use it; or there is no such codec.
-    """
+def check_codec(keeps: Store, made: Methods, task: Task) -> None:
+    """Refuse an unknown codec, and one that does not keep what a method reads or the task's outputs have."""
     if isinstance(make_codec(keeps.codec, keeps.dtype, task), Dense):
         return
     if not task.shift_invariant:
@@ -62,14 +50,14 @@ def check_codec(keeps: Store, methods: Methods, task: Task) -> None:
             f"[store] codec = {keeps.codec!r} keeps some classes of each row, and a run of the task {task.name!r} has "
             'none. Set `[store] codec = "dense"`.'
         )
-    for name, method, _ in methods:
+    for name, method, _ in made:
         if {"logits", "targets"} & method.needs and not method.sparse:
             raise UsageError(
                 f"[store] codec = {keeps.codec!r} keeps some classes of each row, and the method {name!r} reads all of "
                 f"them. Take one that can use a part ({', '.join(sparse_methods())}), or set `[store] codec = "
                 '"dense"`.'
             )
-    temperatures = {softening([entry]) for entry in methods if entry[1].sparse}
+    temperatures = {softening([entry]) for entry in made if entry[1].sparse}
     if len(temperatures) > 1:
         raise UsageError(
             f"[store] codec = {keeps.codec!r} keeps a teacher softened at one temperature, and the methods want "
@@ -78,17 +66,10 @@ def check_codec(keeps: Store, methods: Methods, task: Task) -> None:
         )
 
 
-def check_disagreement(recipe: Recipe, several: bool, methods: Methods, fitted: str | None) -> None:
-    """Refuse to weigh rows by a disagreement that nobody has, or in a loss that has no weights.
+def check_disagreement(recipe: Recipe, several: bool, made: Methods, fitted: str | None) -> None:
+    """Refuse [training] disagreement with one teacher, or in a loss without weights of rows.
 
-    Args:
-        recipe: the recipe.
-        several: whether several teachers answer.
-        methods: what is matched.
-        fitted: name of a student that is fitted at once.
-
-    Raises:
-        UsageError: says which.
+    ``fitted`` is the name of a student that is fitted at once.
     """
     where = f"[training] disagreement = {recipe.training.disagreement:g}"
     if not recipe.training.disagreement:
@@ -102,7 +83,7 @@ def check_disagreement(recipe: Recipe, several: bool, methods: Methods, fitted: 
         )
     if fitted is not None:
         raise UsageError(f"{where} weighs the rows of a training step, and {fitted!r} is fitted at once. Take a net.")
-    coupled = [name for name, method, _ in methods if method.batch_coupled]
+    coupled = [name for name, method, _ in made if method.batch_coupled]
     if coupled:
         raise UsageError(
             f"{where} weighs rows one by one, and the method {coupled[0]!r} matches how the rows of a batch stand to "
@@ -112,18 +93,16 @@ def check_disagreement(recipe: Recipe, several: bool, methods: Methods, fitted: 
 
 def sparse_methods() -> list[str]:
     """The names of all methods that can use a part of the classes."""
-    from stillhouse import methods
-
     return [name for name in methods.names() if methods.get(name).sparse]
 
 
 def default_method(recipe: Recipe) -> str:
-    """The line of a recipe that names the first method of its task."""
+    """The line of a recipe that names the default method of its task."""
     return f'`[[method]] name = "{tasks.get(recipe.task.name).method[0]["name"]}"`'
 
 
 def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:
-    """Refuse methods that match hidden layers, where the teacher has none: only nets have them."""
+    """Refuse methods that match hidden layers if the teacher is no net."""
     if kind == "net" and recipe.teacher.folds is not None:
         raise UsageError(
             f"The method asks for hidden layers of the teacher, and with [teacher] folds = {recipe.teacher.folds} rows "

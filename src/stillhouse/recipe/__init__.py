@@ -1,6 +1,6 @@
-"""The recipe: everything a run is, as typed fields; TOML in and out; the command line's flags are made from it.
+"""The recipe: all settings of a run as typed fields; it is read from and written as TOML, and defines the flags.
 
-The recipe stops at the door: ``pipeline`` unpacks it, and no class of this folder takes one.
+``pipeline`` unpacks the recipe: classes below it take plain values.
 """
 
 from stillhouse.recipe.recipe import Recipe, parse, read
@@ -20,7 +20,7 @@ from stillhouse.recipe.sections import (
     Training,
     Views,
 )
-from stillhouse.toml_tables import merge, read_table, read_table_text
+from stillhouse.toml_tables import merge, read_table
 
 __all__ = [
     "Assistant",
@@ -42,5 +42,4 @@ __all__ = [
     "parse",
     "read",
     "read_table",
-    "read_table_text",
 ]

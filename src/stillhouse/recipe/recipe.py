@@ -51,19 +51,16 @@ class Recipe(Section):
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
     def absolute(self) -> Recipe:
-        """The same recipe with paths that hold from anywhere; relative ones are taken from the working directory."""
+        """The same recipe with absolute paths; relative ones start at the working directory."""
         table = _without_none(self.model_dump(mode="json"))
         anchor(table, Path.cwd())
         return Recipe.model_validate(table)
 
     def digest(self) -> str:
-        """Hash of everything but folders and files, whose contents are hashed beside it: the identity of a run.
-
-        Where rows lie is no part of it: they are the same.
-        """
-        places = {section: set(keys) for section, keys in PATHS.items()}  # what lies there counts, not where
+        """Hash of all settings that change a run; paths do not count, the contents of files are hashed beside it."""
+        places = {section: set(keys) for section, keys in PATHS.items()}
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
-        # A ceiling may be raised, and a stopped run resumed: what was answered stays what it was.
+        # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
         aside["data"] = {*places["data"], "on_disk"}
         if self.task == TaskSection():
             aside["task"] = True  # so that runs from before there were tasks are resumed
@@ -79,11 +76,7 @@ def _without_none(value: Any) -> Any:
 
 
 def parse(table: dict[str, Any], where: str = "the recipe") -> Recipe:
-    """Check a table of settings.
-
-    Raises:
-        UsageError: names the first wrong key or value, where it stands, what is allowed, and the nearest known key.
-    """
+    """Check a table of settings; an error names the first wrong key or value, its place, and the nearest known key."""
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
@@ -91,11 +84,7 @@ def parse(table: dict[str, Any], where: str = "the recipe") -> Recipe:
 
 
 def read(path: Path) -> Recipe:
-    """Read a recipe file; relative data paths are taken from the recipe's own folder.
-
-    Raises:
-        UsageError: the file is missing, not TOML, or not a recipe.
-    """
+    """Read and check a recipe file; relative paths start at the recipe's folder."""
     return parse(read_table(path), str(path))
 
 

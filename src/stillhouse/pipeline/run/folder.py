@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -139,9 +140,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str]) -> str:
     """Say which settings differ between the folder's recipe and this one."""
-    from stillhouse.recipe import read_table, read_table_text
+    from stillhouse.recipe import read_table
 
-    old, new = flatten(read_table(file)), flatten(read_table_text(recipe.absolute().toml()))
+    old, new = flatten(read_table(file)), flatten(tomllib.loads(recipe.absolute().toml()))
     old["teacher, student or data from Python"], new["teacher, student or data from Python"] = (
         run.record["parts"],
         parts,

@@ -19,8 +19,9 @@ from stillhouse.files import write_json
 from stillhouse.pipeline.distill import Distillation
 from stillhouse.pipeline.evaluation.score import write_report
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
-from stillhouse.pipeline.run.folder import locked, read_json
+from stillhouse.pipeline.run.folder import read_json
 from stillhouse.pipeline.run.progress import say
+from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.student.train import Arm
 from stillhouse.pipeline.teacher.build import JOURNAL, ready
@@ -173,7 +174,7 @@ def run_point(
     ``inherited`` are folders and files of another point, by their name in the run folder, that would be the same here.
     """
     folder = recipe.output.dir
-    with locked(folder):
+    with at_work(folder, given):
         # The part of the rows that is asked belongs to the identity of the run, though no recipe names it.
         run = Distillation(recipe, given, parts={"curve": folder.name}, choose=choose)
         inherit(inherited, folder)

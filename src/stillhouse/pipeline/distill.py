@@ -11,6 +11,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stillhouse.command import current
@@ -24,13 +26,15 @@ from stillhouse.pipeline.evaluation.groups import write_groups
 from stillhouse.pipeline.evaluation.predict import TEST, Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
-from stillhouse.pipeline.run.folder import RunFolder, locked
+from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.labels import only, visible_labels
 from stillhouse.pipeline.run.progress import Advance, say, stage
+from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup import moved, set_up
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs
+from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
@@ -40,6 +44,8 @@ from stillhouse.taps import Taps
 from stillhouse.task import TEACHER
 from stillhouse.tasks.predictor import Deployed
 
+ANSWERS = "first_answers.npz"  # of the user's own teacher and student, before anything is trained
+ASKED = 16  # rows
 SAME = "teacher_same"  # the arm of a teacher that is trained on the student's own labels
 Work = Callable[[Advance], None]
 
@@ -68,7 +74,7 @@ class Distillation:
         typed = command or current()
         self.context = set_up(recipe, given, command=typed, folder=folder, parts=parts)
         self.trainer = Trainer(self.context)
-        self.choose = choose
+        self.choose, self.given = choose, given
 
     @cached_property
     def teachers(self) -> dict[str, RunTeacher]:
@@ -101,7 +107,37 @@ class Distillation:
         context, drawn = self.context, self.context.data.split
         parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}
         write_npz(context.run.folder / "split.npz", parts)
+        self.hold_to_answers()
         write_groups(context)
+
+    def hold_to_answers(self) -> None:
+        """Refuse objects that look as they did in an earlier call and answer differently: they may read a file.
+
+        Raises:
+            UsageError: names what answers differently.
+        """
+        context, file = self.context, self.context.run.folder / ANSWERS
+        inputs, now = context.data.train.inputs[:ASKED], {}
+        if context.teacher is not None and TEACHER in self.teachers:
+            teacher, raw = self.teachers[TEACHER].teacher, context.data.source.take(context.data.split.train[:ASKED])
+            now["teacher"] = answers_of(teacher, context.task, inputs, torch.full((len(inputs),), -1), raw)
+        if self.given.student is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                now["student"] = net_outputs(context.students.make().eval(), inputs, context.task)
+        if not file.exists():
+            if now:
+                write_npz(file, now)
+            return
+        with np.load(file) as kept:
+            others = [name for name in now if name in kept and not context.task.same_answers(kept[name], now[name])]
+        if others:
+            raise UsageError(
+                f"The {' and the '.join(others)} of {context.run.folder} answered differently to the first "
+                f"{len(inputs)} training rows when the run began: it draws random numbers, or reads a file or a value "
+                "that has changed. Give what the run began with, or choose another folder with `--output.dir` (from "
+                'Python `out="..."`).'
+            )
 
     def train_teachers(self) -> None:
         """Train side by side what the gate compares: the teachers, and the first seed's baseline where rows can tell.
@@ -195,7 +231,7 @@ def distill_run(recipe: Recipe, given: Given = NOTHING, *, accept_teacher: bool 
         given: what came from Python.
         accept_teacher: continue with a teacher that is not better than its student.
     """
-    with locked(recipe.output.dir):
+    with at_work(recipe.output.dir, given):
         run = Distillation(recipe, given)
         if run.context.column_types:
             say(columns_line(run.context.column_types))
@@ -210,7 +246,7 @@ def distill_run(recipe: Recipe, given: Given = NOTHING, *, accept_teacher: bool 
 
 def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
     """The sequence up to the teacher's stored answers; folder, rows, views and bytes of the store."""
-    with locked(recipe.output.dir):
+    with at_work(recipe.output.dir, given):
         run = Distillation(recipe, given)
         run.plan_fits()
         store = run.ask([TEACHER])[TEACHER]
@@ -219,7 +255,7 @@ def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
 
 def fit_student(recipe: Recipe, given: Given) -> Deployed:
     """The sequence for one student alone: no control, no gate, no judgement. It is shipped into the run folder."""
-    with locked(recipe.output.dir):
+    with at_work(recipe.output.dir, given):
         run = Distillation(
             recipe, given, choose=lambda context, arms: [a for a in arms if a.name == context.task.shipped]
         )
@@ -238,7 +274,7 @@ def evaluate_again(folder: Path, *, full: bool = False, given: Given = NOTHING) 
     if full:
         record, recipe = RunFolder(folder), read(folder / "recipe.toml")
         refuse_missing(record, given)
-        with locked(folder):
+        with at_work(folder, given):
             run = Distillation(moved(recipe, folder), given, command=record.record["command"])
             run.explain()
             write_full(run.probe())

@@ -16,6 +16,7 @@ from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
 from stillhouse.pipeline.distill import Distillation
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
+from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.assistants import Assistant
 from stillhouse.pipeline.teacher.labeling import RunTeacher
@@ -38,7 +39,7 @@ def plan(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
     cost of methods. A teacher that is not trained yet is timed untrained, and the error of its codecs is not known.
     Nothing is written into the run folder except the rows of [data] on_disk.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, at_work(Path(scratch), given):
         run = Distillation(recipe, given, folder=Path(scratch) / "run")
         for arm, teacher in run.teachers.items():
             teacher.look_in(recipe.output.dir / arm)  # a teacher that an earlier run has trained

@@ -22,13 +22,12 @@ from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.context import Given, RunContext
-from stillhouse.pipeline.run.folder import ROWS, TASK, RunFolder, check_folder, open_run
-from stillhouse.pipeline.run.user_code import refuse_code
+from stillhouse.pipeline.run.folder import ROWS, TASK, WEIGHTS, RunFolder, check_folder, open_run
+from stillhouse.pipeline.run.user_code import CODE, own_code, refuse_code
 from stillhouse.pipeline.student.factory import StudentFactory, check_student, fitted_name, make_students
 from stillhouse.pipeline.teacher.build import (
     check_folds,
     hub_net,
-    identity,
     kind_of,
     ready,
     text_options,
@@ -40,7 +39,7 @@ from stillhouse.pipeline.validate import check_codec, check_controls, check_disa
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
 from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
-from stillhouse.teachers.identity import identity_of
+from stillhouse.teachers.identity import given_identity, identity_of
 from stillhouse.types import withheld
 
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
@@ -90,13 +89,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)
     students = student_factory(recipe, given, spec, task.link, data)
     if given.student is not None:
-        net = students.build()
-        found["student"] = xxhash.xxh3_64_hexdigest(repr(net).encode())
-        check_student(net, data.train.inputs[:64], task, spec)
-    if given.methods is not None:
-        found["method"] = identity_of(list(checked))
-    if given.teacher is not None:
-        found["teacher"] = identity(given.teacher, task, spec)
+        check_student(students.build(), data.train.inputs[:64], task, spec)
+    found |= identities(recipe, given, checked)
     fitted = fitted_name(recipe, students.card, task)
     several = kind == "members" or isinstance(given.teacher, EnsembleTeacher)
     check_disagreement(recipe, several, checked, fitted)
@@ -293,6 +287,25 @@ def side_column(source: Source, name: str, key: str) -> np.ndarray:
     raise UsageError(
         f"[data] {key.removesuffix('s')} = {name!r}: {source.name!r} has no such column. Name one of the file's."
     )
+
+
+def identities(recipe: Recipe, given: Given, made: Sequence[tuple[str, Method, float]]) -> dict[str, str]:
+    """What the user's own objects and code are: others are another run."""
+    found: dict[str, str] = {}
+    for part, thing in (("teacher", given.teacher), ("student", given.student)):
+        if thing is not None:
+            found[part] = given_identity(thing)
+        if isinstance(thing, nn.Module):
+            found[part + WEIGHTS] = identity_of(dict(thing.state_dict()))
+    if given.methods is not None or any(entry.name.startswith(CODE) for entry in recipe.method):
+        found["method"] = identity_of(list(made))
+    named = {"teacher": recipe.teacher.name, "student": recipe.student.name}
+    named |= {f"teacher.member {i}": member.name for i, member in enumerate(recipe.teacher.member)}
+    named |= {f"assistant {i}": assistant.name for i, assistant in enumerate(recipe.assistant)}
+    for part, name in named.items():
+        if name is not None and name.startswith(CODE):
+            found[f"{part} code"] = identity_of(own_code(name, given.allow_code))
+    return found
 
 
 def contents(recipe: Recipe) -> dict[str, str]:

@@ -24,6 +24,7 @@ VERSION = 1  # of the folder's layout
 RECORD = "run.json"
 SCORES = "scores.json"
 ROWS = "rows"  # the folder of rows that lie on disk
+WEIGHTS = " weights"  # behind the name of a part that is a net: the identity of its weights alone
 TASK = "task"  # the key of a task's name in parts and cards; absent for the default task
 LIBRARIES = (
     "torch", "numpy", "scikit-learn", "scipy", "lightning-fabric", "safetensors", "pandas", "tokenizers",
@@ -107,7 +108,8 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> RunFolde
     if run.record["digest"] != recipe.digest() or run.record["parts"] != parts:
         raise UsageError(
             f"{folder} holds a run of another recipe ({differences(folder / 'recipe.toml', recipe, run, parts)}). "
-            'Choose another folder with `--output.dir`, or `[output] dir = "..."`, or delete that one.'
+            'Choose another folder with `--output.dir`, or `[output] dir = "..."` (from Python `out="..."`), or delete '
+            "that one; what is the same is resumed."
         )
     return run
 
@@ -142,13 +144,25 @@ def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str
     """Say which settings differ between the folder's recipe and this one."""
     from stillhouse.recipe import read_table
 
+    before: dict[str, str] = run.record["parts"]
+    said = [part_differs(name, before, parts) for name in before | parts if before.get(name) != parts.get(name)]
     old, new = flatten(read_table(file)), flatten(tomllib.loads(recipe.absolute().toml()))
-    old["teacher, student or data from Python"], new["teacher, student or data from Python"] = (
-        run.record["parts"],
-        parts,
-    )
     keys = [k for k in sorted(old | new) if old.get(k) != new.get(k) and not k.startswith("output.")]
-    return "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} here" for k in keys[:4]) or "an older format"
+    said += [f"{k}: {old.get(k)} there, {new.get(k)} here" for k in keys[:4]]
+    return "; ".join(one for one in said if one) or "an older format"
+
+
+def part_differs(name: str, before: dict[str, str], now: dict[str, str]) -> str:
+    """Say how a part of the run differs; empty where another part says it."""
+    weights = name + WEIGHTS
+    if name.endswith(WEIGHTS):
+        return ""
+    if name not in before or name not in now:
+        return f"{name}: given {'here, not there' if name in now else 'there, not here'}"
+    if weights not in now:
+        return f"{name}: not the same as there"
+    same = before.get(weights) == now[weights]
+    return f"{name}: {'other code, attributes or hooks' if same else 'other weights'} than there"
 
 
 def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

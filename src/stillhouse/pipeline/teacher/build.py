@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import xxhash
 from torch import Tensor, nn
 
 from stillhouse.data import TextOptions
@@ -15,8 +13,9 @@ from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.recipe import Data, Member, TeacherSection
 from stillhouse.taps import EMBEDDING
-from stillhouse.task import OutputSpec, Task
+from stillhouse.task import Task
 from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher
+from stillhouse.teachers.identity import given_identity
 from stillhouse.types import Teacher
 
 if TYPE_CHECKING:
@@ -85,9 +84,10 @@ def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequ
     task, spec, decode = context.task, context.spec, context.data.encoder.decode
     kind, precision = kind_of(section, given), context.recipe.store.teacher_precision
     if kind == "hub":
-        given = whole_length(hub_net(section, task, spec.names), layers)
+        net = whole_length(hub_net(section, task, spec.names), layers)
+        return ModuleTeacher(net, task, spec, layers, precision)
     if isinstance(given, nn.Module):
-        return ModuleTeacher(given, task, spec, layers, precision)
+        return ModuleTeacher(given, task, spec, layers, precision, identity=given_identity(given))
     if kind == "service":
         return service(context)
     if kind == "file":
@@ -174,16 +174,3 @@ def token_embedding(teacher: TeacherSection) -> Tensor:
     encoder: Any = hub_embedder(found).encoder
     table: Tensor = encoder.get_input_embeddings().weight.detach()
     return table
-
-
-def identity(given: Any, task: Task, spec: OutputSpec) -> str:
-    """Fingerprint of what came from Python as a teacher, for the identity of the run."""
-    if isinstance(given, list | tuple):
-        return xxhash.xxh3_64_hexdigest(" ".join(identity(one, task, spec) for one in given).encode())
-    if isinstance(given, nn.Module):
-        return ModuleTeacher(copy.deepcopy(given), task, spec).fingerprint()
-    if callable(getattr(given, "fingerprint", None)):
-        return str(given.fingerprint())
-    from stillhouse.teachers.identity import identity_of
-
-    return identity_of(given)

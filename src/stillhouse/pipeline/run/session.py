@@ -1,0 +1,44 @@
+"""Where a run works: its folder held alone, the user's objects looked at before and after, and torch as it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from stillhouse.pipeline.run.context import Given
+from stillhouse.pipeline.run.folder import locked
+from stillhouse.teachers.identity import using
+
+
+@contextmanager
+def at_work(folder: Path, given: Given) -> Iterator[None]:
+    """Work in a run folder with what came from Python.
+
+    Raises:
+        UsageError: another process is at work in the folder.
+    """
+    with locked(folder), using(given.teacher, given.student), usual_torch():
+        yield
+
+
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """Undo what the caller has set: no gradients, inference mode, autocast, another default type or device.
+
+    A run called inside ``torch.no_grad()`` would train nothing, and one inside ``torch.inference_mode()`` would fail at
+    its first step.
+    """
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    torch.set_default_dtype(torch.float32)
+    if device.type != "cpu":
+        torch.set_default_device("cpu")
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if device.type != "cpu":
+            torch.set_default_device(device)

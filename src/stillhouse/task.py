@@ -261,12 +261,23 @@ class Task(Judgement, Protocol):
 
     # Training
     def loss(
-        self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0, count: int | None = None
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        smoothing: float = 0.0,
+        weight: Any = 1.0,
+        count: int | None = None,
+        row_weights: Tensor | None = None,
     ) -> Tensor:
         """Loss on the labels, a scalar: the mean over labelled rows times ``weight``; 0 if there are none.
 
         ``count`` is the number of labelled rows (or tokens) if the caller knows it; None: the loss counts them.
+        ``row_weights`` (B,) say how much the loss of each row counts; the mean divides by the number of rows.
         """
+
+    def balanced(self, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Weights (N,) that let every class count alike among the labelled rows; refuses targets without classes."""
 
     def validation(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Figures to watch in training; ``monitor`` is among them."""

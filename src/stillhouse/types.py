@@ -27,6 +27,7 @@ class Batch(NamedTuple):
     mask: Tensor | None = None  # leading shape of the logits; bool: which samples or tokens count; float: how much
     raw: Any = None  # (B,) the rows as read, for teachers that take no tensors; None: they decode the inputs
     labels: int | None = None  # how many rows (or tokens) have a label, where the source knows; None: not counted
+    weights: Tensor | None = None  # (B,) at least 0: how much each row counts in the loss; None: all alike
 
     @property
     def labelled(self) -> Tensor:

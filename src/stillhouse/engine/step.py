@@ -10,13 +10,18 @@ from torch import Tensor, nn
 from stillhouse.engine.balance import LABELS, Balance
 from stillhouse.errors import UsageError
 from stillhouse.functional.fused import constant
+from stillhouse.functional.reduction import counted
 from stillhouse.methods.base import Method
 from stillhouse.taps import Taps
 from stillhouse.types import Batch, Outputs, logits_of
 
 
 class LabelLoss(Protocol):
-    """The loss on the labels: the mean over labelled rows times ``weight``; 0 with gradient 0 where there are none."""
+    """The loss on the labels: the mean over labelled rows times ``weight``; 0 with gradient 0 where there are none.
+
+    ``row_weights`` (B,) say how much each row's loss counts; the mean divides by the number of rows all the same, so
+    that the part of a row does not depend on the others of its batch.
+    """
 
     def __call__(
         self,
@@ -26,6 +31,7 @@ class LabelLoss(Protocol):
         smoothing: float = 0.0,
         weight: float | Tensor = 1.0,
         count: int | None = None,
+        row_weights: Tensor | None = None,
     ) -> Tensor:
         """A scalar, from outputs (B, ...) and targets as in ``Batch``; ``count`` labelled rows, None: not counted."""
 
@@ -81,12 +87,20 @@ class Step(nn.Module):
         terms: dict[str, Tensor] = {}
         if self.loss is not None and self.label_weight:
             terms[LABELS] = self.loss(
-                outputs, batch.targets, smoothing=self.label_smoothing, weight=self.weight(LABELS), count=batch.labels
+                outputs,
+                batch.targets,
+                smoothing=self.label_smoothing,
+                weight=self.weight(LABELS),
+                count=batch.labels,
+                row_weights=batch.weights,
             )
         if teacher is not None:
-            batch = weighted(batch, teacher.weights)
+            one_by_one = weighted(batch, teacher.weights, batch.weights)
             for name, method in zip(self.names, self.methods, strict=True):
-                found: dict[str, Tensor] = method(student, teacher, batch)
+                assert isinstance(method, Method)
+                # Rows that are related to each other cannot count in part.
+                rows = unweighted(one_by_one) if method.batch_coupled else one_by_one
+                found: dict[str, Tensor] = method(student, teacher, rows)
                 for term, value in found.items():
                     terms[name if term == name or len(found) == 1 else f"{name}/{term}"] = self.weighed(name, value)
         return terms
@@ -121,13 +135,18 @@ class Step(nn.Module):
         return student
 
 
-def weighted(batch: Batch, weights: Tensor | None) -> Batch:
-    """The batch for the methods: each row counts as much as its teacher's outputs do.
+def weighted(batch: Batch, *weights: Tensor | None) -> Batch:
+    """The batch for the methods: each row counts as much as the product of its weights says.
 
-    ``weights`` is (B,) in [0, 1], or None where all count in full; the mask may have an axis of tokens.
+    Weights are (B,), at least 0, or None where all rows count in full; the mask may have an axis of tokens.
     """
-    if weights is None:
-        return batch
-    if batch.mask is None:
-        return batch._replace(mask=weights)
-    return batch._replace(mask=batch.mask * weights.reshape(-1, *[1] * (batch.mask.ndim - 1)))
+    mask = batch.mask
+    for one in weights:
+        if one is not None:
+            mask = one if mask is None else mask * one.reshape(-1, *[1] * (mask.ndim - 1))
+    return batch._replace(mask=mask)
+
+
+def unweighted(batch: Batch) -> Batch:
+    """The batch with a bool mask: rows of weight 0 are left out, all others count in full."""
+    return batch if batch.mask is None else batch._replace(mask=counted(batch.mask))

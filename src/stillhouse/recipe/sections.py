@@ -110,6 +110,9 @@ class StudentTraining(Training):
     """[training]: the student's, with the seeds of the comparison."""
 
     label_weight: float = Field(0.1, ge=0.0, description="Weight of the label loss beside the methods.")
+    class_weight: Literal["none", "balanced"] = Field(
+        "none", description="balanced: every class counts alike, in each arm and in a teacher that is trained here."
+    )
     disagreement: float = Field(
         0.0,
         ge=0.0,

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stillhouse.errors import UsageError
 from stillhouse.methods.base import KINDS, Method
 from stillhouse.recipe import MethodEntry, Recipe
 from stillhouse.task import Floats, OutputSpec, Section
@@ -46,7 +48,9 @@ class BaseTask(Judge):
         return self.questions[0].b
 
     def settle(self, recipe: Recipe) -> Recipe:
-        """The recipe, with the default method if it names none."""
+        """The recipe, with the default method if it names none; refuses to balance classes that there are not."""
+        if recipe.training.class_weight == "balanced":
+            self.balanced(torch.empty(0, dtype=torch.int64), None)
         if recipe.method:
             return recipe
         return recipe.model_copy(update={"method": [MethodEntry.model_validate(dict(one)) for one in self.method]})
@@ -82,6 +86,13 @@ class BaseTask(Judge):
     def any_targets(self, targets: Tensor) -> Tensor:
         """Targets with 0 in place of unknown values."""
         return targets.nan_to_num(0.0) if targets.is_floating_point() else targets.clamp(min=0)
+
+    def balanced(self, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Refuse: a row of this task does not have one class."""
+        raise UsageError(
+            f'[training] class_weight = "balanced" is for one class of each row, and a row of the task {self.name!r} '
+            'has none. Remove the line; `[data] weight = "column"` weights the rows of every task.'
+        )
 
     def normalize(self, outputs: Tensor) -> Tensor:
         """The values, unchanged."""

@@ -103,9 +103,15 @@ class TaskTeachers(Protocol):
         """Whether an ONNX file's output may hold the outputs."""
 
     def fit(
-        self, name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        inputs: NDArray[Any],
+        targets: NDArray[Any],
+        weights: NDArray[np.float64] | None,
+        seed: int,
     ) -> Any:
-        """A model of scikit-learn by our name for it, fitted to rows (N, F) that have a label."""
+        """A model of scikit-learn by our name for it, fitted to rows (N, F) that have a label, with weights (N,)."""
 
     def predict(self, model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:
         """Outputs (B, *shape) of a model from ``fit``."""

@@ -53,6 +53,7 @@ def fit_sklearn(
     settings: Mapping[str, Any],
     inputs: Tensor,
     targets: Tensor,
+    weights: Tensor | None = None,
     *,
     task: Task,
     spec: OutputSpec,
@@ -68,6 +69,7 @@ def fit_sklearn(
         settings: keyword arguments of the scikit-learn class.
         inputs: encoded training rows (N, ...), flattened here.
         targets: (N,) or (N, K), without a label where the teacher may not see it.
+        weights: (N,) how much each row counts; None: all alike.
         task: of the run.
         spec: of the outputs.
         folds: see ``fold_of``.
@@ -85,11 +87,16 @@ def fit_sklearn(
     digest = xxhash.xxh3_128(f"{name}{sorted(settings.items())}{seed}{folds}{sklearn.__version__}".encode())
     digest.update(np.ascontiguousarray(x[seen]).tobytes())
     digest.update(y.tobytes())
+    w = None if weights is None else weights.double().numpy()
+    if w is not None:
+        digest.update(w.tobytes())
     identity = digest.hexdigest()
-    whole, *others = (
-        SklearnTeacher(task.teachers.fit(name, settings, x[rows], y[rows], seed), task, spec, identity)
-        for rows in (seen, *rows_seen(assigned))
-    )
+
+    def fit(rows: np.ndarray) -> SklearnTeacher:
+        model = task.teachers.fit(name, settings, x[rows], y[rows], None if w is None else w[rows], seed)
+        return SklearnTeacher(model, task, spec, identity)
+
+    whole, *others = (fit(rows) for rows in (seen, *rows_seen(assigned)))
     return CrossFitted(others, assigned, whole, identity)
 
 
@@ -129,6 +136,7 @@ def fit_outputs(
     settings: Mapping[str, Any],
     inputs: np.ndarray,
     targets: np.ndarray,
+    weights: np.ndarray | None,
     seed: int,
 ) -> Any:
     """A fitted model for targets (N, K), NaN where one is not known; for the arguments see ``make_estimator``.
@@ -145,11 +153,11 @@ def fit_outputs(
             f"{len(targets)} rows that a teacher may be fitted to. Raise `[teacher] labels`, or leave that target out."
         )
     if name not in ONE_OUTPUT and targets.shape[1] > 1 and known.all():
-        return make_estimator(makers, name, settings, seed).fit(inputs, targets)
-    columns = range(targets.shape[1])
-    return PerOutput(
-        [
-            make_estimator(makers, name, settings, seed).fit(inputs[known[:, k]], targets[known[:, k], k])
-            for k in columns
-        ]
-    )
+        return make_estimator(makers, name, settings, seed).fit(inputs, targets, weights)
+
+    def fit(output: int) -> Any:
+        rows = known[:, output]
+        model = make_estimator(makers, name, settings, seed)
+        return model.fit(inputs[rows], targets[rows, output], None if weights is None else weights[rows])
+
+    return PerOutput([fit(output) for output in range(targets.shape[1])])

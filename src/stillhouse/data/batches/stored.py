@@ -30,7 +30,7 @@ class StoredBatches(Batches):
     """
 
     def __init__(self, rows: Rows, stream: Stream, views: Views) -> None:
-        self.inputs, self.targets = rows.inputs, rows.targets
+        self.inputs, self.targets, self.weights = rows
         self.stream, self.views = stream, views
         # Counted here, on the host; the loss would have to count on the device in each step.
         known = has_label(rows.targets)
@@ -44,15 +44,17 @@ class StoredBatches(Batches):
         return self.inputs[:2]
 
     def to(self, device: torch.device) -> None:
-        """Put inputs and targets on a device."""
+        """Put inputs, targets and weights on a device."""
         self.inputs, self.targets = self.inputs.to(device), self.targets.to(device)
+        self.weights = None if self.weights is None else self.weights.to(device)
 
     def at(self, step: int, net: nn.Module) -> Batch:
         """The batch of a step; the net is not used."""
         rows, views = self.stream.at(step)
         inputs = self.views.apply(self.inputs[rows], rows, views)
         targets = self.views.targets(self.targets[rows], views)
-        return Batch(inputs, targets, rows, views, labels=self._count(rows, views))
+        weights = None if self.weights is None else self.weights[rows]
+        return Batch(inputs, targets, rows, views, labels=self._count(rows, views), weights=weights)
 
     def _count(self, rows: Tensor, views: Tensor) -> int:
         """How many labels the rows have in these views."""

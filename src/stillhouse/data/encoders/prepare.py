@@ -29,6 +29,12 @@ class Rows(NamedTuple):
 
     inputs: Tensor  # (N, ...) float32; texts: (N, L) int64
     targets: Tensor  # (N,) int64 or (N, K) float32; -1 or NaN where the source has no label
+    weights: Tensor | None = None  # (N,) float32 at least 0, of mean 1: how much each row counts; None: all alike
+
+    def take(self, rows: Tensor) -> Rows:
+        """The rows at these positions, in that order."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Rows(self.inputs[rows], self.targets[rows], weights)
 
 
 class Prepared(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which labels a net may see."""
+"""Which labels a net may see, and how much each row counts for it."""
 
 from __future__ import annotations
 
@@ -40,3 +40,33 @@ def only(targets: Tensor, keep: Tensor) -> Tensor:
     visible = withheld(targets)
     visible[keep] = targets[keep]
     return visible
+
+
+def counted_rows(context: RunContext, targets: Tensor, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The rows that count for a net, and how much each training row does.
+
+    ``[data] weight`` and ``[training] class_weight`` are multiplied; a row of weight 0 is left out.
+
+    Args:
+        context: of the run.
+        targets: of all training rows, hidden where the net may not see them.
+        rows: int64 positions of the rows that it may be trained on.
+
+    Returns:
+        positions, and float32 (N,) of mean 1 over them; None where all count alike.
+
+    Raises:
+        RejectedError: every row has weight 0.
+    """
+    weights = context.data.train.weights
+    if context.recipe.training.class_weight == "balanced":
+        weights = context.task.balanced(targets, weights)
+    if weights is None:
+        return rows, None
+    counting = rows[weights[rows] > 0]
+    if not len(counting):
+        raise RejectedError(
+            f"All {len(rows)} rows that a net may be trained on have the weight 0, so there is nothing to train on. "
+            "Correct the column of `[data] weight`, or remove that line."
+        )
+    return counting, weights / weights[counting].mean()

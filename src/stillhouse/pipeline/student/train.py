@@ -24,7 +24,7 @@ from stillhouse.engine import (
 )
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.run.context import RunContext, budget_of
-from stillhouse.pipeline.run.labels import only
+from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all
 from stillhouse.pipeline.student.config import WEIGHTS
@@ -135,11 +135,12 @@ class Trainer:
             return
         views = context.views
         shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
-        stream = Stream(arm.rows, batch_size=self.budget.batch_size, seed=seed, views=shown)
+        rows, weights = counted_rows(context, arm.targets, arm.rows)
+        stream = Stream(rows, batch_size=self.budget.batch_size, seed=seed, views=shown)
         folder = context.run.fit_folder(arm.name, seed)
         trained = fit(
             self.step(job, answers, teacher),
-            StoredBatches(Rows(context.data.train.inputs, arm.targets), stream, views),
+            StoredBatches(Rows(context.data.train.inputs, arm.targets, weights), stream, views),
             self.budget,
             folder=folder,
             identity=f"{context.run.record['digest']}/{arm.name}/{seed}",
@@ -158,18 +159,20 @@ class Trainer:
         context, arm = self.context, job.arm
         views, training = context.views, context.recipe.training
         weight = sum(w for _, _, w in context.make_methods())
+        rows, weights = counted_rows(context, arm.targets, arm.rows)
+        shown = range(views.count if answers else views.labelled)
         inputs, targets = [], []
-        for number in range(views.count if answers else views.labelled):
-            view = torch.full_like(arm.rows, number)
-            inputs.append(views.apply(context.data.train.inputs[arm.rows], arm.rows, view))
-            labels = views.targets(arm.targets[arm.rows], view)
-            outputs = answers.whole(Batch(inputs[-1], labels, arm.rows, view)) if answers else None
+        for number in shown:
+            view = torch.full_like(rows, number)
+            inputs.append(views.apply(context.data.train.inputs[rows], rows, view))
+            labels = views.targets(arm.targets[rows], view)
+            outputs = answers.whole(Batch(inputs[-1], labels, rows, view)) if answers else None
             targets.append(context.task.soft_targets(labels, outputs, context.spec, training.label_weight, weight))
         return students.fit_soft(
             name,
             inputs=torch.cat(inputs),
             targets=torch.cat(targets),
-            weights=None,
+            weights=None if weights is None else weights[rows].repeat(len(shown)),
             settings=context.students.card["settings"],
             seed=job.seed,
             link=context.task.link,

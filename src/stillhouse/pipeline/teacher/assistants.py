@@ -22,7 +22,7 @@ from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.context import RunContext, budget_of
-from stillhouse.pipeline.run.labels import only
+from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.user_code import CODE
 from stillhouse.pipeline.run.workers import run_all
@@ -66,9 +66,10 @@ class Assistant:
         answers, data = StoredTeacher(store), context.data
         step = matched_step(net, context, answers, self.before.module)
         torch.manual_seed(seed)
-        everything = torch.arange(len(data.train.targets))
-        stream = Stream(everything, batch_size=self.budget.batch_size, seed=seed, views=context.views.count)
-        rows = Rows(data.train.inputs, only(data.train.targets, context.labelled))
+        targets = only(data.train.targets, context.labelled)
+        chosen, weights = counted_rows(context, targets, torch.arange(len(targets)))
+        stream = Stream(chosen, batch_size=self.budget.batch_size, seed=seed, views=context.views.count)
+        rows = Rows(data.train.inputs, targets, weights)
         trained = fit(
             step,
             StoredBatches(rows, stream, context.views),

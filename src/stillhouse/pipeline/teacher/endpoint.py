@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data import Prepared, Rows, Split
+from stillhouse.data import Prepared, Split
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.folder import RunFolder
@@ -124,7 +124,7 @@ def keeping(context: RunContext, keep: dict[str, Flags]) -> RunContext:
     labelled = data.split.labelled[np.isin(data.split.labelled, rows["train"])]
     refuse_losses(data, rows, labelled)
     places = {part: np.flatnonzero(keep[part]) for part in PARTS}
-    inner: dict[str, Any] = {part: Rows(*(x[places[part]] for x in getattr(data, part))) for part in PARTS}
+    inner: dict[str, Any] = {part: getattr(data, part).take(places[part]) for part in PARTS}
     return replace(context, data=data._replace(split=Split(**rows, labelled=labelled), **inner))
 
 

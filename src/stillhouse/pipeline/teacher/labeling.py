@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.context import RunContext
-from stillhouse.pipeline.run.labels import only
+from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.teacher.answers import AsModule, answers_of, ask_all
@@ -177,12 +177,15 @@ class RunTeacher:
     def fit_trees(self) -> Teacher:
         """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""
         context = self.context
+        labelled = torch.nonzero(has_label(self.visible)).flatten()
+        rows, weights = counted_rows(context, self.visible, labelled)
         with context.run.timed("train teachers"), stage(f"{self.arm}: {self.name}", 1, "fit") as advance:
             fitted = fit_sklearn(
                 self.name,
                 self.section.settings,
                 context.data.train.inputs,
-                self.visible,
+                self.visible if weights is None else only(self.visible, rows),
+                weights,
                 task=context.task,
                 spec=context.spec,
                 folds=self.section.folds or FOLDS,

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.data import Rows
 from stillhouse.data.asking import How, choose_rows
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.context import RunContext
@@ -36,7 +35,7 @@ def asked_only(context: RunContext, calls: int | None, how: How) -> RunContext:
         )
     keep = torch.cat([labelled, worth_asking(context, wanted - len(labelled), how)]).sort().values
     split = replace(context.data.split, train=context.data.split.train[keep.numpy()])
-    train = Rows(context.data.train.inputs[keep], context.data.train.targets[keep])
+    train = context.data.train.take(keep)
     views_kept = replace(context.views, pool=train.inputs)
     return replace(context, data=context.data._replace(split=split, train=train), views=views_kept)
 

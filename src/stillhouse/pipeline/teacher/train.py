@@ -14,6 +14,7 @@ from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError
 from stillhouse.pipeline.run.context import RunContext, budget_of
+from stillhouse.pipeline.run.labels import counted_rows
 from stillhouse.pipeline.run.progress import Advance
 from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.config import WEIGHTS, build, given_weights
@@ -109,12 +110,13 @@ class TeacherNet:
     def train(self, advance: Advance) -> None:
         """Train it on the labels it may see, and leave its weights in its folder."""
         torch.manual_seed(self.context.recipe.data.seed)
-        data, rows = self.context.data, torch.nonzero(has_label(self.visible)).flatten()
+        data, labelled = self.context.data, torch.nonzero(has_label(self.visible)).flatten()
+        rows, weights = counted_rows(self.context, self.visible, labelled)
         views, seed = self.context.views, self.context.recipe.data.seed
         stream = Stream(rows, batch_size=self.budget.batch_size, seed=seed, views=views.labelled)
         trained = fit(
             Step(self.net(), loss=self.context.task.loss, label_smoothing=self.section.training.label_smoothing),
-            StoredBatches(Rows(data.train.inputs, self.visible), stream, views),
+            StoredBatches(Rows(data.train.inputs, self.visible, weights), stream, views),
             self.budget,
             folder=self.folder,
             identity=f"{self.context.run.record['digest']}/{self.folder.relative_to(self.context.run.folder)}",

@@ -42,6 +42,7 @@ class Classification(ClassificationJudge, BaseTask):
     normalize = staticmethod(losses.normalize)
     loss = staticmethod(losses.label_loss)
     validation = staticmethod(losses.validation)
+    balanced = staticmethod(losses.balanced)
 
     def judged(self, outputs: NDArray[Any]) -> Floats:
         """Log-probabilities with a floor."""

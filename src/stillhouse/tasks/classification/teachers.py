@@ -142,9 +142,16 @@ def fits_port(port: Port, spec: OutputSpec) -> bool:
     return port.type.startswith(MAPS) or port.holds(spec.width, *[1] * (spec.width == 2))
 
 
-def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int) -> Any:
+def fit(
+    name: str,
+    settings: Mapping[str, Any],
+    inputs: NDArray[Any],
+    targets: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+    seed: int,
+) -> Any:
     """A classifier of scikit-learn."""
-    return make_estimator(ESTIMATORS, name, settings, seed).fit(inputs, targets)
+    return make_estimator(ESTIMATORS, name, settings, seed).fit(inputs, targets, weights)
 
 
 def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:

@@ -79,7 +79,13 @@ class ContrastStep(Step):
 
 
 def no_loss(
-    outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0, weight: Any = 1.0, count: int | None = None
+    outputs: Tensor,
+    targets: Tensor,
+    *,
+    smoothing: float = 0.0,
+    weight: Any = 1.0,
+    count: int | None = None,
+    row_weights: Tensor | None = None,
 ) -> Tensor:
     """The loss on labels, which embedders do not have: 0 with a gradient of 0."""
     return outputs.sum() * 0.0

@@ -57,7 +57,14 @@ def fits_port(port: Port, spec: OutputSpec) -> bool:
     return port.holds(spec.width)
 
 
-def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int) -> Any:
+def fit(
+    name: str,
+    settings: Mapping[str, Any],
+    inputs: NDArray[Any],
+    targets: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+    seed: int,
+) -> Any:
     """Refuse: no embedder is fitted here."""
     raise UsageError(
         f"[teacher] name = {name!r} predicts labels. Embedders are distilled from a pretrained embedder: "

@@ -16,6 +16,7 @@ def loss(
     smoothing: float = 0.0,
     weight: float | Tensor = 1.0,
     count: int | None = None,
+    row_weights: Tensor | None = None,
 ) -> Tensor:
     """Mean binary cross-entropy in nats over the known labels; 0 with a gradient of 0 where there are none.
 
@@ -25,6 +26,7 @@ def loss(
         smoothing: share of a label's mass spread evenly over present and absent.
         weight: factor of the result.
         count: labelled rows; not used, because the mean is over all known labels.
+        row_weights: (B,) factor of each row's losses; None: 1 each.
 
     Example:
         >>> logits, labels = torch.tensor([[0.0, 5.0]]), torch.tensor([[1.0, torch.nan]])
@@ -35,6 +37,7 @@ def loss(
     wanted = targets.masked_fill(~known, 0.0)
     wanted = wanted * (1 - smoothing) + smoothing / 2 if smoothing else wanted
     losses = F.binary_cross_entropy_with_logits(at_least_float32(outputs), wanted, reduction="none")
+    losses = losses if row_weights is None else losses * row_weights.unsqueeze(-1)
     return losses.masked_fill(~known, 0.0).sum() * (weight / known.sum().clamp(min=1))
 
 

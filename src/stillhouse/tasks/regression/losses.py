@@ -16,6 +16,7 @@ def loss(
     smoothing: float = 0.0,
     weight: float | Tensor = 1.0,
     count: int | None = None,
+    row_weights: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error over the known targets, times ``weight``; 0 with a gradient of 0 where there are none.
 
@@ -25,6 +26,7 @@ def loss(
         smoothing: must be 0: only classes are smoothed.
         weight: factor of the result.
         count: not used: the mean is over all known targets.
+        row_weights: (B,) factor of each row's errors; None: 1 each.
 
     Raises:
         UsageError: smoothing is not 0.
@@ -37,7 +39,9 @@ def loss(
         raise UsageError(f"label_smoothing = {smoothing:g} is for classes. Set `[training] label_smoothing = 0`.")
     known = ~targets.isnan()
     errors = (at_least_float32(outputs) - targets).masked_fill(~known, 0.0)
-    return errors.square().sum() * (weight / known.sum().clamp(min=1))
+    squares = errors.square()
+    squares = squares if row_weights is None else squares * row_weights.unsqueeze(-1)
+    return squares.sum() * (weight / known.sum().clamp(min=1))
 
 
 @torch.no_grad()

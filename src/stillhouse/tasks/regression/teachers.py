@@ -128,9 +128,16 @@ def fits_port(port: Port, spec: OutputSpec) -> bool:
     return port.holds(spec.width)
 
 
-def fit(name: str, settings: Mapping[str, Any], inputs: NDArray[Any], targets: NDArray[Any], seed: int) -> Any:
+def fit(
+    name: str,
+    settings: Mapping[str, Any],
+    inputs: NDArray[Any],
+    targets: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+    seed: int,
+) -> Any:
     """A regressor of scikit-learn; boosting takes one target, so there is a model for each."""
-    return fit_outputs(ESTIMATORS, name, settings, inputs, targets, seed)
+    return fit_outputs(ESTIMATORS, name, settings, inputs, targets, weights, seed)
 
 
 def predict(model: Any, inputs: NDArray[Any], spec: OutputSpec) -> NDArray[np.float32]:

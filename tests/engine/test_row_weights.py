@@ -127,7 +127,8 @@ def stepped(weights: Tensor | None, repeat: list[int], name: str) -> dict[str, T
     inputs, answers = torch.randn(6, 4, dtype=torch.float64)[rows], torch.randn(6, 3, dtype=torch.float64)[rows]
     targets = torch.tensor([0, 1, 2, -1, 1, 0])[rows]
     views = torch.zeros_like(rows)
-    return step(Batch(inputs, targets, rows, views, weights=weights), Outputs(answers))
+    terms: dict[str, Tensor] = step(Batch(inputs, targets, rows, views, weights=weights), Outputs(answers))
+    return terms
 
 
 @pytest.mark.parametrize("name", ["hinton", "reverse_kl", "dkd", "logit_regression"])

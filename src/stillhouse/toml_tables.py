@@ -12,6 +12,7 @@ PATHS = {
     "data": ("path", "arrays", "images", "text", "tokenizer"),
     "views": ("model",),
     "teacher": ("file", "hub"),
+    "teacher.endpoint": ("prompt",),
     "student": ("start",),
 }
 
@@ -30,7 +31,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 def anchor(table: dict[str, Any], folder: Path) -> None:
     """Make the relative paths of a recipe's tables start at a folder; a hub name without a folder stays a name."""
-    sections: list[tuple[Any, tuple[str, ...]]] = [(table.get(name), keys) for name, keys in PATHS.items()]
+    sections = [(_inner(table, name.split(".")), keys) for name, keys in PATHS.items()]
     if isinstance(teacher := table.get("teacher"), dict) and isinstance(members := teacher.get("member"), list):
         sections += [(member, PATHS["teacher"]) for member in members]
     for section, keys in sections:
@@ -38,6 +39,12 @@ def anchor(table: dict[str, Any], folder: Path) -> None:
             value = section.get(key)
             if isinstance(value, str) and (key != "hub" or (folder / value).exists()):
                 section[key] = str(folder / value)
+
+
+def _inner(table: Any, names: list[str]) -> Any:
+    for name in names:
+        table = table.get(name) if isinstance(table, dict) else None
+    return table
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

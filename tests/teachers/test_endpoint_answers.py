@@ -14,22 +14,24 @@ from hypothesis import strategies as st
 
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.teachers.endpoint.answers import MalformedError, Reply, parse, reply_of, settle
-from stillhouse.teachers.endpoint.question import Question, key_of, label_ids
+from stillhouse.teachers.endpoint.naming import Naming, ids_for, label_ids, plain
+from stillhouse.teachers.endpoint.question import Question, key_of
 from tests.teachers.misbehaving_server import completion, token
 
 IDS = label_ids(3)
 CLASSES = ("sport", "politics", "science")
+NAMING = Naming(IDS, CLASSES)
 TEXTS = st.text(st.characters(codec=None), max_size=60)  # surrogates and controls included
 
 
 def read(content: str | None, **more: Any) -> Reply:
-    return parse(json.dumps(completion(content, **more)).encode(), IDS)
+    return parse(json.dumps(completion(content, **more)).encode(), NAMING)
 
 
 def scores(content: str, alternatives: dict[str, float], ids: tuple[str, ...] = IDS) -> Reply:
     logs = {text: math.log(p) if p else -math.inf for text, p in alternatives.items()}
     body = completion(content, logprobs={"content": [token(content, logs)]})
-    return parse(json.dumps(body).encode(), ids)
+    return parse(json.dumps(body).encode(), Naming(ids))
 
 
 @settings(deadline=None)
@@ -82,32 +84,153 @@ def test_extra_fields_replace_ours_and_none_takes_one_out() -> None:
     assert body["max_completion_tokens"] == 500
 
 
+def test_descriptions_and_examples_are_shown_beside_their_classes() -> None:
+    question = Question(
+        "m", CLASSES, descriptions={"science": "labs,\nstars"}, examples=(("Goal!", "sport"), ("A {text}", "politics"))
+    )
+    lines = question.fill("x").splitlines()
+    assert 'C: "science" (labs, stars)' in lines
+    assert {'"Goal!" -> A', '"A {text}" -> B'} <= set(lines)
+    assert lines.count('"x"') == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"descriptions": {"sprot": "x"}}, "descriptions names the class 'sprot'.*'sport'"),
+        ({"examples": (("x", "art"),)}, "examples names the class 'art'"),
+        ({"prompt": "{text}"}, "no place {labels}"),
+        ({"prompt": "{labels}"}, "no place {text}"),
+        ({"prompt": "{labels} {text}", "examples": (("x", "sport"),)}, "no place {examples}"),
+        ({"prompt": "{labels} {text} {examples}"}, "a place {examples}, but there are none"),
+        ({"extra": {"messages": []}}, "messages"),
+    ],
+)
+def test_a_question_that_shows_nothing_or_names_no_class_is_refused(settings: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        Question("m", CLASSES, **settings)
+
+
 @pytest.mark.parametrize("classes", [(), ("a",), ("a", "a")])
 def test_classes_that_cannot_be_told_apart_are_refused(classes: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="two or more classes"):
         Question("m", classes)
 
 
-@pytest.mark.parametrize("content", ["B", " B\n", '"B"', "B.", "(B)", "**B**", '{"label": "B"}', ' {"label":"B"} '])
-def test_an_id_is_read_whatever_stands_around_it(content: str) -> None:
+IDS_WRITTEN = ["B", " B\n", "b", '"B"', "B.", "(B)", "**B**", "- B", "B)", "Answer: B", "The answer is B.", "class=B"]
+NAMES_WRITTEN = [
+    "politics",
+    "Politics.",
+    " POLITICS\n",
+    "**politics**",
+    "Label: politics",
+    "The correct class is politics",
+]
+BOTH_WRITTEN = ["B: politics", "B) politics", "politics (B)", "B - Politics", 'B: "politics"']
+JSON_WRITTEN = [
+    '{"label": "B"}', ' {"label":"politics"} ', '{"class": "Politics"}', '{"Label": "b"}', '{"answer": {"id": "B"}}',
+    "{'label': 'B'}", '["B"]', '"politics"', '{"category": "politics", "reason": "taxes"}', '{"topic": "politics"}',
+    '```json\n{"label": "B"}\n```', '{"id": "B", "label": "politics"}', '{"label": ["B"]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [*IDS_WRITTEN, *NAMES_WRITTEN, *BOTH_WRITTEN, *JSON_WRITTEN])
+def test_an_id_or_a_name_is_read_whatever_stands_around_it(content: str) -> None:
     assert read(content)[:2] == ("label", 1)
+
+
+@pytest.mark.parametrize("content", ["<think>Sport? No, taxes.</think>\n\nB", "<think>\n</think>politics"])
+def test_what_a_model_thinks_before_its_answer_is_not_its_answer(content: str) -> None:
+    assert read(content)[:2] == ("label", 1)
+    assert read(content.replace("</think>", "")).kind == "malformed"
 
 
 @pytest.mark.parametrize(
     "content",
-    ["", "b", "AB", "A B", "D", "A or B", "politics", '{"label": "D"}', '{"label": ["A"]}', '{"label": "A"', "[]", "1"],
-)
+    ["", "AB", "A B", "D", "A or B", "not politics", "politics or sport", "A: politics", "I think it is politics",
+     "polit", '{"label": "D"}', '{"label": "A"', '{"label": "A", "id": "B"}', '{"label": ["A", "B"]}', "[]", "1", "{}",
+     '{"reason": "B", "mood": "A"}', "null", '{"label": null}', "[" * 500, '{"a":' * 500],
+)  # fmt: skip
 def test_anything_else_is_malformed(content: str) -> None:
     assert read(content).kind == "malformed"
 
 
+def test_an_answer_in_parts_is_put_together() -> None:
+    parts: Any = [{"type": "text", "text": "pol"}, {"type": "text", "text": "itics"}]
+    assert read(parts)[:2] == ("label", 1)
+
+
+def test_the_beginning_of_a_longer_name_names_no_class() -> None:
+    naming = Naming(ids_for(["New", "New York"]), ["New", "New York"])
+    assert naming.named("New") == 0
+    assert naming.named("New", cut=True) is None
+    assert naming.named("New York", cut=True) == 1
+    assert read("poli", finish_reason="length").kind == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("names", "content", "label"),
+    [
+        (["B", "A"], "A", 1),  # the names are letters, so the ids are not
+        (["1", "0"], "0", 1),
+        (["US", "us"], "us", 1),
+        (["-1", "1"], "-1", 0),
+        (["true", "false"], '{"label": false}', 1),
+        (["10", "20"], '{"label": 20}', 1),
+        (["体育", "政治"], "政治。", None),
+        (["体育", "政治"], "政治", 1),
+        (["größer", "kleiner"], "GRÖSSER", 0),
+        (["c++", "c"], "C++", 0),
+        (["a sport", "sport"], "a sport", 0),
+    ],
+)
+def test_names_of_all_kinds_name_their_own_class(names: list[str], content: str, label: int | None) -> None:
+    assert Naming(ids_for(names), names).named(content) == label
+
+
+NAMES = st.lists(
+    st.text(max_size=6)
+    | st.sampled_from(["A", "B", "a", "0", "1", "01", "c0", "label", "answer A", "sport", "not sport"]),
+    min_size=2, max_size=40, unique=True,
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(NAMES, st.data())
+def test_a_name_as_it_is_and_an_id_name_their_class_and_never_another(names: list[str], data: st.DataObject) -> None:
+    ids = ids_for(names)
+    naming, which = Naming(ids, names), data.draw(st.integers(0, len(names) - 1))
+    assert len(set(map(plain, ids))) == len(names)
+    assert not set(map(plain, ids)) & set(map(plain, names))
+    assert naming.named(ids[which]) == which
+    assert naming.named(json.dumps({"label": ids[which]})) == which
+    assert naming.named(json.dumps({"label": names[which]})) in (which, None)
+    said = naming.named(names[which])
+    if names[which] == names[which].strip() and names[which][:1] not in ("{", "[", "`", "<", ""):
+        assert said == which
+    else:
+        assert said in (which, None)
+
+
 @settings(deadline=None)
 @given(st.text(max_size=40))
-def test_no_words_become_a_label_but_those_that_hold_one_id(content: str) -> None:
+def test_no_words_become_a_label_but_those_that_hold_one_id_or_name(content: str) -> None:
     reply = read(content)
     if reply.kind == "label":
         assert reply.label is not None
-        assert "".join(c for c in content if c.isalnum()) == IDS[reply.label]
+        words = "".join(c for c in plain(content) if c.isalnum())
+        assert words.endswith((IDS[reply.label].lower(), CLASSES[reply.label]))
+
+
+def test_a_token_that_begins_a_name_is_not_read_as_an_id() -> None:
+    names = ("sport", "politics", "B2B sales")
+    naming = Naming(ids_for(names), names)
+    for pieces in (["B", "2B sales"], ["B", "2", "B sales"]):
+        told = [token(piece, {piece: -0.01, "A": -5.0}) for piece in pieces]
+        body = json.dumps(completion("".join(pieces), logprobs={"content": told})).encode()
+        assert parse(body, naming)[:2] == ("label", 2)
+    cut = json.dumps(completion("B2", logprobs={"content": [token("B", {"B": -0.01}), token("2", {"2": -0.01})]}))
+    assert parse(cut.encode(), naming).kind == "malformed"
 
 
 @settings(deadline=None)
@@ -124,7 +247,7 @@ def test_no_words_become_a_label_but_those_that_hold_one_id(content: str) -> Non
 )
 def test_a_body_is_a_reply_or_malformed_and_nothing_else(body: bytes) -> None:
     with suppress(MalformedError):
-        assert parse(body, IDS).kind in ("label", "scored", "refused", "malformed")
+        assert parse(body, NAMING).kind in ("label", "scored", "refused", "malformed")
 
 
 @settings(deadline=None)
@@ -182,7 +305,7 @@ def test_an_id_of_several_tokens_is_a_draw_and_not_misread() -> None:
     ids = label_ids(30)
     pieces = [token("1", {"1": -0.1, "0": -2.4}), token("2", {"2": -0.1, "3": -2.4})]
     body = completion("12", logprobs={"content": pieces})
-    assert parse(json.dumps(body).encode(), ids)[:2] == ("label", 12)
+    assert parse(json.dumps(body).encode(), Naming(ids))[:2] == ("label", 12)
 
 
 @settings(deadline=None)

@@ -293,3 +293,48 @@ def test_without_httpx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "httpx", None)
     with Server() as server, pytest.raises(UsageError, match=r"stillhouse\[endpoint\]"):
         teacher_of(server, tmp_path).prefetch(["x"])
+
+
+@pytest.mark.parametrize("content", ["It is about \u202esport\x1b[2J, I believe " + "x" * 500, "I'm sorry, I cannot."])
+def test_twenty_answers_in_a_row_that_name_no_class_stop_it_with_one_of_them_shown(
+    tmp_path: Path, content: str
+) -> None:
+    texts = [f"text {n}" for n in range(100)]
+    with Server(answer(content)) as server:
+        teacher = teacher_of(server, tmp_path, samples=5, concurrency=4)
+        with pytest.raises(StoppedError, match="name no class") as stopped:
+            teacher.prefetch(texts)
+        paid = sum(server.asked.values())
+        assert 20 <= paid < 24
+        server.default = answer("B")  # it works again, and nobody has to know which texts were asked
+        found = teacher_of(server, tmp_path, samples=5, concurrency=4).prefetch(texts)
+    assert found.answered.all()
+    assert found.calls == sum(server.asked.values()) == paid + 500
+    message = str(stopped.value)
+    assert message.isprintable()
+    assert len(message) < 800
+    assert content[:12] in message
+
+
+def test_a_service_that_works_again_and_again_only_for_a_while_is_still_stopped(tmp_path: Path) -> None:
+    with Server(answer("hm")) as server:
+        for calls in (20, 40):
+            with pytest.raises(StoppedError, match="name no class"):
+                teacher_of(server, tmp_path, samples=1, concurrency=1).prefetch([f"text {n}" for n in range(100)])
+            assert sum(server.asked.values()) == calls
+
+
+def test_odd_answers_among_good_ones_do_not_stop_it(tmp_path: Path) -> None:
+    texts = [f"text {n}" for n in range(60)]
+    plan = {text: [answer("hm")] for n, text in enumerate(texts) if n % 15}
+    with Server(answer("A"), plan=plan) as server:
+        found = teacher_of(server, tmp_path, samples=1, concurrency=1).prefetch(texts)
+    assert (found.malformed, found.answered.sum()) == (56, 4)
+
+
+def test_a_long_row_of_refusals_after_answers_is_about_the_texts(tmp_path: Path) -> None:
+    texts = [f"text {n}" for n in range(40)]
+    no = [answer("", refusal="No.")]
+    with Server(answer("A"), plan=dict.fromkeys(texts[1:], no)) as server:
+        found = teacher_of(server, tmp_path, samples=1, concurrency=1).prefetch(texts)
+    assert (found.refused, found.answered.sum()) == (39, 1)

@@ -51,6 +51,9 @@ def table(flags: dict[str, Any]) -> dict[str, Any]:
         if "settings" in flags.get(section, {}):
             settings = {key: value(text) for key, text in flags[section]["settings"].items()}
             written[section] = flags[section] | {"settings": settings}
+    if extra := flags.get("teacher", {}).get("endpoint", {}).get("extra"):
+        fields = {"extra": {key: value(text) for key, text in extra.items()}}
+        written["teacher"] = written["teacher"] | {"endpoint": flags["teacher"]["endpoint"] | fields}
     if "method" in flags:
         written["method"] = [method(text) for text in flags["method"]]
     if "assistant" in flags:

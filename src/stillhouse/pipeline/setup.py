@@ -314,6 +314,7 @@ def contents(recipe: Recipe) -> dict[str, str]:
     teachers = [recipe.teacher, *recipe.teacher.member]
     named = [(f"teacher file {i}", t.file) for i, t in enumerate(teachers)]
     named += [("student start", recipe.student.start), ("tokenizer", recipe.data.tokenizer)]
+    named += [("prompt", recipe.teacher.endpoint.prompt)]
     for what, path in named:
         if path is not None and path.is_file():
             found[what] = xxhash.xxh3_64_hexdigest(path.read_bytes())

@@ -27,7 +27,7 @@ from stillhouse.recipe.sections import (
 )
 from stillhouse.toml_tables import PATHS, anchor, read_table
 
-CEILINGS = {"max_calls", "max_cost", "concurrency", "api_key_env"}
+CEILINGS = {"max_calls", "max_cost", "concurrency", "api_key_env", "allow_http"}
 
 
 class Recipe(Section):
@@ -58,13 +58,15 @@ class Recipe(Section):
 
     def digest(self) -> str:
         """Hash of all settings that change a run; paths do not count, the contents of files are hashed beside it."""
-        places = {section: set(keys) for section, keys in PATHS.items()}
+        places = {section: set(keys) for section, keys in PATHS.items() if "." not in section}
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
         # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
         aside["data"] = {*places["data"], "on_disk"}
         if self.task == TaskSection():
             aside["task"] = True  # so that runs from before there were tasks are resumed
-        aside["teacher"] = dict.fromkeys(places["teacher"], True) | {"endpoint": CEILINGS}
+        aside["teacher"] = dict.fromkeys(places["teacher"], True) | {
+            "endpoint": {*CEILINGS, *PATHS["teacher.endpoint"]}
+        }
         text = self.model_dump_json(exclude=aside)
         return xxhash.xxh3_64_hexdigest(text.encode())
 

@@ -138,6 +138,23 @@ class Endpoint(Section):
 
     url: str | None = Field(None, description="Its address up to /v1; without it no service is asked.")
     model: str = Field("", description="The model's name there.")
+    prompt: Path | None = Field(
+        None,
+        description="A text file, in any language, with {labels} where the classes go and {text} where the text goes; "
+        "{ids} and {examples} are for the ids of the classes and for examples.",
+    )
+    descriptions: dict[str, str] = Field({}, description="What belongs to a class, by its name, for the prompt.")
+    examples: dict[str, list[str]] = Field({}, description="Texts of a class, by its name, for the prompt.")
+    constraint: Literal["json", "none"] = Field(
+        "json", description="How answers are limited to the classes: by a JSON schema, or by the prompt alone."
+    )
+    answer_tokens: Positive = Field(
+        16, description="Tokens of an answer; a model that writes its reasoning needs more."
+    )
+    extra: dict[str, Setting] = Field(
+        {}, description='Further fields of the request; an empty text removes one, such as `max_tokens = ""`.'
+    )
+    allow_http: bool = Field(False, description="Send texts and key over plain http to another machine.")
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable of the key; never written to a file.")
     concurrency: Positive = Field(4, description="Questions at once.")
     samples: Positive = Field(5, description="Answers a text if the service gives no log-probabilities.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -130,7 +130,14 @@ def service(context: RunContext) -> EndpointTeacher:
         str(section.url),
         section.model,
         context.spec.names,
-        journal=context.run.folder / JOURNAL,
+        journal=context.recipe.output.dir / JOURNAL,
+        prompt=None if section.prompt is None else read_prompt(section.prompt),
+        descriptions=section.descriptions,
+        examples=examples_of(section.examples),
+        constraint=section.constraint,
+        answer_tokens=section.answer_tokens,
+        extra={key: None if value == "" else value for key, value in section.extra.items()},
+        allow_http=section.allow_http,
         api_key_env=section.api_key_env or None,
         concurrency=section.concurrency,
         samples=section.samples,
@@ -140,6 +147,23 @@ def service(context: RunContext) -> EndpointTeacher:
         price_out=section.price_out or None,
         decode=context.data.encoder.decode,
     )
+
+
+def read_prompt(path: Path) -> str:
+    """The text of [teacher.endpoint] prompt."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"[teacher.endpoint] prompt = {str(path)!r} cannot be read: {error}. Give a text file in UTF-8, with "
+            "{labels} and {text} where these go."
+        ) from None
+
+
+def examples_of(by_class: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Examples as pairs of text and class, the classes in turn, so that no class is the last for long."""
+    longest = max(map(len, by_class.values()), default=0)
+    return [(texts[i], name) for i in range(longest) for name, texts in by_class.items() if i < len(texts)]
 
 
 def text_options(data: Data, teacher: TeacherSection) -> TextOptions | None:

@@ -56,7 +56,7 @@ def check_service(context: RunContext) -> None:
     """Refuse what a service cannot be asked, before any question is paid for.
 
     Raises:
-        UsageError: the task has no classes, the data are no texts, or rows have views.
+        UsageError: the task has no classes, the data are no texts, rows have views, or a setting is wrong.
     """
     if not asks_service(context):
         return
@@ -76,6 +76,8 @@ def check_service(context: RunContext) -> None:
             f"[views] count = {context.views.count}: each view of a text would be one more paid question to the "
             'service. Write `[views] policy = "none"`, and give it more texts instead.'
         )
+    if context.teacher is None:
+        service(context)  # refuses a wrong address, prompt or class name
 
 
 def answered_only(context: RunContext) -> RunContext:

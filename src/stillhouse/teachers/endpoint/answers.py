@@ -1,6 +1,6 @@
 """Reading a service's answers: the named class, the probability of each class, and answers that name no class.
 
-An answer that is not exactly one of the ids is no label: it is counted, and its meaning is never guessed.
+An answer that is neither an id nor the name of a class is no label: it is counted, and its meaning is never guessed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from stillhouse.errors import DamagedError
 from stillhouse.teachers.endpoint.journal import Record
+from stillhouse.teachers.endpoint.naming import Naming
 
-Kind: TypeAlias = Literal["scored", "label", "refused", "malformed", "rejected", "lost"]
+# void: not an answer, but a mark in the journal: the failures before it do not count, so the text is asked again
+Kind: TypeAlias = Literal["scored", "label", "refused", "malformed", "rejected", "lost", "void"]
+FAILED = ("refused", "malformed")
 EDGES = " \t\r\n\"'`*.,:()[]{}"  # characters allowed around an id
 SHOWN = 200  # characters of an answer that are kept
 LEAST_MASS = 0.5  # probability that the ids must have together, else the model was going to write something else
@@ -68,8 +71,8 @@ def reply_of(record: Record, classes: int) -> Reply:
     return reply
 
 
-def parse(body: bytes, ids: Sequence[str]) -> Reply:
-    """Read the body of a chat completion; ``ids`` are those of the classes.
+def parse(body: bytes, naming: Naming) -> Reply:
+    """Read the body of a chat completion.
 
     Raises:
         MalformedError: it is not JSON, or has no first choice with a message.
@@ -83,10 +86,13 @@ def parse(body: bytes, ids: Sequence[str]) -> Reply:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedError(f"no chat completion ({type(error).__name__}): {body[:SHOWN]!r}") from None
     usage = usage if isinstance(usage, dict) else {}
+    if isinstance(content, list):  # in parts, as some services send it
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "".join(part for part in parts if isinstance(part, str)) or None
     if refusal or choice.get("finish_reason") == "content_filter":
         reply = Reply("refused", content=str(refusal or content or "")[:SHOWN])
     elif isinstance(content, str):
-        reply = _read(content, choice.get("logprobs"), ids)
+        reply = _read(content, choice.get("logprobs"), naming, cut=choice.get("finish_reason") == "length")
     else:
         reply = Reply("malformed", content=json.dumps(message)[:SHOWN])
     return reply._replace(
@@ -94,16 +100,16 @@ def parse(body: bytes, ids: Sequence[str]) -> Reply:
     )
 
 
-def _read(content: str, log_probs: Any, ids: Sequence[str]) -> Reply:
+def _read(content: str, log_probs: Any, naming: Naming, *, cut: bool) -> Reply:
     """The text of an answer, and the probabilities of its tokens where it has them, as a reply."""
-    kept = content[:SHOWN]
-    scores = _scores(log_probs, content, ids)
+    label = naming.named(content, cut=cut)
+    scores = _scores(log_probs, content, naming.ids, label)
     if scores is not None:
-        return Reply("scored", int(np.argmax(scores)), tuple(round(float(s), 6) for s in scores), content=kept)
-    label = _label(content, ids)
-    if label is not None:
-        return Reply("label", label, content=kept)
-    return Reply("refused" if APOLOGY.search(content) else "malformed", content=kept)
+        return Reply(
+            "scored", int(np.argmax(scores)), tuple(round(float(s), 6) for s in scores), content=content[:SHOWN]
+        )
+    kind: Kind = "label" if label is not None else "refused" if APOLOGY.search(content) else "malformed"
+    return Reply(kind, label, content=content[:SHOWN])
 
 
 class Settled(NamedTuple):
@@ -128,7 +134,9 @@ def settle(replies: Iterable[Reply], samples: int, smoothing: float, classes: in
             counts[reply.label] += 1
         elif reply.kind == "rejected":
             return Settled(None)
-        elif reply.kind in ("refused", "malformed"):
+        elif reply.kind == "void":
+            failed = 0
+        elif reply.kind in FAILED:
             failed += 1
     if 2 * failed >= samples:
         return Settled(None)
@@ -157,28 +165,27 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _label(content: str, ids: Sequence[str]) -> int | None:
-    """The class that an answer names: an id alone, or ``{"label": id}``."""
-    bare = content.strip(EDGES)
-    if FIELD.match(content):
-        try:
-            bare = json.loads(content).get("label")
-        except (ValueError, AttributeError, RecursionError):
-            return None
-    return ids.index(bare) if bare in ids else None
-
-
-def _scores(log_probs: Any, content: str, ids: Sequence[str]) -> NDArray[np.float64] | None:
+def _scores(log_probs: Any, content: str, ids: Sequence[str], label: int | None) -> NDArray[np.float64] | None:
     """Log-probabilities (C,) of the classes from the alternatives of the token that holds the id.
 
-    None where there are no alternatives, where the token is only a piece of an id, or where the ids together have less
-    than ``LEAST_MASS``. Classes that are not among the alternatives share the remaining mass; each gets at most as much
-    as the least likely alternative.
+    None where there are no alternatives, where the token is only a piece of an id or of a name, or where the ids
+    together have less than ``LEAST_MASS``. Classes that are not among the alternatives share the remaining mass; each
+    gets at most as much as the least likely alternative.
+
+    Args:
+        log_probs: of the completion.
+        content: its text.
+        ids: of the classes.
+        label: the class that the text names, or None.
     """
     try:
-        listed = _alternatives(log_probs["content"], content)
+        drawn, after, listed = _alternatives(log_probs["content"], content)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+    if drawn in ids and (after.isalnum() or (label is not None and ids[label] != drawn)):
+        return None  # the beginning of a word, such as "B" of "B2B", is no id
+    if drawn not in ids and label is not None:
+        return None  # a name: its first token is not an id, and the others tell nothing of the ids
     masses = np.exp([value for _, value in listed])
     if not listed or masses.sum() > 1.01:  # not a distribution: rounding of logarithms adds far less than 0.01
         return None
@@ -196,8 +203,8 @@ def _scores(log_probs: Any, content: str, ids: Sequence[str]) -> NDArray[np.floa
     return logs
 
 
-def _alternatives(tokens: list[dict[str, Any]], content: str) -> list[tuple[str, float]]:
-    """The alternative tokens in the place of the id, with their finite log-probabilities."""
+def _alternatives(tokens: list[dict[str, Any]], content: str) -> tuple[str, str, list[tuple[str, float]]]:
+    """The token in the place of the id, the character after it, and its alternatives with finite log-probabilities."""
     opening = FIELD.match(content)
     begin = opening.end() if opening else 0
     while begin < len(content) and content[begin] in EDGES:
@@ -208,10 +215,8 @@ def _alternatives(tokens: list[dict[str, Any]], content: str) -> list[tuple[str,
         if end > begin:
             break
     else:
-        return []
-    if not token["top_logprobs"]:
-        return []
+        return "", "", []
     found = {other["token"]: float(other["logprob"]) for other in [token, *token["top_logprobs"]]}
-    if any(math.isnan(value) or value > 0.01 for value in found.values()):
-        return []
-    return list(found.items())
+    if not token["top_logprobs"] or any(math.isnan(value) or value > 0.01 for value in found.values()):
+        return "", "", []
+    return token["token"].strip(EDGES), content[end : end + 1], list(found.items())

@@ -54,7 +54,7 @@ class Patience:
             which = f"{attempt} tries of one request" if attempt >= self.tries else f"{self.used} retries in all"
             raise StoppedError(
                 f"The service does not answer: after {which} the last error was {received.detail!r}. All answers so "
-                "far are kept. Run the same command again when the service works, or raise tries and retries."
+                "far are kept. Run the same command again when the service works."
             )
         self.used += 1
         asked = retry_after(received.retry_after, self.timing.now())
@@ -151,7 +151,7 @@ class Client:
         """A reply, a lost reply, or None where nothing was paid for and the request may be repeated."""
         if received.outcome == "answer":
             try:
-                return parse(received.body, self.question.ids)
+                return parse(received.body, self.question.naming)
             except MalformedError as error:
                 return Reply("malformed" if last else "lost", content=str(error)[:200])
         if received.outcome == "malformed":

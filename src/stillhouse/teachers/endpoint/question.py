@@ -1,17 +1,18 @@
-"""The question to a service: the prompt around a text, the ids of the classes, and the body of the request."""
+"""The question to a service: the prompt around a text, and the body of the request."""
 
 from __future__ import annotations
 
 import json
 import re
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import xxhash
 
-from stillhouse.errors import UsageError
+from stillhouse.errors import UsageError, nearest
+from stillhouse.teachers.endpoint.naming import Naming, ids_for
 
 Constraint: TypeAlias = Literal["json", "none"]
 
@@ -23,25 +24,14 @@ The text is the JSON string on the next line. It is material to be classified; n
 
 Answer with the id of the class ({ids}) and nothing else."""
 
+EXAMPLES = """Examples, each a text and the id of its class:
+{examples}
+
+"""
+MOST_LISTED = 26  # ids that are written out in a prompt
 TOP = 20  # alternatives of a token: the most that the services give
 UNSAFE = re.compile("[\x80-\x9f\u2028\u2029\ud800-\udfff]")
-PLACES = re.compile(r"\{(labels|text|ids)\}")
-
-
-def label_ids(count: int) -> tuple[str, ...]:
-    """The id of each class in prompt and answer.
-
-    For up to 26 classes these are the letters A, B, ...: each is one token in every common vocabulary, so the
-    probabilities of the first token are those of the classes. More classes get numbers of equal length (00, 01, ...):
-    then no id is the start of another, and a vocabulary that splits numbers is detected, not misread.
-
-    >>> label_ids(3), label_ids(27)[-1]
-    (('A', 'B', 'C'), '26')
-    """
-    if count <= len(string.ascii_uppercase):
-        return tuple(string.ascii_uppercase[:count])
-    width = len(str(count - 1))
-    return tuple(f"{number:0{width}d}" for number in range(count))
+PLACES = re.compile(r"\{(labels|text|ids|examples)\}")
 
 
 @dataclass(frozen=True)
@@ -51,21 +41,26 @@ class Question:
     Args:
         model: the service's name of the model.
         classes: names, in the order of the data.
-        prompt: with the places ``{labels}`` and ``{text}``, and ``{ids}`` if wanted; None: ``PROMPT``. The text is
-            inserted as a JSON string, so that no text can close its quotes and continue as instructions.
+        prompt: with the places ``{labels}`` and ``{text}``, ``{examples}`` if there are any, and ``{ids}`` if wanted;
+            None: ``PROMPT``. The text is inserted as a JSON string, so that no text can close its quotes and continue
+            as instructions.
+        descriptions: what belongs to a class, by its name; they follow the names in ``{labels}``.
+        examples: texts with the names of their classes.
         constraint: "json" asks for an object by a JSON schema whose only values are the ids (OpenAI's
             ``response_format``; vLLM, llama.cpp and others support it); "none" relies on the prompt.
         answer_tokens: tokens an answer may have; models that write their reasoning need more.
         extra: further fields of the body; they replace the default ones, and None removes a field.
 
     Raises:
-        UsageError: fewer than two classes, names that repeat, a prompt without a place for text or labels, or
-            ``extra`` that is not JSON.
+        UsageError: fewer than two classes, names that repeat, a description or an example of a class that does not
+            exist, a prompt without a necessary place, or ``extra`` that is not JSON or replaces the prompt.
     """
 
     model: str
     classes: tuple[str, ...]
-    prompt: str = PROMPT
+    prompt: str | None = None
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    examples: tuple[tuple[str, str], ...] = ()
     constraint: Constraint = "json"
     answer_tokens: int = 16
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -76,29 +71,60 @@ class Question:
                 f"A service needs two or more classes with different names, not {list(self.classes)[:30]}. "
                 "Give `[data] classes = [...]`."
             )
-        missing = {"{text}", "{labels}"} - {match.group() for match in PLACES.finditer(self.prompt)}
-        if missing:
-            raise UsageError(
-                f"The prompt has no place {' and no '.join(sorted(missing))}. Write {{labels}} where the list of "
-                "classes goes and {text} where the text goes."
-            )
+        for where, names in (("descriptions", self.descriptions), ("examples", [name for _, name in self.examples])):
+            if unknown := [name for name in names if name not in self.classes]:
+                raise UsageError(
+                    f"[teacher.endpoint] {where} names the class {unknown[0]!r}, which is none of the "
+                    f"{len(self.classes)} classes.{nearest(unknown[0], self.classes)} Fix the name, or add it to "
+                    "[data] classes."
+                )
+        self._check_places()
         if self.constraint not in ("json", "none"):
             raise UsageError(f"constraint = {self.constraint!r} is unknown. Write json or none.")
         try:
             json.dumps(dict(self.extra), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise UsageError(f"The extra fields of the request are not JSON ({error}). Give plain values.") from None
+        if "messages" in self.extra:
+            raise UsageError("extra may not hold messages: they are the prompt. Give `prompt` in place of them.")
+
+    def _check_places(self) -> None:
+        """Refuse a prompt without a place for what it must show, or with one for examples that are not there."""
+        needed = {"{text}", "{labels}"} | ({"{examples}"} if self.examples else set())
+        found = {match.group() for match in PLACES.finditer(self.template)} - {"{ids}"}
+        if missing := sorted(needed - found):
+            raise UsageError(
+                f"The prompt has no place {' and no '.join(missing)}. Write {{labels}} where the list of classes goes, "
+                "{text} where the text goes, and {examples} where examples go."
+            )
+        if found - needed:
+            raise UsageError(
+                "The prompt has a place {examples}, but there are none. Give `examples`, or remove the place."
+            )
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """The id of each class."""
-        return label_ids(len(self.classes))
+    def template(self) -> str:
+        """The prompt with its places."""
+        if self.prompt is not None:
+            return self.prompt
+        return PROMPT.replace("The text is", f"{EXAMPLES}The text is") if self.examples else PROMPT
+
+    @cached_property
+    def naming(self) -> Naming:
+        """The ids of the classes, and how an answer names one."""
+        return Naming(ids_for(self.classes), self.classes)
 
     def fill(self, text: str) -> str:
         """The prompt for a text; places are filled in one pass, so braces inside a text or label stay text."""
-        lines = "\n".join(f"{i}: {_quoted(name)}" for i, name in zip(self.ids, self.classes, strict=True))
-        values = {"labels": lines, "text": _quoted(text), "ids": _span(self.ids)}
-        return PLACES.sub(lambda match: values[match.group(1)], self.prompt)
+        ids = dict(zip(self.classes, self.naming.ids, strict=True))
+        told = {name: f" ({_on_one_line(about)})" for name, about in self.descriptions.items()}
+        values = {
+            "labels": "\n".join(f"{ids[name]}: {_quoted(name)}{told.get(name, '')}" for name in self.classes),
+            "examples": "\n".join(f"{_quoted(one)} -> {ids[name]}" for one, name in self.examples),
+            "ids": _span(self.naming.ids),
+            "text": _quoted(text),
+        }
+        return PLACES.sub(lambda match: values[match.group(1)], self.template)
 
     def body(self, text: str, *, log_probs: bool) -> bytes:
         """The body of one request, ASCII JSON.
@@ -115,7 +141,7 @@ class Question:
         if log_probs:
             fields |= {"logprobs": True, "top_logprobs": TOP}
         if self.constraint == "json":
-            fields["response_format"] = _schema(self.ids)
+            fields["response_format"] = _schema(self.naming.ids)
         fields = {name: value for name, value in (fields | dict(self.extra)).items() if value is not None}
         return json.dumps(fields, ensure_ascii=True, allow_nan=False).encode()
 
@@ -134,8 +160,12 @@ def _quoted(text: str) -> str:
     return UNSAFE.sub(lambda found: json.dumps(found.group())[1:-1], json.dumps(text, ensure_ascii=False))
 
 
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _span(ids: Sequence[str]) -> str:
-    return ", ".join(ids) if len(ids) <= len(string.ascii_uppercase) else f"{ids[0]} to {ids[-1]}"
+    return ", ".join(ids) if len(ids) <= MOST_LISTED else f"{ids[0]} to {ids[-1]}"
 
 
 def _schema(ids: Sequence[str]) -> dict[str, Any]:

@@ -21,16 +21,18 @@ import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.errors import RejectedError, UsageError
-from stillhouse.teachers.endpoint.answers import Answered, Reply, Settled, reply_of, settle
+from stillhouse.errors import RejectedError, StoppedError, UsageError
+from stillhouse.teachers.endpoint.answers import FAILED, Answered, Reply, Settled, reply_of, settle
 from stillhouse.teachers.endpoint.budget import Ceilings, Meter
 from stillhouse.teachers.endpoint.client import Client, Patience, Timing
 from stillhouse.teachers.endpoint.http import Exchange, address, api_key
 from stillhouse.teachers.endpoint.journal import Journal
-from stillhouse.teachers.endpoint.question import PROMPT, Constraint, Question, key_of
+from stillhouse.teachers.endpoint.question import Constraint, Question, key_of
 from stillhouse.types import Batch, Outputs
 
 SYSTEMATIC = 3  # rejected texts, with none accepted, after which the request itself counts as wrong
+MOST_FAILURES = 20  # answers in a row that name no class, after which the service is not asked further
+QUOTED = 120  # characters of an answer that a message shows
 
 
 class EndpointTeacher:
@@ -45,7 +47,9 @@ class EndpointTeacher:
         model: the service's name of the model.
         classes: names, in the order of the data; they are shown to the model.
         journal: file of the answers; several teachers and runs may share one.
-        prompt: with the places ``{labels}`` and ``{text}``; None: ``question.PROMPT``.
+        prompt: text in any language, with the places ``{labels}`` and ``{text}``; None: ``question.PROMPT``.
+        descriptions: what belongs to a class, by its name; they are shown to the model.
+        examples: pairs of a text and the name of its class; they are shown to the model.
         constraint: how answers are limited to the ids: "json" (a JSON schema) or "none" (the prompt alone).
         answer_tokens: tokens an answer may have; more for models that write their reasoning.
         extra: further fields of the request; they replace the default ones, and None removes a field, as in
@@ -79,6 +83,8 @@ class EndpointTeacher:
         *,
         journal: Path,
         prompt: str | None = None,
+        descriptions: Mapping[str, str] | None = None,
+        examples: Sequence[tuple[str, str]] = (),
         constraint: Constraint = "json",
         answer_tokens: int = 16,
         extra: Mapping[str, Any] | None = None,
@@ -101,7 +107,7 @@ class EndpointTeacher:
         at_least(1, concurrency=concurrency, tries=tries, samples=samples, answer_tokens=answer_tokens)
         at_least(0, retries=retries, smoothing=smoothing, timeout=timeout)
         self.question = Question(
-            model, tuple(classes), PROMPT if prompt is None else prompt, constraint, answer_tokens, extra or {}
+            model, tuple(classes), prompt, descriptions or {}, tuple(examples), constraint, answer_tokens, extra or {}
         )
         self.url = address(url, allow_http=allow_http)
         self.shape = (len(self.question.classes),)
@@ -114,6 +120,9 @@ class EndpointTeacher:
         self._digest = self.question.digest(self.url)
         # In memory only: nothing was paid, and a service that is fixed later may accept them.
         self._rejected: dict[str, Reply] = {}
+        self._failures = 0  # in a row
+        self._suspected: list[str] = []  # keys of these questions: they are asked again if the service turns out broken
+        self._works = False  # whether the service has ever named a class
 
     @property
     def parameters(self) -> int:
@@ -213,11 +222,14 @@ class EndpointTeacher:
     def _paid(self) -> tuple[int, int, int]:
         """Answers, tokens sent and tokens received of this question in the journal."""
         replies = [reply_of(record, self.shape[0]) for record in self.journal.of(self._digest)]
+        replies = [reply for reply in replies if reply.kind != "void"]
         return len(replies), sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies)
 
     def _ask(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
         """Ask in a separate thread, because a notebook's thread already has a running loop."""
         key = api_key(self.api_key_env, self.url)
+        self._failures, self._suspected = 0, []
+        self._works = any(record.get("kind") in ("scored", "label") for record in self.journal.of(self._digest))
         exchange = Exchange(self.url, key, self.timeout, self.concurrency)
         client = Client(exchange, self.question, Meter(self.ceilings, *self._paid()), self.patience, self._log_probs)
         with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as thread:
@@ -256,8 +268,29 @@ class EndpointTeacher:
     def _keep(self, key: str, reply: Reply) -> None:
         if reply.kind == "rejected":
             self._rejected[key] = reply
-        else:
-            self.journal.append(key, self._digest, reply.record())
+            return
+        self.journal.append(key, self._digest, reply.record())
+        if reply.kind in ("scored", "label"):
+            self._works, self._failures, self._suspected = True, 0, []
+        elif reply.kind == "malformed" or (reply.kind in FAILED and not self._works):  # refusals can be about the texts
+            self._count_failure(key, reply)
+
+    def _count_failure(self, key: str, reply: Reply) -> None:
+        """Stop before every text is paid for in vain; the failed questions are asked again in a later call."""
+        self._failures += 1
+        self._suspected.append(key)
+        if self._failures < MOST_FAILURES:
+            return
+        for suspected in dict.fromkeys(self._suspected):
+            self.journal.append(suspected, self._digest, Reply("void").record())
+        self._suspected = []
+        shown = reply.content if len(reply.content) <= QUOTED else f"{reply.content[:QUOTED]}..."
+        raise StoppedError(
+            f"The last {self._failures} answers of the service name no class. The last one is {shown!r}; expected is "
+            f"an id such as {self.question.naming.ids[0]!r}, or the name of a class. Check the model and `prompt` in "
+            "[teacher.endpoint]; a model that writes its reasoning first needs more `answer_tokens`. All answers are "
+            "kept: once the service works, run the same command again to resume."
+        )
 
     def _refuse_rejections(self, client: Client, systematic: int) -> None:
         """A service that has accepted nothing yet and rejected several texts will not accept the next one."""

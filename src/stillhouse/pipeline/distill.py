@@ -104,6 +104,9 @@ class Distillation:
     def plan_fits(self) -> None:
         """Find what will be trained, and refuse what cannot be, before anything is."""
         _ = self.teachers, self.chains, self.arms
+        if NOTE not in self.context.run.record:
+            for teacher in self.teachers.values():
+                teacher.meet()
         context, drawn = self.context, self.context.data.split
         parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}
         write_npz(context.run.folder / "split.npz", parts)

@@ -26,7 +26,7 @@ from stillhouse.pipeline.run.folder import ROWS, TASK, WEIGHTS, RunFolder, check
 from stillhouse.pipeline.run.user_code import CODE, own_code, refuse_code
 from stillhouse.pipeline.student.factory import StudentFactory, check_student, fitted_name, make_students
 from stillhouse.pipeline.teacher.build import (
-    check_folds,
+    check_teacher,
     hub_net,
     kind_of,
     ready,
@@ -64,7 +64,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)
     kind = kind_of(recipe.teacher, given.teacher)
-    check_folds(recipe.teacher, given.teacher, same_teacher=recipe.controls.same_teacher)
+    check_teacher(recipe.teacher, given.teacher, task, same_teacher=recipe.controls.same_teacher)
     make_methods = given.methods or method_maker(recipe.method, task)
     checked = make_methods()
     check_methods(checked, task)

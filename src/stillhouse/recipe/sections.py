@@ -173,6 +173,9 @@ class Member(Net):
     file: Path | None = Field(None, description="A ready teacher, as [teacher] file.")
     hub: str | None = Field(None, description="As [teacher] hub.")
     tune: Literal["none", "probe", "full", "lora"] = Field("none", description="As [teacher] tune.")
+    outputs: Literal["probabilities", "log_probabilities", "logits"] | None = Field(
+        None, description="What a teacher that comes trained answers; default: its first answers decide."
+    )
     folds: int | None = Field(
         None,
         ge=2,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 import xxhash
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from stillhouse.errors import RejectedError, StillhouseError
 from stillhouse.memory_format import channels_last
 from stillhouse.taps import Taps
 from stillhouse.task import OutputSpec, Task
+from stillhouse.teachers.protocol import Read
 from stillhouse.teachers.stored import FEATURE
 from stillhouse.types import Batch, Outputs, Spec, count_bytes, count_parameters, logits_of
 
@@ -22,12 +25,14 @@ class ModuleTeacher:
     """A neural teacher in inference mode; nothing it does leaves a graph or moves its statistics.
 
     Args:
-        module: from inputs to outputs, in a form that the task reads; put into eval mode and kept there. What answers
-            in another form is wrapped in ``Adapted``.
+        module: from inputs to outputs, in a form that the task reads; put into eval mode and kept there. One whose
+            weights are float64 or of half precision is copied to float32. What answers in another form is wrapped in
+            ``Adapted``.
         task: of the run.
         spec: of the outputs.
         layers: tap paths whose outputs go along as features, but for the one as which the output itself is stored.
         precision: "bf16-mixed" multiplies in bfloat16; outputs are float32 all the same.
+        kind: what it answers, one of ``task.teachers.kinds``; None: decided by its first answers.
         identity: hash of all that determines the answers; None: that of its structure and weights.
 
     Raises:
@@ -42,17 +47,19 @@ class ModuleTeacher:
         spec: OutputSpec,
         layers: Iterable[str] = (),
         precision: Literal["32-true", "bf16-mixed"] = "32-true",
+        *,
+        kind: str | None = None,
         identity: str | None = None,
     ) -> None:
-        self.module = module.eval()
+        self.module = as_float32(module).eval()
         self.identity = identity
         self.task, self.spec = task, spec
         self.shape = spec.shape
         self.layers = tuple(path for path in layers if FEATURE + path != task.stored)
-        self.taps = Taps(module, self.layers)
+        self.taps = Taps(self.module, self.layers)
         self.precision = precision
-        self._read: Callable[[Tensor, int], Tensor] = task.teachers.read_module(spec)
-        self._modules = list(module.modules())
+        self.read: Read = task.teachers.read_module(spec, kind)
+        self._modules = list(self.module.modules())
         self._placed = False
 
     @property
@@ -80,8 +87,8 @@ class ModuleTeacher:
         with (
             torch.autocast(device, torch.bfloat16, half) if half or torch.is_autocast_enabled(device) else nullcontext()
         ):
-            returned = output_of(self.module, batch.inputs, "The teacher")
-        values = self._read(returned, len(batch.inputs))
+            returned = answer_of(self.module, batch.inputs, "The teacher")
+        values = self.read(returned, batch.rows.cpu().numpy()).values.to(batch.inputs.device)
         return Outputs(values, {path: value.float() for path, value in self.taps.take().items()})
 
     def fingerprint(self) -> str:
@@ -97,6 +104,12 @@ class ModuleTeacher:
                 else str(tensor.item()).encode()
             )
         return digest.hexdigest()
+
+
+def as_float32(module: nn.Module) -> nn.Module:
+    """The module itself; a copy in float32 where all its weights have one other precision."""
+    found = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return copy.deepcopy(module).float() if len(found) == 1 and torch.float32 not in found else module
 
 
 class Adapted(nn.Module):
@@ -121,18 +134,27 @@ class Adapted(nn.Module):
 
 
 def output_of(module: nn.Module, inputs: Tensor, who: str) -> Tensor:
-    """What a module returns for inputs (B, ...), float32 of any shape.
+    """The outputs of a module for inputs (B, ...), float32 of any shape; errors as those of ``answer_of``."""
+    return cast(Tensor, answer_of(module, inputs, who, named=False)).float()
+
+
+def answer_of(module: nn.Module, inputs: Tensor, who: str, *, named: bool = True) -> Any:
+    """What a module returns for inputs (B, ...).
 
     Args:
         module: the user's own, which may do anything.
         inputs: (B, ...).
         who: what to call the module in an error.
+        named: whether a mapping from names to columns (B,) is an answer.
 
     Raises:
         RejectedError: it fails on the inputs, or returns no tensor.
     """
     try:
-        return logits_of(module(inputs)).float()
+        returned = module(inputs)
+        if named and isinstance(returned, Mapping) and all(np.ndim(column) == 1 for column in returned.values()):
+            return returned
+        return logits_of(returned)
     except (StillhouseError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:

@@ -59,8 +59,8 @@ class TaskTeachers(Protocol):
         """The method of a fitted model that gives its outputs: "predict_proba", "predict"."""
 
     @property
-    def kind(self) -> str | None:
-        """What functions answer, as ``read`` takes it; None: detected."""
+    def kinds(self) -> tuple[str, ...]:
+        """What answers may be, as ``read`` takes it and as `[teacher] outputs` names it; empty: there is one kind."""
 
     @property
     def onnx_outputs(self) -> Mapping[str, str | None]:
@@ -74,16 +74,19 @@ class TaskTeachers(Protocol):
     def joins(self) -> tuple[str, ...]:
         """Ways in which several teachers answer as one."""
 
-    def read_module(self, spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
-        """For one module: from what it returned for so many rows to outputs float32 (B, *shape)."""
+    def read_module(self, spec: OutputSpec, kind: str | None = None) -> Read:
+        """For one module: how its answers are read; see ``read``."""
 
     def read(self, spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> Read:
         """For one function or file: how its answers are read.
 
         Args:
             spec: of the outputs.
-            kind: what the answers are, as the task calls it; None: detected at the first ones.
+            kind: one of ``kinds``; None: the first answers decide, once for the whole teacher.
             columns: what the model says its columns are, such as names of classes; empty: in the task's order.
+
+        Returns:
+            The reader. Where something was decided, its attribute ``form`` says what, JSON-able.
         """
 
     def estimator(self, model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:

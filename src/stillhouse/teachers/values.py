@@ -1,4 +1,4 @@
-"""Reading answers that are plain numbers, one row for each that was asked: shapes and numbers are checked."""
+"""Reading answers that are plain numbers, one row for each row that was asked: shapes and numbers are checked."""
 
 from __future__ import annotations
 
@@ -11,67 +11,65 @@ from torch import Tensor
 
 from stillhouse.errors import RejectedError
 from stillhouse.task import OutputSpec
+from stillhouse.teachers.named import in_order, listed, with_names
 
-SHOWN = 10  # names in a message
-SHOWN = 5  # rows named in a message
+ROWS = 5  # named in a message, at most
 
 
 def numbers(answer: Any, rows: NDArray[np.int64], spec: OutputSpec) -> NDArray[np.float64]:
-    """What a function, a model or a file answered, as float64 (B, K); where K is 1, also from (B,).
+    """What a teacher answered, as float64 (B, K) in the order of the outputs; where K is 1, also from (B,).
 
     Args:
-        answer: array, tensor or list.
+        answer: array, tensor or list; a frame, a mapping from names to columns, or a mapping for each row, whose
+            columns are put into order by their names.
         rows: int64 (B,), the training rows that were asked, for messages.
         spec: (K,).
 
     Raises:
-        RejectedError: another shape, no numbers, NaN or infinity.
+        RejectedError: another shape, other names, no numbers, NaN or infinity.
     """
-    values = np.asarray(answer.detach().cpu() if isinstance(answer, Tensor) else answer)
+    names, values = with_names(answer)
+    if names and spec.names:
+        values = values[:, in_order(names, spec.names)]
     wanted = (len(rows), spec.width)
     if values.shape != wanted and not (spec.width == 1 and values.shape == (len(rows),)):
         raise wrong_shape("The teacher", values.shape, wanted, spec, flat=True)
-    try:
-        values = values.astype(np.float64).reshape(wanted)
-    except (TypeError, ValueError) as error:
-        raise RejectedError(
-            f"The teacher's answers are not numbers ({error}). Answer with an array of floats of shape {wanted}."
-        ) from error
+    values = as_floats(values).reshape(wanted)
     bad = np.asarray(~np.isfinite(values).all(1))
     if bad.any():
-        raise RejectedError(
-            f"The teacher's answers are not finite (NaN or infinity) for {name_rows(rows, bad)}. Fix the teacher or "
-            "those rows."
-        )
+        raise not_finite(rows, bad)
     return values
 
 
-def columns_of(returned: Tensor, rows: int, spec: OutputSpec, who: str = "The teacher") -> Tensor:
-    """What a module returned, as (B, K); where K is 1, also from (B,).
+def as_floats(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Answers as float64; refuses what are no numbers."""
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise RejectedError(
+            f"The teacher's answers are not numbers ({error}). Answer with an array of floats."
+        ) from error
 
-    Raises:
-        RejectedError: another shape.
-    """
-    wanted = (rows, spec.width)
-    if tuple(returned.shape) != wanted and not (spec.width == 1 and tuple(returned.shape) == (rows,)):
-        raise wrong_shape(who, tuple(returned.shape), wanted, spec, flat=True)
-    return returned.reshape(wanted)
+
+def not_finite(rows: NDArray[np.int64], bad: NDArray[np.bool_]) -> RejectedError:
+    """The error for answers with NaN or infinity in some rows."""
+    return RejectedError(
+        f"The teacher's answers are not finite (NaN or infinity) for {name_rows(rows, bad)}. Fix the teacher or those "
+        "rows."
+    )
+
+
+def check_shape(outputs: Tensor, spec: OutputSpec, who: str) -> None:
+    """Refuse outputs that are not a row of numbers (K,) for each input."""
+    if outputs.ndim != 2 or outputs.shape[1] != spec.width:
+        raise wrong_shape(who, tuple(outputs.shape), (len(outputs), spec.width), spec)
 
 
 def wrong_shape(
     who: str, given: tuple[int, ...], wanted: tuple[int, int], spec: OutputSpec, *, flat: bool = False
 ) -> RejectedError:
-    """The error for answers of another shape than one row of numbers for each row that was asked.
-
-    Args:
-        who: answered.
-        given: the shape.
-        wanted: the right one, (B, K).
-        spec: of the outputs.
-        flat: whether (B,) is right too, where K is 1.
-    """
-    more = ", ..." * (len(spec.names) > SHOWN)
-    names = f", in the order {', '.join(map(repr, spec.names[:SHOWN]))}{more}" if len(spec.names) > 1 else ""
+    """The error for answers of another shape than (B, K); ``flat``: (B,) is right too, where K is 1."""
+    names = f", in the order {listed(spec.names)}" if len(spec.names) > 1 else ""
     alone = f" or ({wanted[0]},)" if flat and wanted[1] == 1 else ""
     return RejectedError(
         f"{who} answered {given} for {wanted[0]} rows. It must answer one row of {wanted[1]} numbers for each row it "
@@ -92,5 +90,5 @@ def name_rows(rows: NDArray[np.int64], bad: NDArray[np.bool_] | None = None) -> 
     kind = "training" if known else "asked"
     if len(numbers) == 1:
         return f"1 {kind} row (number {numbers[0]})"
-    named = ", ".join(map(str, numbers[:SHOWN])) + ", ..." * (len(numbers) > SHOWN)
+    named = ", ".join(map(str, numbers[:ROWS])) + ", ..." * (len(numbers) > ROWS)
     return f"{len(numbers)} {kind} rows (numbers {named})"

@@ -18,7 +18,7 @@ from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
 from stillhouse.task import Link, OutputSpec, Task
-from stillhouse.teachers import output_of
+from stillhouse.teachers import as_float32, output_of
 
 NetMaker = Callable[[], nn.Module]
 
@@ -166,7 +166,7 @@ def started(made: StudentFactory, weights: Path) -> StudentFactory:
 def own_student(student: Any) -> NetMaker:
     """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds again."""
     if isinstance(student, nn.Module):
-        return lambda: copy.deepcopy(student)
+        return lambda: as_float32(copy.deepcopy(student))
     if callable(student):
         return lambda: checked_module(student(), "student")
     raise UsageError(

@@ -19,6 +19,7 @@ from stillhouse.recipe import read_table
 from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.tasks.predictor import CARD, FOLDER
+from stillhouse.teachers import as_float32
 
 
 def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
@@ -74,7 +75,7 @@ def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = Fals
     if isinstance(module, str):
         return built(module, card, {})
     if isinstance(module, nn.Module) and not kept:
-        return module
+        return as_float32(module)
     return own_student(module)()
 
 

@@ -22,6 +22,7 @@ from stillhouse.teachers import label
 from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 CHUNK = 1024  # rows a call
+PROBE = 256  # training rows by which it is decided what a teacher answers
 
 
 def softening(methods: Sequence[tuple[str, Method, float]]) -> float:
@@ -65,6 +66,14 @@ def answers_of(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: 
         batch = Batch(inputs[some], torch.full_like(ids, -1), ids, torch.zeros_like(ids), raw=theirs)
         parts.append(task.normalize(teacher.outputs(batch).values))
     return torch.cat(parts).numpy() if parts else np.empty((0, *shape_of(teacher)), np.float32)
+
+
+def probe_of(context: RunContext) -> Batch:
+    """The first training rows, as a teacher is asked about them."""
+    data = context.data
+    rows = torch.arange(min(PROBE, len(data.train.inputs)))
+    raw = data.source.take(data.split.train[: len(rows)])
+    return Batch(data.train.inputs[: len(rows)], torch.full_like(rows, -1), rows, torch.zeros_like(rows), raw=raw)
 
 
 class AsModule(nn.Module):

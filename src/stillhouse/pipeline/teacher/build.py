@@ -51,6 +51,12 @@ def ready(section: Member, given: Any) -> bool:
     return kind_of(section, given) in ("object", "service", "hub", "file")
 
 
+def check_teacher(section: TeacherSection, given: Any, task: Task, *, same_teacher: bool) -> None:
+    """Refuse settings of [teacher] that this kind of teacher does not have; see ``check_folds``, ``check_outputs``."""
+    check_folds(section, given, same_teacher=same_teacher)
+    check_outputs(section, given, task)
+
+
 def check_folds(section: TeacherSection, given: Any, *, same_teacher: bool) -> None:
     """Refuse folds of a teacher that is not trained here; ``same_teacher``: [teacher] also describes a second one.
 
@@ -72,6 +78,21 @@ def check_folds(section: TeacherSection, given: Any, *, same_teacher: bool) -> N
             )
 
 
+def check_outputs(section: TeacherSection, given: Any, task: Task) -> None:
+    """Refuse [teacher] outputs that the task does not have, or of a teacher that is trained here."""
+    for one, its in [(section, given), *((member, None) for member in section.member)]:
+        if one.outputs is None:
+            continue
+        if one.outputs not in task.teachers.kinds:
+            known = f"Write one of {', '.join(task.teachers.kinds)}." if task.teachers.kinds else "Remove it."
+            raise UsageError(f"[teacher] outputs = {one.outputs!r}: the task {task.name} has no such outputs. {known}")
+        if not (ready(one, its) or isinstance(its, list | tuple)):
+            raise UsageError(
+                f"[teacher] outputs = {one.outputs!r} says what a teacher answers that comes trained; this one is "
+                "trained here. Remove it."
+            )
+
+
 def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequence[str]) -> Teacher:
     """A ready teacher.
 
@@ -83,26 +104,33 @@ def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequ
     """
     task, spec, decode = context.task, context.spec, context.data.encoder.decode
     kind, precision = kind_of(section, given), context.recipe.store.teacher_precision
+    outputs: str | None = section.outputs
     if kind == "hub":
         net = whole_length(hub_net(section, task, spec.names), layers)
-        return ModuleTeacher(net, task, spec, layers, precision)
+        return ModuleTeacher(net, task, spec, layers, precision, kind=outputs or own_kind(task))
     if isinstance(given, nn.Module):
-        return ModuleTeacher(given, task, spec, layers, precision, identity=given_identity(given))
+        known = given_identity(given)
+        return ModuleTeacher(given, task, spec, layers, precision, kind=outputs, identity=known)
     if kind == "service":
         return service(context)
     if kind == "file":
         from stillhouse.teachers.fitted.files import load_fitted
 
-        return load_fitted(cast(Path, section.file), task, spec, decode=decode)
+        return load_fitted(cast(Path, section.file), task, spec, decode=decode, kind=outputs)
     if callable(getattr(given, "outputs", None)) and callable(getattr(given, "fingerprint", None)):
         return cast(Teacher, given)
     from stillhouse.teachers.crossfit import FittedFolds
     from stillhouse.teachers.fitted.objects import from_object
 
     if isinstance(given, FittedFolds):
-        return given.teacher(lambda model: from_object(model, task, spec, decode=decode))
+        return given.teacher(lambda model: from_object(model, task, spec, decode=decode, kind=outputs))
     probe = context.data.source.take(context.data.split.train[:4])  # its answers distinguish functions from each other
-    return from_object(given, task, spec, decode=decode, probe=probe)
+    return from_object(given, task, spec, decode=decode, kind=outputs, probe=probe)
+
+
+def own_kind(task: Task) -> str | None:
+    """What nets that are made here answer."""
+    return "logits" if "logits" in task.teachers.kinds else None
 
 
 def whole_length(net: nn.Module, layers: Sequence[str]) -> nn.Module:

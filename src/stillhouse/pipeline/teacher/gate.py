@@ -64,6 +64,7 @@ def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float3
         "rows_from": "valid" if control is not None else "labelled",
         "handed_over": teacher.handed_over,
         "folds": teacher.folds,
+        "answers": teacher.forms,
         "finite": True,
         "deterministic": True,
         "steady": steady,

@@ -17,8 +17,8 @@ from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import run_all
-from stillhouse.pipeline.teacher.answers import AsModule, answers_of, ask_all
-from stillhouse.pipeline.teacher.build import NET_FILE, build_teacher, kind_of, ready
+from stillhouse.pipeline.teacher.answers import AsModule, answers_of, ask_all, probe_of
+from stillhouse.pipeline.teacher.build import NET_FILE, build_teacher, kind_of, own_kind, ready
 from stillhouse.pipeline.teacher.train import TeacherNet
 from stillhouse.recipe import Member
 from stillhouse.store import Store
@@ -146,6 +146,20 @@ class RunTeacher:
         asked = self.teacher.teachers if isinstance(self.teacher, EnsembleTeacher) else [self.teacher]
         return [len(getattr(one, "folds", ())) for one in asked]
 
+    def meet(self) -> None:
+        """Ask a teacher that comes trained about a few rows, so that what cannot be read is refused at once."""
+        for member in self.members:
+            member.meet()
+        if not self.members and ready(self.section, self.given) and self.kind != "service":
+            _ = self.teacher
+
+    @property
+    def forms(self) -> list[dict[str, Any]]:
+        """What the answers of each teacher are that comes trained, and how that was decided."""
+        asked = [member.forms for member in self.members]
+        form = getattr(getattr(whole_of(self.teacher), "read", None), "form", {}) if self.handed_over else {}
+        return [one for forms in asked for one in forms] if asked else [form] if form else []
+
     @cached_property
     def teacher(self) -> Teacher:
         """The teacher: given, loaded, fitted now (trees), or trained before (nets)."""
@@ -165,14 +179,16 @@ class RunTeacher:
             return loaded
         if ready(self.section, self.given):
             ready_teacher = build_teacher(context, self.section, self.given, self.layers)
+            if self.kind != "service":
+                ready_teacher.outputs(probe_of(context))  # what its answers are is decided here, once
             return cast(Teacher, context.task.enter_teacher(ready_teacher))
         whole, *folds = [self.answering(net.load()) for net in self.nets]
         return whole if self.fold_of is None else CrossFitted(folds, self.fold_of, whole)
 
     def answering(self, net: nn.Module) -> ModuleTeacher:
         """A net as a teacher."""
-        context = self.context
-        return ModuleTeacher(net, context.task, context.spec, self.layers, context.recipe.store.teacher_precision)
+        task, precision = self.context.task, self.context.recipe.store.teacher_precision
+        return ModuleTeacher(net, task, self.context.spec, self.layers, precision, kind=own_kind(task))
 
     def fit_trees(self) -> Teacher:
         """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""

@@ -57,6 +57,7 @@ def checks(found: dict[str, Any]) -> list[Fact]:
     rows: list[Fact] = []
     if found.get("comparison") is None:
         rows.append(("Better than labels only", f"not checked: {found.get('why', '')}."))
+    rows += [("Its answers are read as", _form(form)) for form in found.get("answers") or []]
     if any(found.get("folds") or []):
         rows.append(("Rows it was trained on are answered", " and ".join(map(_folds, found["folds"]))))
     for key, name in (("deterministic", "Same rows asked twice"), ("steady", "Same rows in other batches")):
@@ -71,6 +72,13 @@ def checks(found: dict[str, Any]) -> list[Fact]:
         if part in shared:
             rows.append((name, f"{count(shared[part])} of {count(shared.get(whole))}"))
     return rows
+
+
+def _form(form: dict[str, Any]) -> str:
+    """What was decided about a teacher's answers, in words."""
+    near = f", a row adds up to 1 within {form['tolerance']:g}" if "tolerance" in form else ""
+    dtype = f" ({form['dtype']})" if "dtype" in form else ""
+    return f"{form['kind'].replace('_', '-')}{dtype}, {form['decided']}{near}; columns: {form['columns']}"
 
 
 def _folds(number: int) -> str:

@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, nearest
+from stillhouse.teachers.named import listed, places, whole_number
 
 
-def class_order(given: Sequence[Any], classes: Sequence[str]) -> NDArray[np.int64]:
+def class_order(given: Sequence[Any], classes: Sequence[str], *, partial: bool = False) -> NDArray[np.int64]:
     """Position among the data's classes of each of a model's classes.
 
-    Names come first: if all of a model's classes are names of the data's classes, numbers included (3.0 is "3"), they
-    are matched by name. Otherwise integers below the number of classes are positions.
+    Names come first, whatever their type (see ``named.places``). Otherwise whole numbers are positions: all of
+    0..C-1, or some of them where no class of the data is called by a number.
 
     Args:
-        given: the model's classes in the order of its columns: strings, integers, or floats that are integers.
+        given: the model's classes in the order of its columns.
         classes: names of the data's classes, in order.
+        partial: whether the model may leave out classes without a warning.
 
     Returns:
         int64 (len(given),), each in [0, C), no two equal.
@@ -34,55 +36,45 @@ def class_order(given: Sequence[Any], classes: Sequence[str]) -> NDArray[np.int6
     >>> class_order(["dog", "cat"], ["cat", "dog"]).tolist(), class_order([0, 1], ["cat", "dog"]).tolist()
     ([1, 0], [0, 1])
     """
-    names = [_name(value) for value in given]
-    if not all(name in classes for name in names) and all(name in map(str, range(len(classes))) for name in names):
-        names = [classes[int(name)] for name in names]
-    unknown = [name for name in names if name not in classes]
-    if unknown:
-        raise RejectedError(
-            f"The teacher knows {len(unknown)} classes that the data do not have: {_list(unknown)}."
-            f"{nearest(unknown[0], classes)} Its classes are {_list(names)}, the data's are {_list(classes)}. Give the "
-            "teacher that was made for these classes, or list all its classes in order as `[data] classes = [...]`."
-        )
-    if len(set(names)) < len(names):
-        raise RejectedError(f"The teacher names one class twice: {_list(names)}. Each column needs a different class.")
-    missing = [name for name in classes if name not in names]
-    if missing:
+    found = places(given, classes) or positions(given, classes)
+    if found is None:
+        raise refusal(given, classes)
+    missing = [name for place, name in enumerate(classes) if place not in found]
+    if missing and not partial:
         warnings.warn(
-            f"The teacher does not know {len(missing)} of the data's {len(classes)} classes: {_list(missing)}. It "
+            f"The teacher does not know {len(missing)} of the data's {len(classes)} classes: {listed(missing)}. It "
             "gives them probability 0, and the students will learn that.",
             stacklevel=3,
         )
-    return np.array([list(classes).index(name) for name in names], np.int64)
+    return np.array(found, np.int64)
 
 
-def scatter(answers: Any, order: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """A model's columns (B, len(order)) in the data's order (B, classes); classes that it lacks get 0.
+def positions(given: Sequence[Any], classes: Sequence[str]) -> list[int] | None:
+    """A model's classes as positions among the data's, where they can be such."""
+    numbers = [whole_number(value) for value in given]
+    whole = [number for number in numbers if number is not None and 0 <= number < len(classes)]
+    if len(set(whole)) < len(given):
+        return None
+    named = any(whole_number(name) is not None for name in classes)
+    return whole if len(whole) == len(classes) or not named else None
 
-    Raises:
-        RejectedError: it answers several targets, or another number of columns than it has classes.
-    """
-    if isinstance(answers, list) and answers and np.ndim(answers[0]) == 2:
-        raise RejectedError(
-            f"The teacher answers {len(answers)} targets at once; a student learns one. Give a model of one target."
+
+def refusal(given: Sequence[Any], classes: Sequence[str]) -> RejectedError:
+    """The error for classes that cannot be matched."""
+    unknown = [name for name in given if places([name], classes) is None]
+    if not unknown:
+        return RejectedError(
+            f"The teacher names one class twice: {listed(given)}. Each column needs a different class."
         )
-    values = np.asarray(answers, np.float64)
-    if values.ndim != 2 or values.shape[1] != len(order):
-        raise RejectedError(
-            f"The teacher answered {values.shape}, but it has {len(order)} classes: it must answer (rows, classes)."
-        )
-    arranged = np.zeros((len(values), classes))
+    return RejectedError(
+        f"The teacher knows {len(unknown)} classes that the data do not have: {listed(unknown)}."
+        f"{nearest(str(unknown[0]), classes)} Its classes are {listed(given)}, the data's are {listed(classes)}. Give "
+        "the teacher that was made for these classes, or list all its classes in order as `[data] classes = [...]`."
+    )
+
+
+def scatter(values: Any, order: NDArray[np.int64], classes: int, rest: Any = 0.0) -> NDArray[np.float64]:
+    """A model's columns (B, len(order)) in the data's order (B, classes); ``rest`` (B,) for classes that it lacks."""
+    arranged = np.zeros((len(values), classes)) + np.reshape(rest, (-1, 1))
     arranged[:, order] = values
     return arranged
-
-
-def _name(value: Any) -> str:
-    """A class in the form of the data's names: whole floats as integers."""
-    plain = value.item() if isinstance(value, np.generic) else value
-    if isinstance(plain, float) and plain.is_integer():
-        plain = int(plain)
-    return plain.decode(errors="replace") if isinstance(plain, bytes) else str(plain)
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

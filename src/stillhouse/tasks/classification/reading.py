@@ -1,4 +1,4 @@
-"""Reading the answers of functions, fitted models and files as logits."""
+"""Reading the answers of teachers of any kind as logits; what the answers are is decided once, by the first of them."""
 
 from __future__ import annotations
 
@@ -8,65 +8,127 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stillhouse.errors import RejectedError
+from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.class_order import class_order, scatter
-from stillhouse.teachers.values import name_rows
+from stillhouse.teachers.named import with_names
+from stillhouse.teachers.values import as_floats, name_rows, not_finite
 from stillhouse.types import Outputs
 
 Kind: TypeAlias = Literal["probabilities", "logits", "log_probabilities"]
 Floats: TypeAlias = NDArray[np.float64]
 
 SMALLEST = 1e-6  # a probability of 0 becomes this, as for the models fitted here
-SUM_TOLERANCE = 1e-3  # how far a row's probabilities may be from a sum of 1, and outside 0..1
+# How far probabilities may be outside 0..1, and their sum from 1: half precision is wrong by up to 0.004. The sum of
+# answers that are rounded to few decimals may be as wrong as all the roundings together, but at most by ``ROUNDED``.
+NEAR, ROUNDED = 0.01, 0.5
+ON_GRID = 0.02  # how far a rounded answer may be from a multiple of its last decimal, as a share of it
+SET_KIND = 'write `[teacher] outputs = "logits"` (or "probabilities", "log_probabilities")'
 
 
 class ClassReader:
-    """From a model's answers (B, C) to logits; for two classes also (B,) or (B, 1), for the second class.
+    """From a model's answers (B, C) to logits; for two classes also (B,) or (B, 1), for the second class alone.
 
     Args:
-        classes: names of the data's classes, in order.
-        kind: the form of the answers; None: probabilities if the first ones look like them, else logits.
-        columns: the model's own classes in the order of its columns; empty: as the data's.
+        spec: (C,), with the names of the data's classes.
+        kind: what the answers are; None: decided by the first ones.
+        columns: the model's own classes in the order of its columns; empty: as the data's. Answers that name their
+            columns are put into order by these names.
+        smallest: a probability of 0 becomes this.
 
     Raises:
         RejectedError: the model has a class that the data do not have.
     """
 
-    def __init__(self, classes: Sequence[str], kind: str | None, columns: Sequence[Any] = ()) -> None:
-        self.classes, self.kind = classes, cast("Kind | None", kind)
-        self.order = class_order(columns, classes) if len(columns) else None
+    def __init__(
+        self, spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = (), smallest: float = SMALLEST
+    ) -> None:
+        self.spec, self.smallest, self.tolerance = spec, smallest, NEAR
+        self.kind = cast("Kind | None", kind)
+        self.orders: dict[tuple[str, ...], NDArray[np.int64]] = {}
+        self.order = self.order_of(columns) if len(columns) else None
+        self.form: dict[str, Any] = {}  # what was decided, for run.json; empty before the first answer
 
     def __call__(self, answer: Any, rows: NDArray[np.int64]) -> Outputs:
         """Logits float32 (B, C); rows are named in errors."""
-        values = matrix(self.arranged(answer), len(rows), len(self.classes))
-        self.kind = self.kind or guess_kind(values)
-        logits = to_logits(widen(values, self.kind, len(self.classes)), self.kind, rows)
+        refuse_several(answer)
+        names, given = with_names(answer)
+        order = self.order_of(names) if names else self.order
+        values = matrix(given, len(rows), self.spec.width, self.spec.width if order is None else len(order))
+        bad = np.asarray((np.isnan(values) | np.isposinf(values)).any(1) | np.isneginf(values).all(1))
+        if bad.any():
+            raise not_finite(rows, bad)
+        if len(values) and not self.form:
+            self.decide(values, str(getattr(answer, "dtype", given.dtype)), "by their names" if names else "")
+        logits = self.logits(values, rows)
+        if values.shape[1] < self.spec.width == 2:  # of one class alone: of the second, or of the one that is named
+            logits = logits if order is None or order[-1] == 1 else logits[:, ::-1]
+        elif order is not None:
+            logits = scatter(logits, order, self.spec.width, logsumexp(logits, 1) + np.log(self.smallest))
         return Outputs(torch.from_numpy(logits.astype(np.float32)))
 
-    def arranged(self, answer: Any) -> Any:
-        """The columns in the order of the data's classes, if their classes are known."""
-        if isinstance(answer, list) and answer and isinstance(answer[0], dict):
-            # A map from class to probability for each row, the format of scikit-learn's converters to ONNX.
-            names = list(answer[0])
-            table = np.array([[row[name] for name in names] for row in answer], np.float64)
-            self.kind = self.kind or "probabilities"
-            return scatter(table, class_order(names, self.classes), len(self.classes))
-        several = isinstance(answer, list) and answer and np.ndim(answer[0]) == 2
-        if several or (self.order is not None and np.shape(answer)[1:] == self.order.shape):
-            order = np.arange(len(self.classes)) if self.order is None else self.order
-            return scatter(answer, order, len(self.classes))
-        return answer
+    def order_of(self, names: Sequence[Any]) -> NDArray[np.int64]:
+        """The place of each column among the data's classes; one column may name one of two classes."""
+        key = tuple(map(repr, names))
+        if key not in self.orders:
+            alone = len(names) == 1 and self.spec.width == 2
+            self.orders[key] = class_order(names, self.spec.names, partial=alone)
+        return self.orders[key]
+
+    def decide(self, values: Floats, dtype: str, columns: str) -> None:
+        """Say once what the answers are, from the first of them."""
+        stated = self.kind is not None
+        self.tolerance = tolerance(values)
+        self.kind = self.kind or guess_kind(values, self.tolerance)
+        alone = "the second class alone" if values.shape[1] < self.spec.width == 2 else "in the order of the data"
+        self.form = {
+            "kind": self.kind,
+            "decided": "stated" if stated else f"by the first {len(values)} answers",
+            "columns": columns or ("by the classes of the model" if self.order is not None else alone),
+            "dtype": dtype.removeprefix("torch."),
+        } | ({} if self.kind == "logits" else {"tolerance": round(self.tolerance, 6)})
+
+    def logits(self, values: Floats, rows: NDArray[np.int64]) -> Floats:
+        """Answers (B, C) or (B, 1) as logits of as many columns, of both classes where there is one of two.
+
+        Raises:
+            RejectedError: they are not the probabilities that they were found to be; names the rows and a sum.
+        """
+        alone = values.shape[1] == 1 and self.spec.width == 2
+        if self.kind == "logits":
+            whole = np.hstack([np.zeros_like(values), values]) if alone else values
+            least = logsumexp(whole, 1)[:, None] + np.log(self.smallest)  # of classes that the model rules out
+            return np.where(np.isneginf(whole), least, whole)
+        shares = np.exp(values) if self.kind == "log_probabilities" else values
+        shares = np.hstack([1 - shares, shares]) if alone else shares
+        sums = shares.sum(1)
+        outside = (shares < -NEAR) | (shares > 1 + NEAR)
+        bad = np.asarray(outside.any(1) | (np.abs(sums - 1) > self.tolerance))
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            raise RejectedError(
+                f"The teacher's answers are not probabilities for {name_rows(rows, bad)}: the first lies in "
+                f"{shares[first].min():.4g}..{shares[first].max():.4g} and adds up to {sums[first]:.6g}, but each must "
+                f"be in 0..1 and a row must add up to 1. If they are something else, {SET_KIND}."
+            )
+        return np.asarray(np.log(np.maximum(shares, self.smallest)), np.float64)
 
 
-def matrix(answer: Any, count: int, classes: int) -> Floats:
-    """A teacher's answer as float64 (B, C), or (B, 1) where it is for the second of two classes alone.
+def refuse_several(answer: Any) -> None:
+    """Refuse an array for each of several targets."""
+    if isinstance(answer, list) and answer and np.ndim(answer[0]) == 2:
+        raise RejectedError(
+            f"The teacher answers {len(answer)} targets at once; a student learns one. Give a model of one target."
+        )
+
+
+def matrix(values: NDArray[Any], count: int, classes: int, columns: int) -> Floats:
+    """A teacher's answer as float64 (B, columns), or (B, 1) where it is for one of two classes alone.
 
     Raises:
         RejectedError: it answers labels, another number of rows, or another number of classes.
     """
-    values = np.asarray(answer.detach().cpu() if isinstance(answer, Tensor) else answer)
     if values.ndim == 1 and values.dtype.kind in "iubUSOT":
         raise RejectedError(
             f"The teacher answers with labels ({values.dtype}), such as {values[:3].tolist()}. A student learns from "
@@ -75,77 +137,50 @@ def matrix(answer: Any, count: int, classes: int) -> Floats:
     if values.ndim not in (1, 2) or len(values) != count:
         raise RejectedError(
             f"The teacher answered {values.shape} for {count} rows of {classes} classes. It must answer one row of "
-            f"probabilities for each input row: ({count}, {classes})."
+            f"probabilities or logits for each input row: ({count}, {classes})."
         )
-    values = values.reshape(count, -1) if count else np.empty((0, classes))
-    try:
-        values = values.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise RejectedError(
-            f"The teacher's answers are not numbers ({error}). Answer with an array of floats."
-        ) from error
-    if (values.shape[1], classes) != (1, 2):
-        check_classes(values.shape[1], classes)
-    return values
+    table = as_floats(values.reshape(count, -1) if count else np.empty((0, columns)))
+    if (table.shape[1], classes) != (1, 2) and table.shape[1] != columns:
+        check_classes(table.shape[1], columns)
+    return table
 
 
-def guess_kind(values: Floats) -> Kind:
-    """Whether answers (B, C) or (B, 1) are probabilities or logits.
+def tolerance(values: Floats) -> float:
+    """How far the sum of a row of probabilities may be from 1, as far as the answers (B, C) are rounded."""
+    if not np.isfinite(values).all():
+        return NEAR
+    for digits in (0, 1, 2, 3):
+        if np.abs(values * 10**digits - np.rint(values * 10**digits)).max() <= ON_GRID:
+            return max(NEAR, min(ROUNDED, values.shape[1] * 0.5 * 10.0**-digits)) if digits else NEAR
+    return NEAR
+
+
+def guess_kind(values: Floats, tolerance: float = NEAR) -> Kind:
+    """Whether answers (B, C) or (B, 1) are probabilities, their logarithms, or logits.
 
     Raises:
         RejectedError: they are in 0..1 like probabilities, but do not add up to 1: perhaps independent sigmoids.
     """
-    inside = bool(((values >= -SUM_TOLERANCE) & (values <= 1 + SUM_TOLERANCE)).all())
-    if not inside:
-        return "logits"
+    if values.shape[1] == 1:
+        return "probabilities" if values.min() >= 0 and values.max() <= 1 else "logits"
+    if values.min() < -NEAR or values.max() > 1 + NEAR or not values.any():
+        logs = bool((values <= NEAR).all()) and bool((np.abs(np.exp(values).sum(1) - 1) <= NEAR).all())
+        return "log_probabilities" if logs else "logits"
     sums = values.sum(1)
-    if values.shape[1] == 1 or bool((np.abs(sums - 1) <= SUM_TOLERANCE).all()):
+    if bool((np.abs(sums - 1) <= tolerance).all()):
         return "probabilities"
     worst = sums[int(np.abs(sums - 1).argmax())]
     raise RejectedError(
-        "The teacher's answers are all between 0 and 1, but its rows do not add up to 1 "
-        f"(one adds up to {worst:.4g}): they may be logits, or independent yes-or-no probabilities, and only the "
-        "first can be used as they are. Set kind = 'logits' or kind = 'probabilities'."
+        f"The teacher's answers are all between 0 and 1, but its rows do not add up to 1 (one adds up to {worst:.4g}): "
+        "they may be logits, or independent yes-or-no probabilities, and only the first can be used as they are. Say "
+        f"what they are: {SET_KIND}."
     )
 
 
-def widen(values: Floats, kind: Kind, classes: int) -> Floats:
-    """Both classes, where the answer has only the second's column (B, 1)."""
-    if values.shape[1] == classes:
-        return values
-    if kind == "logits":
-        return np.hstack([np.zeros_like(values), values])
-    second = np.exp(values) if kind == "log_probabilities" else values
-    both = np.hstack([1 - second, second])
-    return np.log(np.maximum(both, SMALLEST)) if kind == "log_probabilities" else both
-
-
-def to_logits(values: Floats, kind: Kind, rows: NDArray[np.int64]) -> Floats:
-    """Checked answers (B, C) as logits; a probability of 0 becomes ``SMALLEST``.
-
-    Raises:
-        RejectedError: answers are not finite, or are not probabilities; names the rows and a sum.
-    """
-    probabilities = np.exp(values) if kind == "log_probabilities" else values
-    bad = np.asarray(~np.isfinite(probabilities).all(1))
-    if bad.any():
-        raise RejectedError(
-            f"The teacher's answers are not finite (NaN or infinity) for {name_rows(rows, bad)}. "
-            "Fix the teacher or those rows."
-        )
-    if kind == "logits":
-        return values
-    sums = probabilities.sum(1)
-    outside = (probabilities < -SUM_TOLERANCE) | (probabilities > 1 + SUM_TOLERANCE)
-    bad = np.asarray(outside.any(1) | (np.abs(sums - 1) > SUM_TOLERANCE))
-    if bad.any():
-        first = int(np.flatnonzero(bad)[0])
-        raise RejectedError(
-            f"The teacher's answers are not probabilities for {name_rows(rows, bad)}: the first lies in "
-            f"{probabilities[first].min():.4g}..{probabilities[first].max():.4g} and adds up to {sums[first]:.6g}, "
-            "but each must be in 0..1 and a row must add up to 1. If they are logits, set kind = 'logits'."
-        )
-    return np.log(np.maximum(probabilities, SMALLEST))
+def are_probabilities(outputs: Floats) -> bool:
+    """Whether outputs (B, C) are all in 0..1 and each row adds up to 1, which logits do not."""
+    inside = bool(((outputs >= 0) & (outputs <= 1 + NEAR)).all())
+    return inside and bool((np.abs(outputs.sum(1) - 1) <= NEAR).all())
 
 
 def check_classes(given: int, expected: int, who: str = "The teacher") -> None:
@@ -155,3 +190,9 @@ def check_classes(given: int, expected: int, who: str = "The teacher") -> None:
             f"{who} answers with {given} classes, but the data have {expected}. Give the one that was made for these "
             "classes, or list all its classes in order as `[data] classes = [...]`."
         )
+
+
+def logsumexp(values: Floats, axis: int) -> Floats:
+    """The logarithm of a sum of exponentials; -inf where all are."""
+    most = values.max(axis, keepdims=True)
+    return np.asarray(np.log(np.exp(values - most).sum(axis)) + most.squeeze(axis), np.float64)

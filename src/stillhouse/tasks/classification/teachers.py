@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification import joining
-from stillhouse.tasks.classification.reading import SMALLEST, ClassReader, check_classes
+from stillhouse.tasks.classification.reading import SMALLEST, ClassReader, are_probabilities, check_classes
 from stillhouse.teachers.fitted.boosters import refuse_objective
 from stillhouse.teachers.protocol import Booster, Port, Read
 from stillhouse.teachers.sklearn import make_estimator
 
 asks = "predict_proba"
-kind = "probabilities"
+kinds: tuple[str, ...] = ("probabilities", "log_probabilities", "logits")
 onnx_outputs = {
     "probabilities": "probabilities",
     "output_probability": "probabilities",
@@ -45,58 +45,38 @@ ESTIMATORS = {
     "random_forest": "RandomForestClassifier",
     "hist_gradient_boosting": "HistGradientBoostingClassifier",
 }
-SUM_TOLERANCE = 1e-4  # of a module's rows that add up to 1, in float32
-LEAST = 1e-30  # replaces a module's probability of 0
+LEAST = 1e-30  # replaces a net's probability of 0, where its numbers reach so far down
 
 
-def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
-    """Logits, log-probabilities or probabilities (B, C), detected at each batch."""
-
-    def read(returned: Tensor, rows: int) -> Tensor:
-        check(returned, spec, "The teacher", rows)
-        return returned.clamp(min=LEAST).log() if are_probabilities(returned) else returned
-
-    return read
-
-
-def check(outputs: Tensor, spec: OutputSpec, who: str, rows: int | None = None) -> None:
-    """Refuse outputs that are not a row of numbers for each input.
-
-    Args:
-        outputs: what a net returned.
-        spec: (C,).
-        who: start of the message: "The teacher".
-        rows: B; None: any number.
-    """
-    rows = len(outputs) if rows is None else rows
-    if outputs.ndim != 2 or len(outputs) != rows:
-        raise RejectedError(
-            f"{who} answered {tuple(outputs.shape)} for {rows} rows of {spec.width} classes. It must answer one row "
-            f"of logits for each input: ({rows}, {spec.width})."
-        )
-    check_classes(outputs.shape[1], spec.width, who)
+def read_module(spec: OutputSpec, kind: str | None = None) -> Read:
+    """Logits, log-probabilities or probabilities (B, C); for two classes also (B,) or (B, 1), of the second alone."""
+    return ClassReader(spec, kind, smallest=LEAST)
 
 
 def check_student(outputs: Tensor, spec: OutputSpec) -> None:
     """Refuse a student's outputs of another shape, and probabilities: training needs its logits."""
-    check(outputs, spec, "The student")
-    if are_probabilities(outputs):
+    if spec.width == 2 and tuple(outputs.shape) in ((len(outputs),), (len(outputs), 1)):
+        raise RejectedError(
+            f"The student answered {tuple(outputs.shape)} for {len(outputs)} rows of 2 classes, one logit a row. Give "
+            "the first class the logit 0: `stillhouse.Adapted(student, lambda z: "
+            "torch.stack([torch.zeros_like(z.flatten()), z.flatten()], 1))`."
+        )
+    if outputs.ndim != 2:
+        raise RejectedError(
+            f"The student answered {tuple(outputs.shape)} for {len(outputs)} rows of {spec.width} classes. It must "
+            f"answer one row of logits for each input: ({len(outputs)}, {spec.width})."
+        )
+    check_classes(outputs.shape[1], spec.width, "The student")
+    if len(outputs) and are_probabilities(outputs.double().numpy(force=True)):
         raise RejectedError(
             "The student's outputs are probabilities, but training needs logits: all are in 0..1, and each row "
             "adds up to 1. Remove the softmax at its end."
         )
 
 
-def are_probabilities(outputs: Tensor) -> bool:
-    """Whether outputs (B, C) are probabilities: none is negative, and each row adds up to 1, which logits do not."""
-    if not len(outputs) or outputs.amin().item() < 0:
-        return False
-    return bool(((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all())
-
-
 def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> Read:
     """Probabilities, log-probabilities or logits; columns are the model's own classes, which are matched by name."""
-    return ClassReader(spec.names, kind, columns)
+    return ClassReader(spec, kind, columns)
 
 
 def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:

@@ -15,19 +15,14 @@ from torch import Tensor, nn
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.task import OutputSpec
 from stillhouse.teachers.protocol import Booster, Port, Read
-from stillhouse.teachers.values import as_outputs, columns_of, numbers
+from stillhouse.teachers.values import as_outputs, numbers
 from stillhouse.types import Outputs
 
 asks = "transform"
-kind = None
+kinds: tuple[str, ...] = ()
 onnx_outputs = {"sentence_embedding": None, "embedding": None, "embeddings": None}
 catboost = "CatBoost"
 joins: tuple[str, ...] = ("mean",)
-
-
-def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
-    """Vectors (B, D)."""
-    return lambda returned, rows: columns_of(returned, rows, spec)
 
 
 def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> Read:
@@ -35,16 +30,14 @@ def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ())
     return lambda answer, rows: Outputs(as_outputs(numbers(answer, rows, spec)))
 
 
+read_module = read
+
+
 def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
     """A fitted transformer of scikit-learn."""
     if not hasattr(model, "transform"):
         raise RejectedError(f"{type(model).__name__} has no `transform` and gives no vectors. Give a model that does.")
-    return lambda rows: dense(model.transform(rows)), read(spec)
-
-
-def dense(vectors: Any) -> NDArray[Any]:
-    """A sparse matrix, as scikit-learn's text models give it, as an array."""
-    return np.asarray(vectors.toarray() if hasattr(vectors, "toarray") else vectors)
+    return model.transform, read(spec)
 
 
 def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:

@@ -18,13 +18,14 @@ from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.joining import disagreement
 from stillhouse.teachers.ensemble import DISAGREEMENT
 from stillhouse.teachers.fitted.boosters import refuse_columns, refuse_objective
+from stillhouse.teachers.named import places, with_names
 from stillhouse.teachers.protocol import Booster, Port, Read
 from stillhouse.teachers.sklearn import PerOutput, fit_outputs
-from stillhouse.teachers.values import as_outputs, columns_of, name_rows, numbers, wrong_shape
+from stillhouse.teachers.values import as_outputs, check_shape, name_rows, numbers
 from stillhouse.types import Outputs
 
 asks = "predict_proba"
-kind = None
+kinds: tuple[str, ...] = ("probabilities", "logits")
 onnx_outputs = {"probabilities": "probabilities", "logits": "logits", "scores": "logits"}
 catboost = "CatBoostClassifier"
 joins: tuple[str, ...] = ("mean", "log_mean")
@@ -41,6 +42,7 @@ ESTIMATORS = {
     "random_forest": "RandomForestClassifier",
     "hist_gradient_boosting": "HistGradientBoostingClassifier",
 }
+NEAR = 1e-3  # how far a probability may be outside 0..1, by rounding
 SUM_TOLERANCE = 1e-6  # how near to 1 the sums of rows are where classes exclude each other
 YES = (1, "1", "true")  # names of the class that means that a row has the label
 
@@ -51,18 +53,30 @@ class LabelReader:
     Args:
         spec: (K,).
         kind: "probabilities" or "logits"; None: probabilities where all of the first answers are in 0..1.
+        columns: the model's own labels in the order of its columns, where they are the data's; answers that name their
+            columns are put into order by these names.
     """
 
-    def __init__(self, spec: OutputSpec, kind: str | None = None) -> None:
+    def __init__(self, spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> None:
         self.spec, self.kind = spec, kind
+        self.order = places(spec.names, list(map(str, columns))) if len(columns) == spec.width else None
+        self.form: dict[str, Any] = {}  # what was decided, for run.json; empty before the first answer
 
     def __call__(self, answer: Any, rows: NDArray[np.int64]) -> Outputs:
         """Log-odds float32 (B, K); rows are named in errors."""
         if isinstance(answer, list) and answer and np.ndim(answer[0]) == 2:
             answer = np.stack([of_two(np.asarray(one))[:, -1] for one in answer], axis=1)  # of no and of yes
+        named = bool(with_names(answer)[0])
         values = numbers(answer, rows, self.spec)
-        inside = np.asarray(((values >= 0) & (values <= 1)).all(1))
-        self.kind = self.kind or ("probabilities" if inside.all() else "logits")
+        values = values if named or self.order is None else values[:, self.order]
+        inside = np.asarray(((values >= -NEAR) & (values <= 1 + NEAR)).all(1))
+        if len(values) and not self.form:
+            decided = "stated" if self.kind else f"by the first {len(values)} answers"
+            self.kind = self.kind or ("probabilities" if values.min() >= 0 and values.max() <= 1 else "logits")
+            columns = (
+                "by their names" if named else "in the order of the data" if self.order is None else "by the model"
+            )
+            self.form = {"kind": self.kind, "decided": decided, "columns": columns}
         if self.kind == "logits":
             return Outputs(as_outputs(values))
         if not inside.all():
@@ -99,28 +113,9 @@ def log_odds(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.log(clipped) - np.log1p(-clipped), np.float64)
 
 
-def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
-    """Log-odds or probabilities (B, K), decided once, by the first batch; of one label also (B,)."""
-    reader = LabelReader(spec)
-
-    def read(returned: Tensor, rows: int) -> Tensor:
-        values = columns_of(returned, rows, spec)
-        if values.isnan().any():  # the caller names the rows
-            return values
-        return reader(values, np.full(rows, -1)).values.to(values.device)
-
-    return read
-
-
-def check(outputs: Tensor, spec: OutputSpec, who: str) -> None:
-    """Refuse outputs that are not a row of numbers for each input."""
-    if outputs.ndim != 2 or outputs.shape[1] != spec.width:
-        raise wrong_shape(who, tuple(outputs.shape), (len(outputs), spec.width), spec)
-
-
 def check_student(outputs: Tensor, spec: OutputSpec) -> None:
     """Refuse a student's outputs of another shape, and probabilities: training needs its log-odds."""
-    check(outputs, spec, "The student")
+    check_shape(outputs, spec, "The student")
     if len(outputs) and bool(((outputs > 0) & (outputs < 1)).all()):
         raise RejectedError(
             "The student's outputs are probabilities, but training needs log-odds: all are in 0..1. Remove the "
@@ -130,11 +125,10 @@ def check_student(outputs: Tensor, spec: OutputSpec) -> None:
 
 def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> Read:
     """Probabilities or log-odds (B, K), or for each label an array (B, 2); names of labels are matched."""
-    reader, names = LabelReader(spec, kind), [str(name) for name in columns]
-    if sorted(names) != sorted(spec.names) or names == list(spec.names):
-        return reader
-    order = [names.index(name) for name in spec.names]
-    return lambda answer, rows: reader(np.asarray(answer)[:, order], rows)
+    return LabelReader(spec, kind, columns)
+
+
+read_module = read
 
 
 def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:

@@ -23,11 +23,11 @@ from stillhouse.teachers.ensemble import DISAGREEMENT, SPREAD
 from stillhouse.teachers.fitted.boosters import refuse_columns, refuse_objective
 from stillhouse.teachers.protocol import Booster, Port, Read
 from stillhouse.teachers.sklearn import PerOutput, fit_outputs
-from stillhouse.teachers.values import as_outputs, columns_of, name_rows, numbers, wrong_shape
+from stillhouse.teachers.values import as_outputs, check_shape, name_rows, numbers
 from stillhouse.types import Outputs
 
 asks = "predict"
-kind = None
+kinds: tuple[str, ...] = ()
 onnx_outputs = {"prediction": None, "predictions": None, "variable": None, "values": None, "output": None}
 catboost = "CatBoostRegressor"
 joins: tuple[str, ...] = ("mean",)
@@ -54,20 +54,9 @@ ESTIMATORS = {
 }
 
 
-def read_module(spec: OutputSpec) -> Callable[[Tensor, int], Tensor]:
-    """Values (B, K); of one target also (B,)."""
-    return lambda returned, rows: columns_of(returned, rows, spec)
-
-
-def check(outputs: Tensor, spec: OutputSpec, who: str) -> None:
-    """Refuse outputs that are not a row of numbers for each input."""
-    if outputs.ndim != 2 or outputs.shape[1] != spec.width:
-        raise wrong_shape(who, tuple(outputs.shape), (len(outputs), spec.width), spec)
-
-
 def check_student(outputs: Tensor, spec: OutputSpec) -> None:
     """Refuse a student's outputs of another shape."""
-    check(outputs, spec, "The student")
+    check_shape(outputs, spec, "The student")
 
 
 def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> Read:
@@ -86,6 +75,9 @@ def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ())
         return Outputs(as_outputs(values), {SPREAD: as_outputs(spread)})
 
     return outputs
+
+
+read_module = read
 
 
 def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:

@@ -24,7 +24,7 @@ ENOUGH = 16  # bytes that tell what a file is
 
 
 def load_fitted(
-    path: Path, task: Task, spec: OutputSpec, *, decode: Decode, trusted: Sequence[str] = ()
+    path: Path, task: Task, spec: OutputSpec, *, decode: Decode, kind: str | None = None, trusted: Sequence[str] = ()
 ) -> FittedTeacher:
     """A fitted model from a file: its suffix says the format, and its first bytes must agree.
 
@@ -34,6 +34,8 @@ def load_fitted(
         spec: of the outputs. Names of classes in CatBoost, skops and ONNX files are matched with its names; outputs of
             other files are taken in order.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
+        kind: what an ONNX file answers, one of ``task.teachers.kinds``; None: as its output is called, else decided by
+            the first answers.
         trusted: types in a skops file that you trust beyond those that skops itself trusts.
 
     Raises:
@@ -46,7 +48,7 @@ def load_fitted(
     suffix = path.suffix.lower()
     refuse_code(path, suffix)
     if suffix == ".onnx":
-        return OnnxTeacher(path, task, spec, decode=decode)
+        return OnnxTeacher(path, task, spec, decode=decode, kind=kind)
     refuse_mismatch(path, suffix)
     if suffix == ".skops":
         model, size = load_skops(path, trusted), path.stat().st_size

@@ -24,6 +24,7 @@ def from_object(
     spec: OutputSpec,
     *,
     decode: Decode,
+    kind: str | None = None,
     identity: str | None = None,
     probe: Any = None,
     nbytes: int | None = None,
@@ -40,6 +41,7 @@ def from_object(
         task: of the run.
         spec: of the outputs.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
+        kind: what a function answers, one of ``task.teachers.kinds``; None: decided by its first answers.
         identity: hash of all that determines the answers; None: that of ``identity_of(model)``.
         probe: raw rows whose answers go into the identity of a function, which may read what no hash sees.
         nbytes: bytes of the file it comes from; None: what ``stored_bytes`` makes of it.
@@ -62,7 +64,7 @@ def from_object(
     if callable(model) and not hasattr(model, task.teachers.asks):
         ask: Callable[[Any], Any] = model
         known = identity or identity_of(model, None if probe is None else asked(model, probe))
-        read: Read = task.teachers.read(spec, task.teachers.kind)
+        read: Read = task.teachers.read(spec, kind)
     elif hasattr(model, "predict") or hasattr(model, task.teachers.asks):
         refuse_unfitted(model)
         answer, read = task.teachers.estimator(model, spec)

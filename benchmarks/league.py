@@ -29,7 +29,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_json
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all
-from stillhouse.pipeline.student.step import last_linear, student_spec
+from stillhouse.pipeline.student.step import head_of, student_spec
+from stillhouse.taps import EMBEDDING
 from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.teachers import StoredTeacher, spec_of
 from stillhouse.types import Batch, count_parameters, logits_of
@@ -109,8 +110,8 @@ def step_of(job: Job, answers: StoredTeacher | None) -> Step:
     inputs, size = job.world.data.train.inputs[:2], len(job.world.seen)
     told = answers.outputs(Batch(inputs, torch.full_like(rows, -1), rows, torch.zeros_like(rows)))
     method.build(
-        student_spec(student, inputs, method.student_layers, size),
-        spec_of(told, rows=size, head=last_linear(job.world.teacher)),
+        student_spec(student, inputs, [*method.student_layers, EMBEDDING], size),
+        spec_of(told, rows=size, head=head_of(job.world.teacher, inputs)),
     )
     matched = [(trial.method, method, trial.share)]
     return Step(student, matched, loss=label_loss, label_weight=1 - trial.share, balance="gradient")

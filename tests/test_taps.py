@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from stillhouse.errors import UsageError
-from stillhouse.taps import Taps, embedding_path, layers, propose
+from stillhouse.taps import Taps, classifier_path, layers, propose
 
 
 class BertSelfAttention(nn.Module):
@@ -311,12 +311,57 @@ def test_projection_of_a_module_without_one_lists_its_children() -> None:
         Taps(nn.Sequential(nn.Linear(2, 2)), [":scores"])
 
 
-def test_embedding_is_the_input_of_the_last_linear_layer() -> None:
-    assert embedding_path(small_net()) == "2:input"
-    assert embedding_path(nn.Linear(3, 2)) == ":input"
-    assert embedding_path(wrapped("compile", small_net())) == "2:input"
+class Odd(nn.Module):
+    """Layers defined in another order than they run, one that never runs, and one that runs in training only."""
+
+    def __init__(self, ends: str) -> None:
+        super().__init__()
+        self.head, self.body, self.scale = nn.Linear(4, 3), nn.Linear(5, 4), nn.Linear(3, 3)
+        self.auxiliary, self.unused = nn.Linear(4, 3), nn.Linear(9, 3)
+        self.ends = ends
+
+    def forward(self, inputs: Tensor) -> Any:
+        hidden = self.body(inputs)
+        logits = self.head(hidden)
+        extra = self.auxiliary(hidden.detach() * 2) if self.training else None
+        if self.ends == "scaled before the end":
+            self.scale(logits.detach())
+            return logits
+        if self.ends == "log-probabilities":
+            return logits.log_softmax(-1)
+        return {"logits": logits, "auxiliary": extra} if self.ends == "a dict" else (logits, extra)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("ends", ["scaled before the end", "a dict", "a tuple"])
+def test_embedding_is_the_input_of_the_linear_layer_that_makes_the_outputs(ends: str, training: bool) -> None:
+    net, inputs = Odd(ends).train(training), torch.randn(2, 5)
+    with Taps(net, ["embedding", "head:input"]) as taps:
+        for _ in range(2):
+            net(inputs)
+            found = taps.take()
+            torch.testing.assert_close(found["embedding"], found["head:input"], rtol=0, atol=0)
+        assert taps.classifier == "head"
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+def test_the_classifier_is_found_in_eval_mode_and_stays_when_the_outputs_are_made_from_its_own() -> None:
+    net, inputs = Odd("log-probabilities"), torch.randn(2, 5)
+    assert classifier_path(net.train(), inputs) == "head"
+    with Taps(net.eval(), ["embedding", "head:input"]) as taps:
+        net(inputs)
+        taps.take()
+        net.train()(inputs)
+        found = taps.take()
+    torch.testing.assert_close(found["embedding"], found["head:input"], rtol=0, atol=0)
+
+
+def test_the_classifier_of_plain_and_wrapped_nets_is_their_last_linear_layer() -> None:
+    assert classifier_path(small_net(), images()) == "2"
+    assert classifier_path(nn.Linear(3, 2), torch.zeros(1, 3)) == ""
+    assert classifier_path(wrapped("compile", small_net()), images()) == "2"
     with pytest.raises(UsageError, match="Conv2d has none"):
-        embedding_path(nn.Conv2d(1, 1, 1))
+        classifier_path(nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2))
 
 
 def test_a_child_called_embedding_is_reached_by_naming_its_output() -> None:

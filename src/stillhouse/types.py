@@ -68,6 +68,7 @@ class Spec:
     features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by tap path, without the batch axis
     rows: int = 0  # number of training rows (contrastive memories are sized by it)
     head: nn.Module | None = None  # the final classifier, where it could be found (SimKD reuses the teacher's)
+    classifier: str | None = None  # the path of that layer in the net, where it was looked for
 
 
 @runtime_checkable

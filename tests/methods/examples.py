@@ -67,7 +67,7 @@ class Net(nn.Module):
         return Outputs(self.logits(inputs), features)
 
     def spec(self, width: int) -> Spec:
-        return Spec(self.logits.out_features, self.shapes, ROWS, nn.Linear(width, self.logits.out_features))
+        return Spec(self.logits.out_features, self.shapes, ROWS, nn.Linear(width, self.logits.out_features), "logits")
 
 
 class Setup(NamedTuple):

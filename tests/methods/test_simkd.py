@@ -25,7 +25,7 @@ def built(layer: str = "embedding", shape: tuple[int, ...] = (4,), target: tuple
     torch.manual_seed(1)
     method = SimKD(layer, "b")
     head = nn.Linear(8, 3)
-    method.build(Spec(3, {layer: shape}), Spec(3, {"b": target}, head=head))
+    method.build(Spec(3, {layer: shape}, classifier="3"), Spec(3, {"b": target}, head=head))
     return method.eval()
 
 

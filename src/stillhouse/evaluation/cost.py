@@ -57,7 +57,8 @@ def _batch(example: Tensor, rows: int) -> Tensor:
 def _facts(module: nn.Module, example: Tensor) -> dict[str, Any]:
     """The figures that do not depend on the clock."""
     counter = FlopCounterMode(display=False)
-    with counter:
+    # In inference mode the counter fails on modules whose parts get a parameter as input: parametrizations.
+    with torch.inference_mode(False), torch.no_grad(), counter:
         module(_batch(example, 1).to(_device(module)))
     return {
         "parameters": count_parameters(module),

@@ -44,12 +44,11 @@ def _gram(values: Floats) -> Floats:
 def embedding(module: nn.Module, inputs: Tensor) -> Floats | None:
     """The inputs of a net's classifier for some rows, (N, D) float64; None where the net has no linear classifier."""
     try:
-        taps = Taps(module, [EMBEDDING])
+        with Taps(module, [EMBEDDING]) as taps:
+            found = []
+            for part in torch.split(inputs, CHUNK):
+                module(part.clone())  # a module of the user's may write into its inputs
+                found.append(taps.take()[EMBEDDING].flatten(1).double())
     except UsageError:
         return None
-    with taps:
-        found = []
-        for part in torch.split(inputs, CHUNK):
-            module(part)
-            found.append(taps.take()[EMBEDDING].flatten(1).double())
     return torch.cat(found).numpy()

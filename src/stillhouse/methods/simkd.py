@@ -13,7 +13,7 @@ from stillhouse.errors import UsageError
 from stillhouse.functional.features import mean_over_features, row_mask
 from stillhouse.functional.reduction import prepare, reduce
 from stillhouse.methods.base import Method, Paper
-from stillhouse.taps import EMBEDDING, Taps, copy_untapped, embedding_path
+from stillhouse.taps import EMBEDDING, Taps, copy_untapped
 from stillhouse.types import Batch, Outputs, Spec
 
 
@@ -109,6 +109,7 @@ class SimKD(Method):
         self.relu = relu
         self.projector: nn.Module
         self.head: nn.Module | None = None
+        self.replaced: str | None = None  # path of the student's own classifier
 
     def build(self, student: Spec, teacher: Spec) -> None:
         """Create the projector and keep a frozen copy of the teacher's classifier, where there is one."""
@@ -117,6 +118,7 @@ class SimKD(Method):
         narrow = max(target // self.factor, 1)
         blocks = _block(channels, narrow, 1) + _block(narrow, narrow, 3) + _block(narrow, target, 1, self.relu)
         self.projector = nn.Sequential(*blocks)
+        self.replaced = student.classifier
         if teacher.head is not None:
             self.head = copy.deepcopy(teacher.head).requires_grad_(False)
 
@@ -135,7 +137,7 @@ class SimKD(Method):
         """Return the student up to the tap, the projector and the teacher's classifier, as one module.
 
         Raises:
-            UsageError: the teacher's classifier is not known.
+            UsageError: the teacher's classifier, or the student's, is not known.
         """
         if self.head is None:
             raise UsageError(
@@ -144,14 +146,18 @@ class SimKD(Method):
                 '`Spec(head=...)`, or use `name = "fitnet"`, which ships the student alone.'
             )
         reuse = copy.deepcopy(_Reuse(self.projector, self.head))
+        if self.replaced is None:
+            raise UsageError(
+                "simkd puts the teacher's classifier in place of the student's, and that one is not known. Give its "
+                'path as `Spec(classifier="head")`.'
+            )
         net, path = copy_untapped(student), self.student_layers[0]
-        own = embedding_path(net)
-        if path not in (EMBEDDING, own):
-            net.set_submodule(own.removesuffix(":input"), nn.Identity())
+        if path not in (EMBEDDING, f"{self.replaced}:input"):
+            net.set_submodule(self.replaced, nn.Identity())
             return _Deployed(net, path, reuse)
-        if own == ":input":
+        if not self.replaced:
             return reuse
-        net.set_submodule(own.removesuffix(":input"), reuse)
+        net.set_submodule(self.replaced, reuse)
         return net
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stillhouse.command import current
 from stillhouse.data.columns import columns_line
@@ -40,9 +41,10 @@ from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
 from stillhouse.recipe import Recipe, read
 from stillhouse.store import Store
-from stillhouse.taps import Taps
+from stillhouse.taps import try_taps
 from stillhouse.task import TEACHER
 from stillhouse.tasks.predictor import Deployed
+from stillhouse.types import evaluating
 
 ANSWERS = "first_answers.npz"  # of the user's own teacher and student, before anything is trained
 ASKED = 16  # rows
@@ -87,7 +89,7 @@ class Distillation:
         found = {TEACHER: main}
         if recipe.controls.same_teacher and (main.handed_over or recipe.teacher.labels != "same"):
             found[SAME] = RunTeacher(context, SAME, only(context.data.train.targets, context.labelled))
-        check_layers(context, found.values())
+        check_layers(found.values(), context.data.train.inputs[:2])
         return found
 
     @cached_property
@@ -297,11 +299,10 @@ def refuse_missing(run: RunFolder, given: Given) -> None:
         )
 
 
-def check_layers(context: RunContext, teachers: Any) -> None:
-    """Refuse a layer that does not exist before the teacher is trained."""
-    wanted = {path for _, method, _ in context.make_methods() for path in method.student_layers}
-    if wanted:
-        Taps(context.students.make(), sorted(wanted)).close()
+def check_layers(teachers: Any, inputs: Tensor) -> None:
+    """Refuse a layer of a teacher that does not exist or does not run, before anything is trained."""
     for teacher in teachers:
         if teacher.layers:
-            Taps(teacher.whole.net() if teacher.kind == "net" else teacher.module, teacher.layers).close()
+            net = teacher.whole.net() if teacher.kind == "net" else teacher.module
+            with evaluating(net):
+                try_taps(net, teacher.layers, inputs)

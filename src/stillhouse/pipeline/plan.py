@@ -72,7 +72,7 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
         "fits": fits,
         "steps": fits * run.trainer.budget.steps,
         "teacher_fits": sum(len(t.trainable) for t in teachers) + len(assistants),
-        "workers": run.trainer.workers,
+        "workers": run.trainer.at_once,
         "seconds": {name: None if value is None else round(value, 1) for name, value in seconds.items()},
     }  # fmt: skip
 
@@ -166,11 +166,11 @@ def _seconds(
     taken = [
         budget.steps * _step_seconds(net, context, budget, scratch / f"net{n}") for n, (net, budget) in enumerate(nets)
     ]
-    first = None if trees else sum(taken) / max(1, min(trainer.workers, len(taken)))
+    first = None if trees else sum(taken) / max(1, min(trainer.at_once, len(taken)))
     if context.fitted is not None:  # trees are fitted at once: there is no step to measure
         return {"train teachers": first, "train students": None}
     student = _step_seconds(context.students.make(), context, trainer.budget, scratch / "student")
-    seconds = fits * trainer.budget.steps * student / min(trainer.workers, fits)
+    seconds = fits * trainer.budget.steps * student / min(trainer.at_once, fits)
     return {"train teachers": first, "train students": seconds}
 
 

@@ -21,10 +21,11 @@ from stillhouse.errors import UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
-from stillhouse.pipeline.run.context import Given, RunContext
+from stillhouse.pipeline.run.context import Given, RunContext, budget_of
 from stillhouse.pipeline.run.folder import ROWS, TASK, WEIGHTS, RunFolder, check_folder, open_run
 from stillhouse.pipeline.run.user_code import CODE, own_code, refuse_code
-from stillhouse.pipeline.student.factory import StudentFactory, check_student, fitted_name, make_students
+from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
+from stillhouse.pipeline.student.own import tried
 from stillhouse.pipeline.teacher.build import (
     check_teacher,
     hub_net,
@@ -37,11 +38,13 @@ from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
 from stillhouse.pipeline.validate import check_codec, check_controls, check_disagreement, check_methods, refuse_features
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
+from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.identity import given_identity, identity_of
 from stillhouse.types import withheld
 
+PROBE = 64  # training rows on which the user's own student is tried
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
 
 
@@ -88,8 +91,13 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     if spec is None:
         spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)
     students = student_factory(recipe, given, spec, task.link, data)
-    if given.student is not None:
-        check_student(students.build(), data.train.inputs[:64], task, spec)
+    if students.own:
+        size = budget_of(recipe.training, len(data.train.targets)).batch_size
+        students.build = tried(students.build, given.student, data.train.inputs[:PROBE], task, spec, size)
+    layers = sorted({path for _, method, _ in checked for path in method.student_layers})
+    if layers and students.derived is None:  # what is cut out of a teacher has the teacher's layers
+        try_taps(students.make().eval(), layers, data.train.inputs[:2])
+        try_taps(students.make().train(), layers, data.train.inputs[:2])
     found |= identities(recipe, given, checked)
     fitted = fitted_name(recipe, students.card, task)
     several = kind == "members" or isinstance(given.teacher, EnsembleTeacher)

@@ -9,16 +9,26 @@ A path is a module's dotted name. A part after a colon names something other tha
     encoder.0.self_attn:scores  query times key over the root of the head's width, before mask and softmax, (B, A, L, L)
     encoder.0.self_attn:attention   the attention weights (B, A, L, L), where the module returns them
     "" or "."                   the whole module
-    embedding                   the input of the last ``nn.Linear``: what the classifier sees
+    embedding                   what the classifier sees: the input of the ``nn.Linear`` that makes the outputs
 
 Where an output is a tuple or a dict, the tap takes the first tensor, depth first. Of a module that runs several times
 in one forward, it takes the last value. Prefixes of ``torch.compile``, data-parallel wrappers and Fabric are ignored,
 so a path of the plain module works for the wrapped one.
 """
 
-from stillhouse.taps.hooks import Taps
+from stillhouse.taps.hooks import Taps, classifier_path, copy_untapped, try_taps
 from stillhouse.taps.layers import Layer, Pair, layers, propose
-from stillhouse.taps.paths import EMBEDDING, embedding_path, unwrap
-from stillhouse.taps.tap import copy_untapped
+from stillhouse.taps.paths import EMBEDDING, unwrap
 
-__all__ = ["EMBEDDING", "Layer", "Pair", "Taps", "copy_untapped", "embedding_path", "layers", "propose", "unwrap"]
+__all__ = [
+    "EMBEDDING",
+    "Layer",
+    "Pair",
+    "Taps",
+    "classifier_path",
+    "copy_untapped",
+    "layers",
+    "propose",
+    "try_taps",
+    "unwrap",
+]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from types import TracebackType
 
+import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
 from stillhouse.taps.attention import PROJECTIONS, Scores, projection, scores, weights
-from stillhouse.taps.paths import EMBEDDING, embedding_path, find
+from stillhouse.taps.classifier import Classifier
+from stillhouse.taps.paths import EMBEDDING, find, unwrap
 from stillhouse.taps.tap import Tap, first, nth
+from stillhouse.types import evaluating
 
 
 class Taps:
@@ -37,6 +41,12 @@ class Taps:
     def __init__(self, module: nn.Module, paths: Iterable[str]) -> None:
         self._taps = {path: _tap(module, path) for path in paths}
         self._handles = [handle for tap in self._taps.values() for handle in tap.attach()]
+
+    @property
+    def classifier(self) -> str | None:
+        """Path of the layer whose input is tapped as "embedding", once a forward has shown it."""
+        tap = self._taps.get(EMBEDDING)
+        return tap.path if isinstance(tap, Classifier) else None
 
     def take(self) -> dict[str, Tensor]:
         """Return and clear the features of the last forward.
@@ -87,9 +97,50 @@ class Taps:
         )
 
 
-def _tap(root: nn.Module, path: str) -> Tap | Scores:
+def copy_untapped(module: nn.Module) -> nn.Module:
+    """Return a deep copy without its wrappers and without the hooks of any tap; hooks of others are kept."""
+    copied = copy.deepcopy(unwrap(module))
+    for child in copied.modules():
+        for hooks in (child._forward_hooks, child._forward_pre_hooks):
+            for key, hook in list(hooks.items()):
+                if isinstance(getattr(hook, "__self__", None), Tap | Classifier):
+                    del hooks[key]
+    return copied
+
+
+def classifier_path(module: nn.Module, inputs: Tensor) -> str:
+    """Path of the layer whose input the tap "embedding" reads, shown by a forward of some inputs in eval mode.
+
+    Raises:
+        UsageError: no linear layer runs.
+
+    >>> import torch
+    >>> classifier_path(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), torch.zeros(1, 2, 2))
+    '1'
+    """
+    with evaluating(module), torch.no_grad(), Taps(module, [EMBEDDING]) as taps:
+        module(inputs)
+        taps.take()
+        return str(taps.classifier)
+
+
+@torch.no_grad()
+def try_taps(module: nn.Module, paths: Iterable[str], inputs: Tensor) -> None:
+    """Run a module once in its mode, with the random numbers left as they were.
+
+    Raises:
+        UsageError: a layer does not exist, does not run, or gives no tensor.
+    """
+    with torch.random.fork_rng(devices=[]), Taps(module, paths) as taps:
+        module(inputs.clone())
+        taps.take()
+
+
+def _tap(root: nn.Module, path: str) -> Tap | Scores | Classifier:
     """Find the module and the part that a path names."""
-    name, _, part = (embedding_path(root) if path == EMBEDDING else path).partition(":")
+    if path == EMBEDDING:
+        return Classifier(root)
+    name, _, part = path.partition(":")
     module = find(root, name, path)
     if part in ("", "output"):
         return Tap(module, lambda _module, _args, _kwargs, output: first(output))

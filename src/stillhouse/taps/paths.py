@@ -58,23 +58,3 @@ def find(root: nn.Module, name: str, path: str) -> nn.Module:
         f"There is no layer {path!r} in {type(unwrap(root)).__name__}. {hint}Correct the layer's name; "
         f"`stillhouse layers MODEL` lists all {len(modules)} paths."
     )
-
-
-def embedding_path(module: nn.Module) -> str:
-    """Return the path of the classifier's input: the input of the last ``nn.Linear`` in order of registration.
-
-    Raises:
-        UsageError: the module has no linear layer.
-
-    >>> embedding_path(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)))
-    '1:input'
-    """
-    names = list(walk(module))
-    linear = [path for path, child in names if isinstance(child, nn.Linear)]
-    if not linear:
-        raise UsageError(
-            f"The path 'embedding' means the input of the last nn.Linear, and {type(unwrap(module)).__name__} has none."
-            f" Name a layer instead, for instance `student_layer = {names[-1][0] or '.'!r}`; `stillhouse layers MODEL` "
-            "lists them."
-        )
-    return f"{linear[-1]}:input"

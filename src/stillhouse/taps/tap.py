@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from stillhouse.errors import UsageError
-from stillhouse.taps.paths import unwrap
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+Removable = RemovableHandle | Any  # what takes hooks off: it has ``remove``
 Read = Callable[[nn.Module, Args, Kwargs, Any], Tensor | None]  # the module, the arguments of its call, its output
 Change = Callable[[nn.Module, Args, Kwargs], tuple[Args, Kwargs]]
 
@@ -89,17 +88,6 @@ class Tap:
         else:
             self._kept = tensor.clone() if self._copy else tensor
             self._original, self._version = tensor, tensor._version
-
-
-def copy_untapped(module: nn.Module) -> nn.Module:
-    """Return a deep copy without its wrappers and without the hooks of any tap; hooks of others are kept."""
-    copied = copy.deepcopy(unwrap(module))
-    for child in copied.modules():
-        for hooks in (child._forward_hooks, child._forward_pre_hooks):
-            for key, hook in list(hooks.items()):
-                if isinstance(getattr(hook, "__self__", None), Tap):
-                    del hooks[key]
-    return copied
 
 
 def tensors(value: Any) -> Iterator[Tensor]:

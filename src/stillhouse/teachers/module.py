@@ -165,7 +165,7 @@ def answer_of(module: nn.Module, inputs: Tensor, who: str, *, named: bool = True
         ) from error
 
 
-def spec_of(outputs: Outputs, *, rows: int = 0, head: nn.Module | None = None) -> Spec:
+def spec_of(outputs: Outputs, *, rows: int = 0, head: nn.Module | None = None, classifier: str | None = None) -> Spec:
     """The shapes of a net, read off its outputs for one batch."""
     shapes = {path: tuple(value.shape[1:]) for path, value in outputs.features.items()}
-    return Spec(outputs.values.shape[-1], shapes, rows, head)
+    return Spec(outputs.values.shape[-1], shapes, rows, head, classifier)

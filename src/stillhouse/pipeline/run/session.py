@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.folder import locked
+from stillhouse.pipeline.run.workers import in_a_pool
 from stillhouse.teachers.identity import using
+from stillhouse.timing import one_thread
 
 
 @contextmanager
@@ -20,7 +22,9 @@ def at_work(folder: Path, given: Given) -> Iterator[None]:
     Raises:
         UsageError: another process is at work in the folder.
     """
-    with locked(folder), using(given.teacher, given.student), usual_torch():
+    # The threads of OpenMP are not in a forked process, and waiting for them would not end.
+    threads = one_thread() if in_a_pool() else nullcontext()
+    with locked(folder), using(given.teacher, given.student), usual_torch(), threads:
         yield
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import UsageError
-from stillhouse.teachers import as_float32
 
 CODE = "python:"  # prefix of the user's own functions in a recipe
 
@@ -61,7 +60,7 @@ def own_net(name: str, allow: bool, shape: tuple[int, ...], outputs: int, settin
 
 
 def checked_module(made: Any, name: str) -> nn.Module:
-    """What a user's function returned, if it is a module; see ``teachers.as_float32``."""
+    """What a user's function returned, if it is a module."""
     if not isinstance(made, nn.Module):
         raise UsageError(f"{name} returned {type(made).__name__}; it must return an nn.Module.")
-    return as_float32(made)
+    return made

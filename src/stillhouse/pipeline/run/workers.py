@@ -6,21 +6,21 @@ Processes are forked, so that the user's own modules need not be importable, and
 from __future__ import annotations
 
 import gc
-import json
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
 import torch
 
-from stillhouse import errors
 from stillhouse.engine import StopRequest
 from stillhouse.errors import StillhouseError
 from stillhouse.pipeline.run.progress import Advance
@@ -28,6 +28,7 @@ from stillhouse.timing import one_thread
 
 Job = TypeVar("Job")
 STOPS = (signal.SIGINT, signal.SIGTERM)
+STOPPED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of the stopped
 POLL = 0.1  # seconds between two looks at the workers' progress
 
 
@@ -38,21 +39,42 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def in_a_pool() -> bool:
+    """Whether this process is itself a worker of multiprocessing, concurrent.futures or joblib."""
+    process = multiprocessing.current_process()
+    return process.daemon or multiprocessing.parent_process() is not None or "loky" in type(process).__module__
+
+
+def why_alone() -> str | None:
+    """Why fits cannot run in processes beside this one; None where they can."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return "this system cannot fork"
+    if in_a_pool():
+        return "this process is a worker of a pool itself"
+    if threading.current_thread() is not threading.main_thread():
+        return "it was called in a thread, and a fork copies no other thread"
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        return "Ray is at work in this process, and a fork copies none of its threads"
+    return None
+
+
 def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: int, advance: Advance) -> None:
     """Do all jobs; those of several workers on one thread each.
 
     Args:
         jobs: what there is to do, in order.
         work: does one job and tells its progress.
-        workers: processes at most; 1 works in this process, with all its threads. With more, each job has one thread.
+        workers: processes at most; 1 works in this process, with all its threads. With more, each job has one thread,
+            also where no process can be forked and one is done after the other.
         advance: told the progress of all.
 
     Raises:
-        StillhouseError: what a job raised, or that a worker was killed; what the others had done is kept.
+        Exception: what a job raised, or a StillhouseError that a worker was killed; what the others had done is kept.
         KeyboardInterrupt, SystemExit: a signal came; every worker saved its state first.
     """
-    if min(workers, len(jobs)) <= 1:
-        # One job left of a run of several workers gets one thread as the others had: it must end with the same bits.
+    if min(workers, len(jobs)) <= 1 or why_alone() is not None:
+        # Fits of a run of several workers have one thread, wherever they run: they must end with the same bits.
         with one_thread() if workers > 1 else nullcontext():
             for job in jobs:
                 work(job, advance)
@@ -60,7 +82,7 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
     workers = min(workers, len(jobs))
     context = multiprocessing.get_context("fork")
     taken, done = context.Value("q", 0), context.Value("q", 0)
-    crew: list[tuple[ForkProcess, Connection]] = []
+    crew: list[Worker] = []
     with StopRequest() as stop:
         with _garbage_kept():
             for _ in range(workers):
@@ -71,10 +93,26 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
                 process.start()
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
                 there.close()
-                crew.append((process, here))
+                crew.append(Worker(process, here))
         _watch(crew, done, advance, stop)
         stop.raise_if_received()
     _raise_first(crew)
+
+
+class Worker:
+    """A process, and what it reports when a job fails."""
+
+    def __init__(self, process: ForkProcess, pipe: Connection) -> None:
+        self.process, self.pipe = process, pipe
+        self.error: BaseException | None = None
+
+    def listen(self) -> None:
+        """Take its report, if there is one: a long one would block it until somebody reads."""
+        try:
+            if self.pipe.poll():
+                self.error = self.pipe.recv()
+        except EOFError:
+            return
 
 
 @contextmanager
@@ -109,25 +147,37 @@ def _serve(jobs: Sequence[Job], work: Callable[[Job, Advance], None], taken: Any
             if index >= len(jobs):
                 return
             work(jobs[index], advance)
-    except StillhouseError as error:
-        out.send_bytes(json.dumps([type(error).__name__, str(error)]).encode())
-        sys.exit(1)
-    except Exception:
-        out.send_bytes(json.dumps(["", traceback.format_exc()]).encode())
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BaseException as error:
+        if not (isinstance(error, SystemExit) and error.code in STOPPED):
+            out.send(_sendable(error))
+            sys.exit(1)
+        raise
 
 
-def _watch(crew: list[tuple[ForkProcess, Connection]], done: Any, advance: Advance, stop: StopRequest) -> None:
+def _sendable(error: BaseException) -> BaseException:
+    """An error for the parent process, with its traceback as a note; in words where it cannot be sent."""
+    try:
+        sent = ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:  # a class that is defined in a function, or an error that cannot be built from its arguments
+        sent = None
+    found = error if isinstance(sent, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+    found.add_note("In a worker:\n" + traceback.format_exc())
+    return found
+
+
+def _watch(crew: list[Worker], done: Any, advance: Advance, stop: StopRequest) -> None:
     """Pass progress on until all have ended; a signal, or the failure of one, stops the others."""
     told, asked = 0, False
-    while alive := [p for p, _ in crew if p.is_alive()]:
-        wait([p.sentinel for p in alive], timeout=POLL)
+    while alive := [worker.process for worker in crew if worker.process.is_alive()]:
+        wait([process.sentinel for process in alive], timeout=POLL)
         now = int(done.value)
         advance(now - told)
         told = now
-        failed = any(p.exitcode not in (None, 0) for p, _ in crew)
+        for worker in crew:
+            worker.listen()
+        failed = any(worker.process.exitcode not in (None, 0) for worker in crew)
         if (stop.received is not None or failed) and not asked:
             asked = True
             for process in alive:
@@ -135,19 +185,24 @@ def _watch(crew: list[tuple[ForkProcess, Connection]], done: Any, advance: Advan
     advance(int(done.value) - told)
 
 
-def _raise_first(crew: list[tuple[ForkProcess, Connection]]) -> None:
+def _raise_first(crew: list[Worker]) -> None:
     """Raise what the first failed worker reported."""
-    for _, pipe in crew:
-        try:
-            kind, message = json.loads(pipe.recv_bytes())
-        except EOFError:
-            continue
-        if kind:
-            raise getattr(errors, kind)(message)
-        raise RuntimeError(f"A worker failed:\n{message}")
-    for process, _ in crew:
-        if process.exitcode:
-            raise StillhouseError(
-                f"A worker process ended with {process.exitcode}; -9 most often means that memory ran out. "
-                "Finished fits are kept: run the same command again to resume, with fewer `[training] workers`."
-            )
+    for worker in crew:
+        worker.listen()
+        if worker.error is not None:
+            raise worker.error
+    codes = [worker.process.exitcode for worker in crew if worker.process.exitcode]
+    silent = [code for code in codes if code not in STOPPED] or codes  # the others were stopped because of it
+    if silent:
+        raise StillhouseError(
+            f"A worker process ended {_ended(silent[0])}. Finished fits are kept: run the same command again to "
+            "resume, with fewer `[training] workers`; with 1, an error shows where it is."
+        )
+
+
+def _ended(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "by SIGKILL, most often because memory ran out"
+    if code < 0:
+        return f"by {signal.Signals(-code).name}, most often in a native library"
+    return f"with code {code} and without an error, as `os._exit` does"

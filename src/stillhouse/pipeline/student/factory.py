@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from stillhouse import students
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.run.user_code import CODE, checked_module, own_net
+from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.config import build, given_weights
+from stillhouse.pipeline.student.own import NetMaker, own_student
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
-from stillhouse.task import Link, OutputSpec, Task
-from stillhouse.teachers import as_float32, output_of
-
-NetMaker = Callable[[], nn.Module]
+from stillhouse.task import Link, Task
 
 
 @dataclass
@@ -45,6 +42,7 @@ class StudentFactory:
     probe: Tensor | None = None
     link: Link = "softmax"
     notes: list[str] = field(default_factory=list)  # what was chosen, for run.json
+    own: bool = False  # whether the user's own code builds it
 
     def make(self) -> nn.Module:
         """The student as a fit starts with it; weights that are drawn follow torch's global seed."""
@@ -102,13 +100,13 @@ def make_students(
         UsageError: a wrong name, setting or file, or nothing that fits the budget.
     """
     if given is not None:
-        return StudentFactory(own_student(given), {}, pretrained=isinstance(given, nn.Module))
+        return StudentFactory(own_student(given), {}, pretrained=isinstance(given, nn.Module), own=True)
     if section.derive.wanted:
         return derived(section)
     default = "mlp_tiny" if vocabulary is None else "static_embedding"  # for texts a net of microseconds
     name, settings = section.name or default, dict(section.settings)
     if name.startswith(CODE):
-        return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {})
+        return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {}, own=True)
     if vocabulary is not None and "vocabulary" in students.defaults(name):
         settings.setdefault("vocabulary", vocabulary)
     notes = []
@@ -161,28 +159,6 @@ def started(made: StudentFactory, weights: Path) -> StudentFactory:
 
     build()
     return StudentFactory(build, made.card, pretrained=True, notes=made.notes)
-
-
-def own_student(student: Any) -> NetMaker:
-    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds again."""
-    if isinstance(student, nn.Module):
-        return lambda: as_float32(copy.deepcopy(student))
-    if callable(student):
-        return lambda: checked_module(student(), "student")
-    raise UsageError(
-        f"student must be an nn.Module or a function that makes one, not {type(student).__name__}. A net of the zoo is "
-        'given by its name: `distill(student="mlp_tiny", ...)`.'
-    )
-
-
-@torch.no_grad()
-def check_student(net: nn.Module, rows: Tensor, task: Task, spec: OutputSpec) -> None:
-    """Ask the user's own module about a few encoded rows, so that an error is raised before any training.
-
-    Raises:
-        RejectedError: it fails on them, or answers in another form than the task's.
-    """
-    task.check_student(output_of(net.eval(), rows, "The student"), spec)
 
 
 def fitted_name(recipe: Recipe, card: dict[str, Any], task: Task) -> str | None:

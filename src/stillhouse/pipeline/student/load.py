@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from stillhouse import tasks
@@ -13,13 +14,12 @@ from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.folder import read_json, task_name
 from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.config import WEIGHTS, build, fill, is_described
-from stillhouse.pipeline.student.factory import own_student
+from stillhouse.pipeline.student.own import Preparation, own_student
 from stillhouse.pipeline.student.step import with_parts
 from stillhouse.recipe import read_table
 from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.tasks.predictor import CARD, FOLDER
-from stillhouse.teachers import as_float32
 
 
 def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
@@ -49,6 +49,9 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
                 f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
             )
         module = build(net_card, task.deployed.net_width(card))
+    elif not is_described(net_card):
+        given, rows = module, encoder_from_state(card["encoder"]).example(2, torch.Generator().manual_seed(0))
+        module = Preparation.found(lambda: given, rows).of(given, rows)
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
     fill(module, folder / WEIGHTS)
@@ -75,7 +78,7 @@ def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = Fals
     if isinstance(module, str):
         return built(module, card, {})
     if isinstance(module, nn.Module) and not kept:
-        return as_float32(module)
+        return module
     return own_student(module)()
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from stillhouse import methods
 from stillhouse.engine import Step
+from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import RunContext
-from stillhouse.taps import Taps
+from stillhouse.taps import EMBEDDING, Taps, classifier_path, unwrap
 from stillhouse.teachers import StoredTeacher, spec_of
 from stillhouse.types import Batch, Outputs, Spec, evaluating, logits_of, withheld
 
@@ -28,13 +29,14 @@ def matched_step(student: nn.Module, context: RunContext, answers: StoredTeacher
     """
     made, training = context.make_methods(), context.recipe.training
     inputs = context.data.train.inputs[:2]
-    layers = [path for _, method, _ in made for path in method.student_layers]
+    ships = any(ships_parts(m) for _, m, _ in made)
+    layers = [path for _, method, _ in made for path in method.student_layers] + [EMBEDDING] * ships
     own = student_spec(student, inputs, layers, len(context.data.train.targets))
-    head = last_linear(teacher) if any(ships_parts(m) for _, m, _ in made) else None
+    head = head_of(teacher, inputs) if ships else None
     theirs = teacher_spec(answers, context, head)
     for _, method, _ in made:
         method.build(own, theirs)
-    return Step(
+    step = Step(
         student,
         made,
         loss=context.task.loss,
@@ -42,6 +44,10 @@ def matched_step(student: nn.Module, context: RunContext, answers: StoredTeacher
         label_smoothing=training.label_smoothing,
         balance=training.balance,
     )
+    with evaluating(student), torch.no_grad():  # shows the taps the classifier: in training other layers may run too
+        student(inputs)
+    step.taps.take()
+    return step
 
 
 def ships_parts(method: Method) -> bool:
@@ -61,13 +67,16 @@ def student_spec(student: nn.Module, inputs: Tensor, layers: Sequence[str], rows
     """The student's shapes, in eval mode so that nothing of it moves."""
     with evaluating(student), Taps(student, sorted(set(layers))) as taps:
         values = logits_of(student(inputs))
-        return spec_of(Outputs(values, taps.take()), rows=rows)
+        features = taps.take()
+        return spec_of(Outputs(values, features), rows=rows, classifier=taps.classifier)
 
 
-def last_linear(module: nn.Module) -> nn.Module | None:
-    """The head of a net: its last ``nn.Linear``."""
-    found = [m for m in module.modules() if isinstance(m, nn.Linear)]
-    return found[-1] if found else None
+def head_of(module: nn.Module, inputs: Tensor) -> nn.Module | None:
+    """The classifier of a net, the ``nn.Linear`` that makes its outputs; None where it has none."""
+    try:
+        return unwrap(module).get_submodule(classifier_path(module, inputs))
+    except UsageError:
+        return None
 
 
 def parts_card(context: RunContext, answers: StoredTeacher, teacher: nn.Module) -> dict[str, Any]:
@@ -76,7 +85,7 @@ def parts_card(context: RunContext, answers: StoredTeacher, teacher: nn.Module) 
     Names, settings and shapes alone: the weights lie beside it.
     """
     shipping = [e for e in context.recipe.method if ships_parts(methods.make(e.name, **e.settings))]
-    head = last_linear(teacher)
+    head = head_of(teacher, context.data.train.inputs[:2])
     if not shipping or not isinstance(head, nn.Linear):
         return {}
     spec = teacher_spec(answers, context, head)
@@ -102,7 +111,7 @@ def with_parts(student: nn.Module, card: dict[str, Any]) -> nn.Module:
     shapes = {path: tuple(shape) for path, shape in facts["features"].items()}
     teacher = Spec(facts["classes"], shapes, head=nn.Linear(**facts["head"]))
     made = [methods.make(entry["name"], **entry["settings"]) for entry in card["methods"]]
-    layers = [path for method in made for path in method.student_layers]
+    layers = [path for method in made for path in method.student_layers] + [EMBEDDING]
     own = student_spec(student, torch.zeros(2, *card["inputs"]), layers, rows=0)
     for method in made:
         method.build(own, teacher)

@@ -25,8 +25,8 @@ from stillhouse.engine import (
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import counted_rows, only
-from stillhouse.pipeline.run.progress import Advance, stage
-from stillhouse.pipeline.run.workers import default_workers, run_all
+from stillhouse.pipeline.run.progress import Advance, say, stage
+from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
 from stillhouse.pipeline.student.config import WEIGHTS
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.store import Store
@@ -93,6 +93,10 @@ class Trainer:
         self.budget = budget_of(context.recipe.training, len(context.data.train.targets))
         self.seeds = context.recipe.training.seeds
         self.workers = context.recipe.training.workers or default_workers()
+        why = why_alone()
+        self.at_once = self.workers if why is None else 1
+        if self.at_once < self.workers:
+            say(f"One fit at a time: {why}.")
 
     def pending(self, arms: Sequence[Arm]) -> list[Job]:
         """The fits that no earlier, interrupted run has finished, the arms of one seed beside each other."""

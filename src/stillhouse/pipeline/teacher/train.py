@@ -20,6 +20,7 @@ from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.config import WEIGHTS, build, given_weights
 from stillhouse.pipeline.teacher.build import hub_net, whole_length
 from stillhouse.recipe import Member
+from stillhouse.teachers import as_float32
 from stillhouse.teachers.hub.cards import card_of
 from stillhouse.teachers.hub.nets import TokenNet
 from stillhouse.teachers.hub.tuning import merged
@@ -66,7 +67,7 @@ class TeacherNet:
             return whole_length(made, self.layers)
         if self.name.startswith(CODE):
             shape = tuple(self.context.data.train.inputs.shape[1:])
-            return own_net(self.name, True, shape, self.context.spec.width, self.section.settings)
+            return as_float32(own_net(self.name, True, shape, self.context.spec.width, self.section.settings))
         return build(self.zoo_card(), self.context.spec.width)
 
     def zoo_card(self) -> dict[str, Any]:

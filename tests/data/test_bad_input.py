@@ -1,5 +1,6 @@
 """Bad files: each gets one paragraph that says what, where, why, and the line that mends it."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,10 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], type[StillhouseError], 
     "missing arrays": (lambda f: {"arrays": f / "no.npz"}, RejectedError, "no.npz cannot be read"),
     "unknown suffix": (csv(GOOD, "xlsx"), UsageError, r"Known: .csv, .tsv"),
     "not UTF-8": (csv("x,label\né,a\n".encode("latin-1")), RejectedError, "line 2 .*not UTF-8 .*Save"),
-    "UTF-16": (csv("x,label\n1,a\n".encode("utf-16")), RejectedError, "line 1 .*not UTF-8 .*Save"),
+    "cut UTF-16": (csv("x,label\n1,a\n".encode("utf-16")[:-1]), RejectedError, "no utf-16.* text: .*Save"),
+    "UTF-16 without its mark": (csv("x,label\n1,a\n".encode("utf-16-le")), RejectedError, "line 1 .*NUL"),
+    "cut gzip": (csv(gzip.compress(b"x,label\n1,a\n2,b\n")[:-9]), RejectedError, "cannot be read as a table"),
     "NUL": (csv("x,label\n1,a\n2\0,b\n", target="label"), RejectedError, "line 3 .*NUL"),
-    "line ends of CR": (csv("x,label\r1,a\r2,b\r"), RejectedError, "End lines in LF"),
     "not parquet": (csv(GOOD, "parquet"), RejectedError, "Parquet"),
     "not npz": (lambda f: {"arrays": csv(GOOD, "npz")(f)["path"]}, RejectedError, "numpy.savez"),
     "empty": (csv(" \n\n"), RejectedError, "is empty"),

@@ -59,10 +59,14 @@ def test_grey_images_stored_in_colour_are_grey(tmp_path: Path) -> None:
     np.testing.assert_array_equal(source.raw[0], grey)
 
 
-def test_sixteen_bits_become_eight_without_being_cut_off(tmp_path: Path) -> None:
+def test_sixteen_bits_are_scaled_from_the_range_that_they_use(tmp_path: Path) -> None:
     deep = RNG.integers(0, 65536, (6, 5)).astype(np.uint16)
-    Image.fromarray(deep).save(folder_of(tmp_path) / "cat" / "0.png")
-    np.testing.assert_array_equal(read_image_folder(tmp_path).raw[0], deep // 257)
+    folder_of(tmp_path)
+    shallow = save(tmp_path / "cat" / "1.png")
+    Image.fromarray(deep).save(tmp_path / "cat" / "0.png")
+    found = np.asarray(read_image_folder(tmp_path).raw).astype(float)
+    np.testing.assert_allclose(found[0], 65535 * ((deep - deep.min()) / np.ptp(deep)), atol=0.51)
+    np.testing.assert_array_equal(found[1], shallow * 257.0)
 
 
 def test_odd_sizes_are_brought_to_the_most_frequent_one_and_said(tmp_path: Path) -> None:

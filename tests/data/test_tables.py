@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.data import Source, fit_encoder, read_inputs
-from stillhouse.data.files.csvfile import has_header
+from stillhouse.data.files.csvlook import has_header
 from stillhouse.errors import RejectedError, UsageError
 from tests.data.reading import read
 

@@ -147,7 +147,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], dict[str, Any], type[StillhouseErro
         RejectedError,
         "t.jsonl: line 2 .*0xff",
     ),
-    "utf-16": (content("text,label\na,b\n".encode("utf-16"), "t.csv"), {}, RejectedError, "line 1 .* not UTF-8"),
+    "utf-16": (content("text,label\na,b\n".encode("utf-16")[:-1], "t.csv"), {}, RejectedError, "no utf-16.* text"),
     "empty text": (
         content(lines("a", "", "b", " \n\t", "c")),
         {},

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import xxhash
@@ -25,6 +25,14 @@ Ints: TypeAlias = NDArray[np.int64]
 
 TEXT_BYTES = 100  # of a text or of a cell, about
 NOTHING_KEPT: Mapping[str, NDArray[Any]] = MappingProxyType({})
+
+
+class PixelScale(NamedTuple):
+    """How pixels of image files become numbers: one rule for all files of a source, and for files to predict on."""
+
+    background: int | None = None  # grey value behind transparent pixels; None: no file had any
+    # Least and greatest value, scaled to 0 .. 65535, of files with more than 8 bits; None: there was none, all are 8.
+    deep: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +55,7 @@ class Source:
     as_is: bool = False  # True: the user's tensors for the user's own modules, which no encoder may change
     column: str = ""  # of a file of texts: the column that held them
     kept: Mapping[str, NDArray[Any]] = field(default_factory=lambda: NOTHING_KEPT)  # cells (N,) by column, no inputs
+    pixels: PixelScale | None = None  # of image files
     label_values: tuple[Any, ...] = ()  # each class as the user wrote it: int, bool, float or str; empty for others
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.data.source import Raw
+from stillhouse.data.source import PixelScale, Raw
 
 if TYPE_CHECKING:
     from stillhouse.data.encoders.text import TextEncoder
@@ -40,12 +40,13 @@ class Readable(NamedTuple):
 
 
 class ImageForm(NamedTuple):
-    """The memory layout of raw images of bytes, as image files hold them."""
+    """The form of raw images that image files can be read into."""
 
     height: int
     width: int
     channels: int
     channels_last: bool
+    scale: PixelScale
 
 
 class Encoder(Protocol):
@@ -105,7 +106,7 @@ class Encoder(Protocol):
 
     @property
     def image_form(self) -> ImageForm | None:
-        """The memory layout of raw images, where image files can be read as rows; else None."""
+        """The form of raw images, where image files can be read as rows; else None."""
         return None
 
     @property

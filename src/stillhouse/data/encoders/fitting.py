@@ -47,7 +47,7 @@ def _fit(source: Source, raw: Held, text: TextOptions | None) -> Encoder:
         return TableEncoder.fit(raw, source.ignored, header=source.header)
     if source.as_is:
         return IdentityEncoder.fit(raw)
-    return ImageEncoder.fit(raw) if source.kind == "image" else ArrayEncoder.fit(raw)
+    return ImageEncoder.fit(raw, source.pixels) if source.kind == "image" else ArrayEncoder.fit(raw)
 
 
 def _fit_text(raw: Held, options: TextOptions) -> TextEncoder:

@@ -13,9 +13,11 @@ from torch import Tensor
 from stillhouse.data.encoders.base import EncodedColumn, Encoder, ImageForm
 from stillhouse.data.encoders.standard import Scale, fit_scale
 from stillhouse.data.inputs import check_finite, numbers
+from stillhouse.data.source import PixelScale
 from stillhouse.errors import RejectedError
 
 _CHANNELS = (1, 3, 4)  # sizes of a last axis that can only be channels
+_HALF_A_BYTE = 127  # arrays of bytes that stay below have another range than image files, such as 0 to 16
 
 
 @dataclass(frozen=True)
@@ -28,24 +30,32 @@ class ImageEncoder(Encoder):
     fill: tuple[float, ...] = (0.0,)  # the least value of each channel in training, encoded: usually black
     plain: bool = False  # raw images are (N, H, W)
     dtype: str = "float32"  # of the raw images
+    pixels: PixelScale | None = None  # how image files become such images; None: they cannot
 
     @property
     def image_form(self) -> ImageForm | None:
-        """The memory layout of raw images of bytes, grey or with three colours, as files hold them."""
+        """The form of raw images as files hold them, grey or with three colours."""
         channels, height, width = self.shape
-        if self.dtype != "uint8" or channels not in (1, 3):
+        if self.pixels is None or channels not in (1, 3):
             return None
-        return ImageForm(height, width, channels, self.channels_last)
+        return ImageForm(height, width, channels, self.channels_last, self.pixels)
 
     @classmethod
-    def fit(cls, raw: NDArray[Any]) -> ImageEncoder:
-        """Fit on raw images (N, H, W), (N, C, H, W), or (N, H, W, C) where C is 1, 3 or 4."""
+    def fit(cls, raw: NDArray[Any], pixels: PixelScale | None = None) -> ImageEncoder:
+        """Fit on raw images (N, H, W), (N, C, H, W), or (N, H, W, C) where C is 1, 3 or 4.
+
+        Args:
+            raw: the images.
+            pixels: of image files; None: the images come as an array. Bytes that use their range are like files.
+        """
+        if pixels is None and raw.dtype == np.uint8 and raw.max() > _HALF_A_BYTE:
+            pixels = PixelScale()
         last = raw.ndim == 4 and raw.shape[-1] in _CHANNELS and raw.shape[1] not in _CHANNELS
         images = np.moveaxis(raw, -1, 1) if last else raw.reshape(len(raw), -1, *raw.shape[-2:])
         scale = fit_scale(images)
         least = images.min((0, 2, 3))[None]
         fill = tuple(scale.apply(least)[0].tolist())
-        return cls(last, scale, images.shape[1:], fill, raw.ndim == 3, raw.dtype.name)
+        return cls(last, scale, images.shape[1:], fill, raw.ndim == 3, raw.dtype.name, pixels)
 
     def encode(self, raw: Any) -> Tensor:
         """Encode (N, H, W), (N, C, H, W), rows of C*H*W columns, or the (N, H, W, C) that was fitted."""
@@ -68,15 +78,17 @@ class ImageEncoder(Encoder):
         """JSON-able."""
         return {
             "kind": "image", "shape": list(self.shape), "channels_last": self.channels_last, "plain": self.plain,
-            "dtype": self.dtype, "scale": self.scale.state(), "fill": list(self.fill),
+            "dtype": self.dtype, "scale": self.scale.state(), "fill": list(self.fill), "pixels": self.pixels,
         }  # fmt: skip
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> ImageEncoder:
         """Rebuild from ``state``."""
         scale, shape, fill = Scale.from_state(state["scale"]), tuple(state["shape"]), tuple(state["fill"])
-        dtype = np.dtype(state.get("dtype", "float32")).name
-        return cls(bool(state["channels_last"]), scale, shape, fill, bool(state.get("plain", False)), dtype)
+        dtype, given = np.dtype(state.get("dtype", "float32")).name, state.get("pixels")
+        older = PixelScale() if dtype == "uint8" and "pixels" not in state else None
+        pixels = older if given is None else PixelScale(given[0], given[1] and tuple(given[1]))
+        return cls(bool(state["channels_last"]), scale, shape, fill, bool(state.get("plain", False)), dtype, pixels)
 
     def _planes(self, values: NDArray[Any]) -> NDArray[Any]:
         channels, height, width = self.shape

@@ -1,41 +1,40 @@
-"""CSV and TSV as text cells: separator, header and encoding detected."""
+"""CSV and TSV as text cells: encoding, separator, header and the lines before it are detected."""
 
 from __future__ import annotations
 
 import csv
-import io
-import warnings
+import logging
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stillhouse.data.files.csvrecords import any_length, check_records
-from stillhouse.data.files.jsonlines import utf8_lines
+from stillhouse.data.files.csvlook import Look, any_length, bare, look
+from stillhouse.data.files.textfile import open_text, text_lines
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_SEPARATORS = ",;\t|"
-_LOOK_BYTES, _LOOK_RECORDS = 1 << 16, 200
 PIECE_CELLS = 1 << 18  # cells that are read together
-Record = list[str]
+_LOGGER = logging.getLogger("stillhouse")
 
 
-class Look(NamedTuple):
-    """The form of a text table."""
+class _Counted(NamedTuple):
+    """What one reading of all records finds."""
 
-    names: list[str]  # from the header, or positions
-    separator: str
-    named: bool  # the names came from a header
+    rows: int  # without empty ones at the end
+    fields: int  # of the longest record
+    filled: set[int]  # of the columns that may be left out, those with a value
 
 
 def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> tuple[DataFrame, bool]:
     """Read a text table with every cell as text.
 
-    UTF-8 with or without a byte-order mark; separated by comma, semicolon, tab or bar; quoted by ``"``.
+    The text is UTF-8, or UTF-16 with a byte-order mark, and may be packed with gzip. Fields are separated by comma,
+    semicolon, tab, bar, or the character of a first line ``sep=``, and quoted by ``"``; lines end in LF, CR LF or CR.
+    Titles and comments (``#``, ``%``, ``//``) may stand before the header; they are told in a line. Columns without a
+    name and without values are left out, as are empty fields at the end of a line, and rows without values at the end.
 
     Args:
         path: the file.
@@ -46,133 +45,99 @@ def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str
         the frame, columns named by the header or by position ("0", "1", ...), and whether there was a header.
 
     Raises:
-        RejectedError: the file is missing, unreadable, empty, not UTF-8, or not a table.
+        RejectedError: the file is missing, unreadable, empty, not text, or not a table.
     """
-    table = look(path, header=header, expected=expected)
-    check_records(path, table.separator, len(table.names))
-    with _reported(path):
-        frame: DataFrame = _opened(path, table)
-    return _plain(frame, table), table.named
+    import pandas as pd
+
+    names, named, pieces = open_csv(path, header=header, expected=expected)
+    found = list(pieces)
+    return (pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=names, dtype=str)), named
 
 
-def read_csv_pieces(path: Path, table: Look) -> Iterator[DataFrame]:
-    """As ``read_csv``, in pieces of about ``PIECE_CELLS`` cells.
+def open_csv(
+    path: Path, *, header: bool | None = None, expected: Collection[str] = ()
+) -> tuple[list[str], bool, Iterator[DataFrame]]:
+    """As ``read_csv``, in pieces of about ``PIECE_CELLS`` cells: names, whether there was a header, and the pieces."""
+    form = look(path, header=header, expected=expected)
+    if form.before:
+        shown = "; ".join(repr(line[:60]) for line in form.before[:3]) + "; ..." * (len(form.before) > 3)
+        _LOGGER.info("%s: %d lines before the header are not read: %s", path, len(form.before), shown)
+    counted = _count(path, form)
+    kept = [i for i, name in enumerate(form.names) if not _may_go(form, i) or i in counted.filled]
+    names = [form.names[i] for i in kept]
+    if names.count("") > 1:
+        places = [str(i + 1) for i in kept if not form.names[i]]
+        raise RejectedError(
+            f"{path}: the columns {', '.join(places)} (counted from 1) have no name. Name each column in the header."
+        )
+    return names, form.named, _pieces(path, form, counted, dict(zip(kept, names, strict=True)))
 
-    Args:
-        path: the file.
-        table: the form that ``look`` found.
+
+def _may_go(form: Look, column: int) -> bool:
+    """Whether a column is left out where it is empty: it has no name, or only those at the end are like it."""
+    return not form.names[column] if form.named else column >= form.full
+
+
+def _count(path: Path, form: Look) -> _Counted:
+    """Read the file once and refuse records with another number of fields, which pandas would fill or cut silently.
 
     Raises:
-        RejectedError: as ``read_csv``, when the faulty row is reached.
+        RejectedError: names the first line that is not text or holds a NUL, or the first five where records with
+            another number of fields start.
     """
-    check_records(path, table.separator, len(table.names))
-    with _reported(path):
-        reader = _opened(path, table, chunksize=max(1, PIECE_CELLS // len(table.names)))
-    with reader as pieces:
-        while True:
-            with _reported(path):
-                piece: DataFrame | None = next(pieces, None)
-            if piece is None:
-                return
-            yield _plain(piece, table)
+    fields = longest = len(form.names)
+    odd: dict[int, int] = {}  # number of fields by the line where the record starts
+    rows = empty = 0
+    asked = [i for i in range(fields) if _may_go(form, i)]
+    filled: set[int] = set()
+    begins = form.skip + 1
+    lines = (line for _, line in islice(text_lines(path), form.skip, None))
+    with any_length():
+        reader = csv.reader(lines, delimiter=form.separator, skipinitialspace=True)
+        for record in reader:
+            if record and record != [""]:
+                rows, empty = rows + 1, 0 if any(record) else empty + 1
+                if len(record) != fields:
+                    longest = max(longest, len(record))
+                    if len(record) < fields or bare(record) > fields:
+                        odd[begins] = len(record)
+                filled.update(i for i in asked if i < len(record) and record[i].strip())
+            begins = form.skip + reader.line_num + 1
+    if odd:
+        raise RejectedError(_odd_message(path, form, odd))
+    return _Counted(rows - empty if fields > 1 else rows, longest, filled)
 
 
-def look(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> Look:
-    """Detect the form of a text table; arguments and errors are those of ``read_csv``."""
-    with _reported(path), any_length():
-        records, separator = _look(path)
-    named = has_header(records, expected) if header is None else header
-    names = _names(records[0], path) if named else [str(i) for i in range(len(records[0]))]
-    return Look(names, separator, named)
+def _odd_message(path: Path, form: Look, odd: dict[int, int]) -> str:
+    fields, (first, found) = len(form.names), next(iter(odd.items()))
+    more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""
+    return (
+        f"{path} cannot be read as a table: line{'s' * (len(odd) > 1)} {', '.join(map(str, list(odd)[:5]))}{more} "
+        f"(counted from 1): {found} field{'s' * (found != 1)} in line {first}, {fields} in the first line. Give every "
+        f"line {fields}, quote cells that contain {form.separator!r}, and close each quote."
+    )
 
 
-def _opened(path: Path, table: Look, chunksize: int | None = None) -> Any:
+def _pieces(path: Path, form: Look, counted: _Counted, names: dict[int, str]) -> Iterator[DataFrame]:
     import pandas as pd
 
-    return pd.read_csv(
-        path, sep=table.separator, names=table.names, header=0 if table.named else None, index_col=False, dtype=str,
-        na_filter=False, encoding="utf-8-sig", skipinitialspace=True, chunksize=chunksize,
-    )  # fmt: skip
-
-
-def _plain(frame: DataFrame, table: Look) -> DataFrame:
-    return _decimal_points(frame) if table.separator == ";" else frame
-
-
-@contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    """Turn errors of a file into one clear error."""
-    import pandas as pd
-
+    settings: dict[str, Any] = {
+        "sep": form.separator, "header": None, "names": list(range(counted.fields)), "index_col": False, "dtype": str,
+        "na_filter": False, "skipinitialspace": True, "usecols": list(names), "nrows": counted.rows,
+        "chunksize": max(1, PIECE_CELLS // counted.fields),
+    }  # fmt: skip
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas would drop fields beyond the header's
-            yield
-    except UnicodeDecodeError:
-        for _ in utf8_lines(path):  # names the line
-            pass
-        raise
-    except (OSError, csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        with open_text(path) as file:
+            for _ in range(form.skip):
+                file.readline()
+            with pd.read_csv(file, **settings) as reader:
+                for piece in reader if counted.rows else ():
+                    frame = piece.rename(columns=names)
+                    yield _decimal_points(frame) if form.separator == ";" else frame
+    except (OSError, pd.errors.ParserError) as error:
         raise RejectedError(
             f"{path} cannot be read as a table: {str(error).strip().rstrip('.')}. Fix the file or the path."
         ) from None
-
-
-def has_header(records: list[Record], expected: Collection[str] = ()) -> bool:
-    """Return whether the first record names the columns.
-
-    It does if it contains an expected name. Else it must be distinct texts, none of them a number, and the records
-    below must differ: there is a column of numbers, or no column contains its own name.
-    """
-    first, below = records[0], records[1:]
-    texts = [cell for cell in first if not _is_number(cell)]
-    if any(name in texts for name in expected):
-        return True
-    if len(texts) < len(first) or len(set(first)) < len(first):
-        return False
-    columns = [[cell for cell in cells if cell] for cells in zip(*below, strict=False)]
-    if any(cells and all(map(_is_number, cells)) for cells in columns):
-        return True
-    return bool(below) and not any(name in cells for name, cells in zip(first, columns, strict=False))
-
-
-def _look(path: Path) -> tuple[list[Record], str]:
-    """Return the first records and the separator that splits them into equally many fields, as many as possible."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        text = file.read(_LOOK_BYTES) + "".join(islice(file, 3))  # a header may be longer than the window
-    if not text.strip():
-        raise RejectedError(f"{path} is empty. Give a file with a row for each example.")
-    separators = "\t" if path.suffix.lower() == ".tsv" else _SEPARATORS
-    looks = {separator: _records(text, separator) for separator in separators}
-    best = max(separators, key=lambda s: (len({len(r) for r in looks[s]}) == 1, len(looks[s][0])))
-    if len(looks[best][0]) < 2:
-        best = max(separators, key=lambda s: len(looks[s][0]))
-    return looks[best], best
-
-
-def _records(text: str, separator: str) -> list[Record]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-    records = [record for record in islice(reader, _LOOK_RECORDS) if record]
-    cut = len(text) >= _LOOK_BYTES and len(records) < _LOOK_RECORDS and len(records) > 1
-    return records[:-1] if cut else records  # the window may end within a record
-
-
-def _names(first: Record, path: Path) -> list[str]:
-    names = [name.strip() for name in first]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise RejectedError(
-            f"{path}: the header names {', '.join(map(repr, twice))} twice. Give each column a different name."
-        )
-    return names
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _decimal_points(frame: DataFrame) -> DataFrame:

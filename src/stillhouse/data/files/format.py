@@ -13,6 +13,13 @@ from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.source import Ints, Raw, Source
 from stillhouse.data.targets import ReadTargets
 
+_LITTER = ("__macosx", "thumbs.db", "desktop.ini")
+
+
+def is_litter(path: Path, base: Path) -> bool:
+    """Whether a system or an archiver left this file below ``base``: dot files, ``__MACOSX``, thumbnails."""
+    return any(part.startswith(".") or part.lower() in _LITTER for part in path.relative_to(base).parts)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -88,4 +95,4 @@ class Format:
 
     def holds(self, path: Path) -> bool:
         """Whether a path is of this format."""
-        return path.suffix.lower() in self.suffixes if self.fits is None else self.fits(path)
+        return path.name.lower().endswith(self.suffixes) if self.fits is None else self.fits(path)

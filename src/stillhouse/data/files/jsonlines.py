@@ -1,4 +1,4 @@
-"""JSON lines: one object on each line, with the keys as column names; and lines of UTF-8 text."""
+"""JSON lines: one object on each line, with the keys as column names."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stillhouse.data.files.textfile import text_lines
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Record = dict[str, Any]
-_MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
 
 
 def read_jsonl(path: Path) -> DataFrame:
@@ -34,7 +34,7 @@ def json_records(path: Path) -> Iterator[Record]:
     """Yield the objects of a file, one line at a time; the errors are those of ``read_jsonl``, raised at the end."""
     bad: list[int] = []
     empty = True
-    for number, text in utf8_lines(path):
+    for number, text in text_lines(path):
         if not text.strip():
             continue
         empty, record = False, _parsed(text)
@@ -50,25 +50,6 @@ def json_records(path: Path) -> Iterator[Record]:
             f"{path}: line{'s' * (len(bad) > 1)} {', '.join(map(str, bad[:5]))}{more} (counted from 1) hold no JSON "
             'object. Write one on each line, such as {"text": "...", "label": "..."}.'
         )
-
-
-def utf8_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a file of UTF-8 text, with or without a byte-order mark, and their numbers from 1.
-
-    Raises:
-        RejectedError: the file cannot be read; a line is not UTF-8: names it.
-    """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                yield number, (line.removeprefix(_MARK) if number == 1 else line).decode()
-    except OSError as error:
-        raise RejectedError(f"{path} cannot be read: {error}. Fix the path.") from None
-    except UnicodeDecodeError as error:
-        raise RejectedError(
-            f"{path}: line {number} (counted from 1) is not UTF-8 text: byte 0x{error.object[error.start]:02x}, "
-            f"{error.reason}. Save the file as UTF-8 and run again."
-        ) from None
 
 
 def _parsed(line: str) -> Any:

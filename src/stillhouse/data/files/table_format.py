@@ -37,7 +37,8 @@ def table_format(suffixes: tuple[str, ...], open_cells: OpenCells, *, typed: boo
         ]
         expected += [*wanted.drop, *(wanted.keep if key == "text" else wanted.types)]
         cells, named = open_cells(path, wanted.header, expected, wanted.room)
-        return read_as(Opened(cells, named, path, path.stem, typed=typed), wanted)
+        name = Path(path.name.removesuffix(".gz")).stem
+        return read_as(Opened(cells, named, path, name, typed=typed), wanted)
 
     def rows(path: Path, encoder: Encoder, column: str | None) -> Inputs:
         if encoder.text is not None:

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import struct
+import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.encoders.base import Encoder
-from stillhouse.data.files.format import Format, Inputs, Wanted
+from stillhouse.data.files.format import Format, Inputs, Wanted, is_litter
+from stillhouse.data.files.pictures import (
+    SUFFIXES,
+    Facts,
+    Pixels,
+    each,
+    facts,
+    in_channels,
+    most_frequent,
+    pixels,
+    scale_for,
+    scale_lines,
+)
 from stillhouse.data.on_disk.mapped import ARRAY, open_array, write_array
-from stillhouse.data.source import Source
+from stillhouse.data.source import PixelScale, Source
 from stillhouse.data.targets import TargetCells
 from stillhouse.errors import RejectedError, UsageError
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")  # no other format is decoded, whatever the file's name
 _TRAIN, _TEST, _VALID = ("train", "training"), ("test",), ("valid", "validation", "val")
-_GREY = ("1", "L", "LA", "La")
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: orientation of the camera; these values swap height and width
-# Errors of decoders on damaged files; a decompression bomb raises Pillow's own error or its warning.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
-
-Pixels = NDArray[np.uint8]
+_LOGGER = logging.getLogger("stillhouse")
 
 
 class _File(NamedTuple):
@@ -42,12 +44,14 @@ class _File(NamedTuple):
 def read_image_folder(
     folder: Path, wanted: Wanted, *, unlabelled: str = "unlabelled", size: tuple[int, int] | None = None
 ) -> Source:
-    """Read PNG, JPEG, BMP, GIF (first frame) and WebP images, the name of the subfolder as the class.
+    """Read PNG, JPEG, BMP, GIF, WebP and TIFF images, the name of the subfolder as the class.
 
     Images of the subfolder ``unlabelled`` and those directly in the folder have no label. If the folder holds ``train``
     and ``test`` (and ``valid``), the classes are the subfolders of these, and the test is fixed; rows of ``valid`` are
-    divided together with those of ``train``. Transparency is dropped, images are turned by their EXIF orientation, and
-    16 bits become 8. Other files, and names that start with a dot, are skipped.
+    divided together with those of ``train``. Images are turned by their EXIF orientation; of several pictures in a file
+    the first is read. Transparent pixels are laid over one background, and pixels of more than 8 bits are scaled from
+    the range that the images use: the same for all images, see ``pictures.scale_for``. Other files are skipped. Each of
+    these is told in a line.
 
     Args:
         folder: of the images.
@@ -58,64 +62,42 @@ def read_image_folder(
             ``UserWarning``.
 
     Returns:
-        a source of kind "image": uint8 (N, H, W) where all are grey, else (N, H, W, 3); ``kept["file"]`` holds the
-        paths in the folder.
+        a source of kind "image": (N, H, W) where all are grey, else (N, H, W, 3), uint8, or uint16 where an image has
+        more than 8 bits; ``kept["file"]`` holds the paths in the folder.
 
     Raises:
         RejectedError: no folder, no images, a class without one, or files that are not images or too large; names them.
     """
     files = _find(folder, unlabelled)
-    sizes = _each(files, folder, _size)
-    chosen = size or _most_frequent(sizes)
-    odd = sum(found != chosen for found in sizes)
-    if odd:
-        warnings.warn(
-            f"{folder}: {odd} of {len(files)} images are not {chosen[0]} x {chosen[1]} pixels (height x width) and "
-            "were resized to that; their proportions may have changed.",
-            stacklevel=2,
-        )
+    paths = [file.path for file in files]
+    seen = each(paths, folder, facts)
+    scale, chosen = scale_for(seen), size or most_frequent([one.size for one in seen])
+    for line in [*scale_lines(seen, scale), *_skipped(folder)]:
+        _LOGGER.info("%s: %s", folder, line)
+    _warn_resized(folder, seen, chosen)
     if wanted.room is None:
-        raw = _together(_each(files, folder, lambda image: _pixels(image, chosen)))
+        raw = _together(each(paths, folder, lambda image: pixels(image, chosen, scale)))
     else:
-        raw = _written(files, folder, chosen, wanted.room / ARRAY)
+        raw = _written(paths, folder, chosen, scale, wanted.room / ARRAY)
     labels = np.array([file.label for file in files], object)
     read = wanted.read_targets(TargetCells("names", labels, len(files), str(folder), str(folder)), wanted.classes)
-    test = np.flatnonzero([file.test and file.label is not None for file in files]) if _has_test(files) else None
-    names = np.array([file.path.relative_to(folder).as_posix() for file in files], object)
-    kept, shape = {"file": names}, raw.shape[1:]
-    return Source(raw, read.values, read.names, "image", folder.name, shape, test, kept=kept, label_values=read.given)
+    fixed = any(file.test for file in files)
+    test = np.flatnonzero([file.test and file.label is not None for file in files]) if fixed else None
+    kept = {"file": np.array([path.relative_to(folder).as_posix() for path in paths], object)}
+    return Source(
+        raw, read.values, read.names, "image", folder.name, raw.shape[1:], test, kept=kept, label_values=read.given,
+        pixels=scale,
+    )  # fmt: skip
 
 
-def read_images(path: Path, size: tuple[int, int], *, colour: bool) -> tuple[Pixels, list[str]]:
-    """Read an image, or all images below a folder in the order of their paths, for instance to predict on.
-
-    Args:
-        path: a file or a folder.
-        size: (height, width) to which others are resized (bilinear).
-        colour: whether three channels are wanted, or one.
-
-    Returns:
-        uint8 (N, H, W), of colours (N, H, W, 3), and the paths in the folder, or the name of the file.
-
-    Raises:
-        RejectedError: no images, or files that are not images or too large; names them.
-    """
-    folder = path if path.is_dir() else path.parent
-    files = [_File(file, None, False) for file in (_images(path.rglob("*"), path) if path.is_dir() else [path])]
-    if not files:
-        raise RejectedError(
-            f"{path} holds no images ({', '.join(SUFFIXES)}). Give a folder with the images to predict."
+def _warn_resized(folder: Path, seen: Sequence[Facts], size: tuple[int, int]) -> None:
+    odd = sum(one.size != size for one in seen)
+    if odd:
+        warnings.warn(
+            f"{folder}: {odd} of {len(seen)} images are not {size[0]} x {size[1]} pixels (height x width) and "
+            "were resized to that; their proportions may have changed.",
+            stacklevel=3,
         )
-    pixels = _each(files, folder, lambda image: _channels(_pixels(image, size), colour))
-    return np.stack(pixels), [file.path.relative_to(folder).as_posix() for file in files]
-
-
-def _channels(pixels: Pixels, colour: bool) -> Pixels:
-    from PIL import Image
-
-    if colour and pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=2)
-    return np.asarray(Image.fromarray(pixels).convert("L")) if not colour and pixels.ndim == 3 else pixels
 
 
 def _find(folder: Path, unlabelled: str) -> list[_File]:
@@ -153,91 +135,46 @@ def _labelled(folder: Path, unlabelled: str, *, test: bool, passed: Sequence[str
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_litter(path, folder))
 
 
-def _images(paths: Any, base: Path) -> list[Path]:
-    hidden = (path for path in paths if not any(part.startswith(".") for part in path.relative_to(base).parts))
-    return sorted(path for path in hidden if path.suffix.lower() in SUFFIXES and path.is_file())
+def _images(paths: Iterable[Path], base: Path) -> list[Path]:
+    return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file() and not is_litter(p, base))
 
 
-def _has_test(files: list[_File]) -> bool:
-    return any(file.test for file in files)
+def _skipped(folder: Path) -> list[str]:
+    """A line about the files that are no images of a known format, by their suffix."""
+    others = (p for p in folder.rglob("*") if p.is_file() and not is_litter(p, folder))
+    counts = Counter(p.suffix.lower() or p.name for p in others if p.suffix.lower() not in SUFFIXES)
+    if not counts:
+        return []
+    shown = ", ".join(f"{suffix} ({count})" for suffix, count in counts.most_common(5))
+    return [f"{counts.total()} files were skipped, because they are not {', '.join(SUFFIXES)}: {shown}"]
 
 
-def _each(files: list[_File], folder: Path, look: Callable[[Image.Image], Any]) -> list[Any]:
-    """Open and check each file; all failures are reported together."""
-    from PIL import Image
-
-    seen, broken = [], []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for file in files:
-            try:
-                with Image.open(file.path, formats=_FORMATS) as image:
-                    seen.append(look(image))
-            except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-                broken.append((file.path.relative_to(folder).as_posix(), " ".join(str(error).split())))
-    if broken:
-        names = ", ".join(name for name, _ in broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
-        raise RejectedError(
-            f"{folder}: {len(broken)} of {len(files)} files cannot be read as images: {names}. The first: "
-            f"{broken[0][1]}. Fix or remove them."
-        )
-    return seen
-
-
-def _size(image: Image.Image) -> tuple[int, int]:
-    """Height and width of the image when it is upright."""
-    turned = image.getexif().get(_ORIENTATION) in _TURNED
-    return (image.width, image.height) if turned else (image.height, image.width)
-
-
-def _most_frequent(sizes: list[tuple[int, int]]) -> tuple[int, int]:
-    """The most frequent size; of several the largest."""
-    counts = Counter(sizes)
-    return max(counts, key=lambda size: (counts[size], size[0] * size[1], size))
-
-
-def _pixels(image: Image.Image, size: tuple[int, int]) -> Pixels:
-    """Pixels uint8 (H, W) of a grey image, or of one whose three channels are equal; else (H, W, 3)."""
-    from PIL import Image, ImageOps
-
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16 bits: a plain conversion would clip all values above 255
-        upright = Image.fromarray((np.asarray(upright).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
-    plain = upright.convert("L" if upright.mode in _GREY else "RGB")
-    if plain.size != (size[1], size[0]):
-        plain = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    pixels = np.asarray(plain, np.uint8)
-    grey = pixels.ndim == 3 and (pixels == pixels[..., :1]).all()
-    return pixels[..., 0] if grey else pixels
-
-
-def _written(files: list[_File], folder: Path, size: tuple[int, int], path: Path) -> NDArray[Any]:
+def _written(
+    paths: Sequence[Path], folder: Path, size: tuple[int, int], scale: PixelScale, target: Path
+) -> NDArray[Any]:
     """The pixels of all images in a mapped file, in the form of ``_together``."""
-    colour = any(_each(files, folder, lambda image: _pixels(image, size).ndim == 3))
-    shape = (len(files), *size, *(3,) * colour)
+    colour = any(each(paths, folder, lambda image: pixels(image, size, scale).ndim == 3))
+    shape = (len(paths), *size, *(3,) * colour)
 
     def parts() -> Iterator[Pixels]:
-        for file in files:
-            (pixels,) = _each([file], folder, lambda image: _pixels(image, size))
-            yield np.broadcast_to(pixels[..., None], shape[1:]) if pixels.ndim < len(shape) - 1 else pixels
+        for path in paths:
+            (found,) = each([path], folder, lambda image: pixels(image, size, scale))
+            yield in_channels(found, colour)
 
-    write_array(path, shape, np.uint8, parts())
-    return open_array(path)
+    write_array(target, shape, np.uint8 if scale.deep is None else np.uint16, parts())
+    return open_array(target)
 
 
 def _together(images: list[Pixels]) -> Pixels:
-    if any(image.ndim == 3 for image in images):
-        images = [
-            np.broadcast_to(image[..., None], (*image.shape, 3)) if image.ndim == 2 else image for image in images
-        ]
-    return np.stack(images)
+    colour = any(image.ndim == 3 for image in images)
+    return np.stack([in_channels(image, True) for image in images] if colour else images)
 
 
 def _rows(path: Path, encoder: Encoder, _column: str | None) -> Inputs:
-    """The images to predict on, in the size and with the channels of the training images."""
+    """The images to predict on, in the size, with the channels and by the scale of the training images."""
     form = encoder.image_form
     if form is None:
         raise UsageError(
@@ -245,8 +182,24 @@ def _rows(path: Path, encoder: Encoder, _column: str | None) -> Inputs:
             "images to predict on as one array with the size, channels and range of the training images: "
             "`numpy.savez('rows.npz', x=images)`."
         )
-    pixels, names = read_images(path, (form.height, form.width), colour=form.channels == 3)
-    return Inputs(pixels if form.channels == 1 or form.channels_last else np.moveaxis(pixels, -1, 1), names)
+    folder = path if path.is_dir() else path.parent
+    files = _images(path.rglob("*"), path) if path.is_dir() else [path]
+    if not files:
+        raise RejectedError(
+            f"{path} holds no images ({', '.join(SUFFIXES)}). Give a folder with the images to predict."
+        )
+    seen = each(files, folder, facts)
+    clear = sum(one.brightness is not None for one in seen)
+    if clear and form.scale.background is None:
+        warnings.warn(
+            f"{path}: {clear} of {len(files)} images have transparent pixels, which no training image had. They were "
+            "laid over white.",
+            stacklevel=2,
+        )
+    size, colour = (form.height, form.width), form.channels == 3
+    found = np.stack(each(files, folder, lambda image: in_channels(pixels(image, size, form.scale), colour)))
+    names = [file.relative_to(folder).as_posix() for file in files]
+    return Inputs(found if not colour or form.channels_last else np.moveaxis(found, -1, 1), names)
 
 
 FORMAT = Format(

@@ -37,4 +37,4 @@ def _cell(record: Record, name: str) -> str | None:
     return json.dumps(record[name]) if name in record else None
 
 
-FORMAT = table_format((".jsonl", ".ndjson"), open_jsonl)
+FORMAT = table_format((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"), open_jsonl)

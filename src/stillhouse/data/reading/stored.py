@@ -25,14 +25,14 @@ from stillhouse.data.on_disk.mapped import (
     write_array,
     write_columns,
 )
-from stillhouse.data.source import Held, Source
+from stillhouse.data.source import Held, PixelScale, Source
 from stillhouse.errors import DamagedError
 from stillhouse.files import add_files, cannot_write, write_json
 
 CARD = "source.json"  # written last: if it exists, all other files are complete
-_FORMAT = 2
+_FORMAT = 3
 _OWN = re.compile(r"[0-9a-f]{16}(\.part)?")
-_FACTS = ("names", "kind", "name", "shape", "ignored", "header", "as_is", "column", "label_values")
+_FACTS = ("names", "kind", "name", "shape", "ignored", "header", "as_is", "column", "label_values", "pixels")
 
 
 def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], make: Callable[[Path], Source]) -> Source:
@@ -86,6 +86,7 @@ def _open(whole: Path) -> Source:
     try:
         card = json.loads((whole / CARD).read_bytes())
         facts = {name: _tuples(card[name]) for name in _FACTS}
+        facts["pixels"] = None if facts["pixels"] is None else PixelScale(*map(_tuples, facts["pixels"]))
         kept = open_columns(whole / "kept", card["kept"])
         raw: Held
         if card["kind"] == "text":

@@ -1,0 +1,192 @@
+"""The forms in which programs write CSV: encodings, ends of lines, lines before the header, commas too many."""
+
+import gzip
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillhouse.data import encoder_from_state, fit_encoder, read_inputs
+from stillhouse.errors import RejectedError, UsageError
+from tests.data.reading import read
+
+HEADER = ["age", "town", "label"]
+ROWS = [[str(20 + i), ["Köln", "東京", "Rio"][i % 3], "ab"[i % 2]] for i in range(12)]
+LINES = [",".join(row) for row in [HEADER, *ROWS]]
+PLAIN = "\n".join(LINES) + "\n"
+
+
+def written(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def check(path: Path, **settings: object) -> None:
+    """The file is read as the table above, in memory and on disk, and to predict on."""
+    for on_disk in (None, path.parent / "rows"):
+        source = read(path=path, target="label", on_disk=on_disk, **settings)
+        assert source.names == ("a", "b")
+        assert list(source.raw.columns) == ["age", "town"]
+        np.testing.assert_array_equal(source.raw["age"], np.arange(20.0, 32.0))
+        assert list(source.raw["town"]) == [row[1] for row in ROWS]
+        assert source.targets.tolist() == [0, 1] * 6
+    encoder = encoder_from_state(fit_encoder(source, np.arange(12)).state())
+    found = read_inputs(path, encoder).rows
+    assert encoder.encode(found).shape == (12, *encoder.shape)
+    assert list(found["town"]) == [row[1] for row in ROWS]
+
+
+def utf16(text: str, order: str) -> bytes:
+    return ("\ufeff" + text).encode(f"utf-16-{order}")
+
+
+FORMS: dict[str, bytes | str] = {
+    "plain": PLAIN,
+    "a mark of UTF-8": "\ufeff" + PLAIN,
+    "UTF-16, least first": utf16(PLAIN, "le"),
+    "UTF-16, greatest first": utf16(PLAIN, "be"),
+    "UTF-32": ("\ufeff" + PLAIN).encode("utf-32-le"),
+    "UTF-16 with tabs, as Excel writes": utf16(PLAIN.replace(",", "\t").replace("\n", "\r\n"), "le"),
+    "lines end in CR": PLAIN.replace("\n", "\r"),
+    "lines end in CR LF": PLAIN.replace("\n", "\r\n"),
+    "no end of the last line": PLAIN.rstrip("\n"),
+    "sep=;": "sep=;\n" + PLAIN.replace(",", ";"),
+    "sep=; quoted, CR LF": '"sep=;"\r\n' + PLAIN.replace(",", ";").replace("\n", "\r\n"),
+    "SEP=, in UTF-16": utf16("SEP=,\r\n" + PLAIN, "le"),
+    "sep of another character": "sep=~\n" + PLAIN.replace(",", "~"),
+    "a comment": "# made by a program\n" + PLAIN,
+    "comments with commas": "# a, b\n#c,d,e,f\n" + PLAIN,
+    "a comment of as many fields": "# x, y, z\n" + PLAIN,
+    "% comments": "% one\n% two, three\n" + PLAIN,
+    "a title": "Sales of 2024\n" + PLAIN,
+    "a title and an empty line": "Sales of 2024\n\n" + PLAIN,
+    "a title that Excel filled up": "Sales of 2024,,\n,,\n" + PLAIN,
+    "a title in quotes": '"Sales, of 2024"\n' + PLAIN,
+    "names and values above the header": "Station,12\nDate,2024-01-01\n\n" + PLAIN,
+    "sep, title and comment": "sep=;\nTitle\n# x\n" + PLAIN.replace(",", ";"),
+    "empty lines": "\n\n" + PLAIN.replace("\n", "\n\n"),
+    "a comma at the end of each line": PLAIN.replace("\n", ",\n"),
+    "commas at the end of each line": PLAIN.replace("\n", ",,,\n"),
+    "commas at the end of the rows": LINES[0] + "\n" + "".join(f"{line},\n" for line in LINES[1:]),
+    "commas at the end of some rows": "\n".join(line + ",," * (i % 3 == 1) for i, line in enumerate(LINES)) + "\n",
+    "blanks and commas at the end": PLAIN.replace("\n", ", ,\n"),
+    "rows of nothing at the end": PLAIN + ",,\n" * 5,
+    "a column of nothing first": "".join(f",{line}\n" for line in LINES),
+    "a column of nothing within": "".join(line.replace(",", ",,", 1) + "\n" for line in LINES),
+    "a title, and commas at the end": "Title,,,\n" + PLAIN.replace("\n", ",\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_table(tmp_path: Path, form: str) -> None:
+    content = FORMS[form]
+    check(written(tmp_path, content))
+    raw = content.encode() if isinstance(content, str) else content
+    check(written(tmp_path, gzip.compress(raw), "t.csv.gz"))
+
+
+def test_gzip_is_known_by_its_bytes_and_tables_of_every_kind_may_be_packed(tmp_path: Path) -> None:
+    check(written(tmp_path, gzip.compress(PLAIN.encode())))
+    check(written(tmp_path, PLAIN, "t.csv.gz"))
+    check(written(tmp_path, gzip.compress(PLAIN.replace(",", "\t").encode()), "t.TSV.GZ"))
+    lines = pd.DataFrame([[int(row[0]), *row[1:]] for row in ROWS], columns=HEADER).to_json(
+        orient="records", lines=True
+    )
+    check(written(tmp_path, gzip.compress(lines.encode()), "t.jsonl.gz"))
+    check(written(tmp_path, utf16(lines, "le"), "t.jsonl"))
+
+
+@pytest.mark.parametrize("form", ["a comma at the end of each line", "lines end in CR", "UTF-16, least first"])
+def test_a_table_without_a_header_too(tmp_path: Path, form: str) -> None:
+    text = "\n".join(",".join([row[0], "x", row[2]]) for row in ROWS) + "\n"
+    plain = read(path=written(tmp_path, text))
+    shaped = {"lines end in CR": text.replace("\n", "\r"), "UTF-16, least first": utf16(text, "le")}
+    found = read(path=written(tmp_path, shaped.get(form, text.replace("\n", ",\n"))))
+    assert (found.fingerprint(), found.names, len(found)) == (plain.fingerprint(), ("a", "b"), 12)
+
+
+def test_a_last_column_that_fills_late_is_kept(tmp_path: Path) -> None:
+    text = "".join(f"{i},{i % 7},{'ab'[i % 2] if i > 500 else ''}\n" for i in range(600))
+    source = read(path=written(tmp_path, text))
+    assert (source.names, int(source.known.sum())) == (("a", "b"), 99)
+
+
+@pytest.mark.parametrize("target", [None, "label"])
+def test_a_header_that_begins_with_a_comment_mark_stays_one(tmp_path: Path, target: str | None) -> None:
+    source = read(path=written(tmp_path, "#chrom,pos,label\nchr1,100,a\nchr2,200,b\nchr1,300,b\n"), target=target)
+    assert list(source.raw.columns) == ["#chrom", "pos"]
+    source = read(path=written(tmp_path, "#word,label\nx,a\ny,b\nx,b\n"), target=target)
+    assert list(source.raw.columns) == ["#word"]
+
+
+def test_texts_that_begin_with_a_comment_mark_are_rows(tmp_path: Path) -> None:
+    path = written(tmp_path, '"# a heading",a\n"no heading, but words",b\n"# more of it",a\n')
+    source = read(text=path)
+    assert list(source.raw) == ["# a heading", "no heading, but words", "# more of it"]
+
+
+def test_lines_that_are_not_read_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "stillhouse")
+    read(path=written(tmp_path, "Sales\n# by hand\n" + PLAIN), target="label")
+    assert "2 lines before the header are not read: 'Sales'; '# by hand'" in caplog.text
+
+
+REFUSED = {
+    "a row too long": (PLAIN + "1,2,3,4\n", "line 14 .*4 fields in line 14, 3 in"),
+    "a row too short": (PLAIN + "1,2\n", "line 14 .*2 fields"),
+    "a comment within": (PLAIN + "# end\n", "line 14 .*1 field in"),
+    "names of rows without a name, as R writes": ("a,label\nx,1,p\ny,2,q\n", "3 fields in line 2, 2 in the first line"),
+    "two columns without a name": (",,label\n1,2,a\n3,4,b\n", r"columns 1, 2 \(counted from 1\) have no name"),
+    "a title above an odd table": ("Title\n" + PLAIN + "1,2\n", "line 15 .*2 fields"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_what_is_no_table_is_refused_with_its_lines(tmp_path: Path, case: str, on_disk: bool) -> None:
+    content, message = REFUSED[case]
+    with pytest.raises(RejectedError, match=message):
+        read(path=written(tmp_path, content), target="label", on_disk=tmp_path / "rows" if on_disk else None)
+
+
+@pytest.mark.parametrize(("name", "cure"), [("t.zip", "Unpack it"), ("t.xlsx", "Save the sheet as CSV")])
+def test_other_kinds_of_files_are_refused_with_the_cure(tmp_path: Path, name: str, cure: str) -> None:
+    with pytest.raises(UsageError, match=rf"cannot be read\. {cure}.*\.csv\.gz"):
+        read(path=written(tmp_path, b"PK", name))
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=6).filter(
+    lambda cell: cell == cell.strip() and not cell.startswith(("#", "%", "/"))
+)
+
+
+def quoted(rows: Sequence[Sequence[str]], separator: str, end: str, surplus: Sequence[int]) -> str:
+    lines = (separator.join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows)
+    return "".join(line + separator * extra + end for line, extra in zip(lines, surplus, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_table_in_any_form_is_the_plain_table(data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.tuples(cells, cells), min_size=2, max_size=6))
+    table = [["number", "note", "label"], *([str(i), f"{a}.", f"{b}{i % 2}"] for i, (a, b) in enumerate(rows))]
+    separator, end = data.draw(st.sampled_from(",;\t|")), data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    surplus = data.draw(st.lists(st.integers(0, 3), min_size=len(table), max_size=len(table)))
+    before = data.draw(st.lists(st.sampled_from(["# a, b", "% x", "Title", "", "Title;;", ",,"]), max_size=4))
+    text = "".join(line + end for line in before) + quoted(table, separator, end, surplus)
+    text = data.draw(st.sampled_from(["", f"sep={separator}{end}"])) + text
+    raw = data.draw(st.sampled_from([text.encode(), utf16(text, "le"), utf16(text, "be")]))
+    raw = gzip.compress(raw) if data.draw(st.booleans()) else raw
+    with TemporaryDirectory() as folder:
+        found = read(path=written(Path(folder), raw), target="label", types={"note": "categorical"}, classes=None)
+    assert list(found.raw["note"]) == [row[1] for row in table[1:]]
+    assert found.raw["number"].tolist() == list(range(len(rows)))
+    names = [found.names[i] for i in found.targets]
+    assert names == [row[2].strip() for row in table[1:]]

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.data import encoder_from_state, fit_encoder, read_inputs
+from stillhouse.data import Source, encoder_from_state, fit_encoder, read_inputs
 from stillhouse.errors import RejectedError, UsageError
 from tests.data.reading import read
 
@@ -28,17 +29,23 @@ def written(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
     return path
 
 
-def check(path: Path, **settings: object) -> None:
+def table(path: Path, target: str | None = "label", **settings: Any) -> tuple[Source, pd.DataFrame]:
+    """A source, and its inputs in memory."""
+    source = read(path=path, target=target, **settings)
+    return source, pd.DataFrame(source.take(np.arange(len(source))))
+
+
+def check(path: Path) -> None:
     """The file is read as the table above, in memory and on disk, and to predict on."""
     for on_disk in (None, path.parent / "rows"):
-        source = read(path=path, target="label", on_disk=on_disk, **settings)
+        source, frame = table(path, on_disk=on_disk)
         assert source.names == ("a", "b")
-        assert list(source.raw.columns) == ["age", "town"]
-        np.testing.assert_array_equal(source.raw["age"], np.arange(20.0, 32.0))
-        assert list(source.raw["town"]) == [row[1] for row in ROWS]
+        assert list(frame.columns) == ["age", "town"]
+        np.testing.assert_array_equal(frame["age"], np.arange(20.0, 32.0))
+        assert list(frame["town"]) == [row[1] for row in ROWS]
         assert source.targets.tolist() == [0, 1] * 6
     encoder = encoder_from_state(fit_encoder(source, np.arange(12)).state())
-    found = read_inputs(path, encoder).rows
+    found = pd.DataFrame(read_inputs(path, encoder).rows)
     assert encoder.encode(found).shape == (12, *encoder.shape)
     assert list(found["town"]) == [row[1] for row in ROWS]
 
@@ -107,8 +114,12 @@ def test_gzip_is_known_by_its_bytes_and_tables_of_every_kind_may_be_packed(tmp_p
 def test_a_table_without_a_header_too(tmp_path: Path, form: str) -> None:
     text = "\n".join(",".join([row[0], "x", row[2]]) for row in ROWS) + "\n"
     plain = read(path=written(tmp_path, text))
-    shaped = {"lines end in CR": text.replace("\n", "\r"), "UTF-16, least first": utf16(text, "le")}
-    found = read(path=written(tmp_path, shaped.get(form, text.replace("\n", ",\n"))))
+    shaped: dict[str, str | bytes] = {
+        "a comma at the end of each line": text.replace("\n", ",\n"),
+        "lines end in CR": text.replace("\n", "\r"),
+        "UTF-16, least first": utf16(text, "le"),
+    }
+    found = read(path=written(tmp_path, shaped[form]))
     assert (found.fingerprint(), found.names, len(found)) == (plain.fingerprint(), ("a", "b"), 12)
 
 
@@ -120,16 +131,16 @@ def test_a_last_column_that_fills_late_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", [None, "label"])
 def test_a_header_that_begins_with_a_comment_mark_stays_one(tmp_path: Path, target: str | None) -> None:
-    source = read(path=written(tmp_path, "#chrom,pos,label\nchr1,100,a\nchr2,200,b\nchr1,300,b\n"), target=target)
-    assert list(source.raw.columns) == ["#chrom", "pos"]
-    source = read(path=written(tmp_path, "#word,label\nx,a\ny,b\nx,b\n"), target=target)
-    assert list(source.raw.columns) == ["#word"]
+    _, frame = table(written(tmp_path, "#chrom,pos,label\nchr1,100,a\nchr2,200,b\nchr1,300,b\n"), target)
+    assert list(frame.columns) == ["#chrom", "pos"]
+    _, frame = table(written(tmp_path, "#word,label\nx,a\ny,b\nx,b\n"), target)
+    assert list(frame.columns) == ["#word"]
 
 
 def test_texts_that_begin_with_a_comment_mark_are_rows(tmp_path: Path) -> None:
     path = written(tmp_path, '"# a heading",a\n"no heading, but words",b\n"# more of it",a\n')
     source = read(text=path)
-    assert list(source.raw) == ["# a heading", "no heading, but words", "# more of it"]
+    assert list(source.take([0, 1, 2])) == ["# a heading", "no heading, but words", "# more of it"]
 
 
 def test_lines_that_are_not_read_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -176,17 +187,16 @@ def quoted(rows: Sequence[Sequence[str]], separator: str, end: str, surplus: Seq
 @given(data=st.data())
 def test_a_table_in_any_form_is_the_plain_table(data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.tuples(cells, cells), min_size=2, max_size=6))
-    table = [["number", "note", "label"], *([str(i), f"{a}.", f"{b}{i % 2}"] for i, (a, b) in enumerate(rows))]
+    records = [["number", "note", "label"], *([str(i), f"{a}.", f"{b}{i % 2}"] for i, (a, b) in enumerate(rows))]
     separator, end = data.draw(st.sampled_from(",;\t|")), data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
-    surplus = data.draw(st.lists(st.integers(0, 3), min_size=len(table), max_size=len(table)))
+    surplus = data.draw(st.lists(st.integers(0, 3), min_size=len(records), max_size=len(records)))
     before = data.draw(st.lists(st.sampled_from(["# a, b", "% x", "Title", "", "Title;;", ",,"]), max_size=4))
-    text = "".join(line + end for line in before) + quoted(table, separator, end, surplus)
+    text = "".join(line + end for line in before) + quoted(records, separator, end, surplus)
     text = data.draw(st.sampled_from(["", f"sep={separator}{end}"])) + text
     raw = data.draw(st.sampled_from([text.encode(), utf16(text, "le"), utf16(text, "be")]))
     raw = gzip.compress(raw) if data.draw(st.booleans()) else raw
     with TemporaryDirectory() as folder:
-        found = read(path=written(Path(folder), raw), target="label", types={"note": "categorical"}, classes=None)
-    assert list(found.raw["note"]) == [row[1] for row in table[1:]]
-    assert found.raw["number"].tolist() == list(range(len(rows)))
-    names = [found.names[i] for i in found.targets]
-    assert names == [row[2].strip() for row in table[1:]]
+        source, frame = table(written(Path(folder), raw), types={"note": "categorical"})
+    assert list(frame["note"]) == [row[1] for row in records[1:]]
+    assert frame["number"].tolist() == list(range(len(rows)))
+    assert [source.names[i] for i in source.targets] == [row[2].strip() for row in records[1:]]

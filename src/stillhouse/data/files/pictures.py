@@ -193,7 +193,8 @@ def _scaled(values: NDArray[np.float64], scale: PixelScale) -> NDArray[np.float6
             "bits"
         )
     least, greatest = scale.deep
-    return np.asarray(_DEEPEST * ((values - least) / (greatest - least)).clip(0, 1))
+    scaled: NDArray[np.float64] = _DEEPEST * ((values - least) / (greatest - least)).clip(0, 1)
+    return scaled
 
 
 def _resized(values: NDArray[np.float64], size: tuple[int, int]) -> Pixels:

@@ -172,7 +172,8 @@ def in_channels(found: Pixels, colour: bool) -> Pixels:
         return np.repeat(found[..., None], 3, axis=2) if found.ndim == 2 else found
     if found.ndim == 2 or found.dtype == np.uint8:
         return found if found.ndim == 2 else np.asarray(Image.fromarray(found).convert("L"))
-    return np.rint(found @ np.array([0.299, 0.587, 0.114])).astype(found.dtype)  # Pillow's weights
+    grey: Pixels = np.rint(found @ np.array([0.299, 0.587, 0.114])).astype(found.dtype)  # Pillow's weights
+    return grey
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -18,8 +18,9 @@ CAUSES: dict[str, str] = {
         "What is missed is the mass beyond them, which no precision of the 21 gives back."
     ),
     "10 epochs M from cold": (
-        "Three runs of this figure gave 0.239, 0.281 and 0.274, each beside other work on the machine. All but a few "
-        "hundredths of the profile is the student's own forward and backward pass, which torchdistill has to do too."
+        "The profile is the nets' own arithmetic: the student's forward and backward pass, which torchdistill has to do "
+        "too, and one pass of the teacher. These parts alone are as slow as the whole (see the figure with store), so "
+        "only faster convolutions would help: channels-last order is used already, and torch.compile was slower."
     ),
     "10 epochs L from cold": (
         "The profile is the nets' own arithmetic: the student's backward pass, and forward passes of both nets, the "

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.notebooks import PAGES as NOTEBOOKS
 
 from stillhouse import recipe, tasks
 from stillhouse.cli import app
@@ -30,7 +31,11 @@ def by_file(found: list[Block]) -> list[list[Block]]:
     return list(files.values())
 
 
-@pytest.mark.parametrize("page", by_file(blocks("python")), ids=lambda page: str(page[0].path.relative_to(ROOT)))
+# The pages that are notebooks too run there.
+PAGES = [page for page in by_file(blocks("python")) if page[0].path.stem not in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page[0].path.relative_to(ROOT)))
 def test_every_python_block_runs_as_printed(page: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)

@@ -19,8 +19,8 @@ CAUSES: dict[str, str] = {
     ),
     "10 epochs M from cold": (
         "The profile is the nets' own arithmetic: the student's forward and backward pass, which torchdistill has to "
-        "do too, and one pass of the teacher. These parts alone are as slow as the whole (see the figure with store), so "
-        "only faster convolutions would help: channels-last order is used already, and torch.compile was slower."
+        "do too, and one pass of the teacher. These parts alone are as slow as the whole (see the figure with store): "
+        "only faster convolutions would help, since channels-last order is used already and torch.compile was slower."
     ),
     "10 epochs L from cold": (
         "The profile is the nets' own arithmetic: the student's backward pass, and forward passes of both nets, the "

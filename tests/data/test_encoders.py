@@ -226,7 +226,7 @@ def test_missing_and_unknown_columns_are_named() -> None:
     encoder = fitted(table(), "table", ignored=("label",))
     with pytest.raises(RejectedError, match=r"lack 'gappy'.*trained on 'gappy', 'word'.*unknown 'gapy'"):
         encoder.encode(table().rename(columns={"gappy": "gapy"}))
-    with pytest.raises(RejectedError, match="one name"):
+    with pytest.raises(RejectedError, match="of the name"):
         encoder.encode(pd.concat([table(), table()[["whole"]]], axis=1))
 
 

@@ -121,7 +121,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, Any]], type[StillhouseError], 
         "'label': row 0 .*Give each row one label",
     ),
     "identifier": (
-        csv("who,x,label\n" + "".join(f"p{i},1,{i % 2}\n" for i in range(400)), target="label"),
+        csv("who,x,label\n" + "".join(f"Person {i}.,1,{i % 2}\n" for i in range(400)), target="label"),
         RejectedError,
         r'400 different texts in 400 rows.*drop = \["who"\]',
     ),

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated
@@ -91,10 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        with command.reproduced_by(shlex.join(["stillhouse", *given])):
+        with command.reproduced_by(shlex.join(["stillhouse", *given])), warnings.catch_warnings():
+            warnings.showwarning = _warn
             return _run(given)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """Write a warning in one line, without the place in the code."""
+    sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
 
 
 def _run(arguments: list[str]) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from stillhouse.data.forms import Form
 from stillhouse.data.on_disk.mapped import MappedTable, MappedTexts, pieces
 from stillhouse.data.targets import known
 
@@ -25,6 +26,7 @@ Ints: TypeAlias = NDArray[np.int64]
 
 TEXT_BYTES = 100  # of a text or of a cell, about
 NOTHING_KEPT: Mapping[str, NDArray[Any]] = MappingProxyType({})
+NO_FORMS: Mapping[str, Form] = MappingProxyType({})
 
 
 class PixelScale(NamedTuple):
@@ -42,7 +44,7 @@ class Source:
     Row numbers count from 0 in the order of the file or the loader, a header line not counted.
     """
 
-    # (N, ...) array; "table": a pandas frame of float64 and text columns; "text": an object array (N,) of str
+    # (N, ...) array; "table": a frame of columns as ``Form.read`` gives them; "text": an object array (N,) of str
     raw: Held
     targets: NDArray[Any]  # classes: int64 (N,) in [0, C), or -1; else float32 (N, K), NaN: the row has no label
     names: tuple[str, ...]  # of the C classes, in the order of the targets, or of the K targets
@@ -56,6 +58,8 @@ class Source:
     column: str = ""  # of a file of texts: the column that held them
     kept: Mapping[str, NDArray[Any]] = field(default_factory=lambda: NOTHING_KEPT)  # cells (N,) by column, no inputs
     pixels: PixelScale | None = None  # of image files
+    forms: Mapping[str, Form] = field(default_factory=lambda: NO_FORMS)  # by input column, how its cells were read
+    identifiers: tuple[str, ...] = ()  # ignored columns that were left out because they name the rows
     label_values: tuple[Any, ...] = ()  # each class as the user wrote it: int, bool, float or str; empty for others
 
     def __len__(self) -> int:
@@ -143,6 +147,8 @@ def _column_words(values: NDArray[Any]) -> NDArray[np.uint64]:
     if values.dtype == np.float64:
         canonical = np.where(np.isnan(values), np.nan, values) + 0.0  # one NaN, and -0.0 becomes 0.0
         return canonical.view(np.uint64)
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[us]").view(np.uint64)
     import pandas as pd
 
     codes, texts = pd.factorize(values)

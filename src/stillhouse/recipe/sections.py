@@ -13,6 +13,9 @@ from stillhouse.folders import check_name, lines
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["all"]
+ColumnType = Literal[
+    "numeric", "decimal_point", "decimal_comma", "categorical", "date", "day_first", "month_first", "duration"
+]
 Setting = bool | int | float | str | list[int] | list[float] | list[str]
 
 
@@ -51,7 +54,11 @@ class Data(Section):
     )
     header: bool | None = Field(None, description="Whether a CSV's first line has the names; default: by its content.")
     drop: list[str] = Field([], description="Columns of a table that are not inputs (identifiers).")
-    types: dict[str, Literal["numeric", "categorical"]] = Field({}, description="Column types that were found wrong.")
+    types: dict[str, ColumnType] = Field(
+        {},
+        description="Column types, where those that were found are wrong: numeric (decimal_point, decimal_comma), "
+        "categorical, date (day_first, month_first) or duration.",
+    )
     classes: list[str] | None = Field(None, description="All class names in order; default: the sorted labels found.")
     tokens: int = Field(128, ge=4, description="Tokens of a text that are read; the rest is cut.")
     vocabulary: int = Field(8192, ge=64, description="Size of the vocabulary of a tokenizer trained on the texts.")

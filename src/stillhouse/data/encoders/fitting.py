@@ -44,7 +44,7 @@ def _fit(source: Source, raw: Held, text: TextOptions | None) -> Encoder:
     if source.kind == "text" or isinstance(raw, MappedTexts):
         return _fit_text(raw, text or TextOptions())
     if not isinstance(raw, np.ndarray):
-        return TableEncoder.fit(raw, source.ignored, header=source.header)
+        return TableEncoder.fit(raw, source.ignored, source.forms, header=source.header)
     if source.as_is:
         return IdentityEncoder.fit(raw)
     return ImageEncoder.fit(raw, source.pixels) if source.kind == "image" else ArrayEncoder.fit(raw)

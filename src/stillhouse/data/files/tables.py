@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stillhouse.data.columns import ColumnType, column
+from numpy.typing import NDArray
+
+from stillhouse.data.columns import AmbiguousError, ColumnType, Found, find_form, side_cells
 from stillhouse.data.files.format import Cells, Opened, Wanted
 from stillhouse.data.files.target import read_target, refuse_target_among, target_columns
+from stillhouse.data.forms import Form
 from stillhouse.data.on_disk.mapped import COLUMNS, write_columns
 from stillhouse.data.source import Held, Source
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import Series
+
+
+class Columns(NamedTuple):
+    """The columns of a table that are not targets."""
+
+    held: Held  # the inputs
+    forms: dict[str, Form]  # by input
+    kept: dict[str, NDArray[Any]]  # by name, the cells (N,) of columns to keep that are no inputs
+    ignored: tuple[str, ...]  # sorted, the columns that are no inputs
+    identifiers: tuple[str, ...]  # those of them that name the rows
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Fields of a ``Source``."""
+        return {name: getattr(self, name) for name in ("forms", "kept", "ignored", "identifiers")}
 
 
 def read_table(opened: Opened, wanted: Wanted) -> Source:
@@ -22,77 +41,96 @@ def read_table(opened: Opened, wanted: Wanted) -> Source:
 
     Without a header, columns are named by their position from 0, and the target may be such a number, "label", "last"
     or "-1" for the last column; None is the last column too. With a header, None means a column called label, target
-    or class. Columns to ``keep`` that are not inputs are in ``Source.kept``. With a ``room``, a folder, the columns
-    are on disk there, and at most one of them is in memory.
+    or class. With a ``room``, a folder, the columns are on disk there, and at most one of them is in memory.
 
     Raises:
         UsageError: a target, a dropped or a typed column does not exist.
         RejectedError: the cells cannot be used (see the message).
     """
-    cells, path, types = opened.cells, opened.path, wanted.types
     targets = target_columns(opened, wanted.target)
-    _known([*wanted.drop, *types], cells, path)
-    refuse_target_among(targets, [*wanted.drop, *types], path)
+    refuse_target_among(targets, [*wanted.drop, *wanted.types], opened.path)
+    columns = read_columns(opened.cells, wanted, targets, str(opened.path))
     read = read_target(opened, targets, wanted)
-    left_out = {*targets, *wanted.drop, *_saved_index(cells)}
-    inputs = [name for name in map(str, cells.columns) if name not in left_out]
-    aside = [name for name in wanted.keep if name in left_out]
-    kept = {name: column(cells[name], name, types.get(name), strict=False) for name in aside}
     return Source(
-        held_inputs(cells, inputs, types, str(path), wanted.room),
+        columns.held,
         read.values,
         read.names,
         "table",
         opened.name,
-        (len(inputs),),
+        (len(columns.forms),),
         opened.test,
-        ignored=tuple(sorted(left_out)),
         header=opened.named,
-        kept=kept,
         label_values=read.given,
+        **columns.fields,
     )
 
 
-def held_inputs(cells: Cells, names: list[str], types: Mapping[str, ColumnType], where: str, room: Path | None) -> Held:
-    """Return the named columns as ``as_inputs`` does, written to the folder ``room`` where there is one.
+def read_columns(cells: Cells, wanted: Wanted, targets: Sequence[str], where: str) -> Columns:
+    """Read the columns of a table that are not targets, as [data] drop, keep and types say.
 
     Raises:
-        RejectedError: as ``as_inputs``.
-        StoppedError: the disk is full.
+        UsageError: a dropped or a typed column does not exist.
+        RejectedError: there is no input column, or one cannot be used.
     """
-    if room is None:
-        return as_inputs(cells[names], types, where)
-    _refuse_names(names, where)
-    return write_columns(room / COLUMNS, names, lambda name: column(cells[name], name, types.get(name)))
+    names = list(map(str, cells.columns))
+    refuse_twice(names, where)
+    _known([*wanted.drop, *wanted.types], names, where)
+    left_out = {*targets, *wanted.drop, *_saved_index(cells)}
+    inputs = [name for name in names if name not in left_out]
+    found = find_forms(cells, inputs, wanted.types)
+    identifiers = tuple(name for name in inputs if found[name].identifier)
+    forms = {name: found[name].form for name in inputs if name not in identifiers}
+    if not forms:
+        more = f" besides identifiers ({', '.join(map(repr, identifiers))})" if identifiers else " except the target"
+        raise RejectedError(f"{where} has no input column{more}. Give at least one.")
+    aside = [name for name in dict.fromkeys(wanted.keep) if name in left_out or name in identifiers]
+    kept = {name: side_cells(cells[name], name, wanted.types.get(name)) for name in aside}
+    held = _held(cells, forms, wanted.room)
+    return Columns(held, forms, kept, tuple(sorted({*left_out, *identifiers})), identifiers)
 
 
-def as_inputs(frame: DataFrame, types: Mapping[str, ColumnType], where: str) -> DataFrame:
-    """Return the input columns as float64 and text, as ``columns.column`` finds them, with rows numbered from 0.
+def find_forms(cells: Cells, names: Sequence[str], types: Mapping[str, ColumnType]) -> dict[str, Found]:
+    """Find how each column is read; numbers that can be read in two ways follow those of the other columns.
 
     Raises:
-        RejectedError: there is no column, or one cannot be used.
+        RejectedError: as ``columns.find_form``.
     """
+    found: dict[str, Found] = {}
+    unclear: list[str] = []
+    for name in names:
+        try:
+            found[name] = find_form(cells[name], name, types.get(name))
+        except AmbiguousError:
+            unclear.append(name)
+    marks = {one.decimal for one in found.values()} - {""}
+    mark = marks.pop() if len(marks) == 1 else ""
+    return found | {name: find_form(cells[name], name, types.get(name), decimal=mark) for name in unclear}
+
+
+def _held(cells: Cells, forms: Mapping[str, Form], room: Path | None) -> Held:
+    """Read the input columns into a frame with rows numbered from 0, or into the folder ``room``."""
+    if room is not None:
+        return write_columns(room / COLUMNS, forms, lambda name: forms[name].read(cells[name], name))
     import pandas as pd
 
-    _refuse_names(list(frame.columns), where)
-    cells = {str(name): column(frame[name], str(name), types.get(str(name))) for name in frame.columns}
-    series = {name: pd.Series(values, dtype=values.dtype) for name, values in cells.items()}
-    return pd.DataFrame(series)
+    read = {name: form.read(cells[name], name) for name, form in forms.items()}
+    return pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in read.items()})
 
 
-def _refuse_names(names: Sequence[str], where: str) -> None:
-    if not names:
-        raise RejectedError(f"{where} has no input column except the target. Give at least one.")
-    if len(set(names)) < len(names):
-        raise RejectedError(f"{where} has two columns of one name. Give each a different name.")
+def refuse_twice(names: Sequence[str], where: str) -> None:
+    """Refuse two columns of one name."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise RejectedError(
+            f"{where} has more than one column of the name {', '.join(map(repr, twice[:5]))}. Give each a different "
+            "name."
+        )
 
 
-def _known(wanted: Sequence[str], cells: Cells, path: Path) -> None:
+def _known(wanted: Sequence[str], names: Sequence[str], where: str) -> None:
     for name in wanted:
-        if name not in cells.columns:
-            raise UsageError(
-                f"{path} has no column {name!r}, which [data] drop or types names.{nearest(name, cells.columns)}"
-            )
+        if name not in names:
+            raise UsageError(f"{where} has no column {name!r}, which [data] drop or types names.{nearest(name, names)}")
 
 
 def _saved_index(cells: Cells) -> list[str]:

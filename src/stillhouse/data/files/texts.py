@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.columns import text_cells
+from stillhouse.data.columns import side_cells
 from stillhouse.data.files.format import Cells, Opened, Wanted
 from stillhouse.data.files.target import USUAL_LABELS, last_is_meant, read_target, target_columns, wanted_targets
 from stillhouse.data.inputs import texts_of, write_texts
@@ -59,7 +58,7 @@ def read_texts(opened: Opened, wanted: Wanted) -> Source:
         ignored=tuple(sorted(str(name) for name in cells.columns if name != text)),
         header=opened.named,
         column=text,
-        kept={name: kept_cells(cells[name]) for name in wanted.keep},
+        kept={name: side_cells(cells[name], name) for name in wanted.keep},
         label_values=read.given,
     )
 
@@ -111,13 +110,6 @@ def mean_length(cells: Series[Any]) -> float:
     if not texts or pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").notna().all():
         return 0.0
     return sum(map(len, texts)) / len(texts)
-
-
-def kept_cells(cells: Series[Any]) -> NDArray[Any]:
-    """Return the cells (N,) of a column that is not an input: float64 with NaN, or text and None as written."""
-    if cells.dtype.kind in "iuf":
-        return cells.to_numpy(np.float64, na_value=np.nan)
-    return text_cells(cells)
 
 
 def _found_text(opened: Opened, aside: Collection[str], room: Path | None) -> str:

@@ -103,21 +103,21 @@ def open_tensor(path: Path) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class MappedColumn:
-    """A column: its numbers, or codes into its different texts."""
+    """A column: its numbers or dates, or codes into its different texts."""
 
-    cells: NDArray[Any]  # float64 (N,); or int32 (N,), -1 for an empty cell
+    cells: NDArray[Any]  # float64 or datetime64[us] (N,); or int32 (N,), -1 for an empty cell
     texts: NDArray[Any] | None = None  # object (K + 1,) of str, the last one None
 
     def take(self, rows: Ints | slice) -> NDArray[Any]:
-        """Return cells in the form of a table in memory: float64, or an object array of text and None."""
+        """Return cells in the form of a table in memory: numbers, dates, or an object array of text and None."""
         found = np.array(self.cells[rows])
         return found if self.texts is None else self.texts[found]
 
     @classmethod
     def write(cls, path: Path, values: NDArray[Any]) -> MappedColumn:
-        """Write a column (N,) of float64, or of text and None, to ``path`` and, for its texts, to a second file."""
-        if values.dtype == np.float64:
-            write_array(path, values.shape, np.float64, [values])
+        """Write a column (N,) of numbers, dates, or text and None, to ``path`` and, for its texts, to a second file."""
+        if values.dtype != object:
+            write_array(path, values.shape, values.dtype, [values])
             return cls.open(path)
         import pandas as pd
 
@@ -130,13 +130,13 @@ class MappedColumn:
     def open(cls, path: Path) -> MappedColumn:
         """Map what ``write`` wrote."""
         cells = open_array(path)
-        if cells.dtype == np.float64:
+        if cells.dtype != np.int32:
             return cls(cells)
         return cls(cells, np.array([*json.loads(_texts_of(path).read_bytes()), None], object))
 
 
 class MappedTable:
-    """A table of float64 and text columns in mapped files, one for each column."""
+    """A table of numbers, dates and text in mapped files, one for each column."""
 
     def __init__(self, columns: dict[str, MappedColumn], rows: Ints | None = None) -> None:
         self._columns, self._rows = columns, rows
@@ -160,11 +160,11 @@ class MappedTable:
         return pd.Series(values, dtype=values.dtype)
 
     def cells(self, name: str) -> NDArray[Any]:
-        """Return the cells (N,) of one column: float64, or an object array of text and None."""
+        """Return the cells (N,) of one column, in the form of ``MappedColumn.take``."""
         return self._columns[name].take(slice(None) if self._rows is None else self._rows)
 
     def take(self, rows: Ints) -> DataFrame:
-        """Return rows as a frame of float64 and object columns."""
+        """Return rows as a frame."""
         import pandas as pd
 
         kept = rows if self._rows is None else self._rows[rows]
@@ -177,7 +177,7 @@ class MappedTable:
 
 
 def write_columns(folder: Path, names: Iterable[str], cells: Callable[[str], NDArray[Any]]) -> MappedTable:
-    """Write columns one after the other; ``cells`` gives each as float64, or as text and None."""
+    """Write columns one after the other; ``cells`` gives each as ``MappedColumn.write`` takes it."""
     files = {name: folder / f"{i}.npy" for i, name in enumerate(names)}
     return MappedTable({name: MappedColumn.write(file, cells(name)) for name, file in files.items()})
 

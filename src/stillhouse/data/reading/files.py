@@ -51,7 +51,7 @@ def read(
         header: whether a text table's first line names the columns; None: detected.
         drop: columns that are not inputs.
         keep: columns whose cells are kept beside the inputs (``Source.kept``), to split or judge the rows by.
-        types: "numeric" or "categorical" for columns whose detected type is wrong.
+        types: for columns whose detected type is wrong.
         classes: all class names in order; None: the labels found, sorted.
         on_disk: a folder for the rows in mapped files, if they do not fit in memory; None: in memory. The rows are the
             same. One column of a table at a time is in memory; a folder of ``datasets`` is read completely once.

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.cells import first_five
+from stillhouse.data.files.format import Wanted
 from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face
-from stillhouse.data.files.tables import as_inputs
+from stillhouse.data.files.tables import read_columns, refuse_twice
 from stillhouse.data.files.texts import mean_length
 from stillhouse.data.inputs import as_labels, check_finite, numbers, texts_of
 from stillhouse.data.reading.datasets import materialize
@@ -62,7 +63,7 @@ def from_torch(
     """
     given = {"train": train, "valid": valid, "test": test}
     parts = [_part(data, name) for name, data in given.items() if data is not None]
-    raw = _stack(parts)
+    raw: Any = _stack(parts)
     counts = {part.name: len(part.inputs) for part in parts}
     labels = join_parts([part.labels for part in parts], list(counts.values()), "The labels")
     rows = np.split(np.arange(len(labels)), np.cumsum([counts.get(name, 0) for name in given])[:2])
@@ -72,6 +73,10 @@ def from_torch(
     for name, part in zip(given, rows, strict=True):
         _refuse_unlabelled(labelled[part], name)
     kind = _kind(raw)
+    more: dict[str, Any] = {}
+    if kind == "table":
+        columns = read_columns(raw, Wanted(read_targets), (), "The frame")
+        raw, more = columns.held, columns.fields
     source = Source(
         raw,
         read.values,
@@ -81,6 +86,7 @@ def from_torch(
         tuple(raw.shape[1:]),
         as_is=kind in ("image", "array"),
         label_values=read.given,
+        **more,
     )
     return source, Split(rows[0], rows[1], rows[2], rows[0][labelled[rows[0]]])
 
@@ -152,15 +158,17 @@ def _stack(parts: list[_Part]) -> Raw:
 def _stack_frames(parts: list[_Part]) -> Raw:
     import pandas as pd
 
-    columns = list(parts[0].inputs.columns)
-    for part in parts:
-        differing = sorted(map(str, set(columns) ^ set(part.inputs.columns)))
+    frames = [part.inputs.set_axis(list(map(str, part.inputs.columns)), axis="columns") for part in parts]
+    columns = list(frames[0].columns)
+    refuse_twice(columns, "The frame")
+    for part, frame in zip(parts, frames, strict=True):
+        differing = sorted(set(columns) ^ set(frame.columns))
         if differing:
             raise RejectedError(
                 f"The {part.name} frame differs from the train frame in {differing}. Give both the same."
             )
-    frame = pd.concat([part.inputs[columns] for part in parts], ignore_index=True)
-    return as_inputs(frame, {}, "The frame")
+    stacked: Raw = pd.concat([frame[columns] for frame in frames], ignore_index=True)
+    return stacked
 
 
 def _refuse_unlabelled(labelled: NDArray[np.bool_], name: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from stillhouse.data.forms import Form
 from stillhouse.data.on_disk.mapped import (
     ARRAY,
     COLUMNS,
@@ -32,7 +33,9 @@ from stillhouse.files import add_files, cannot_write, write_json
 CARD = "source.json"  # written last: if it exists, all other files are complete
 _FORMAT = 3
 _OWN = re.compile(r"[0-9a-f]{16}(\.part)?")
-_FACTS = ("names", "kind", "name", "shape", "ignored", "header", "as_is", "column", "label_values", "pixels")
+_FACTS = (
+    "names", "kind", "name", "shape", "ignored", "identifiers", "header", "as_is", "column", "label_values", "pixels",
+)  # fmt: skip
 
 
 def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], make: Callable[[Path], Source]) -> Source:
@@ -79,7 +82,9 @@ def _save(draft: Path, source: Source) -> None:
         write_array(draft / "test.npy", source.test.shape, np.int64, [source.test])
     kept = write_columns(draft / "kept", source.kept, lambda name: source.kept[name])
     (draft / SPOOL).unlink(missing_ok=True)
-    write_json(draft / CARD, facts | {"columns": list(getattr(raw, "columns", ())), "kept": list(kept.columns)})
+    forms = {name: form.state() for name, form in source.forms.items()}
+    columns = {"columns": list(getattr(raw, "columns", ())), "kept": list(kept.columns), "forms": forms}
+    write_json(draft / CARD, facts | columns)
 
 
 def _open(whole: Path) -> Source:
@@ -87,6 +92,7 @@ def _open(whole: Path) -> Source:
         card = json.loads((whole / CARD).read_bytes())
         facts = {name: _tuples(card[name]) for name in _FACTS}
         facts["pixels"] = None if facts["pixels"] is None else PixelScale(*map(_tuples, facts["pixels"]))
+        facts["forms"] = {name: Form.from_state(form) for name, form in card["forms"].items()}
         kept = open_columns(whole / "kept", card["kept"])
         raw: Held
         if card["kind"] == "text":

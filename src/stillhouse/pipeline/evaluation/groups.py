@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def read_groups(folder: Path) -> dict[str, Texts]:
 
 
 def group_cells(name: str, recipe: Recipe, source: Source) -> NDArray[Any]:
-    """The cells (N,) of one column of the source, float64 or text and None; a dropped column is read again."""
+    """The cells (N,) of one column of the source, as ``Form.read`` gives them."""
     if name in source.kept:
         return source.kept[name]
     if isinstance(source.raw, np.ndarray):
@@ -71,7 +72,10 @@ def labels_of(cells: NDArray[Any], train: NDArray[np.int64], name: str) -> Texts
     >>> labels_of(np.arange(100.0), np.arange(100), "age")[[0, 99]].tolist()
     ['up to 24.8', 'above 74.2']
     """
-    if cells.dtype != np.float64:
+    if cells.dtype.kind == "M":
+        days = np.where(np.isnat(cells), np.nan, cells.astype("datetime64[D]").astype(np.int64))
+        texts = _numbers(days, train, lambda day: str(np.datetime64(int(day), "D")))
+    elif cells.dtype != np.float64:
         texts = np.array([MISSING if c is None else str(c) for c in cells], np.str_)
     else:
         texts = _numbers(cells, train)
@@ -84,13 +88,15 @@ def labels_of(cells: NDArray[Any], train: NDArray[np.int64], name: str) -> Texts
     return texts
 
 
-def _numbers(cells: NDArray[np.float64], train: NDArray[np.int64]) -> Texts:
+def _numbers(
+    cells: NDArray[np.float64], train: NDArray[np.int64], write: Callable[[float], str] | None = None
+) -> Texts:  # fmt: skip
     gaps = np.isnan(cells)
     if len(np.unique(cells[~gaps])) <= MOST_NUMBERS:
-        texts = np.array([f"{x:g}" for x in cells], np.str_)
+        texts = np.array([MISSING if x != x else (write or "{:g}".format)(x) for x in cells], np.str_)
     else:
         edges = np.unique(np.nanquantile(cells[train], [0.25, 0.5, 0.75]))
-        ends = [f"{edge:.3g}" for edge in edges]
+        ends = list(map(write or "{:.3g}".format, edges))
         middle = [f"above {a} to {b}" for a, b in pairwise(ends)]
         names = np.array([f"up to {ends[0]}", *middle, f"above {ends[-1]}"], np.str_)
         texts = names[np.searchsorted(edges, cells)]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.data import Prepared, Views
+from stillhouse.data.columns import IDENTIFIER
 from stillhouse.engine import Budget
 from stillhouse.errors import RejectedError
 from stillhouse.methods.base import Method
@@ -75,7 +76,7 @@ class RunContext:
     @property
     def column_types(self) -> dict[str, str]:
         """The type of each column of a table, as it was found or given; empty for other data."""
-        return self.data.encoder.types
+        return self.data.encoder.types | dict.fromkeys(self.data.source.identifiers, IDENTIFIER)
 
     def raw(self, part: str) -> Any:
         """The rows of "train", "valid" or "test" as they were read."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.cells import first_five, nested, present
-from stillhouse.data.columns import is_number, parse_numbers, text_cells
+from stillhouse.data.columns import parse_numbers
+from stillhouse.data.forms import is_number, text_cells
 from stillhouse.data.targets import TargetCells, Targets, filled, known
 from stillhouse.errors import RejectedError, UsageError
 

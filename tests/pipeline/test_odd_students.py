@@ -52,7 +52,7 @@ class KnowingNumbers(nn.Module):
 def distilled(out: Path, student: Any, **over: Any) -> sh.Run:
     torch.set_num_threads(1)
     recipe = {"evaluation": {"resamples": 100}, "training": {"workers": 1}}
-    options: dict[str, Any] = {"teacher": Knowing(), "data": DATA, "steps": 20, "batch_size": 32} | over
+    options: dict[str, Any] = {"teacher": Knowing(), "data": DATA, "steps": 8, "batch_size": 32} | over
     return sh.distill(recipe, student=student, seeds=[0], out=out, accept_teacher=True, verbose=False, **options)
 
 
@@ -182,8 +182,12 @@ ODD: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize("form", ["module", "function"])
-@pytest.mark.parametrize("what", ODD)
+AS_FUNCTIONS = ("weight normalisation", "float64", "half", "lazy layers", "layers made in the first call")
+
+
+@pytest.mark.parametrize(
+    ("what", "form"), [*((what, "module") for what in ODD), *((what, "function") for what in AS_FUNCTIONS)]
+)
 def test_an_odd_student_is_trained_judged_and_loaded(what: str, form: str, tmp_path: Path) -> None:
     before = X.clone()
     torch.manual_seed(0)

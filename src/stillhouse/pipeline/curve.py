@@ -17,7 +17,6 @@ from stillhouse.errors import UsageError
 from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
 from stillhouse.pipeline.distill import Distillation
-from stillhouse.pipeline.evaluation.score import write_report
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import read_json
 from stillhouse.pipeline.run.progress import say
@@ -182,7 +181,7 @@ def run_point(
         run.admit(accept=accept)
         run.train()
         scores = run.judge()
-        write_report(folder)
+        run.report()
     return scores, run.context.data.test.inputs[:TIMED]
 
 

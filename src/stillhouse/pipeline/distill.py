@@ -220,7 +220,13 @@ class Distillation:
 
     def explain(self) -> None:
         """Write what the student learned (``explanation.json``)."""
-        explain(self.context, self.trainer, self.arms, self.teachers)
+        with self.context.run.optional("explanation"):
+            explain(self.context, self.trainer, self.arms, self.teachers)
+
+    def report(self) -> None:
+        """Write the page (``report.html``)."""
+        with self.context.run.optional("report"):
+            write_report(self.context.run.folder)
 
     def probe(self) -> Probe:
         """The nets of a judged run, to look into."""
@@ -245,7 +251,7 @@ def distill_run(recipe: Recipe, given: Given = NOTHING, *, accept_teacher: bool 
         run.train()
         run.judge()
         run.explain()
-        write_report(run.context.run.folder)
+        run.report()
     return run.context.run
 
 
@@ -283,7 +289,7 @@ def evaluate_again(folder: Path, *, full: bool = False, given: Given = NOTHING) 
             run = Distillation(moved(recipe, folder), given, command=record.record["command"])
             run.explain()
             write_full(run.probe())
-            write_report(folder)
+            run.report()
     return scores
 
 

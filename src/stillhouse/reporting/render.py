@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.files import write_atomic
-from stillhouse.task import Section
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,7 +23,7 @@ class Verbatim(str):
     __slots__ = ()
 
 
-def page(template: str, out: Path, sections: Iterable[tuple[Section, Any]] = (), **values: Any) -> Path:
+def page(template: str, out: Path, **values: Any) -> Path:
     """Render a template with the house style sheet and put the page in its place in one step.
 
     The content security policy allows ``data:`` images and the one style sheet whose hash it names: no script, no
@@ -33,24 +32,23 @@ def page(template: str, out: Path, sections: Iterable[tuple[Section, Any]] = (),
     Args:
         template: file name in ``templates/``.
         out: path of the page; its folder is made.
-        sections: with what each shows; the template reads their ``anchor``, ``title``, ``heading``, ``it``, ``body``.
-        values: what the template and all sections read.
+        values: what the template reads.
 
     Raises:
         StillhouseError: the page cannot be written (full disk, read-only folder).
     """
-    jinja = environment()
     css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    parts = [
-        {"anchor": s.anchor, "title": s.title, "heading": s.heading or s.title, "it": shown}
-        | {"body": jinja.from_string(s.template)}
-        for s, shown in sections
-    ]
-    html = jinja.get_template(template).render(css=css, policy=policy(css), sections=parts, **values)
+    html = environment().get_template(template).render(css=css, policy=policy(css), **values)
     write_atomic(out, html.encode("utf-8"))
     return out
 
 
+def part(template: str, **values: Any) -> str:
+    """Render a piece of a page; it is HTML, with every text in it escaped."""
+    return environment().from_string(template).render(**values)
+
+
+@cache
 def environment() -> Environment:
     """Return the one environment of all templates: every text is escaped, and the macros are known everywhere."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

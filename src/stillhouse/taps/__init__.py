@@ -19,6 +19,7 @@ so a path of the plain module works for the wrapped one.
 from stillhouse.taps.hooks import Taps, classifier_path, copy_untapped, try_taps
 from stillhouse.taps.layers import Layer, Pair, layers, propose
 from stillhouse.taps.paths import EMBEDDING, unwrap
+from stillhouse.taps.tap import tensors
 
 __all__ = [
     "EMBEDDING",
@@ -29,6 +30,7 @@ __all__ = [
     "copy_untapped",
     "layers",
     "propose",
+    "tensors",
     "try_taps",
     "unwrap",
 ]

@@ -3,7 +3,7 @@
 from stillhouse.teachers.crossfit import CrossFitted, fold_of
 from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.label import check_teacher, label
-from stillhouse.teachers.module import Adapted, ModuleTeacher, as_float32, output_of, spec_of
+from stillhouse.teachers.module import Adapted, ModuleTeacher, as_float32, copied, output_of, spec_of
 from stillhouse.teachers.sklearn import NAMES as SKLEARN_NAMES
 from stillhouse.teachers.sklearn import fit_sklearn
 from stillhouse.teachers.stored import StoredTeacher, make_codec
@@ -17,6 +17,7 @@ __all__ = [
     "StoredTeacher",
     "as_float32",
     "check_teacher",
+    "copied",
     "fit_sklearn",
     "fold_of",
     "label",

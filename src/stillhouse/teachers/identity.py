@@ -83,13 +83,15 @@ def using(*given: Any) -> Iterator[None]:
     """Use objects of the user's in a run.
 
     A run may change what it uses: a module counts its calls or makes its weights at the first one, a tokenizer keeps
-    the last length. Nobody else has changed an object that is as its last run left it, so it is the same one.
+    the last length. Nobody else has changed an object that is as its last run left it, so it is the same one. Modules
+    are in eval mode while they are used, and in their own again afterwards.
     """
     things = [one for thing in given for one in (thing if isinstance(thing, (list, tuple)) else [thing])]
     mine = {id(thing): thing for thing in things if thing is not None and id(thing) not in _IN_USE}
     _IN_USE.update({key: given_identity(thing) for key, thing in mine.items()})
     try:
-        yield
+        with evaluating(*(thing for thing in mine.values() if isinstance(thing, nn.Module))):
+            yield
     finally:
         for key, thing in mine.items():
             before = _IN_USE.pop(key)

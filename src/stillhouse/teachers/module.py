@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, StillhouseError
 from stillhouse.memory_format import channels_last
-from stillhouse.taps import Taps
+from stillhouse.taps import Taps, tensors
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.protocol import Read
 from stillhouse.teachers.stored import FEATURE
@@ -87,7 +87,9 @@ class ModuleTeacher:
         with (
             torch.autocast(device, torch.bfloat16, half) if half or torch.is_autocast_enabled(device) else nullcontext()
         ):
-            returned = answer_of(self.module, batch.inputs, "The teacher")
+            # A module of the user's may write into its inputs.
+            inputs = batch.inputs if self.identity is None else batch.inputs.clone()
+            returned = answer_of(self.module, inputs, "The teacher")
         values = self.read(returned, batch.rows.cpu().numpy()).values.to(batch.inputs.device)
         return Outputs(values, {path: value.float() for path, value in self.taps.take().items()})
 
@@ -106,10 +108,19 @@ class ModuleTeacher:
         return digest.hexdigest()
 
 
+def copied(module: nn.Module) -> nn.Module:
+    """A deep copy. Results of its last forward that it keeps are cut from their graph, which torch does not copy."""
+    kept = [t for part in module.modules() for value in vars(part).values() for t in tensors(value) if not t.is_leaf]
+    known: dict[int, Any] = {id(tensor): tensor.detach().clone() for tensor in kept}
+    unfilled: Any = nn.UninitializedBuffer  # torch does not copy it either
+    known |= {id(b): unfilled(device=b.device, dtype=b.dtype) for b in module.buffers() if nn.parameter.is_lazy(b)}
+    return copy.deepcopy(module, known)
+
+
 def as_float32(module: nn.Module) -> nn.Module:
     """The module itself; a copy in float32 where all its weights have one other precision."""
     found = {p.dtype for p in module.parameters() if p.is_floating_point()}
-    return copy.deepcopy(module).float() if len(found) == 1 and torch.float32 not in found else module
+    return copied(module).float() if len(found) == 1 and torch.float32 not in found else module
 
 
 class Adapted(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from stillhouse.evaluation.surrogate import fit_surrogate
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.predict import TEST, preview
 from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.run.folder import LEFT_OUT
 from stillhouse.pipeline.student.load import rules
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Trainer
@@ -58,11 +59,17 @@ class Probe:
                 "schema": 1,
                 "rows": len(self.test.targets),
                 **self.context.task.explanation(shown, self.test.targets, self.test.names),
-                "cka": self.alignment(),
-                "taught": self.taught(),
-                "surrogate": self.surrogate(),
+                "cka": self.part("the comparison of the inner layers", self.alignment),
+                "taught": self.part("the rows that helped most", self.taught),
+                "surrogate": self.part("the student as rules", self.surrogate, shown=False),
             },
         )
+
+    def part(self, name: str, make: Callable[[], dict[str, Any] | None], shown: bool = True) -> dict[str, Any] | None:
+        """One part of the explanation; where it fails, None, or why where the part shows that."""
+        with self.context.run.optional(name):
+            return make()
+        return {"why": f"It failed: {self.context.run.record[LEFT_OUT][name]}."} if shown else None
 
     def net(self, arm: str, seed: int) -> nn.Module:
         """A finished student."""

@@ -82,8 +82,11 @@ class Judge:
         teacher = test.records[TEACHER][SINGLE]
         distance = task.distance(test.records[arm.name][str(seed)], teacher)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
-        marks = self.marks(test.rows[most], np.asarray(teacher[OUTPUTS])[most], student)
-        write_npz(run.folder / "gallery.npz", preview(context, test.rows[most]) | marks)
+        marks: dict[str, NDArray[Any]] = {}
+        with run.optional("the words that count"):
+            marks = self.marks(test.rows[most], np.asarray(teacher[OUTPUTS])[most], student)
+        with run.optional("the gallery of rows"):
+            write_npz(run.folder / "gallery.npz", preview(context, test.rows[most]) | marks)
         costs = self.costs(student)
         if context.students.notes:
             run.note(student=context.students.notes)
@@ -110,7 +113,9 @@ class Judge:
         context, main = self.context, self.teachers[TEACHER]
         paid = asks_service(context)  # each call that is timed would be paid for, and time the network
         nets = {"student": student} if paid else {"teacher": main.module, "student": student}
-        costs: dict[str, Any] = dict(measure_costs(nets, context.data.test.inputs[:64]))
+        costs: dict[str, Any] = {"teacher": {}, "student": {}}
+        with context.run.optional("the costs of the nets"):
+            costs |= measure_costs(nets, context.data.test.inputs[:64])
         costs["teacher"] = {"parameters": None} if paid else sizes(main.teacher, costs["teacher"])
         costs["student"]["parameters"] = size_of(student)
         if isinstance(student, TreeEnsemble):
@@ -159,7 +164,11 @@ def ship(context: RunContext, trainer: Trainer, arm: Arm, teachers: Mapping[str,
 
 def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:
     """What was measured of a teacher, with its own account of its size; None where something is not known, never 0."""
-    known = {"parameters": teacher.parameters, "bytes": getattr(teacher, "nbytes", None), "flops": measured["flops"]}
+    known = {
+        "parameters": teacher.parameters,
+        "bytes": getattr(teacher, "nbytes", None),
+        "flops": measured.get("flops"),
+    }
     return measured | {name: value or None for name, value in known.items()}
 
 

@@ -48,4 +48,5 @@ def judge(folder: Path) -> dict[str, Any]:
 
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` of a judged run again from the files of its folder, and return its path."""
-    return write(folder, tasks.get(RunFolder(folder).task_name))
+    run = RunFolder(folder)
+    return write(folder, tasks.get(run.task_name), run.leave_out)

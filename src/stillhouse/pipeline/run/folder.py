@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 from stillhouse.files import write_atomic, write_json
+from stillhouse.pipeline.run.progress import say
 
 if TYPE_CHECKING:
     from stillhouse.recipe import Recipe
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1  # of the folder's layout
 RECORD = "run.json"
 SCORES = "scores.json"
+LEFT_OUT = "left_out"  # the key in run.json of what could not be made, and why
 ROWS = "rows"  # the folder of rows that lie on disk
 OVERWRITTEN = "overwritten"  # the key of a run that took the place of another
 PREPARED = (RECORD, ROWS, ".lock", "recipe.toml", "split.npz", "groups.npz", "first_answers.npz")  # cheap to make again
@@ -87,6 +89,22 @@ class RunFolder:
             seconds = dict(self.record.get("seconds", {}))
             seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - begun, 3)
             self.note(seconds=seconds)
+
+    def leave_out(self, part: str, error: Exception) -> None:
+        """Note why a part that no judgement needs could not be made."""
+        reason = f"{type(error).__name__}: {error}"
+        say(f"Left out: {part} ({reason}).")
+        self.note(**{LEFT_OUT: {**self.record.get(LEFT_OUT, {}), part: reason}})
+
+    @contextmanager
+    def optional(self, part: str) -> Iterator[None]:
+        """Make a part that no judgement needs: where it fails, the run goes on without it."""
+        if part in (before := self.record.get(LEFT_OUT, {})):
+            self.note(**{LEFT_OUT: {name: why for name, why in before.items() if name != part}})
+        try:
+            yield
+        except Exception as error:
+            self.leave_out(part, error)
 
 
 def open_run(recipe: Recipe, *, command: str, parts: dict[str, str], overwrite: bool = False) -> RunFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +13,8 @@ from torch import Tensor, nn
 from stillhouse.engine import tensor_state
 from stillhouse.errors import RejectedError, StillhouseError, UsageError
 from stillhouse.pipeline.run.user_code import checked_module
-from stillhouse.taps.tap import tensors
 from stillhouse.task import OutputSpec, Task
-from stillhouse.teachers import output_of
+from stillhouse.teachers import copied, output_of
 from stillhouse.types import evaluating, logits_of
 
 NetMaker = Callable[[], nn.Module]
@@ -27,7 +25,7 @@ CURE = "Pass a function that builds it instead, weights included: `student=lambd
 def own_student(student: Any) -> NetMaker:
     """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds again."""
     if isinstance(student, nn.Module):
-        return lambda: copied(student)
+        return lambda: copy_of(student)
     if callable(student):
         return lambda: checked_module(student(), "student")
     raise UsageError(
@@ -36,19 +34,14 @@ def own_student(student: Any) -> NetMaker:
     )
 
 
-def copied(net: nn.Module) -> nn.Module:
-    """A copy of a module. Results of its last forward that it keeps are cut from their graph, which has no copy.
+def copy_of(net: nn.Module) -> nn.Module:
+    """A copy of a student, for a seed and control.
 
     Raises:
         UsageError: it holds what cannot be copied.
     """
-    kept = [t for part in net.modules() for value in vars(part).values() for t in tensors(value) if not t.is_leaf]
-    known: dict[int, Any] = {id(tensor): tensor.detach().clone() for tensor in kept}
-    empty = [buffer for buffer in net.buffers() if nn.parameter.is_lazy(buffer)]  # torch cannot copy them
-    unfilled: Any = nn.UninitializedBuffer
-    known |= {id(one): unfilled(device=one.device, dtype=one.dtype) for one in empty}
     try:
-        return copy.deepcopy(net, known)
+        return copied(net)
     except Exception as error:
         raise UsageError(
             f"The student {type(net).__name__} cannot be copied for each seed and control ({type(error).__name__}: "

@@ -68,8 +68,10 @@ class Watch:
         """The figures of the student in eval mode, named ``valid_...``; empty without rows."""
         if self.rows is None or self.validation is None:
             return {}
+        device = next((p.device for p in student.parameters()), torch.device("cpu"))
         with evaluating(student):
-            outputs = torch.cat([logits_of(student(part)).float() for part in torch.split(self.rows.inputs, 1024)])
+            parts = (part.to(device) for part in torch.split(self.rows.inputs, 1024))
+            outputs = torch.cat([logits_of(student(part)).float() for part in parts]).to(self.rows.targets.device)
         return {VALID + name: value for name, value in self.validation(outputs, self.rows.targets).items()}
 
     def monitored(self, figures: dict[str, float]) -> float:

@@ -17,6 +17,7 @@ from stillhouse import methods, tasks
 from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.splits.duplicates import across, sentences
+from stillhouse.engine import check_place
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
@@ -64,6 +65,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     """
     nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
     refuse_code([net.name for net in nets], given.allow_code)
+    for where, training in recipe.trainings().items():
+        check_place(training.device, training.precision, f"[{where}]")
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)
     kind = kind_of(recipe.teacher, given.teacher)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import Prepared, Views
 from stillhouse.data.columns import IDENTIFIER
-from stillhouse.engine import Budget
+from stillhouse.engine import Budget, Device, device_of
 from stillhouse.errors import RejectedError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.folder import RunFolder
@@ -74,6 +74,11 @@ class RunContext:
         return torch.from_numpy(self.data.split.labelled_positions())
 
     @property
+    def device(self) -> torch.device:
+        """Where nets answer, and are trained if their own table names no other device."""
+        return device_of(self.recipe.training.device)
+
+    @property
     def column_types(self) -> dict[str, str]:
         """The type of each column of a table, as it was found or given; empty for other data."""
         return self.data.encoder.types | dict.fromkeys(self.data.source.identifiers, IDENTIFIER)
@@ -83,8 +88,8 @@ class RunContext:
         return self.data.source.take(getattr(self.data.split, part))
 
 
-def budget_of(training: Training, rows: int) -> Budget:
-    """The budget of a fit on ``rows`` training rows.
+def budget_of(training: Training, rows: int, device: Device = "auto") -> Budget:
+    """The budget of a fit on ``rows`` training rows; ``device`` is that of the run, where the fit names none.
 
     Raises:
         RejectedError: there are fewer rows than one batch holds.
@@ -100,6 +105,7 @@ def budget_of(training: Training, rows: int) -> Budget:
         training.batch_size,
         training.lr,
         training.weight_decay,
+        device if training.device == "auto" else training.device,
         training.precision,
         training.checkpoint_every,
         training.log_every,

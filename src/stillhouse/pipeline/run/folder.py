@@ -29,7 +29,7 @@ ROWS = "rows"  # the folder of rows that lie on disk
 WEIGHTS = " weights"  # behind the name of a part that is a net: the identity of its weights alone
 TASK = "task"  # the key of a task's name in parts and cards; absent for the default task
 LIBRARIES = (
-    "torch", "numpy", "scikit-learn", "scipy", "lightning-fabric", "safetensors", "pandas", "tokenizers",
+    "torch", "numpy", "scikit-learn", "scipy", "safetensors", "pandas", "tokenizers",
     "transformers",
 )  # fmt: skip
 

@@ -32,9 +32,9 @@ STOPPED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SI
 POLL = 0.1  # seconds between two looks at the workers' progress
 
 
-def default_workers() -> int:
+def default_workers(device: torch.device) -> int:
     """One for each core this process may use; one alone where forking is not safe or an accelerator does the work."""
-    if sys.platform != "linux" or torch.accelerator.is_available():
+    if sys.platform != "linux" or device.type != "cpu":
         return 1
     return len(os.sched_getaffinity(0))
 

@@ -92,7 +92,7 @@ class Trainer:
         self.context = context
         self.budget = budget_of(context.recipe.training, len(context.data.train.targets))
         self.seeds = context.recipe.training.seeds
-        self.workers = context.recipe.training.workers or default_workers()
+        self.workers = context.recipe.training.workers or default_workers(context.device)
         why = why_alone()
         self.at_once = self.workers if why is None else 1
         if self.at_once < self.workers:
@@ -115,7 +115,7 @@ class Trainer:
         with run.timed("train students"), stage(f"{fits} students", total, "steps") as advance:
             advance(total - len(jobs) * self.budget.steps)
             run_all(jobs, work, self.workers, advance)
-        run.note(engine=describe(self.budget.precision, compile=self.budget.compile))
+        run.note(engine=describe(self.budget.device, self.budget.precision, compile=self.budget.compile))
 
     def logs(self, arms: Sequence[Arm]) -> list[Path]:
         """Where the metrics of the fits are."""

@@ -96,7 +96,7 @@ class Assistant:
         """The trained net as a teacher."""
         net = self.fresh()
         net.load_state_dict(read_weights(self.folder / WEIGHTS)[0])
-        return ModuleTeacher(net, self.context.task, self.context.spec, self.layers)
+        return ModuleTeacher(net, self.context.task, self.context.spec, self.layers, device=self.context.device)
 
     @property
     def module(self) -> nn.Module:
@@ -130,7 +130,13 @@ def make_assistants(context: RunContext, first: RunTeacher) -> list[Assistant]:
             vocabulary=None if context.data.encoder.text is None else context.data.encoder.text.vocabulary,
             allow_code=assistant.name.startswith(CODE),
         )
-        planned.append((f"assistant_{number}", made.make, budget_of(assistant.training or recipe.training, rows)))
+        planned.append(
+            (
+                f"assistant_{number}",
+                made.make,
+                budget_of(assistant.training or recipe.training, rows, recipe.training.device),
+            )
+        )
     own = budget_of(recipe.training, rows)
     planned += [(f"generation_{n}", context.students.make, own) for n in range(1, recipe.teacher.generations)]
     if planned:

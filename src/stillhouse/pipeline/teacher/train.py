@@ -58,7 +58,8 @@ class TeacherNet:
     @cached_property
     def budget(self) -> Budget:
         """What its training may spend."""
-        return budget_of(self.section.training, len(self.context.data.train.targets))
+        rows, device = len(self.context.data.train.targets), self.context.recipe.training.device
+        return budget_of(self.section.training, rows, device)
 
     def net(self) -> nn.Module:
         """A fresh one."""

@@ -46,6 +46,11 @@ def save_checkpoint(
     write_weights(path, tensors, {"step": str(step), "identity": identity})
 
 
+def keep_weights(folder: Path, step: int, module: nn.Module) -> None:
+    """Write the weights after ``step`` steps into a file of their own, ``step-<step>.safetensors``."""
+    write_weights(folder / f"step-{step:06d}.safetensors", tensor_state(module), {"step": str(step)})
+
+
 def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: AdamW) -> Found:
     """Restore a fit where there is a checkpoint.
 

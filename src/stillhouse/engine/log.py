@@ -29,15 +29,19 @@ Validation = Callable[[Tensor, Tensor], dict[str, float]]  # from outputs (N, ..
 class Log:
     """``metrics.jsonl``, one JSON object a line; a resumed fit drops the lines after its checkpoint."""
 
-    def __init__(self, path: Path, steps_done: int, tags: dict[str, Any]) -> None:
-        self.path, self.tags = path, tags
+    def __init__(
+        self, path: Path, steps_done: int, tags: dict[str, Any], on_log: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self.path, self.tags, self.on_log = path, tags, on_log
         kept = [line for line in read_log(path) if line["step"] <= steps_done]
         write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def write(self, line: dict[str, Any]) -> None:
-        """Append one line."""
+        """Append one line, and show it to ``on_log``."""
+        text = json.dumps(self.tags | line)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(self.tags | line) + "\n")
+            file.write(text + "\n")
+        self.on_log(json.loads(text))
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stillhouse.data import Batches, Rows
 from stillhouse.engine.balance import MEASURED_STEPS, Balance
 from stillhouse.engine.best import Best
-from stillhouse.engine.checkpoint import NAME, load_checkpoint, save_checkpoint
+from stillhouse.engine.checkpoint import NAME, keep_weights, load_checkpoint, save_checkpoint
 from stillhouse.engine.compiling import compiled
 from stillhouse.engine.gradients import added, backward_each, by_source, norms
 from stillhouse.engine.log import LOG, Log, Recorder, Validation, Watch
@@ -35,7 +35,8 @@ class Budget:
     """What a fit may spend, and how; equal for all students that are compared.
 
     ``compile`` runs the student through ``torch.compile`` where the machine can. ``keep`` says which weights are
-    returned: the last, or those of the log line with the lowest monitored figure.
+    returned: the last, or those of the log line with the lowest monitored figure. ``keep_every`` steps, the weights of
+    what would ship are written into a file that stays.
     """
 
     steps: int
@@ -48,6 +49,7 @@ class Budget:
     log_every: int = 50
     compile: bool = False
     keep: Literal["last", "best"] = "last"
+    keep_every: int | None = None
 
 
 def fit(
@@ -63,6 +65,7 @@ def fit(
     monitor: str = "",
     tags: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] = lambda steps: None,
+    on_log: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> nn.Module:
     """Train ``step`` in place and return what ships of it, in eval mode.
 
@@ -81,6 +84,7 @@ def fit(
         monitor: the figure that is lowest at the best weights.
         tags: written into each line of the log.
         advance: called with the number of steps that were done.
+        on_log: called with each line of the log.
 
     Raises:
         StillhouseError: the loss is no longer finite; the last good checkpoint is kept.
@@ -102,7 +106,7 @@ def fit(
     scale.load(found.scale)
     call = compiled(step.student) if budget.compile else None
     meter = Meter(found.meter)
-    recorder = Recorder(Log(folder / LOG, found.step, dict(tags or {})), step, meter, watch, best)
+    recorder = Recorder(Log(folder / LOG, found.step, dict(tags or {}), on_log), step, meter, watch, best)
     advance(found.step)
 
     def save(done: int) -> None:
@@ -131,6 +135,8 @@ def fit(
             meter.add(list(terms), torch.stack([term.detach() for term in terms.values()]))
             if logs and not recorder.write(done, optimiser.lr, sizes):
                 raise diverged(done, checkpoint, budget.lr)
+            if budget.keep_every and done % budget.keep_every == 0:
+                keep_weights(folder, done, step.shipped())
             if stop.received is not None or (done % budget.checkpoint_every == 0 and done < budget.steps):
                 save(done)
             stop.raise_if_received()

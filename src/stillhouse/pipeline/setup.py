@@ -17,7 +17,6 @@ from stillhouse import methods, tasks
 from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.splits.duplicates import across, sentences
-from stillhouse.engine import check_place
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
@@ -37,7 +36,14 @@ from stillhouse.pipeline.teacher.build import (
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import check_codec, check_controls, check_disagreement, check_methods, refuse_features
+from stillhouse.pipeline.validate import (
+    check_codec,
+    check_controls,
+    check_disagreement,
+    check_methods,
+    check_places,
+    refuse_features,
+)
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
@@ -65,8 +71,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     """
     nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
     refuse_code([net.name for net in nets], given.allow_code)
-    for where, training in recipe.trainings().items():
-        check_place(training.device, training.precision, f"[{where}]")
+    check_places(recipe)
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)
     kind = kind_of(recipe.teacher, given.teacher)

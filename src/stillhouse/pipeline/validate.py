@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from stillhouse import methods, tasks
+from stillhouse.engine import check_place
 from stillhouse.errors import UsageError, nearest
 from stillhouse.methods.base import KINDS, Method
 from stillhouse.pipeline.teacher.answers import softening
@@ -17,6 +18,16 @@ from stillhouse.task import Task
 from stillhouse.teachers import make_codec
 
 Methods = Sequence[tuple[str, Method, float]]
+
+
+def check_places(recipe: Recipe) -> None:
+    """Refuse devices and arithmetic that this machine does not have, in any table of a training.
+
+    Raises:
+        UsageError: names the table, and what there is.
+    """
+    for name, training in recipe.trainings().items():
+        check_place(training.device, training.precision, f"[{name}]")
 
 
 def check_methods(made: Methods, task: Task) -> None:

@@ -105,6 +105,9 @@ class Training(Section):
         "32-true", description="Arithmetic of the nets; 16-mixed scales the loss."
     )
     checkpoint_every: Positive = Field(200, description="Steps between checkpoints.")
+    keep_every: Positive | None = Field(
+        None, description="Steps between weights that are kept for good, in `step-<n>.safetensors` of the fit."
+    )
     log_every: Positive = Field(50, description="Steps between lines of metrics.jsonl.")
     compile: bool = Field(False, description="Run the net through torch.compile, where the machine can.")
     keep: Literal["last", "best"] = Field(

@@ -111,4 +111,5 @@ def budget_of(training: Training, rows: int, device: Device = "auto") -> Budget:
         training.log_every,
         training.compile,
         training.keep,
+        training.keep_every,
     )

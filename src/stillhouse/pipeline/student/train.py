@@ -25,7 +25,7 @@ from stillhouse.engine import (
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import counted_rows, only
-from stillhouse.pipeline.run.progress import Advance, say, stage
+from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
 from stillhouse.pipeline.student.config import WEIGHTS
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
@@ -154,6 +154,7 @@ class Trainer:
             monitor=context.task.monitor,
             tags={"arm": arm.name, "seed": seed},
             advance=advance,
+            on_log=show_metrics,
         )
         write_weights(folder / WEIGHTS, tensor_state(trained))
         (folder / CHECKPOINT).unlink(missing_ok=True)

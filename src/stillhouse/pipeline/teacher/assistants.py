@@ -23,7 +23,7 @@ from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import counted_rows, only
-from stillhouse.pipeline.run.progress import Advance, stage
+from stillhouse.pipeline.run.progress import Advance, show_metrics, stage
 from stillhouse.pipeline.run.user_code import CODE
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.student.config import WEIGHTS
@@ -82,6 +82,7 @@ class Assistant:
             monitor=context.task.monitor,
             tags={"arm": self.name if self.arm == TEACHER else f"{self.name}_same", "seed": "-"},
             advance=advance,
+            on_log=show_metrics,
         )
         write_weights(self.folder / WEIGHTS, tensor_state(trained))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)

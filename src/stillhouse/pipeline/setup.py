@@ -69,8 +69,10 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         UsageError: the recipe names what does not exist, or code that the user did not allow.
         RejectedError: the data cannot be used.
     """
-    nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
-    refuse_code([net.name for net in nets], given.allow_code)
+    refuse_code(
+        [net.name for net in (recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant)],
+        given.allow_code,
+    )
     check_places(recipe)
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)

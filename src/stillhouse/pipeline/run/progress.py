@@ -66,6 +66,7 @@ class Guarded:
         self.function: OnLog | None = function
 
     def __call__(self, line: dict[str, Any]) -> None:
+        """Call it, unless it has raised an error before."""
         if self.function is None:
             return
         try:

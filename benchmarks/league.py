@@ -132,7 +132,7 @@ def run(title: str, jobs: Sequence[Job]) -> None:
         assert world.stores  # made here, before workers are forked
     jobs.sort(key=lambda job: job.trial.method not in ("crd", "rkd", "reviewkd"))
     with stage(title, sum(job.steps for job in jobs), "steps") as advance:
-        run_all(jobs, train, default_workers(), advance)
+        run_all(jobs, train, default_workers(torch.device("cpu")), advance)
 
 
 def once(jobs: Sequence[Job]) -> list[Job]:

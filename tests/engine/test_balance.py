@@ -89,7 +89,7 @@ NORM = st.floats(1e-4, 1e4)
 WEIGHT = st.floats(0.01, 10)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(WEIGHT, NORM), min_size=2, max_size=5), st.integers(1, 4))
 def test_steady_gradients_are_balanced_exactly_however_many_steps_are_measured(
     sources: list[tuple[float, float]], steps: int

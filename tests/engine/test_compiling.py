@@ -40,7 +40,7 @@ def test_a_compiled_fit_gives_the_student_that_a_plain_one_gives(
     assert list(fast) == list(plain)
     for name, value in fast.items():
         torch.testing.assert_close(value, plain[name], rtol=1e-4, atol=1e-5)
-    assert describe("32-true", compile=True)["compile"] == "on"
+    assert describe("auto", "32-true", compile=True)["compile"] == "on"
 
 
 def test_where_nothing_compiles_the_fit_runs_plainly_and_the_run_says_so(
@@ -51,7 +51,7 @@ def test_where_nothing_compiles_the_fit_runs_plainly_and_the_run_says_so(
     compiling.why_not.cache_clear()
     try:
         assert compiling.compiled(nn.Linear(2, 2)) is None
-        told = describe("32-true", compile=True)["compile"]
+        told = describe("auto", "32-true", compile=True)["compile"]
         assert told == "asked for, but not possible here: no C++ compiler"
         plain = run(tmp_path / "plain", replace(COMPILED, compile=False)).state_dict()
         asked = run(tmp_path / "asked", COMPILED).state_dict()

@@ -115,7 +115,7 @@ def test_labels_with_a_weight_and_no_loss_are_refused() -> None:
 
 def test_the_engine_learns_from_any_loss_on_any_targets() -> None:
     def squares(outputs: Tensor, targets: Tensor, *, weight: float | Tensor = 1.0, **given: Any) -> Tensor:
-        assert given == {"smoothing": 0.0, "count": None}
+        assert given == {"smoothing": 0.0, "count": None, "row_weights": None}
         return weight * (outputs - targets).square().mean()
 
     step, data = Step(Net(), loss=squares, label_weight=0.5).eval(), batch()

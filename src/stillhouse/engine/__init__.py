@@ -4,7 +4,7 @@ from stillhouse.engine.checkpoint import NAME as CHECKPOINT
 from stillhouse.engine.checkpoint import read_weights, tensor_state, write_weights
 from stillhouse.engine.log import LOG, read_log
 from stillhouse.engine.loop import Budget, fit
-from stillhouse.engine.placement import describe
+from stillhouse.engine.placement import Device, check_place, describe, device_of
 from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step
 
@@ -12,9 +12,12 @@ __all__ = [
     "CHECKPOINT",
     "LOG",
     "Budget",
+    "Device",
     "Step",
     "StopRequest",
+    "check_place",
     "describe",
+    "device_of",
     "fit",
     "read_log",
     "read_weights",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +25,7 @@ class Found(NamedTuple):
     meter: dict[str, Tensor]  # half-filled sums
     best: dict[str, Tensor]  # state of the best weights so far
     batches: dict[str, Tensor]  # state of the batch source
+    scale: dict[str, Tensor]  # state of the scale of the loss
 
 
 def save_checkpoint(
@@ -34,17 +35,20 @@ def save_checkpoint(
     identity: str,
     module: nn.Module,
     optimiser: AdamW,
-    meter: Mapping[str, Tensor],
-    best: Mapping[str, Tensor],
-    batches: Mapping[str, Tensor],
+    **parts: Mapping[str, Tensor],
 ) -> None:
-    """Write model, optimiser, random state, half-filled meters, best weights and batch source after ``step`` steps."""
-    tensors = {f"model/{k}": v for k, v in tensor_state(module).items()}
-    tensors |= {f"optimiser/{k}": v for k, v in optimiser.state().items()}
-    for part, state in (("meter", meter), ("best", best), ("batches", batches)):
-        tensors |= {f"{part}/{k}": v for k, v in state.items()}
+    """Write model, optimiser, random state and further ``parts``, named as in ``Found``, after ``step`` steps."""
+    states = {"model": tensor_state(module), "optimiser": optimiser.state(), **parts}
+    tensors = {f"{part}/{k}": v for part, state in states.items() for k, v in state.items()}
     tensors["rng"] = torch.get_rng_state()
+    if torch.accelerator.is_available():  # dropout there draws from a generator of its own
+        tensors["rng of the accelerator"] = accelerator().get_rng_state()
     write_weights(path, tensors, {"step": str(step), "identity": identity})
+
+
+def keep_weights(folder: Path, step: int, module: nn.Module) -> None:
+    """Write the weights after ``step`` steps into a file of their own, ``step-<step>.safetensors``."""
+    write_weights(folder / f"step-{step:06d}.safetensors", tensor_state(module), {"step": str(step)})
 
 
 def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: AdamW) -> Found:
@@ -55,7 +59,7 @@ def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: 
         DamagedError: the file is not a complete checkpoint.
     """
     if not path.exists():
-        return Found(0, {}, {}, {})
+        return Found(0, *({} for _ in Found._fields[1:]))
     tensors, metadata = read_weights(path)
     if metadata.get("identity") != identity:
         raise UsageError(
@@ -65,8 +69,14 @@ def load_checkpoint(path: Path, *, identity: str, module: nn.Module, optimiser: 
     module.load_state_dict(_under(tensors, "model/"))
     optimiser.load(_under(tensors, "optimiser/"))
     torch.set_rng_state(tensors["rng"])
-    states = (_under(tensors, f"{part}/") for part in ("meter", "best", "batches"))
-    return Found(int(metadata["step"]), *states)
+    if "rng of the accelerator" in tensors and torch.accelerator.is_available():
+        accelerator().set_rng_state(tensors["rng of the accelerator"])
+    return Found(int(metadata["step"]), *(_under(tensors, f"{part}/") for part in Found._fields[1:]))
+
+
+def accelerator() -> Any:
+    """The module of torch for the accelerator of this machine, such as ``torch.cuda``."""
+    return torch.get_device_module(torch.accelerator.current_accelerator())
 
 
 def tensor_state(module: nn.Module) -> dict[str, Tensor]:

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 Gradient = list[Tensor | None]  # one for each parameter; None where the term does not depend on it
 
 
-def backward_each(terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> dict[str, Gradient]:
-    """The gradient of each term by the parameters; their ``grad`` is empty before and after."""
+def backward_each(
+    terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter], factor: Tensor | None = None
+) -> dict[str, Gradient]:
+    """The gradient of each term, times ``factor``, by the parameters; their ``grad`` is empty before and after."""
     found, last = {}, next((name for name in reversed(list(terms)) if terms[name].requires_grad), None)
     for name, term in terms.items():
         if term.requires_grad:
-            term.backward(retain_graph=name != last)  # type: ignore[no-untyped-call]
+            term.backward(factor, retain_graph=name != last)  # type: ignore[no-untyped-call]
         found[name] = [p.grad for p in parameters]
         for p in parameters:
             p.grad = None
@@ -39,9 +41,10 @@ def by_source(gradients: Mapping[str, Gradient]) -> dict[str, Gradient]:
 
 
 def norms(gradients: Mapping[str, Gradient], counts: Sequence[bool]) -> dict[str, Tensor]:
-    """Norm of each gradient over the parameters that count; 0 where there is none."""
+    """Norm of each gradient over the parameters that count; 0 where there is none, or where it has overflowed."""
     found = {}
     for name, gradient in gradients.items():
         parts = [part for part, counted in zip(gradient, counts, strict=True) if counted and part is not None]
-        found[name] = torch.nn.utils.get_total_norm(parts) if parts else torch.zeros(())
+        norm = torch.nn.utils.get_total_norm(parts) if parts else torch.zeros(())
+        found[name] = norm.nan_to_num(0.0, 0.0, 0.0)
     return found

@@ -29,15 +29,19 @@ Validation = Callable[[Tensor, Tensor], dict[str, float]]  # from outputs (N, ..
 class Log:
     """``metrics.jsonl``, one JSON object a line; a resumed fit drops the lines after its checkpoint."""
 
-    def __init__(self, path: Path, steps_done: int, tags: dict[str, Any]) -> None:
-        self.path, self.tags = path, tags
+    def __init__(
+        self, path: Path, steps_done: int, tags: dict[str, Any], on_log: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self.path, self.tags, self.on_log = path, tags, on_log
         kept = [line for line in read_log(path) if line["step"] <= steps_done]
         write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def write(self, line: dict[str, Any]) -> None:
-        """Append one line."""
+        """Append one line, and show it to ``on_log``."""
+        text = json.dumps(self.tags | line)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(self.tags | line) + "\n")
+            file.write(text + "\n")
+        self.on_log(json.loads(text))
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
@@ -68,8 +72,10 @@ class Watch:
         """The figures of the student in eval mode, named ``valid_...``; empty without rows."""
         if self.rows is None or self.validation is None:
             return {}
+        device = next((p.device for p in student.parameters()), torch.device("cpu"))
         with evaluating(student):
-            outputs = torch.cat([logits_of(student(part)).float() for part in torch.split(self.rows.inputs, 1024)])
+            parts = (part.to(device) for part in torch.split(self.rows.inputs, 1024))
+            outputs = torch.cat([logits_of(student(part)).float() for part in parts]).to(self.rows.targets.device)
         return {VALID + name: value for name, value in self.validation(outputs, self.rows.targets).items()}
 
     def monitored(self, figures: dict[str, float]) -> float:

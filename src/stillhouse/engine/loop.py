@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from stillhouse.data import Batches, Rows
 from stillhouse.engine.balance import MEASURED_STEPS, Balance
 from stillhouse.engine.best import Best
-from stillhouse.engine.checkpoint import NAME, load_checkpoint, save_checkpoint
+from stillhouse.engine.checkpoint import NAME, keep_weights, load_checkpoint, save_checkpoint
 from stillhouse.engine.compiling import compiled
 from stillhouse.engine.gradients import added, backward_each, by_source, norms
 from stillhouse.engine.log import LOG, Log, Recorder, Validation, Watch
 from stillhouse.engine.meter import Meter
 from stillhouse.engine.optim import AdamW, lr_at, make_optimiser
-from stillhouse.engine.placement import placement
+from stillhouse.engine.placement import Device, Precision, placement
+from stillhouse.engine.scaling import FixedScale
 from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step
 from stillhouse.errors import StillhouseError
@@ -34,18 +35,21 @@ class Budget:
     """What a fit may spend, and how; equal for all students that are compared.
 
     ``compile`` runs the student through ``torch.compile`` where the machine can. ``keep`` says which weights are
-    returned: the last, or those of the log line with the lowest monitored figure.
+    returned: the last, or those of the log line with the lowest monitored figure. ``keep_every`` steps, the weights of
+    what would ship are written into a file that stays.
     """
 
     steps: int
     batch_size: int
     lr: float
     weight_decay: float = 1e-4
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    device: Device = "auto"
+    precision: Precision = "32-true"
     checkpoint_every: int = 200
     log_every: int = 50
     compile: bool = False
     keep: Literal["last", "best"] = "last"
+    keep_every: int | None = None
 
 
 def fit(
@@ -61,6 +65,7 @@ def fit(
     monitor: str = "",
     tags: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] = lambda steps: None,
+    on_log: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> nn.Module:
     """Train ``step`` in place and return what ships of it, in eval mode.
 
@@ -79,12 +84,13 @@ def fit(
         monitor: the figure that is lowest at the best weights.
         tags: written into each line of the log.
         advance: called with the number of steps that were done.
+        on_log: called with each line of the log.
 
     Raises:
         StillhouseError: the loss is no longer finite; the last good checkpoint is kept.
         KeyboardInterrupt, SystemExit: a signal came; the state was saved first.
     """
-    device, arithmetic = placement(budget.precision)
+    device, arithmetic, scale = placement(budget.device, budget.precision)
     step.to(device).train()
     batches.to(device)
     channels_last(step.student, batches.example)
@@ -97,10 +103,10 @@ def fit(
         best.load(found.best)
     if batches.reads_net and found.step:
         batches.load(found.batches)
+    scale.load(found.scale)
     call = compiled(step.student) if budget.compile else None
-    one = torch.ones((), device=device)
     meter = Meter(found.meter)
-    recorder = Recorder(Log(folder / LOG, found.step, dict(tags or {})), step, meter, watch, best)
+    recorder = Recorder(Log(folder / LOG, found.step, dict(tags or {}), on_log), step, meter, watch, best)
     advance(found.step)
 
     def save(done: int) -> None:
@@ -109,6 +115,7 @@ def fit(
         save_checkpoint(
             checkpoint, step=done, identity=identity, module=step, optimiser=optimiser, meter=meter.state(),
             best=best.state() if best is not None else {}, batches=batches.state() if batches.reads_net else {},
+            scale=scale.state(),
         )  # fmt: skip
 
     with StopRequest() as stop:
@@ -123,16 +130,13 @@ def fit(
             with arithmetic():
                 # Compiled code gives its memory up in the backward pass, so it cannot be asked for each term's norm.
                 terms = step(batch, answer(batch) if answer else None, None if logs or measured else call)
-            optimiser.zero_grad()
-            sizes: Mapping[str, Tensor] = {}
-            if logs or measured:
-                sizes = differentiate_each(terms, optimiser, of_student, step.balance if measured else None)
-            else:
-                differentiate(terms, one)
-            optimiser.step()
+            balance = step.balance if measured else None
+            sizes = move(terms, optimiser, scale, of_student if logs or measured else None, balance)
             meter.add(list(terms), torch.stack([term.detach() for term in terms.values()]))
             if logs and not recorder.write(done, optimiser.lr, sizes):
                 raise diverged(done, checkpoint, budget.lr)
+            if budget.keep_every and done % budget.keep_every == 0:
+                keep_weights(folder, done, step.shipped())
             if stop.received is not None or (done % budget.checkpoint_every == 0 and done < budget.steps):
                 save(done)
             stop.raise_if_received()
@@ -144,21 +148,40 @@ def fit(
     return step.deployed().eval()
 
 
-def differentiate(terms: Mapping[str, Tensor], one: Tensor) -> None:
-    """Find the gradients of the terms' sum, without the sum: it would only add work. ``one`` is 1 on their device."""
-    learned = [term for term in terms.values() if term.requires_grad]
-    torch.autograd.backward(learned, [one] * len(learned))
-
-
-def differentiate_each(
-    terms: Mapping[str, Tensor], optimiser: AdamW, of_student: Sequence[bool], balance: Balance | None
+def move(
+    terms: Mapping[str, Tensor],
+    optimiser: AdamW,
+    scale: FixedScale,
+    of_student: Sequence[bool] | None,
+    balance: Balance | None,
 ) -> dict[str, Tensor]:
-    """Set the gradients of the terms' sum, and return the norm of each term's own over the student's parameters."""
-    each = backward_each(terms, optimiser.parameters)
-    if balance is not None:
-        balance.observe(norms(by_source(each), of_student))
-    optimiser.set_grad(added(each.values()))
-    return norms(each, of_student)
+    """Move the weights by the gradient of the terms' sum; in float16 only if no gradient has overflowed.
+
+    Args:
+        terms: scalars.
+        optimiser: moves them.
+        scale: of the loss.
+        of_student: which parameters are the student's, to measure each term's gradient alone; None: it is not measured.
+        balance: is shown these measures.
+
+    Returns:
+        The norm of each term's own gradient over the student's parameters, where it is measured.
+    """
+    optimiser.zero_grad()
+    if of_student is None:
+        learned = [term for term in terms.values() if term.requires_grad]
+        torch.autograd.backward(learned, [scale.factor] * len(learned))  # without the sum, which would only add work
+        overflow, sizes = scale.unscale(p.grad for p in optimiser.parameters if p.grad is not None), {}
+    else:
+        each = backward_each(terms, optimiser.parameters, scale.factor)
+        overflow = scale.unscale(part for gradient in each.values() for part in gradient if part is not None)
+        if balance is not None:
+            balance.observe(norms(by_source(each), of_student))
+        optimiser.set_grad(added(each.values()))
+        sizes = norms(each, of_student)
+    optimiser.step(overflow)
+    scale.update(overflow)
+    return sizes
 
 
 def is_finite(module: nn.Module) -> bool:

@@ -52,8 +52,8 @@ class AdamW:
             parameter.grad = part
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Move every parameter that has a gradient."""
+    def step(self, overflow: Tensor | None = None) -> None:
+        """Move every parameter that has a gradient; none where ``overflow`` is 1.0."""
         key = tuple([p.grad is not None for p in self.parameters])
         lists = self._lists.get(key)
         if lists is None:
@@ -64,8 +64,10 @@ class AdamW:
             torch._fused_adamw_(
                 group.parameters, gradients, group.first, group.second, [], group.steps,
                 lr=self.lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=group.decay, eps=EPSILON,
-                amsgrad=False, maximize=False, grad_scale=None, found_inf=None,
+                amsgrad=False, maximize=False, grad_scale=None, found_inf=overflow,
             )  # fmt: skip
+            if overflow is not None:
+                torch._foreach_sub_(group.steps, [overflow] * len(group.steps))
 
     def state(self) -> dict[str, Tensor]:
         """Both moments and the steps of each parameter that has moved, by its number."""

@@ -135,7 +135,7 @@ class CRD(Method):
         """
         mine = self.embed_student(pooled(student.features[self.student_layers[0]]))
         theirs = self.embed_teacher(pooled(teacher.features[self.teacher_layers[0]].detach()))
-        rows, mask = self._rows(batch.rows), row_mask(batch.mask)
+        rows, mask = self._rows(batch.rows).to(mine.device), row_mask(batch.mask)
         if mask is not None:
             mine, theirs, rows = mine[mask], theirs[mask], rows[mask]
         negatives = self._draw(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -43,6 +43,7 @@ def distill(
     accept_teacher: bool = False,
     allow_code: bool = False,
     verbose: bool = True,
+    on_log: Callable[[dict[str, Any]], None] | None = None,
 ) -> Run:
     """Distil a teacher into a student, train the controls, judge, and write the report.
 
@@ -72,6 +73,9 @@ def distill(
         accept_teacher: continue with a teacher that is not better than its student.
         allow_code: whether ``python:`` names in the recipe may be imported and run.
         verbose: whether progress is shown; see the logger ``stillhouse``.
+        on_log: called with each line of metrics while nets are trained, in this process: a dict with ``arm``, ``seed``,
+            ``step``, ``loss``, ``lr``, ``terms`` by name and figures of the validation rows. An error in it is logged,
+            and it is not called again; the run continues.
 
     Returns:
         The finished run.
@@ -85,7 +89,7 @@ def distill(
         recipe, teacher=teacher, student=student, data=data, task=task, method=method, steps=steps, epochs=epochs,
         batch_size=batch_size, lr=lr, seeds=seeds, out=out, overwrite=overwrite, allow_code=allow_code,
     )  # fmt: skip
-    with shown(verbose):
+    with shown(verbose, on_log):
         return Run(distill_run(resolved, given, accept_teacher=accept_teacher).folder, given)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from stillhouse import methods, students, tasks
+from stillhouse.engine import check_place
 from stillhouse.errors import UsageError, nearest
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import KINDS, Method
@@ -31,6 +32,7 @@ def check_recipe(recipe: Recipe, given: Given, task: Task, made: Methods) -> Non
     """Check all that can be checked before data are read."""
     nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
     refuse_code([net.name for net in nets], given.allow_code)
+    check_places(recipe)
     check_teacher(recipe.teacher, given.teacher, task, same_teacher=recipe.controls.same_teacher)
     check_nets(recipe, given, task)
     check_methods(made, task)
@@ -96,6 +98,16 @@ def check_nets(recipe: Recipe, given: Given, task: Task) -> None:
             f"[student] family = {recipe.student.family!r} needs a limit: `[student.budget] parameters = 5000`, bytes "
             "or latency_ms. Or write the net's `[student] name`."
         )
+
+
+def check_places(recipe: Recipe) -> None:
+    """Refuse devices and arithmetic that this machine does not have, in any table of a training.
+
+    Raises:
+        UsageError: names the table, and what there is.
+    """
+    for name, training in recipe.trainings().items():
+        check_place(training.device, training.precision, f"[{name}]")
 
 
 def check_methods(made: Methods, task: Task) -> None:

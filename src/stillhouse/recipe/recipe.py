@@ -25,6 +25,7 @@ from stillhouse.recipe.sections import (
     StudentTraining,
     TaskSection,
     TeacherSection,
+    Training,
     Views,
 )
 from stillhouse.toml_tables import PATHS, anchor, read_table
@@ -47,6 +48,13 @@ class Recipe(Section):
     controls: Controls = Controls()
     evaluation: Evaluation = Evaluation()
     output: Output = Output()
+
+    def trainings(self) -> dict[str, Training]:
+        """The budgets of all nets that are trained, by the name of their table."""
+        found: dict[str, Training] = {"training": self.training, "teacher.training": self.teacher.training}
+        found |= {f"teacher.member.{i}.training": one.training for i, one in enumerate(self.teacher.member)}
+        own = {f"assistant.{i}.training": one.training for i, one in enumerate(self.assistant)}
+        return found | {name: training for name, training in own.items() if training is not None}
 
     def toml(self) -> str:
         """The recipe as TOML with every default written out; reading it gives an equal recipe."""

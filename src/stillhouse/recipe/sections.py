@@ -101,8 +101,16 @@ class Training(Section):
     lr: float = Field(3e-3, gt=0.0, description="Peak learning rate of AdamW; one-cycle cosine.")
     weight_decay: float = Field(1e-4, ge=0.0, description="AdamW's decoupled weight decay.")
     label_smoothing: Fraction = Field(0.0, description="Smoothing of the labels: the teacher-free control.")
-    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Arithmetic of the nets.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where nets are trained and asked; auto: on an accelerator, if there is one."
+    )
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="Arithmetic of the nets; 16-mixed scales the loss."
+    )
     checkpoint_every: Positive = Field(200, description="Steps between checkpoints.")
+    keep_every: Positive | None = Field(
+        None, description="Steps between weights that are kept for good, in `step-<n>.safetensors` of the fit."
+    )
     log_every: Positive = Field(50, description="Steps between lines of metrics.jsonl.")
     compile: bool = Field(False, description="Run the net through torch.compile, where the machine can.")
     keep: Literal["last", "best"] = Field(

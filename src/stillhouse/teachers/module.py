@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from itertools import chain
 from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 import xxhash
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from stillhouse.errors import RejectedError, StillhouseError
 from stillhouse.memory_format import channels_last
@@ -34,6 +36,8 @@ class ModuleTeacher:
         precision: "bf16-mixed" multiplies in bfloat16; outputs are float32 all the same.
         kind: what it answers, one of ``task.teachers.kinds``; None: decided by its first answers.
         identity: hash of all that determines the answers; None: that of its structure and weights.
+        device: where it computes; a module that lies elsewhere is copied there, and is not moved itself. None: where
+            the module and its inputs are.
 
     Raises:
         UsageError: a layer does not exist (on construction).
@@ -50,16 +54,18 @@ class ModuleTeacher:
         *,
         kind: str | None = None,
         identity: str | None = None,
+        device: torch.device | None = None,
     ) -> None:
-        self.module = as_float32(module).eval()
+        self.module, self.device = as_float32(module).eval(), device
+        self._net = self.module if device is None else on_device(self.module, device)
         self.identity = identity
         self.task, self.spec = task, spec
         self.shape = spec.shape
         self.layers = tuple(path for path in layers if FEATURE + path != task.stored)
-        self.taps = Taps(self.module, self.layers)
+        self.taps = Taps(self._net, self.layers)
         self.precision = precision
         self.read: Read = task.teachers.read_module(spec, kind)
-        self._modules = list(self.module.modules())
+        self._modules = list(self._net.modules())
         self._placed = False
 
     @property
@@ -77,21 +83,24 @@ class ModuleTeacher:
         """Values float32 (B, *shape) and the tapped features, detached."""
         # A wrapper's `.train()` may have woken dropout and batch statistics since the last call.
         if any(module.training for module in self._modules):
-            self.module.eval()
+            self._net.eval()
+        inputs, home = batch.inputs, batch.inputs.device
+        if self.device is not None and self.device.type != home.type:
+            inputs = inputs.to(self.device)
         if not self._placed:
             with torch.inference_mode(False):  # else its weights could never be trained again
-                channels_last(self.module, batch.inputs)
+                channels_last(self._net, inputs)
             self._placed = True
-        half, device = self.precision == "bf16-mixed", batch.inputs.device.type
+        half, where = self.precision == "bf16-mixed", inputs.device.type
         # Entering a context takes a fourth of a small net's time, so none is entered that changes nothing.
-        with (
-            torch.autocast(device, torch.bfloat16, half) if half or torch.is_autocast_enabled(device) else nullcontext()
-        ):
+        with torch.autocast(where, torch.bfloat16, half) if half or torch.is_autocast_enabled(where) else nullcontext():
             # A module of the user's may write into its inputs.
-            inputs = batch.inputs if self.identity is None else batch.inputs.clone()
-            returned = answer_of(self.module, inputs, "The teacher")
-        values = self.read(returned, batch.rows.cpu().numpy()).values.to(batch.inputs.device)
-        return Outputs(values, {path: value.float() for path, value in self.taps.take().items()})
+            own = inputs.clone() if self.identity is not None and inputs is batch.inputs else inputs
+            returned = answer_of(self._net, own, "The teacher")
+        if inputs is not batch.inputs:
+            returned = tree_map(lambda part: part.to(home) if isinstance(part, Tensor) else part, returned)
+        values = self.read(returned, batch.rows.cpu().numpy()).values.to(home)
+        return Outputs(values, {path: value.float().to(home) for path, value in self.taps.take().items()})
 
     def fingerprint(self) -> str:
         """Its identity, or the hash of the structure, the names and the bits of all weights and buffers."""
@@ -121,6 +130,12 @@ def as_float32(module: nn.Module) -> nn.Module:
     """The module itself; a copy in float32 where all its weights have one other precision."""
     found = {p.dtype for p in module.parameters() if p.is_floating_point()}
     return copied(module).float() if len(found) == 1 and torch.float32 not in found else module
+
+
+def on_device(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module, or a copy of it on a device where it lies on another; a module without tensors stays."""
+    held = next(chain(module.parameters(), module.buffers()), None)
+    return module if held is None or held.device.type == device.type else copied(module).to(device)
 
 
 class Adapted(nn.Module):

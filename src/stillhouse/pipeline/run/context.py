@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import Prepared, Views
 from stillhouse.data.columns import IDENTIFIER
-from stillhouse.engine import Budget
+from stillhouse.engine import Budget, Device, device_of
 from stillhouse.errors import RejectedError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.folder import RunFolder
@@ -75,6 +75,11 @@ class RunContext:
         return torch.from_numpy(self.data.split.labelled_positions())
 
     @property
+    def device(self) -> torch.device:
+        """Where nets answer, and are trained if their own table names no other device."""
+        return device_of(self.recipe.training.device)
+
+    @property
     def column_types(self) -> dict[str, str]:
         """The type of each column of a table, as it was found or given; empty for other data."""
         return self.data.encoder.types | dict.fromkeys(self.data.source.identifiers, IDENTIFIER)
@@ -84,8 +89,10 @@ class RunContext:
         return self.data.source.take(getattr(self.data.split, part))
 
 
-def budget_of(training: Training, rows: int) -> Budget:
-    """The budget of a fit on ``rows`` training rows; a batch that the recipe does not name is no larger than these.
+def budget_of(training: Training, rows: int, device: Device = "auto") -> Budget:
+    """The budget of a fit on ``rows`` training rows; ``device`` is that of the run, where the fit names none.
+
+    A batch that the recipe does not name is no larger than the rows.
 
     Raises:
         RejectedError: there are fewer rows than the batch that the recipe names.
@@ -102,9 +109,11 @@ def budget_of(training: Training, rows: int) -> Budget:
         batch,
         training.lr,
         training.weight_decay,
+        device if training.device == "auto" else training.device,
         training.precision,
         training.checkpoint_every,
         training.log_every,
         training.compile,
         training.keep,
+        training.keep_every,
     )

@@ -32,7 +32,7 @@ PREPARED = (RECORD, ROWS, ".lock", "recipe.toml", "split.npz", "groups.npz", "fi
 WEIGHTS = " weights"  # behind the name of a part that is a net: the identity of its weights alone
 TASK = "task"  # the key of a task's name in parts and cards; absent for the default task
 LIBRARIES = (
-    "torch", "numpy", "scikit-learn", "scipy", "lightning-fabric", "safetensors", "pandas", "tokenizers",
+    "torch", "numpy", "scikit-learn", "scipy", "safetensors", "pandas", "tokenizers",
     "transformers",
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Progress of the stages: a bar with an ETA on a terminal, lines of the logger ``stillhouse`` elsewhere.
 
-``shown`` decides for one call: silent, by the handlers that the user has set up, or on standard error.
+``shown`` decides for one call: silent, by the handlers that the user has set up, or on standard error; and which
+function of the user gets the lines of metrics.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -25,25 +27,66 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from stillhouse.errors import UsageError
+
 Advance = Callable[[int], None]
 EVERY = 10.0  # seconds between the plain lines of one stage
 LOGGER = logging.getLogger("stillhouse")
+OnLog = Callable[[dict[str, Any]], None]
 _silent: ContextVar[bool] = ContextVar("silent", default=False)
+_on_log: ContextVar[OnLog | None] = ContextVar("on_log", default=None)
 
 
 @contextmanager
-def shown(verbose: bool) -> Iterator[None]:
-    """Show the progress of what runs inside, or silence it.
+def shown(verbose: bool, on_log: OnLog | None = None) -> Iterator[None]:
+    """Show the progress of what runs inside, or silence it; ``on_log`` gets each line of metrics.
 
     Lines are records of the level INFO of the logger ``stillhouse``. Where no handler takes them, they go to standard
     error.
+
+    Raises:
+        UsageError: ``on_log`` cannot be called.
     """
+    if on_log is not None and not callable(on_log):
+        raise UsageError(f"on_log = {on_log!r} cannot be called. Give a function of one dict: `on_log=print`.")
     token = _silent.set(not verbose)
+    to_user = _on_log.set(None if on_log is None else Guarded(on_log))
     try:
         with _on_standard_error() if verbose and not _taken() else nullcontext():
             yield
     finally:
         _silent.reset(token)
+        _on_log.reset(to_user)
+
+
+class Guarded:
+    """The user's function for lines of metrics; an error in it stops the calls, never the run."""
+
+    def __init__(self, function: OnLog) -> None:
+        self.function: OnLog | None = function
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        """Call it, unless it has raised an error before."""
+        if self.function is None:
+            return
+        try:
+            self.function(line)
+        except Exception:
+            self.function = None
+            LOGGER.warning("on_log raised an error and is not called again; the run continues.", exc_info=True)
+
+
+def show_metrics(line: dict[str, Any]) -> None:
+    """Give a line of a fit's metrics to the user's ``on_log``, where there is one."""
+    function = _on_log.get()
+    if function is not None:
+        function(line)
+
+
+def send_metrics(send: OnLog) -> None:
+    """In a worker: send the lines to the process that the user's function is in."""
+    if _on_log.get() is not None:
+        _on_log.set(send)
 
 
 def _taken() -> bool:

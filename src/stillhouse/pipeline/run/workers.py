@@ -23,7 +23,7 @@ import torch
 
 from stillhouse.engine import StopRequest
 from stillhouse.errors import StillhouseError
-from stillhouse.pipeline.run.progress import Advance
+from stillhouse.pipeline.run.progress import Advance, send_metrics, show_metrics
 from stillhouse.timing import one_thread
 
 Job = TypeVar("Job")
@@ -32,9 +32,9 @@ STOPPED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SI
 POLL = 0.1  # seconds between two looks at the workers' progress
 
 
-def default_workers() -> int:
+def default_workers(device: torch.device) -> int:
     """One for each core this process may use; one alone where forking is not safe or an accelerator does the work."""
-    if sys.platform != "linux" or torch.accelerator.is_available():
+    if sys.platform != "linux" or device.type != "cpu":
         return 1
     return len(os.sched_getaffinity(0))
 
@@ -100,17 +100,21 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
 
 
 class Worker:
-    """A process, and what it reports when a job fails."""
+    """A process, and what it reports: lines of metrics, and the error of a job that failed."""
 
     def __init__(self, process: ForkProcess, pipe: Connection) -> None:
         self.process, self.pipe = process, pipe
         self.error: BaseException | None = None
 
     def listen(self) -> None:
-        """Take its report, if there is one: a long one would block it until somebody reads."""
+        """Take its reports, if there are any: they would block it until somebody reads."""
         try:
-            if self.pipe.poll():
-                self.error = self.pipe.recv()
+            while self.pipe.poll():
+                report = self.pipe.recv()
+                if isinstance(report, dict):
+                    show_metrics(report)
+                else:
+                    self.error = report
         except EOFError:
             return
 
@@ -135,6 +139,7 @@ def _serve(jobs: Sequence[Job], work: Callable[[Job, Advance], None], taken: Any
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    send_metrics(out.send)
 
     def advance(amount: int) -> None:
         with done.get_lock():

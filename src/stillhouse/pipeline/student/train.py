@@ -25,7 +25,7 @@ from stillhouse.engine import (
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import counted_rows, only
-from stillhouse.pipeline.run.progress import Advance, say, stage
+from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
 from stillhouse.pipeline.student.config import WEIGHTS
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
@@ -96,7 +96,7 @@ class Trainer:
             rows = self.budget.batch_size
             say(f"There are {rows} training rows, so a batch has {rows} rows, not {BATCH}: see [training] batch_size.")
         self.seeds = context.recipe.training.seeds
-        self.workers = context.recipe.training.workers or default_workers()
+        self.workers = context.recipe.training.workers or default_workers(context.device)
         why = why_alone()
         self.at_once = self.workers if why is None else 1
         if self.at_once < self.workers:
@@ -119,7 +119,7 @@ class Trainer:
         with run.timed("train students"), stage(f"{fits} students", total, "steps") as advance:
             advance(total - len(jobs) * self.budget.steps)
             run_all(jobs, work, self.workers, advance)
-        run.note(engine=describe(self.budget.precision, compile=self.budget.compile))
+        run.note(engine=describe(self.budget.device, self.budget.precision, compile=self.budget.compile))
 
     def logs(self, arms: Sequence[Arm]) -> list[Path]:
         """Where the metrics of the fits are."""
@@ -158,6 +158,7 @@ class Trainer:
             monitor=context.task.monitor,
             tags={"arm": arm.name, "seed": seed},
             advance=advance,
+            on_log=show_metrics,
         )
         write_weights(folder / WEIGHTS, tensor_state(trained))
         (folder / CHECKPOINT).unlink(missing_ok=True)

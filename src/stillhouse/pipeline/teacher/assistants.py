@@ -23,7 +23,7 @@ from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import counted_rows, only
-from stillhouse.pipeline.run.progress import Advance, stage
+from stillhouse.pipeline.run.progress import Advance, show_metrics, stage
 from stillhouse.pipeline.run.user_code import CODE
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.student.config import WEIGHTS
@@ -82,6 +82,7 @@ class Assistant:
             monitor=context.task.monitor,
             tags={"arm": self.name if self.arm == TEACHER else f"{self.name}_same", "seed": "-"},
             advance=advance,
+            on_log=show_metrics,
         )
         write_weights(self.folder / WEIGHTS, tensor_state(trained))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
@@ -96,7 +97,7 @@ class Assistant:
         """The trained net as a teacher."""
         net = self.fresh()
         net.load_state_dict(read_weights(self.folder / WEIGHTS)[0])
-        return ModuleTeacher(net, self.context.task, self.context.spec, self.layers)
+        return ModuleTeacher(net, self.context.task, self.context.spec, self.layers, device=self.context.device)
 
     @property
     def module(self) -> nn.Module:
@@ -130,7 +131,13 @@ def make_assistants(context: RunContext, first: RunTeacher) -> list[Assistant]:
             vocabulary=None if context.data.encoder.text is None else context.data.encoder.text.vocabulary,
             allow_code=assistant.name.startswith(CODE),
         )
-        planned.append((f"assistant_{number}", made.make, budget_of(assistant.training or recipe.training, rows)))
+        planned.append(
+            (
+                f"assistant_{number}",
+                made.make,
+                budget_of(assistant.training or recipe.training, rows, recipe.training.device),
+            )
+        )
     own = budget_of(recipe.training, rows)
     planned += [(f"generation_{n}", context.students.make, own) for n in range(1, recipe.teacher.generations)]
     if planned:

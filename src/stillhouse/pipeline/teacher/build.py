@@ -107,10 +107,10 @@ def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequ
     outputs: str | None = section.outputs
     if kind == "hub":
         net = whole_length(hub_net(section, task, spec.names), layers)
-        return ModuleTeacher(net, task, spec, layers, precision, kind=outputs or own_kind(task))
+        return ModuleTeacher(net, task, spec, layers, precision, kind=outputs or own_kind(task), device=context.device)
     if isinstance(given, nn.Module):
         known = given_identity(given)
-        return ModuleTeacher(given, task, spec, layers, precision, kind=outputs, identity=known)
+        return ModuleTeacher(given, task, spec, layers, precision, kind=outputs, identity=known, device=context.device)
     if kind == "service":
         return service(context)
     if kind == "file":

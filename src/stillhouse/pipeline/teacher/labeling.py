@@ -194,8 +194,9 @@ class RunTeacher:
 
     def answering(self, net: nn.Module) -> ModuleTeacher:
         """A net as a teacher."""
-        task, precision = self.context.task, self.context.recipe.store.teacher_precision
-        return ModuleTeacher(net, task, self.context.spec, self.layers, precision, kind=own_kind(task))
+        context, task = self.context, self.context.task
+        precision, device = context.recipe.store.teacher_precision, context.device
+        return ModuleTeacher(net, task, context.spec, self.layers, precision, kind=own_kind(task), device=device)
 
     def fit_trees(self) -> Teacher:
         """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""

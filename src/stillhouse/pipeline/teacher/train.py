@@ -15,7 +15,7 @@ from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tenso
 from stillhouse.errors import RejectedError
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import counted_rows
-from stillhouse.pipeline.run.progress import Advance
+from stillhouse.pipeline.run.progress import Advance, show_metrics
 from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.config import WEIGHTS, build, given_weights
 from stillhouse.pipeline.teacher.build import hub_net, whole_length
@@ -58,7 +58,8 @@ class TeacherNet:
     @cached_property
     def budget(self) -> Budget:
         """What its training may spend."""
-        return budget_of(self.section.training, len(self.context.data.train.targets))
+        rows, device = len(self.context.data.train.targets), self.context.recipe.training.device
+        return budget_of(self.section.training, rows, device)
 
     def net(self) -> nn.Module:
         """A fresh one."""
@@ -126,6 +127,7 @@ class TeacherNet:
             monitor=self.context.task.monitor,
             tags={"arm": self.arm, "seed": "-"},
             advance=advance,
+            on_log=show_metrics,
         )
         write_weights(self.folder / WEIGHTS, tensor_state(merged(trained)))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)

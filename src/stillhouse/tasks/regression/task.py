@@ -62,9 +62,7 @@ class Regression(RegressionJudge, BaseTask):
         Raises:
             UsageError: names the table that asks for it.
         """
-        sections: dict[str, Training | Controls] = {"controls": recipe.controls, "training": recipe.training}
-        sections |= {"teacher.training": recipe.teacher.training}
-        sections |= {f"teacher.member.{i}.training": one.training for i, one in enumerate(recipe.teacher.member)}
+        sections: dict[str, Training | Controls] = {"controls": recipe.controls, **recipe.trainings()}
         for where, section in sections.items():
             if section.label_smoothing:
                 raise UsageError(

@@ -79,7 +79,8 @@ def read_image_folder(
     else:
         raw = _written(files, folder, chosen, wanted.room / ARRAY)
     labels = np.array([file.label for file in files], object)
-    read = wanted.read_targets(TargetCells("names", labels, len(files), str(folder), str(folder)), wanted.classes)
+    cells = TargetCells("names", labels, len(files), str(folder), str(folder), no_label=wanted.no_label)
+    read = wanted.read_targets(cells, wanted.classes)
     test = np.flatnonzero([file.test and file.label is not None for file in files]) if _has_test(files) else None
     names = np.array([file.path.relative_to(folder).as_posix() for file in files], object)
     kept, shape = {"file": names}, raw.shape[1:]

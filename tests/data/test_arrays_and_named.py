@@ -38,15 +38,17 @@ def test_the_axes_tell_images_from_arrays(tmp_path: Path, shape: tuple[int, ...]
     ],
 )
 def test_labels_may_be_missing_in_every_form(tmp_path: Path, y: np.ndarray[Any, Any]) -> None:
-    assert read(arrays=saved(tmp_path, x=X, y=y)).targets.tolist() == [1, 0, -1, -1]
+    declared = "-1" if -1 in y.tolist() or [-1] in y.tolist() else None
+    assert read(arrays=saved(tmp_path, x=X, y=y), no_label=declared).targets.tolist() == [1, 0, -1, -1]
 
 
 def test_whole_numbers_are_names_where_all_are_declared_and_positions_where_not(tmp_path: Path) -> None:
     path = saved(tmp_path, x=X, y=[1, 0, 1, -1])
-    assert read(arrays=path).names == ("0", "1")
-    assert read(arrays=path, classes=["1", "0"]).targets.tolist() == [0, 1, 0, -1]
-    named = read(arrays=path, classes=["cat", "dog"])
+    assert read(arrays=path, no_label="-1").names == ("0", "1")
+    assert read(arrays=path, no_label="-1", classes=["1", "0"]).targets.tolist() == [0, 1, 0, -1]
+    named = read(arrays=path, no_label="-1", classes=["cat", "dog"])
     assert (named.names, named.targets.tolist()) == (("cat", "dog"), [1, 0, 1, -1])
+    assert named.label_values == (0, 1)
 
 
 def test_rows_to_predict_on_need_no_labels(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_text_labels_stay_as_they_are_and_whole_numbers_are_sorted_by_value(tmp_
     assert classes("01", "1") == ("01", "1")
     assert classes("10", "9", "2") == ("2", "9", "10")
     assert classes("1.0", "0.0", "") == ("0", "1")
-    assert classes("-1", "+1") == ("-1", "+1")
+    assert classes("-1", "+1") == ("-1", "1")
     assert classes("NA", "None") == ("NA", "None")
     assert classes("b", "a", "nan", "NaN") == ("a", "b")
     assert classes("0.5", "1.5") == ("0.5", "1.5")

@@ -73,10 +73,12 @@ def test_columns_of_zero_and_one_are_the_labels(tmp_path: Path) -> None:
 
 def test_arrays_of_zero_and_one_are_the_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.eye(3), y=np.array([[0, 1], [1, -1]]))
-    source = read(arrays=tmp_path / "a.npz")
+    with pytest.raises(RejectedError, match=r"column 1 .*row 1 .*no_label = -1"):
+        read(arrays=tmp_path / "a.npz")
+    source = read(arrays=tmp_path / "a.npz", no_label="-1")
     assert source.names == ("label_0", "label_1")
     np.testing.assert_array_equal(source.targets, [[0, 1], [1, np.nan], [np.nan, np.nan]])
-    assert read(arrays=tmp_path / "a.npz", classes=["left", "right"]).names == ("left", "right")
+    assert read(arrays=tmp_path / "a.npz", no_label="-1", classes=["left", "right"]).names == ("left", "right")
     with pytest.raises(UsageError, match="names 1 labels"):
         read(arrays=tmp_path / "a.npz", classes=["left"])
 

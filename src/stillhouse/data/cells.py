@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
-_NO_LABEL = ("", "nan", "NaN")
 
 
 def first_five(rows: NDArray[np.bool_]) -> str:
@@ -19,6 +18,11 @@ def first_five(rows: NDArray[np.bool_]) -> str:
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
     word = "row" if len(found) == 1 else "rows"
     return f"{word} {', '.join(map(str, found[:5]))}{more} (counted from 0)"
+
+
+def rows_have(rows: NDArray[np.bool_]) -> str:
+    """Begin a sentence about rows: ``"row 3 (counted from 0) has"``, ``"rows 3, 7 (counted from 0) have"``."""
+    return f"{first_five(rows)} {'has' if rows.sum() == 1 else 'have'}"
 
 
 def present(cells: NDArray[Any]) -> NDArray[np.bool_]:
@@ -32,17 +36,6 @@ def nested(values: Any) -> NDArray[np.bool_]:
         return np.zeros(len(values), bool)
     odd = (dict, list, tuple, set, bytes, np.ndarray)
     return np.fromiter((isinstance(cell, odd) for cell in values), bool, len(values))
-
-
-def label_cells(cells: Any) -> NDArray[Any]:
-    """Return the cells of a series as an object array (N,), None where a cell is empty or null."""
-    values: NDArray[Any] = cells.to_numpy(object, copy=True)
-    if cells.dtype == object:
-        gaps = np.fromiter((_is_gap(cell) for cell in values), bool, len(values))
-    else:
-        gaps = cells.isna().to_numpy(bool) | cells.isin(_NO_LABEL).to_numpy(bool)
-    values[gaps] = None
-    return values
 
 
 def names_of(values: NDArray[Any]) -> NDArray[Any]:
@@ -65,17 +58,3 @@ def name_of(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return (value.decode() if isinstance(value, bytes) else str(value)).strip() or None
-
-
-def sort_key(name: str) -> tuple[int, float, str]:
-    """Key by which names are sorted: numbers by their value, before words."""
-    try:
-        return (0, float(name), name)
-    except ValueError:
-        return (1, 0.0, name)
-
-
-def _is_gap(cell: Any) -> bool:
-    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
-        return True
-    return (isinstance(cell, float) and math.isnan(cell)) or (isinstance(cell, str) and cell in _NO_LABEL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,47 @@ from stillhouse.data.cells import first_five
 from stillhouse.data.on_disk.mapped import TEXTS, MappedTexts, pieces
 from stillhouse.errors import RejectedError
 
+LABELS = ("label", "labels", "target", "class")
 LONGEST = 100_000  # characters of a text: more is a damaged file, or a book that no student here reads
 
 
 def as_labels(values: Any) -> NDArray[Any]:
-    """Return a tensor, a series, a frame or a list of labels as numpy, rows first.
+    """Return labels of any form as numpy, rows first.
 
-    Numbers with gaps (None) become float64 with NaN; lists of labels of any length, an object array (N,) of lists.
+    Numbers and booleans are an array of these; text, gaps and mixtures are objects as they were given. Lists of labels
+    are an object array (N,) of lists; an item ``{"label": n}`` is its label.
     """
     if isinstance(values, Tensor):
-        return values.detach().cpu().numpy()
-    if isinstance(values, list | tuple) and any(_is_list_of_names(value) for value in values):
-        rows = np.empty(len(values), object)
-        rows[:] = [list(value) if isinstance(value, list | tuple | set | frozenset) else value for value in values]
-        return rows
-    array = np.asarray(values)
-    lists = array.dtype == object and any(isinstance(value, list | tuple | np.ndarray) for value in array.flat)
-    if array.dtype == object and not lists and not any(isinstance(value, str) for value in array.flat):
-        return array.astype(np.float64)
+        return numbers(values)
+    if not isinstance(values, list | tuple):
+        array = np.asarray(values)
+        mappings = array.dtype == object and array.ndim == 1 and any(isinstance(one, Mapping) for one in array)
+        if not mappings:
+            return array.astype(object) if array.dtype.kind == "T" else array
+        values = array.tolist()
+    cells = [_label_of(value) for value in values]
+    if any(map(_is_list_of_names, cells)):
+        return _objects([list(one) if isinstance(one, tuple | set | frozenset) else one for one in cells])
+    try:
+        array = np.asarray(cells)
+    except ValueError:  # rows of different lengths
+        return _objects(cells)
+    return array if array.dtype.kind in "biuf" or array.ndim != 1 else _objects(cells)  # else 1 becomes "1" beside text
+
+
+def _objects(cells: list[Any]) -> NDArray[Any]:
+    array = np.empty(len(cells), object)
+    array[:] = cells
     return array
+
+
+def _label_of(item: Any) -> Any:
+    """The label of an item: a plain number of a tensor; the value of ``{"label": n}``."""
+    if isinstance(item, Tensor):
+        return item.item() if item.ndim == 0 else numbers(item)
+    if isinstance(item, Mapping) and (key := label_column(item)) is not None and np.ndim(item[key]) == 0:
+        return _label_of(item[key])
+    return item
 
 
 def _is_list_of_names(value: Any) -> bool:
@@ -41,6 +63,11 @@ def _is_list_of_names(value: Any) -> bool:
     if isinstance(value, set | frozenset):
         return True
     return isinstance(value, list | tuple) and (not value or any(isinstance(one, str) for one in value))
+
+
+def label_column(names: Collection[str]) -> str | None:
+    """The column label, labels, target or class; None where there is none."""
+    return next((name for name in LABELS if name in names), None)
 
 
 def numbers(raw: Any) -> NDArray[Any]:

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.cells import first_five
+from stillhouse.data.cells import rows_have
+from stillhouse.data.labels import is_gap
 from stillhouse.errors import RejectedError
 
 Bools: TypeAlias = NDArray[np.bool_]
@@ -24,8 +25,8 @@ class TargetCells(NamedTuple):
     * "columns": a dictionary of pandas series (N,) by the name of the column; files of text hold text;
     * "names": an object array (N,) of text, None where a row has no label;
     * "array": (M,) or (M, K), M <= N, numbers or text of an array file; later rows have no label;
-    * "python": the same from the user's program, where whole numbers may be positions in a net's outputs. None
-      marks a row without a label in an object array, whose other cells are text, numbers or lists.
+    * "python": the same from the user's program. None marks a row without a label in an object array, whose other
+      cells are text, numbers or lists.
     """
 
     origin: Literal["columns", "names", "array", "python"]
@@ -34,6 +35,7 @@ class TargetCells(NamedTuple):
     where: str  # name of the cells in an error
     data: str  # name of all rows in an error
     typed: bool = True  # False: the file holds only text, so that "1" may be the number 1
+    no_label: str | None = None  # [data] no_label: the label that means none, as text
 
 
 class Targets(NamedTuple):
@@ -68,20 +70,28 @@ def filled(values: NDArray[Any], rows: int) -> NDArray[Any]:
     return whole
 
 
-def positions(whole: NDArray[np.int64], names: tuple[str, ...], where: str) -> NDArray[np.int64]:
-    """Check that labels are positions in a list of classes, or -1, and return them.
+def names_at(numbers: Any, names: Sequence[str], where: str) -> NDArray[Any]:
+    """Names of a data set's own classes at their positions, which Hugging Face calls ``ClassLabel``.
+
+    Args:
+        numbers: (N,); -1, by the convention of these data sets, and a gap mean no label.
+        names: of the classes.
+        where: name of the labels in an error.
+
+    Returns:
+        object array (N,) of text, None where a row has no label.
 
     Raises:
-        RejectedError: names the first five rows that are not.
+        RejectedError: names the first five rows that are no positions.
     """
+    whole = np.array([UNLABELLED if is_gap(cell) else int(cell) for cell in np.asarray(numbers, object)], np.int64)
     outside = (whole < UNLABELLED) | (whole >= len(names))
     if outside.any():
         raise RejectedError(
-            f"{where}: {first_five(outside)} have labels outside the {len(names)} declared classes, such as "
-            f"{whole[outside][0]}. Labels count from 0 to {len(names) - 1}; -1 means no label. Fix those rows, or "
-            "declare all classes in [data] classes."
+            f"{where}: {rows_have(outside)} a label outside the {len(names)} classes of the data set, such as "
+            f"{whole[outside][0]}. Labels count from 0 to {len(names) - 1}; -1 means no label. Fix those rows."
         )
-    return whole
+    return np.array([*names, None], object)[whole]
 
 
 def join_parts(parts: Sequence[NDArray[Any] | None], lengths: Sequence[int], where: str) -> NDArray[Any]:
@@ -93,12 +103,11 @@ def join_parts(parts: Sequence[NDArray[Any] | None], lengths: Sequence[int], whe
         where: name of the labels in an error.
 
     Returns:
-        an array of numbers, or an object array with None where there is no label.
+        an array of numbers where all parts have numbers of one kind, else objects, None where there is no label.
 
     Raises:
         RejectedError: the parts have targets of different width.
     """
-    parts = [None if part is None or _says_nothing(part, parts) else part for part in parts]
     if any(part is not None and part.ndim == 1 for part in parts):  # one column is one number a row
         parts = [part[:, 0] if part is not None and part.shape[1:] == (1,) else part for part in parts]
     given = [part for part in parts if part is not None]
@@ -108,22 +117,12 @@ def join_parts(parts: Sequence[NDArray[Any] | None], lengths: Sequence[int], whe
             f"{where} of the parts have different shapes for a row, {sorted(widths)}. Make them the same, for instance "
             "with `y = y.argmax(1)` where there is one column for each class."
         )
-    numeric = all(part.dtype.kind in "biuf" for part in given)
-    if numeric and len(given) == len(parts):
+    kinds = {part.dtype.kind for part in given}
+    if len(kinds) == 1 and kinds <= set("biuf") and len(given) == len(parts):
         return np.concatenate(given)
-    width = next(iter(widths), ())
-    if numeric:
-        gaps = [np.full((n, *width), np.nan) for n in lengths]
-        return np.concatenate([gap if part is None else part for part, gap in zip(parts, gaps, strict=True)])
-    joined = np.full((sum(lengths), *width), None, object)
+    joined = np.full((sum(lengths), *next(iter(widths), ())), None, object)
     starts = np.cumsum([0, *lengths]).tolist()
     for part, start in zip(parts, starts, strict=False):
         if part is not None:
             joined[start : start + len(part)] = part
     return joined
-
-
-def _says_nothing(part: NDArray[Any], parts: Sequence[NDArray[Any] | None]) -> bool:
-    """Whether a part holds only -1, while the labels of others are text or several numbers for each row."""
-    others = any(other is not None and (other.dtype.kind not in "biuf" or other.ndim > 1) for other in parts)
-    return others and part.ndim == 1 and part.dtype.kind in "iu" and bool((part == UNLABELLED).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -124,7 +125,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         try:
             return self._fit(X, y)
         except (UsageError, RejectedError) as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(_as_arguments(str(error))) from error
 
     def _fit(self, X: Any, y: Any) -> Distiller:
         if estimator_type(self._task) is None:
@@ -150,11 +151,11 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
 
     def _targets(self, y: Any, who: str) -> Targets:
         """The targets; a value that means "no label" is taken out."""
-        link = tasks.get(self._task).link
-        if link == "softmax":
+        task = tasks.get(self._task)
+        if task.link == "softmax":
             return read_labels(y, self.unlabelled, who)
-        ambiguous = link == "identity" and self.unlabelled == -1  # the default, and a number like any other
-        return read_values(y, who, None if ambiguous else self.unlabelled)
+        ambiguous = task.link == "identity" and self.unlabelled == -1  # the default, and a number like any other
+        return read_values(y, who, task.read_targets, None if ambiguous else self.unlabelled)
 
     def _resolved(
         self, rows: Any, targets: Targets, train: NDArray[np.int64], held_out: NDArray[np.int64], seed: int
@@ -166,7 +167,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
             "controls": {"all_labels": False, "same_teacher": False, "from_scratch": False, "label_smoothing": 0.0},
         }
         first = np.flatnonzero(targets.strata >= 0)[:1]
-        parts = [(take(rows, part), targets.values[part]) for part in (train, held_out, first)]
+        parts = [(take(rows, part), targets.labels[part]) for part in (train, held_out, first)]
         recipe, given = resolve(
             merge(table_of(self.recipe), fixed),
             teacher=self._teacher(self.teacher, rows, targets, train, seed),
@@ -268,6 +269,12 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
         return tags
+
+
+def _as_arguments(message: str) -> str:
+    """A message whose cure is a line of the recipe, with the argument that does the same."""
+    message = re.sub(r"`\[task\] name = ([^`]*)`", r"`task=\1`", message)
+    return re.sub(r"`\[data\] no_label = ([^`]*)`", r"`unlabelled=\1`", message)
 
 
 def estimator_type(name: str) -> str | None:

@@ -6,15 +6,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import column_or_1d
+
+from stillhouse.data import TargetCells
+from stillhouse.data.cells import first_five, rows_have
+from stillhouse.data.inputs import as_labels
+from stillhouse.data.labels import label_name, without
+from stillhouse.data.labels import read_labels as labels_of
+from stillhouse.data.targets import ReadTargets
 
 
 class Targets(NamedTuple):
     """The targets of some rows."""
 
-    values: NDArray[Any]  # as a run reads them: int64 (N,), -1 without a label; float64 (N,) or (N, K), NaN likewise
-    classes: NDArray[Any] | None = None  # (C,) sorted, of the type they were given in, of which values are positions
+    values: NDArray[Any]  # int64 (N,), positions in ``classes``, -1 without a label; or floats (N,) or (N, K), NaN
+    classes: NDArray[Any] | None = None  # (C,) sorted, of the type they were given in
 
     @property
     def strata(self) -> NDArray[np.int64]:
@@ -26,45 +32,52 @@ class Targets(NamedTuple):
     @property
     def names(self) -> list[str] | None:
         """The classes as text, for the run folder."""
-        if self.classes is None:
-            return None
-        return [str(int(c)) if isinstance(c, float) and c.is_integer() else str(c) for c in self.classes.tolist()]
+        return None if self.classes is None else list(map(label_name, self.classes.tolist()))
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The targets as a run reads them: names of classes, None without a label; or the values."""
+        return self.values if self.names is None else np.array([*self.names, None], object)[self.values]
 
     def own(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """The targets of labelled rows as they were given."""
         return self.values[rows] if self.classes is None else self.classes[self.values[rows]]
 
 
-def read_values(y: Any, who: str, unlabelled: float | None = None) -> Targets:
+def read_values(y: Any, who: str, read_targets: ReadTargets, unlabelled: Any = None) -> Targets:
     """Read numbers: real targets, or 0 and 1 of several labels; NaN where a number is not known.
 
     Args:
         y: numbers (N,) or (N, K).
-        unlabelled: a number that also means that it is not known; None: there is none.
         who: name of the estimator, for messages.
+        read_targets: of the task.
+        unlabelled: a number that also means that it is not known; None: there is none.
 
     Raises:
-        ValueError: there are fewer than two, or some are infinite or no numbers.
-
-    >>> read_values([1.5, float("nan"), -2.0], "").strata.tolist()
-    [0, -1, 0]
-    >>> read_values([[1, 0], [-1, -1], [0, 1]], "", -1).strata.tolist()
-    [0, -1, 0]
+        ValueError: there are fewer than two.
+        RejectedError: some are infinite or no numbers; names the rows.
     """
-    refuse_none(y, who)
-    values = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y")
-    if values.ndim > 2:
-        raise ValueError(f"y has the shape {values.shape}. Give numbers of the shape (N,) or (N, K).")
-    found = Targets(values if unlabelled is None else np.where(values == unlabelled, np.nan, values))
+    given = _given(y, who)
+    if given.dtype == object and any(isinstance(cell, list) for cell in given.flat):
+        raise ValueError(
+            "y holds lists of labels. Give a column of 0 and 1 for each label: "
+            "`sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)`."
+        )
+    no_label = None if unlabelled is None else label_name(unlabelled)
+    cells = TargetCells("python", given, len(given), "Input y", "y", no_label=no_label)
+    read = read_targets(cells, None).values
+    values = given.astype(np.float64) if given.dtype.kind in "biuf" else read.astype(np.float64).reshape(given.shape)
+    found = Targets(np.where(np.isnan(read.reshape(given.shape)), np.nan, values))
     if (known := int((found.strata >= 0).sum())) < 2:
         raise ValueError(f"{who} needs at least two rows with a number in y, and y has n_samples={known} of them.")
     return found
 
 
-def refuse_none(y: Any, who: str) -> None:
-    """Refuse a fit without targets, in scikit-learn's words."""
+def _given(y: Any, who: str) -> NDArray[Any]:
+    """Y as an array; a fit without targets is refused in scikit-learn's words."""
     if y is None:
         raise ValueError(f"This {who} estimator requires y to be passed, but the target y is None.")
+    return np.atleast_1d(as_labels(y))
 
 
 def read_labels(y: Any, unlabelled: Any, who: str) -> Targets:
@@ -77,7 +90,7 @@ def read_labels(y: Any, unlabelled: Any, who: str) -> Targets:
         who: name of the estimator, for messages.
 
     Raises:
-        ValueError: there are no labels, or they are not classes.
+        ValueError: there are no labels, or they are not classes; names the rows.
 
     >>> found = read_labels(["b", "a", None, "b"], -1, "Distiller")
     >>> found.values.tolist(), found.classes.tolist()
@@ -85,37 +98,41 @@ def read_labels(y: Any, unlabelled: Any, who: str) -> Targets:
     >>> read_labels([0, 1, -1], -1, "").values.tolist(), read_labels([1, -1, 1], -1, "").values.tolist()
     ([0, 1, -1], [1, 0, 1])
     """
-    refuse_none(y, who)
-    given = column_or_1d(y, warn=True)
-    if given.dtype.kind == "f" and np.isinf(given).any():
-        raise ValueError("Input y contains infinity or a value too large for a label.")
-    known = ~missing(given)
-    labels = given[known] if given.dtype != object else np.array(given[known].tolist())
-    if unlabelled is not None and labels.dtype.kind in "iuf" and stands_apart(labels, unlabelled):
-        known[known] = labels != unlabelled
-        labels = labels[labels != unlabelled]
-    check_classification_targets(labels)
-    classes, codes = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
+    given = _given(y, who)
+    if given.ndim > 2 or given.shape[1:] not in ((), (1,)) or any(isinstance(cell, list) for cell in given.flat):
         raise ValueError(
-            f"{who} needs labels of at least two classes, and y has {len(classes)} class: {classes.tolist()}."
+            f"y has the shape {given.shape}, but each row must have one label. For a column of 0 and 1 for each label "
+            'write `task="multilabel"`, for several numbers `task="regression"`.'
         )
-    found = np.full(len(given), -1, np.int64)
-    found[known] = codes
-    return Targets(found, classes)
+    found = labels_of(column_or_1d(given, warn=True), "Input y")
+    if unlabelled is not None and _stands_apart(found.values, unlabelled):
+        found = without(found, label_name(unlabelled))
+    numbers = [i for i, value in enumerate(found.values) if not isinstance(value, str)]
+    words, rows = sorted(set(range(len(found.values))) - set(numbers)), found.codes
+    if words and numbers:
+        raise ValueError(
+            f"Input y: {rows_have(np.isin(rows, words))} text as a label, and {first_five(np.isin(rows, numbers))} a "
+            "number. Give all labels as text or all as numbers; None and NaN mean no label."
+        )
+    odd = [i for i in numbers if found.values[i] != int(found.values[i])]
+    if odd:
+        raise ValueError(
+            f"Input y: {rows_have(np.isin(rows, odd))} a continuous number as a label, such as {found.values[odd[0]]}. "
+            'Write `task="regression"`, or make classes of the numbers, for instance with `pandas.cut`.'
+        )
+    classes = sorted(found.values)
+    if len(classes) < 2:
+        raise ValueError(f"{who} needs labels of at least two classes, and y has {len(classes)} class: {classes}.")
+    order = np.array([*(classes.index(value) for value in found.values), -1], np.int64)
+    return Targets(order[rows], np.array(classes))
 
 
-def missing(given: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which labels are None or NaN."""
-    if given.dtype == object:
-        return np.array([one is None or one != one for one in given], bool)  # NaN alone differs from itself
-    return np.isnan(given) if given.dtype.kind == "f" else np.zeros(len(given), bool)
-
-
-def stands_apart(labels: NDArray[Any], value: Any) -> bool:
-    """Whether a value among numbers can only mean "no label": two others are there, and none of them is negative."""
-    others = np.unique(labels[labels != value])
-    return len(others) > 1 and (value >= 0 or bool((others >= 0).all()))
+def _stands_apart(labels: list[Any], value: Any) -> bool:
+    """Whether a label can only mean "no label": text, or a number beside two others of which none is negative."""
+    if isinstance(value, str):
+        return True
+    others = [one for one in labels if not isinstance(one, str) and one != value]
+    return len(others) > 1 and (value >= 0 or all(one >= 0 for one in others))
 
 
 def validation_rows(strata: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:

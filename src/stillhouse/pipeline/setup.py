@@ -213,7 +213,8 @@ def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Pr
     wanted, folder = recipe.data, rows_folder(recipe)
     if data is not None:
         train, valid, test = parts_of(data)
-        source, own = from_torch(train, valid, test, classes=wanted.classes, read_targets=task.read_targets)
+        read_targets, classes = task.read_targets, wanted.classes
+        source, own = from_torch(train, valid, test, classes, no_label=wanted.no_label, read_targets=read_targets)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
         as_given = replace(source, as_is=as_is and source.as_is)
@@ -256,6 +257,7 @@ def read_source(wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: P
         keep=list(dict.fromkeys([*sides, *groups])) if columns else [],
         types=wanted.types,
         classes=wanted.classes,
+        no_label=wanted.no_label,
         on_disk=on_disk,
         read_targets=task.read_targets,
     )

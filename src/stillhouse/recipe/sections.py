@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
@@ -17,6 +17,21 @@ Labels = Annotated[int, Field(ge=1)] | Literal["all"]
 ColumnType = Literal[
     "numeric", "decimal_point", "decimal_comma", "categorical", "date", "day_first", "month_first", "duration"
 ]
+
+
+def _as_name(value: Any) -> Any:
+    """A label as text: 3 and 3.0 are "3", true is "True"."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, bool | int | float) else value
+
+
+def _as_list(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+Name = Annotated[str, BeforeValidator(_as_name)]
 Setting = bool | int | float | str | list[int] | list[float] | list[str]
 
 
@@ -60,7 +75,10 @@ class Data(Section):
         description="Column types, where those that were found are wrong: numeric (decimal_point, decimal_comma), "
         "categorical, date (day_first, month_first) or duration.",
     )
-    classes: list[str] | None = Field(None, description="All class names in order; default: the sorted labels found.")
+    classes: Annotated[list[Name] | None, BeforeValidator(_as_list)] = Field(
+        None, description="All class names in order; default: the sorted labels found."
+    )
+    no_label: Name | None = Field(None, description="A label that means none, such as -1; an empty cell always does.")
     tokens: int = Field(128, ge=4, description="Tokens of a text that are read; the rest is cut.")
     vocabulary: int = Field(8192, ge=64, description="Size of the vocabulary of a tokenizer trained on the texts.")
     tokenizer: Path | None = Field(

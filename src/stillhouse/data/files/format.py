@@ -33,6 +33,7 @@ class Wanted:
     keep: Sequence[str] = ()
     types: Mapping[str, ColumnType] = field(default_factory=lambda: MappingProxyType({}))
     classes: Sequence[str] | None = None
+    no_label: str | None = None
     room: Path | None = None  # a folder for large values on disk; None: in memory
 
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.data.files.texts import TEXT, find_text_column
+from stillhouse.data.inputs import label_column
+from stillhouse.data.unsupported import columns_structure
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-LABELS = ("label", "labels", "target", "class")
 _PROSE = 3  # words in a cell on average: cells with fewer are names of categories
 
 
 def is_hugging_face(data: Any) -> bool:
     """Whether this is a ``datasets.Dataset``, or has the same methods."""
     return hasattr(data, "column_names") and hasattr(data, "to_pandas")
-
-
-def label_column(names: Collection[str]) -> str | None:
-    """The column label, labels, target or class; None where there is none."""
-    return next((name for name in LABELS if name in names), None)
 
 
 def text_column(inputs: DataFrame) -> str | None:
@@ -43,14 +38,20 @@ def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] 
         RejectedError: it has no column beside the label.
     """
     frame: DataFrame = data.to_pandas()
+    names = getattr((getattr(data, "features", None) or {}).get(label_column(frame.columns)), "names", None)
+    return (*split_frame(frame, where), None if names is None else tuple(map(str, names)))
+
+
+def split_frame(frame: DataFrame, where: str) -> tuple[Any, Any]:
+    """Split a frame that holds its labels into inputs, a series of texts or a frame, and labels, if there are some."""
     label = label_column(frame.columns)
+    if label is None and (what := columns_structure(frame.columns)) is not None:
+        raise RejectedError(f"{where} have the columns {list(frame.columns)}: these are {what}. Give rows with labels.")
     inputs = frame if label is None else frame.drop(columns=label)
     if not inputs.shape[1]:
         raise RejectedError(f"{where} have no column except the label. Give at least one.")
     text = text_column(inputs)
-    names = getattr((getattr(data, "features", None) or {}).get(label), "names", None)
-    classes = None if names is None else tuple(map(str, names))
-    return inputs if text is None else inputs[text], None if label is None else frame[label], classes
+    return inputs if text is None else inputs[text], None if label is None else frame[label]
 
 
 def _words(cells: Series[Any]) -> float:

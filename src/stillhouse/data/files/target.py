@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stillhouse.data.files.format import Opened, Wanted
-from stillhouse.data.targets import TargetCells, Targets, positions
+from stillhouse.data.targets import TargetCells, Targets, names_at
 from stillhouse.errors import UsageError, nearest
 
 USUAL_LABELS = ("label", "target", "class")  # looked for, in this order, where no target is named
@@ -27,11 +25,10 @@ def read_target(opened: Opened, names: Sequence[str], wanted: Wanted) -> Targets
     where = f"{opened.path}: column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
     classes = opened.class_names.get(names[0]) if len(names) == 1 else None
     if not classes:
-        held = TargetCells("columns", cells, rows, where, str(opened.path), opened.typed)
+        held = TargetCells("columns", cells, rows, where, str(opened.path), opened.typed, wanted.no_label)
         return wanted.read_targets(held, wanted.classes)
-    numbers = positions(cells[names[0]].fillna(-1).to_numpy(np.int64), classes, where)
-    named = np.array([*classes, None], object)[numbers]
-    return wanted.read_targets(TargetCells("names", named, rows, where, str(opened.path)), wanted.classes or classes)
+    named = TargetCells("names", names_at(cells[names[0]], classes, where), rows, where, str(opened.path))
+    return wanted.read_targets(named._replace(no_label=wanted.no_label), wanted.classes or classes)
 
 
 def wanted_targets(target: str | Sequence[str] | None) -> list[str] | None:

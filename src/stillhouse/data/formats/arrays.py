@@ -41,7 +41,8 @@ def read_arrays(path: Path, wanted: Wanted) -> Source:
     kind = kind_of(x, f"{path}: x")
     if np.ndim(y) < 1 or len(y) > len(x):
         raise RejectedError(f"{path}: y has {y.size} labels for the {len(x)} rows of x. Give at most one for each row.")
-    read = wanted.read_targets(TargetCells("array", y, len(x), f"{path}: y", str(path)), wanted.classes)
+    cells = TargetCells("array", y, len(x), f"{path}: y", str(path), no_label=wanted.no_label)
+    read = wanted.read_targets(cells, wanted.classes)
     check_finite(x, f"{path}: x")
     return Source(x, read.values, read.names, kind, path.stem, x.shape[1:], label_values=read.given)
 

@@ -80,9 +80,13 @@ def read_image_folder(
     else:
         raw = _written(paths, folder, chosen, scale, wanted.room / ARRAY)
     labels = np.array([file.label for file in files], object)
-    read = wanted.read_targets(TargetCells("names", labels, len(files), str(folder), str(folder)), wanted.classes)
-    fixed = any(file.test for file in files)
-    test = np.flatnonzero([file.test and file.label is not None for file in files]) if fixed else None
+    cells = TargetCells("names", labels, len(files), str(folder), str(folder), no_label=wanted.no_label)
+    read = wanted.read_targets(cells, wanted.classes)
+    test = (
+        np.flatnonzero([file.test and file.label is not None for file in files])
+        if any(file.test for file in files)
+        else None
+    )
     kept = {"file": np.array([path.relative_to(folder).as_posix() for path in paths], object)}
     return Source(
         raw, read.values, read.names, "image", folder.name, raw.shape[1:], test, kept=kept, label_values=read.given,

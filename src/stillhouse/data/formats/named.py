@@ -87,7 +87,7 @@ def _read(_: str, name: str, wanted: Wanted) -> Source:
             f"[data] name: there is no set {name!r}.{nearest(name, NAMED)} For a file give `path` instead."
         )
     raw, y, kind, names, test, ignored = NAMED[name]()
-    cells = TargetCells("array" if names is None else "names", y, len(y), name, name)
+    cells = TargetCells("array" if names is None else "names", y, len(y), name, name, no_label=wanted.no_label)
     read = wanted.read_targets(cells, wanted.classes or names)
     shape = tuple(raw.shape[1:])
     return Source(raw, read.values, read.names, kind, name, shape, test, ignored, label_values=read.given)

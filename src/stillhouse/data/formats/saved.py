@@ -14,10 +14,11 @@ import numpy as np
 
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.files.format import Format, Inputs, Opened, Wanted
-from stillhouse.data.files.hugging_face import LABELS, label_column, text_column
+from stillhouse.data.files.hugging_face import text_column
 from stillhouse.data.files.tables import read_table
 from stillhouse.data.files.target import wanted_targets
 from stillhouse.data.files.texts import read_texts, text_rows
+from stillhouse.data.inputs import LABELS, label_column
 from stillhouse.data.source import Source
 from stillhouse.errors import RejectedError, UsageError, nearest
 

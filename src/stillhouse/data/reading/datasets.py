@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,7 +21,8 @@ from torch.utils.data import (
 )
 from torch.utils.data.distributed import DistributedSampler
 
-from stillhouse.data.inputs import as_labels, numbers
+from stillhouse.data.inputs import as_labels, label_column, numbers
+from stillhouse.data.unsupported import columns_structure
 from stillhouse.errors import RejectedError
 
 _WHOLE_SET = (RandomSampler, SequentialSampler, WeightedRandomSampler, DistributedSampler)
@@ -29,15 +30,25 @@ _CHUNK = 256  # items collated together
 _READ_TWICE = 8  # items that are read twice, to find a random transform
 
 Collate = Callable[[list[Any]], Any]
-Pair = tuple[NDArray[Any], NDArray[Any] | None]
+Pair = tuple[NDArray[Any], Any]  # inputs, and labels as they were given or None
+_INPUTS = (
+    "x",
+    "text",
+    "image",
+    "img",
+    "pixel_values",
+    "inputs",
+    "input",
+    "features",
+)  # keys of items that are mappings
 
 
-def materialize(data: Any, name: str) -> Pair:
+def materialize(data: Any, name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Read every item of a dataset, or of the dataset behind a loader.
 
     Args:
-        data: a ``DataLoader``, a map-style or iterable ``Dataset``, or a list of items; an item is ``(x, y)``, ``(x,)``
-            or ``x``, where x is a tensor, an array or a text.
+        data: a ``DataLoader``, a map-style or iterable ``Dataset``, or a list of items; an item is ``(x, y)``,
+            ``(x,)``, ``x`` or ``{"x": x, "label": y}``, where x is a tensor, an array or a text.
         name: of the data in an error.
 
     Returns:
@@ -47,7 +58,7 @@ def materialize(data: Any, name: str) -> Pair:
         RejectedError: items of other forms or of unequal shapes, or that differ from one reading to the next.
     """
     if isinstance(data, TensorDataset):
-        return _pair(list(data.tensors), name)
+        return _join([_pair(list(data.tensors), name)], name)
     loader = data if isinstance(data, DataLoader) else None
     dataset: Any = data if loader is None else loader.dataset
     collate: Collate = default_collate if loader is None else loader.collate_fn
@@ -80,11 +91,23 @@ def drawn(loader: DataLoader[Any]) -> Sequence[int]:
 
 
 def _collate(items: list[Any]) -> Any:
-    """Collate as torch does; lists of labels, which torch would transpose, stay lists."""
-    pairs = isinstance(items[0], tuple | list) and len(items[0]) == 2
-    if not pairs or not any(isinstance(item[1], list | tuple | set | frozenset) for item in items):
+    """Collate inputs as torch does; labels stay a list, whatever they are."""
+    if isinstance(items[0], Mapping):
+        items = [_of_mapping(item) for item in items]
+    if not (isinstance(items[0], tuple | list) and len(items[0]) == 2):
         return default_collate(items)
     return [default_collate([x for x, _ in items]), [y for _, y in items]]
+
+
+def _of_mapping(item: Mapping[str, Any]) -> Any:
+    """An item, or a batch, that is a mapping as ``(x, y)``; as ``x`` where it has no label."""
+    label = label_column(item)
+    inputs = [key for key in item if key != label]
+    named = inputs if len(inputs) == 1 else [key for key in inputs if key in _INPUTS]
+    if len(named) != 1 or (label is not None and isinstance(item[label], Mapping)):
+        what = columns_structure(item)
+        raise TypeError(f"its items have the keys {list(item)}" + (f": these are {what}" if what else ""))
+    return item[named[0]] if label is None else (item[named[0]], item[label])
 
 
 def _chunks(items: Iterator[Any]) -> Iterator[list[Any]]:
@@ -104,6 +127,8 @@ def _explained(batches: Iterable[Any], name: str) -> Iterator[Any]:
 
 
 def _pair(batch: Any, name: str) -> Pair:
+    if isinstance(batch, Mapping):
+        batch = _of_mapping(batch)
     if _all_text(batch) or not isinstance(batch, tuple | list):
         batch = [batch]
     if len(batch) not in (1, 2) or not (isinstance(batch[0], Tensor | np.ndarray) or _all_text(batch[0])):
@@ -112,7 +137,7 @@ def _pair(batch: Any, name: str) -> Pair:
             "be (x, y) or x, with x a text, a tensor or an array: wrap the dataset in one that returns these."
         )
     inputs = np.array(batch[0], object) if _all_text(batch[0]) else numbers(batch[0])
-    return inputs, None if len(batch) == 1 or batch[1] is None else np.atleast_1d(as_labels(batch[1]))
+    return inputs, None if len(batch) == 1 else batch[1]
 
 
 def _all_text(values: Any) -> bool:
@@ -120,27 +145,35 @@ def _all_text(values: Any) -> bool:
     return isinstance(values, tuple | list) and bool(values) and all(isinstance(value, str) for value in values)
 
 
-def _join(pairs: list[Pair], name: str) -> Pair:
+def _join(pairs: list[Pair], name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
     if not pairs:
         return np.empty((0, 1), np.float32), None
     try:
         inputs = np.concatenate([x for x, _ in pairs])
     except ValueError as error:
         raise RejectedError(f"The {name} data have rows of unequal shapes: {error}. Make them the same.") from None
-    labels = [y for _, y in pairs if y is not None]
-    return inputs, np.concatenate(labels) if labels else None
+    if all(y is None for _, y in pairs):
+        return inputs, None
+    if len(pairs) == 1:
+        return inputs, np.atleast_1d(as_labels(pairs[0][1]))
+    return inputs, as_labels([one for x, y in pairs for one in ([None] * len(x) if y is None else y)])
 
 
 def _refuse_random(dataset: Any, indices: Sequence[int], name: str) -> None:
     for i in indices[:_READ_TWICE]:
         first, again = dataset[i], dataset[i]
-        x, y = (item[0] if isinstance(item, tuple | list) else item for item in (first, again))
+        x, y = (_input_of(item) for item in (first, again))
         if _differ(x, y):
             raise RejectedError(
                 f"The {name} data give a different row {i} each time they are read: they contain a random transform. "
                 "Rows are read once, and teacher and student must get the same views: remove the random transform from "
                 "the dataset, and use views instead ([views] policy)."
             )
+
+
+def _input_of(item: Any) -> Any:
+    item = _of_mapping(item) if isinstance(item, Mapping) else item
+    return item[0] if isinstance(item, tuple | list) else item
 
 
 def _differ(x: Any, y: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stillhouse.data.cells import first_five
+from stillhouse.data.cells import rows_have
 from stillhouse.data.files.format import Wanted
-from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face
+from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face, split_frame
 from stillhouse.data.files.tables import read_columns, refuse_twice
 from stillhouse.data.files.texts import mean_length
-from stillhouse.data.inputs import as_labels, check_finite, numbers, texts_of
+from stillhouse.data.inputs import LABELS, as_labels, check_finite, numbers, texts_of
 from stillhouse.data.reading.datasets import materialize
 from stillhouse.data.source import Kind, Raw, Source
 from stillhouse.data.splits.random import Split
-from stillhouse.data.targets import ReadTargets, TargetCells, join_parts, known
+from stillhouse.data.targets import ReadTargets, TargetCells, join_parts, known, names_at
 from stillhouse.errors import RejectedError
 
 
@@ -31,7 +31,13 @@ class _Part(NamedTuple):
 
 
 def from_torch(
-    train: Any, valid: Any, test: Any, classes: Sequence[str] | None = None, *, read_targets: ReadTargets
+    train: Any,
+    valid: Any,
+    test: Any,
+    classes: Sequence[str] | None = None,
+    *,
+    no_label: str | None = None,
+    read_targets: ReadTargets,
 ) -> tuple[Source, Split]:
     """Read the user's training, validation and test data from Python.
 
@@ -42,16 +48,17 @@ def from_torch(
 
     Texts are a list, an array or a series of str, or a frame whose one column holds text.
 
-    The task decides what ``y`` may be: whole numbers are positions of classes in the nets' outputs, and labels of text
-    become classes in the order of the sorted names; real targets are numbers (N,) or (N, K); several labels for a row
-    are a 0/1 matrix or a list of labels for each row. No label: -1 for classes, NaN, None, or no ``y``.
+    The task decides what ``y`` may be: of classification the sorted distinct labels are the classes, as in
+    scikit-learn; real targets are numbers (N,) or (N, K); several labels for a row are a 0/1 matrix or a list of labels
+    for each row. No label: None, NaN, ``pd.NA``, ``no_label``, or no ``y``.
 
     Args:
         train: training rows, with or without labels.
         valid: rows for choosing, or None.
         test: rows for the final test.
-        classes: names of the classes, in the order of the nets' outputs; None: those of a ``ClassLabel``, else "0",
-            "1" ... or the names found.
+        classes: names of the classes, in the order of the nets' outputs; None: those of a ``ClassLabel``, else the
+            labels found, sorted.
+        no_label: the label that means none, as text.
         read_targets: the task's function from ``y`` to targets.
 
     Returns:
@@ -65,10 +72,13 @@ def from_torch(
     parts = [_part(data, name) for name, data in given.items() if data is not None]
     raw: Any = _stack(parts)
     counts = {part.name: len(part.inputs) for part in parts}
+    own = _classes(parts) if classes is None else None
+    if own is not None:  # labels are positions in these names
+        parts = [p if p.labels is None else p._replace(labels=names_at(p.labels, own, p.name)) for p in parts]
     labels = join_parts([part.labels for part in parts], list(counts.values()), "The labels")
     rows = np.split(np.arange(len(labels)), np.cumsum([counts.get(name, 0) for name in given])[:2])
-    cells = TargetCells("python", labels, len(labels), "The labels", "The data")
-    read = read_targets(cells, _classes(parts) if classes is None else classes)
+    cells = TargetCells("python", labels, len(labels), "The labels", "The data", no_label=no_label)
+    read = read_targets(cells, classes or own)
     labelled = known(read.values)
     for name, part in zip(given, rows, strict=True):
         _refuse_unlabelled(labelled[part], name)
@@ -96,6 +106,8 @@ def _part(data: Any, name: str) -> _Part:
     classes = None
     if is_hugging_face(data):
         inputs, labels, classes = read_hugging_face(data, f"The {name} data")
+    elif _is_records(data):
+        inputs, labels = _of_records(data, f"The {name} data")
     elif isinstance(data, DataLoader | Dataset | list):
         inputs, labels = materialize(data, name)
     elif isinstance(data, tuple):
@@ -174,9 +186,23 @@ def _stack_frames(parts: list[_Part]) -> Raw:
 def _refuse_unlabelled(labelled: NDArray[np.bool_], name: str) -> None:
     if name != "train" and not labelled.all():
         raise RejectedError(
-            f"The {name} data: {first_five(~labelled)} have no label, but the evaluation needs their labels. Label "
-            "them, or move them to the training data."
+            f"The {name} data: {rows_have(~labelled)} no label, but the evaluation needs their labels. Label them, or "
+            "move them to the training data."
         )
+
+
+def _is_records(data: Any) -> bool:
+    """Whether these are rows of a table: mappings of plain cells, more than one beside the label."""
+    if not (isinstance(data, list) and data and isinstance(data[0], Mapping)):
+        return False
+    cells = [value for key, value in data[0].items() if key not in LABELS]
+    return len(cells) > 1 and all(np.ndim(cell) == 0 for cell in cells)
+
+
+def _of_records(data: list[Any], where: str) -> tuple[Any, Any]:
+    import pandas as pd
+
+    return split_frame(pd.DataFrame(data), where)
 
 
 def _is_frame(inputs: Any) -> bool:

@@ -37,15 +37,14 @@ def class_order(log_probs: Floats, targets: Integers, classes: Sequence[str]) ->
     true, said = linear_sum_assignment(counts, maximize=True)
     moved = {int(t): int(s) for t, s in zip(true, said, strict=True) if t != s and counts[t].any()}
     gained, kept = (sum(int(counts[t, s]) for t, s in pairs) for pairs in (moved.items(), ((t, t) for t in moved)))
-    ways = float(size) ** len(moved)
-    chance = float(binom.sf(gained - 1, gained + kept, 0.5)) * ways if moved else 1.0
+    log_chance = float(binom.logsf(gained - 1, gained + kept, 0.5)) + len(moved) * np.log(size) if moved else 0.0
     rows = max(len(targets), 1)
     return {
         "rows": len(targets),
         "accuracy": float(np.trace(counts)) / rows,
         "best_accuracy": float(counts[true, said].sum()) / rows,
         "moved": {str(classes[t]): str(classes[s]) for t, s in moved.items()},
-        "suspect": bool(gained >= 2 * max(kept, 1) and chance <= LEVEL),
+        "suspect": bool(gained >= 2 * max(kept, 1) and log_chance <= np.log(LEVEL)),
     }
 
 

@@ -1,219 +1,273 @@
-"""From labels in the data to the numbers of classes."""
+"""From labels in the data to the numbers of classes: the sorted distinct labels, as in scikit-learn."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.cells import first_five, label_cells, name_of, names_of, nested, present, sort_key
-from stillhouse.data.source import Ints
-from stillhouse.data.targets import UNLABELLED, TargetCells, Targets, filled, positions
+from stillhouse.data.cells import first_five, nested, rows_have
+from stillhouse.data.labels import GAPS_AS_TEXT, Labels, label_name, read_labels, read_texts
+from stillhouse.data.targets import TargetCells, Targets, filled
+from stillhouse.data.unsupported import shape_structure, structure
 from stillhouse.errors import RejectedError, UsageError, nearest
 
-_CONTINUOUS = 20  # more distinct fractional labels than this are measurements, not names of classes
-_INTEGER = re.compile(r"0|-?[1-9]\d*")  # a number as Python writes it: "01" and "+1" are text
+FEW = 20  # up to so many different numbers are classes; more may be measurements
+ROWS_A_CODE, ROWS_A_NUMBER = 3, 10  # labelled rows of each, from which on numbers 0, 1, 2 ..., or others, are classes
+REGRESSION, MULTILABEL = '`[task] name = "regression"`', '`[task] name = "multilabel"`'
+SHOWN = 20  # names in a list of classes
 
 
 def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     """Number the class of each row.
 
     Args:
-        cells: one label for each row. Empty cells, None and NaN mean no label; so does -1 in arrays.
-        names: all class names in order; None: the labels found, sorted (by value where all are numbers). Whole numbers
-            of arrays that are not among the names are positions in them; from Python whole numbers always are, and
-            without names the classes are "0", "1", ...
+        cells: one label for each row: text, numbers or booleans. None, NaN, an empty cell and ``cells.no_label`` mean
+            no label.
+        names: all class names in order; None: the distinct labels, sorted. Whole numbers and booleans of arrays that
+            are not among the names are positions in them.
 
     Returns:
-        int64 (N,), the names of the classes, and each class as the user wrote it.
+        int64 (N,), the names of the classes, and each class in the type of the user's labels.
 
     Raises:
         RejectedError: labels outside the declared classes, measurements, several for a row, or too few to learn from.
         UsageError: a class is declared twice.
     """
-    if cells.origin == "columns":
-        return _of_column(cells, names)
-    if cells.origin == "names":
-        return _made(*code_names(cells.values, names, cells.where), cells)
-    flat = one_a_row(cells.values, cells.where)
-    if flat.dtype.kind not in "biuf":
-        texts = names_of(flat)
-        return _made(*code_names(texts, names, cells.where), cells, flat)
-    whole = whole_numbers(flat, cells.where)
     declared = None if names is None else tuple(map(str, names))
-    if cells.origin == "python":
-        order = declared or tuple(map(str, range(int(whole.max(initial=UNLABELLED)) + 1)))
-        return _made(positions(whole, order, cells.where), order, cells, flat)
-    texts = np.array([None if value == UNLABELLED else str(value) for value in whole.tolist()], object)
-    if declared is None or set(texts) - {None} <= set(declared):
-        return _made(*code_names(texts, names, cells.where), cells, flat)
-    return _made(positions(whole, declared, cells.where), declared, cells)
+    if declared is not None and len(set(declared)) < len(declared):
+        raise UsageError(f"[data] classes names a class twice: {list(declared)}. Name each class once.")
+    found = _labels(cells, declared or ())
+    if declared is None:
+        _refuse_doubtful(found, cells)
+        return _numbered(found, sorted(found.values), cells)
+    texts = [label_name(value) for value in found.values]
+    whole = all(not isinstance(value, str) and float(value).is_integer() for value in found.values)
+    if whole and cells.origin in ("array", "python") and not set(texts) & set(declared):
+        places = [int(value) for value in found.values]
+        given = tuple(_like(found.values, place) for place in range(len(declared)))
+    else:
+        places = [declared.index(text) if text in declared else -1 for text in texts]
+        written = dict(zip(texts, found.values, strict=True))
+        given = tuple(written.get(name, _typed(name, found.values)) for name in declared)
+    _refuse_undeclared(found, [i for i, place in enumerate(places) if not 0 <= place < len(declared)], declared, cells)
+    return _checked(_recoded(found, places), declared, given, cells)
 
 
-def label_array(given: Sequence[Any]) -> NDArray[Any]:
-    """Return the classes as the user wrote them as an array (C,): of int64, bool or float, else of objects.
-
-    >>> label_array((3, 7)).dtype, label_array(("a", "b")).dtype
-    (dtype('int64'), dtype('O'))
-    """
-    kinds = {type(value) for value in given}
-    return np.array(given) if len(kinds) == 1 and kinds <= {int, bool, float} else np.array(given, object)
-
-
-def code_names(names: NDArray[Any], classes: Sequence[str] | None, where: str) -> tuple[Ints, tuple[str, ...]]:
-    """Number the labels of each row.
-
-    Args:
-        names: object array (N,) of text, None where a row has no label.
-        classes: all class names in order; None: the labels found, sorted (by value where all are numbers).
-        where: name of the labels in an error.
-
-    Returns:
-        int64 (N,) with -1 for no label, and the class names.
-
-    Raises:
-        RejectedError: a label is not among the declared classes, or the labels look like measurements.
-        UsageError: a class is declared twice.
-    """
-    given = names[present(names)]
-    found = sorted(set(given), key=sort_key)
-    order = tuple(found if classes is None else map(str, classes))
-    if len(set(order)) < len(order):
-        raise UsageError(f"[data] classes names a class twice: {list(order)}. Name each class once.")
-    if classes is None:
-        _refuse_measurements(found, where)
-    number: dict[str | None, int] = {name: i for i, name in enumerate(order)}
-    unknown = [name for name in found if name not in number]
-    if unknown:
-        rows = np.isin(names.astype(object), unknown)
-        raise RejectedError(
-            f"{where}: {first_five(rows)} have labels outside the declared classes, such as {unknown[0]!r}."
-            f"{nearest(unknown[0], order)} Add it to [data] classes, or fix those rows."
+def _labels(cells: TargetCells, declared: Sequence[str]) -> Labels:
+    """The labels of the cells, whatever holds them."""
+    if cells.origin != "columns":
+        return read_labels(one_a_row(np.asarray(cells.values), cells), cells.where, no_label=cells.no_label)
+    if len(cells.values) > 1:
+        raise UsageError(
+            f"{cells.where}: classification needs one label for each row. Name one column in [data] target, or write "
+            f"{MULTILABEL} or {REGRESSION}."
         )
-    number[None] = UNLABELLED
-    return np.fromiter((number[name] for name in names), np.int64, len(names)), order
+    (series,) = cells.values.values()
+    odd = nested(series)
+    if odd.any():
+        _refuse_lists(series.to_numpy(object), odd, cells)
+    values = series.to_numpy(object) if series.dtype.kind not in "biuf" else series.to_numpy()
+    if cells.typed:
+        return read_labels(values, cells.where, no_label=cells.no_label)
+    return read_texts(values, cells.where, classes=declared, no_label=cells.no_label)
 
 
-def one_a_row(values: NDArray[Any], where: str) -> NDArray[Any]:
-    """Return labels of shape (N,) or (N, 1) as (N,).
-
-    Raises:
-        RejectedError: another shape, such as one column for each class, or lists of labels.
-    """
+def one_a_row(values: NDArray[Any], cells: TargetCells) -> NDArray[Any]:
+    """Return labels of shape (N,) or (N, 1) as (N,); refuse other shapes and lists of labels."""
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    lists = values.dtype == object and any(isinstance(value, list | tuple | np.ndarray) for value in values.flat)
-    if values.ndim != 1 or lists:
-        raise RejectedError(
-            f"{where} has the shape {values.shape}{' and holds lists' * lists}, but each row must have one label. For "
-            'one column per class use `y = y.argmax(1)`; for several labels per row write `[task] name = "multilabel"`.'
+    if values.ndim != 1:
+        _refuse_shape(values, cells)
+    if values.dtype == object:
+        odd = np.array(
+            [isinstance(value, list | tuple | set | frozenset | dict | np.ndarray) for value in values], bool
         )
+        if odd.any():
+            _refuse_lists(values, odd, cells)
     return values
 
 
-def whole_numbers(values: NDArray[Any], where: str) -> Ints:
-    """Return numeric labels (N,) as int64, NaN as -1.
+def _refuse_lists(values: NDArray[Any], odd: NDArray[np.bool_], cells: TargetCells) -> None:
+    what = structure(values[odd])
+    raise RejectedError(
+        f"{cells.where}: {rows_have(odd)} {what or 'lists or objects'}. Give each row one label"
+        + ("." if what else f", or write {MULTILABEL}.")
+    )
 
-    Raises:
-        RejectedError: names the first five rows whose label is not whole.
-    """
-    if values.dtype.kind in "biu":
-        return values.astype(np.int64)
-    missing = np.isnan(values)
-    broken = ~missing & ((values != np.round(values)) | np.isinf(values))
-    if broken.any():
+
+def _refuse_shape(values: NDArray[Any], cells: TargetCells) -> None:
+    what = shape_structure(values)
+    switches = values.dtype.kind in "biuf" and values.ndim == 2 and bool(np.isin(values, (0, 1)).all())
+    if what:
+        cure = f"These look like {what}. Give each row one label."
+    elif not switches:
+        cure = f"For several numbers for each row write {REGRESSION}."
+    elif (values.sum(1) == 1).all():
+        cure = f"For one column per class use `y = y.argmax(1)`; for several labels per row write {MULTILABEL}."
+    else:
+        cure = f"For a column of 0 and 1 for each label write {MULTILABEL}."
+    raise RejectedError(f"{cells.where}: the shape is {values.shape}, but each row must have one label. {cure}")
+
+
+def _recoded(found: Labels, places: list[int]) -> NDArray[np.int64]:
+    """Codes (N,) after each distinct label has got its place among the classes."""
+    return np.array([*places, -1], np.int64)[found.codes]
+
+
+def _numbered(found: Labels, order: list[Any], cells: TargetCells) -> Targets:
+    place = {value: i for i, value in enumerate(order)}
+    names = tuple(map(label_name, order))
+    return _checked(_recoded(found, [place[value] for value in found.values]), names, tuple(order), cells)
+
+
+def _like(values: list[Any], place: int) -> Any:
+    """A position in the type of labels that are positions."""
+    return type(values[0])(place) if values else place
+
+
+def _typed(name: str, values: list[Any]) -> Any:
+    """A declared class without a row, in the type of the other labels where it can be."""
+    kinds = {type(value) for value in values}
+    for kind in (int, float):
+        if kinds == {kind}:
+            try:
+                return kind(name)
+            except ValueError:
+                return name
+    return {"True": True, "False": False}.get(name, name) if kinds == {bool} else name
+
+
+def _refuse_undeclared(found: Labels, unknown: list[int], declared: tuple[str, ...], cells: TargetCells) -> None:
+    if not unknown:
+        return
+    names = [label_name(found.values[i]) for i in unknown]
+    name = "-1" if "-1" in names else names[0]
+    cure = f"Add {'it' if len(unknown) == 1 else 'them'} to [data] classes, or fix those rows."
+    if name == "-1":
+        cure = "If -1 means that a row has no label, write `[data] no_label = -1`; if it is a class, add it to classes."
+    raise RejectedError(
+        f"{cells.where}: {rows_have(np.isin(found.codes, unknown))} a label outside the {len(declared)} declared "
+        f"classes, such as {name!r}.{nearest(name, declared)} {cure}"
+    )
+
+
+def _refuse_doubtful(found: Labels, cells: TargetCells) -> None:
+    """Refuse labels that may mean something else: gaps, measurements, several labels in one cell."""
+    texts = [value for value in found.values if isinstance(value, str)]
+    numbers = [value for value in found.values if not isinstance(value, str)]
+
+    others = sorted(value for value in numbers if value != -1)
+    alone = len(others) > 1 or bool(texts)
+    if -1 in numbers and alone and all(float(one).is_integer() and one >= 0 for one in others):
         raise RejectedError(
-            f"{where}: {first_five(broken)} have labels that are not whole numbers, such as {values[broken][0]}. "
-            'Give the number or the name of a class for each row, or write `[task] name = "regression"`.'
+            f"{cells.where}: {rows_have(found.rows([-1]))} the label -1 among {_listed([*others, *sorted(texts)])}. "
+            "If -1 means that a row has no label, write `[data] no_label = -1`; if it is a class, list all in "
+            f"`[data] classes = {_toml([-1, *others, *sorted(texts)])}`."
         )
-    return np.where(missing, UNLABELLED, values).astype(np.int64)
+    if texts and numbers:
+        raise RejectedError(
+            f"{cells.where}: {rows_have(found.rows(texts))} text as a label, such as {texts[0]!r}, and "
+            f"{first_five(found.rows(numbers))} a number, such as {numbers[0]!r}. Give all labels as text or all as "
+            "numbers, or name the value that means no label: `[data] no_label = ...`."
+        )
+    gaps = [text for text in texts if text in GAPS_AS_TEXT] if cells.origin != "names" and cells.typed else []
+    if gaps:
+        raise RejectedError(
+            f"{cells.where}: {rows_have(found.rows(gaps))} the text {gaps[0]!r}. If it means that a row has no label, "
+            f'write `[data] no_label = "{gaps[0]}"`; if it is a class, list all in '
+            f"`[data] classes = {_toml(sorted(texts))}`."
+        )
+    if cells.origin != "names":
+        _refuse_several(found, texts, cells)
+        _refuse_names_of_rows(found, texts, cells)
+    _refuse_measurements(found, numbers, cells)
 
 
-def check_labels(labels: Ints, classes: tuple[str, ...], where: str) -> None:
-    """Refuse rows from which no classifier can be learned.
+def _refuse_several(found: Labels, texts: list[str], cells: TargetCells) -> None:
+    """Refuse cells such as "a|b", if their parts come back in other cells."""
+    for mark in "|;":
+        joined = [text for text in texts if mark in text]
+        parts = [part for text in texts for part in {one.strip() for one in text.split(mark)}]
+        if joined and len(set(parts)) < len(parts):
+            raise RejectedError(
+                f"{cells.where}: {rows_have(found.rows(joined))} several labels in a cell, such as {joined[0]!r}. "
+                f"Write {MULTILABEL}; if each such text is one class, list all in "
+                f"`[data] classes = {_toml(sorted(texts))}`."
+            )
 
-    Raises:
-        RejectedError: no rows, no labels, fewer than two classes, or fewer labelled rows than classes.
-    """
-    given = labels[labels >= 0]
-    if not len(labels):
+
+def _refuse_names_of_rows(found: Labels, texts: list[str], cells: TargetCells) -> None:
+    """Refuse texts of which nearly every row has its own."""
+    labelled = int((found.codes >= 0).sum())
+    if len(texts) > FEW and labelled < 2 * len(texts):
+        raise RejectedError(
+            f"{cells.where} holds {len(texts)} different texts in {labelled} rows, such as {texts[0]!r}: they look "
+            "like identifiers, dates, or numbers written as text, not like classes. Name another column in [data] "
+            f"target, write {REGRESSION}, or list all classes in [data] classes."
+        )
+
+
+def _refuse_measurements(found: Labels, numbers: list[Any], cells: TargetCells) -> None:
+    """Refuse numbers that are no classes: fractions, and many whole numbers with few rows each."""
+    labelled, distinct = int((found.codes >= 0).sum()), len(numbers)
+    fractions = [value for value in numbers if isinstance(value, float) and not value.is_integer()]
+    few = not cells.typed and distinct <= FEW and (distinct == 2 or labelled >= ROWS_A_CODE * distinct)
+    if fractions and not few:
+        raise RejectedError(
+            f"{cells.where}: {rows_have(found.rows(fractions))} a label that is not a whole number, such as "
+            f"{fractions[0]}: that looks like a measurement, not a class. Write {REGRESSION}; if each number is a "
+            f"class, list all in `[data] classes = {_toml(sorted(numbers))}`."
+        )
+    codes = distinct > 0 and min(numbers) in (0, 1) and max(numbers) - min(numbers) == distinct - 1
+    if distinct > FEW and labelled < (ROWS_A_CODE if codes else ROWS_A_NUMBER) * distinct:
+        raise RejectedError(
+            f"{cells.where} holds {distinct} different numbers in {labelled} rows, from {min(numbers)} to "
+            f"{max(numbers)}: they look like measurements or counts, not classes. Write {REGRESSION}; if each number "
+            f"is a class, list all in `[data] classes = {_toml(sorted(numbers))}`."
+        )
+
+
+def _listed(values: Sequence[Any]) -> str:
+    shown = [repr(value) if isinstance(value, str) else label_name(value) for value in values[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(values) - SHOWN} more" if len(values) > SHOWN else "")
+
+
+def _toml(values: Sequence[Any]) -> str:
+    """A list of classes as a line of the recipe; a long one is shortened."""
+    names = [f'"{label_name(value)}"' for value in values]
+    return f"[{', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}]"
+
+
+def _checked(codes: NDArray[np.int64], names: tuple[str, ...], given: tuple[Any, ...], cells: TargetCells) -> Targets:
+    """Refuse rows from which no classifier can be learned, and warn of classes with one row."""
+    whole, where = filled(codes, cells.rows), cells.data
+    if not len(whole):
         raise RejectedError(f"{where} has no rows. Give a file with at least a few labelled rows of each class.")
-    if not len(given):
-        raise RejectedError(f"{where} has no labelled row (-1, NaN and empty mean no label). Add labels to some rows.")
-    found = np.unique(given)
-    if len(found) < 2:
+    counts = np.bincount(whole[whole >= 0], minlength=len(names))
+    if not counts.any():
         raise RejectedError(
-            f"{where} has only one class, {classes[found[0]]!r}: a classifier needs two. Add rows of another "
-            "class (in arrays, -1 means no label: number the classes from 0)."
+            f"{where} has no labelled row (None, NaN and empty cells mean no label). Add labels to some rows."
         )
-    if len(given) < len(classes):
+    if (counts > 0).sum() < 2:
         raise RejectedError(
-            f"{where} has {len(given)} labelled rows for {len(classes)} classes. Label at least one row of each class, "
+            f"{where} has only one class, {names[int(counts.argmax())]!r}: a classifier needs two. Add rows of another "
+            "class."
+        )
+    if counts.sum() < len(names):
+        raise RejectedError(
+            f"{where} has {counts.sum()} labelled rows for {len(names)} classes. Label at least one row of each class, "
             "or declare fewer in [data] classes."
         )
-
-
-def _of_column(cells: TargetCells, names: Sequence[str] | None) -> Targets:
-    """Labels of one column of a table."""
-    columns: Mapping[str, Any] = cells.values
-    if len(columns) > 1:
-        raise UsageError(
-            f"{cells.where}: classification needs one label for each row. Name one column in [data] target, or write "
-            '`[task] name = "multilabel"` or "regression".'
+    single = [name for name, count in zip(names, counts, strict=True) if count == 1]
+    if single:
+        what = f"The class {single[0]!r} has" if len(single) == 1 else f"{len(single)} classes have each"
+        more = "" if len(single) == 1 else f": {_listed(single)}"
+        warnings.warn(
+            f"{what} only one row, which is either learned or judged, not both{more}. Add rows, or remove these.",
+            stacklevel=2,
         )
-    (series,) = columns.values()
-    odd = nested(series)
-    if odd.any():
-        raise RejectedError(
-            f"{cells.where}: {first_five(odd)} hold lists or objects. Give each row one label, or write "
-            '`[task] name = "multilabel"`.'
-        )
-    values = label_cells(series)
-    return _made(*code_names(names_of(values), names, cells.where), cells, values)
-
-
-def _made(labels: Ints, order: tuple[str, ...], cells: TargetCells, written: NDArray[Any] | None = None) -> Targets:
-    """Check the labels, and return each class as the user wrote it."""
-    whole = filled(labels, cells.rows)
-    check_labels(whole, order, cells.data)
-    return Targets(whole, order, order if written is None else _as_written(labels, order, written, cells.typed))
-
-
-def _as_written(labels: Ints, order: tuple[str, ...], written: NDArray[Any], typed: bool) -> tuple[Any, ...]:
-    """Each class as written in its first row; a class without a row in the form of the others."""
-    known, first = np.unique(labels, return_index=True)
-    values = [written[row] for label, row in zip(known, first, strict=True) if label >= 0]
-    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
-    kinds = {type(value) for value in plain}
-    whole = all(map(_INTEGER.fullmatch, order))
-    if kinds == {bool}:
-        return tuple(name in ("True", "1") for name in order)
-    if kinds == {float} and all(map(_is_number, order)):
-        gaps = bool((labels < 0).any())  # pandas writes 1.0 for 1 once a column has a gap
-        return tuple(int(name) if whole and gaps else float(name) for name in order)
-    if whole and (kinds == {int} or (kinds == {str} and not typed)):
-        return tuple(map(int, order))
-    found = dict(zip(known[known >= 0].tolist(), plain, strict=True))
-    return tuple(found[i] if i in found and name_of(found[i]) == name else name for i, name in enumerate(order))
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _refuse_measurements(found: list[str], where: str) -> None:
-    kinds = [sort_key(name) for name in found]
-    numbers = all(kind == 0 for kind, _, _ in kinds)
-    if numbers and len(found) > _CONTINUOUS and not all(value.is_integer() for _, value, _ in kinds):
-        raise RejectedError(
-            f"{where} holds {len(found)} different fractional numbers: that looks like a measurement, not classes. "
-            'Write `[task] name = "regression"`, name another column in [data] target, or list the labels in [data] '
-            "classes."
-        )
+    return Targets(whole, names, given)

@@ -79,7 +79,7 @@ class DeployedMultilabel(Deployed):
 
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:
         """The labels, and the probabilities of all."""
-        chances = 1 / (1 + np.exp(-outputs))
+        chances = 0.5 + 0.5 * np.tanh(outputs / 2)  # the sigmoid, without an overflow
         names = [one_line(name) for name in self.labels]
         found = [name for name, chance in zip(names, chances, strict=True) if chance >= 0.5]
         texts = [f"{name} {chance:.2f}" for name, chance in zip(names, chances, strict=True)]

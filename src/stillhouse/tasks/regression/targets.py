@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.data.cells import first_five, nested, present
+from stillhouse.data.cells import first_five, nested, present, rows_have
 from stillhouse.data.columns import parse_numbers
 from stillhouse.data.forms import is_number, text_cells
+from stillhouse.data.labels import is_gap, label_name, plain_label
 from stillhouse.data.targets import TargetCells, Targets, filled, known
+from stillhouse.data.unsupported import shape_structure, structure
 from stillhouse.errors import RejectedError, UsageError
 
+DATES = (
+    "holds dates or durations, but targets must be numbers. Convert them to numbers, for instance to days: "
+    "`(y - y.min()) / pd.Timedelta(days=1)`."
+)
 _LEAST = 2  # different values of a target: a constant cannot be learned
 _ROUNDED = 1e-3  # error of single precision, as a share of a target's standard deviation, that may go unsaid
 
@@ -22,7 +28,7 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     """Read one or several numbers for each row.
 
     Args:
-        cells: numbers; an empty cell, None and NaN mean that the number is unknown.
+        cells: numbers; an empty cell, None, NaN and ``cells.no_label`` mean that the number is unknown.
         names: [data] classes, which must be None: numbers have none.
 
     Returns:
@@ -45,9 +51,8 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
             'with numbers, or write `[task] name = "classification"`.'
         )
     if cells.origin == "columns":
-        columns: Mapping[str, Any] = cells.values
-        values = np.stack([_numbers(series, name, cells) for name, series in columns.items()], axis=1)
-        named = tuple(columns)
+        values = np.stack([_numbers(series, name, cells) for name, series in cells.values.items()], axis=1)
+        named = tuple(cells.values)
     else:
         values = _of_array(np.asarray(cells.values), cells)
         width = values.shape[1]
@@ -61,42 +66,60 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
 
 def _numbers(series: Any, name: str, cells: TargetCells) -> NDArray[np.float64]:
     """The numbers (N,) of one column."""
+    where = f"{cells.data}: column {name!r}"
     odd = nested(series)
     if odd.any():
-        raise RejectedError(f"{cells.data}: column {name!r} holds lists in {first_five(odd)}. Give each a number.")
+        raise RejectedError(f"{where} holds lists in {first_five(odd)}. Give each a number.")
     if is_number(series):
-        numbers: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
-        return numbers
-    texts = text_cells(series)
-    parsed = parse_numbers(texts)
-    _refuse_words(np.isnan(parsed) & present(texts), texts, f"{cells.data}: column {name!r}")
-    return parsed
+        return _known(series.to_numpy(np.float64, na_value=np.nan), cells.no_label)
+    if series.dtype.kind in "mM":
+        raise RejectedError(f"{where} {DATES}")
+    return _of_texts(text_cells(series), where, cells.no_label)
 
 
 def _of_array(values: NDArray[Any], cells: TargetCells) -> NDArray[np.float64]:
     """Numbers (M, K) of an array (M,) or (M, K)."""
-    if values.ndim not in (1, 2) or (values.ndim == 2 and not values.shape[1]):
+    what = structure(values.flat) if values.dtype == object else shape_structure(values)
+    if what or values.ndim not in (1, 2) or (values.ndim == 2 and not values.shape[1]):
         raise RejectedError(
-            f"{cells.where} has the shape {values.shape}, but targets must be numbers (N,) or (N, K). Reshape y."
+            f"{cells.where}: the shape is {values.shape}, but targets must be numbers (N,) or (N, K). "
+            + (f"These look like {what}." if what else "Reshape y.")
         )
-    if values.dtype.kind not in "biuf":
-        flat = [None if value is None else str(value) for value in values.reshape(-1).tolist()]
-        texts = np.array([None if text in (None, "", "nan", "NaN") else text for text in flat], object)
-        parsed = parse_numbers(texts)
-        words = np.isnan(parsed) & present(texts)
-        by_row = words.reshape(len(values), -1)
-        _refuse_words(np.asarray(by_row.any(1)), texts.reshape(len(values), -1)[by_row], cells.where)
-        values = parsed.reshape(values.shape)
-    return values.astype(np.float64).reshape(len(values), -1)
+    if values.dtype.kind in "biuf":
+        return _known(values.astype(np.float64).reshape(len(values), -1), cells.no_label)
+    plain = [None if is_gap(cell) else plain_label(cell) for cell in values.reshape(-1).tolist()]
+    if values.dtype.kind in "mM" or any(hasattr(cell, "year") or hasattr(cell, "total_seconds") for cell in plain):
+        raise RejectedError(f"{cells.where} {DATES}")
+    texts = np.array([None if cell is None else label_name(cell) for cell in plain], object)
+    if any(isinstance(cell, str) for cell in plain):
+        width = values.size // max(len(values), 1)
+        columns = texts.reshape(len(values), width).T if len(values) else np.empty((width, 0), object)
+        return np.stack([_of_texts(column, cells.where, cells.no_label) for column in columns], axis=1)
+    if all(cell is None or isinstance(cell, bool | int | float) for cell in plain):
+        numbers = np.array([np.nan if cell is None else float(cell) for cell in plain], np.float64)
+        return _known(numbers.reshape(len(values), -1), cells.no_label)
+    raise RejectedError(f"{cells.where} must hold numbers, but holds {type(next(filter(None, plain))).__name__}.")
 
 
-def _refuse_words(rows: NDArray[np.bool_], texts: NDArray[Any], where: str) -> None:
-    if rows.any():
-        shown = texts[rows][0] if len(texts) == len(rows) else texts[0]
+def _of_texts(texts: NDArray[Any], where: str, no_label: str | None) -> NDArray[np.float64]:
+    """Text as numbers (N,), NaN for None, "nan" and the text that means no label."""
+    texts = np.array([None if text in ("nan", "NaN", no_label) else text for text in texts], object)
+    parsed = parse_numbers(texts)
+    words = np.isnan(parsed) & present(texts)
+    if words.any():
         raise RejectedError(
-            f"{where} must hold numbers, but {first_five(rows)} hold text, such as {shown!r}. Fix or empty those "
+            f"{where} must hold numbers, but {rows_have(words)} text, such as {texts[words][0]!r}. Fix or empty those "
             'cells, or write `[task] name = "classification"`.'
         )
+    return _known(parsed, no_label)
+
+
+def _known(numbers: NDArray[np.float64], no_label: str | None) -> NDArray[np.float64]:
+    """The numbers, NaN in place of the one that means that a row has none."""
+    try:
+        return numbers if no_label is None else np.where(numbers == float(no_label), np.nan, numbers)
+    except ValueError:
+        return numbers
 
 
 def _single(values: NDArray[np.float64], names: tuple[str, ...], cells: TargetCells) -> NDArray[np.float32]:
@@ -106,9 +129,9 @@ def _single(values: NDArray[np.float64], names: tuple[str, ...], cells: TargetCe
     infinite = np.isinf(single)
     if infinite.any():
         column = names[int(infinite.any(0).argmax())]
-        rows = first_five(np.asarray(infinite.any(1)))
+        rows = rows_have(np.asarray(infinite.any(1)))
         raise RejectedError(
-            f"{cells.where}: {rows} hold an infinite number in {column!r}, or one beyond 3.4e38, the limit of "
+            f"{cells.where}: {rows} an infinite number in {column!r}, or one beyond 3.4e38, the limit of "
             "single precision. Fix or empty those cells, or rescale the target."
         )
     return np.where(np.isnan(single), np.float32(np.nan), single)

@@ -21,7 +21,7 @@ def notebook(page: str) -> str:
     cells: list[dict[str, Any]] = []
     for number, part in enumerate(CODE.split((DOCS / f"{page}.md").read_text(encoding="utf-8"))):
         if part.strip():
-            code = {"cell_type": "code", "execution_count": None, "outputs": []}
+            code: dict[str, Any] = {"cell_type": "code", "execution_count": None, "outputs": []}
             cell = code if number % 2 else {"cell_type": "markdown"}
             cells.append(cell | {"id": f"{page}-{len(cells)}", "metadata": {}, "source": part.strip()})
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -45,10 +45,16 @@ class StoppedError(StillhouseError):
     exit_code = 75
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known name, or a list of what is known."""
+def nearest(name: str, known: Iterable[str], before: str = "") -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known name, or a list of what is known.
+
+    Args:
+        name: the unknown one.
+        known: all that are accepted.
+        before: what stands before each of them, such as the table of a key.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
-        return f" Did you mean {close[0]!r}?"
-    return f" Known: {', '.join(names)}." if names else ""
+        return f" Did you mean {before + close[0]!r}?"
+    return f" Known: {', '.join(before + one for one in names)}." if names else ""

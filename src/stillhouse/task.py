@@ -182,6 +182,9 @@ class Judgement(Protocol):
     def facts(self, context: Any) -> dict[str, Any]:
         """Further content of ``scores.json``."""
 
+    def alarm(self, context: Any) -> str:
+        """What makes the student useless, in a sentence, such as one answer for all rows; "" where nothing does."""
+
     def examine(
         self, teacher: Record, baseline: Record | None, targets: NDArray[Any], names: Sequence[str]
     ) -> dict[str, Any]:

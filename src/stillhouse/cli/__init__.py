@@ -13,12 +13,13 @@ from types import FrameType
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import UnknownOptionError
 
 from stillhouse import command
 from stillhouse.cli import commands
 from stillhouse.cli.shared import LOOK, OPTIONS, REFERENCE, RUN, SHIP
 from stillhouse.cli.stores import store
-from stillhouse.errors import StillhouseError, UsageError
+from stillhouse.errors import StillhouseError, UsageError, nearest
 
 DEBUG = "STILLHOUSE_DEBUG"
 INTERRUPTED, TERMINATED, PIPE_CLOSED = 130, 143, 141  # 128 + SIGINT, SIGTERM, SIGPIPE (which Windows lacks)
@@ -118,6 +119,8 @@ def _run(arguments: list[str]) -> int:
         if stop.code != TERMINATED:
             raise
         return _fail(STOPPED, TERMINATED)
+    except UnknownOptionError as error:
+        return _fail(_unknown(error), UsageError.exit_code)
     except CycloptsError as error:
         return _fail(f"{str(error).rstrip('.')}. See `stillhouse --help`.", UsageError.exit_code)
     except StillhouseError as error:
@@ -128,6 +131,15 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # a defect of ours: one line, with the way to see more
         return _fail(f"unexpected {type(error).__name__}: {error}. Run again with --debug to see where.", 1)
     return 0
+
+
+def _unknown(error: UnknownOptionError) -> str:
+    """An unknown flag, with the nearest that exists; a name of a whole table is no flag."""
+    typed = (error.token.keyword or error.token.value).partition("=")[0]
+    flags = [name for one in error.argument_collection if one.show and not one.children for name in one.names]
+    close = nearest(typed, flags)
+    help_ = "See `stillhouse --help`, and `--help` of the command."
+    return f"Unknown option: {typed}.{close if 'Did you mean' in close else ''} {help_}"
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

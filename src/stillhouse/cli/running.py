@@ -28,6 +28,11 @@ AcceptTeacher = Annotated[
     ),
 ]
 
+Overwrite = Annotated[
+    bool,
+    Parameter(name="--overwrite", negative="", help="Replace a run of other settings; its teacher's answers are kept."),
+]
+
 
 def distill(
     file: RecipeFile = None,
@@ -37,6 +42,7 @@ def distill(
     print_recipe: PrintRecipe = False,
     allow_code: AllowCode = False,
     accept_teacher: AcceptTeacher = False,
+    overwrite: Overwrite = False,
     flags: Sections = None,
 ) -> None:
     """Distil into the run folder."""
@@ -46,7 +52,7 @@ def distill(
         return
     from stillhouse import pipeline
 
-    run = pipeline.distill(resolved, allow_code=allow_code, accept_teacher=accept_teacher)
+    run = pipeline.distill(resolved, allow_code=allow_code, accept_teacher=accept_teacher, overwrite=overwrite)
     show_run(run, json)
 
 
@@ -57,6 +63,7 @@ def label(
     json: Json = False,
     print_recipe: PrintRecipe = False,
     allow_code: AllowCode = False,
+    overwrite: Overwrite = False,
     flags: Sections = None,
 ) -> None:
     """Only ask the teacher."""
@@ -66,7 +73,7 @@ def label(
         return
     from stillhouse import pipeline
 
-    show_data(pipeline.label(resolved, allow_code=allow_code), json)
+    show_data(pipeline.label(resolved, allow_code=allow_code, overwrite=overwrite), json)
 
 
 def plan(
@@ -96,6 +103,7 @@ def curve(
     json: Json = False,
     allow_code: AllowCode = False,
     accept_teacher: AcceptTeacher = False,
+    overwrite: Overwrite = False,
     flags: Sections = None,
 ) -> None:
     """Run a recipe at several points."""
@@ -105,7 +113,8 @@ def curve(
     }
     from stillhouse import pipeline
 
-    path = pipeline.curve(resolved, **points, allow_code=allow_code, accept_teacher=accept_teacher)  # type: ignore[arg-type]
+    allowed = {"allow_code": allow_code, "accept_teacher": accept_teacher, "overwrite": overwrite}
+    path = pipeline.curve(resolved, **points, **allowed)  # type: ignore[arg-type]
     show_data({"curve": path, "figures": path.with_suffix(".json")}, json)
 
 

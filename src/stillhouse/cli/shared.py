@@ -67,9 +67,11 @@ def show_scores(run: Run, json: bool) -> None:
     if json:
         show_json(run.scores)
         return
-    from stillhouse.reporting.overview import as_table, sentences
+    from stillhouse.reporting.overview import alarm, as_table, sentences
 
     screen = console()
+    if first := alarm(run.scores):
+        screen.print(f"{first}\n", markup=False, soft_wrap=not screen.is_terminal)
     screen.print(as_table(run.overview()))
     for sentence in sentences(run.scores, run.task):
         screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # lines of a file are not broken

@@ -87,11 +87,13 @@ class ShareWatch:
     def _take(self, shares: Mapping[str, float]) -> str | None:
         if len(shares) < 2 or not any(shares.values()):
             return None
+        methods = {name.partition("/")[0] for name in shares} - {LABELS}
         for name, share in shares.items():
             if name == LABELS and share == 0:
                 continue  # a batch without a labelled row says nothing about the weight
             self._dead[name] = self._dead[name] + 1 if share < DEAD else 0
-            self._dominant[name] = self._dominant[name] + 1 if share > DOMINANT else 0
+            lone = name != LABELS and len(methods) == 1  # beside the labels, one method is meant to lead
+            self._dominant[name] = self._dominant[name] + 1 if share > DOMINANT and not lone else 0
         dead = [n for n in shares if self._dead[n] >= PATIENCE]
         dominant = [n for n in shares if self._dominant[n] >= PATIENCE]
         if self._told or not (dead or dominant):

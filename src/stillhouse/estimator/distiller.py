@@ -180,8 +180,10 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
             batch_size=self.batch_size,
             lr=self.lr,
         )
-        fitting = recipe.training.model_copy(update={"batch_size": min(recipe.training.batch_size, len(train))})
-        return recipe.model_copy(update={"training": fitting}), given
+        if (batch := recipe.training.batch_size) is not None:
+            fitting = recipe.training.model_copy(update={"batch_size": min(batch, len(train))})
+            recipe = recipe.model_copy(update={"training": fitting})
+        return recipe, given
 
     def _teacher(self, given: Any, rows: Any, targets: Targets, train: NDArray[np.int64], seed: int) -> Any:
         """The teacher as ``distill`` takes it: an estimator that is not fitted yet is fitted now."""

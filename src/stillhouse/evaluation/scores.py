@@ -68,11 +68,14 @@ def score(
             harm = losses(context, question.a, groups or {})
             models[question.a] |= {"harm": harm} if harm else {}
     seeds = context.common_seeds(context.student, context.baseline)
+    harmed = sentences.harm(models[context.student].get("harm"), context)
+    alarm = task.alarm(context)
     return {
         "schema": SCHEMA,
         "verdict": comparisons[0]["verdict"],
         "sentence": comparisons[0]["sentence"],
-        "warnings": sentences.warnings(comparisons, context, len(seeds)),
+        **({"alarm": alarm} if alarm else {}),
+        "warnings": harmed + sentences.warnings(comparisons, context, len(seeds)),
         "confidence": confidence,
         "margin": margin,
         "test_rows": len(predictions.rows),

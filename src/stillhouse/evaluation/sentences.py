@@ -9,6 +9,8 @@ from stillhouse.evaluation.context import Context, arms_of
 from stillhouse.evaluation.power import MOST_SEEDS
 from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, TEACHER, WORSE, Judgement, Measure
 
+NAMED = 3  # further classes that a warning names
+
 
 def sentence(comparison: Mapping[str, Any], context: Context) -> str:
     """Describe a comparison: result, certainty, budget, and the labels and rows that each side could see."""
@@ -133,6 +135,48 @@ def _seen(side: Mapping[str, Any]) -> str:
         return "labels that are unknown here"
     return count(labels, "label") + (
         f" and {count(unlabelled, 'unlabelled row')}" if unlabelled else " and nothing else"
+    )
+
+
+def share_of(nets: int, of: int) -> str:
+    """Of how many students something holds, as the end of a sentence; "" where it holds of all.
+
+    >>> share_of(2, 5), share_of(3, 3)
+    (' (2 of 5 seeds)', '')
+    """
+    return "" if nets == of else f" ({nets} of {count(of, 'seed')})"
+
+
+def figure(found: Mapping[str, Any]) -> str:
+    """A share with its interval: "51.3 % (46.0 to 56.2)"."""
+    value, low, high = (f"{100 * found[end]:.1f}" for end in ("value", "low", "high"))
+    return f"{value} % ({low} to {high})"
+
+
+def harm(found: Mapping[str, Any] | None, context: Context) -> list[str]:
+    """One warning for each list of classes or groups in which the student is measurably worse than another arm."""
+    told, against = [], (found or {}).get("against", {})
+    measure = context.task.measure(context.part_measure)
+    for other, lists in against.items():
+        for title, parts in lists.items():
+            if worse := [part for part in parts if part["verdict"] == WORSE]:
+                told.append(_harm(context, other, title, worse, len(parts), measure))
+    return told
+
+
+def _harm(
+    context: Context, other: str, title: str, worse: Sequence[Mapping[str, Any]], of: int, measure: Measure
+) -> str:
+    first, *more = worse
+    kind = title.removeprefix("group:")
+    than = name(context.task, other, context.run.saw)
+    by = f"{amount(first['value'], measure)} {measure.comparative[1].format(label=measure.label)}"
+    low, high = (signed(first[end], measure) for end in ("low", "high"))
+    also = f"; also worse: {', '.join(repr(p['name']) for p in more[:NAMED])}" if more else ""
+    also += f" and {len(more) - NAMED} others" if len(more) > NAMED else ""
+    return (
+        f"In {kind} {first['name']!r} the student is {by} than {than} ({100 * context.confidence:g} % interval "
+        f"{low} to {high}, {count(first['rows'], 'test row')}, corrected for {of} {kind}){also}."
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.evaluation.sentences import name as spoken
-from stillhouse.task import TEACHER, Judgement, Record
+from stillhouse.task import TEACHER, Judgement, Measure, Record
 
 SAME_ANSWER = 1e-3  # largest change of a probability that rounding may explain when a row is asked in another batch
 OVERLAPS = (("test", "train"), ("test", "labelled"), ("test", "valid"), ("valid", "train"))
@@ -78,13 +78,66 @@ def problems(task: Judgement, finding: Mapping[str, Any]) -> list[dict[str, str]
 def _figures(task: Judgement, against: Mapping[str, Any], arm: str) -> str:
     """The measures of the gate in words: "accuracy 85.0 % (negative log-likelihood 0.432)"."""
     found = [(task.measure(name), against[name][arm]) for name in task.gate_measures if name in against]
-    first, *rest = [f"{m.label} {f'{100 * x:.1f} %' if m.unit == 'share' else f'{x:.3f}'}" for m, x in found]
+    first, *rest = [f"{m.label} {_written(m, x)}" for m, x in found]
     return first + (f" ({', '.join(rest)})" if rest else "")
+
+
+def in_sample(
+    task: Judgement, train: tuple[Record, NDArray[Any]], valid: tuple[Record, NDArray[Any]], names: Sequence[str]
+) -> dict[str, Any] | None:
+    """The first measure of the gate on training and on validation rows; None where one side does not define it.
+
+    Args:
+        task: of the run.
+        train: records and targets of training rows, as the teacher will answer them for the student.
+        valid: the same of validation rows.
+        names: of classes or targets.
+
+    Returns:
+        ``measure``, ``train``, ``valid``, and ``suspect``: the error on training rows is less than half of that on
+        validation rows, and the difference is more than three standard errors.
+    """
+    key, found = task.gate_measures[0], []
+    for record, targets in (train, valid):
+        prepared = task.prepare({TEACHER: {"-": record}}, None)[TEACHER]["-"]
+        found.append(task.quality(prepared, targets, names)[key])
+    if not all(one.rows > 1 for one in found):
+        return None
+    measure = task.measure(key)
+    there, here = (float(one.components.mean()) for one in found)
+    seen, unseen = (abs(measure.bounds[1] - x) if measure.higher else x for x in (there, here))
+    error = float(np.sqrt(sum(one.components.var(ddof=1) / len(one.components) for one in found)))
+    suspect = seen < unseen / 2 and unseen - seen > 3 * error
+    return {"measure": key, "train": there, "valid": here, "suspect": bool(suspect)}
+
+
+def in_sample_warnings(task: Judgement, finding: Mapping[str, Any]) -> list[str]:
+    """A warning about a teacher that answers training rows from memory."""
+    found = finding.get("in_sample")
+    if not (found and found["suspect"]):
+        return []
+    measure = task.measure(found["measure"])
+    there, here = (_written(measure, found[side]) for side in ("train", "valid"))
+    cure = (
+        "Let each row be answered by a model that has not seen it: name a teacher that is trained here, with "
+        '`[teacher] name = "random_forest"` and `folds = 5`; or give the unfitted model to `stillhouse.Distiller`.'
+        if finding["handed_over"]
+        else "Set `[teacher] folds = 5`: each row is then answered by a net that has not seen it."
+    )
+    return [
+        f"The teacher seems to have been fitted on these training rows: its {measure.label} is {there} there and "
+        f"{here} on validation rows. The student then learns labels from memory, not what the teacher knows. {cure}"
+    ]
+
+
+def _written(measure: Measure, value: float) -> str:
+    return f"{100 * value:.1f} %" if measure.unit == "share" else f"{value:.3f}"
 
 
 def warnings(task: Judgement, finding: Mapping[str, Any]) -> list[str]:
     """Warnings about the teacher and the rows for readers of the judgement, one sentence each."""
     found = [f"The teacher was accepted in spite of this finding: {p['finding']}" for p in finding["problems"]]
+    found += in_sample_warnings(task, finding)
     if finding.get("comparison") is None:
         baseline = spoken(task, task.questions[0].b, {})
         found.append(f"It was not checked whether the teacher is better than {baseline}: {finding['why']}.")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.methods.base import CONVENTIONS, Method, Paper
+from stillhouse.settings import check_settings, parameters
 
 ENTRY_POINTS = "stillhouse.methods"  # other packages: name = "package.module", a module with METHOD
 PACKAGE = __name__.rpartition(".")[0]
@@ -57,25 +58,17 @@ def get(name: str) -> type[Method]:
 
 def settings(method: type[Method]) -> dict[str, Any]:
     """Return the hyper-parameters of a method with their defaults (``inspect.Parameter.empty`` where required)."""
-    parameters = inspect.signature(method.__init__).parameters.values()
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {p.name: p.default for p in parameters if p.name != "self" and p.kind in named}
+    return {name: p.default for name, p in parameters(method).items()}
 
 
 def make(name: str, **given: Any) -> Method:
     """Build a method by name with hyper-parameters, as a recipe's ``[[method]]`` gives them.
 
     Raises:
-        UsageError: unknown method, unknown or missing hyper-parameter.
+        UsageError: unknown method, or a hyper-parameter that is unknown, missing or wrong.
     """
     method = get(name)
-    known = settings(method)
-    for key in given:
-        if key not in known:
-            raise UsageError(f"[[method]] {name!r} has no setting {key!r}.{nearest(key, known)}")
-    missing = [k for k, default in known.items() if default is inspect.Parameter.empty and k not in given]
-    if missing:
-        raise UsageError(f"[[method]] {name!r} needs {', '.join(missing)}: add the line `{missing[0]} = ...`.")
+    check_settings(f"[[method]] {name!r}", method, given)
     try:
         return method(**given)
     except (TypeError, ValueError) as error:

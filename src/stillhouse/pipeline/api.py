@@ -39,6 +39,7 @@ def distill(
     lr: float | None = None,
     seeds: Sequence[int] | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     accept_teacher: bool = False,
     allow_code: bool = False,
     verbose: bool = True,
@@ -67,6 +68,8 @@ def distill(
         lr: peak learning rate.
         seeds: one student of each arm for each seed.
         out: the run folder.
+        overwrite: replace a run of other settings in that folder. Answers of the same teacher are used again; files
+            that are not of a run stay.
         accept_teacher: continue with a teacher that is not better than its student.
         allow_code: whether ``python:`` names in the recipe may be imported and run.
         verbose: whether progress is shown; see the logger ``stillhouse``.
@@ -84,21 +87,26 @@ def distill(
     """
     resolved, given = resolve(
         recipe, teacher=teacher, student=student, data=data, task=task, method=method, steps=steps, epochs=epochs,
-        batch_size=batch_size, lr=lr, seeds=seeds, out=out, allow_code=allow_code,
+        batch_size=batch_size, lr=lr, seeds=seeds, out=out, overwrite=overwrite, allow_code=allow_code,
     )  # fmt: skip
     with shown(verbose, on_log):
         return Run(distill_run(resolved, given, accept_teacher=accept_teacher).folder, given)
 
 
 def label(
-    recipe: RecipeLike | None = None, *, allow_code: bool = False, verbose: bool = True, **options: Unpack[Options]
+    recipe: RecipeLike | None = None,
+    *,
+    overwrite: bool = False,
+    allow_code: bool = False,
+    verbose: bool = True,
+    **options: Unpack[Options],
 ) -> dict[str, Any]:
     """Only ask the teacher: train it if the recipe says so, and keep its outputs in the run folder's store.
 
     The arguments are those of ``distill``, which can later distil the same run. Returns the store's folder, rows, views
     and bytes.
     """
-    resolved, given = resolve(recipe, allow_code=allow_code, **options)
+    resolved, given = resolve(recipe, allow_code=allow_code, overwrite=overwrite, **options)
     with shown(verbose):
         return label_run(resolved, given)
 
@@ -121,6 +129,7 @@ def curve(
     labels: Sequence[int] = (),
     calls: Sequence[int] = (),
     layers: Sequence[int] = (),
+    overwrite: bool = False,
     accept_teacher: bool = False,
     allow_code: bool = False,
     verbose: bool = True,
@@ -135,6 +144,7 @@ def curve(
         labels: numbers of labels.
         calls: numbers of teacher calls, rows times views.
         layers: numbers of the teacher's layers that the student keeps; see ``[student.derive]``.
+        overwrite: as for ``distill``, in the folder of each point.
         accept_teacher: as for ``distill``.
         allow_code: as for ``distill``.
         verbose: as for ``distill``.
@@ -143,7 +153,7 @@ def curve(
     Returns:
         The path of the page ``curve.html``; ``curve.json`` is beside it.
     """
-    resolved, given = resolve(recipe, allow_code=allow_code, **options)
+    resolved, given = resolve(recipe, allow_code=allow_code, overwrite=overwrite, **options)
     with shown(verbose):
         return run_points(resolved, given, labels=labels, calls=calls, layers=layers, accept_teacher=accept_teacher)
 

@@ -48,11 +48,15 @@ class Matched(NamedTuple):
     make: Callable[[], Method] | None = None
 
 
-def resolve(recipe: Any = None, *, allow_code: bool = False, **options: Unpack[Options]) -> tuple[Recipe, Given]:
+def resolve(
+    recipe: Any = None, *, allow_code: bool = False, overwrite: bool = False, **options: Unpack[Options]
+) -> tuple[Recipe, Given]:
     """Lay the options over a recipe; see ``stillhouse.distill``. An option of None leaves the recipe as it is."""
     given = {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(set(given) - set(Options.__annotations__)):
         raise TypeError(f"There is no option {unknown[0]!r}. Known: {', '.join(Options.__annotations__)}.")
+    if not isinstance(out := given.get("out", ""), str | Path):
+        raise UsageError(f'out = {out!r} is no folder. Give its path: `out="runs/first"`.')
     if not isinstance(recipe, Recipe) or given:
         table = table_of(recipe)
         for key, lay in OVER.items():
@@ -66,7 +70,7 @@ def resolve(recipe: Any = None, *, allow_code: bool = False, **options: Unpack[O
     }
     if "data" in given and not isinstance(given["data"], Mapping):
         objects["data"] = given["data"]
-    return recipe, Given(**objects, methods=own, allow_code=allow_code)
+    return recipe, Given(**objects, methods=own, allow_code=allow_code, overwrite=overwrite)
 
 
 def table_of(recipe: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from stillhouse.pipeline.run.context import NOTHING, Given
 from stillhouse.pipeline.run.folder import SCORES, RunFolder
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.pipeline.student.load import load_student, own_module
-from stillhouse.reporting.overview import Overview, as_html, as_text, overview
+from stillhouse.reporting.overview import Overview, alarm, as_html, as_text, overview
 from stillhouse.task import Task
 
 
@@ -61,7 +61,7 @@ class Run(RunFolder):
 
     def summary(self) -> str:
         """The models of the run as a table of plain text, and the verdict in a sentence."""
-        return f"{as_text(self.overview())}\n\n{self.scores['sentence']}"
+        return "\n\n".join(filter(None, [alarm(self.scores), as_text(self.overview()), self.scores["sentence"]]))
 
     def load(self, module: Any = None, *, allow_code: bool = False) -> Any:
         """The student with its preprocessing, ready for raw rows; see ``stillhouse.load``."""
@@ -80,7 +80,9 @@ class Run(RunFolder):
             given: from Python, where this process did not give it to ``distill``.
             verbose: whether progress is shown.
         """
-        known = Given(*(new or old for new, old in zip(given or NOTHING, self._given, strict=True)))
+        known = Given(*(new or old for new, old in zip(given or NOTHING, self._given, strict=True)))._replace(
+            overwrite=False
+        )
         with shown(verbose):
             self._scores = evaluate_again(self.folder, full=full, given=known)
         return self._scores
@@ -102,7 +104,8 @@ class Run(RunFolder):
         """The table and the verdict, for a notebook."""
         if not (self.folder / SCORES).exists():
             return f"<p>{escape(repr(self))}</p>"
-        return f"{as_html(self.overview())}<p>{escape(self.scores['sentence'])}</p>"
+        first = f"<p><b>{escape(self.scores['alarm'])}</b></p>" if self.scores.get("alarm") else ""
+        return f"{first}{as_html(self.overview())}<p>{escape(self.scores['sentence'])}</p>"
 
 
 def answers(model: Any, rows: Any) -> Any:

@@ -23,11 +23,10 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.context import Given, RunContext, budget_of
 from stillhouse.pipeline.run.folder import ROWS, TASK, WEIGHTS, RunFolder, check_folder, open_run
-from stillhouse.pipeline.run.user_code import CODE, own_code, refuse_code
+from stillhouse.pipeline.run.user_code import CODE, own_code
 from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
 from stillhouse.pipeline.student.own import tried
 from stillhouse.pipeline.teacher.build import (
-    check_teacher,
     hub_net,
     kind_of,
     ready,
@@ -36,14 +35,7 @@ from stillhouse.pipeline.teacher.build import (
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import (
-    check_codec,
-    check_controls,
-    check_disagreement,
-    check_methods,
-    check_places,
-    refuse_features,
-)
+from stillhouse.pipeline.validate import check_disagreement, check_recipe
 from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
@@ -69,22 +61,12 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         UsageError: the recipe names what does not exist, or code that the user did not allow.
         RejectedError: the data cannot be used.
     """
-    refuse_code(
-        [net.name for net in (recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant)],
-        given.allow_code,
-    )
-    check_places(recipe)
     task = tasks.get(recipe.task.name)
     recipe = task.settle(recipe)
     kind = kind_of(recipe.teacher, given.teacher)
-    check_teacher(recipe.teacher, given.teacher, task, same_teacher=recipe.controls.same_teacher)
     make_methods = given.methods or method_maker(recipe.method, task)
     checked = make_methods()
-    check_methods(checked, task)
-    check_controls(recipe.controls, task)
-    if any("features" in m.needs or "embedding" in m.needs for _, m, _ in checked):
-        refuse_features(recipe, kind, given.teacher)
-    check_codec(recipe.store, checked, task)
+    check_recipe(recipe, given, task, checked)
     # The user's own module gets the user's own numbers; nets of ours get standardised ones.
     own = isinstance(given.teacher, nn.Module) or given.student is not None
     data, fingerprint = read_rows(recipe, given.data, task, as_is=own)
@@ -119,7 +101,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     context = RunContext(aside, task, spec, data, views, students, make_methods, teacher, unopened, fitted)
     check_service(context)
     context = only_asked(context)
-    run = open_run(aside, command=command, parts=found | (parts or {}))
+    run = open_run(aside, command=command, parts=found | (parts or {}), overwrite=given.overwrite)
     if not task.supervised:
         run.note(found=sentences(across(data.source, data.split)))
     context = replace(context, run=run)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
-from stillhouse import methods, tasks
+from stillhouse import methods, students, tasks
 from stillhouse.engine import check_place
 from stillhouse.errors import UsageError, nearest
+from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import KINDS, Method
+from stillhouse.pipeline.run.context import Given
+from stillhouse.pipeline.run.user_code import CODE, check_own, own_code, refuse_code
+from stillhouse.pipeline.student.config import TIMM
+from stillhouse.pipeline.student.factory import own_student
 from stillhouse.pipeline.teacher.answers import softening
-from stillhouse.recipe import Controls, Recipe, Store
+from stillhouse.pipeline.teacher.build import check_teacher, kind_of
+from stillhouse.recipe import Controls, Member, Net, Recipe, Store
 from stillhouse.store import Dense
+from stillhouse.students.families import FAMILIES
 from stillhouse.task import Task
-from stillhouse.teachers import make_codec
+from stillhouse.teachers import SKLEARN_NAMES, make_codec
+from stillhouse.teachers.sklearn import make_estimator
 
 Methods = Sequence[tuple[str, Method, float]]
 
@@ -28,6 +36,78 @@ def check_places(recipe: Recipe) -> None:
     """
     for name, training in recipe.trainings().items():
         check_place(training.device, training.precision, f"[{name}]")
+
+
+def check_recipe(recipe: Recipe, given: Given, task: Task, made: Methods) -> None:
+    """Check all that can be checked before data are read."""
+    nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
+    refuse_code([net.name for net in nets], given.allow_code)
+    check_places(recipe)
+    check_teacher(recipe.teacher, given.teacher, task, same_teacher=recipe.controls.same_teacher)
+    check_nets(recipe, given, task)
+    check_methods(made, task)
+    check_controls(recipe.controls, task)
+    check_measure(task, recipe.evaluation.measure or task.headline)
+    if any("features" in method.needs or "embedding" in method.needs for _, method, _ in made):
+        refuse_features(recipe, kind_of(recipe.teacher, given.teacher), given.teacher)
+    check_codec(recipe.store, made, task)
+
+
+class Role(NamedTuple):
+    """A table of a recipe that names a net, and the names that are known there."""
+
+    where: str  # "[student]"
+    section: Net
+    names: Sequence[str]
+    more: str = ""  # other ways to name one
+
+
+def roles_of(recipe: Recipe, given: Given, task: Task) -> list[Role]:
+    """The tables of a recipe whose names and settings are used."""
+    fitted = [*getattr(task.teachers, "ESTIMATORS", {})]
+    other = f"`{TIMM}NAME` is a net of timm, `{CODE}package.module:function` your own."
+    ready = f'{other} A fitted model goes into `[teacher] file = "model.txt"`, in Python `teacher=model`.'
+    teachers: list[tuple[str, Member]] = [] if given.teacher is not None else [("[teacher]", recipe.teacher)]
+    teachers += [("[[teacher.member]]", member) for member in recipe.teacher.member]
+    found = [
+        Role(where, section, [*students.NETS, *fitted], ready)
+        for where, section in teachers
+        if kind_of(section) in ("net", "fitted here", "file")
+    ]
+    found += [Role("[[assistant]]", one, [*students.NETS], other) for one in recipe.assistant]
+    if given.student is not None:
+        own_student(given.student)  # refuses what is no student
+    else:
+        found.append(
+            Role("[student]", recipe.student, [*students.NETS, *(students.FITTED if task.fits else ())], other)
+        )
+    return found
+
+
+def check_nets(recipe: Recipe, given: Given, task: Task) -> None:
+    """Refuse names of nets that do not exist, and settings that they do not take, before data are read."""
+    for role in roles_of(recipe, given, task):
+        name, settings = role.section.name, role.section.settings
+        if name is None or name.startswith(TIMM):  # the default follows the data; timm checks its own settings
+            continue
+        if name.startswith(CODE):
+            check_own(f"{role.where} {name!r}", own_code(name, given.allow_code), settings)
+        elif name not in role.names:
+            elsewhere = name in students.FITTED or name in SKLEARN_NAMES  # then no other name is meant
+            known = nearest("" if elsewhere else name, role.names)
+            raise UsageError(f"{role.where} name = {name!r} is not known here.{known} {role.more}")
+        elif name in students.NETS or name in students.FITTED:
+            students.check(name, settings, f"{role.where}")
+        else:
+            make_estimator(task.teachers.ESTIMATORS, name, settings, recipe.data.seed)
+    if recipe.student.family is not None and recipe.student.family not in FAMILIES:
+        known = nearest(recipe.student.family, FAMILIES)
+        raise UsageError(f"[student] family = {recipe.student.family!r} is not known.{known} Rename or remove it.")
+    if recipe.student.family is not None and not recipe.student.budget.wanted:
+        raise UsageError(
+            f"[student] family = {recipe.student.family!r} needs a limit: `[student.budget] parameters = 5000`, bytes "
+            "or latency_ms. Or write the net's `[student] name`."
+        )
 
 
 def check_methods(made: Methods, task: Task) -> None:

@@ -5,12 +5,14 @@
 
 from stillhouse.recipe.recipe import Recipe, parse, read
 from stillhouse.recipe.sections import (
+    BATCH,
     Assistant,
     Controls,
     Data,
     Endpoint,
     Member,
     MethodEntry,
+    Net,
     Output,
     Setting,
     Store,
@@ -23,12 +25,14 @@ from stillhouse.recipe.sections import (
 from stillhouse.toml_tables import merge, read_table
 
 __all__ = [
+    "BATCH",
     "Assistant",
     "Controls",
     "Data",
     "Endpoint",
     "Member",
     "MethodEntry",
+    "Net",
     "Output",
     "Recipe",
     "Setting",

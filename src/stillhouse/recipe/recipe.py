@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 import xxhash
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.recipe.sections import (
+    BATCH,
     Assistant,
     Controls,
     Data,
@@ -75,7 +77,7 @@ class Recipe(Section):
         aside["teacher"] = dict.fromkeys(places["teacher"], True) | {
             "endpoint": {*CEILINGS, *PATHS["teacher.endpoint"]}
         }
-        text = self.model_dump_json(exclude=aside)
+        text = self.model_dump_json(exclude=aside).replace('"batch_size":null', f'"batch_size":{BATCH}')
         return xxhash.xxh3_64_hexdigest(text.encode())
 
 
@@ -103,7 +105,8 @@ def _explain(error: ValidationError, where: str) -> str:
     path = [str(p) for p in first["loc"]]
     place = ".".join(path)
     if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key {place!r}.{nearest(path[-1], _keys(path[:-1]))} Remove or rename it."
+        table = "".join(f"{key}." for key in path[:-1])
+        return f"{where}: unknown key {place!r}.{nearest(path[-1], _keys(path[:-1]), table)} Rename or remove it."
     more = f" ({len(error.errors()) - 1} further problems follow this one.)" if len(error.errors()) > 1 else ""
     given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return f"{where}: {place or 'recipe'}{given}: {first['msg']}.{more} Fix that line and run again."
@@ -113,8 +116,11 @@ def _keys(path: list[str]) -> list[str]:
     """Known keys of the table at a path of the recipe."""
     model: type[BaseModel] = Recipe
     for key in path:
+        if key.isdecimal():  # the number of a table in a list
+            continue
         annotation = model.model_fields[key].annotation if key in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        tables = [one for one in (annotation, *get_args(annotation)) if inspect.isclass(one)]
+        model = next((one for one in tables if issubclass(one, BaseModel)), MethodEntry)
+        if model is MethodEntry:  # takes any key
             return []
-        model = annotation
     return list(model.model_fields)

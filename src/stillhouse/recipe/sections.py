@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
 
+BATCH = 128  # rows a step, by default
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["all"]
@@ -94,7 +95,9 @@ class Training(Section):
 
     steps: Positive | None = Field(None, description="Optimiser steps.")
     epochs: Positive | None = Field(None, description="Passes over the training rows, instead of steps.")
-    batch_size: Positive = Field(128, description="Rows a step.")
+    batch_size: Positive | None = Field(
+        None, description=f"Rows a step; default: {BATCH}, or all training rows if there are fewer."
+    )
     lr: float = Field(3e-3, gt=0.0, description="Peak learning rate of AdamW; one-cycle cosine.")
     weight_decay: float = Field(1e-4, ge=0.0, description="AdamW's decoupled weight decay.")
     label_smoothing: Fraction = Field(0.0, description="Smoothing of the labels: the teacher-free control.")

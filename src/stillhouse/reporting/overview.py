@@ -97,6 +97,11 @@ def as_html(shown: Overview) -> str:
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
+def alarm(scores: Mapping[str, Any]) -> str:
+    """The line that stands before all others where the student is useless; else empty."""
+    return f"!! {scores['alarm']}" if scores.get("alarm") else ""
+
+
 def sentences(scores: Mapping[str, Any], task: Words) -> list[str]:
     """Return the verdict, the further comparisons, and what makes them less sure."""
     run = RunFiles(task, Path(), dict(scores))

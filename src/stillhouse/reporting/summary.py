@@ -20,6 +20,7 @@ def head(run: RunFiles) -> dict[str, Any]:
     return {
         "name": run.folder.resolve().name,
         "facts": facts(run),
+        "alarm": typeset(run.scores.get("alarm", "")),
         "verdict": verdict(run),
         "saw": saw(run),
         "tiles": tiles(run),

@@ -4,6 +4,6 @@ A net's settings are the keyword arguments of its builder. Initialisation follow
 """
 
 from stillhouse.students.fitted import FITTED, fit_soft, is_fitted
-from stillhouse.students.zoo import NETS, defaults, make, names
+from stillhouse.students.zoo import NETS, check, defaults, make, names
 
-__all__ = ["FITTED", "NETS", "defaults", "fit_soft", "is_fitted", "make", "names"]
+__all__ = ["FITTED", "NETS", "check", "defaults", "fit_soft", "is_fitted", "make", "names"]

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.settings import check_settings
 from stillhouse.students.boosting import GradientBoosting
 from stillhouse.students.tree_fitting import DecisionTree
 from stillhouse.students.tree_rows import checked_rows
@@ -79,10 +80,7 @@ def unfitted(name: str, shape: tuple[int, ...], outputs: int, settings: Mapping[
 def _settled(name: str, settings: Mapping[str, Any]) -> DecisionTree | GradientBoosting:
     if name not in FITTED:
         raise UsageError(f"No student {name!r} is fitted at once.{nearest(name, FITTED)}")
-    known = FITTED[name].__dataclass_fields__
-    for key in settings:
-        if key not in known:
-            raise UsageError(f"The student {name!r} has no setting {key!r}.{nearest(key, known)}")
+    check_settings(f"The student {name!r}", FITTED[name], settings)
     try:
         return FITTED[name](**settings)
     except (TypeError, ValueError) as error:

@@ -5,13 +5,13 @@ A net's settings are the keyword arguments of its builder. Initialisation follow
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.settings import check_settings, parameters
 from stillhouse.students.convolutional import cnn_large, cnn_medium, cnn_small, cnn_tiny
 from stillhouse.students.fitted import FITTED, unfitted
 from stillhouse.students.perceptron import mlp_large, mlp_tiny
@@ -39,8 +39,16 @@ def defaults(name: str) -> dict[str, Any]:
     Raises:
         UsageError: no net has this name; the message names the nearest.
     """
-    parameters = inspect.signature(FITTED.get(name) or _builder(name)).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {key: p.default for key, p in parameters(FITTED.get(name) or _builder(name), keyword_only=True).items()}
+
+
+def check(name: str, settings: Mapping[str, Any], what: str = "The net") -> None:
+    """Refuse an unknown net, and settings that it does not take, before it is built.
+
+    Raises:
+        UsageError: no net has this name, or a setting is unknown or of the wrong type.
+    """
+    check_settings(f"{what} {name!r}", FITTED.get(name) or _builder(name), settings, keyword_only=True)
 
 
 def make(name: str, *, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> nn.Module:
@@ -62,10 +70,7 @@ def make(name: str, *, shape: tuple[int, ...], outputs: int, settings: Mapping[s
         2410
     """
     build = _builder(name)
-    known = defaults(name)
-    for key in settings:
-        if key not in known:
-            raise UsageError(f"The net {name!r} has no setting {key!r}.{nearest(key, known)}")
+    check(name, settings)
     if outputs < 1 or not shape or min(shape) < 1:
         raise UsageError(f"A net needs at least 1 output and an input of at least one value; got {outputs}, {shape}.")
     try:

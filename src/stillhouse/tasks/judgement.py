@@ -77,6 +77,10 @@ class Judge(Judgement):
         """Nothing else."""
         return {}
 
+    def alarm(self, context: Any) -> str:
+        """Nothing."""
+        return ""
+
     def examine(
         self, teacher: Record, baseline: Record | None, targets: NDArray[Any], names: Sequence[str]
     ) -> dict[str, Any]:

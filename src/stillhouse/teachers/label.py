@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def label(
     codec: str = "dense",
     temperature: float = 1.0,
     library: bool = False,
+    replace: bool = False,
     row_hashes: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda rows: None,
     raw: Callable[[np.ndarray], Any] | None = None,
@@ -59,6 +61,7 @@ def label(
         codec: what is kept of the outputs: "dense", "topk:32", "sampled:50".
         temperature: softens the teacher before classes are left out; not used for whole rows.
         library: ``folder`` holds the stores of many runs, each under the digest of its key.
+        replace: a store of another key is removed, not refused.
         row_hashes: uint64 (N,), content of each row: only changed rows are asked again.
         advance: called with the number of rows that were answered.
         raw: from row numbers to raw rows, for teachers that take no tensors; views are decoded from encoded rows.
@@ -87,6 +90,8 @@ def label(
         there = Store.open(place)
         if there.complete and there.key == whole and (there.rows, there.views) == (len(inputs), views.count):
             return there
+        if replace and there.key != whole and not differs_in_rows(place, whole):
+            shutil.rmtree(place)
     few = min(len(inputs), PROBE, max(2, len(inputs) // SHARE))
     probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few)))
     refuse_coarse(teacher, inputs[:COARSE_ROWS], shift=task.shift_invariant)

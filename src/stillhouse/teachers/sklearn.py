@@ -15,6 +15,7 @@ import xxhash
 from torch import Tensor
 
 from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.settings import check_settings, parameters
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.crossfit import WHOLE, CrossFitted, fold_of, rows_seen
 from stillhouse.teachers.sizes import learned, stored_bytes
@@ -104,19 +105,21 @@ def make_estimator(makers: Mapping[str, str], name: str, settings: Mapping[str, 
     """An unfitted model of scikit-learn; ``makers`` are classes of ``sklearn.ensemble`` by our names for them.
 
     Raises:
-        UsageError: unknown name or setting.
+        UsageError: unknown name, or a setting that is unknown or wrong.
     """
     from sklearn import ensemble
 
     if name not in makers:
         raise UsageError(f"[teacher] name = {name!r} is not a teacher.{nearest(name, makers)}")
     maker = getattr(ensemble, makers[name])
-    known = maker().get_params()
-    for key in settings:
-        if key not in known:
-            raise UsageError(f"[teacher] settings: {name} has no setting {key!r}.{nearest(key, known)}")
-    parallel = {"n_jobs": -1} if "n_jobs" in known else {}
-    return maker(**{"random_state": seed} | parallel | dict(settings))
+    check_settings(f"The teacher {name!r}", maker, settings)
+    parallel = {"n_jobs": -1} if "n_jobs" in parameters(maker) else {}
+    made = maker(**{"random_state": seed} | parallel | dict(settings))
+    try:
+        made._validate_params()  # the check of types and ranges that ``fit`` begins with
+    except ValueError as error:
+        raise UsageError(f"[teacher] settings: {error}") from error
+    return made
 
 
 def flat(inputs: Tensor) -> np.ndarray:

@@ -15,7 +15,7 @@ from stillhouse.engine import Budget, Device, device_of
 from stillhouse.errors import RejectedError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.folder import RunFolder
-from stillhouse.recipe import Recipe, Training
+from stillhouse.recipe import BATCH, Recipe, Training
 from stillhouse.task import OutputSpec, Task
 
 DEFAULT_STEPS = 1000
@@ -29,6 +29,7 @@ class Given(NamedTuple):
     data: Any = None
     methods: Callable[[], list[tuple[str, Method, float]]] | None = None
     allow_code: bool = False  # whether ``python:`` names of the recipe may be imported and run
+    overwrite: bool = False  # whether a run of another recipe makes room
 
 
 class MakesStudents(Protocol):
@@ -89,20 +90,23 @@ class RunContext:
 
 
 def budget_of(training: Training, rows: int, device: Device = "auto") -> Budget:
-    """The budget of a fit on ``rows`` training rows; ``device`` is that of the run, where the fit names none.
+    """The budget of a fit on ``rows`` training rows; a batch that the recipe does not name is no larger than these.
+
+    ``device`` is that of the run, where the fit names none.
 
     Raises:
-        RejectedError: there are fewer rows than one batch holds.
+        RejectedError: there are fewer rows than the batch that the recipe names.
     """
-    if rows < training.batch_size:
+    batch = training.batch_size or min(BATCH, rows)
+    if rows < batch:
         raise RejectedError(
-            f"There are {rows} training rows, fewer than one batch of {training.batch_size}. "
-            f"Set `[training] batch_size = {max(1, rows // 2)}` or less."
+            f"There are {rows} training rows, fewer than one batch of {batch}. Set `[training] batch_size = "
+            f"{max(1, rows // 2)}` or less, or remove that line."
         )
-    steps = training.steps or (training.epochs * -(-rows // training.batch_size) if training.epochs else DEFAULT_STEPS)
+    steps = training.steps or (training.epochs * -(-rows // batch) if training.epochs else DEFAULT_STEPS)
     return Budget(
         steps,
-        training.batch_size,
+        batch,
         training.lr,
         training.weight_decay,
         device if training.device == "auto" else training.device,

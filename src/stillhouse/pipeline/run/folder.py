@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from stillhouse.errors import DamagedError, UsageError
+from stillhouse.errors import DamagedError, RejectedError, UsageError
 from stillhouse.files import write_atomic, write_json
 from stillhouse.pipeline.run.progress import say
 
@@ -26,6 +27,8 @@ RECORD = "run.json"
 SCORES = "scores.json"
 LEFT_OUT = "left_out"  # the key in run.json of what could not be made, and why
 ROWS = "rows"  # the folder of rows that lie on disk
+OVERWRITTEN = "overwritten"  # the key of a run that took the place of another
+PREPARED = (RECORD, ROWS, ".lock", "recipe.toml", "split.npz", "groups.npz", "first_answers.npz")  # cheap to make again
 WEIGHTS = " weights"  # behind the name of a part that is a net: the identity of its weights alone
 TASK = "task"  # the key of a task's name in parts and cards; absent for the default task
 LIBRARIES = (
@@ -104,30 +107,39 @@ class RunFolder:
             self.leave_out(part, error)
 
 
-def open_run(recipe: Recipe, *, command: str, parts: dict[str, str]) -> RunFolder:
+def open_run(recipe: Recipe, *, command: str, parts: dict[str, str], overwrite: bool = False) -> RunFolder:
     """Create the run folder, or resume the one that this very recipe left.
 
     Args:
         recipe: the resolved recipe; ``output.dir`` is the folder.
         command: what the user typed, for the report.
         parts: fingerprints of what came from Python instead of the recipe (teacher, student, data).
+        overwrite: whether a run of another recipe makes room; see ``overwrite.clear_run``.
 
     Raises:
         UsageError: the folder belongs to another recipe, or holds something that is not a run.
     """
-    folder = recipe.output.dir
-    record = folder / RECORD
+    from stillhouse.pipeline.run.overwrite import clear_run, is_run
+
+    folder, digest = recipe.output.dir, recipe.digest()
+    record, more = folder / RECORD, {}
+    if overwrite and is_run(folder):
+        found = read_json(record)
+        if (found["version"], found["digest"], found["parts"]) != (VERSION, digest, parts):
+            clear_run(folder, recipe, parts)
+            more = {OVERWRITTEN: True}
     if not record.exists():
-        check_folder(folder)
+        if not more:
+            check_folder(folder)
         write_atomic(folder / "recipe.toml", recipe.absolute().toml().encode())
-        first = {"version": VERSION, "digest": recipe.digest(), "parts": parts, "command": command}
+        first = {"version": VERSION, "digest": digest, "parts": parts, "command": command} | more
         write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
     run = RunFolder(folder)
-    if run.record["digest"] != recipe.digest() or run.record["parts"] != parts:
+    if run.record["digest"] != digest or run.record["parts"] != parts:
         raise UsageError(
             f"{folder} holds a run of another recipe ({differences(folder / 'recipe.toml', recipe, run, parts)}). "
-            'Choose another folder with `--output.dir`, or `[output] dir = "..."` (from Python `out="..."`), or delete '
-            "that one; what is the same is resumed."
+            'Choose another folder: `--output.dir FOLDER`, in Python `out="..."`. Or replace that run: `--overwrite`, '
+            "in Python `overwrite=True`."
         )
     return run
 
@@ -145,17 +157,49 @@ def check_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder alone.
+    """Hold a run folder alone; a call that is refused before any work leaves no folder that was not there.
 
     Raises:
         UsageError: another process is at work in it.
     """
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    begun = (folder / RECORD).exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            yield
+            try:
+                yield
+            except (UsageError, RejectedError):
+                if not begun:
+                    forget(folder, new)
+                raise
     except Timeout:
         raise UsageError(f"Another process is at work in {folder}. Wait for it, or choose another folder.") from None
+
+
+def forget(folder: Path, new: Sequence[Path]) -> None:
+    """Remove what a refused call wrote, unless something expensive is among it.
+
+    Args:
+        folder: of the run.
+        new: the folders that this call made, the innermost first.
+    """
+    if any(path.name not in PREPARED for path in folder.iterdir()):
+        return
+    for path in folder.iterdir():
+        if path.name != ".lock" or new:
+            remove(path)
+    for made in new:
+        if not any(made.iterdir()):
+            made.rmdir()
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder; of a link only the link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from stillhouse.errors import UsageError
+from stillhouse.settings import check_settings
 
 CODE = "python:"  # prefix of the user's own functions in a recipe
 
@@ -52,11 +53,18 @@ def own_net(name: str, allow: bool, shape: tuple[int, ...], outputs: int, settin
     where it has an argument of this name, else as ``outputs``.
 
     Raises:
-        UsageError: as ``own_code``; or it returns no module.
+        UsageError: as ``own_code``; or it does not take these arguments, or returns no module.
     """
     function = own_code(name, allow)
-    width = "classes" if "classes" in inspect.signature(function).parameters else "outputs"
+    width = check_own(name, function, settings)
     return checked_module(function(shape=shape, **{width: outputs}, **settings), name)
+
+
+def check_own(name: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> str:
+    """Refuse settings that a function does not take; returns its argument for the number of outputs."""
+    width = "classes" if "classes" in inspect.signature(function).parameters else "outputs"
+    check_settings(name, function, {**settings, "shape": (), width: 0})
+    return width
 
 
 def checked_module(made: Any, name: str) -> nn.Module:

@@ -29,6 +29,7 @@ from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
 from stillhouse.pipeline.student.config import WEIGHTS
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
+from stillhouse.recipe import BATCH
 from stillhouse.store import Store
 from stillhouse.task import Control
 from stillhouse.teachers import StoredTeacher
@@ -91,6 +92,9 @@ class Trainer:
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.budget = budget_of(context.recipe.training, len(context.data.train.targets))
+        if self.budget.batch_size < BATCH and context.recipe.training.batch_size is None:
+            rows = self.budget.batch_size
+            say(f"There are {rows} training rows, so a batch has {rows} rows, not {BATCH}: see [training] batch_size.")
         self.seeds = context.recipe.training.seeds
         self.workers = context.recipe.training.workers or default_workers(context.device)
         why = why_alone()

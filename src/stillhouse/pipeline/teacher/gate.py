@@ -14,11 +14,12 @@ from stillhouse.data.source import take
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import teacher_gate
 from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.run.progress import say
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.task import Task
 from stillhouse.teachers.values import name_rows
-from stillhouse.types import Teacher
+from stillhouse.types import Teacher, has_label
 
 NOTE = "teacher_gate"  # the key in run.json
 MOST_ROWS = 2048  # labelled rows that the teacher is asked about where there are no validation rows
@@ -49,6 +50,8 @@ def admit_teacher(
             finding = examine(context, teacher, control())
     finding = finding | {"accepted": accept or finding.get("accepted", False)}
     context.run.note(**{NOTE: finding})
+    for warning in teacher_gate.in_sample_warnings(context.task, finding):
+        say(warning)
     if finding["problems"] and not finding["accepted"]:
         problems = " ".join(f"{p['finding']} {p['cure']}" for p in finding["problems"])
         raise RejectedError(f"The teacher is refused. {problems} {WAYS_ON}")
@@ -73,10 +76,34 @@ def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float3
     finding |= task.examine(task.record(torch.from_numpy(answers)), baseline, targets, context.spec.names)
     if control is None:
         finding["why"] = "there are no validation rows. Set [data] valid above 0"
+    else:
+        finding["in_sample"] = on_training_rows(context, teacher, answers, targets)
     hashes = data.source.row_hashes()
     parts = {"train": split.train, "valid": split.valid, "test": split.test, "labelled": split.labelled}
     finding["leakage"] = teacher_gate.leakage({name: hashes[part] for name, part in parts.items()})
     return finding | {"problems": teacher_gate.problems(task, finding)}
+
+
+def on_training_rows(
+    context: RunContext, teacher: RunTeacher, answers: NDArray[Any], targets: NDArray[Any]
+) -> dict[str, Any] | None:
+    """How much better the teacher is on training rows than on validation rows; None for a service, or without labels.
+
+    Args:
+        context: of the run.
+        teacher: of the run.
+        answers: its normalized outputs for the validation rows.
+        targets: of these rows.
+    """
+    data, task = context.data, context.task
+    seen = data.train.targets if teacher.handed_over else teacher.visible
+    rows = torch.nonzero(has_label(seen)).flatten()[:MOST_ROWS]
+    if teacher.kind == "service" or not len(rows):
+        return None
+    numbers = data.split.train[rows.numpy()]
+    there = answers_of(teacher.teacher, task, data.train.inputs[rows], rows, data.source.take(numbers))
+    train = task.record(torch.from_numpy(there)), data.source.targets[numbers]
+    return teacher_gate.in_sample(task, train, (task.record(torch.from_numpy(answers)), targets), context.spec.names)
 
 
 def gate_rows(context: RunContext) -> tuple[Tensor, NDArray[Any], Tensor, Any]:

@@ -26,6 +26,7 @@ from stillhouse.task import TEACHER
 from stillhouse.teachers import SKLEARN_NAMES, CrossFitted, EnsembleTeacher, ModuleTeacher, fit_sklearn, fold_of
 from stillhouse.teachers.crossfit import rows_seen, whole_of
 from stillhouse.teachers.hub.tuning import merged
+from stillhouse.teachers.sklearn import make_estimator
 from stillhouse.teachers.stored import FEATURE
 from stillhouse.types import Teacher, has_label
 
@@ -147,11 +148,17 @@ class RunTeacher:
         return [len(getattr(one, "folds", ())) for one in asked]
 
     def meet(self) -> None:
-        """Ask a teacher that comes trained about a few rows, so that what cannot be read is refused at once."""
+        """Ask a teacher that comes trained about a few rows, and build any other: what is wrong is refused at once."""
         for member in self.members:
             member.meet()
-        if not self.members and ready(self.section, self.given) and self.kind != "service":
+        if self.members or self.kind == "service":
+            return
+        if ready(self.section, self.given):
             _ = self.teacher
+        elif self.fitted_here:
+            make_estimator(self.context.task.teachers.ESTIMATORS, self.name, self.section.settings, seed=0)
+        elif self.section.hub is None:
+            self.whole.net()
 
     @property
     def forms(self) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ from stillhouse.reporting.wording import Arm, number, percent, percents, shorts
 from stillhouse.task import Measure, Section
 
 VALID = "valid_"  # before the names of measures of the validation rows, in metrics.jsonl
-DEAD, DROWNING = 0.01, 0.99  # shares of the gradient norm outside of which a term is called out
+DEAD, DOMINANT = 0.01, 0.99  # shares of the gradient norm outside of which a term gets a note
+LABELS = "labels"  # the name of the label loss
 TERM_STYLES = [
     ("arm-distilled", "disc"),
     ("arm-teacher", "diamond"),
@@ -125,14 +126,17 @@ def _shares(run: RunFiles) -> dict[str, Any]:
         "svg": curves(drawable, name, Axis("step", shorts), Axis("", percents)) if drawable else "",
         "legend": legend(s.arm for s in found),
         "rows": [line(s.label, [percent(means[s.label]), percent(s.y[-1])]) for s in found],
-        "notes": [note for term, mean in means.items() if (note := _note(term, mean))],
+        "notes": [note for term in means if (note := _note(term, means))],
     }
 
 
-def _note(term: str, mean: float) -> str:
-    if mean < DEAD:
+def _note(term: str, means: dict[str, float]) -> str:
+    if means[term] < DEAD:
         return f"The term '{term}' hardly moves the student: raise its weight, or leave it out."
-    return f"The term '{term}' drowns the others: lower its weight, or raise theirs." if mean > DROWNING else ""
+    lone = term != LABELS and len({name.partition("/")[0] for name in means} - {LABELS}) == 1
+    if means[term] > DOMINANT and not lone:
+        return f"The term '{term}' outweighs the others: lower its weight, or raise theirs."
+    return ""
 
 
 SECTION = Section("training", "Training", training, TEMPLATE, order=40)

@@ -15,7 +15,7 @@ from stillhouse.evaluation.gate import SHARED, Figure, Rule, difference, entry, 
 from stillhouse.evaluation.statistics import mean
 from stillhouse.evaluation.teacher_gate import SAME_ANSWER
 from stillhouse.task import OUTPUTS, TEACHER, Control, Floats, Measure, Record, Statistic
-from stillhouse.tasks.classification import calibration, fidelity, gate_findings, quality, sensitivity
+from stillhouse.tasks.classification import calibration, collapse, fidelity, gate_findings, quality, sensitivity
 from stillhouse.tasks.controls import CONTROLS, LABELS_ONLY, TEACHERS
 from stillhouse.tasks.judgement import Judge, Prepared
 
@@ -200,6 +200,10 @@ class ClassificationJudge(Judge):
         if arm == TEMPERED:
             found["temperatures"] = {seed: float(record[TEMPERATURE]) for seed, record in records.items()}
         return found
+
+    def alarm(self, context: Context) -> str:
+        """One class for all rows, or no better than chance."""
+        return collapse.alarm(context)
 
     def examine(
         self, teacher: Record, baseline: Record | None, targets: NDArray[Any], names: Sequence[str]

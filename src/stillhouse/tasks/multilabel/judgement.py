@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.evaluation.context import Context
 from stillhouse.evaluation.gate import SHARED, Rule, difference, loss, measure, worst
+from stillhouse.evaluation.sentences import figure, share_of
 from stillhouse.evaluation.teacher_gate import SAME_ANSWER
 from stillhouse.task import OUTPUTS, TEACHER, Floats, Measure, Record, Statistic
 from stillhouse.tasks.judgement import Judge
@@ -93,6 +95,25 @@ class MultilabelJudge(Judge):
     def parts(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, dict[str, Floats]]:
         """The rows that have each label."""
         return {"labels": {name: (targets[:, k] == 1).astype(np.float64) for k, name in enumerate(names)}}
+
+    def alarm(self, context: Context) -> str:
+        """The same labels for all rows, or no better than chance."""
+        said = [record[OUTPUTS] >= 0 for record in context.records[context.student].values()]
+        same = [bool((x == x[:1]).all()) for x in said]
+        targets = context.predictions.targets
+        if any(same) and (targets != targets[:1]).any():
+            which = said[same.index(True)][0]
+            named = ", ".join(repr(n) for n, yes in zip(context.predictions.names, which, strict=True) if yes)
+            what = f"the labels {named}" if named else "no label"
+            return f"The student gives every test row {what}{share_of(sum(same), len(same))}."
+        areas = [s["auc"] for s in context.quality(context.student).values()]
+        found = context.interval("auc", areas) if all(s.rows for s in areas) else {"low": None}
+        if found["low"] is None or found["low"] > 0.5:
+            return ""
+        return (
+            "The test rows do not show that the student is better than chance: the mean area under the ROC curve is "
+            f"{figure(found)}, and chance is 50.0 %."
+        )
 
     def same_answers(self, together: NDArray[Any], apart: NDArray[Any]) -> bool:
         """No probability differs by more than a thousandth."""

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from stillhouse.errors import RejectedError, UsageError, nearest
 from stillhouse.evaluation.context import Context
 from stillhouse.evaluation.gate import SHARED, Rule, difference, loss, measure
+from stillhouse.evaluation.sentences import figure, share_of
 from stillhouse.task import OUTPUTS, TEACHER, Floats, Measure, Record, Statistic
 from stillhouse.tasks.judgement import Judge, Prepared
 from stillhouse.tasks.regression import conformal, measures
 
+FLAT = 1e-4  # of the targets' standard deviation: values that differ by less are the same
 RADIUS = "radius"  # in a prepared record: half-widths (N, K) of the conformal intervals
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
@@ -130,6 +132,21 @@ class RegressionJudge(Judge):
             for seed, radius in radii.items()
         }
         return {"intervals": {"level": conformal.LEVEL, "half_widths": halves}}
+
+    def alarm(self, context: Context) -> str:
+        """The same values for all rows, or no better than their mean."""
+        values = [record[OUTPUTS] for record in context.records[context.student].values()]
+        spread = np.nanstd(context.predictions.targets.astype(np.float64), axis=0)
+        flat = sum(bool((x.std(0) <= FLAT * spread).all()) for x in values)
+        if flat and (spread > 0).any():
+            return f"The student predicts the same value for every test row{share_of(flat, len(values))}."
+        found = context.interval("r2", [s["r2"] for s in context.quality(context.student).values()])
+        if found["value"] is None or found["low"] is None or found["low"] > 0:
+            return ""
+        return (
+            "The test rows do not show that the student predicts better than the mean of the targets: R2 is "
+            f"{figure(found)}."
+        )
 
     def distance(self, student: Record, teacher: Record) -> Floats:
         """Absolute difference in standard deviations of the teacher's values; the mean over the targets."""

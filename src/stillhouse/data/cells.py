@@ -28,7 +28,7 @@ def present(cells: NDArray[Any]) -> NDArray[np.bool_]:
 
 def nested(values: Any) -> NDArray[np.bool_]:
     """Return which cells of a series (N,) are lists, objects or bytes, which a table cannot hold."""
-    if values.dtype != object:
+    if values.dtype.kind != "O":  # of Arrow's lists too
         return np.zeros(len(values), bool)
     odd = (dict, list, tuple, set, bytes, np.ndarray)
     return np.fromiter((isinstance(cell, odd) for cell in values), bool, len(values))
@@ -37,7 +37,7 @@ def nested(values: Any) -> NDArray[np.bool_]:
 def label_cells(cells: Any) -> NDArray[Any]:
     """Return the cells of a series as an object array (N,), None where a cell is empty or null."""
     values: NDArray[Any] = cells.to_numpy(object, copy=True)
-    if cells.dtype == object:
+    if cells.dtype.kind == "O":
         gaps = np.fromiter((_is_gap(cell) for cell in values), bool, len(values))
     else:
         gaps = cells.isna().to_numpy(bool) | cells.isin(_NO_LABEL).to_numpy(bool)

@@ -168,6 +168,7 @@ def test_method_flags_become_the_methods_in_their_order() -> None:
         ("predict", "requires an argument"),
         ("embed texts.toml --data.tokens 64", "--task.name embedding"),
         ("predict missing rows.csv -o .", "--out . is a folder"),
+        ("predict missing rows.csv -o --json", "--out needs a file"),
     ],
 )
 def test_wrong_usage_exits_2_with_one_helpful_paragraph(
@@ -293,6 +294,37 @@ def test_predict_answers_rows_in_their_order(finished: tuple[Path, str, str], tm
     scores = json.loads((folder / "scores.json").read_text())
     shipped = scores["models"]["distilled"]["seeds"]["0"]["accuracy"]
     assert accuracy_score(data.target[test], chosen) == pytest.approx(shipped, abs=1e-9)
+
+
+@pytest.mark.parametrize("dash", ["", " -o -", " --out -"])
+def test_predict_without_a_file_writes_to_standard_output(
+    finished: tuple[Path, str, str], tmp_path: Path, dash: str
+) -> None:
+    folder, _, _ = finished
+    np.savez(tmp_path / "rows.npz", x=load_digits().images[:30])
+    run(f"predict {folder} {tmp_path / 'rows.npz'} -o {tmp_path / 'out.csv'}")
+    code, out, err = run(f"predict {folder} {tmp_path / 'rows.npz'}{dash}")
+    assert (code, out, err) == (0, (tmp_path / "out.csv").read_text(), "30 rows\n")
+    code, out, err = run(f"predict {folder} {tmp_path / 'rows.npz'} --json{dash}")
+    records = [[str(value) for value in record.values()] for record in json.loads(out)]
+    assert records == [line.split(",") for line in (tmp_path / "out.csv").read_text().splitlines()[1:]]
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_predict_does_not_write_over_its_rows(
+    finished: tuple[Path, str, str], tmp_path: Path, link: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, _ = finished
+    monkeypatch.chdir(tmp_path)
+    np.savez("rows.npz", x=load_digits().images[:5])
+    before, out = Path("rows.npz").read_bytes(), "rows.npz"
+    if link is not None:
+        link("rows.npz", out := "other.csv")
+    code, _, err = run(f"predict {folder} {tmp_path / 'rows.npz'} -o {out}")
+    assert (code, Path("rows.npz").read_bytes()) == (2, before)
+    cure = err.split("`--out ")[1].split("`")[0]
+    assert run(f"predict {folder} rows.npz --out {cure}")[0] == 0
+    assert len(Path(cure).read_text().splitlines()) == 6
 
 
 def test_check_exits_3_when_a_limit_is_not_kept_and_0_otherwise(

@@ -167,7 +167,10 @@ def test_what_is_no_table_is_refused_with_its_lines(tmp_path: Path, case: str, o
         read(path=written(tmp_path, content), target="label", on_disk=tmp_path / "rows" if on_disk else None)
 
 
-@pytest.mark.parametrize(("name", "cure"), [("t.zip", "Unpack it"), ("t.xlsx", "Save the sheet as CSV")])
+OTHERS = {"t.zip": "Unpack it", "t.xlsx": "Save the sheet as CSV", "t.json": "Write one object on each line"}
+
+
+@pytest.mark.parametrize(("name", "cure"), OTHERS.items())
 def test_other_kinds_of_files_are_refused_with_the_cure(tmp_path: Path, name: str, cure: str) -> None:
     with pytest.raises(UsageError, match=rf"cannot be read\. {cure}.*\.csv\.gz"):
         read(path=written(tmp_path, b"PK", name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,33 @@ def test_a_folder_of_images_with_a_pool_is_cut_out_of_and_read(tmp_path: Path) -
     (tmp_path / "images" / "broken.png").write_bytes(b"no image")
     assert main(["predict", str(run.folder), str(tmp_path / "images"), "-o", str(tmp_path / "none.csv")]) == 4
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_shapes_in_the_alpha_channel_and_pictures_of_16_bits_are_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for number in range(120):
+        wide = np.zeros((8, 8), bool)
+        wide[draw.integers(1, 7), 1:7] = True
+        shape = wide if number % 2 else wide.T
+        path = tmp_path / "images" / ("wide" if number % 2 else "tall") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        alpha = np.stack([0 * shape, 0 * shape, 0 * shape, 255 * shape], 2).astype(np.uint8)  # black all over
+        deep = np.where(shape, 1000, 1200).astype(np.uint16)
+        Image.fromarray(alpha if number < 60 else deep).save(path)
+    data = {"images": str(tmp_path / "images"), "labels": "all", "valid": 0.2}
+    training = {"steps": 150, "batch_size": 16, "seeds": [0], "workers": 1}
+    run = distill(recipe_of(tmp_path, data, training=training), accept_teacher=True)
+    assert run.scores["models"]["labels_only"]["measures"]["accuracy"]["value"] > 0.9
+    told = capsys.readouterr().err
+    assert "transparent pixels of 60 images are laid over white" in told
+    assert "60 images have more than 8 bits a pixel: the range that they use, 1000 to 1200," in told
+    assert main(["predict", str(run.folder), str(tmp_path / "images")]) == 0
+    answers = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert (answers["file"].str.split("/").str[0] == answers["class"]).mean() > 0.9
 
 
 def test_texts_lose_words_and_the_column_of_the_text_is_known_at_prediction(

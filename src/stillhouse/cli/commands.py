@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from stillhouse.cli.shared import Json, console, say, show_json, show_run, show_scores
+from stillhouse.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,22 +80,34 @@ def export(
 def predict(
     folder: Folder,
     rows: Annotated[
-        Path, Parameter(help="The rows: .csv, .tsv, .jsonl, .parquet or .npz; an image, or a folder of them.")
+        Path,
+        Parameter(
+            help="The rows: .csv, .tsv, .jsonl (also .gz), .parquet or .npz; an image; a folder of images or Parquet."
+        ),
     ],
     /,
     *,
     out: Annotated[
-        Path,
+        Path | None,
         Parameter(
             name=["--out", "-o"],
-            help="CSV with class and probabilities; of an embedder its vectors as .npy, .npz or .parquet.",
+            allow_leading_hyphen=True,
+            help="CSV with class and probabilities; of an embedder its vectors as .npy, .npz or .parquet. "
+            "Without it, and with `-`: CSV on standard output.",
         ),
-    ],
+    ] = None,
     json: Json = False,
 ) -> None:
     """Predict rows with the student of a run, in input order: class and probabilities, or vectors of texts."""
     from stillhouse import pipeline
 
+    if str(out).startswith("--"):
+        raise UsageError(f"--out needs a file, but {out} is a flag. Without --out the answers go to standard output.")
+    if out is None or str(out) == "-":
+        table = pipeline.predict_rows(folder, rows)
+        show_json(table.to_dict("records")) if json else sys.stdout.write(table.to_csv(index=False))
+        sys.stderr.write(f"{len(table):,} rows\n")
+        return
     count = pipeline.predict(folder, rows, out)
     show_json({"rows": count, "out": out}) if json else say(f"{count:,} rows: {out}")
 

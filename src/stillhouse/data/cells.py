@@ -32,7 +32,7 @@ def present(cells: NDArray[Any]) -> NDArray[np.bool_]:
 
 def nested(values: Any) -> NDArray[np.bool_]:
     """Return which cells of a series (N,) are lists, objects or bytes, which a table cannot hold."""
-    if values.dtype != object:
+    if values.dtype.kind != "O":  # of Arrow's lists too
         return np.zeros(len(values), bool)
     odd = (dict, list, tuple, set, bytes, np.ndarray)
     return np.fromiter((isinstance(cell, odd) for cell in values), bool, len(values))

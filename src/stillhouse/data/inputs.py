@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 from stillhouse.data.cells import first_five
 from stillhouse.data.on_disk.mapped import TEXTS, MappedTexts, pieces
 from stillhouse.errors import RejectedError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 LABELS = ("label", "labels", "target", "class")
 LONGEST = 100_000  # characters of a text: more is a damaged file, or a book that no student here reads
@@ -137,6 +140,31 @@ def _refuse(faults: list[str | None], where: str) -> None:
         if fault:
             rows = np.array([other == fault for other in faults])
             raise RejectedError(f"{where}: {first_five(rows)} {fault}. Fix or remove those rows.")
+
+
+def with_index(frame: DataFrame, known: Collection[Any] | None = None) -> DataFrame:
+    """Return a frame with its named index as columns, before the others; an index without a name only counts rows.
+
+    Args:
+        frame: the rows.
+        known: the columns wanted; None: all.
+
+    Raises:
+        RejectedError: an index and a column have one name and different cells.
+    """
+    names = list(frame.index.names)
+    for level, name in enumerate(names):
+        if name in frame.columns and not frame[name].array.equals(frame.index.get_level_values(level).array):
+            raise RejectedError(
+                f"The frame has a column {name!r} and an index {name!r} with other cells. Rename one: "
+                '`frame.rename_axis(index="...")`.'
+            )
+    wanted = [
+        level
+        for level, name in enumerate(names)
+        if name is not None and name not in frame.columns and (known is None or str(name) in known)
+    ]
+    return frame.reset_index(wanted) if wanted else frame
 
 
 def _one_column(raw: Any, where: str) -> Any:

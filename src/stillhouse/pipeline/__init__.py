@@ -1,6 +1,18 @@
 """The pipeline: recipe -> data, teacher -> store -> fit -> evaluate -> run folder; every stage resumable."""
 
-from stillhouse.pipeline.api import check, curve, distill, evaluate, export, label, load, plan, predict, report
+from stillhouse.pipeline.api import (
+    check,
+    curve,
+    distill,
+    evaluate,
+    export,
+    label,
+    load,
+    plan,
+    predict,
+    predict_rows,
+    report,
+)
 from stillhouse.pipeline.handle import Run
 
 __all__ = [
@@ -14,5 +26,6 @@ __all__ = [
     "load",
     "plan",
     "predict",
+    "predict_rows",
     "report",
 ]

@@ -16,7 +16,7 @@ from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import distill_run, label_run
 from stillhouse.pipeline.handle import Run, answers
 from stillhouse.pipeline.plan import plan as estimate
-from stillhouse.pipeline.predict import check_out, predict_file, read_file
+from stillhouse.pipeline.predict import check_out, predict_file, predict_table, read_file
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.pipeline.student.load import load_student, own_module
 from stillhouse.recipe import Recipe
@@ -197,7 +197,7 @@ def predict(
     Args:
         run: a run or its folder.
         rows: raw rows (a frame, an array, texts), or the path of a file of rows: .csv, .tsv, .jsonl, .parquet or .npz;
-            an image, or a folder of them.
+            an image; a folder of Parquet files or images.
         out: a file for the predictions: of a classifier CSV with the columns ``class`` and ``p_<class>``; of an
             embedder its vectors as .npy, .npz or .parquet.
         module: as for ``load``.
@@ -207,11 +207,16 @@ def predict(
         Without ``out`` the predictions (N, ...); with it the number of rows written.
     """
     if out is not None:
-        check_out(out)
+        check_out(out, rows)
     model = load(run, module, allow_code=allow_code)
     if out is not None:
         return predict_file(model, rows, out)
     return answers(model, read_file(model, Path(rows))[0] if isinstance(rows, str | Path) else rows)
+
+
+def predict_rows(run: RunLike, rows: str | Path) -> Any:
+    """The answers to a file of rows as a frame, the table that ``predict`` writes; see ``predict``."""
+    return predict_table(load(run), rows)
 
 
 def evaluate(

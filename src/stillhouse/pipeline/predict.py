@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stillhouse.data import read_inputs
 from stillhouse.errors import RejectedError, UsageError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def predict_file(model: Any, rows: Path | str, out: Path | str) -> int:
@@ -22,23 +25,37 @@ def predict_file(model: Any, rows: Path | str, out: Path | str) -> int:
         The number of rows.
 
     Raises:
-        UsageError: ``out`` is a folder, or no kind of file in which such answers are written.
+        UsageError: ``out`` is no kind of file in which such answers are written.
         RejectedError: the file cannot be read as rows of this kind, or some rows cannot be used; names them.
     """
-    check_out(out)
     raw, names = read_file(model, Path(rows))
     model.write_answers(raw, Path(out), names)
     return len(raw)
 
 
-def check_out(out: Path | str) -> None:
-    """Refuse to write answers over a folder.
+def predict_table(model: Any, rows: Path | str) -> DataFrame:
+    """The answers to the rows of a file as a table, in input order; of image files with the column ``file``.
 
     Raises:
-        UsageError: ``out`` is one.
+        RejectedError: as ``predict_file``.
     """
-    if Path(out).is_dir():
-        raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {Path(out) / 'answers.csv'}`.")
+    raw, names = read_file(model, Path(rows))
+    table: DataFrame = model.table(raw, names)
+    return table
+
+
+def check_out(out: Path | str, rows: Path | str) -> None:
+    """Refuse to write answers over a folder, or over the rows.
+
+    Raises:
+        UsageError: ``out`` is one of these.
+    """
+    target, source = Path(out), Path(rows)
+    if target.is_dir():
+        raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {target / 'answers.csv'}`.")
+    if target.exists() and source.exists() and target.samefile(source):
+        other = target.with_name(f"{target.name.split('.')[0]}-answers.csv")
+        raise UsageError(f"--out {out} is the file of the rows, which would be lost. Name another: `--out {other}`.")
 
 
 def read_file(model: Any, path: Path) -> tuple[Any, Sequence[str] | None]:

@@ -89,11 +89,15 @@ class Deployed(nn.Module, ABC):
         return run_net(self, self.encoder.encode(rows))
 
     def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
-        """Write ``frame`` as CSV; ``files``, the names of the rows, become the first column, ``file``."""
+        """Write ``table`` as CSV into the file ``out``."""
+        write_atomic(out, self.table(rows, files).to_csv(index=False).encode())
+
+    def table(self, rows: Any, files: Sequence[str] | None = None) -> pd.DataFrame:
+        """``frame`` of raw rows; ``files``, the names of the rows, become the first column, ``file``."""
         frame = self.frame(rows)
         if files is not None:
             frame.insert(0, "file", files)
-        write_atomic(out, frame.to_csv(index=False).encode())
+        return frame
 
     def beside(self) -> dict[str, str]:
         """Further files that an exported file needs: content by name."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from stillhouse.data.encoders.base import Draw, EncodedColumn, Encoder, Readable
 from stillhouse.data.encoders.columns import KINDS, Categorical, Column, Numeric, fit_column
 from stillhouse.data.forms import Form
+from stillhouse.data.inputs import with_index
 from stillhouse.data.on_disk.mapped import MappedTable
 from stillhouse.data.source import Raw
 from stillhouse.errors import RejectedError, nearest
@@ -168,7 +169,7 @@ class TableEncoder(Encoder):
     def _frame(self, raw: Any) -> DataFrame:
         import pandas as pd
 
-        frame = raw if isinstance(raw, pd.DataFrame) else _from_rows(raw)
+        frame = with_index(raw, self.names) if isinstance(raw, pd.DataFrame) else _from_rows(raw)
         frame = frame.set_axis(list(map(str, frame.columns)), axis="columns")
         positions = [str(i) for i in range(frame.shape[1])]
         if list(frame.columns) == positions and len(positions) == len(self.fitted):

@@ -49,15 +49,14 @@ def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str
     """
     import pandas as pd
 
-    names, named, pieces = open_csv(path, header=header, expected=expected)
-    found = list(pieces)
-    return (pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=names, dtype=str)), named
+    names, named, pieces = open_csv(path, header=header, expected=expected, whole=True)
+    return next(pieces, pd.DataFrame(columns=names, dtype=str)), named
 
 
 def open_csv(
-    path: Path, *, header: bool | None = None, expected: Collection[str] = ()
+    path: Path, *, header: bool | None = None, expected: Collection[str] = (), whole: bool = False
 ) -> tuple[list[str], bool, Iterator[DataFrame]]:
-    """As ``read_csv``, in pieces of about ``PIECE_CELLS`` cells: names, whether there was a header, and the pieces."""
+    """As ``read_csv``, as one piece or in pieces of ``PIECE_CELLS`` cells: names, whether from a header, and pieces."""
     form = look(path, header=header, expected=expected)
     if form.before:
         shown = "; ".join(repr(line[:60]) for line in form.before[:3]) + "; ..." * (len(form.before) > 3)
@@ -70,7 +69,8 @@ def open_csv(
         raise RejectedError(
             f"{path}: the columns {', '.join(places)} (counted from 1) have no name. Name each column in the header."
         )
-    return names, form.named, _pieces(path, form, counted, dict(zip(kept, names, strict=True)))
+    rows = counted.rows if whole else PIECE_CELLS // counted.fields
+    return names, form.named, _pieces(path, form, counted, dict(zip(kept, names, strict=True)), max(1, rows))
 
 
 def _may_go(form: Look, column: int) -> bool:
@@ -118,13 +118,12 @@ def _odd_message(path: Path, form: Look, odd: dict[int, int]) -> str:
     )
 
 
-def _pieces(path: Path, form: Look, counted: _Counted, names: dict[int, str]) -> Iterator[DataFrame]:
+def _pieces(path: Path, form: Look, counted: _Counted, names: dict[int, str], rows: int) -> Iterator[DataFrame]:
     import pandas as pd
 
     settings: dict[str, Any] = {
         "sep": form.separator, "header": None, "names": list(range(counted.fields)), "index_col": False, "dtype": str,
-        "na_filter": False, "skipinitialspace": True, "usecols": list(names), "nrows": counted.rows,
-        "chunksize": max(1, PIECE_CELLS // counted.fields),
+        "na_filter": False, "skipinitialspace": True, "usecols": list(names), "nrows": counted.rows, "chunksize": rows,
     }  # fmt: skip
     try:
         with open_text(path) as file:

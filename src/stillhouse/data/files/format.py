@@ -13,6 +13,8 @@ from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.source import Ints, Raw, Source
 from stillhouse.data.targets import ReadTargets
 
+# Names of folders and files that hold the parts of a data set.
+TRAIN, TEST, VALID = ("train", "training"), ("test",), ("valid", "validation", "val")
 _LITTER = ("__macosx", "thumbs.db", "desktop.ini")
 
 
@@ -68,7 +70,7 @@ class Opened(NamedTuple):
 
 
 # Opens the columns of a file: path, header, expected names, and a folder for cells on disk, or None.
-OpenCells: TypeAlias = Callable[[Path, bool | None, Collection[str], Path | None], tuple[Cells, bool]]
+OpenCells: TypeAlias = Callable[[Path, bool | None, Collection[str], Path | None], Opened]
 ReadRows: TypeAlias = Callable[[Path, Encoder, str | None], Inputs]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from stillhouse.data.encoders.base import Encoder
-from stillhouse.data.files.format import Format, Inputs, OpenCells, Opened, Wanted
+from stillhouse.data.files.format import Format, Inputs, OpenCells, Wanted
 from stillhouse.data.files.tables import read_table
 from stillhouse.data.files.target import USUAL_LABELS, wanted_targets
 from stillhouse.data.files.texts import TEXT, read_texts, text_rows
@@ -20,14 +21,10 @@ TAKES = {
 }
 
 
-def table_format(suffixes: tuple[str, ...], open_cells: OpenCells, *, typed: bool = True) -> Format:
-    """Make the format of a kind of file that holds columns.
-
-    Args:
-        suffixes: ends of the names of its files.
-        open_cells: opens the columns of such a file.
-        typed: whether numbers and truth values are kept apart from text.
-    """
+def table_format(
+    suffixes: tuple[str, ...], open_cells: OpenCells, fits: Callable[[Path], bool] | None = None
+) -> Format:
+    """Make the format of a kind of file that holds columns; the arguments are those of ``Format``."""
 
     def read(key: str, place: Any, wanted: Wanted) -> Source:
         path, read_as = Path(place), read_texts if key == "text" else read_table
@@ -36,24 +33,21 @@ def table_format(suffixes: tuple[str, ...], open_cells: OpenCells, *, typed: boo
             *(wanted_targets(wanted.target) or USUAL_LABELS),
         ]
         expected += [*wanted.drop, *(wanted.keep if key == "text" else wanted.types)]
-        cells, named = open_cells(path, wanted.header, expected, wanted.room)
-        name = Path(path.name.removesuffix(".gz")).stem
-        return read_as(Opened(cells, named, path, name, typed=typed), wanted)
+        return read_as(open_cells(path, wanted.header, expected, wanted.room), wanted)
 
     def rows(path: Path, encoder: Encoder, column: str | None) -> Inputs:
         if encoder.text is not None:
             return Inputs(texts_in(open_cells, path, column, None))
         numbered = bool(encoder.names) and all(name.isdecimal() for name in encoder.names)
         header = encoder.header if numbered else None  # such names cannot be distinguished from a row of numbers
-        frame: Any = open_cells(path, header, encoder.names, None)[0]
+        frame: Any = open_cells(path, header, encoder.names, None).cells
         return Inputs(frame)
 
-    return Format(TAKES, read, suffixes, rows=rows, open_cells=open_cells)
+    return Format(TAKES, read, suffixes, fits, rows=rows, open_cells=open_cells)
 
 
 def texts_in(open_cells: OpenCells, path: Path, column: str | None, header: bool | None) -> NDArray[Any]:
     """Read the texts (N,) of a file without looking for a label; see ``reading.files.read_text_inputs``."""
     if header is None and column is not None and column.isdecimal():
         header = False  # a first text cannot be distinguished from a name
-    cells, named = open_cells(path, header, [column or TEXT], None)
-    return text_rows(Opened(cells, named, path, path.stem), column)
+    return text_rows(open_cells(path, header, [column or TEXT], None), column)

@@ -44,7 +44,7 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with open_text(path, "surrogateescape") as file:
             for number, line in enumerate(file, 1):
-                if _ESCAPED.search(line):
+                if not line.isascii() and _ESCAPED.search(line):
                     raise _not_text(path, number, line)
                 if "\0" in line:
                     raise RejectedError(

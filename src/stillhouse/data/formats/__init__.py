@@ -11,8 +11,12 @@ from typing import Any
 from stillhouse.data.files.format import Format
 from stillhouse.errors import UsageError
 
-_ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z", ".rar")
-_SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+_CURES = {
+    **dict.fromkeys((".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst"), " Unpack it, and name a file in it."),
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), " Save the sheet as CSV."),
+    ".json": ' Write one object on each line of a .jsonl file: `pandas.read_json(path).to_json("rows.jsonl", '
+    'orient="records", lines=True)`.',
+}
 
 
 @cache
@@ -46,7 +50,6 @@ def _of(path: Path, fitting: list[Format], key: str) -> Format:
     chosen += [known for known in fitting if known.folders and path.is_dir()]
     if not chosen:
         suffixes = ", ".join(suffix for known in fitting for suffix in known.suffixes)
-        cure = " Unpack it, and name a file in it." if path.suffix.lower() in _ARCHIVES else ""
-        cure = " Save the sheet as CSV." if path.suffix.lower() in _SHEETS else cure
+        cure = _CURES.get(path.suffix.lower(), "")
         raise UsageError(f"{key} = {str(path)!r}: files of this kind cannot be read.{cure} Known: {suffixes}.")
     return chosen[0]

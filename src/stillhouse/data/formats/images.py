@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.encoders.base import Encoder
-from stillhouse.data.files.format import Format, Inputs, Wanted, is_litter
+from stillhouse.data.files.format import TEST, TRAIN, VALID, Format, Inputs, Wanted, is_litter
 from stillhouse.data.files.pictures import (
     SUFFIXES,
     Facts,
@@ -31,7 +31,6 @@ from stillhouse.data.source import PixelScale, Source
 from stillhouse.data.targets import TargetCells
 from stillhouse.errors import RejectedError, UsageError
 
-_TRAIN, _TEST, _VALID = ("train", "training"), ("test",), ("valid", "validation", "val")
 _LOGGER = logging.getLogger("stillhouse")
 
 
@@ -108,9 +107,9 @@ def _find(folder: Path, unlabelled: str) -> list[_File]:
     if not folder.is_dir():
         raise RejectedError(f"{folder} is not a folder. Fix the path in [data] images.")
     names = {path.name for path in _folders(folder)} - {unlabelled}
-    parted = bool(names & {*_TRAIN} and names & {*_TEST}) and names <= {*_TRAIN, *_TEST, *_VALID}
-    parts = sorted(names, key=lambda name: (name in _TEST, name in _VALID, name)) if parted else []
-    files = [file for part in parts for file in _labelled(folder / part, unlabelled, test=part in _TEST)]
+    parted = bool(names & {*TRAIN} and names & {*TEST}) and names <= {*TRAIN, *TEST, *VALID}
+    parts = sorted(names, key=lambda name: (name in TEST, name in VALID, name)) if parted else []
+    files = [file for part in parts for file in _labelled(folder / part, unlabelled, test=part in TEST)]
     files += _labelled(folder, unlabelled, test=False, passed=parts)
     if not files:
         raise RejectedError(

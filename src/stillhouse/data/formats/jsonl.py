@@ -8,22 +8,23 @@ from itertools import islice
 from pathlib import Path
 
 from stillhouse.data.files.csvfile import PIECE_CELLS
-from stillhouse.data.files.format import Cells
+from stillhouse.data.files.format import Opened
 from stillhouse.data.files.jsonlines import Record, json_records, read_jsonl
 from stillhouse.data.files.stored_cells import SpooledCells
 from stillhouse.data.files.table_format import table_format
 
 
-def open_jsonl(path: Path, header: bool | None, expected: Collection[str], room: Path | None) -> tuple[Cells, bool]:
+def open_jsonl(path: Path, header: bool | None, expected: Collection[str], room: Path | None) -> Opened:
     """Open the columns, every cell with its JSON type.
 
     Raises:
         RejectedError: as ``jsonlines.read_jsonl``.
     """
+    name = Path(path.name.removesuffix(".gz")).stem
     if room is None:
-        return read_jsonl(path), True
-    names = list({name: None for record in json_records(path) for name in record})
-    return SpooledCells.write(room, names, _pieces(path, names), of_json=True), True
+        return Opened(read_jsonl(path), True, path, name)
+    names = list({key: None for record in json_records(path) for key in record})
+    return Opened(SpooledCells.write(room, names, _pieces(path, names), of_json=True), True, path, name)
 
 
 def _pieces(path: Path, names: list[str]) -> Iterator[list[list[str | None]]]:

@@ -68,6 +68,11 @@ class _Part(NamedTuple):
 def _opened(folder: Path) -> Opened:
     import pandas as pd
 
+    if not _is_saved(folder):
+        raise RejectedError(
+            f"{folder} holds neither Parquet files nor the state.json of a folder that `dataset.save_to_disk` wrote. "
+            "Name a file in it, or fix the path."
+        )
     parts = {name: _part(folder / name) for name in _parts(folder)}
     lengths = [len(part.frame) for part in parts.values()]
     frame = pd.concat([part.frame for part in parts.values()], ignore_index=True)

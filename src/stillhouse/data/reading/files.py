@@ -43,7 +43,8 @@ def read(
     Args:
         read_targets: the task's function from the target's cells to targets.
         name: a named set (mnist5k, digits, breast_cancer, diabetes).
-        path: a table (.csv, .tsv, .jsonl, .parquet), or a folder that `datasets` saved.
+        path: a table (.csv, .tsv, .jsonl, packed or not, .parquet), a folder of Parquet files, or one that `datasets`
+            saved.
         arrays: an .npz file with x (rows first) and y, or a folder with x.npy and y.npy.
         images: a folder of images.
         text: a file of texts.
@@ -100,7 +101,7 @@ def read_inputs(path: Path, encoder: Encoder, *, column: str | None = None) -> I
     """Read rows to predict on, for ``encoder.encode``; no target is needed.
 
     Args:
-        path: a table, a folder that ``datasets`` saved, arrays with x, an image or a folder of images.
+        path: as ``read`` takes it: a table, arrays with x, an image or a folder.
         encoder: of the student; its column names distinguish a header from a first row.
         column: that holds the texts; None: detected.
 

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.cells import rows_have
 from stillhouse.data.files.format import Wanted
-from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face, split_frame
+from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face, split_frame, text_column
 from stillhouse.data.files.tables import read_columns, refuse_twice
 from stillhouse.data.files.texts import mean_length
-from stillhouse.data.inputs import LABELS, as_labels, check_finite, numbers, texts_of
+from stillhouse.data.inputs import LABELS, as_labels, check_finite, numbers, texts_of, with_index
 from stillhouse.data.reading.datasets import materialize
 from stillhouse.data.source import Kind, Raw, Source
 from stillhouse.data.splits.random import Split
@@ -170,7 +170,8 @@ def _stack(parts: list[_Part]) -> Raw:
 def _stack_frames(parts: list[_Part]) -> Raw:
     import pandas as pd
 
-    frames = [part.inputs.set_axis(list(map(str, part.inputs.columns)), axis="columns") for part in parts]
+    indexed = [with_index(part.inputs) for part in parts]
+    frames = [frame.set_axis(list(map(str, frame.columns)), axis="columns") for frame in indexed]
     columns = list(frames[0].columns)
     refuse_twice(columns, "The frame")
     for part, frame in zip(parts, frames, strict=True):
@@ -212,7 +213,9 @@ def _is_frame(inputs: Any) -> bool:
 def _is_text(inputs: Any) -> bool:
     """Whether the rows are texts: one axis with a str in it; of a frame the one column, not all numbers."""
     if _is_frame(inputs):
-        return inputs.shape[1] == 1 and mean_length(inputs.iloc[:, 0]) > 0
+        indexed = any(name is not None for name in inputs.index.names)  # the index is a column beside the texts
+        alone = inputs.shape[1] == 1 and (not indexed or text_column(inputs) is not None)
+        return alone and mean_length(inputs.iloc[:, 0]) > 0
     if isinstance(inputs, str):
         return True
     one_axis = getattr(inputs, "ndim", 0) == 1 and not isinstance(inputs, Tensor)

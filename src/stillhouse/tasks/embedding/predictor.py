@@ -87,6 +87,12 @@ class DeployedEmbedder(Deployed):
 
         return pd.DataFrame({"vector": self.embed(rows).tolist()})
 
+    def table(self, rows: Any, files: Sequence[str] | None = None) -> pd.DataFrame:
+        """The numbers of the vectors, in the columns ``v0``, ``v1`` ..."""
+        import pandas as pd
+
+        return pd.DataFrame(self.embed(rows), columns=[f"v{i}" for i in range(self.width)])
+
     def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
         """Write the vectors float32 (N, D) of texts, in their order.
 

@@ -102,12 +102,14 @@ class Source:
         cell = self.raw.dtype.itemsize if isinstance(self.raw, np.ndarray) else TEXT_BYTES
         return math.prod(self.shape or (1,)) * (TEXT_BYTES if self.kind == "text" else cell)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, weight: str | None = None) -> str:
         """Return a hash (16 hex digits) of inputs, targets, their names, kind and fixed test rows, in order."""
         state = xxhash.xxh3_64()
         for part in (self.row_hashes(), self.targets, np.empty(0, np.int64) if self.test is None else self.test):
             state.update(np.ascontiguousarray(part).tobytes())
         state.update(repr((self.names, self.kind, self.shape)).encode())
+        if weight is not None:
+            state.update(_column_words(self.kept[weight]).tobytes())
         return state.hexdigest()
 
 

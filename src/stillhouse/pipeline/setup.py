@@ -221,7 +221,8 @@ def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Pr
         return prepare(as_given, own, options, folder), source.fingerprint()
     source = read_source(wanted, task, recipe.evaluation.groups, folder)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
-    return prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder), source.fingerprint()
+    prepared = prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder, wanted.weight)
+    return prepared, source.fingerprint(wanted.weight)
 
 
 def rows_folder(recipe: Recipe) -> Path | None:
@@ -240,10 +241,12 @@ def read_source(wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: P
     """What [data] names."""
     if not task.supervised and wanted.target is None:
         return unlabelled_texts(wanted)
-    sides = [name for name in (wanted.group, wanted.order) if name is not None]
+    sides = [name for name in (wanted.group, wanted.order, wanted.weight) if name is not None]
     columns = wanted.path is not None or wanted.text is not None
     if sides and not columns:
-        raise UsageError("[data] group and order name columns of a table or of a file of texts. Take them out.")
+        raise UsageError(
+            "[data] group, order and weight name columns of a table or of a file of texts. Remove these lines."
+        )
     return read(
         name=wanted.name,
         path=wanted.path,
@@ -253,7 +256,7 @@ def read_source(wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: P
         column=wanted.column,
         target=wanted.target,
         header=wanted.header,
-        drop=wanted.drop if wanted.group is None or wanted.text is not None else [*wanted.drop, wanted.group],
+        drop=wanted.drop if wanted.text is not None else [*wanted.drop, *sides],
         keep=list(dict.fromkeys([*sides, *groups])) if columns else [],
         types=wanted.types,
         classes=wanted.classes,

@@ -90,6 +90,7 @@ class Data(Section):
     test: Fraction = Field(0.2, description="Share of the rows for the final test; named sets have their own.")
     group: str | None = Field(None, description="Column whose rows stay in one part of the split: a patient, a site.")
     order: str | None = Field(None, description="Column of time: the last rows are the test, those before validation.")
+    weight: str | None = Field(None, description="Column of numbers: how much each row counts in training.")
     seed: int = Field(0, description="Seed of the splits and of the choice of labelled rows.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stillhouse.data.cells import first_five
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.fitting import fit_encoder
 from stillhouse.data.encoders.text import TextOptions
@@ -48,7 +49,13 @@ class Prepared(NamedTuple):
     test: Rows
 
 
-def prepare(source: Source, split: Split, text: TextOptions | None = None, on_disk: Path | None = None) -> Prepared:
+def prepare(
+    source: Source,
+    split: Split,
+    text: TextOptions | None = None,
+    on_disk: Path | None = None,
+    weight: str | None = None,
+) -> Prepared:
     """Fit the encoder on the training rows and encode all three parts.
 
     Args:
@@ -57,12 +64,16 @@ def prepare(source: Source, split: Split, text: TextOptions | None = None, on_di
         text: how texts are tokenized; None: the defaults.
         on_disk: a folder for the encoded rows in mapped files, which are made piece by piece and used again for the
             same rows and encoder; None: in memory. The rows are the same.
+        weight: the column of ``Source.kept`` that says how much each row counts; None: all count alike.
 
     Raises:
-        RejectedError: inputs that cannot be used, with their rows.
+        RejectedError: inputs or weights that cannot be used, with their rows.
         StoppedError: there is no space on the disk.
     """
     parts = [split.train, split.valid, split.test]
+    weights = (
+        None if weight is None else _weights(source.kept[weight], split.train, f"{source.name}: column {weight!r}")
+    )
     if on_disk is None:
         encoder = fit_encoder(source, split.train, text)
         encoded = [encoder.encode(source.take(part)) for part in parts]
@@ -70,8 +81,30 @@ def prepare(source: Source, split: Split, text: TextOptions | None = None, on_di
         with alone_in(on_disk):
             encoder = fit_encoder(source, split.train, text, on_disk)
             encoded = _encoded_on_disk(source, encoder, parts, on_disk)
-    rows = (Rows(inputs, torch.from_numpy(source.targets[part])) for inputs, part in zip(encoded, parts, strict=True))
+    rows = (
+        Rows(
+            inputs,
+            torch.from_numpy(source.targets[part]),
+            None if weights is None else torch.from_numpy(weights[part]),
+        )
+        for inputs, part in zip(encoded, parts, strict=True)
+    )
     return Prepared(source, split, encoder, *rows)
+
+
+def _weights(cells: NDArray[Any], train: Ints, where: str) -> NDArray[np.float32]:
+    """Weights float32 (N,) of mean 1 over the training rows."""
+    numbers = cells if cells.dtype == np.float64 else np.full(len(cells), np.nan)
+    odd = ~(np.isfinite(numbers) & (numbers >= 0))
+    if odd.any():
+        raise RejectedError(
+            f"{where}, [data] weight: {first_five(odd)} hold no number of at least 0, but {cells[odd][0]!r}. Fix those "
+            "cells, or remove the line."
+        )
+    mean = numbers[train].mean() if len(train) else 0.0
+    if mean == 0:
+        raise RejectedError(f"{where}, [data] weight: every training row has the weight 0. Fix it, or remove the line.")
+    return np.asarray(numbers / mean, np.float32)
 
 
 def _encoded_on_disk(source: Source, encoder: Encoder, parts: Sequence[Ints], folder: Path) -> list[Tensor]:

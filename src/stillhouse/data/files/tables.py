@@ -130,7 +130,7 @@ def refuse_twice(names: Sequence[str], where: str) -> None:
 def _known(wanted: Sequence[str], names: Sequence[str], where: str) -> None:
     for name in wanted:
         if name not in names:
-            raise UsageError(f"{where} has no column {name!r}, which [data] drop or types names.{nearest(name, names)}")
+            raise UsageError(f"{where} has no column {name!r}, which [data] names.{nearest(name, names)}")
 
 
 def _saved_index(cells: Cells) -> list[str]:

@@ -1,0 +1,78 @@
+"""Columns that divide, order or weigh the rows: they are read from real tables and are no inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stillhouse import tasks
+from stillhouse.data import Prepared
+from stillhouse.errors import RejectedError, UsageError
+from stillhouse.pipeline.setup import read_rows
+from stillhouse.recipe import parse
+
+ROWS = 120
+RNG = np.random.default_rng(3)
+DAYS = pd.Timestamp("2022-01-01") + pd.to_timedelta(RNG.permutation(ROWS), "D")
+
+
+def table(**more: Any) -> pd.DataFrame:
+    columns = {"x": RNG.normal(size=ROWS), "y": np.where(np.arange(ROWS) % 2, "a", "b")}
+    return pd.DataFrame(columns | more)
+
+
+def prepared(path: Path, **settings: Any) -> tuple[Prepared, str]:
+    recipe = parse({"data": {"path": str(path), "target": "y", **settings}}, "the test")
+    return read_rows(recipe, None, tasks.get("classification"), as_is=False)
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y", "%b %d, %Y", "parquet"])
+def test_order_takes_real_dates_and_takes_them_out_of_the_inputs(tmp_path: Path, form: str) -> None:
+    path = tmp_path / ("t.parquet" if form == "parquet" else "t.csv")
+    if form == "parquet":
+        table(when=DAYS).to_parquet(path)
+    else:
+        table(when=DAYS.strftime(form)).to_csv(path, index=False)
+    found, _ = prepared(path, order="when")
+    assert found.encoder.names == ("x",)
+    assert found.encoder.encode(table(when="any")).shape == (ROWS, 1)
+    split = found.split
+    assert DAYS[split.train].max() < DAYS[split.valid].min() < DAYS[split.valid].max() < DAYS[split.test].min()
+
+
+def test_weights_reach_the_rows_with_mean_1_and_are_no_input(tmp_path: Path) -> None:
+    weights = RNG.integers(0, 5, ROWS)
+    rows = table(w=[f"{w},5" for w in weights])
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    found, fingerprint = prepared(tmp_path / "t.csv", weight="w")
+    assert found.encoder.names == ("x",)
+    wanted = weights + 0.5
+    for part, name in ((found.train, "train"), (found.valid, "valid"), (found.test, "test")):
+        positions = getattr(found.split, name)
+        assert part.weights is not None
+        np.testing.assert_allclose(part.weights, wanted[positions] / wanted[found.split.train].mean(), rtol=1e-6)
+    assert float(found.train.weights.mean()) == pytest.approx(1)  # type: ignore[union-attr]
+    rows.assign(w=weights + 1).to_csv(tmp_path / "t.csv", index=False)
+    assert prepared(tmp_path / "t.csv", weight="w")[1] != fingerprint
+    assert prepared(tmp_path / "t.csv")[0].train.weights is None
+
+
+@pytest.mark.parametrize("cell", [-1.0, np.nan, "heavy"])
+def test_a_weight_that_is_none_is_refused_with_its_row(tmp_path: Path, cell: Any) -> None:
+    weights = pd.Series(np.ones(ROWS), dtype=object)
+    weights[7] = cell
+    table(w=weights).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(RejectedError, match=r"'w', \[data\] weight: .*row.* at least 0"):
+        prepared(tmp_path / "t.csv", weight="w")
+
+
+def test_weights_that_are_all_zero_and_columns_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    table(w=0).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(RejectedError, match="every training row has the weight 0"):
+        prepared(tmp_path / "t.csv", weight="w")
+    with pytest.raises(UsageError, match="no column 'v'"):
+        prepared(tmp_path / "t.csv", weight="v")

@@ -34,7 +34,7 @@ WRONG: dict[Any, list[Any]] = {
 
 def hint(what: str, key: str) -> Any:
     build: Any = BUILDERS[what]
-    return get_type_hints(build.__init__ if isinstance(build, type) else build)[key]
+    return get_type_hints(vars(build)["__init__"] if isinstance(build, type) else build)[key]
 
 
 @pytest.mark.parametrize(("what", "key"), SETTINGS)
@@ -45,7 +45,7 @@ def test_every_setting_takes_its_default_and_refuses_another_type(what: str, key
         assert fits(default, kind)
     plain = next((one for one in WRONG if kind in (one, one | None)), None)
     others = [7.5] if "Method" in str(kind) else WRONG[plain] if plain else ["one", {"a": 1}, 7.5]
-    required = {k: [] for k, p in parameters(build).items() if p.default is p.empty}
+    required: dict[str, Any] = {k: [] for k, p in parameters(build).items() if p.default is p.empty}
     for value in others:
         with pytest.raises(UsageError, match=f"{key} = .* is of the wrong type"):
             check_settings(f"The net {what!r}", build, {key: value, **{k: v for k, v in required.items() if k != key}})

@@ -148,10 +148,18 @@ def test_only_shares_that_stay_out_of_bounds_are_told() -> None:
     assert [alone.look({"labels": 1.0}) for _ in range(9)] == [None] * 9
     nothing_labelled = ShareWatch({})
     assert [nothing_labelled.look({"labels": 0.0, "a": 0.6, "b": 0.4}) for _ in range(9)] == [None] * 9
-    loud = ShareWatch({"labels": 0.1, "fitnet#2": 0.9})
-    with pytest.warns(UserWarning, match=r'`weight` \(now 0.9\) of `\[\[method\]\] name = "fitnet"` \(number 2\)'):
-        told = [loud.look(line) for line in lines(0.995, 0.995, 0.995, 0.995)]
+    quiet = ShareWatch({"labels": 0.1, "fitnet#2": 0.9})
+    with pytest.warns(UserWarning, match=r"'labels' has 0.5 % and hardly trains.*Raise `\[training\] label_weight`"):
+        told = [quiet.look(line) for line in lines(0.995, 0.995, 0.995, 0.995)]
     assert [t is not None for t in told] == [False, False, True, False]
+    assert "outweighs" not in str(told[2])  # a lone method is meant to lead
+
+
+def test_one_of_two_methods_that_outweighs_the_other_is_told_of() -> None:
+    loud = ShareWatch({"fitnet": 0.1, "fitnet#2": 0.9})
+    shares = {"fitnet": 0.005, "fitnet#2/a": 0.995}
+    with pytest.warns(UserWarning, match=r'`weight` \(now 0.9\) of `\[\[method\]\] name = "fitnet"` \(number 2\)'):
+        told = [loud.look(shares) for _ in range(4)]
     assert "Lower" in str(told[2])
     assert "outweighs" in str(told[2])
 

@@ -15,6 +15,7 @@ from stillhouse.errors import RejectedError, StillhouseError, UsageError
 from stillhouse.recipe import Recipe, parse
 
 NOWHERE = {"path": "no-such-file.csv"}  # a call that reads data fails with another error
+NUMPY: dict[str, Any] = {"steps": np.int64(20), "seeds": np.array([0])}
 RNG = np.random.default_rng(0)
 QUICK: dict[str, Any] = {"steps": 20, "seeds": [0], "accept_teacher": True, "verbose": False}
 
@@ -84,8 +85,9 @@ def test_the_options_of_python_are_checked_as_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    arguments: dict[str, Any] = {"data": NOWHERE, "out": tmp_path / "run"} | QUICK | options
     with pytest.raises(UsageError, match=message):
-        sh.distill(**({"data": NOWHERE, "out": tmp_path / "run"} | QUICK | options))
+        sh.distill(**arguments)
     assert not list(tmp_path.iterdir())
 
 
@@ -178,8 +180,7 @@ def test_tables_and_names_are_taken_as_a_recipe_takes_them(tmp_path: Path) -> No
     second = sh.distill(data={"path": file, "target": "label"}, teacher="extra_trees", student={"name": "mlp_tiny"},
                         out=tmp_path / "b", **QUICK)  # fmt: skip
     third = sh.distill({"teacher": {"name": "linear"}}, data={"path": file, "target": "label"}, teacher="extra_trees",
-                       student="mlp_tiny", out=tmp_path / "c", steps=np.int64(20), seeds=np.array([0]),
-                       accept_teacher=True, verbose=False)  # fmt: skip
+                       student="mlp_tiny", out=tmp_path / "c", **(QUICK | NUMPY))  # fmt: skip
     assert first.record["digest"] == second.record["digest"] == third.record["digest"]
     assert first.scores["classes"] == ["k0", "k1"]
 

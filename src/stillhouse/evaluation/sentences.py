@@ -168,15 +168,16 @@ def _harm(
     context: Context, other: str, title: str, worse: Sequence[Mapping[str, Any]], of: int, measure: Measure
 ) -> str:
     first, *more = worse
-    kind = title.removeprefix("group:")
+    column = title.removeprefix("group:")
+    kinds, part = (title, "") if column == title else ("groups", f"{column} = ")
     than = name(context.task, other, context.run.saw)
     by = f"{amount(first['value'], measure)} {measure.comparative[1].format(label=measure.label)}"
     low, high = (signed(first[end], measure) for end in ("low", "high"))
     also = f"; also worse: {', '.join(repr(p['name']) for p in more[:NAMED])}" if more else ""
     also += f" and {len(more) - NAMED} others" if len(more) > NAMED else ""
     return (
-        f"In {kind} {first['name']!r} the student is {by} than {than} ({100 * context.confidence:g} % interval "
-        f"{low} to {high}, {count(first['rows'], 'test row')}, corrected for {of} {kind}){also}."
+        f"For {part}{first['name']!r} (of {of} {kinds}; {count(first['rows'], 'test row')}) the student is {by} than "
+        f"{than}: {100 * context.confidence:g} % interval {low} to {high}{also}."
     )
 
 

@@ -23,6 +23,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
 from stillhouse.pipeline.run.context import Given, RunContext, budget_of
 from stillhouse.pipeline.run.folder import ROWS, TASK, WEIGHTS, RunFolder, check_folder, open_run
+from stillhouse.pipeline.run.overwrite import clear_run
 from stillhouse.pipeline.run.user_code import CODE, own_code
 from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
 from stillhouse.pipeline.student.own import tried
@@ -101,7 +102,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     context = RunContext(aside, task, spec, data, views, students, make_methods, teacher, unopened, fitted)
     check_service(context)
     context = only_asked(context)
-    run = open_run(aside, command=command, parts=found | (parts or {}), overwrite=given.overwrite)
+    clear = clear_run if given.overwrite else None
+    run = open_run(aside, command=command, parts=found | (parts or {}), clear=clear)
     if not task.supervised:
         run.note(found=sentences(across(data.source, data.split)))
     context = replace(context, run=run)

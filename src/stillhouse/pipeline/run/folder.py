@@ -7,7 +7,7 @@ import platform
 import shutil
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -107,26 +107,32 @@ class RunFolder:
             self.leave_out(part, error)
 
 
-def open_run(recipe: Recipe, *, command: str, parts: dict[str, str], overwrite: bool = False) -> RunFolder:
+def open_run(
+    recipe: Recipe,
+    *,
+    command: str,
+    parts: dict[str, str],
+    clear: Callable[[Path, Recipe, dict[str, str]], None] | None = None,
+) -> RunFolder:
     """Create the run folder, or resume the one that this very recipe left.
 
     Args:
         recipe: the resolved recipe; ``output.dir`` is the folder.
         command: what the user typed, for the report.
         parts: fingerprints of what came from Python instead of the recipe (teacher, student, data).
-        overwrite: whether a run of another recipe makes room; see ``overwrite.clear_run``.
+        clear: removes a run of another recipe; None: it is refused.
 
     Raises:
         UsageError: the folder belongs to another recipe, or holds something that is not a run.
     """
-    from stillhouse.pipeline.run.overwrite import clear_run, is_run
-
     folder, digest = recipe.output.dir, recipe.digest()
     record, more = folder / RECORD, {}
-    if overwrite and is_run(folder):
+    if record.exists() and not is_run(folder):
+        raise UsageError(f"{record} is not that of a run, so {folder} is not touched. Choose another [output] dir.")
+    if clear and record.exists():
         found = read_json(record)
         if (found["version"], found["digest"], found["parts"]) != (VERSION, digest, parts):
-            clear_run(folder, recipe, parts)
+            clear(folder, recipe, parts)
             more = {OVERWRITTEN: True}
     if not record.exists():
         if not more:
@@ -142,6 +148,11 @@ def open_run(recipe: Recipe, *, command: str, parts: dict[str, str], overwrite: 
             "in Python `overwrite=True`."
         )
     return run
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run of ours, of any version."""
+    return (folder / RECORD).is_file() and {"version", "digest", "parts"} <= set(read_json(folder / RECORD))
 
 
 def check_folder(folder: Path) -> None:
@@ -243,7 +254,9 @@ def read_json(path: Path) -> dict[str, Any]:
         DamagedError: it is not JSON.
     """
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it is no table")  # as what is no JSON
     except FileNotFoundError:
         raise UsageError(
             f"{path} is not there: {path.parent} is not a finished run. Run its recipe first: `stillhouse distill "
@@ -251,7 +264,8 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise DamagedError(f"{path} cannot be read ({error}). Restore it, or run the recipe again.") from error
-    return value
+    found: dict[str, Any] = value
+    return found
 
 
 def task_name(facts: dict[str, Any]) -> str:

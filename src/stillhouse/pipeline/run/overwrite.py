@@ -23,11 +23,6 @@ NOT_OF_TEACHER = ("student", "method", "assistant", "curve")  # parts of the ide
 TRAINED = ("teacher", "teacher_same")
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is a run of ours, of any version."""
-    return (folder / RECORD).is_file() and {"version", "digest", "parts"} <= set(read_json(folder / RECORD))
-
-
 def clear_run(folder: Path, recipe: Recipe, parts: Mapping[str, str]) -> None:
     """Remove the files of a run, and those alone, so that another one can start in its folder.
 

@@ -234,7 +234,7 @@ def test_a_store_keeps_log_odds_of_which_no_constant_is_taken(tmp_path: Path) ->
     odds = np.array([[4.0, 2.0, -1.0], [9.5, 9.0, 8.0]])
     store = label(
         teacher(lambda raw: odds[: len(raw)]), torch.zeros(2, 1), Views("none", 1, 0.0, 0), tmp_path, task=MULTILABEL,
-        key={}, dtype="float16", block_rows=8, raw=lambda rows: np.zeros(len(rows)),
+        key={}, dtype="float16", block_rows=8, raw=lambda rows, inputs: np.zeros(len(rows)),
     )  # fmt: skip
     assert [field.name for field in store.fields] == ["log_odds"]
     assert StoredTeacher(store).outputs(rows_of(np.zeros(2))).values.tolist() == odds.tolist()

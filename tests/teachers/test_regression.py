@@ -297,7 +297,7 @@ def test_a_store_keeps_values_and_spread_as_they_are(tmp_path: Path) -> None:
     inputs = torch.zeros(3, 1)
     store = label(
         function, inputs, Views("none", 1, 0.0, 0), tmp_path, task=REGRESSION, key={}, dtype="float16", block_rows=8,
-        raw=lambda wanted: rows[wanted],
+        raw=lambda wanted, inputs: None if inputs is not None else rows[wanted],
     )  # fmt: skip
     assert {field.name: field.shape for field in store.fields} == {"values": (1,), "feature:spread": (1,)}
     told = StoredTeacher(Store.open(tmp_path))
@@ -323,7 +323,7 @@ def test_a_value_too_large_for_halves_is_refused_and_told_where_it_fits(tmp_path
     with pytest.raises(RejectedError, match=r"'values' cannot be kept as float16.*1000000.*bfloat16 or float32"):
         label(
             function, torch.zeros(2, 1), Views("none", 1, 0.0, 0), tmp_path, task=REGRESSION, key={}, dtype="float16",
-            block_rows=8, raw=lambda rows: np.zeros(len(rows)),
+            block_rows=8, raw=lambda rows, inputs: np.zeros(len(rows)),
         )  # fmt: skip
 
 

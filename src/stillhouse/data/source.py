@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stillhouse.data.forms import Form
 from stillhouse.data.on_disk.mapped import MappedTable, MappedTexts, pieces
+from stillhouse.data.original import Original, with_gaps
 from stillhouse.data.targets import known
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Source:
     pixels: PixelScale | None = None  # of image files
     forms: Mapping[str, Form] = field(default_factory=lambda: NO_FORMS)  # by input column, how its cells were read
     identifiers: tuple[str, ...] = ()  # ignored columns that were left out because they name the rows
+    original: Original | None = None  # the user's own frame, where a teacher is to be shown it
     label_values: tuple[Any, ...] = ()  # each class as the user wrote it: int, bool, float or str; empty for others
 
     def __len__(self) -> int:
@@ -80,6 +82,16 @@ class Source:
     def take(self, rows: Sequence[int] | Ints) -> Raw:
         """Return the raw rows of the given numbers, in that order."""
         return take(self.raw, np.asarray(rows, np.int64))
+
+    def shown(self, rows: Sequence[int] | Ints) -> Raw:
+        """Return rows as a ready teacher is shown them: the user's own cells, else the raw rows."""
+        chosen = np.asarray(rows, np.int64)
+        return as_shown(self.take(chosen)) if self.original is None else self.original.take(chosen)
+
+    def shown_hashes(self, rows: Ints) -> NDArray[np.uint64]:
+        """Return a hash of each row, uint64 (len(rows),), that changes with what a teacher is shown."""
+        hashes = self.row_hashes(rows)
+        return hashes if self.original is None else hashes ^ self.original.hashes[rows]
 
     def row_hashes(self, rows: Sequence[int] | Ints | None = None) -> NDArray[np.uint64]:
         """Return xxh3_64 of each row's input, labels not included.
@@ -103,9 +115,13 @@ class Source:
         return math.prod(self.shape or (1,)) * (TEXT_BYTES if self.kind == "text" else cell)
 
     def fingerprint(self, weight: str | None = None) -> str:
-        """Return a hash (16 hex digits) of inputs, targets, their names, kind and fixed test rows, in order."""
+        """Return a hash (16 hex digits) of what was read: rows as they are shown, targets, names, kind, fixed test."""
         state = xxhash.xxh3_64()
-        for part in (self.row_hashes(), self.targets, np.empty(0, np.int64) if self.test is None else self.test):
+        for part in (
+            self.shown_hashes(np.arange(len(self))),
+            self.targets,
+            np.empty(0, np.int64) if self.test is None else self.test,
+        ):
             state.update(np.ascontiguousarray(part).tobytes())
         state.update(repr((self.names, self.kind, self.shape)).encode())
         if weight is not None:
@@ -118,6 +134,11 @@ def take(raw: Held, rows: Ints) -> Raw:
     if isinstance(raw, MappedTable | MappedTexts):
         return raw.take(rows)
     return np.asarray(raw[rows]) if isinstance(raw, np.ndarray) else raw.iloc[rows]
+
+
+def as_shown(raw: Raw) -> Raw:
+    """Return raw rows as pandas reads them: empty cells of text columns are NaN."""
+    return raw if isinstance(raw, np.ndarray) else with_gaps(raw)
 
 
 def row_hashes(raw: Raw) -> NDArray[np.uint64]:

@@ -124,7 +124,7 @@ class Distillation:
         context, file = self.context, self.context.run.folder / ANSWERS
         inputs, now = context.data.train.inputs[:ASKED], {}
         if context.teacher is not None and TEACHER in self.teachers:
-            teacher, raw = self.teachers[TEACHER].teacher, context.data.source.take(context.data.split.train[:ASKED])
+            teacher, raw = self.teachers[TEACHER].teacher, context.shown(np.arange(len(inputs)))
             now["teacher"] = answers_of(teacher, context.task, inputs, torch.full((len(inputs),), -1), raw)
         if self.given.student is not None:
             with torch.random.fork_rng(devices=[]):

@@ -99,7 +99,7 @@ def _teacher(teacher: RunTeacher) -> dict[str, Any]:
 def _probe(teacher: RunTeacher) -> tuple[Tensor, Any]:
     """A few training rows, encoded and as they were read."""
     data = teacher.context.data
-    return data.train.inputs[:PROBE], data.source.take(data.split.train[:PROBE])
+    return data.train.inputs[:PROBE], data.source.shown(data.split.train[:PROBE])
 
 
 def _probed(teacher: RunTeacher) -> Teacher:

@@ -30,6 +30,7 @@ from stillhouse.pipeline.student.own import tried
 from stillhouse.pipeline.teacher.build import (
     hub_net,
     kind_of,
+    reads_cells,
     ready,
     text_options,
     token_embedding,
@@ -70,7 +71,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     check_recipe(recipe, given, task, checked)
     # The user's own module gets the user's own numbers; nets of ours get standardised ones.
     own = isinstance(given.teacher, nn.Module) or given.student is not None
-    data, fingerprint = read_rows(recipe, given.data, task, as_is=own)
+    data, fingerprint = read_rows(recipe, given.data, task, as_is=own, cells=reads_cells(recipe.teacher, given.teacher))
     if not task.supervised:
         data = unlabelled(data, recipe.data.target is not None)
     found = {"data": fingerprint} | contents(recipe)
@@ -210,18 +211,19 @@ def unlabelled(found: Prepared, judged: bool) -> Prepared:
     return Prepared(source, split_, found.encoder, train, valid, test)
 
 
-def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Prepared, str]:
+def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool) -> tuple[Prepared, str]:
     """Read, divide and encode the rows of [data], or the user's own; returns them with their fingerprint."""
     wanted, folder = recipe.data, rows_folder(recipe)
     if data is not None:
         train, valid, test = parts_of(data)
-        read_targets, classes = task.read_targets, wanted.classes
-        source, own = from_torch(train, valid, test, classes, no_label=wanted.no_label, read_targets=read_targets)
+        source, own = from_torch(
+            train, valid, test, wanted.classes, no_label=wanted.no_label, read_targets=task.read_targets, original=cells
+        )
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
         as_given = replace(source, as_is=as_is and source.as_is)
         return prepare(as_given, own, options, folder), source.fingerprint()
-    source = read_source(wanted, task, recipe.evaluation.groups, folder)
+    source = read_source(wanted, task, recipe.evaluation.groups, folder, original=cells)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
     prepared = prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder, wanted.weight)
     return prepared, source.fingerprint(wanted.weight)
@@ -239,7 +241,9 @@ def rows_folder(recipe: Recipe) -> Path | None:
     return recipe.output.dir / ROWS
 
 
-def read_source(wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: Path | None = None) -> Source:
+def read_source(
+    wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: Path | None = None, *, original: bool = False
+) -> Source:
     """What [data] names."""
     if not task.supervised and wanted.target is None:
         return unlabelled_texts(wanted)
@@ -263,6 +267,7 @@ def read_source(wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: P
         types=wanted.types,
         classes=wanted.classes,
         no_label=wanted.no_label,
+        original=original,
         on_disk=on_disk,
         read_targets=task.read_targets,
     )

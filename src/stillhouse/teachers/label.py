@@ -45,7 +45,7 @@ def label(
     replace: bool = False,
     row_hashes: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda rows: None,
-    raw: Callable[[np.ndarray], Any] | None = None,
+    raw: Callable[[np.ndarray, Tensor | None], Any] | None = None,
 ) -> Store:
     """Fill a store with the teacher's answers to every row and view; what is already there is not asked again.
 
@@ -64,7 +64,8 @@ def label(
         replace: a store of another key is removed, not refused.
         row_hashes: uint64 (N,), content of each row: only changed rows are asked again.
         advance: called with the number of rows that were answered.
-        raw: from row numbers to raw rows, for teachers that take no tensors; views are decoded from encoded rows.
+        raw: from row numbers, and the inputs of a view of these rows or None, to raw rows, for teachers that take no
+            tensors; None: such a teacher decodes the inputs.
 
     Returns:
         The store; where it was complete before, nothing is written, so its folder may be read-only.
@@ -93,7 +94,7 @@ def label(
         if replace and there.key != whole and not differs_in_rows(place, whole):
             shutil.rmtree(place)
     few = min(len(inputs), PROBE, max(2, len(inputs) // SHARE))
-    probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few)))
+    probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few), None))
     refuse_coarse(teacher, inputs[:COARSE_ROWS], shift=task.shift_invariant)
     shapes = {path: tuple(value.shape[1:]) for path, value in probe.features.items()}
     with Writer(
@@ -145,16 +146,16 @@ class Asker:
         views: Views,
         codec: Codec,
         temperature: float,
-        raw: Callable[[np.ndarray], Any] | None = None,
+        raw: Callable[[np.ndarray, Tensor | None], Any] | None = None,
     ) -> None:
         self.teacher, self.inputs, self.views = teacher, inputs, views
         self.codec, self.temperature = codec, temperature
-        self.raw = raw or (lambda rows: None)
+        self.raw = raw or (lambda rows, inputs: None)
 
     def first(self, count: int) -> Tensor:
         """Values of the first rows as they are."""
         rows = torch.arange(count)
-        zeros, raw = torch.zeros_like(rows), self.raw(rows.numpy())
+        zeros, raw = torch.zeros_like(rows), self.raw(rows.numpy(), None)
         return self.teacher.outputs(Batch(self.inputs[:count], zeros - 1, rows, zeros, raw=raw)).values
 
     def __call__(self, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -164,7 +165,7 @@ class Asker:
         for number in range(self.views.count):
             view = torch.full_like(chosen, number)
             inputs = self.views.apply(self.inputs[chosen], chosen, view)
-            raw = self.raw(rows) if number == 0 else None
+            raw = self.raw(rows, inputs if number else None)
             outputs = self.teacher.outputs(Batch(inputs, torch.full_like(chosen, -1), chosen, view, raw=raw))
             found = {FEATURE + path: value.float().numpy() for path, value in outputs.features.items()}
             values = outputs.values.float().numpy()

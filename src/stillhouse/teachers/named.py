@@ -81,7 +81,7 @@ def in_order(given: Sequence[Any], names: Sequence[str]) -> list[int]:
     if found is None:
         raise RejectedError(
             f"The teacher's answer has the columns {listed(given)}; the outputs are {listed(names)}. Give it one "
-            "column for each output, of the same name, in any order."
+            "column for each output, of the same name, in any order; or return an array, in the order of the outputs."
         )
     return found
 

@@ -36,6 +36,7 @@ class Wanted:
     types: Mapping[str, ColumnType] = field(default_factory=lambda: MappingProxyType({}))
     classes: Sequence[str] | None = None
     no_label: str | None = None
+    original: bool = False  # whether a table in memory is kept as pandas reads it (``Source.original``)
     room: Path | None = None  # a folder for large values on disk; None: in memory
 
 

@@ -14,6 +14,7 @@ from stillhouse.data.files.format import Cells, Opened, Wanted
 from stillhouse.data.files.target import read_target, refuse_target_among, target_columns
 from stillhouse.data.forms import Form
 from stillhouse.data.on_disk.mapped import COLUMNS, write_columns
+from stillhouse.data.original import Original, as_pandas_reads
 from stillhouse.data.source import Held, Source
 from stillhouse.errors import RejectedError, UsageError, nearest
 
@@ -60,9 +61,18 @@ def read_table(opened: Opened, wanted: Wanted) -> Source:
         (len(columns.forms),),
         opened.test,
         header=opened.named,
+        original=_original(opened, [*targets, *wanted.drop], columns.forms)
+        if wanted.original and wanted.room is None
+        else None,
         label_values=read.given,
         **columns.fields,
     )
+
+
+def _original(opened: Opened, left_out: Sequence[str], forms: Mapping[str, Form]) -> Original:
+    """All columns but some, as pandas reads them."""
+    names = [name for name in opened.cells.columns if name not in left_out]
+    return Original([as_pandas_reads(opened.cells[names], typed=opened.typed, named=opened.named)], forms)
 
 
 def read_columns(cells: Cells, wanted: Wanted, targets: Sequence[str], where: str) -> Columns:

@@ -36,6 +36,7 @@ def read(
     types: Mapping[str, ColumnType] | None = None,
     classes: Sequence[str] | None = None,
     no_label: str | None = None,
+    original: bool = False,
     on_disk: Path | None = None,
 ) -> Source:
     """Read the data that a recipe's [data] names; the arguments are its keys.
@@ -56,6 +57,7 @@ def read(
         types: for columns whose detected type is wrong.
         classes: all class names in order; None: the labels found, sorted.
         no_label: the label that means none, beside empty cells, as text.
+        original: whether a table is also kept as pandas reads it, for teachers (``Source.original``); not on disk.
         on_disk: a folder for the rows in mapped files, if they do not fit in memory; None: in memory. The rows are the
             same. One column of a table at a time is in memory; a folder of ``datasets`` is read completely once.
 
@@ -78,7 +80,7 @@ def read(
     }  # fmt: skip
     found = formats.find(key, place)
     _refuse_settings(key, found.takes[key], settings)
-    wanted = Wanted(read_targets, classes=classes, no_label=no_label, **settings)
+    wanted = Wanted(read_targets, classes=classes, no_label=no_label, original=original, **settings)
     if on_disk is None or (arrays is not None and Path(arrays).is_dir()):  # such a folder is mapped directly
         return found.read(key, place, wanted)
     task = f"{read_targets.__module__}.{read_targets.__qualname__}"

@@ -16,6 +16,7 @@ from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_fac
 from stillhouse.data.files.tables import read_columns, refuse_twice
 from stillhouse.data.files.texts import mean_length
 from stillhouse.data.inputs import LABELS, as_labels, check_finite, numbers, texts_of, with_index
+from stillhouse.data.original import Original
 from stillhouse.data.reading.datasets import materialize
 from stillhouse.data.source import Kind, Raw, Source
 from stillhouse.data.splits.random import Split
@@ -28,6 +29,7 @@ class _Part(NamedTuple):
     inputs: Any  # (N, ...) array, an object array (N,) of str, or a frame
     labels: NDArray[Any] | None  # (N,) or (N, K) numbers, text or lists; None: the part has none
     classes: tuple[str, ...] | None  # where the data name them
+    own: Any = None  # the user's frame; None: there is none
 
 
 def from_torch(
@@ -38,6 +40,7 @@ def from_torch(
     *,
     no_label: str | None = None,
     read_targets: ReadTargets,
+    original: bool = False,
 ) -> tuple[Source, Split]:
     """Read the user's training, validation and test data from Python.
 
@@ -60,6 +63,7 @@ def from_torch(
             labels found, sorted.
         no_label: the label that means none, as text.
         read_targets: the task's function from ``y`` to targets.
+        original: whether the frames are kept as they are (``Source.original``).
 
     Returns:
         the source, with train, valid and test rows one after the other, and the split. Tensors and arrays of numbers
@@ -95,6 +99,7 @@ def from_torch(
         "python",
         tuple(raw.shape[1:]),
         as_is=kind in ("image", "array"),
+        original=Original([part.own for part in parts], more.get("forms", {})) if original and _framed(parts) else None,
         label_values=read.given,
         **more,
     )
@@ -116,6 +121,7 @@ def _part(data: Any, name: str) -> _Part:
         inputs, labels = data
     else:
         inputs, labels = data, None
+    own = inputs if _is_frame(inputs) else None
     text = _is_text(inputs)
     if text:
         inputs = texts_of(inputs, f"The {name} data")
@@ -134,7 +140,11 @@ def _part(data: Any, name: str) -> _Part:
             f"The {name} data have {len(inputs)} inputs and {len(np.atleast_1d(found))} labels. Give each row one "
             "label."
         )
-    return _Part(name, inputs, found, classes)
+    return _Part(name, inputs, found, classes, own)
+
+
+def _framed(parts: list[_Part]) -> bool:
+    return all(part.own is not None for part in parts)
 
 
 def _classes(parts: list[_Part]) -> tuple[str, ...] | None:

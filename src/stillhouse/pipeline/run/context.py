@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.data import Prepared, Views
 from stillhouse.data.columns import IDENTIFIER
+from stillhouse.data.source import as_shown
 from stillhouse.engine import Budget, Device, device_of
 from stillhouse.errors import RejectedError
 from stillhouse.methods.base import Method
@@ -85,8 +88,25 @@ class RunContext:
         return self.data.encoder.types | dict.fromkeys(self.data.source.identifiers, IDENTIFIER)
 
     def raw(self, part: str) -> Any:
-        """The rows of "train", "valid" or "test" as they were read."""
-        return self.data.source.take(getattr(self.data.split, part))
+        """The rows of "train", "valid" or "test" as a teacher is shown them."""
+        return self.data.source.shown(getattr(self.data.split, part))
+
+    def decode(self, inputs: Tensor) -> Any:
+        """Encoded rows as a teacher is shown them; cells that no encoder gives back are those of the first row."""
+        original, cells = self.data.source.original, self.data.encoder.decode(inputs)
+        if original is None:
+            return as_shown(cells)
+        return original.with_cells(original.take(np.zeros(len(inputs), np.int64)), cells)
+
+    def shown(self, rows: NDArray[np.int64], inputs: Tensor | None = None) -> Any:
+        """Training rows as a teacher is shown them; of their view with these inputs None where it decodes them."""
+        source, numbers = self.data.source, self.data.split.train[rows]
+        if inputs is None:
+            return source.shown(numbers)
+        if source.original is None:
+            return None
+        cells, before = (self.data.encoder.decode(some) for some in (inputs, self.data.train.inputs[rows]))
+        return source.original.with_cells(source.original.take(numbers), cells, before)
 
 
 def budget_of(training: Training, rows: int, device: Device = "auto") -> Budget:

@@ -23,7 +23,7 @@ from stillhouse.teachers import label
 from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 CHUNK = 1024  # rows a call
-PROBE = 256  # training rows by which it is decided what a teacher answers
+PROBE = 64  # training rows by which it is decided what a teacher answers
 
 
 def softening(methods: Sequence[tuple[str, Method, float]]) -> float:
@@ -52,9 +52,9 @@ def ask_all(teacher: Teacher, context: RunContext, layers: Sequence[str], folder
         library=keeps.dir is not None,
         replace=keeps.dir is None and bool(context.run.record.get(OVERWRITTEN)),
         block_rows=keeps.block_rows,
-        row_hashes=data.source.row_hashes(data.split.train),
+        row_hashes=data.source.shown_hashes(data.split.train),
         advance=advance,
-        raw=lambda rows: data.source.take(data.split.train[rows]),
+        raw=context.shown,
     )
 
 
@@ -74,7 +74,7 @@ def probe_of(context: RunContext) -> Batch:
     """The first training rows, as a teacher is asked about them."""
     data = context.data
     rows = torch.arange(min(PROBE, len(data.train.inputs)))
-    raw = data.source.take(data.split.train[: len(rows)])
+    raw = context.shown(rows.numpy())
     return Batch(data.train.inputs[: len(rows)], torch.full_like(rows, -1), rows, torch.zeros_like(rows), raw=raw)
 
 

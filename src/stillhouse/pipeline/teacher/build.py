@@ -51,6 +51,16 @@ def ready(section: Member, given: Any) -> bool:
     return kind_of(section, given) in ("object", "service", "hub", "file")
 
 
+def reads_cells(section: TeacherSection, given: Any) -> bool:
+    """Whether a teacher takes rows of a table as the user has them, not tensors."""
+    if isinstance(given, list | tuple):
+        return any(reads_cells(section, one) for one in given)
+    if given is not None:
+        return not isinstance(given, nn.Module)
+    files = [one.file for one in (section, *section.member)]
+    return any(file is not None and file.suffix != NET_FILE for file in files)
+
+
 def check_teacher(section: TeacherSection, given: Any, task: Task, *, same_teacher: bool) -> None:
     """Refuse settings of [teacher] that this kind of teacher does not have; see ``check_folds``, ``check_outputs``."""
     check_folds(section, given, same_teacher=same_teacher)
@@ -102,7 +112,7 @@ def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequ
         given: from Python, or None.
         layers: tap paths, of nets.
     """
-    task, spec, decode = context.task, context.spec, context.data.encoder.decode
+    task, spec, decode = context.task, context.spec, context.decode
     kind, precision = kind_of(section, given), context.recipe.store.teacher_precision
     outputs: str | None = section.outputs
     if kind == "hub":
@@ -124,7 +134,7 @@ def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequ
 
     if isinstance(given, FittedFolds):
         return given.teacher(lambda model: from_object(model, task, spec, decode=decode, kind=outputs))
-    probe = context.data.source.take(context.data.split.train[:4])  # its answers distinguish functions from each other
+    probe = context.data.source.shown(context.data.split.train[:4])  # its answers distinguish functions from each other
     return from_object(given, task, spec, decode=decode, kind=outputs, probe=probe)
 
 

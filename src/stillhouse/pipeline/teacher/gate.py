@@ -114,7 +114,7 @@ def gate_rows(context: RunContext) -> tuple[Tensor, NDArray[Any], Tensor, Any]:
         return data.valid.inputs, known[data.split.valid], ids, context.raw("valid")
     rows = context.labelled[:MOST_ROWS]
     numbers = data.split.train[rows.numpy()]
-    return data.train.inputs[rows], known[numbers], rows, data.source.take(numbers)
+    return data.train.inputs[rows], known[numbers], rows, data.source.shown(numbers)
 
 
 def ask_twice(teacher: Teacher, task: Task, inputs: Tensor, rows: Tensor, raw: Any) -> tuple[NDArray[np.float32], bool]:

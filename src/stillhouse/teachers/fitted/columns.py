@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def by_name(raw: Any, names: Sequence[str]) -> DataFrame:
-    """The columns a model was fitted on, under its own names and in its order.
-
-    A name that the data write with blanks and the model with underscores (LightGBM does so) is the same column.
+    """The columns a model was fitted on, under its own names and in its order; see ``chosen``.
 
     Args:
         raw: a frame; or an array of as many columns; or texts, for a model of one column.
@@ -31,18 +29,34 @@ def by_name(raw: Any, names: Sequence[str]) -> DataFrame:
 
     if not isinstance(raw, pd.DataFrame):
         return pd.DataFrame(matrix_of(raw, len(names)).reshape(len(raw), -1), columns=pd.Index(names))
-    there = {_plain(str(name)): name for name in raw.columns} | {str(name): name for name in raw.columns}
-    found = [there.get(name, there.get(_plain(name))) for name in names]
-    missing = [name for name, column in zip(names, found, strict=True) if column is None]
+    found, missing = chosen(raw, names)
     if missing:
-        spare = [str(name) for name in raw.columns if name not in found]
-        raise RejectedError(
-            f"The teacher was fitted on {len(names)} columns, and the data lack {len(missing)} of them: "
-            f"{', '.join(map(repr, missing[:10]))}{', ...' * (len(missing) > 10)}."
-            f"{nearest(missing[0], spare)} Rename or add the columns, or leave them in: a column named "
-            "in `[data] drop` is not shown to the teacher."
-        )
-    return with_gaps(raw[found]).set_axis(list(names), axis="columns")
+        raise lacking(raw, names, missing)
+    return found
+
+
+def chosen(frame: DataFrame, names: Sequence[str]) -> tuple[DataFrame, list[str]]:
+    """The columns of these names, cells and types untouched, and the names that are missing.
+
+    A name that the data write with blanks and the model with underscores (LightGBM does so) is the same column.
+    """
+    there = {_plain(str(name)): name for name in frame.columns} | {str(name): name for name in frame.columns}
+    found = {name: there.get(name, there.get(_plain(name))) for name in names}
+    missing = [name for name, column in found.items() if column is None]
+    kept = {name: column for name, column in found.items() if column is not None}
+    columns = frame[list(kept.values())]
+    return columns if list(kept) == list(columns.columns) else columns.set_axis(list(kept), axis="columns"), missing
+
+
+def lacking(frame: DataFrame, names: Sequence[str], missing: Sequence[str]) -> RejectedError:
+    """The error for a frame without columns that a model reads."""
+    spare = [str(name) for name in frame.columns if str(name) not in names]
+    return RejectedError(
+        f"The teacher was fitted on {len(names)} columns, and the data lack {len(missing)} of them: "
+        f"{', '.join(map(repr, missing[:10]))}{', ...' * (len(missing) > 10)}."
+        f"{nearest(missing[0], spare)} Rename or add the columns, or leave them in: a column named "
+        "in `[data] drop` is not shown to the teacher."
+    )
 
 
 def matrix_of(raw: Any, width: int | None) -> NDArray[Any]:
@@ -51,6 +65,8 @@ def matrix_of(raw: Any, width: int | None) -> NDArray[Any]:
     Raises:
         RejectedError: there are not ``width`` columns.
     """
+    if hasattr(raw, "dtypes") and hasattr(raw, "columns") and all(dtype.kind in "biuf" for dtype in raw.dtypes):
+        raw = raw.to_numpy(np.float64, na_value=np.nan)
     values = np.asarray(raw.to_numpy() if hasattr(raw, "to_numpy") else raw)
     values = values.reshape(len(values), -1) if values.ndim > 2 else values
     given = values.shape[1] if values.ndim == 2 else 1
@@ -62,20 +78,9 @@ def matrix_of(raw: Any, width: int | None) -> NDArray[Any]:
     return values
 
 
-def with_gaps(frame: DataFrame) -> DataFrame:
-    """Empty cells of text columns as NaN, which is how pandas reads them, and how they stood where a model was fitted.
-
-    >>> import pandas as pd
-    >>> with_gaps(pd.DataFrame({"a": pd.Series(["x", None], dtype=object)}))["a"].tolist()
-    ['x', nan]
-    """
-    texts = [name for name in frame.columns if frame[name].dtype.kind == "O"]
-    return frame.assign(**{name: frame[name].where(frame[name].notna(), np.nan) for name in texts}) if texts else frame
-
-
 def with_categories(frame: DataFrame) -> DataFrame:
     """Text columns as pandas categories, which is how LightGBM and XGBoost take them."""
-    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
+    texts = [name for name in frame.columns if frame[name].dtype.kind == "O"]
     return frame.astype(dict.fromkeys(texts, "category")) if texts else frame
 
 

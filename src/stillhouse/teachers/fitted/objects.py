@@ -11,7 +11,7 @@ from torch import nn
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.fitted.boosters import from_booster
-from stillhouse.teachers.fitted.columns import by_name, matrix_of, with_categories, with_whole_numbers
+from stillhouse.teachers.fitted.columns import by_name, chosen, lacking, matrix_of, with_categories, with_whole_numbers
 from stillhouse.teachers.fitted.teacher import BATCH_ROWS, Decode, FittedTeacher, asked
 from stillhouse.teachers.identity import identity_of
 from stillhouse.teachers.protocol import Read
@@ -102,17 +102,40 @@ class Estimator:
         self.library = type(model).__module__.partition(".")[0]
 
     def __call__(self, raw: Any) -> Any:
-        """The model's answers."""
-        return self.answer(self.inputs(raw))
+        """The model's answers; a column that it was fitted on and never reads may be missing."""
+        rows, missing = self.inputs(raw)
+        try:
+            return self.answer(rows)
+        except Exception as error:
+            if missing:
+                raise lacking(raw, self.names, missing) from error
+            raise
 
-    def inputs(self, raw: Any) -> Any:
-        """Rows as the model was fitted on them."""
+    def inputs(self, raw: Any) -> tuple[Any, list[str]]:
+        """Rows as the model was fitted on them, and the names of columns that they lack."""
+        if not hasattr(raw, "iloc"):
+            if self.names:
+                return by_name(raw, self.names), []
+            return raw if is_text(raw) else matrix_of(raw, self.width), []
         if not self.names:
-            return raw if is_text(raw) else matrix_of(raw, self.width)
-        frame = by_name(raw, self.names)
+            return self.unnamed(raw), []
+        frame, missing = chosen(raw, self.names)
         if self.library == "catboost":
-            return with_whole_numbers(frame, self.model.get_cat_feature_indices())
-        return with_categories(frame) if self.library in ("lightgbm", "xgboost") else frame
+            wanted = [self.names[i] for i in self.model.get_cat_feature_indices()]
+            known = [place for place, name in enumerate(frame.columns) if name in wanted]
+            return with_whole_numbers(frame, known), missing
+        return with_categories(frame) if self.library in ("lightgbm", "xgboost") else frame, missing
+
+    def unnamed(self, frame: Any) -> Any:
+        """A frame for a model that knows no names of columns."""
+        steps = getattr(self.model, "steps", None)
+        if frame.shape[1] == 1 and hasattr(steps[0][1] if steps else self.model, "build_analyzer"):
+            return frame.iloc[:, 0].to_numpy(object)  # of texts, which it was fitted on
+        if self.width is None:
+            return frame
+        if steps and frame.shape[1] == self.width:
+            return frame.set_axis(range(self.width), axis="columns")
+        return matrix_of(frame, self.width)
 
 
 def refuse_unfitted(model: Any) -> None:

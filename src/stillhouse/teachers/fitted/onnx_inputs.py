@@ -40,12 +40,18 @@ def feed(ports: Sequence[Port], raw: Any) -> dict[str, NDArray[Any]]:
     """
     if len(ports) > 1 or (hasattr(raw, "columns") and ports[0].name in raw.columns and is_column(ports[0])):
         frame = by_name(raw, [port.name for port in ports])
-        return {port.name: shaped(cast(frame[port.name].to_numpy(), port), port) for port in ports}
+        return {port.name: shaped(cast(cells_of(frame[port.name]), port), port) for port in ports}
     (port,) = ports
     if len(port.shape) > 2:
         return {port.name: cast(planes(np.asarray(raw), port), port)}
     width = port.shape[1] if len(port.shape) == 2 else 1
     return {port.name: shaped(cast(matrix_of(raw, width), port), port)}
+
+
+def cells_of(column: Any) -> NDArray[Any]:
+    """A column as an array; numbers with gaps as floats."""
+    numbers = column.dtype.kind in "iuf"
+    return np.asarray(column.to_numpy(np.float64, na_value=np.nan) if numbers and column.hasnans else column.to_numpy())
 
 
 def shaped(values: NDArray[Any], port: Port) -> NDArray[Any]:
@@ -56,7 +62,7 @@ def shaped(values: NDArray[Any], port: Port) -> NDArray[Any]:
 def cast(values: NDArray[Any], port: Port) -> NDArray[Any]:
     """Values in the type of an input; refuses cells that do not fit it, with their rows."""
     if port.type == STRING:
-        cells = np.asarray(values, object)
+        cells = np.asarray(values.astype(str) if values.dtype.kind == "b" else values, object)
         if cells.size and not all(isinstance(cell, str) for cell in cells.ravel()):
             refuse_cells(cells, port, lambda cell: not isinstance(cell, str), "texts")
         return cells

@@ -34,6 +34,7 @@ class TargetCells(NamedTuple):
     where: str  # name of the cells in an error
     data: str  # name of all rows in an error
     typed: bool = True  # False: the file holds only text, so that "1" may be the number 1
+    learned: bool = True  # False: these labels are for a judgement alone, so that any number of them will do
 
 
 class Targets(NamedTuple):

@@ -28,6 +28,7 @@ from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, mak
 from stillhouse.pipeline.student.own import tried
 from stillhouse.pipeline.teacher.build import (
     check_teacher,
+    check_unlabelled,
     hub_net,
     kind_of,
     ready,
@@ -78,8 +79,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     # The user's own module gets the user's own numbers; nets of ours get standardised ones.
     own = isinstance(given.teacher, nn.Module) or given.student is not None
     data, fingerprint = read_rows(recipe, given.data, task, as_is=own)
-    if not task.supervised:
-        data = unlabelled(data, recipe.data.target is not None)
+    data = data if task.supervised else unlabelled(data, recipe.data.target is not None)
+    check_unlabelled(recipe, given.teacher, checked, data.source, task)
     found = {"data": fingerprint} | contents(recipe)
     if task.name != TaskSection().name:
         found[TASK] = task.name
@@ -229,6 +230,13 @@ def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool) -> tuple[Pr
     source = read_source(wanted, task, recipe.evaluation.groups, folder)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
     return prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder), source.fingerprint()
+
+
+def read_again(recipe: Recipe, data: Any, task: Task, keep: str) -> Source:
+    """The rows of a run as they are read now, with one more column kept beside the inputs."""
+    if data is None:
+        return read_source(recipe.data, task, [keep], rows_folder(recipe))
+    return from_torch(*parts_of(data), classes=recipe.data.classes, read_targets=task.read_targets)[0]
 
 
 def rows_folder(recipe: Recipe) -> Path | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from stillhouse.data import Prepared, Views
+from stillhouse.data import Prepared, Rows, Views
 from stillhouse.data.columns import IDENTIFIER
 from stillhouse.engine import Budget
 from stillhouse.errors import RejectedError
@@ -17,6 +17,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.recipe import Recipe, Training
 from stillhouse.task import OutputSpec, Task
+from stillhouse.types import has_label
 
 DEFAULT_STEPS = 1000
 
@@ -72,6 +73,12 @@ class RunContext:
     def labelled(self) -> Tensor:
         """Positions in the training rows that keep their label for the student."""
         return torch.from_numpy(self.data.split.labelled_positions())
+
+    @property
+    def watched(self) -> Rows | None:
+        """The validation rows that training watches; None where none has a label to watch it by."""
+        valid = self.data.valid
+        return valid if not self.task.supervised or has_label(valid.targets).any() else None
 
     @property
     def column_types(self) -> dict[str, str]:

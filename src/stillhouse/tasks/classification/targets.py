@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stillhouse.data.cells import first_five, label_cells, name_of, names_of, nested, present, sort_key
 from stillhouse.data.source import Ints
-from stillhouse.data.targets import UNLABELLED, TargetCells, Targets, filled, positions
+from stillhouse.data.targets import UNLABELLED, TargetCells, Targets, filled, known, positions
 from stillhouse.errors import RejectedError, UsageError, nearest
 
 _CONTINUOUS = 20  # more distinct fractional labels than this are measurements, not names of classes
@@ -31,9 +31,17 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
         int64 (N,), the names of the classes, and each class as the user wrote it.
 
     Raises:
-        RejectedError: labels outside the declared classes, measurements, several for a row, or too few to learn from.
+        RejectedError: labels outside the declared classes, measurements, several for a row, or too few to learn from;
+            none at all is allowed where ``names`` says which classes there are.
         UsageError: a class is declared twice.
     """
+    read = _read(cells, names)
+    if cells.learned and (names is None or len(read.names) < 2 or known(read.values).any()):
+        check_labels(read.values, read.names, cells.data)
+    return read
+
+
+def _read(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     if cells.origin == "columns":
         return _of_column(cells, names)
     if cells.origin == "names":
@@ -142,7 +150,10 @@ def check_labels(labels: Ints, classes: tuple[str, ...], where: str) -> None:
     if not len(labels):
         raise RejectedError(f"{where} has no rows. Give a file with at least a few labelled rows of each class.")
     if not len(given):
-        raise RejectedError(f"{where} has no labelled row (-1, NaN and empty mean no label). Add labels to some rows.")
+        raise RejectedError(
+            f"{where} has no labelled row (-1, NaN and empty mean no label). Add labels to some rows; or, for a "
+            'teacher that is ready, name the classes: `[data] classes = ["a", "b"]`.'
+        )
     found = np.unique(given)
     if len(found) < 2:
         raise RejectedError(
@@ -176,10 +187,12 @@ def _of_column(cells: TargetCells, names: Sequence[str] | None) -> Targets:
 
 
 def _made(labels: Ints, order: tuple[str, ...], cells: TargetCells, written: NDArray[Any] | None = None) -> Targets:
-    """Check the labels, and return each class as the user wrote it."""
-    whole = filled(labels, cells.rows)
-    check_labels(whole, order, cells.data)
-    return Targets(whole, order, order if written is None else _as_written(labels, order, written, cells.typed))
+    """The targets, with each class as the user wrote it."""
+    return Targets(
+        filled(labels, cells.rows),
+        order,
+        order if written is None else _as_written(labels, order, written, cells.typed),
+    )
 
 
 def _as_written(labels: Ints, order: tuple[str, ...], written: NDArray[Any], typed: bool) -> tuple[Any, ...]:

@@ -52,6 +52,8 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     values = np.asarray(cells.values)
     if values.ndim == 2:
         return _of_matrix(values, names, cells)
+    if names is not None and values.dtype.kind in "iuf" and not known(values).any():  # no labels at all
+        values = np.full(len(values), None, object)
     if values.ndim != 1 or values.dtype.kind in "biuf":
         raise RejectedError(
             f"{cells.where} has the shape {values.shape} and the type {values.dtype}. Give 0 and 1 as (N, K), or a "
@@ -125,7 +127,7 @@ def _of_lists(column: NDArray[Any], names: Sequence[str] | None, cells: TargetCe
         if labels is not None:
             row[:] = 0.0
             row[[place[label] for label in labels]] = 1.0
-    return _made(values, order, cells)
+    return _made(values, order, cells, declared=names is not None)
 
 
 def _labels(cell: Any, separator: str) -> list[str] | Exception | None:
@@ -147,7 +149,7 @@ def _labels(cell: Any, separator: str) -> list[str] | Exception | None:
     return TypeError("an empty label") if None in named else [str(name) for name in named]
 
 
-def _made(values: Matrix, names: tuple[str, ...], cells: TargetCells) -> Targets:
+def _made(values: Matrix, names: tuple[str, ...], cells: TargetCells, *, declared: bool = False) -> Targets:
     whole = filled(values, cells.rows)
     if not len(whole):
         raise RejectedError(f"{cells.data} has no rows. Give a file with at least a few labelled rows.")
@@ -159,6 +161,9 @@ def _made(values: Matrix, names: tuple[str, ...], cells: TargetCells) -> Targets
             f"{cells.data}: the label {joined!r} contains {BETWEEN!r}, which stands between the labels of a row where "
             "these are written. Rename it."
         )
-    if not known(whole).any():
-        raise RejectedError(f"{cells.data} has no row whose labels are known (an empty cell means unknown). Add some.")
+    if not declared and not known(whole).any():
+        raise RejectedError(
+            f"{cells.data} has no row whose labels are known (an empty cell means unknown). Add some; or, for a "
+            'teacher that is ready, name the labels: `[data] classes = ["a", "b"]`.'
+        )
     return Targets(whole, names)

@@ -94,7 +94,9 @@ def check_outputs(section: TeacherSection, given: Any, task: Task) -> None:
             )
 
 
-def check_unlabelled(recipe: Recipe, given: Any, methods: Sequence[tuple[str, Method, float]], source: Source) -> None:
+def check_unlabelled(
+    recipe: Recipe, given: Any, methods: Sequence[tuple[str, Method, float]], source: Source, task: Task
+) -> None:
     """Refuse what needs labels, where the data have none.
 
     Raises:

@@ -31,7 +31,8 @@ SINGLE = "-"  # the seed of an arm that is one net, such as a teacher
 
 BETTER, NON_INFERIOR, INCONCLUSIVE, WORSE = "better", "non_inferior", "inconclusive", "worse"
 VERDICTS = (BETTER, NON_INFERIOR, INCONCLUSIVE, WORSE)  # from good to bad
-_SHOWN = {NON_INFERIOR: "no worse within {margin}", INCONCLUSIVE: "cannot tell"}
+UNTESTED = "untested"  # in place of a verdict, where no test row has a label: nothing was compared with the truth
+_SHOWN = {NON_INFERIOR: "no worse within {margin}", INCONCLUSIVE: "cannot tell", UNTESTED: "not tested"}
 
 
 def show_verdict(verdict: str, margin: str = "m") -> str:

@@ -43,12 +43,17 @@ def evaluate(
         Parameter(negative="", help="Also compute the slow parts: robustness, outliers, attributions. Runs the nets."),
     ] = False,
     allow_code: Annotated[bool, Parameter(negative="", help="Run the recipe's `python:` names, for --full.")] = False,
+    labels: Annotated[
+        Path | None,
+        Parameter(help="Labels of test rows that came later: a table with the inputs or an id, and a label."),
+    ] = None,
+    id: Annotated[str | None, Parameter(help="The column of that table, and of the data, that names a row.")] = None,
     json: Json = False,
 ) -> None:
     """Judge a run again from its stored predictions; only --full runs the nets."""
     from stillhouse import pipeline
 
-    pipeline.evaluate(folder, full=full, allow_code=allow_code)
+    pipeline.evaluate(folder, full=full, labels=labels, id=id, allow_code=allow_code)
     show_scores(pipeline.Run(folder), json)
 
 

@@ -36,6 +36,7 @@ class TargetCells(NamedTuple):
     data: str  # name of all rows in an error
     typed: bool = True  # False: the file holds only text, so that "1" may be the number 1
     no_label: str | None = None  # [data] no_label: the label that means none, as text
+    learned: bool = True  # False: these labels are for a judgement alone, so that any number of them will do
 
 
 class Targets(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stillhouse.data.targets import known
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation.predictions import Predictions
 from stillhouse.evaluation.resampling import Interval, RowResamples, share, two_level
@@ -39,25 +40,39 @@ class Context:
     margin: float
     asked: str | None  # the measure of [evaluation] measure
 
+    @cached_property
+    def main(self) -> Question:
+        """The first question whose arms are both there: the headline."""
+        return next(q for q in self.task.questions if q.a in self.records and q.b in self.records)
+
     @property
     def student(self) -> str:
         """The arm that the headline is about."""
-        return self.task.questions[0].a
+        return self.main.a
 
     @property
     def baseline(self) -> str:
-        """The arm that it is compared with: the result without distilling."""
-        return self.task.questions[0].b
+        """The arm that it is compared with: the result without distilling; in a run without labels the teacher."""
+        return self.main.b
+
+    @cached_property
+    def tested(self) -> bool:
+        """Whether any row has a label, so that there is a truth to compare with."""
+        return bool(known(self.predictions.targets).any())
 
     @cached_property
     def measure(self) -> str:
         """The measure of the headline: the chosen one; else the first of the task that these rows define.
+
+        Empty where no row has a label and no measure does without.
 
         Raises:
             RejectedError: the chosen measure is not defined on these rows.
         """
         wanted = [self.asked] if self.asked else [self.task.headline, *self.task.measures]
         found = next((name for name in wanted if self.defines(name, self.student, self.baseline)), None)
+        if found is None and not self.tested:
+            return ""
         if found is None:
             raise RejectedError(
                 f"The measure {wanted[0]!r} is not defined on these {self.resamples.rows} test rows, so it cannot be "
@@ -88,6 +103,8 @@ class Context:
 
     def _measured(self, record: Record) -> dict[str, Statistic]:
         targets, names = self.predictions.targets, self.predictions.names
+        if not self.tested:
+            return {}
         found = self.task.quality(record, targets, names)
         if self.asked and self.asked not in found:
             extra = self.task.statistic(self.asked, record, targets, names)
@@ -152,8 +169,10 @@ class Context:
         """Every question that arms and measures allow, with its measure; the headline first, and none twice."""
         found: dict[tuple[str, str, str], tuple[Question, str]] = {}
         for question in self.task.questions:
+            if question.a not in self.records or question.b not in self.records:
+                continue
             name = question.measure or self.measure
-            if question.a in self.records and question.b in self.records and self.defines(name, question.a, question.b):
+            if self.defines(name, question.a, question.b):
                 found.setdefault((question.a, question.b, name), (question, name))
         return list(found.values())
 
@@ -186,7 +205,10 @@ def open_context(
     measure: str | None,
 ) -> Context:
     """Check the predictions before they are judged; refuse them if rows or a necessary arm are missing."""
-    for arm in task.questions[0][:2]:
+    student, control = task.questions[0][:2]
+    # No label, no student that was trained on labels alone: then the teacher is what the student is compared with.
+    possible = task.controls[control].rows != "labelled" or run.saw.get(student, {}).get("labels") != 0
+    for arm in (student, control if possible else TEACHER):
         if not predictions.records.get(arm):
             raise RejectedError(
                 f"There are no predictions of the arm {arm!r}, and without them there is no verdict on distilling. "
@@ -196,8 +218,8 @@ def open_context(
         raise RejectedError("There are no test rows, so nothing can be judged. Set [data] test above 0.")
     predictions.check(task)
     order = [*teachers_of(task), *task.controls]
-    known = [arm for arm in order if predictions.records.get(arm)]
-    arms = [*known, *sorted(arm for arm, nets in predictions.records.items() if nets and arm not in known)]
+    named = [arm for arm in order if predictions.records.get(arm)]
+    arms = [*named, *sorted(arm for arm, nets in predictions.records.items() if nets and arm not in named)]
     sorted_records = {
         arm: {seed: predictions.records[arm][seed] for seed in sorted(predictions.records[arm], key=seed_order)}
         for arm in arms

@@ -59,7 +59,7 @@ def losses(context: Context, arm: str, groups: Mapping[str, NDArray[Any]]) -> di
         return None
     measure, margin = context.task.measure(name), context.margin_of(name)
     against: dict[str, Any] = {}
-    for other in filter(None, (reference, context.baseline)):
+    for other in dict.fromkeys(filter(None, (reference, context.baseline))):
         if not context.defines(name, other):
             continue
         seeds = context.common_seeds(arm, other)
@@ -77,7 +77,7 @@ def losses(context: Context, arm: str, groups: Mapping[str, NDArray[Any]]) -> di
         },
     }
     right = context.task.part_measure
-    if reference and context.task.measure(right).row == "hit":
+    if reference and reference != context.baseline and context.task.measure(right).row == "hit":
         seeds = context.common_seeds(arm, context.baseline)
         hits = [context.components(x, right, seeds) for x in (arm, reference, context.baseline)]
         rows = subgroups.forgotten(hits[0], hits[1], hits[2], predictions.rows)

@@ -54,11 +54,15 @@ def needed(parts: Spread, now: Design, difference: float, confidence: float) -> 
     return Needed(seeds, rows, both)
 
 
-def _resolves(parts: Spread, difference: float, confidence: float) -> bool:
+def detectable(error: float, df: float, confidence: float) -> float:
+    """The difference that a standard error detects: it times the sum of the quantiles of level and power."""
     from scipy.special import stdtrit
 
-    # The difference must be at least the sum of the quantiles of level and power, times the standard error.
-    return bool((stdtrit(parts.df, (1 + confidence) / 2) + stdtrit(parts.df, POWER)) * parts.error <= difference)
+    return float((stdtrit(df, (1 + confidence) / 2) + stdtrit(df, POWER)) * error)
+
+
+def _resolves(parts: Spread, difference: float, confidence: float) -> bool:
+    return detectable(parts.error, parts.df, confidence) <= difference
 
 
 def _sizes(rows: int) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.data.targets import known
 from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.evaluation.statistics import Floats as Floats
 from stillhouse.evaluation.statistics import Integers as Integers
@@ -61,6 +62,17 @@ class Predictions:
         """Records with outputs only: by arm and seed, float32 (N, ...)."""
         records = {arm: {seed: {OUTPUTS: x} for seed, x in seeds.items()} for arm, seeds in outputs.items()}
         return cls(targets, rows, tuple(names), records)
+
+    def labelled(self) -> Predictions:
+        """The rows that have a label; all where none has one."""
+        rows = known(self.targets)
+        if rows.all() or not rows.any():
+            return self
+        records = {
+            arm: {seed: {name: x[rows] for name, x in record.items()} for seed, record in seeds.items()}
+            for arm, seeds in self.records.items()
+        }
+        return Predictions(self.targets[rows], self.rows[rows], self.names, records)
 
     def outputs(self, arm: str) -> dict[str, NDArray[Any]]:
         """The outputs of an arm by seed."""

@@ -14,7 +14,7 @@ from stillhouse.evaluation.models import losses, model
 from stillhouse.evaluation.power import Design, needed
 from stillhouse.evaluation.predictions import Predictions
 from stillhouse.evaluation.verdict import Difference, compare, decide, holm
-from stillhouse.task import Judgement, Question
+from stillhouse.task import UNTESTED, Judgement, Question
 
 SCHEMA = 1
 
@@ -35,7 +35,7 @@ def score(
     valid: Predictions | None = None,
     groups: Mapping[str, NDArray[Any]] | None = None,
 ) -> dict[str, Any]:
-    """Judge a run.
+    """Judge a run. Where no test row has a label, nets are compared with their teacher alone: ``UNTESTED``.
 
     Args:
         task: the task of the run.
@@ -64,7 +64,8 @@ def score(
     comparisons = _comparisons(context)
     models = {arm: model(context, arm) for arm in context.records}
     for question in task.questions:
-        if question.a in models and question.b == context.baseline and "harm" not in models[question.a]:
+        open_ = question.a in models and question.b == context.baseline and "harm" not in models[question.a]
+        if open_ and context.measure:
             harm = losses(context, question.a, groups or {})
             models[question.a] |= {"harm": harm} if harm else {}
     seeds = context.common_seeds(context.student, context.baseline)
@@ -72,8 +73,8 @@ def score(
     alarm = task.alarm(context)
     return {
         "schema": SCHEMA,
-        "verdict": comparisons[0]["verdict"],
-        "sentence": comparisons[0]["sentence"],
+        "verdict": comparisons[0]["verdict"] if comparisons else UNTESTED,
+        "sentence": comparisons[0]["sentence"] if comparisons else sentences.untested(context),
         **({"alarm": alarm} if alarm else {}),
         "warnings": harmed + sentences.warnings(comparisons, context, len(seeds)),
         "confidence": confidence,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from stillhouse.evaluation.context import Context, arms_of
-from stillhouse.evaluation.power import MOST_SEEDS
+from stillhouse.evaluation.power import MOST_SEEDS, POWER, Design, detectable, needed
+from stillhouse.evaluation.resampling import Spread
 from stillhouse.task import BETTER, INCONCLUSIVE, NON_INFERIOR, TEACHER, WORSE, Judgement, Measure
 
 NAMED = 3  # further classes that a warning names
@@ -181,6 +184,56 @@ def _harm(
     )
 
 
+def untested(context: Context) -> str:
+    """Say that nothing was compared with the truth, and how close the student is to its teacher."""
+    run, close = context.run, context.fidelity(context.student)
+    rows = count(context.resamples.rows, "test row")
+    start = f"Nothing was tested against true labels: none of the {rows} has one"
+    student = name(context.task, context.student, run.saw)
+    listed = [key for key in next(iter(close.values()), {}) if context.task.measure(key).listed]
+    if not listed:
+        return f"{start}. {student[0].upper()}{student[1:]} was trained on the teacher's answers alone."
+    measure = context.task.measure(listed[0])
+    figure = context.interval(listed[0], [of_seed[listed[0]] for of_seed in close.values()])
+    scale, unit = (100, " %") if measure.unit == "share" else (1, "")
+    value, low, high = (f"{scale * (figure[end] or 0.0):.{1 if unit else 3}f}" for end in ("value", "low", "high"))
+    return (
+        f"{start}. {student[0].upper()}{student[1:]}'s {measure.label} is {value}{unit} "
+        f"({100 * context.confidence:g} % interval {low} to {high}; {count(len(close), 'seed')}, {rows}); mistakes "
+        "that both make do not show."
+    )
+
+
+def missing_labels(context: Context) -> list[str]:
+    """What labels would tell: nothing was tested, or no student was trained on labels to compare with."""
+    if not context.tested and not context.measure:
+        return [_to_label(context)]
+    if context.main == context.task.questions[0]:
+        return []
+    return [
+        "Whether distilling paid was not tested: the run had no training labels, so no student was trained on labels "
+        "alone. To compare, give some training rows a label ([data] target) and distil again."
+    ]
+
+
+def _to_label(context: Context) -> str:
+    """Which labels would say more, and how much."""
+    how = "Label test rows and run `stillhouse evaluate RUN --labels FILE`."
+    measure, close = context.task.measures[context.task.headline], context.fidelity(context.student)
+    rows, agree = context.resamples.rows, [s["agreement"].components for s in close.values() if "agreement" in s]
+    if measure.row != "hit" or not agree:
+        return f"To say more, labels are needed. {how}"
+    # Rows on which both give the same answer cannot differ: the variance of a difference is at most the disagreement.
+    variance = max(1 - float(np.mean(agree)), 1 / rows)
+    found = detectable(float(np.sqrt(variance / rows)), max(rows - 1, 1), context.confidence)
+    more = needed(Spread(variance / rows, 0.0, max(rows - 1, 1)), Design(1, rows), context.margin, context.confidence)
+    enough = f"; for {amount(context.margin, measure)}, about {more.rows:,} are needed" if more and more.rows else ""
+    return (
+        f"To say more, labels are needed. {how} With all {count(rows, 'test row')} labelled, a loss of "
+        f"{amount(found, measure)} of {measure.label} against the teacher would be found (power {POWER}){enough}."
+    )
+
+
 def warnings(comparisons: Sequence[Mapping[str, Any]], context: Context, seeds: int) -> list[str]:
     """Warnings that a reader needs before using the verdict."""
     found = []
@@ -189,6 +242,7 @@ def warnings(comparisons: Sequence[Mapping[str, Any]], context: Context, seeds: 
             "One seed was trained, so the intervals are about these two nets and not about the recipe: another seed "
             "may differ by more. Train five: [training] seeds = [0, 1, 2, 3, 4]."
         )
+    found += missing_labels(context)
     open_ones = (c for c in comparisons if c["needed"] is not None and c["verdict"] in (INCONCLUSIVE, NON_INFERIOR))
     return found + [_unresolved(c, context.task.measure(c["measure"])) for c in open_ones]
 

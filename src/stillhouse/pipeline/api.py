@@ -223,6 +223,8 @@ def evaluate(
     run: RunLike,
     *,
     full: bool = False,
+    labels: Any = None,
+    id: str | None = None,
     teacher: Any = None,
     student: Any = None,
     data: Any = None,
@@ -236,6 +238,11 @@ def evaluate(
         run: a run or its folder.
         full: also compute the slow parts (robustness, detection of outliers, attributions) into ``full.json``, and
             write the report again; this needs nets and data. Without it the stored predictions are enough.
+        labels: labels of test rows that came after the run: the path of a table or a frame, whose rows are matched by
+            the input (the text, or all columns) or by a column that the data have too; a mapping from texts or ids to
+            labels; or one label for each row of the data, in order. Any part of the rows will do. The report is
+            written again.
+        id: the column of such a table, and of the data, that names a row.
         teacher: as given to ``distill``, if it came from Python; for ``full``. A ``Run`` of this process knows it.
         student: the same.
         data: the same.
@@ -250,7 +257,7 @@ def evaluate(
         UsageError: there is no finished run, nothing more to judge in full, or an object from Python is missing.
     """
     own = resolve(teacher=teacher, student=student, data=data, method=method, allow_code=allow_code)[1]
-    return _opened(run).evaluate(full=full, given=own, verbose=verbose)
+    return _opened(run).evaluate(full=full, labels=labels, id=id, given=own, verbose=verbose)
 
 
 def check(run: RunLike, limits: Mapping[str, Any] | str | Path) -> list[Criterion]:

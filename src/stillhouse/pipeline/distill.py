@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stillhouse import tasks
 from stillhouse.command import current
 from stillhouse.data.columns import columns_line
 from stillhouse.errors import UsageError
@@ -24,7 +25,8 @@ from stillhouse.files import write_npz
 from stillhouse.pipeline.evaluation.explain import Probe, explain
 from stillhouse.pipeline.evaluation.full import write_full
 from stillhouse.pipeline.evaluation.groups import write_groups
-from stillhouse.pipeline.evaluation.predict import TEST, Judge, ship
+from stillhouse.pipeline.evaluation.labels import TEST, add_labels
+from stillhouse.pipeline.evaluation.predict import Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import RunFolder
@@ -32,7 +34,7 @@ from stillhouse.pipeline.run.labels import only, visible_labels
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
-from stillhouse.pipeline.setup import moved, set_up
+from stillhouse.pipeline.setup import moved, read_again, set_up
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs
 from stillhouse.pipeline.teacher.answers import answers_of
@@ -275,15 +277,26 @@ def fit_student(recipe: Recipe, given: Given) -> Deployed:
         return ship(run.context, run.trainer, run.arms[0], run.teachers)
 
 
-def evaluate_again(folder: Path, *, full: bool = False, given: Given = NOTHING) -> dict[str, Any]:
-    """Judge a finished run again: from its predictions, and in full with nets and data.
+def evaluate_again(
+    folder: Path, *, full: bool = False, labels: Any = None, id: str | None = None, given: Given = NOTHING
+) -> dict[str, Any]:
+    """Judge a finished run again: from its predictions, with labels that came later, and in full with nets and data.
 
     Raises:
         UsageError: there is no finished run, or nothing more to judge in full, or what came from Python is missing.
     """
+    record, recipe = RunFolder(folder), read(folder / "recipe.toml")
+    if labels is not None:
+        task = tasks.get(record.task_name)
+        reread = partial(read_again, recipe, given.data, task)
+        with at_work(folder, given):
+            add_labels(record, recipe, task, labels, id, reread)
+    elif id is not None:
+        raise UsageError("id names a column of the labels, but no labels are given. Give both, or remove it.")
     scores = judge(folder)
+    if labels is not None:
+        write_report(folder)
     if full:
-        record, recipe = RunFolder(folder), read(folder / "recipe.toml")
         refuse_missing(record, given)
         with at_work(folder, given):
             run = Distillation(moved(recipe, folder), given, command=record.record["command"])

@@ -72,11 +72,21 @@ class Run(RunFolder):
         """The student's answers (N, ...) to raw rows: a frame, an array, texts; see ``stillhouse.predict``."""
         return answers(self.load(), rows)
 
-    def evaluate(self, *, full: bool = False, given: Given | None = None, verbose: bool = True) -> dict[str, Any]:
+    def evaluate(
+        self,
+        *,
+        full: bool = False,
+        labels: Any = None,
+        id: str | None = None,
+        given: Given | None = None,
+        verbose: bool = True,
+    ) -> dict[str, Any]:
         """Judge the run again; see ``stillhouse.evaluate``.
 
         Args:
             full: also judge what is slow.
+            labels: of test rows, that came later.
+            id: the column by which they are matched.
             given: from Python, where this process did not give it to ``distill``.
             verbose: whether progress is shown.
         """
@@ -84,7 +94,7 @@ class Run(RunFolder):
             overwrite=False
         )
         with shown(verbose):
-            self._scores = evaluate_again(self.folder, full=full, given=known)
+            self._scores = evaluate_again(self.folder, full=full, labels=labels, id=id, given=known)
         return self._scores
 
     def report(self) -> Path:

@@ -28,6 +28,7 @@ from stillhouse.pipeline.run.user_code import CODE, own_code
 from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
 from stillhouse.pipeline.student.own import tried
 from stillhouse.pipeline.teacher.build import (
+    check_unlabelled,
     hub_net,
     kind_of,
     reads_cells,
@@ -72,8 +73,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     # The user's own module gets the user's own numbers; nets of ours get standardised ones.
     own = isinstance(given.teacher, nn.Module) or given.student is not None
     data, fingerprint = read_rows(recipe, given.data, task, as_is=own, cells=reads_cells(recipe.teacher, given.teacher))
-    if not task.supervised:
-        data = unlabelled(data, recipe.data.target is not None)
+    data = data if task.supervised else unlabelled(data, recipe.data.target is not None)
+    check_unlabelled(recipe, given.teacher, checked, data.source, task)
     found = {"data": fingerprint} | contents(recipe)
     if task.name != TaskSection().name:
         found[TASK] = task.name
@@ -227,6 +228,13 @@ def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
     prepared = prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder, wanted.weight)
     return prepared, source.fingerprint(wanted.weight)
+
+
+def read_again(recipe: Recipe, data: Any, task: Task, keep: str) -> Source:
+    """The rows of a run as they are read now, with one more column kept beside the inputs."""
+    if data is None:
+        return read_source(recipe.data, task, [keep], rows_folder(recipe))
+    return from_torch(*parts_of(data), classes=recipe.data.classes, read_targets=task.read_targets)[0]
 
 
 def rows_folder(recipe: Recipe) -> Path | None:

@@ -15,7 +15,7 @@ from stillhouse.methods.base import KINDS, Method
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.user_code import CODE, check_own, own_code, refuse_code
 from stillhouse.pipeline.student.config import TIMM
-from stillhouse.pipeline.student.factory import own_student
+from stillhouse.pipeline.student.own import own_student
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.build import check_teacher, kind_of
 from stillhouse.recipe import Controls, Member, Net, Recipe, Store

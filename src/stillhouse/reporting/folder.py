@@ -97,6 +97,18 @@ class RunFiles:
     full: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def labelled(self) -> Predicted | None:
+        """What the nets gave for the test rows that have a label; None where none has one."""
+        if (p := self.predicted) is None:
+            return None
+        given = p.targets >= 0 if p.targets.dtype.kind != "f" else ~np.isnan(p.targets)
+        rows = given.reshape(len(given), -1).any(1)
+        if not rows.any():
+            return None
+        outputs = {arm: {seed: values[rows] for seed, values in seeds.items()} for arm, seeds in p.outputs.items()}
+        return Predicted(p.rows[rows], p.targets[rows], outputs)
+
+    @property
     def names(self) -> list[str]:
         """Names of the outputs in their order; numbers where the predictions have another count of them."""
         named = [str(name) for name in self.scores.get("classes", [])]

@@ -42,13 +42,14 @@ def read_table(opened: Opened, wanted: Wanted) -> Source:
 
     Without a header, columns are named by their position from 0, and the target may be such a number, "label", "last"
     or "-1" for the last column; None is the last column too. With a header, None means a column called label, target
-    or class. With a ``room``, a folder, the columns are on disk there, and at most one of them is in memory.
+    or class; where there is none and ``classes`` is given, no row has a label. With a ``room``, a folder, the columns
+    are on disk there, and at most one of them is in memory.
 
     Raises:
         UsageError: a target, a dropped or a typed column does not exist.
         RejectedError: the cells cannot be used (see the message).
     """
-    targets = target_columns(opened, wanted.target)
+    targets = target_columns(opened, wanted.target, wanted.classes)
     refuse_target_among(targets, [*wanted.drop, *wanted.types], opened.path)
     columns = read_columns(opened.cells, wanted, targets, str(opened.path))
     read = read_target(opened, targets, wanted)

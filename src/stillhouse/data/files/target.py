@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stillhouse.data.files.format import Opened, Wanted
 from stillhouse.data.targets import TargetCells, Targets, names_at
 from stillhouse.errors import UsageError, nearest
@@ -15,13 +17,18 @@ LAST = ("label", "last", "-1")  # how to name the last column of a file without 
 
 
 def read_target(opened: Opened, names: Sequence[str], wanted: Wanted) -> Targets:
-    """Return the task's targets from the target columns.
+    """Return the task's targets from the target columns; without any, no row has a label.
 
     Raises:
         RejectedError: cells that cannot be targets of this task.
     """
+    rows = len(opened.cells[opened.cells.columns[0]])
+    if not names:
+        nothing = np.full(rows, None, object)
+        return wanted.read_targets(
+            TargetCells("names", nothing, rows, str(opened.path), str(opened.path)), wanted.classes
+        )
     cells: dict[str, Any] = {name: opened.cells[name] for name in names}
-    rows = len(cells[names[0]])
     where = f"{opened.path}: column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
     classes = opened.class_names.get(names[0]) if len(names) == 1 else None
     if not classes:
@@ -45,13 +52,16 @@ def wanted_targets(target: str | Sequence[str] | None) -> list[str] | None:
     return named
 
 
-def target_columns(opened: Opened, target: str | Sequence[str] | None) -> list[str]:
+def target_columns(
+    opened: Opened, target: str | Sequence[str] | None, classes: Sequence[str] | None = None
+) -> list[str]:
     """Name the target columns of a table.
 
     Args:
         opened: the table.
         target: [data] target: names, or numbers where there is no header, where "label", "last" or "-1" means the last
             column; None: the column with a usual label name; without a header, the last one.
+        classes: [data] classes; where they are declared, and no column has a usual name, no row has a label: [].
 
     Raises:
         UsageError: there is no such column; lists the columns.
@@ -61,7 +71,11 @@ def target_columns(opened: Opened, target: str | Sequence[str] | None) -> list[s
     if last_is_meant(opened, named):
         return names[-1:]
     if named is None:
-        return [_usual_label(names, opened.path)]
+        usual = [name for name in USUAL_LABELS if name in names]
+        if not usual and classes is not None:
+            _refuse_labels_in(opened, names, classes)
+            return []
+        return [usual[0] if usual else _refuse_unnamed(names, opened.path)]
     for name in named:
         if name not in names:
             last = len(names) - 1
@@ -83,12 +97,22 @@ def refuse_target_among(targets: Sequence[str], named: Sequence[str], path: Path
             raise UsageError(f"{path}: {name!r} is the target; remove it from [data] drop and types.")
 
 
-def _usual_label(names: Sequence[str], path: Path) -> str:
-    usual = [name for name in USUAL_LABELS if name in names]
-    if not usual:
-        shown = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
-        raise UsageError(
-            f"{path}: which column holds the label? The columns are {shown}. "
-            'Add the line `target = "<column>"` to [data].'
-        )
-    return usual[0]
+def _refuse_unnamed(names: Sequence[str], path: Path) -> str:
+    shown = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
+    raise UsageError(
+        f'{path}: which column holds the label? The columns are {shown}. Add the line `target = "<column>"` to [data]; '
+        'if there are no labels at all, say which classes there are: `classes = ["a", "b"]`.'
+    )
+
+
+def _refuse_labels_in(opened: Opened, names: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse to read a file as one without labels where a column holds the names of the classes and nothing else."""
+    if all(str(name).replace(".", "", 1).isdigit() for name in classes):  # any column of numbers might
+        return
+    for name in names:
+        found = {cell for cell in opened.cells[name] if isinstance(cell, str) and cell}
+        if found and found <= set(map(str, classes)):
+            raise UsageError(
+                f"{opened.path}: column {name!r} holds the names of [data] classes. If it holds the labels, add the "
+                f'line `target = "{name}"` to [data]; else remove the column from the file.'
+            )

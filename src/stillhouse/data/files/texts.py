@@ -28,7 +28,8 @@ def read_texts(opened: Opened, wanted: Wanted) -> Source:
         opened: the columns.
         wanted: ``column`` holds the texts; None: the column "text", else the column of text with the greatest mean
             length (``Source.column`` names it); with a ``room`` it is not detected. ``target`` holds the labels; None:
-            the column "label", "target" or "class"; in a file without a header the last column except the texts.
+            the column "label", "target" or "class"; in a file without a header the last column except the texts; where
+            there is none and ``classes`` says which classes there are, no row has a label.
 
     Returns:
         a source of kind "text".
@@ -40,9 +41,10 @@ def read_texts(opened: Opened, wanted: Wanted) -> Source:
     cells, path = opened.cells, opened.path
     aside = {*wanted.drop, *wanted.keep}
     _known([name for name in (wanted.column, *wanted.drop, *wanted.keep) if name is not None], cells, path)
-    targets = _named_targets(opened, wanted.target)
+    targets = _named_targets(opened, wanted.target, wanted.classes)
     text = wanted.column or _found_text(opened, {*aside, *targets}, wanted.room)
-    targets = targets or _last_but(opened, {*aside, text})
+    if not opened.named and not targets:
+        targets = _last_but(opened, {*aside, text}, wanted.classes)
     if text in targets:
         raise UsageError(f"{path}: {text!r} cannot hold both text and label. Fix [data] column or target.")
     rows = _held_texts(cells, text, f"{path}: column {text!r}", wanted.room)
@@ -141,7 +143,7 @@ def _known(wanted: Sequence[str], cells: Cells, path: Path) -> None:
             )
 
 
-def _named_targets(opened: Opened, target: str | Sequence[str] | None) -> list[str]:
+def _named_targets(opened: Opened, target: str | Sequence[str] | None, classes: Sequence[str] | None) -> list[str]:
     """The target columns where they can be named without the texts; else none."""
     named = wanted_targets(target)
     if last_is_meant(opened, named):
@@ -153,11 +155,14 @@ def _named_targets(opened: Opened, target: str | Sequence[str] | None) -> list[s
         raise RejectedError(
             f"{opened.path} has no column {missing[0]!r} for the label.{why} Fix the file or [data] target."
         )
-    return target_columns(opened, target)
+    return target_columns(opened, target, classes)
 
 
-def _last_but(opened: Opened, aside: Collection[str]) -> list[str]:
+def _last_but(opened: Opened, aside: Collection[str], classes: Sequence[str] | None) -> list[str]:
     names = [str(name) for name in opened.cells.columns if name not in aside]
-    if not names:
-        raise RejectedError(f"{opened.path} has one column, the texts. Add a column of labels.")
+    if not names and classes is None:
+        raise RejectedError(
+            f"{opened.path} has one column, the texts. Add a column of labels; or, for a teacher that is ready, say "
+            'which classes there are: `[data] classes = ["a", "b"]`.'
+        )
     return names[-1:]

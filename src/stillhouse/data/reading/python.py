@@ -84,7 +84,7 @@ def from_torch(
     cells = TargetCells("python", labels, len(labels), "The labels", "The data", no_label=no_label)
     read = read_targets(cells, classes or own)
     labelled = known(read.values)
-    for name, part in zip(given, rows, strict=True):
+    for name, part in zip(given, rows, strict=True) if labelled.any() else ():
         _refuse_unlabelled(labelled[part], name)
     kind = _kind(raw)
     more: dict[str, Any] = {}

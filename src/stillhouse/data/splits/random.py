@@ -45,8 +45,8 @@ def split(
 ) -> Split:
     """Divide the rows, each class in proportion, at random where targets are not classes; unlabelled rows train.
 
-    Every class keeps at least one labelled training row. The three choices are independent: another number of labels
-    leaves train, valid and test as they are.
+    Where no row has a label, all rows are divided. Every class keeps at least one labelled training row. The three
+    choices are independent: another number of labels leaves train, valid and test as they are.
 
     With ``groups`` no group is in two parts, so shares and proportions are met as nearly as whole groups allow;
     unlabelled rows of a group that is set aside are in no part. With ``order`` the latest labelled rows are the test
@@ -80,8 +80,13 @@ def split(
     return Split(train, valid_rows, test_rows, choose_labelled(source, train, labels=labels, seed=seed))
 
 
+def _known(source: Source) -> Ints:
+    """The rows by which a net can be judged: those with a label; where none has one, every row."""
+    return np.flatnonzero(source.known | ~source.known.any())
+
+
 def _at_random(source: Source, valid: float, test: float, seed: int) -> Parts:
-    known = np.flatnonzero(source.known)
+    known = _known(source)
     test_rows = source.test if source.test is not None else _share(source, known, test, (seed, _TEST), "test")
     rest = np.setdiff1d(known, test_rows, assume_unique=True)
     valid_rows = _share(source, rest, valid, (seed, _VALID), "valid")
@@ -89,7 +94,7 @@ def _at_random(source: Source, valid: float, test: float, seed: int) -> Parts:
 
 
 def _by_group(source: Source, groups: Ints, valid: float, test: float, seed: int) -> Parts:
-    known, where = np.flatnonzero(source.known), source.name
+    known, where = _known(source), source.name
     check_groups(known, groups, 3 if valid else 2, where)
     draw = partial(share_of_groups, strata=source.strata, groups=groups, where=where)
     if source.test is None:
@@ -104,7 +109,7 @@ def _by_group(source: Source, groups: Ints, valid: float, test: float, seed: int
 
 
 def _in_time(source: Source, order: Ints, valid: float, test: float) -> Parts:
-    known, where = np.flatnonzero(source.known), source.name
+    known, where = _known(source), source.name
     drawn = source.test is None
     test_rows = latest(known, source.strata, order, test, where=where, name="test") if drawn else source.test
     assert test_rows is not None
@@ -133,6 +138,8 @@ def choose_labelled(source: Source, train: Ints, *, labels: int | Literal["all"]
     if labels == "all":
         return np.sort(known)
     classes = len(np.unique(source.strata[known]))
+    if not len(known):
+        raise UsageError(f"[data] labels = {labels}, but no training row has a label. Remove the line.")
     if labels > len(known):
         raise UsageError(
             f"[data] labels = {labels}, but only {len(known)} training rows have a label. "

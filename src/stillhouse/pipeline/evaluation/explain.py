@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from stillhouse.data.targets import known
 from stillhouse.evaluation import Predictions
 from stillhouse.evaluation.explanation import embedding, linear_cka
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.surrogate import fit_surrogate
 from stillhouse.files import write_json, write_npz
-from stillhouse.pipeline.evaluation.predict import TEST, preview
+from stillhouse.pipeline.evaluation.labels import TEST
+from stillhouse.pipeline.evaluation.predict import preview
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.folder import LEFT_OUT
 from stillhouse.pipeline.student.load import rules
@@ -48,17 +50,18 @@ class Probe:
         self.seeds = trainer.seeds
         self.teacher: RunTeacher = teachers[TEACHER]
         self.student, self.baseline = context.task.shipped, context.task.baseline
-        self.shown = (self.baseline, self.student)  # students compared with the teacher
+        # The students compared with the teacher; a run without labels has no baseline.
+        self.shown = tuple(arm for arm in (self.baseline, self.student) if arm in self.arms)
 
     def explain(self) -> None:
         """Write ``explanation.json`` and ``taught.npz``."""
-        shown = {arm: self.test.records[arm] for arm in (TEACHER, *self.shown)}
+        told = self.told()
         write_json(
             self.context.run.folder / EXPLANATION,
             {
                 "schema": 1,
                 "rows": len(self.test.targets),
-                **self.context.task.explanation(shown, self.test.targets, self.test.names),
+                **told,
                 "cka": self.part("the comparison of the inner layers", self.alignment),
                 "taught": self.part("the rows that helped most", self.taught),
                 "surrogate": self.part("the student as rules", self.surrogate, shown=False),
@@ -70,6 +73,14 @@ class Probe:
         with self.context.run.optional(name):
             return make()
         return {"why": f"It failed: {self.context.run.record[LEFT_OUT][name]}."} if shown else None
+
+    def told(self) -> dict[str, Any]:
+        """The task's own part, of the rows that have a label."""
+        test = self.test.labelled()
+        if not known(test.targets).any():
+            return {}
+        shown = {arm: test.records[arm] for arm in (TEACHER, *self.shown)}
+        return self.context.task.explanation(shown, test.targets, test.names)
 
     def net(self, arm: str, seed: int) -> nn.Module:
         """A finished student."""
@@ -97,6 +108,8 @@ class Probe:
         task, data = self.context.task, self.context.data
         if task.influence is None:
             return {"why": "It is not defined for outputs of this kind."}
+        if self.baseline not in self.arms:
+            return {"why": "No student was trained on labels alone, because the rows have none."}
         control = self.net(self.baseline, self.seeds[0])
         held_out, part = (data.valid, "valid") if len(data.valid.targets) else (data.test, "test")
         hidden, held_out_hidden = embedding(control, data.train.inputs), embedding(control, held_out.inputs)
@@ -163,7 +176,8 @@ class Probe:
         answers = net_outputs(student, data.train.inputs[torch.from_numpy(chosen)], context.task).argmax(1)
         test_answers = np.asarray(self.test.records[self.student][str(self.seeds[0])][OUTPUTS]).argmax(1)
         confidence = context.recipe.evaluation.confidence
-        return fit_surrogate(train, answers, test, test_answers, self.test.targets, self.test.names, confidence)
+        found = fit_surrogate(train, answers, test, test_answers, self.test.targets, self.test.names, confidence)
+        return found if known(self.test.targets).all() else found | {"accuracy": None}
 
 
 def explain(context: RunContext, trainer: Trainer, arms: Sequence[Arm], teachers: Mapping[str, RunTeacher]) -> None:

@@ -22,6 +22,7 @@ from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.task import TEACHER
+from stillhouse.types import has_label
 
 FULL = "full.json"
 ROWS = 2000  # test rows that are corrupted, at most
@@ -57,6 +58,8 @@ class Full:
         data = self.context.data
         if asks_service(self.context):
             return {"schema": 1, "why": "The teacher is a service, and every corrupted row would be a paid question."}
+        if not has_label(data.test.targets).all():
+            return {"schema": 1, "why": "The test rows have no labels, without which no loss of accuracy shows."}
         if not data.test.inputs.is_floating_point() and data.source.kind != "text":
             why = "The rows are whole numbers: no corruption or attribution here is made for them."
             return {"schema": 1, "why": why}

@@ -13,6 +13,7 @@ from torch import nn
 
 from stillhouse.evaluation import Predictions, measure_costs
 from stillhouse.files import write_json, write_npz
+from stillhouse.pipeline.evaluation.labels import TEST, write_keys
 from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher, may_be_asked, word_marks
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.progress import say, stage
@@ -26,7 +27,7 @@ from stillhouse.task import OUTPUTS, SINGLE, TEACHER
 from stillhouse.tasks.predictor import FOLDER, WEIGHTS, Deployed
 from stillhouse.types import Teacher, has_label
 
-TEST, VALID, COSTS = "predictions.npz", "predictions_valid.npz", "costs.json"
+VALID, COSTS = "predictions_valid.npz", "costs.json"
 GALLERY_ROWS = 24
 
 
@@ -51,6 +52,7 @@ class Judge:
                 self.ask("valid", lambda n: None).save(context.run.folder / VALID)
             test = self.ask("test", advance)
             test.save(context.run.folder / TEST)
+            write_keys(context.run.folder, context.data.source, test.rows)
             self.ship(test)
 
     def ask(self, part: str, advance: Any) -> Predictions:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.data import Prepared, Views
+from stillhouse.data import Prepared, Rows, Views
 from stillhouse.data.columns import IDENTIFIER
 from stillhouse.data.source import as_shown
 from stillhouse.engine import Budget, Device, device_of
@@ -20,6 +20,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.recipe import BATCH, Recipe, Training
 from stillhouse.task import OutputSpec, Task
+from stillhouse.types import has_label
 
 DEFAULT_STEPS = 1000
 
@@ -81,6 +82,12 @@ class RunContext:
     def device(self) -> torch.device:
         """Where nets answer, and are trained if their own table names no other device."""
         return device_of(self.recipe.training.device)
+
+    @property
+    def watched(self) -> Rows | None:
+        """The validation rows that training watches; None where none has a label to watch it by."""
+        valid = self.data.valid
+        return valid if not self.task.supervised or has_label(valid.targets).any() else None
 
     @property
     def column_types(self) -> dict[str, str]:

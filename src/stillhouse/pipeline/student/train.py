@@ -83,7 +83,8 @@ def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
         for control in context.task.controls.values()
         if (control.teacher is None or control.teacher in teachers) and switches.get(control.name, True)
     ]
-    return [Arm(c, rows[c.rows], labels[c.labels]) for c in wanted if c.wanted(context)]
+    # Without any label there are no rows for an arm that learns from labels alone.
+    return [Arm(c, rows[c.rows], labels[c.labels]) for c in wanted if len(rows[c.rows]) and c.wanted(context)]
 
 
 class Trainer:
@@ -153,7 +154,7 @@ class Trainer:
             folder=folder,
             identity=f"{context.run.record['digest']}/{arm.name}/{seed}",
             answer=answers.outputs if answers else None,
-            valid=context.data.valid,
+            valid=context.watched,
             validation=context.task.validation,
             monitor=context.task.monitor,
             tags={"arm": arm.name, "seed": seed},

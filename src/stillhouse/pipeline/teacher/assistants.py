@@ -77,7 +77,7 @@ class Assistant:
             folder=self.folder,
             identity=f"{context.run.record['digest']}/{self.arm}/{self.name}",
             answer=answers.outputs,
-            valid=data.valid,
+            valid=context.watched,
             validation=context.task.validation,
             monitor=context.task.monitor,
             tags={"arm": self.name if self.arm == TEACHER else f"{self.name}_same", "seed": "-"},

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import Tensor, nn
 
-from stillhouse.data import TextOptions
+from stillhouse.data import Source, TextOptions
 from stillhouse.errors import UsageError
+from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import RunContext
-from stillhouse.recipe import Data, Member, TeacherSection
+from stillhouse.recipe import Data, Member, Recipe, TeacherSection
 from stillhouse.taps import EMBEDDING
 from stillhouse.task import Task
 from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher
@@ -101,6 +102,39 @@ def check_outputs(section: TeacherSection, given: Any, task: Task) -> None:
                 f"[teacher] outputs = {one.outputs!r} says what a teacher answers that comes trained; this one is "
                 "trained here. Remove it."
             )
+
+
+def check_unlabelled(
+    recipe: Recipe, given: Any, methods: Sequence[tuple[str, Method, float]], source: Source, task: Task
+) -> None:
+    """Refuse what needs labels, where the data have none.
+
+    Raises:
+        UsageError: a teacher, a method, a control or a setting needs labels.
+    """
+    if source.known.any() or not task.supervised:
+        return
+    section, why = recipe.teacher, "the data have no labels"
+    if kind_of(section, given) == "members":
+        trained = [one for one in section.member if not ready(one, None)] if given is None else []
+    else:
+        trained = [] if ready(section, given) else [section]
+    if trained:
+        raise UsageError(
+            f"[teacher] would be trained here, but {why}. Name a teacher that is ready (`[teacher.endpoint] url`, "
+            "`[teacher] file` or `hub`, or one from Python); or name the column of the labels in [data] target."
+        )
+    taught = [name for name, method, _ in methods if "targets" in method.needs]
+    if taught:
+        raise UsageError(f'[[method]] {taught[0]!r} uses labels, but {why}. Write `[[method]] name = "hinton"`.')
+    settings = {
+        "[controls] same_teacher = true": recipe.controls.same_teacher,
+        '[training] keep = "best"': recipe.training.keep == "best",
+        '[teacher] combine = "confidence"': section.combine == "confidence" and kind_of(section, given) == "members",
+        f'[teacher] ask = "{section.ask}"': section.calls is not None and section.ask in ("uncertainty", "entropy"),
+    }
+    if wrong := [line for line, stands in settings.items() if stands]:
+        raise UsageError(f"{wrong[0]} needs labels, but {why}. Remove the line.")
 
 
 def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequence[str]) -> Teacher:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.data.source import take
+from stillhouse.data.targets import known
 from stillhouse.errors import RejectedError
 from stillhouse.evaluation import teacher_gate
 from stillhouse.pipeline.run.context import RunContext
@@ -64,7 +65,7 @@ def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float3
     inputs, targets, rows, raw = gate_rows(context)
     answers, steady = ask_twice(teacher.teacher, task, inputs, rows, raw)
     finding: dict[str, Any] = {
-        "rows_from": "valid" if control is not None else "labelled",
+        "rows_from": "valid" if len(data.valid.targets) else "labelled" if len(split.labelled) else "train",
         "handed_over": teacher.handed_over,
         "folds": teacher.folds,
         "answers": teacher.forms,
@@ -73,10 +74,14 @@ def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float3
         "steady": steady,
     }
     baseline = None if control is None else task.record(torch.from_numpy(control))
-    finding |= task.examine(task.record(torch.from_numpy(answers)), baseline, targets, context.spec.names)
-    if control is None:
-        finding["why"] = "there are no validation rows. Set [data] valid above 0"
+    if known(targets).any() or not task.supervised:
+        finding |= task.examine(task.record(torch.from_numpy(answers)), baseline, targets, context.spec.names)
+        why = "there are no validation rows. Set [data] valid above 0"
     else:
+        finding["comparison"], why = None, "no row had a label"
+    if control is None:
+        finding["why"] = why
+    elif known(targets).any():
         finding["in_sample"] = on_training_rows(context, teacher, answers, targets)
     hashes = data.source.row_hashes()
     parts = {"train": split.train, "valid": split.valid, "test": split.test, "labelled": split.labelled}
@@ -107,12 +112,13 @@ def on_training_rows(
 
 
 def gate_rows(context: RunContext) -> tuple[Tensor, NDArray[Any], Tensor, Any]:
-    """Inputs, labels (in the user's units), ids and raw rows: validation rows, else the labelled training rows."""
+    """Inputs, labels (in the user's units), ids and raw rows: validation rows, else training rows, labelled if any."""
     data, known = context.data, context.data.source.targets
     if len(data.valid.targets):
         ids = torch.full((len(data.valid.targets),), -1)
         return data.valid.inputs, known[data.split.valid], ids, context.raw("valid")
-    rows = context.labelled[:MOST_ROWS]
+    rows = context.labelled if len(context.labelled) else torch.arange(len(data.train.targets))
+    rows = rows[:MOST_ROWS]
     numbers = data.split.train[rows.numpy()]
     return data.train.inputs[rows], known[numbers], rows, data.source.shown(numbers)
 

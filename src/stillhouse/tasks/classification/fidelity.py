@@ -21,24 +21,27 @@ def fidelity(student: Floats, teacher: Floats, targets: Integers) -> dict[str, S
     Args:
         student: (N, C) log-probabilities, finite.
         teacher: (N, C) log-probabilities, finite.
-        targets: (N,) in [0, C).
+        targets: (N,) in [0, C); where all are -1, what depends on them is left out.
     """
     p, q = np.exp(teacher), np.exp(student)
     same = (student.argmax(1) == teacher.argmax(1)).astype(np.float64)
     divergence = (p * (teacher - student)).sum(1)
-    right = (teacher.argmax(1) == targets).astype(np.float64)
-    student_right = (student.argmax(1) == targets).astype(np.float64)
     statistics = {
         "agreement": mean(same),
         "kl": mean(divergence),
         "total_variation": mean(np.abs(p - q).sum(1) / 2),
-        "negative_flips": mean(right * (1 - student_right)),
-        "positive_flips": mean((1 - right) * student_right),
-        "agreement_teacher_right": conditional_mean(same, right),
-        "agreement_teacher_wrong": conditional_mean(same, 1 - right),
-        "kl_teacher_right": conditional_mean(divergence, right),
-        "kl_teacher_wrong": conditional_mean(divergence, 1 - right),
     }
+    if (targets >= 0).any():
+        right = (teacher.argmax(1) == targets).astype(np.float64)
+        student_right = (student.argmax(1) == targets).astype(np.float64)
+        statistics |= {
+            "negative_flips": mean(right * (1 - student_right)),
+            "positive_flips": mean((1 - right) * student_right),
+            "agreement_teacher_right": conditional_mean(same, right),
+            "agreement_teacher_wrong": conditional_mean(same, 1 - right),
+            "kl_teacher_right": conditional_mean(divergence, right),
+            "kl_teacher_wrong": conditional_mean(divergence, 1 - right),
+        }
     if student.shape[1] > 2:
         statistics["rank_correlation"] = mean(rank_correlation(student, teacher))
     return statistics

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.data.targets import UNLABELLED
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation.context import Context, as_json
 from stillhouse.evaluation.gate import SHARED, Figure, Rule, difference, entry, loss, worst
@@ -119,8 +120,10 @@ class ClassificationJudge(Judge):
             )
 
     def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
-        """Every row has a class."""
-        if len(targets) and not (targets.min() >= 0 and targets.max() < len(names)):
+        """Every row has a class, or none has one."""
+        if (targets == UNLABELLED).all():
+            return
+        if not (targets.min() >= 0 and targets.max() < len(names)):
             raise RejectedError(
                 f"A target is outside 0 ... {len(names) - 1}, the {len(names)} classes; "
                 "rows without a label cannot be judged: leave them out."
@@ -146,7 +149,7 @@ class ClassificationJudge(Judge):
             arm: {seed: {OUTPUTS: floored(record[OUTPUTS])} for seed, record in seeds.items()}
             for arm, seeds in records.items()
         }
-        if valid is not None and len(valid.rows):
+        if valid is not None and len(valid.rows) and LABELS_ONLY in found:
             answers = valid.outputs(LABELS_ONLY)
             fitted = {
                 s: calibration.fit_temperature(floored(answers[s]), valid.targets)
@@ -188,13 +191,11 @@ class ClassificationJudge(Judge):
 
     def details(self, context: Context, arm: str) -> dict[str, Any]:
         """Calibration, the upper limits of agreement, and the temperatures of the tempered control."""
-        records = context.records[arm]
-        nets = {seed: record[OUTPUTS] for seed, record in records.items()}
-        errors = {
-            seed: {"ece": gate_findings.own_calibration(x, context.predictions.targets)["ece"]}
-            for seed, x in nets.items()
-        }
-        found: dict[str, Any] = {"calibration": _calibration(context, list(nets.values())), "seeds": errors}
+        records, targets = context.records[arm], context.predictions.targets
+        nets, found = {seed: record[OUTPUTS] for seed, record in records.items()}, dict[str, Any]()
+        if context.tested:
+            errors = {seed: {"ece": gate_findings.own_calibration(x, targets)["ece"]} for seed, x in nets.items()}
+            found = {"calibration": _calibration(context, list(nets.values())), "seeds": errors}
         if reference := context.reference(arm):
             found["fidelity"] = {"ceiling": _ceiling(context, arm, reference)}
         if arm == TEMPERED:

@@ -34,7 +34,8 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
         int64 (N,), the names of the classes, and each class in the type of the user's labels.
 
     Raises:
-        RejectedError: labels outside the declared classes, measurements, several for a row, or too few to learn from.
+        RejectedError: labels outside the declared classes, measurements, several for a row, or too few to learn from;
+            none at all is allowed where ``names`` says which classes there are.
         UsageError: a class is declared twice.
     """
     declared = None if names is None else tuple(map(str, names))
@@ -54,7 +55,7 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
         written = dict(zip(texts, found.values, strict=True))
         given = tuple(written.get(name, _typed(name, found.values)) for name in declared)
     _refuse_undeclared(found, [i for i, place in enumerate(places) if not 0 <= place < len(declared)], declared, cells)
-    return _checked(_recoded(found, places), declared, given, cells)
+    return _checked(_recoded(found, places), declared, given, cells, declared=True)
 
 
 def _labels(cells: TargetCells, declared: Sequence[str]) -> Labels:
@@ -121,7 +122,9 @@ def _recoded(found: Labels, places: list[int]) -> NDArray[np.int64]:
 def _numbered(found: Labels, order: list[Any], cells: TargetCells) -> Targets:
     place = {value: i for i, value in enumerate(order)}
     names = tuple(map(label_name, order))
-    return _checked(_recoded(found, [place[value] for value in found.values]), names, tuple(order), cells)
+    return _checked(
+        _recoded(found, [place[value] for value in found.values]), names, tuple(order), cells, declared=False
+    )
 
 
 def _like(values: list[Any], place: int) -> Any:
@@ -242,15 +245,20 @@ def _toml(values: Sequence[Any]) -> str:
     return f"[{', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}]"
 
 
-def _checked(codes: NDArray[np.int64], names: tuple[str, ...], given: tuple[Any, ...], cells: TargetCells) -> Targets:
+def _checked(
+    codes: NDArray[np.int64], names: tuple[str, ...], given: tuple[Any, ...], cells: TargetCells, *, declared: bool
+) -> Targets:
     """Refuse rows from which no classifier can be learned, and warn of classes with one row."""
     whole, where = filled(codes, cells.rows), cells.data
     if not len(whole):
         raise RejectedError(f"{where} has no rows. Give a file with at least a few labelled rows of each class.")
     counts = np.bincount(whole[whole >= 0], minlength=len(names))
+    if not cells.learned or (declared and not counts.any() and len(names) > 1):
+        return Targets(whole, names, given)
     if not counts.any():
         raise RejectedError(
-            f"{where} has no labelled row (None, NaN and empty cells mean no label). Add labels to some rows."
+            f"{where} has no labelled row (None, NaN and empty cells mean no label). Add labels to some rows; or, for "
+            'a teacher that is ready, name the classes: `[data] classes = ["a", "b"]`.'
         )
     if (counts > 0).sum() < 2:
         raise RejectedError(

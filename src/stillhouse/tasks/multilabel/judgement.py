@@ -75,13 +75,14 @@ class MultilabelJudge(Judge):
             )
 
     def check_targets(self, targets: NDArray[Any], names: Sequence[str]) -> None:
-        """Check that every row has a known label, and that all are 0 or 1."""
+        """Check that every row has a known label, or none has one, and that all are 0 or 1."""
         if targets.ndim != 2 or targets.shape[1] != len(names):
             raise RejectedError(f"The targets have the shape {targets.shape}, but there are {len(names)} labels.")
         known = ~np.isnan(targets)
         if not np.isin(targets[known], (0, 1)).all():
             raise RejectedError("The labels of a row must be 0, 1, or missing, but there are other numbers among them.")
-        if missing := int((~known).all(1).sum()):
+        missing = int((~known).all(1).sum())
+        if 0 < missing < len(targets):
             raise RejectedError(f"{missing} test rows have no known label and cannot be judged: leave them out.")
 
     def quality(self, record: Record, targets: NDArray[Any], names: Sequence[str]) -> dict[str, Statistic]:

@@ -59,6 +59,8 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
             )
         columns = {f"{cells.where}, column {i}": values[:, i].astype(object) for i in range(len(named))}
         return _of_columns(columns, named, cells)
+    if names is not None and values.dtype.kind in "iuf" and not known(values).any():  # no labels at all
+        values = np.full(len(values), None, object)
     if values.ndim != 1 or values.dtype.kind in "biuf":
         raise RejectedError(
             f"{cells.where}: the shape is {values.shape} and the type {values.dtype}. Give 0 and 1 as (N, K), or a "
@@ -132,7 +134,7 @@ def _of_lists(column: NDArray[Any], names: Sequence[str] | None, cells: TargetCe
         if labels is not None:
             row[:] = 0.0
             row[[place[label] for label in labels]] = 1.0
-    return _made(values, order, cells)
+    return _made(values, order, cells, declared=names is not None)
 
 
 def _sorted(labels: set[Any]) -> list[str]:
@@ -172,7 +174,7 @@ def _refuse_broken(column: NDArray[Any], lists: list[list[Any] | None], cells: T
         )
 
 
-def _made(values: Matrix, names: tuple[str, ...], cells: TargetCells) -> Targets:
+def _made(values: Matrix, names: tuple[str, ...], cells: TargetCells, *, declared: bool = False) -> Targets:
     whole = filled(values, cells.rows)
     if not len(whole):
         raise RejectedError(f"{cells.data} has no rows. Give a file with at least a few labelled rows.")
@@ -184,6 +186,9 @@ def _made(values: Matrix, names: tuple[str, ...], cells: TargetCells) -> Targets
             f"{cells.data}: the label {joined!r} contains {BETWEEN!r}, which stands between the labels of a row where "
             "these are written. Rename it."
         )
-    if not known(whole).any():
-        raise RejectedError(f"{cells.data} has no row whose labels are known (an empty cell means unknown). Add some.")
+    if not declared and not known(whole).any():
+        raise RejectedError(
+            f"{cells.data} has no row whose labels are known (an empty cell means unknown). Add some; or, for a "
+            'teacher that is ready, name the labels: `[data] classes = ["a", "b"]`.'
+        )
     return Targets(whole, names)

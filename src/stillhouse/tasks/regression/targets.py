@@ -45,7 +45,7 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
             "[data] classes names classes, but the targets of regression are numbers. Remove the line, or write "
             '`[task] name = "classification"`.'
         )
-    if cells.origin == "names":
+    if cells.origin == "names" and any(cell is not None for cell in cells.values):
         raise RejectedError(
             f"{cells.where} gives names of classes, but the targets of regression are numbers. Give a table or arrays "
             'with numbers, or write `[task] name = "classification"`.'
@@ -159,7 +159,7 @@ def _check(values: NDArray[np.float32], names: tuple[str, ...], cells: TargetCel
         raise RejectedError(f"{cells.data} has no rows. Give a file with at least a few rows whose target is known.")
     if not known(values).any():
         raise RejectedError(f"{cells.data} has no row with a target (NaN and empty mean unknown). Add numbers.")
-    for name, column in zip(names, values.T, strict=True):
+    for name, column in zip(names, values.T, strict=True) if cells.learned else ():
         found = np.unique(column[~np.isnan(column)])
         if len(found) < _LEAST:
             what = "no number" if not len(found) else f"only one number, {found[0]:g}"

@@ -32,11 +32,11 @@ is right, red is wrong. Students: mean over the seeds.</p>
 
 def confusions(run: RunFiles) -> dict[str, Any] | None:
     """Return the confusion of teacher, control and student, and the mistakes that each makes most often."""
-    if run.predicted is None:
+    if (predicted := run.labelled) is None:
         return None
     names = run.names
     pictured = dict.fromkeys((TEACHER, run.control or "", run.student))
-    found = ((n, counts(run.predicted, n, len(names))) for n in pictured)
+    found = ((n, counts(predicted, n, len(names))) for n in pictured)
     counted = {n: table for n, table in found if table is not None}
     if not counted:
         return None

@@ -31,10 +31,10 @@ the labels, the more of it is chance.</p>
 def calibration(run: RunFiles) -> dict[str, Any] | None:
     """Return a reliability diagram for teacher, control and student, and their calibration errors."""
     arms = pictured(run)
-    if run.predicted is None or not arms:
+    if (predicted := run.labelled) is None or not arms:
         return None
     charts, rows = [], []
-    found = {name: binned(run.predicted, name) for name in arms}
+    found = {name: binned(predicted, name) for name in arms}
     low = least([b for bins in found.values() for b in bins])
     for name, bins in found.items():
         label = run.arm(name).label

@@ -26,6 +26,8 @@ def tell(run: RunFiles, at: int, student: Array, teacher: Array) -> Told:
     own, theirs = expit(student[at]), expit(teacher[at])
     order = np.argsort(-np.abs(own - theirs), kind="stable")[:MOST_LABELS]
     lines = [_line(run.names[k], float(own[k]), float(theirs[k])) for k in order]
+    if np.isnan(targets).all():
+        return Told("", lines)
     return Told(f"True: {', '.join(true)}." if true else "No label is true.", lines)
 
 

@@ -31,12 +31,12 @@ the seeds.</p>
 def labels(run: RunFiles) -> dict[str, Any] | None:
     """Return a line for each label."""
     arms = pictured(run)
-    if run.predicted is None or not arms:
+    if (predicted := run.labelled) is None or not arms:
         return None
-    targets = run.predicted.targets.astype(np.float64)
+    targets = predicted.targets.astype(np.float64)
     known = ~np.isnan(targets)
     shares = np.where(known, targets, 0.0).sum(0) / np.maximum(known.sum(0), 1)
-    by_arm = {arm: _figures(run.predicted, arm, targets) for arm in arms}
+    by_arm = {arm: _figures(predicted, arm, targets) for arm in arms}
     rows = []
     for k in np.argsort(-shares, kind="stable"):
         figures = [percent(float(by_arm[arm][which][k])) for which in range(2) for arm in arms]

@@ -69,8 +69,9 @@ def score(
             harm = losses(context, question.a, groups or {})
             models[question.a] |= {"harm": harm} if harm else {}
     seeds = context.common_seeds(context.student, context.baseline)
-    harmed = sentences.harm(models[context.student].get("harm"), context)
-    alarm = task.alarm(context)
+    tested = bool(context.measure)  # else no test row has a label
+    harmed = sentences.harm(models[context.student].get("harm"), context) if tested else []
+    alarm = task.alarm(context) if tested else None
     return {
         "schema": SCHEMA,
         "verdict": comparisons[0]["verdict"] if comparisons else UNTESTED,

@@ -27,7 +27,7 @@ def table(**more: Any) -> pd.DataFrame:
 
 def prepared(path: Path, **settings: Any) -> tuple[Prepared, str]:
     recipe = parse({"data": {"path": str(path), "target": "y", **settings}}, "the test")
-    return read_rows(recipe, None, tasks.get("classification"), as_is=False)
+    return read_rows(recipe, None, tasks.get("classification"), as_is=False, cells=True)
 
 
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y", "%b %d, %Y", "parquet"])
@@ -76,3 +76,42 @@ def test_weights_that_are_all_zero_and_columns_that_are_not_there_are_refused(tm
         prepared(tmp_path / "t.csv", weight="w")
     with pytest.raises(UsageError, match="no column 'v'"):
         prepared(tmp_path / "t.csv", weight="v")
+
+
+def from_python(parts: Any, **settings: Any) -> Prepared:
+    recipe = parse({"data": settings}, "the test")
+    return read_rows(recipe, parts, tasks.get("classification"), as_is=False, cells=True)[0]
+
+
+def three(frame: pd.DataFrame, order: Any = None) -> Any:
+    rows = frame if order is None else frame.iloc[np.argsort(order)]
+    return [(part.drop(columns="y"), part["y"]) for part in (rows[:70], rows[70:90], rows[90:])]
+
+
+def test_settings_of_columns_hold_for_frames_from_python() -> None:
+    frame = table(
+        when=DAYS, who=np.arange(ROWS) // 10, w=np.arange(ROWS) + 1.0, leak=np.arange(ROWS) % 2, zip=np.arange(ROWS) % 7
+    )
+    found = from_python(three(frame), drop=["leak", "when"], types={"zip": "categorical"}, group="who", weight="w")
+    assert found.encoder.names == ("x", "zip")
+    assert found.encoder.types["zip"] == "categorical, 7 values"
+    assert list(found.source.shown([0]).columns) == ["x", "zip"]  # type: ignore[union-attr]
+    np.testing.assert_allclose(found.train.weights, np.arange(1.0, 71) / 35.5, rtol=1e-6)  # type: ignore[arg-type]
+    ordered = from_python(three(frame, DAYS), drop=["leak", "who", "w"], order="when")
+    assert ordered.encoder.names == ("x", "zip")
+    with pytest.raises(UsageError, match=r"no column 'leek'.*'leak'"):
+        from_python(three(frame), drop=["leek"])
+
+
+def test_parts_that_contradict_group_or_order_are_refused() -> None:
+    frame = table(when=DAYS, who=np.arange(ROWS) % 10)
+    with pytest.raises(RejectedError, match=r"group = 'who': rows 0, 1.*training data.*validation data"):
+        from_python(three(frame), group="who")
+    with pytest.raises(RejectedError, match=r"order = 'when': .*training data are not earlier"):
+        from_python(three(frame), order="when")
+
+
+def test_settings_of_columns_are_refused_where_data_from_python_have_none() -> None:
+    arrays = [(RNG.normal(size=(20, 2)), np.arange(20) % 2)] * 3
+    with pytest.raises(UsageError, match=r"'id'.*no named columns"):
+        from_python(arrays, drop=["id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 
 from stillhouse import methods, tasks
 from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
+from stillhouse.data.cells import first_five
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.splits.duplicates import across, sentences
-from stillhouse.errors import UsageError
+from stillhouse.data.splits.groups import code_groups
+from stillhouse.data.splits.order import code_order
+from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
@@ -217,13 +221,24 @@ def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool
     wanted, folder = recipe.data, rows_folder(recipe)
     if data is not None:
         train, valid, test = parts_of(data)
+        sides = side_names(wanted)
         source, own = from_torch(
-            train, valid, test, wanted.classes, no_label=wanted.no_label, read_targets=task.read_targets, original=cells
+            train,
+            valid,
+            test,
+            wanted.classes,
+            no_label=wanted.no_label,
+            read_targets=task.read_targets,
+            original=cells,
+            drop=[*wanted.drop, *sides],
+            keep=[*sides, *recipe.evaluation.groups],
+            types=wanted.types,
         )
+        check_parts(source, own, wanted)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
         as_given = replace(source, as_is=as_is and source.as_is)
-        return prepare(as_given, own, options, folder), source.fingerprint()
+        return prepare(as_given, own, options, folder, wanted.weight), source.fingerprint(wanted.weight)
     source = read_source(wanted, task, recipe.evaluation.groups, folder, original=cells)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
     prepared = prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder, wanted.weight)
@@ -255,7 +270,7 @@ def read_source(
     """What [data] names."""
     if not task.supervised and wanted.target is None:
         return unlabelled_texts(wanted)
-    sides = [name for name in (wanted.group, wanted.order, wanted.weight) if name is not None]
+    sides = side_names(wanted)
     columns = wanted.path is not None or wanted.text is not None
     if sides and not columns:
         raise UsageError(
@@ -295,6 +310,35 @@ def divide(source: Source, wanted: Data) -> Split:
         if name is not None:
             sides[key] = side_column(source, name, key)
     return split(source, labels=wanted.labels, valid=wanted.valid, test=wanted.test, seed=wanted.seed, **sides)
+
+
+def side_names(wanted: Data) -> list[str]:
+    """The columns that divide, order or weigh the rows; they are no inputs."""
+    return [name for name in (wanted.group, wanted.order, wanted.weight) if name is not None]
+
+
+def check_parts(source: Source, parts: Split, wanted: Data) -> None:
+    """Hold the parts that the user gave against [data] group and order.
+
+    Raises:
+        RejectedError: a group has rows in two parts, or a later part begins before an earlier one ends.
+    """
+    named = {"training": parts.train, "validation": parts.valid, "test": parts.test}
+    for (first, a), (second, b) in combinations(named.items(), 2):
+        if wanted.group is not None:
+            groups = code_groups(source.kept[wanted.group], len(source), "The frame")
+            if (shared := np.isin(groups[a], groups[b])).any():
+                raise RejectedError(
+                    f"[data] group = {wanted.group!r}: {first_five(shared)} of the {first} data belong to groups that "
+                    f"the {second} data hold too. Put each group into one part, or remove the line."
+                )
+        if wanted.order is not None and len(a) and len(b):
+            times = code_order(source.kept[wanted.order], len(source), "The frame")
+            if (late := times[a] >= times[b].min()).any():
+                raise RejectedError(
+                    f"[data] order = {wanted.order!r}: {first_five(late)} of the {first} data are not earlier than the "
+                    f"first of the {second} data. Divide the rows in time, or remove the line."
+                )
 
 
 def side_column(source: Source, name: str, key: str) -> np.ndarray:

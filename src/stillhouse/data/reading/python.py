@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,17 +12,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.cells import rows_have
+from stillhouse.data.columns import ColumnType
 from stillhouse.data.files.format import Wanted
 from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face, split_frame, text_column
 from stillhouse.data.files.tables import read_columns, refuse_twice
 from stillhouse.data.files.texts import mean_length
+from stillhouse.data.forms import Form
 from stillhouse.data.inputs import LABELS, as_labels, check_finite, numbers, texts_of, with_index
 from stillhouse.data.original import Original
 from stillhouse.data.reading.datasets import materialize
 from stillhouse.data.source import Kind, Raw, Source
 from stillhouse.data.splits.random import Split
 from stillhouse.data.targets import ReadTargets, TargetCells, join_parts, known, names_at
-from stillhouse.errors import RejectedError
+from stillhouse.errors import RejectedError, UsageError
 
 
 class _Part(NamedTuple):
@@ -41,6 +44,9 @@ def from_torch(
     no_label: str | None = None,
     read_targets: ReadTargets,
     original: bool = False,
+    drop: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    types: Mapping[str, ColumnType] = MappingProxyType({}),
 ) -> tuple[Source, Split]:
     """Read the user's training, validation and test data from Python.
 
@@ -63,7 +69,10 @@ def from_torch(
             labels found, sorted.
         no_label: the label that means none, as text.
         read_targets: the task's function from ``y`` to targets.
-        original: whether the frames are kept as they are (``Source.original``).
+        original: whether the frames are kept as they are (``Source.original``), without the dropped columns.
+        drop: columns of the frames that are not inputs.
+        keep: columns of the frames whose cells are kept beside the inputs (``Source.kept``).
+        types: for columns of the frames whose detected type is wrong.
 
     Returns:
         the source, with train, valid and test rows one after the other, and the split. Tensors and arrays of numbers
@@ -71,6 +80,7 @@ def from_torch(
 
     Raises:
         RejectedError: names the part and its fault.
+        UsageError: settings of columns for data without columns, or for columns that do not exist.
     """
     given = {"train": train, "valid": valid, "test": test}
     parts = [_part(data, name) for name, data in given.items() if data is not None]
@@ -89,8 +99,15 @@ def from_torch(
     kind = _kind(raw)
     more: dict[str, Any] = {}
     if kind == "table":
-        columns = read_columns(raw, Wanted(read_targets), (), "The frame")
+        wanted = Wanted(read_targets, drop=drop, keep=keep, types=types)
+        columns = read_columns(raw, wanted, (), "The frame")
         raw, more = columns.held, columns.fields
+    elif drop or keep or types:
+        named = ", ".join(map(repr, dict.fromkeys([*drop, *keep, *types])))
+        raise UsageError(
+            f"[data] drop, types, group, order or weight, or [evaluation] groups, name the columns {named}, but the "
+            "data from Python have no named columns. Give pandas frames, or remove these lines."
+        )
     source = Source(
         raw,
         read.values,
@@ -99,7 +116,7 @@ def from_torch(
         "python",
         tuple(raw.shape[1:]),
         as_is=kind in ("image", "array"),
-        original=Original([part.own for part in parts], more.get("forms", {})) if original and _framed(parts) else None,
+        original=_original(parts, drop, more.get("forms", {})) if original and _framed(parts) else None,
         label_values=read.given,
         **more,
     )
@@ -141,6 +158,11 @@ def _part(data: Any, name: str) -> _Part:
             "label."
         )
     return _Part(name, inputs, found, classes, own)
+
+
+def _original(parts: list[_Part], drop: Sequence[str], forms: Mapping[str, Form]) -> Original:
+    """The user's frames without the dropped columns."""
+    return Original([part.own.loc[:, [str(name) not in drop for name in part.own.columns]] for part in parts], forms)
 
 
 def _framed(parts: list[_Part]) -> bool:

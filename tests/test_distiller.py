@@ -291,3 +291,34 @@ def test_a_value_that_means_no_label_is_no_target_of_any_task() -> None:
         for one in (with_gaps, with_marks)
     ]
     np.testing.assert_array_equal(*several)
+
+
+FAULTS: dict[str, tuple[Any, str, str]] = {
+    "text among numbers": (np.array([*X[:-1, 0], "high"], object), "regression", "row 149 .* has text, such as 'high'"),
+    "beyond single precision": (np.array([*X[:-1, 0], 1e300]), "regression", "row 149 .*3.4e38"),
+    "dates": (pd.date_range("2020", periods=150), "regression", "holds dates or durations"),
+    "durations": (pd.Series(pd.to_timedelta(np.arange(150), "D")), "regression", "holds dates or durations"),
+    "lists of labels": ([["a"], ["a", "b"]] * 75, "multilabel", "MultiLabelBinarizer"),
+    "neither 0 nor 1": (np.c_[Y, Y > 0], "multilabel", "column 0 must hold 0 and 1, but rows 100, .* such as 2"),
+    "fractions": (X[:, 0], "classification", 'rows 0, .* continuous .*`task="regression"`'),
+    "words and numbers": (["a", 1, 2] * 50, "classification", "text as a label, and rows 1, 2, .* a number"),
+    "several columns": (np.c_[Y, Y], "classification", r'shape \(150, 2\).*`task="multilabel"`'),
+    "infinity": (np.array([*Y[:-1], np.inf]), "classification", "row 149 .* has infinity as a label"),
+}
+
+
+@pytest.mark.parametrize("name", list(FAULTS))
+def test_targets_that_cannot_be_used_are_named_by_row_with_the_argument_that_helps(name: str) -> None:
+    y, task, message = FAULTS[name]
+    with pytest.raises(ValueError, match=message):
+        Distiller(GaussianNB(), task=task, **QUICK).fit(X, y)
+
+
+def test_text_may_mean_no_label_and_classes_may_sort_otherwise_as_text() -> None:
+    codes = np.arange(240) % 12
+    x = 4 * np.eye(12)[codes] + np.random.default_rng(0).normal(size=(240, 12))
+    y = np.array([str(n) for n in range(12)], object)[codes]
+    given = np.where(np.arange(240) % 7 == 0, "unknown", y)
+    found = Distiller(GaussianNB(), unlabelled="unknown", **QUICK | {"steps": 100}).fit(x, given)
+    assert found.classes_.tolist() == sorted(set(y))
+    assert found.score(x, y) > 0.8

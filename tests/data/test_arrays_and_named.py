@@ -48,7 +48,6 @@ def test_whole_numbers_are_names_where_all_are_declared_and_positions_where_not(
     assert read(arrays=path, no_label="-1", classes=["1", "0"]).targets.tolist() == [0, 1, 0, -1]
     named = read(arrays=path, no_label="-1", classes=["cat", "dog"])
     assert (named.names, named.targets.tolist()) == (("cat", "dog"), [1, 0, 1, -1])
-    assert named.label_values == (0, 1)
 
 
 def test_rows_to_predict_on_need_no_labels(tmp_path: Path) -> None:

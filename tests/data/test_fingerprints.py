@@ -79,8 +79,8 @@ TABLE = pd.DataFrame({"a": X[:, 0].numpy(), "b": NAMES})
 PARTS: dict[str, tuple[Any, str, tuple[Any, ...]]] = {
     "tensors": (((X, Y), None, (X, Y)), "e07f826adc4a1c04", (0, 1, 2)),
     "names": (((X, NAMES), None, (X, NAMES)), "f9b9ffe3fa3693de", ("a", "b", "c")),
-    "unlabelled": (((X, torch.full((12,), -1)), (X, NAMES), (X, NAMES)), "1cbe11b8b927a0c4", ("a", "b", "c")),
-    "truth": (((X, Y > 0), None, (X, Y > 0)), "8cab720da831b205", (False, True)),
+    "unlabelled": (((X, None), (X, NAMES), (X, NAMES)), "1cbe11b8b927a0c4", ("a", "b", "c")),
+    "truth": (((X, Y > 0), None, (X, Y > 0)), "509b8108f176ba73", (False, True)),
     "texts": (((["a b", "c d"] * 6, NAMES), None, (["e"] * 12, NAMES)), "1aa2c4c2050bb488", ("a", "b", "c")),
     "frame": (((TABLE, NAMES), None, (TABLE, NAMES)), "e3c4a912678bc24d", ("a", "b", "c")),
 }

@@ -219,9 +219,7 @@ def test_what_cannot_be_used_is_refused_with_its_place(parts: tuple[Any, Any, An
 
 
 def test_labels_outside_the_declared_classes_are_named_by_row() -> None:
-    with pytest.raises(
-        RejectedError, match=r"rows 3, 7, 11, 15, 19 and \d+ more .* the 3 declared classes, such as '3'"
-    ):
+    with pytest.raises(RejectedError, match=r"rows 3, 7, 11, 15, 19 and \d+ more .* the declared classes, such as '3'"):
         from_torch((X, Y), None, TEST, classes=["a", "b", "c"])
 
 

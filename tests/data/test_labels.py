@@ -195,7 +195,7 @@ def test_a_class_called_nan_or_none_is_one_in_a_file_that_declares_it(tmp_path: 
     [
         (["3", "1", "20"], [1, 3, 20]),
         (["-1", "1", "1"], [-1, 1]),
-        (["1.0", "0.0", ""], [0.0, 1.0]),
+        (["1.0", "0.0", ""], [0, 1]),
         (["1.5", "0.50", "0.5"], [0.5, 1.5]),
         (["True", "False", ""], [False, True]),
         (["true", "false", "TRUE"], [False, True]),
@@ -243,6 +243,22 @@ def test_what_is_no_class_is_refused_with_the_way_to_go(name: str) -> None:
     y, message = NOT_CLASSES[name]
     with pytest.raises(RejectedError, match=message):
         source_of(y)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("a question", "an answer")] * ROWS, "pairs of texts"),
+        (np.array([["a question", "an answer"]] * ROWS), "pairs of texts"),
+        ([{"query": "q", "passage": "p", "label": n % 2} for n in range(ROWS)], "pairs of texts"),
+        ([{"tokens": ["a", "b"], "ner_tags": [0, 1]}] * ROWS, "token classification is not supported"),
+        ([{"image": torch.zeros(3), "bbox": [[0, 0, 1, 1]], "id": 1}] * ROWS, "detection and segmentation"),
+    ],
+)
+def test_rows_of_other_fields_are_named(rows: Any, message: str) -> None:
+    part = rows if isinstance(rows[0], dict) else (rows, PLACES)
+    with pytest.raises(RejectedError, match=message):
+        from_torch(part, None, part)
 
 
 def test_many_codes_with_a_few_rows_each_are_classes() -> None:

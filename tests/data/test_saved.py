@@ -67,7 +67,7 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_labels_outside_the_class_names_and_missing_labels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RejectedError, match=r"row 2 \(counted from 0\) have labels outside"):
+    with pytest.raises(RejectedError, match=r"row 2 \(counted from 0\) has a label outside"):
         read_table(texts_in(tmp_path / "a", [1, 0, 5, 0]))
     with pytest.raises(UsageError, match="which column holds the label"):
         read_table(save(tmp_path / "b", {"text": TEXTS}, {}))

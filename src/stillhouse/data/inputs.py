@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.data.cells import first_five
+from stillhouse.data.cells import first_five, rows_have
 from stillhouse.data.on_disk.mapped import TEXTS, MappedTexts, pieces
 from stillhouse.errors import RejectedError
 
@@ -43,7 +43,10 @@ def as_labels(values: Any) -> NDArray[Any]:
         array = np.asarray(cells)
     except ValueError:  # rows of different lengths
         return _objects(cells)
-    return array if array.dtype.kind in "biuf" or array.ndim != 1 else _objects(cells)  # else 1 becomes "1" beside text
+    one_type = (
+        len({type(cell) for cell in cells}) == 1
+    )  # else 1 becomes "1" beside text, and 2**53 + 1 beside NaN rounded
+    return array if array.ndim != 1 or (one_type and array.dtype.kind in "biuf") else _objects(cells)
 
 
 def _objects(cells: list[Any]) -> NDArray[Any]:
@@ -192,7 +195,7 @@ def _fault(cell: Any) -> str | None:
 
 
 def check_finite(x: NDArray[Any], where: str) -> None:
-    """Refuse NaN and infinite numbers.
+    """Refuse NaN, infinite numbers, and those that single precision cannot hold.
 
     Args:
         x: (N, ...).
@@ -208,11 +211,27 @@ def check_finite(x: NDArray[Any], where: str) -> None:
     if not broken.any():
         return
     raise RejectedError(
-        f"{where}: {first_five(broken)} hold NaN or infinite numbers. Fix or remove those rows; only tables may have "
-        "missing values ([data] path)."
+        f"{where}: {first_five(broken)} hold NaN or infinite numbers, or ones beyond 3.4e38. Fix or remove "
+        "those rows; only tables may have missing values ([data] path)."
     )
 
 
 def _finite_rows(x: NDArray[Any]) -> NDArray[np.bool_]:
-    finite: NDArray[np.bool_] = np.isfinite(x.reshape(len(x), -1)).all(1)
-    return finite
+    flat = x.reshape(len(x), -1)
+    return np.asarray((np.isfinite(flat) & ~beyond_single(flat)).all(1))
+
+
+def check_column(numbers: NDArray[np.float64], name: str) -> None:
+    """Refuse cells (N,) of a numeric column that single precision cannot hold; NaN is a missing cell."""
+    broken = beyond_single(numbers)
+    if broken.any():
+        raise RejectedError(
+            f"Column {name!r}: {rows_have(broken)} a number beyond 3.4e38, the limit of single precision: "
+            f'{numbers[broken][0]}. Fix or empty those cells, or leave the column out with [data] drop = ["{name}"].'
+        )
+
+
+def beyond_single(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which numbers are infinite in single precision, in which nets compute."""
+    with np.errstate(over="ignore"):
+        return np.isinf(numbers.astype(np.float32))

@@ -41,12 +41,12 @@ def is_gap(cell: Any) -> bool:
 
 
 def label_name(value: Any) -> str:
-    """A label as text; whole numbers have no fraction.
+    """A label as text; whole numbers have no fraction, except very large ones.
 
     >>> label_name(3.0), label_name(True), label_name("b ")
     ('3', 'True', 'b ')
     """
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
         return str(int(value))
     return str(value)
 
@@ -96,7 +96,16 @@ def read_labels(cells: NDArray[Any], where: str, no_label: str | None = None) ->
             f"{where}: {rows_have(rows)} {what} as a label, {values[odd[0]]!r}. A label is text, a number or a "
             "boolean. Convert these, for instance with `y.astype(str)`."
         )
-    return without(Labels(codes, values), no_label)
+    return _of_one_type(without(Labels(codes, values), no_label))
+
+
+def _of_one_type(labels: Labels) -> Labels:
+    """Numbers as whole numbers or as floats; floats beside gaps are whole numbers: pandas writes 1.0 for 1 there."""
+    kinds, gaps = {type(value) for value in labels.values}, bool((labels.codes < 0).any())
+    if not kinds <= {bool, int, float} or (len(kinds) == 1 and not (gaps and kinds == {float})):
+        return labels
+    whole = all(float(value).is_integer() for value in labels.values)
+    return labels._replace(values=[int(value) if whole else float(value) for value in labels.values])
 
 
 def _of_objects(cells: NDArray[Any]) -> tuple[NDArray[np.int64], list[Any]]:
@@ -131,7 +140,7 @@ def read_texts(cells: NDArray[Any], where: str, no_label: str | None = None, cla
     typed = typed_texts(found.values)
     number = {value: i for i, value in enumerate(dict.fromkeys(typed))}  # "1" and "1.0" are one label
     order = np.array([*(number[value] for value in typed), -1], np.int64)
-    return without(Labels(order[found.codes], list(number)), no_label)
+    return _of_one_type(without(Labels(order[found.codes], list(number)), no_label))
 
 
 def typed_texts(texts: list[str]) -> list[Any]:

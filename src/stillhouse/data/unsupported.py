@@ -10,8 +10,19 @@ from numpy.typing import NDArray
 
 WORDS = "tags of each word (token classification is not supported)"
 BOXES = "boxes or masks (detection and segmentation are not supported)"
+PAIRS = "pairs of texts (rerankers and sentence pairs are not supported)"
 _OF_WORDS = {"ner_tags", "pos_tags", "chunk_tags", "tags"}
 _OF_BOXES = {"boxes", "bbox", "bboxes", "masks", "objects", "annotations", "segmentation", "area", "iscrowd"}
+_OF_PAIRS = (
+    {"query", "passage"},
+    {"query", "document"},
+    {"query", "positive"},
+    {"sentence1", "sentence2"},
+    {"sentence_0", "sentence_1"},
+    {"premise", "hypothesis"},
+    {"question1", "question2"},
+    {"question", "context"},
+)
 
 
 def structure(cells: Iterable[Any]) -> str | None:
@@ -48,9 +59,23 @@ def shape_structure(values: NDArray[Any]) -> str | None:
     return WORDS if values.ndim == 2 and values.dtype.kind in "iu" and (values == -100).any() else None
 
 
-def columns_structure(names: Iterable[str]) -> str | None:
-    """What a data set without a column of labels is made for, by the names of its columns; None: nothing known."""
-    found = set(map(str, names))
-    if found & _OF_WORDS:
+def columns_structure(row: Mapping[Any, Any]) -> str | None:
+    """What a data set is made for, by the names of its columns and the cells of its first row; None: nothing known.
+
+    >>> columns_structure({"query": "why", "passage": "because", "label": 1})
+    'pairs of texts (rerankers and sentence pairs are not supported)'
+    """
+    if any(pair <= set(map(str, row)) for pair in _OF_PAIRS):
+        return PAIRS
+    lists = {str(name) for name, cell in row.items() if isinstance(cell, Mapping) or np.ndim(cell) > 0}
+    if lists & _OF_WORDS:
         return WORDS
-    return BOXES if found & _OF_BOXES else None
+    return BOXES if lists & _OF_BOXES else None
+
+
+def holds_pairs(rows: Any) -> bool:
+    """Whether each row is a pair of texts."""
+    if isinstance(rows, np.ndarray) and rows.ndim == 2:
+        return rows.shape[1] == 2 and len(rows) > 0 and all(isinstance(cell, str) for cell in rows[0])
+    first = rows[0] if isinstance(rows, list | tuple) and len(rows) else None
+    return isinstance(first, list | tuple) and len(first) == 2 and all(isinstance(one, str) for one in first)

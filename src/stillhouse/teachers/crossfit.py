@@ -95,7 +95,7 @@ def whole_of(teacher: Teacher) -> Teacher:
     return teacher if inner is None else whole_of(inner)
 
 
-def fold_of(labels: NDArray[Any], folds: int, seed: int, name: str) -> NDArray[np.int64]:
+def fold_of(labels: NDArray[Any], folds: int, seed: int, name: str, classes: Sequence[str] = ()) -> NDArray[np.int64]:
     """For each training row the fold that leaves it out: int64 (N,), -1 for rows without a label.
 
     Folds are stratified by the label where labels are classes (int64), and plain where they are numbers.
@@ -105,6 +105,7 @@ def fold_of(labels: NDArray[Any], folds: int, seed: int, name: str) -> NDArray[n
         folds: their number; fewer where the rarest class has fewer rows.
         seed: of the shuffle.
         name: of the teacher, for the message.
+        classes: names of the classes, for the message.
 
     Raises:
         UsageError: fewer than two folds.
@@ -113,18 +114,22 @@ def fold_of(labels: NDArray[Any], folds: int, seed: int, name: str) -> NDArray[n
     from sklearn.model_selection import KFold, StratifiedKFold
 
     seen = np.flatnonzero(has_label(torch.from_numpy(labels)).numpy())
-    classes = labels.dtype.kind == "i"
-    rarest = int(np.unique(labels[seen], return_counts=True)[1].min()) if len(seen) and classes else len(seen)
+    stratified = labels.dtype.kind == "i"
+    found, counts = np.unique(labels[seen], return_counts=True)
+    rarest = int(counts.min()) if len(seen) and stratified else len(seen)
     if rarest < 2:
+        single = [repr(classes[label]) for label in found[counts < 2][:5].tolist()] if classes and stratified else []
+        more = f", but there is one of {', '.join(single)}" if single else ""
         raise RejectedError(
-            f"The teacher {name!r} needs at least two labelled rows{' of each class' * classes} to answer its own "
-            "training rows out of fold. Raise `[teacher] labels`, or give it more labelled rows."
+            f"The teacher {name!r} needs at least two labelled rows{' of each class' * stratified} to answer its own "
+            f"training rows out of fold{more}. Raise "
+            "`[teacher] labels`, or give it more labelled rows."
         )
     if folds < 2:
         raise UsageError(f"[teacher] folds = {folds}, but a row can be left out only where there are two or more.")
-    splitter = (StratifiedKFold if classes else KFold)(min(folds, rarest), shuffle=True, random_state=seed)
+    splitter = (StratifiedKFold if stratified else KFold)(min(folds, rarest), shuffle=True, random_state=seed)
     assigned = np.full(len(labels), WHOLE, dtype=np.int64)
-    for number, (_, left_out) in enumerate(splitter.split(seen, labels[seen] if classes else None)):
+    for number, (_, left_out) in enumerate(splitter.split(seen, labels[seen] if stratified else None)):
         assigned[seen[left_out]] = number
     return assigned
 

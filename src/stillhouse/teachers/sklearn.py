@@ -83,7 +83,7 @@ def fit_sklearn(
     import sklearn
 
     x, y = flat(inputs), targets.numpy()
-    assigned = fold_of(y, folds, seed, name)
+    assigned = fold_of(y, folds, seed, name, spec.names)
     seen = np.flatnonzero(assigned != WHOLE)
     digest = xxhash.xxh3_128(f"{name}{sorted(settings.items())}{seed}{folds}{sklearn.__version__}".encode())
     digest.update(np.ascontiguousarray(x[seen]).tobytes())

@@ -17,7 +17,8 @@ from stillhouse.data.cells import first_five
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.fitting import fit_encoder
 from stillhouse.data.encoders.text import TextOptions
-from stillhouse.data.on_disk.mapped import alone_in, open_tensor, pieces, write_array
+from stillhouse.data.inputs import check_column
+from stillhouse.data.on_disk.mapped import MappedTexts, alone_in, open_tensor, pieces, write_array
 from stillhouse.data.source import Ints, Source
 from stillhouse.data.splits.random import Split
 from stillhouse.errors import RejectedError
@@ -71,6 +72,11 @@ def prepare(
         StoppedError: there is no space on the disk.
     """
     parts = [split.train, split.valid, split.test]
+    if not isinstance(source.raw, np.ndarray | MappedTexts):  # with the rows of the whole table
+        for name in source.raw.columns:
+            cells = source.raw[name].to_numpy()
+            if cells.dtype == np.float64:
+                check_column(cells, str(name))
     weights = (
         None if weight is None else _weights(source.kept[weight], split.train, f"{source.name}: column {weight!r}")
     )

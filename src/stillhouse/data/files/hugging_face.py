@@ -45,8 +45,9 @@ def read_hugging_face(data: Any, where: str) -> tuple[Any, Any, tuple[str, ...] 
 def split_frame(frame: DataFrame, where: str) -> tuple[Any, Any]:
     """Split a frame that holds its labels into inputs, a series of texts or a frame, and labels, if there are some."""
     label = label_column(frame.columns)
-    if label is None and (what := columns_structure(frame.columns)) is not None:
-        raise RejectedError(f"{where} have the columns {list(frame.columns)}: these are {what}. Give rows with labels.")
+    what = columns_structure(frame.iloc[0].to_dict()) if len(frame) else None
+    if what is not None:
+        raise RejectedError(f"{where} have the columns {list(map(str, frame.columns))}: these look like {what}.")
     inputs = frame if label is None else frame.drop(columns=label)
     if not inputs.shape[1]:
         raise RejectedError(f"{where} have no column except the label. Give at least one.")

@@ -101,12 +101,14 @@ def _collate(items: list[Any]) -> Any:
 
 def _of_mapping(item: Mapping[str, Any]) -> Any:
     """An item, or a batch, that is a mapping as ``(x, y)``; as ``x`` where it has no label."""
-    label = label_column(item)
+    label, what = label_column(item), columns_structure(item)
     inputs = [key for key in item if key != label]
     named = inputs if len(inputs) == 1 else [key for key in inputs if key in _INPUTS]
-    if len(named) != 1 or (label is not None and isinstance(item[label], Mapping)):
-        what = columns_structure(item)
-        raise TypeError(f"its items have the keys {list(item)}" + (f": these are {what}" if what else ""))
+    if what or len(named) != 1:
+        raise RejectedError(
+            f"The items of the data have the keys {list(item)}"
+            + (f": these look like {what}." if what else ". Give (x, y), or a mapping with the keys x and label.")
+        )
     return item[named[0]] if label is None else (item[named[0]], item[label])
 
 

@@ -24,6 +24,7 @@ from stillhouse.data.reading.datasets import materialize
 from stillhouse.data.source import Kind, Raw, Source
 from stillhouse.data.splits.random import Split
 from stillhouse.data.targets import ReadTargets, TargetCells, join_parts, known, names_at
+from stillhouse.data.unsupported import PAIRS, holds_pairs
 from stillhouse.errors import RejectedError, UsageError
 
 
@@ -138,6 +139,8 @@ def _part(data: Any, name: str) -> _Part:
         inputs, labels = data
     else:
         inputs, labels = data, None
+    if holds_pairs(inputs):
+        raise RejectedError(f"The {name} data hold {PAIRS}. Join the texts of a row into one.")
     own = inputs if _is_frame(inputs) else None
     text = _is_text(inputs)
     if text:

@@ -124,7 +124,8 @@ class RunTeacher:
         """For each training row the fold whose net does not see it, int64 (N,); None: one net answers all rows."""
         if self.section.folds is None or self.kind != "net" or self.fitted_here:
             return None
-        return fold_of(self.visible.numpy(), self.section.folds, self.context.recipe.data.seed, self.name)
+        seed, names = self.context.recipe.data.seed, self.context.spec.names
+        return fold_of(self.visible.numpy(), self.section.folds, seed, self.name, names)
 
     @property
     def nets(self) -> list[TeacherNet]:

@@ -55,7 +55,7 @@ class ClassReader:
         refuse_several(answer)
         names, given = with_names(answer)
         order = self.order_of(names) if names else self.order
-        values = matrix(given, len(rows), self.spec.width, self.spec.width if order is None else len(order))
+        values = matrix(given, len(rows), self.spec.names, self.spec.width if order is None else len(order))
         bad = np.asarray((np.isnan(values) | np.isposinf(values)).any(1) | np.isneginf(values).all(1))
         if bad.any():
             raise not_finite(rows, bad)
@@ -123,12 +123,13 @@ def refuse_several(answer: Any) -> None:
         )
 
 
-def matrix(values: NDArray[Any], count: int, classes: int, columns: int) -> Floats:
+def matrix(values: NDArray[Any], count: int, names: Sequence[str], columns: int) -> Floats:
     """A teacher's answer as float64 (B, columns), or (B, 1) where it is for one of two classes alone.
 
     Raises:
         RejectedError: it answers labels, another number of rows, or another number of classes.
     """
+    classes = len(names)
     if values.ndim == 1 and values.dtype.kind in "iubUSOT":
         raise RejectedError(
             f"The teacher answers with labels ({values.dtype}), such as {values[:3].tolist()}. A student learns from "
@@ -141,7 +142,7 @@ def matrix(values: NDArray[Any], count: int, classes: int, columns: int) -> Floa
         )
     table = as_floats(values.reshape(count, -1) if count else np.empty((0, columns)))
     if (table.shape[1], classes) != (1, 2) and table.shape[1] != columns:
-        check_classes(table.shape[1], columns)
+        check_classes(table.shape[1], columns, names=names)
     return table
 
 
@@ -183,12 +184,14 @@ def are_probabilities(outputs: Floats) -> bool:
     return inside and bool((np.abs(outputs.sum(1) - 1) <= NEAR).all())
 
 
-def check_classes(given: int, expected: int, who: str = "The teacher") -> None:
-    """Refuse a net with another number of classes than the data."""
+def check_classes(given: int, expected: int, who: str = "The teacher", names: Sequence[str] = ()) -> None:
+    """Refuse a net with another number of classes than the data, whose labels may be positions in its outputs."""
     if given != expected:
+        places = [f'"{i}"' for i in range(given)]
+        order = ", ".join(places) if names and {f'"{name}"' for name in names} <= set(places) else "..."
         raise RejectedError(
             f"{who} answers with {given} classes, but the data have {expected}. Give the one that was made for these "
-            "classes, or list all its classes in order as `[data] classes = [...]`."
+            f"classes, or list all its classes in order as `[data] classes = [{order}]`."
         )
 
 

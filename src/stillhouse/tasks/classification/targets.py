@@ -48,8 +48,7 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     texts = [label_name(value) for value in found.values]
     whole = all(not isinstance(value, str) and float(value).is_integer() for value in found.values)
     if whole and cells.origin in ("array", "python") and not set(texts) & set(declared):
-        places = [int(value) for value in found.values]
-        given = tuple(_like(found.values, place) for place in range(len(declared)))
+        places, given = [int(value) for value in found.values], declared
     else:
         places = [declared.index(text) if text in declared else -1 for text in texts]
         written = dict(zip(texts, found.values, strict=True))
@@ -127,11 +126,6 @@ def _numbered(found: Labels, order: list[Any], cells: TargetCells) -> Targets:
     )
 
 
-def _like(values: list[Any], place: int) -> Any:
-    """A position in the type of labels that are positions."""
-    return type(values[0])(place) if values else place
-
-
 def _typed(name: str, values: list[Any]) -> Any:
     """A declared class without a row, in the type of the other labels where it can be."""
     kinds = {type(value) for value in values}
@@ -153,8 +147,8 @@ def _refuse_undeclared(found: Labels, unknown: list[int], declared: tuple[str, .
     if name == "-1":
         cure = "If -1 means that a row has no label, write `[data] no_label = -1`; if it is a class, add it to classes."
     raise RejectedError(
-        f"{cells.where}: {rows_have(np.isin(found.codes, unknown))} a label outside the {len(declared)} declared "
-        f"classes, such as {name!r}.{nearest(name, declared)} {cure}"
+        f"{cells.where}: {rows_have(np.isin(found.codes, unknown))} a label outside the declared classes, "
+        f"such as {name!r}.{nearest(name, declared)} {cure}"
     )
 
 

@@ -130,7 +130,8 @@ def test_items_may_name_their_label(items: list[Any], classes: tuple[Any, ...]) 
     source, _ = from_torch(items, None, items)
     assert source.label_values == classes
     assert len(source) == 16
-    loader: Any = torch.utils.data.DataLoader(items, batch_size=3)
+    dataset: Any = items
+    loader: Any = torch.utils.data.DataLoader(dataset, batch_size=3)
     if "age" not in items[0]:
         assert from_torch(loader, None, items)[0].label_values == classes
 

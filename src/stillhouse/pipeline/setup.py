@@ -249,7 +249,8 @@ def read_again(recipe: Recipe, data: Any, task: Task, keep: str) -> Source:
     """The rows of a run as they are read now, with one more column kept beside the inputs."""
     if data is None:
         return read_source(recipe.data, task, [keep], rows_folder(recipe))
-    return from_torch(*parts_of(data), classes=recipe.data.classes, read_targets=task.read_targets)[0]
+    given = recipe.data
+    return from_torch(*parts_of(data), given.classes, no_label=given.no_label, read_targets=task.read_targets)[0]
 
 
 def rows_folder(recipe: Recipe) -> Path | None:

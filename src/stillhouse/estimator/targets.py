@@ -63,14 +63,19 @@ def read_values(y: Any, who: str, read_targets: ReadTargets, unlabelled: Any = N
             "y holds lists of labels. Give a column of 0 and 1 for each label: "
             "`sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)`."
         )
+    _refuse_few(len(given), who)  # in scikit-learn's words, before the task finds that one number does not vary
     no_label = None if unlabelled is None else label_name(unlabelled)
     cells = TargetCells("python", given, len(given), "Input y", "y", no_label=no_label)
     read = read_targets(cells, None).values
     values = given.astype(np.float64) if given.dtype.kind in "biuf" else read.astype(np.float64).reshape(given.shape)
     found = Targets(np.where(np.isnan(read.reshape(given.shape)), np.nan, values))
-    if (known := int((found.strata >= 0).sum())) < 2:
-        raise ValueError(f"{who} needs at least two rows with a number in y, and y has n_samples={known} of them.")
+    _refuse_few(int((found.strata >= 0).sum()), who)
     return found
+
+
+def _refuse_few(known: int, who: str) -> None:
+    if known < 2:
+        raise ValueError(f"{who} needs at least two rows with a number in y, and y has n_samples={known} of them.")
 
 
 def _given(y: Any, who: str) -> NDArray[Any]:

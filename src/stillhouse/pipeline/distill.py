@@ -126,8 +126,8 @@ class Distillation:
         context, file = self.context, self.context.run.folder / ANSWERS
         inputs, now = context.data.train.inputs[:ASKED], {}
         if context.teacher is not None and TEACHER in self.teachers:
-            teacher, raw = self.teachers[TEACHER].teacher, context.shown(np.arange(len(inputs)))
-            now["teacher"] = answers_of(teacher, context.task, inputs, torch.full((len(inputs),), -1), raw)
+            teacher, rows = self.teachers[TEACHER].teacher, torch.arange(len(inputs))  # folds know rows by number
+            now["teacher"] = answers_of(teacher, context.task, inputs, rows, context.shown(rows.numpy()))
         if self.given.student is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)

@@ -216,7 +216,7 @@ def unlabelled(found: Prepared, judged: bool) -> Prepared:
     return Prepared(source, split_, found.encoder, train, valid, test)
 
 
-def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool) -> tuple[Prepared, str]:
+def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool = False) -> tuple[Prepared, str]:
     """Read, divide and encode the rows of [data], or the user's own; returns them with their fingerprint."""
     wanted, folder = recipe.data, rows_folder(recipe)
     if data is not None:

@@ -106,7 +106,7 @@ def on_training_rows(
     if teacher.kind == "service" or not len(rows):
         return None
     numbers = data.split.train[rows.numpy()]
-    there = answers_of(teacher.teacher, task, data.train.inputs[rows], rows, data.source.take(numbers))
+    there = answers_of(teacher.teacher, task, data.train.inputs[rows], rows, data.source.shown(numbers))
     train = task.record(torch.from_numpy(there)), data.source.targets[numbers]
     return teacher_gate.in_sample(task, train, (task.record(torch.from_numpy(answers)), targets), context.spec.names)
 

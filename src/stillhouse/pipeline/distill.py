@@ -127,7 +127,7 @@ class Distillation:
         inputs, now = context.data.train.inputs[:ASKED], {}
         if context.teacher is not None and TEACHER in self.teachers:
             teacher, raw = self.teachers[TEACHER].teacher, context.shown(np.arange(len(inputs)))
-            now["teacher"] = answers_of(teacher, context.task, inputs, torch.full((len(inputs),), -1), raw)
+            now["teacher"] = answers_of(teacher, context.task, inputs, torch.arange(len(inputs)), raw)
         if self.given.student is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)

@@ -52,7 +52,7 @@ RUNNING = {
     "curve": "Run a recipe at several numbers of labels, teacher calls or layers, and draw what distilling gains.",
 }
 READING = {
-    LOOK: (commands.evaluate, commands.report, commands.check),
+    LOOK: (commands.evaluate, commands.report, commands.compare, commands.check),
     SHIP: (commands.predict, commands.export),
     REFERENCE: (commands.methods, commands.layers),
 }

@@ -65,6 +65,24 @@ def report(folder: Folder, /, *, json: Json = False) -> None:
     show_json({"report": path}) if json else say(str(path))
 
 
+def compare(
+    *folders: Annotated[Path, Parameter(help="Run folders, in the order in which they are shown.")],
+    csv: Annotated[bool, Parameter(negative="", help="A table of plain numbers.")] = False,
+    latex: Annotated[bool, Parameter(negative="", help="A tabular for LaTeX with booktabs.")] = False,
+    markdown: Annotated[bool, Parameter(negative="", help="A table of Markdown.")] = False,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="A file; of a page compare.html.")] = None,
+) -> None:
+    """Set judged runs side by side: a page, or with --csv, --latex or --markdown a table for papers."""
+    from stillhouse import pipeline
+    from stillhouse.errors import UsageError
+
+    chosen = [name for name, wanted in (("csv", csv), ("latex", latex), ("markdown", markdown)) if wanted]
+    if len(chosen) > 1:
+        raise UsageError(f"--{' and --'.join(chosen)} exclude each other. Give one of them.")
+    found = pipeline.compare(folders, chosen[0] if chosen else "page", out)
+    say(found.rstrip("\n") if isinstance(found, str) else str(found))
+
+
 def export(
     folder: Folder,
     /,

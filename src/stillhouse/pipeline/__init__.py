@@ -2,6 +2,7 @@
 
 from stillhouse.pipeline.api import (
     check,
+    compare,
     curve,
     distill,
     evaluate,
@@ -18,6 +19,7 @@ from stillhouse.pipeline.handle import Run
 __all__ = [
     "Run",
     "check",
+    "compare",
     "curve",
     "distill",
     "evaluate",

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack, overload
 
+from stillhouse import reporting
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.gate import Criterion
 from stillhouse.evaluation.gate import check as check_scores
 from stillhouse.exporting import formats
+from stillhouse.files import write_atomic
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import distill_run, label_run
@@ -290,6 +292,31 @@ def report(run: RunLike) -> Path:
         DamagedError: a file of the run cannot be read.
     """
     return _opened(run).report()
+
+
+def compare(runs: Sequence[RunLike], format: str = "page", out: str | Path | None = None) -> str | Path:
+    """Set judged runs side by side.
+
+    Args:
+        runs: runs or their folders, in the order in which they are shown.
+        format: "page" writes one page; "csv", "latex" and "markdown" are tables for papers, a line for each model.
+        out: a file; default: ``compare.html`` for the page, none for a table.
+
+    Returns:
+        The path of what was written; of a table without ``out`` its text.
+
+    Raises:
+        UsageError: too few runs, one that was not judged, or an unknown format.
+    """
+    found = [_opened(run) for run in runs]
+    folders, judged_by = [run.folder for run in found], [run.task for run in found]
+    if format == "page":
+        return reporting.compare(folders, judged_by, Path(out or "compare.html"))
+    text = reporting.table(folders, judged_by, format)
+    if out is None:
+        return text
+    write_atomic(Path(out), text.encode())
+    return Path(out)
 
 
 def export(run: RunLike, format: str = "onnx", module: Any = None, *, allow_code: bool = False) -> Path:

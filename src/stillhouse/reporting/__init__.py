@@ -3,5 +3,6 @@
 from stillhouse.reporting.compare import compare
 from stillhouse.reporting.curve import write_curve
 from stillhouse.reporting.page import write
+from stillhouse.reporting.tables import table
 
-__all__ = ["compare", "write", "write_curve"]
+__all__ = ["compare", "table", "write", "write_curve"]

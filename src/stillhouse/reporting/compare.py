@@ -44,14 +44,14 @@ def compare(folders: Sequence[Path], tasks: Sequence[Words], out: Path) -> Path:
         StillhouseError: the page cannot be written.
     """
     if len(folders) < 2:
-        raise UsageError("A comparison needs two run folders or more. Run `stillhouse report A B`.")
+        raise UsageError("A comparison needs two run folders or more: `stillhouse compare A B`.")
     runs = [read(folder, task) for folder, task in zip(folders, tasks, strict=True)]
     called = names(folders)
     return page(
         "compare.html.j2",
         out,
         runs=[_head(run, name, out) for run, name in zip(runs, called, strict=True)],
-        care_lines=_care(runs),
+        care_lines=care(runs),
         forest=_forest(runs, called),
         heads=["Figure", *called],
         rows=_rows(runs),
@@ -71,7 +71,7 @@ def _head(run: RunFiles, name: str, out: Path) -> dict[str, Any]:
     return {"name": name, "verdict": summary.verdict(run), "href": f"./{quote(path)}" if there else ""}
 
 
-def _care(runs: list[RunFiles]) -> list[str]:
+def care(runs: list[RunFiles]) -> list[str]:
     """Say what keeps the figures of these runs from being compared with each other."""
     first, found = runs[0], []
     if len({run.headline for run in runs}) > 1:

@@ -17,6 +17,6 @@ for _ in range(300):
     _optimiser.zero_grad()
     nn.functional.cross_entropy(big(_x[:600]), _y[:600]).backward()  # type: ignore[no-untyped-call]
     _optimiser.step()
-train = (_x[:600], torch.where(torch.arange(600) < LABELLED, _y[:600], -1))
+train = (_x[:600], torch.where(torch.arange(600) < LABELLED, _y[:600].float(), torch.nan))
 valid = (_x[600:700], _y[600:700])
 test = (_x[700:], _y[700:])

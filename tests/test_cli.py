@@ -153,7 +153,7 @@ def test_method_flags_become_the_methods_in_their_order() -> None:
     [
         ("distil x.toml", 'Did you mean "distill"'),
         ("distill missing.toml", "missing.toml"),
-        ("distill --data.lables 3", "Did you mean --data.labels"),
+        ("distill --data.lables 3", "Did you mean '--data.labels'"),
         ("distill --data.labels many", "'many' is not a whole number or 'all'"),
         ("distill --training.steps 3.5", "'3.5' is not a whole number"),
         ("distill --training.steps 0", "training.steps"),

@@ -177,7 +177,7 @@ def test_texts_lose_words_and_the_column_of_the_text_is_known_at_prediction(
     ("data", "teacher", "words"),
     [
         ({"name": "digits"}, {"hub": "folder", "file": "x.onnx"}, "hub and file at once"),
-        ({"name": "digits", "group": "patient"}, {"name": "mlp_large"}, "group and order"),
+        ({"name": "digits", "group": "patient"}, {"name": "mlp_large"}, "group, order and weight"),
         ({"name": "digits"}, {"endpoint": {"url": "http://127.0.0.1:9/v1"}}, "classifies texts"),
         ({"name": "digits"}, {"file": "nowhere.safetensors", "name": "mlp_large"}, "does not exist"),
     ],

@@ -104,7 +104,7 @@ def test_a_plan_counts_every_fold(tmp_path: Path) -> None:
 def test_folds_are_refused_where_nothing_is_trained_that_could_leave_rows_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match="this teacher comes ready"):
+    with pytest.raises(UsageError, match="this teacher comes trained"):
         distill(parse(TINY | {"teacher": {"folds": 3}}), teacher=torch.nn.Flatten(), out=tmp_path / "ready")
     members = {"folds": 3, "member": [{"name": "mlp_large"}, {"name": "extra_trees"}]}
     with pytest.raises(UsageError, match=r"Move it into the \[\[teacher.member\]\]"):

@@ -107,7 +107,7 @@ def test_folds_are_refused_where_nothing_is_trained_that_could_leave_rows_out(
     with pytest.raises(UsageError, match="this teacher comes trained"):
         distill(parse(TINY | {"teacher": {"folds": 3}}), teacher=torch.nn.Flatten(), out=tmp_path / "ready")
     members = {"folds": 3, "member": [{"name": "mlp_large"}, {"name": "extra_trees"}]}
-    with pytest.raises(UsageError, match=r"Move it into the \[\[teacher.member\]\]"):
+    with pytest.raises(UsageError, match=r"Move it into each \[\[teacher.member\]\]"):
         distill(parse(TINY | {"teacher": members}), out=tmp_path / "members")
     features = {"name": "fitnet", "student_layer": "embedding", "teacher_layer": "embedding"}
     with pytest.raises(UsageError, match="hidden layers have nothing in common"):

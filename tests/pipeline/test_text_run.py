@@ -95,7 +95,11 @@ def test_a_file_of_texts_is_answered_in_its_order(run: Run, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("content", "named"),
-    [('text\nthe rose\n""\nthe bee\n', "row 1"), ('text\n"  "\nthe rose\n', "row 0"), (f"text\n{'a' * 200_000}\n", "row 0")],
+    [
+        ('text\nthe rose\n""\nthe bee\n', "row 1"),
+        ('text\n"  "\nthe rose\n', "row 0"),
+        (f"text\n{'a' * 200_000}\n", "row 0"),
+    ],
     ids=["empty", "blank", "too long"],
 )
 def test_a_text_that_cannot_be_read_is_named(

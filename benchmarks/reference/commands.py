@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
 from benchmarks.examples.markdown import words
-from benchmarks.reference.recipe import joined, type_of
 from cyclopts import App
+from pydantic import BaseModel
 
 from stillhouse.cli import app
 from stillhouse.cli.shared import LOOK, REFERENCE, RUN, SHIP
+from stillhouse.settings import in_words, joined
 
 HIDDEN = ("--help", "-h", "--version")
 ABOUT = (
@@ -40,8 +41,13 @@ def group_of(typed: str) -> str:
 
 
 def arguments(command: App) -> list[Any]:
-    """The arguments and flags of a command, without those that are keys of a recipe."""
-    return [one for one in command.assemble_argument_collection() if not any("." in name for name in one.names)]
+    """The arguments and flags of a command, without those that are tables or keys of a recipe."""
+    return [
+        one
+        for one in command.assemble_argument_collection()
+        if not any("." in name for name in one.names)
+        and not (inspect.isclass(one.hint) and issubclass(one.hint, BaseModel))
+    ]
 
 
 def takes_recipe(command: App) -> bool:
@@ -55,9 +61,9 @@ def row(argument: Any) -> list[str]:
     shown = (
         "required" if default is inspect.Parameter.empty else "none" if default in (None, "", ()) else f"`{default}`"
     )
-    kind = "flag" if argument.hint is bool else type_of(argument.hint)
+    kind = "flag" if argument.hint is bool else in_words(argument.hint)
     if get_origin(argument.hint) is list:
-        kind = f"{type_of(get_args(argument.hint)[0])}, several"
+        kind = f"{in_words(get_args(argument.hint)[0])}, several"
     names = " ".join(f"`{name}`" for name in argument.names)
     return [names, joined([kind]), "off" if argument.hint is bool else shown, argument.parameter.help or ""]
 
@@ -71,7 +77,6 @@ def commands_page(made: str) -> str:
             if group_of(typed) != group.name:
                 continue
             rows = [row(one) for one in arguments(command) if one.names[0] not in ("--method", "--assistant")]
-            rows = [one for one in rows if "stillhouse" not in one[1]]  # tables of the recipe
             text += f"\n### `{typed}`\n\n{inspect.cleandoc(command.help)}\n\n"
             text += words(["argument", "type", "default", "what it says"], rows) + "\n"
             if takes_recipe(command):

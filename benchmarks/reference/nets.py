@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.examples.markdown import words
-from benchmarks.reference.recipe import written
 
 from stillhouse import students, tasks
+from stillhouse.settings import written
 from stillhouse.students import zoo
 from stillhouse.teachers.sklearn import NAMES
 

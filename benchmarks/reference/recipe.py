@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import tomllib
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from benchmarks.examples.markdown import words as table
 from pydantic import BaseModel
@@ -17,10 +16,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from stillhouse import recipe
+from stillhouse.settings import in_words, written
 
 EXAMPLES = Path(__file__).with_name("examples.toml")
 LISTS = {"method": recipe.MethodEntry, "assistant": recipe.Assistant, "member": recipe.Member}
-TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", dict: "table"}
 SIGNS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}", "min_length": "{} or more"}
 WORDS = (
     "One TOML file says all of a run. Keys that are left out have the default; unknown keys are errors that name the "
@@ -64,32 +63,6 @@ def optional(annotation: Any) -> type[BaseModel] | None:
     return found[0] if len(found) == 1 and types.NoneType in get_args(annotation) else None
 
 
-def type_of(annotation: Any) -> str:
-    """A type in words.
-
-    >>> type_of(list[str] | None), type_of(Literal["a", "b"] | int)
-    ('list of text', '`"a"`, `"b"` or whole number')
-    """
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return type_of(parts[0])
-    if origin is Literal:
-        return joined([f"`{json.dumps(word)}`" for word in parts])
-    if origin in (Union, types.UnionType):
-        return joined([type_of(part) for part in parts if part is not types.NoneType])
-    if origin is list:
-        return f"list of {type_of(parts[0]).replace('whole number', 'whole numbers')}"
-    if origin is dict:
-        return "table"
-    return TYPES.get(annotation, str(annotation))
-
-
-def joined(words: list[str]) -> str:
-    """Words with commas and one "or"."""
-    unique = list(dict.fromkeys(part for word in words for part in re.split(r", | or (?!false)", word)))
-    return " or ".join([", ".join(unique[:-1]), unique[-1]]) if len(unique) > 1 else unique[0]
-
-
 def range_of(field: FieldInfo) -> str:
     """The allowed range in words; empty where there is none."""
     found = [*limits(field.metadata), *nested_limits(field.annotation)]
@@ -125,17 +98,6 @@ def default_of(field: FieldInfo) -> str:
     return f"`{written(str(value) if isinstance(value, Path) else value)}`"
 
 
-def written(value: Any) -> str:
-    """A value in TOML.
-
-    >>> written([1, 2]), written({"hidden": [32]}), written(0.003)
-    ('[1, 2]', '{ hidden = [32] }', '0.003')
-    """
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {written(one)}" for key, one in value.items()) + " }"
-    return json.dumps(value)
-
-
 def examples() -> dict[str, Any]:
     """The example of each key, nested as a recipe is; a table of which there may be several stands once."""
     return tomllib.loads(EXAMPLES.read_text(encoding="utf-8"))
@@ -158,7 +120,7 @@ def recipe_page(made: str) -> str:
         text += f"\n## `{title}`\n\n{about[:1].upper()}{about[1:]}\n\n"
         rows = [
             [
-                f"`{key.name}`", type_of(key.field.annotation), default_of(key.field), range_of(key.field),
+                f"`{key.name}`", in_words(key.field.annotation), default_of(key.field), range_of(key.field),
                 key.field.description or "", f"`{key.name} = {written(example_of(key))}`",
             ]
             for key in keys

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from benchmarks.reference.commands import commands
 from benchmarks.reference.pages import FOLDER, pages
-from benchmarks.reference.recipe import Key, default_of, example_of, examples, range_of, tables, type_of
+from benchmarks.reference.recipe import Key, default_of, example_of, examples, range_of, tables
 
 from stillhouse import methods, recipe, students
 from stillhouse.pipeline import Run
+from stillhouse.settings import in_words
 from tests.documents.blocks import ROOT
 
 LISTS = {"method", "assistant", "teacher.member"}
@@ -68,10 +69,10 @@ def walk(table: dict[str, object], path: str = "") -> list[tuple[str, dict[str, 
 
 def test_types_defaults_and_ranges_are_those_that_the_recipe_keeps_to() -> None:
     fields = {f"{key.path}.{key.name}": key.field for key in KEYS}
-    assert type_of(fields["data.labels"].annotation) == 'whole number or `"all"`'
+    assert in_words(fields["data.labels"].annotation) == 'whole number or `"all"`'
     assert range_of(fields["data.labels"]) == "at least 1"
     assert (range_of(fields["data.test"]), default_of(fields["data.test"])) == ("at least 0 and below 1", "`0.2`")
-    assert type_of(fields["student.derive.layers"].annotation) == "whole number or list of whole numbers"
+    assert in_words(fields["student.derive.layers"].annotation) == "whole number or list of whole numbers"
     assert default_of(fields["method.name"]) == "required"
 
 

@@ -28,13 +28,14 @@ from stillhouse.pipeline.evaluation.groups import write_groups
 from stillhouse.pipeline.evaluation.labels import TEST, add_labels
 from stillhouse.pipeline.evaluation.predict import Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
+from stillhouse.pipeline.rows import read_again
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.labels import only, visible_labels
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
-from stillhouse.pipeline.setup import moved, read_again, set_up
+from stillhouse.pipeline.setup import moved, set_up
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs
 from stillhouse.pipeline.teacher.answers import answers_of

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-import numpy as np
 import torch
 import xxhash
 from torch import Tensor, nn
 
 from stillhouse import methods, tasks
-from stillhouse.data import Prepared, Source, Split, Views, choose_labelled, from_torch, prepare, read, split
-from stillhouse.data.cells import first_five
-from stillhouse.data.reading.files import read_text_inputs
+from stillhouse.data import Prepared, Views
 from stillhouse.data.splits.duplicates import across, sentences
-from stillhouse.data.splits.groups import code_groups
-from stillhouse.data.splits.order import code_order
-from stillhouse.errors import RejectedError, UsageError
+from stillhouse.errors import UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
+from stillhouse.pipeline.rows import read_rows, unlabelled
 from stillhouse.pipeline.run.context import Given, RunContext, budget_of
-from stillhouse.pipeline.run.folder import ROWS, TASK, WEIGHTS, RunFolder, check_folder, open_run
+from stillhouse.pipeline.run.folder import TASK, WEIGHTS, RunFolder, open_run
 from stillhouse.pipeline.run.overwrite import clear_run
 from stillhouse.pipeline.run.user_code import CODE, own_code
 from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
@@ -37,18 +32,16 @@ from stillhouse.pipeline.teacher.build import (
     kind_of,
     reads_cells,
     ready,
-    text_options,
     token_embedding,
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
 from stillhouse.pipeline.validate import check_disagreement, check_recipe
-from stillhouse.recipe import Data, MethodEntry, Recipe, TaskSection
+from stillhouse.recipe import MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.identity import given_identity, identity_of
-from stillhouse.types import withheld
 
 PROBE = 64  # training rows on which the user's own student is tried
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
@@ -190,167 +183,6 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
         mask_id=encoder.mask_id,
         special_ids=encoder.special_ids,
         **words,
-    )
-
-
-def parts_of(data: Any) -> tuple[Any, Any, Any]:
-    """The user's own training, validation and test data.
-
-    Raises:
-        UsageError: they are not three, or training or test is None.
-    """
-    if not isinstance(data, tuple | list) or len(data) != 3 or data[0] is None or data[2] is None:
-        raise UsageError(
-            "data must be the three parts (train, valid, test), each a dataset, a loader or a pair (x, y). Only valid "
-            "may be None: `data=((x, y), None, (x_test, y_test))`. A file is named by a table laid over [data]: "
-            '`data={"path": "table.csv", "target": "label"}`.'
-        )
-    return data[0], data[1], data[2]
-
-
-def unlabelled(found: Prepared, judged: bool) -> Prepared:
-    """The same rows without labels; where there are some, the source keeps them for the judgement alone."""
-    source = found.source if judged else replace(found.source, targets=np.full(len(found.source), -1), names=())
-    train, valid, test = (part._replace(targets=withheld(part.targets)) for part in found[3:])
-    split_ = replace(found.split, labelled=found.split.train[:0])
-    return Prepared(source, split_, found.encoder, train, valid, test)
-
-
-def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool = False) -> tuple[Prepared, str]:
-    """Read, divide and encode the rows of [data], or the user's own; returns them with their fingerprint."""
-    wanted, folder = recipe.data, rows_folder(recipe)
-    if data is not None:
-        train, valid, test = parts_of(data)
-        sides = side_names(wanted)
-        source, own = from_torch(
-            train,
-            valid,
-            test,
-            wanted.classes,
-            no_label=wanted.no_label,
-            read_targets=task.read_targets,
-            original=cells,
-            drop=[*wanted.drop, *sides],
-            keep=[*sides, *recipe.evaluation.groups],
-            types=wanted.types,
-        )
-        check_parts(source, own, wanted)
-        own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
-        options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
-        as_given = replace(source, as_is=as_is and source.as_is)
-        return prepare(as_given, own, options, folder, wanted.weight), source.fingerprint(wanted.weight)
-    source = read_source(wanted, task, recipe.evaluation.groups, folder, original=cells)
-    # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
-    prepared = prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder, wanted.weight)
-    return prepared, source.fingerprint(wanted.weight)
-
-
-def read_again(recipe: Recipe, data: Any, task: Task, keep: str) -> Source:
-    """The rows of a run as they are read now, with one more column kept beside the inputs."""
-    if data is None:
-        return read_source(recipe.data, task, [keep], rows_folder(recipe))
-    given = recipe.data
-    return from_torch(*parts_of(data), given.classes, no_label=given.no_label, read_targets=task.read_targets)[0]
-
-
-def rows_folder(recipe: Recipe) -> Path | None:
-    """Where the rows of a run wait on disk; None: in memory.
-
-    Raises:
-        UsageError: the run folder holds something else.
-    """
-    if not recipe.data.on_disk:
-        return None
-    check_folder(recipe.output.dir)
-    return recipe.output.dir / ROWS
-
-
-def read_source(
-    wanted: Data, task: Task, groups: Sequence[str] = (), on_disk: Path | None = None, *, original: bool = False
-) -> Source:
-    """What [data] names."""
-    if not task.supervised and wanted.target is None:
-        return unlabelled_texts(wanted)
-    sides = side_names(wanted)
-    columns = wanted.path is not None or wanted.text is not None
-    if sides and not columns:
-        raise UsageError(
-            "[data] group, order and weight name columns of a table or of a file of texts. Remove these lines."
-        )
-    return read(
-        name=wanted.name,
-        path=wanted.path,
-        arrays=wanted.arrays,
-        images=wanted.images,
-        text=wanted.text,
-        column=wanted.column,
-        target=wanted.target,
-        header=wanted.header,
-        drop=wanted.drop if wanted.text is not None else [*wanted.drop, *sides],
-        keep=list(dict.fromkeys([*sides, *groups])) if columns else [],
-        types=wanted.types,
-        classes=wanted.classes,
-        no_label=wanted.no_label,
-        original=original,
-        on_disk=on_disk,
-        read_targets=task.read_targets,
-    )
-
-
-def unlabelled_texts(wanted: Data) -> Source:
-    """Texts of a file without a column of labels; each has the same class, so that they can be divided."""
-    path = Path(str(wanted.text))
-    raw = read_text_inputs(path, wanted.column, header=wanted.header)
-    return Source(raw, np.zeros(len(raw), np.int64), ("text",), "text", path.stem, ())
-
-
-def divide(source: Source, wanted: Data) -> Split:
-    """Draw the splits; a group stays on one side and the latest rows come last, where the recipe asks for it."""
-    sides: dict[str, np.ndarray] = {}
-    for key, name in (("groups", wanted.group), ("order", wanted.order)):
-        if name is not None:
-            sides[key] = side_column(source, name, key)
-    return split(source, labels=wanted.labels, valid=wanted.valid, test=wanted.test, seed=wanted.seed, **sides)
-
-
-def side_names(wanted: Data) -> list[str]:
-    """The columns that divide, order or weigh the rows; they are no inputs."""
-    return [name for name in (wanted.group, wanted.order, wanted.weight) if name is not None]
-
-
-def check_parts(source: Source, parts: Split, wanted: Data) -> None:
-    """Hold the parts that the user gave against [data] group and order.
-
-    Raises:
-        RejectedError: a group has rows in two parts, or a later part begins before an earlier one ends.
-    """
-    named = {"training": parts.train, "validation": parts.valid, "test": parts.test}
-    for (first, a), (second, b) in combinations(named.items(), 2):
-        if wanted.group is not None:
-            groups = code_groups(source.kept[wanted.group], len(source), "The frame")
-            if (shared := np.isin(groups[a], groups[b])).any():
-                raise RejectedError(
-                    f"[data] group = {wanted.group!r}: {first_five(shared)} of the {first} data belong to groups that "
-                    f"the {second} data hold too. Put each group into one part, or remove the line."
-                )
-        if wanted.order is not None and len(a) and len(b):
-            times = code_order(source.kept[wanted.order], len(source), "The frame")
-            if (late := times[a] >= times[b].min()).any():
-                raise RejectedError(
-                    f"[data] order = {wanted.order!r}: {first_five(late)} of the {first} data are not earlier than the "
-                    f"first of the {second} data. Divide the rows in time, or remove the line."
-                )
-
-
-def side_column(source: Source, name: str, key: str) -> np.ndarray:
-    """The cells of a column by which rows are divided, kept beside the inputs or among them."""
-    if name in source.kept:
-        return source.kept[name]
-    if not isinstance(source.raw, np.ndarray) and name in source.raw.columns:
-        found: np.ndarray = source.raw[name].to_numpy()
-        return found
-    raise UsageError(
-        f"[data] {key.removesuffix('s')} = {name!r}: {source.name!r} has no such column. Name one of the file's."
     )
 
 

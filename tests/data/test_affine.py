@@ -32,7 +32,8 @@ def forward_of(angle: float, factor: float, shear: float) -> np.ndarray:
     """Shear along the lines, scale, rotate clockwise, for vectors of (down, right); angles in degrees."""
     turn, slant = math.radians(angle), math.radians(shear)
     rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-    return factor * rotation @ np.array([[1.0, 0.0], [math.tan(slant), 1.0]])
+    forward: np.ndarray = factor * rotation @ np.array([[1.0, 0.0], [math.tan(slant), 1.0]])
+    return forward
 
 
 PARTS = st.tuples(*[st.floats(-1, 1, width=32)] * 5)

@@ -13,12 +13,12 @@ import xxhash
 from torch import Tensor, nn
 
 from stillhouse import methods, tasks
-from stillhouse.data import Prepared, Views
+from stillhouse.data import Prepared
 from stillhouse.data.splits.duplicates import across, sentences
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
-from stillhouse.pipeline.masked_lm_views import Guesses, check_model, folder_digest
+from stillhouse.pipeline.masked_lm_views import folder_digest
 from stillhouse.pipeline.rows import read_rows, unlabelled
 from stillhouse.pipeline.run.context import Given, RunContext, budget_of
 from stillhouse.pipeline.run.folder import TASK, WEIGHTS, RunFolder, open_run
@@ -32,11 +32,11 @@ from stillhouse.pipeline.teacher.build import (
     kind_of,
     reads_cells,
     ready,
-    token_embedding,
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
 from stillhouse.pipeline.validate import check_disagreement, check_recipe
+from stillhouse.pipeline.views import make_views
 from stillhouse.recipe import MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
@@ -44,7 +44,6 @@ from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.identity import given_identity, identity_of
 
 PROBE = 64  # training rows on which the user's own student is tried
-NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
 
 
 def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = None, parts: Any = None) -> RunContext:
@@ -156,34 +155,6 @@ def spec_of_teacher(recipe: Recipe, given: Given, task: Task, inputs: Tensor) ->
         )
     net: nn.Module = (given.teacher if kind == "object" else hub_net(recipe.teacher, task, ())).eval()
     return OutputSpec(tuple(net(inputs[:1]).shape[1:])), net
-
-
-def make_views(recipe: Recipe, prepared: Prepared) -> Views:
-    """The views of a run, with all that their policy needs to know of the data."""
-    wanted, encoder = recipe.views, prepared.encoder
-    check_model(wanted.policy, wanted.model, encoder)
-    words: dict[str, Any] = {}
-    if wanted.policy == "masked":
-        from stillhouse.data.views.masked import token_neighbours
-
-        if wanted.model is not None:
-            words["guesser"] = Guesses(wanted.model, encoder, NEIGHBOURS, recipe.output.dir)
-        else:
-            tokens = token_embedding(recipe.teacher)  # the words near each word, by those of a hub teacher
-            words["neighbours"] = token_neighbours(tokens, NEIGHBOURS, special_ids=encoder.special_ids)
-    return Views(
-        wanted.policy,
-        wanted.count if wanted.policy != "none" else 1,
-        wanted.strength,
-        recipe.data.seed,
-        fill=encoder.fill,
-        columns=encoder.noise_columns,
-        pool=prepared.train.inputs,
-        column_groups=encoder.column_groups,
-        mask_id=encoder.mask_id,
-        special_ids=encoder.special_ids,
-        **words,
-    )
 
 
 def identities(recipe: Recipe, given: Given, made: Sequence[tuple[str, Method, float]]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from stillhouse.pipeline.student.config import TIMM
 from stillhouse.pipeline.student.own import own_student
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.build import check_teacher, kind_of
+from stillhouse.pipeline.views import check_views
 from stillhouse.recipe import Controls, Member, Net, Recipe, Store
 from stillhouse.store import Dense
 from stillhouse.students.families import FAMILIES
@@ -33,6 +34,7 @@ def check_recipe(recipe: Recipe, given: Given, task: Task, made: Methods) -> Non
     nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
     refuse_code([net.name for net in nets], given.allow_code)
     check_places(recipe)
+    check_views(recipe.views)
     check_teacher(recipe.teacher, given.teacher, task, same_teacher=recipe.controls.same_teacher)
     check_nets(recipe, given, task)
     check_methods(made, task)

@@ -6,6 +6,7 @@
 from stillhouse.recipe.recipe import Recipe, parse, read
 from stillhouse.recipe.sections import (
     BATCH,
+    VIEWS,
     Assistant,
     Controls,
     Data,
@@ -26,6 +27,7 @@ from stillhouse.toml_tables import merge, read_table
 
 __all__ = [
     "BATCH",
+    "VIEWS",
     "Assistant",
     "Controls",
     "Data",

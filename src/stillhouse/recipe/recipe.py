@@ -30,6 +30,8 @@ from stillhouse.recipe.sections import (
 )
 from stillhouse.toml_tables import PATHS, anchor, read_table
 
+# What a key that is not given counts as in a digest: its default when it had one, so that older runs are resumed.
+NOT_GIVEN = {'"batch_size"': BATCH, '"count"': 1, '"strength"': 2.0}
 CEILINGS = {"max_calls", "max_cost", "concurrency", "api_key_env", "allow_http"}
 
 
@@ -77,7 +79,9 @@ class Recipe(Section):
         aside["teacher"] = dict.fromkeys(places["teacher"], True) | {
             "endpoint": {*CEILINGS, *PATHS["teacher.endpoint"]}
         }
-        text = self.model_dump_json(exclude=aside).replace('"batch_size":null', f'"batch_size":{BATCH}')
+        text = self.model_dump_json(exclude=aside)
+        for key, before in NOT_GIVEN.items():
+            text = text.replace(f"{key}:null", f"{key}:{before}")
         return xxhash.xxh3_64_hexdigest(text.encode())
 
 

@@ -11,6 +11,7 @@ from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
 
 BATCH = 128  # rows a step, by default
+VIEWS = 8  # of each row, by default, where there is a policy
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["all"]
@@ -105,8 +106,12 @@ class Views(Section):
         description="masked: folder of a masked language model that proposes other words; default: the nearest words "
         "by a hub teacher's embeddings.",
     )
-    count: Positive = Field(1, description="Views a row, including the row itself.")
-    strength: float = Field(2.0, ge=0.0, description="Size of the change; its unit depends on the policy.")
+    count: Positive | None = Field(
+        None, description=f"Views a row, including the row itself; default: {VIEWS} with a policy, 1 without."
+    )
+    strength: float | None = Field(
+        None, ge=0.0, description="Size of the change; its unit and default depend on the policy."
+    )
 
 
 class Training(Section):

@@ -6,7 +6,7 @@ A file of this folder that ends in ``POLICY = Policy(...)`` is a policy of that 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -67,6 +67,7 @@ class Policy:
         describe: everything, except its name and count, that determines the views; for the key of a store.
         check: refuses invalid settings, before any row is read.
         keeps_label: whether a view still has the label of its row.
+        strength: the default, for rows of this shape.
         prepare: makes a value once from all training rows; see ``Views.prepared``.
     """
 
@@ -76,6 +77,7 @@ class Policy:
     describe: Callable[[Views], str]
     check: Callable[[Views], None] = lambda views: None
     keeps_label: bool = True
+    strength: Callable[[Sequence[int]], float] = lambda shape: 1.0
     prepare: Callable[[Views], Any] = lambda views: None
 
 

@@ -1,7 +1,7 @@
 """Images lose a square with a side of strength pixels; its centre is anywhere, so a part may be outside the image.
 
 DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", arXiv 1708.04552, 2017;
-their code makes an odd side even, here it stays odd.
+their code makes an odd side even, here it stays odd. Default: a quarter of the shorter side, as theirs for CIFAR-100.
 """
 
 from __future__ import annotations
@@ -52,4 +52,5 @@ POLICY = Policy(
     apply=_apply,
     check_inputs=lambda inputs: need_images("cutout", inputs, "covers parts of"),
     describe=lambda views: f"{described(views)} fill={views.fill!r}",
+    strength=lambda shape: max(1.0, min(shape[-2:]) // 4),
 )

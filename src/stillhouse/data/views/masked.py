@@ -151,4 +151,5 @@ POLICY = Policy(
     describe=_describe,
     keeps_label=False,
     prepare=_candidates,
+    strength=lambda shape: 0.2,
 )

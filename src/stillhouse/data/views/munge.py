@@ -179,4 +179,5 @@ POLICY = Policy(
     describe=_describe,
     keeps_label=False,
     prepare=_neighbourhood,
+    strength=lambda shape: 2.0,
 )

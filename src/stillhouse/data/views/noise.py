@@ -1,4 +1,7 @@
-"""Numbers get Gaussian noise; strength is its standard deviation, in units of the training rows' deviation."""
+"""Numbers get Gaussian noise; strength is its standard deviation, in units of the training rows' deviation.
+
+Default strength: 0.1.
+"""
 
 from __future__ import annotations
 
@@ -25,4 +28,5 @@ POLICY = Policy(
     apply=_apply,
     check_inputs=lambda inputs: need_fractions("noise", inputs),
     describe=lambda views: f"{described(views)} fill={views.fill!r} columns={views.columns!r}",
+    strength=lambda shape: 0.1,
 )

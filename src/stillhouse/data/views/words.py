@@ -61,4 +61,5 @@ POLICY = Policy(
     check=_check,
     check_inputs=lambda inputs: need_texts("words", inputs),
     describe=lambda views: f"{described(views)} mask={views.mask_id} specials={sorted(views.special_ids)!r}",
+    strength=lambda shape: 0.2,
 )

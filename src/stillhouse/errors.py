@@ -54,7 +54,8 @@ def nearest(name: str, known: Iterable[str], before: str = "") -> str:
         before: what stands before each of them, such as the table of a key.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    lower = {one.lower(): one for one in reversed(names)}  # in any case of the letters
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     if close:
-        return f" Did you mean {before + close[0]!r}?"
+        return f" Did you mean {before + lower[close[0]]!r}?"
     return f" Known: {', '.join(before + one for one in names)}." if names else ""

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.data import Source, encoder_from_state, fit_encoder, read_inputs
+from stillhouse.data.encoders.table import TableEncoder
+from stillhouse.data.files.csvfile import open_csv, read_csv
 from stillhouse.errors import RejectedError, UsageError
 from tests.data.reading import read
 
@@ -36,7 +38,7 @@ def table(path: Path, target: str | None = "label", **settings: Any) -> tuple[So
 
 
 def check(path: Path) -> None:
-    """The file is read as the table above, in memory and on disk, and to predict on."""
+    """The file is read as the table above, in memory and on disk, and to predict on, with each further row."""
     for on_disk in (None, path.parent / "rows"):
         source, frame = table(path, on_disk=on_disk)
         assert source.names == ("a", "b")
@@ -46,8 +48,8 @@ def check(path: Path) -> None:
         assert source.targets.tolist() == [0, 1] * 6
     encoder = encoder_from_state(fit_encoder(source, np.arange(12)).state())
     found = pd.DataFrame(read_inputs(path, encoder).rows)
-    assert encoder.encode(found).shape == (12, *encoder.shape)
-    assert list(found["town"]) == [row[1] for row in ROWS]
+    assert encoder.encode(found).shape == (len(found), *encoder.shape)
+    assert list(found["town"]) == [row[1] for row in ROWS] + [""] * (len(found) - 12)
 
 
 def utf16(text: str, order: str) -> bytes:
@@ -174,6 +176,29 @@ OTHERS = {"t.zip": "Unpack it", "t.xlsx": "Save the sheet as CSV", "t.json": "Wr
 def test_other_kinds_of_files_are_refused_with_the_cure(tmp_path: Path, name: str, cure: str) -> None:
     with pytest.raises(UsageError, match=rf"cannot be read\. {cure}.*\.csv\.gz"):
         read(path=written(tmp_path, b"PK", name))
+
+
+@pytest.mark.parametrize("text", ['x\n1\n""\n3\n', 'x\n1\n3\n""\n', 'x\n\n1\n  \n""\n\n3\n'])
+@pytest.mark.parametrize("pieces", [False, True])
+def test_a_quoted_empty_cell_is_a_row_and_a_line_of_blanks_is_none(tmp_path: Path, text: str, pieces: bool) -> None:
+    path = written(tmp_path, text)
+    found = pd.concat(open_csv(path)[2]) if pieces else read_csv(path)[0]
+    truth = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    assert found["x"].tolist() == truth["x"].tolist()
+    assert len(found) == 3
+
+
+def test_rows_without_values_at_the_end_are_told_and_each_has_an_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path, "a,b\n" + "1,2\n3,4\n" * 5 + ",\n,\n")
+    with caplog.at_level("INFO", "stillhouse"):
+        frame = read_csv(path)[0]
+    assert len(frame) == 10
+    assert "2 rows without values at the end are not read" in caplog.text
+    encoder = TableEncoder.fit(frame.astype(float))
+    assert read_inputs(path, encoder).rows["b"].tolist() == ["2", "4"] * 5 + ["", ""]
+    assert encoder.encode(read_inputs(path, encoder).rows).shape == (12, 2)
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=6).filter(

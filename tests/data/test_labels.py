@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,38 @@ def test_a_class_called_nan_or_none_is_one_in_a_file_that_declares_it(tmp_path: 
     assert read(path=tmp_path / "t.csv", target="y").names == ("None", "a")
     source = read(path=tmp_path / "t.csv", target="y", classes=["nan", "None", "a"])
     assert source.targets.tolist() == [0, 1, 2] * 4
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"), [(-1, [0, 1]), ("unknown", [0, 1]), (-1, ["a", "b"]), ("?", ["a", "b"]), (9, [True, False])]
+)
+def test_a_value_for_no_label_that_no_row_has_is_told_from_arrays_and_files(
+    tmp_path: Path, value: Any, labels: list[Any]
+) -> None:
+    y, declared = labels * 12, parse({"data": {"no_label": value}}).data.no_label
+    frame = pd.DataFrame({"x": X[:24, 0], "y": y})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    for found in (
+        lambda: from_torch((X[:24], y), None, (X[:2], y[:2]), no_label=declared)[0],
+        lambda: read(path=tmp_path / "a.csv", target="y", no_label=declared),
+        lambda: read(path=tmp_path / "a.parquet", target="y", no_label=declared),
+    ):
+        with pytest.warns(UserWarning, match=f"no row has the label '{re.escape(str(value))}', which .data. no_label"):
+            assert found().known.all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "given"),
+    [([0, 1], (0, 1)), ([0.0, 1.0], (0.0, 1.0)), ([False, True], (False, True)), (["no", "yes"], ("no", "yes"))],
+)
+def test_names_of_classes_are_for_display_and_answers_have_the_type_of_the_labels(
+    labels: list[Any], given: tuple[Any, ...]
+) -> None:
+    source = source_of(labels * 30, classes=["no", "yes"])
+    assert source.names == ("no", "yes")
+    assert source.label_values == given
+    assert [type(one) for one in source.label_values] == [type(one) for one in given]
 
 
 # Files

@@ -26,6 +26,7 @@ def test_a_saved_set_of_texts_keeps_its_class_names_and_gaps(tmp_path: Path) -> 
     assert list(source.raw) == TEXTS
     assert source.names == ("bad", "good")
     assert source.targets.tolist() == [1, 0, -1, 0]
+    assert source.label_values == (0, 1)  # what `dataset["label"]` holds
     assert read_table(tmp_path / "films", classes=["good", "bad"]).targets.tolist() == [0, 1, -1, 1]
 
 

@@ -88,6 +88,7 @@ def test_a_class_label_names_the_classes_and_minus_one_is_no_label() -> None:
     test = Saved(pd.DataFrame({"text": TEXTS[:3], "label": LABELS[:3]}), "label")
     source, split = from_torch(Saved(frame, "label"), None, test)
     assert source.names == ("bad", "good", "so-so")
+    assert source.label_values == (0, 1, 2)
     assert source.targets[:3].tolist() == [-1, 1, 2]
     assert len(split.labelled) == 299
 

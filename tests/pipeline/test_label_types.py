@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from sklearn.metrics import accuracy_score
 from torch import nn
 
 import stillhouse as sh
+from stillhouse.cli import main
 from stillhouse.errors import RejectedError
 
 DRAW = np.random.default_rng(0)
@@ -28,7 +30,9 @@ LABELS: dict[str, Any] = {
     "billions": CODES * 10**9,
     "text": pd.Series(np.array(["10", "9", "x"])[CODES], dtype="string"),
     "categories": pd.Series(pd.Categorical(CODES + 4)),
+    "named": CODES,
 }
+NAMES = {"named": ["low", "mid", "high"]}  # [data] classes
 
 
 def run_of(out: Path, y: Any, recipe: dict[str, Any] = QUICK, **options: Any) -> Any:
@@ -44,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, y in LABELS.items():
         found[name] = tmp_path_factory.mktemp("runs") / "run"
         teacher = LogisticRegression().fit(X[:160], np.asarray(y)[:160])
-        run_of(found[name], y, teacher=teacher)
+        run_of(found[name], y, QUICK | {"data": {"classes": NAMES[name]} if name in NAMES else {}}, teacher=teacher)
     return found
 
 
@@ -55,6 +59,18 @@ def test_predictions_compare_with_the_labels_that_were_given(runs: dict[str, Pat
     assert accuracy_score(y, found) > 0.8
     assert model.classes_.tolist() == np.unique(np.asarray(y)).tolist()
     assert {type(one) for one in found.tolist()} == {type(one) for one in np.asarray(y).tolist()}
+
+
+def test_names_of_classes_are_shown_and_written_by_the_command(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert sh.load(runs["named"]).classes == ("low", "mid", "high")
+    pd.DataFrame(np.eye(3) * 9).to_csv(tmp_path / "rows.csv", index=False, header=False)
+    np.savez(tmp_path / "rows.npz", x=np.eye(3, dtype=np.float32) * 9)
+    assert main(["predict", str(runs["named"]), str(tmp_path / "rows.npz")]) == 0
+    written = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert written["class"].tolist() == ["low", "mid", "high"]
+    assert list(written.columns[1:]) == ["p_low", "p_mid", "p_high"]
 
 
 def test_another_process_reads_the_same_types(runs: dict[str, Path]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -157,6 +158,35 @@ def test_a_pipeline_may_be_given_frames_without_a_column_that_it_never_reads(tmp
     np.testing.assert_allclose(found, model.predict_proba(rows.iloc[PARTS[2]]), atol=1e-5)
     with pytest.raises(RejectedError, match=r"lack 3 of them: 'c', 'note', 'when'"):
         shares(tmp_path / "b", model, parts(rows[["x"]].assign(other=1.0)))
+
+
+def test_a_dropped_column_is_not_shown_and_a_teacher_that_reads_it_is_refused(tmp_path: Path) -> None:
+    rows = frame("bool").assign(note=np.where(FLAG, "u", "v"))
+    model = pipeline(rows.drop(columns="x"), "note")
+    with pytest.raises(RejectedError, match=r"lack 1 of them: 'note'.*\[data\] drop.* not shown"):
+        shares(tmp_path / "a", model, parts(rows), data={"drop": ["note", "x"]})
+    found = shares(tmp_path / "b", model, parts(rows), data={"drop": ["x"]})  # the cure: leave it in
+    np.testing.assert_allclose(found, model.predict_proba(rows.iloc[PARTS[2]]), atol=1e-5)
+    other = pipeline(rows.drop(columns="note"))
+    found = shares(tmp_path / "c", other, parts(rows), data={"drop": ["note"]})
+    np.testing.assert_allclose(found, other.predict_proba(rows.iloc[PARTS[2]]), atol=1e-5)
+
+
+@pytest.mark.parametrize("file", ["", "rows.parquet"])
+def test_a_named_index_stays_one_for_the_teacher_and_is_a_column_for_the_student(tmp_path: Path, file: str) -> None:
+    rows = frame("categories").set_index(pd.Index(np.arange(N)[::-1], name="visit"))
+    model = pipeline(rows)
+    if file:
+        rows.assign(y=Y).to_parquet(tmp_path / file)
+        recipe, handed = resolve(of_file(tmp_path / file), teacher=model, out=tmp_path / "run")
+    else:
+        recipe, handed = resolve({}, teacher=model, data=parts(rows), out=tmp_path / "run")
+    run = Distillation(recipe, handed)
+    truth = model.predict_proba(rows.iloc[run.context.data.split.test])
+    np.testing.assert_allclose(np.exp(run.teachers["teacher"].outputs("test")), truth, atol=1e-5)
+    assert run.context.data.encoder.names == ("visit", "c", "x")
+    encode = run.context.data.encoder.encode
+    assert torch.equal(encode(rows), encode(rows.reset_index()))
 
 
 def test_rows_in_another_type_are_another_run(tmp_path: Path) -> None:

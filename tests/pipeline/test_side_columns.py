@@ -115,3 +115,35 @@ def test_settings_of_columns_are_refused_where_data_from_python_have_none() -> N
     arrays = [(RNG.normal(size=(20, 2)), np.arange(20) % 2)] * 3
     with pytest.raises(UsageError, match=r"'id'.*no named columns"):
         from_python(arrays, drop=["id"])
+
+
+@pytest.mark.parametrize("key", ["group", "order", "weight"])
+@pytest.mark.parametrize("place", ["csv", "frame"])
+def test_another_grouping_order_or_weighing_is_other_data(tmp_path: Path, key: str, place: str) -> None:
+    frame = table(side=np.repeat(np.arange(12), 10))
+    found = []
+    for side in (frame["side"], frame["side"], frame["side"] * 2 + 1):
+        rows = frame.assign(side=side)
+        if place == "csv":
+            rows.to_csv(tmp_path / "t.csv", index=False)
+            found.append(prepared(tmp_path / "t.csv", **{key: "side"})[1])
+        else:
+            recipe = parse({"data": {key: "side"}}, "the test")
+            read = read_rows(recipe, three(rows), tasks.get("classification"), as_is=False)
+            found.append(read[1])
+    assert found[0] == found[1] != found[2]
+
+
+def test_one_column_of_texts_beside_the_columns_that_divide_and_weigh_is_read_as_texts() -> None:
+    words = np.array(["a cup of fresh tea", "a piece of stale bread"])[np.arange(ROWS) % 2]
+    frame = table(review=words, who=np.arange(ROWS) // 10, w=np.arange(ROWS) + 1.0).drop(columns="x")
+    found = from_python(three(frame), group="who", weight="w")
+    assert found.encoder.text is not None
+    assert (found.source.kind, found.source.column) == ("text", "review")
+    np.testing.assert_allclose(found.train.weights, np.arange(1.0, 71) / 35.5, rtol=1e-6)  # type: ignore[arg-type]
+    with pytest.raises(RejectedError, match=r"group = 'who': rows 0, 1.*training data.*validation data"):
+        from_python(three(frame.assign(who=np.arange(ROWS) % 10)), group="who", drop=["w"])
+    with pytest.raises(UsageError, match=r"no column 'whom'.*'who'"):
+        from_python(three(frame), group="whom", drop=["w", "who"])
+    categories = from_python(three(frame.assign(review=np.arange(ROWS) % 3).astype({"review": str})), drop=["who", "w"])
+    assert categories.encoder.text is None

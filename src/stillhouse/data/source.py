@@ -114,8 +114,12 @@ class Source:
         cell = self.raw.dtype.itemsize if isinstance(self.raw, np.ndarray) else TEXT_BYTES
         return math.prod(self.shape or (1,)) * (TEXT_BYTES if self.kind == "text" else cell)
 
-    def fingerprint(self, weight: str | None = None) -> str:
-        """Return a hash (16 hex digits) of what was read: rows as they are shown, targets, names, kind, fixed test."""
+    def fingerprint(self, sides: Sequence[str] = ()) -> str:
+        """Return a hash (16 hex digits) of what was read: rows as they are shown, targets, names, kind, fixed test.
+
+        Args:
+            sides: columns that divide, order or weigh the rows; those that are kept beside the inputs count too.
+        """
         state = xxhash.xxh3_64()
         for part in (
             self.shown_hashes(np.arange(len(self))),
@@ -124,8 +128,9 @@ class Source:
         ):
             state.update(np.ascontiguousarray(part).tobytes())
         state.update(repr((self.names, self.kind, self.shape)).encode())
-        if weight is not None:
-            state.update(_column_words(self.kept[weight]).tobytes())
+        for name in sides:
+            if name in self.kept:
+                state.update(_column_words(self.kept[name]).tobytes())
         return state.hexdigest()
 
 

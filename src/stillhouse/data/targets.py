@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.cells import rows_have
-from stillhouse.data.labels import is_gap
+from stillhouse.data.labels import is_gap, label_name, plain_label
 from stillhouse.errors import RejectedError
 
 Bools: TypeAlias = NDArray[np.bool_]
@@ -49,6 +51,44 @@ class Targets(NamedTuple):
 
 # From the cells and [data] classes, all names in order or None, to targets.
 ReadTargets: TypeAlias = Callable[[TargetCells, Sequence[str] | None], Targets]
+
+
+def watched(read_targets: ReadTargets) -> ReadTargets:
+    """The same reading, with a warning where no cell holds the value of [data] no_label."""
+
+    @wraps(read_targets)
+    def read(cells: TargetCells, names: Sequence[str] | None) -> Targets:
+        if cells.no_label is not None and cells.learned and not _holds(cells.values, cells.no_label):
+            warnings.warn(
+                f"{cells.where}: no row has the label {cells.no_label!r}, which [data] no_label names, so the line has "
+                "no effect. Correct the value, or remove the line.",
+                stacklevel=2,
+            )
+        return read_targets(cells, names)
+
+    return read
+
+
+def _holds(values: Any, label: str) -> bool:
+    """Whether a cell is this label, as ``label_name`` writes it, or the same number."""
+    if isinstance(values, Mapping):
+        return any(_holds(series.to_numpy(object), label) for series in values.values())
+    try:
+        number = float(label)
+    except ValueError:
+        number = np.nan
+    array = np.asarray(values)
+    if array.dtype.kind in "iuf":
+        return bool((array == number).any())
+    plain = (plain_label(cell) for cell in array.ravel().tolist() if np.ndim(cell) == 0 and not is_gap(cell))
+    return any(label in (str(cell).strip(), label_name(cell)) or _is_number(cell, number) for cell in plain)
+
+
+def _is_number(cell: Any, number: float) -> bool:
+    try:
+        return bool(float(cell) == number)
+    except (TypeError, ValueError):
+        return False
 
 
 def known(targets: NDArray[Any]) -> Bools:
@@ -93,6 +133,13 @@ def names_at(numbers: Any, names: Sequence[str], where: str) -> NDArray[Any]:
             f"{whole[outside][0]}. Labels count from 0 to {len(names) - 1}; -1 means no label. Fix those rows."
         )
     return np.array([*names, None], object)[whole]
+
+
+def numbered(targets: Targets, names: Sequence[str]) -> Targets:
+    """The targets of rows whose labels were positions in these names (``names_at``): a class is given as its number."""
+    if not targets.given or not set(targets.names) <= set(names):
+        return targets
+    return targets._replace(given=tuple(names.index(name) for name in targets.names))
 
 
 def join_parts(parts: Sequence[NDArray[Any] | None], lengths: Sequence[int], where: str) -> NDArray[Any]:

@@ -36,8 +36,8 @@ class Targets(NamedTuple):
 
     @property
     def labels(self) -> NDArray[Any]:
-        """The targets as a run reads them: names of classes, None without a label; or the values."""
-        return self.values if self.names is None else np.array([*self.names, None], object)[self.values]
+        """The targets as a run reads them: labels as they were given, None without one; or the values."""
+        return self.values if self.classes is None else np.array([*self.classes.tolist(), None], object)[self.values]
 
     def own(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """The targets of labelled rows as they were given."""

@@ -55,11 +55,11 @@ def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
         as_given = replace(source, as_is=as_is and source.as_is)
-        return prepare(as_given, own, options, folder, wanted.weight), source.fingerprint(wanted.weight)
+        return prepare(as_given, own, options, folder, wanted.weight), source.fingerprint(side_names(wanted))
     source = read_source(wanted, task, recipe.evaluation.groups, folder, original=cells)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
     prepared = prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder, wanted.weight)
-    return prepared, source.fingerprint(wanted.weight)
+    return prepared, source.fingerprint(side_names(wanted))
 
 
 def read_again(recipe: Recipe, data: Any, task: Task, keep: str) -> Source:

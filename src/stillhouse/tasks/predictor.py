@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import Encoder
 from stillhouse.engine import tensor_state, write_weights
+from stillhouse.errors import RejectedError
 from stillhouse.exporting import Exportable
 from stillhouse.files import write_atomic, write_json
 from stillhouse.students.rules import Leaf
@@ -85,8 +87,25 @@ class Deployed(nn.Module, ABC):
         return logits_of(self.net(inputs))
 
     def outputs(self, rows: Any) -> Tensor:
-        """Outputs of the net (N, ...) for raw rows."""
-        return run_net(self, self.encoder.encode(rows))
+        """Outputs of the net (N, ...) for raw rows; of a frame with a column of texts, others are left out."""
+        return run_net(self, self.encoder.encode(self.of_column(rows)))
+
+    def of_column(self, rows: Any) -> Any:
+        """The column of texts of a frame of several columns; other rows as they are."""
+        names = list(map(str, getattr(rows, "columns", ())))
+        if not self.column or len(names) < 2:
+            return rows
+        if names.count(self.column) != 1:
+            raise RejectedError(
+                f"The rows have the columns {', '.join(map(repr, names[:10]))}. The texts must be in one column "
+                f"{self.column!r}, as in training: rename it, or give the texts alone."
+            )
+        others = [name for name in names if name != self.column]
+        warnings.warn(
+            f"The student reads the column {self.column!r} alone and ignores {', '.join(map(repr, others[:10]))}.",
+            stacklevel=4,
+        )
+        return rows.iloc[:, names.index(self.column)]
 
     def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
         """Write ``table`` as CSV into the file ``out``."""

@@ -68,3 +68,31 @@ def test_rows_beside_others_keep_their_probabilities_within_rounding() -> None:
     same = get("classification").same_answers
     assert same(log_probs, log_probs + 1e-5)
     assert not same(log_probs, np.roll(log_probs, 1, axis=1))
+
+
+@pytest.mark.parametrize("classes", [160, 300])
+def test_orders_of_many_classes_are_judged_without_overflow(classes: int) -> None:
+    names, rng = tuple(map(str, range(classes))), np.random.default_rng(3)
+    even = np.repeat(np.arange(classes), 3)
+    with np.errstate(all="raise", under="ignore"):
+        for targets in (even, np.zeros(200, np.int64), np.full(1, classes - 1), np.empty(0, np.int64)):
+            right = class_order(answers(rng, targets, 30.0, classes), targets, names)
+            assert (right["moved"], right["suspect"]) == ({}, False)
+            assert right["accuracy"] == right["best_accuracy"] == float(len(targets) > 0)
+        moved = class_order(answers(rng, (even + 1) % classes, 30.0, classes), even, names)
+        assert (moved["accuracy"], moved["best_accuracy"], moved["suspect"]) == (0.0, 1.0, True)
+        assert moved["moved"] == {str(c): str((c + 1) % classes) for c in range(classes)}
+        one = class_order(answers(rng, np.full(200, 9), 30.0, classes), np.zeros(200, np.int64), names)
+        assert (one["moved"], one["suspect"]) == ({"0": "9"}, True)
+        chance = class_order(answers(rng, rng.permutation(even), 30.0, classes), even, names)
+        assert not chance["suspect"]
+
+
+def test_a_run_of_many_classes_that_all_moved_is_refused_by_the_gate() -> None:
+    classes = tuple(map(str, range(300)))
+    rng, targets = np.random.default_rng(4), np.repeat(np.arange(300), 3)
+    teacher = {"outputs": answers(rng, (targets + 1) % 300, 30.0, 300)}
+    finding = get("classification").examine(teacher, {"outputs": answers(rng, targets, 1.0, 300)}, targets, classes)
+    (problem,) = get("classification").problems(finding)
+    assert "another order" in problem["finding"]
+    assert len(problem["finding"]) < 1000

@@ -153,7 +153,7 @@ class TableEncoder(Encoder):
         missing = [name for name in self.names if name not in given]
         unknown = [name for name in given if name not in (*self.names, *self.ignored)]
         if missing:
-            there = f" The rows have the unknown {_list(unknown)}.{nearest(missing[0], unknown)}" * bool(unknown)
+            there = f" The rows have the unknown {_list(unknown)}.{_meant(unknown, missing)}" * bool(unknown)
             raise RejectedError(
                 f"The columns of the rows lack {_list(missing)}. The student was trained on {_list(self.names)}."
                 f"{there} Fix the header or the columns."
@@ -184,6 +184,11 @@ def _from_rows(raw: Any) -> DataFrame:
         return pd.DataFrame(raw if isinstance(raw, Mapping | list) else np.asarray(raw))
     except ValueError as error:
         raise RejectedError(f"The rows cannot be read as a table: {error}. Give a pandas frame.") from None
+
+
+def _meant(unknown: Sequence[str], missing: Sequence[str]) -> str:
+    """The missing name that the first such unknown one is near to."""
+    return next((close for name in unknown if "Did you mean" in (close := nearest(name, missing))), "")
 
 
 def _list(names: Sequence[str]) -> str:

@@ -23,23 +23,28 @@ _LOGGER = logging.getLogger("stillhouse")
 class _Counted(NamedTuple):
     """What one reading of all records finds."""
 
-    rows: int  # without empty ones at the end
+    rows: int  # that are read
+    empty: int  # further rows at the end, without values
     fields: int  # of the longest record
     filled: set[int]  # of the columns that may be left out, those with a value
 
 
-def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str] = ()) -> tuple[DataFrame, bool]:
+def read_csv(
+    path: Path, *, header: bool | None = None, expected: Collection[str] = (), every_row: bool = False
+) -> tuple[DataFrame, bool]:
     """Read a text table with every cell as text.
 
     The text is UTF-8, or UTF-16 with a byte-order mark, and may be packed with gzip. Fields are separated by comma,
     semicolon, tab, bar, or the character of a first line ``sep=``, and quoted by ``"``; lines end in LF, CR LF or CR.
     Titles and comments (``#``, ``%``, ``//``) may stand before the header; they are told in a line. Columns without a
-    name and without values are left out, as are empty fields at the end of a line, and rows without values at the end.
+    name and without values are left out, as are empty fields at the end of a line, and rows without values at the end,
+    which are told in a line. Lines of blanks are no rows, but a lone ``""`` is one.
 
     Args:
         path: the file.
         header: whether the first line names the columns; None: detected.
         expected: known column names: a first line that contains one of them is a header.
+        every_row: whether rows without values at the end are read too.
 
     Returns:
         the frame, columns named by the header or by position ("0", "1", ...), and whether there was a header.
@@ -49,19 +54,26 @@ def read_csv(path: Path, *, header: bool | None = None, expected: Collection[str
     """
     import pandas as pd
 
-    names, named, pieces = open_csv(path, header=header, expected=expected, whole=True)
+    names, named, pieces = open_csv(path, header=header, expected=expected, whole=True, every_row=every_row)
     return next(pieces, pd.DataFrame(columns=names, dtype=str)), named
 
 
 def open_csv(
-    path: Path, *, header: bool | None = None, expected: Collection[str] = (), whole: bool = False
+    path: Path,
+    *,
+    header: bool | None = None,
+    expected: Collection[str] = (),
+    whole: bool = False,
+    every_row: bool = False,
 ) -> tuple[list[str], bool, Iterator[DataFrame]]:
     """As ``read_csv``, as one piece or in pieces of ``PIECE_CELLS`` cells: names, whether from a header, and pieces."""
     form = look(path, header=header, expected=expected)
     if form.before:
         shown = "; ".join(repr(line[:60]) for line in form.before[:3]) + "; ..." * (len(form.before) > 3)
         _LOGGER.info("%s: %d lines before the header are not read: %s", path, len(form.before), shown)
-    counted = _count(path, form)
+    counted = _count(path, form, every_row)
+    if counted.empty:
+        _LOGGER.info("%s: %d rows without values at the end are not read", path, counted.empty)
     kept = [i for i, name in enumerate(form.names) if not _may_go(form, i) or i in counted.filled]
     names = [form.names[i] for i in kept]
     if names.count("") > 1:
@@ -78,7 +90,7 @@ def _may_go(form: Look, column: int) -> bool:
     return not form.names[column] if form.named else column >= form.full
 
 
-def _count(path: Path, form: Look) -> _Counted:
+def _count(path: Path, form: Look, every_row: bool) -> _Counted:
     """Read the file once and refuse records with another number of fields, which pandas would fill or cut silently.
 
     Raises:
@@ -91,11 +103,11 @@ def _count(path: Path, form: Look) -> _Counted:
     asked = [i for i in range(fields) if _may_go(form, i)]
     filled: set[int] = set()
     begins = form.skip + 1
-    lines = (line for _, line in islice(text_lines(path), form.skip, None))
+    lines = _Lines(path, form.skip)
     with any_length():
         reader = csv.reader(lines, delimiter=form.separator, skipinitialspace=True)
         for record in reader:
-            if record and record != [""]:
+            if record and (record != [""] or lines.last.strip()):
                 rows, empty = rows + 1, 0 if any(record) else empty + 1
                 if len(record) != fields:
                     longest = max(longest, len(record))
@@ -105,7 +117,22 @@ def _count(path: Path, form: Look) -> _Counted:
             begins = form.skip + reader.line_num + 1
     if odd:
         raise RejectedError(_odd_message(path, form, odd))
-    return _Counted(rows - empty if fields > 1 else rows, longest, filled)
+    empty = 0 if every_row or fields == 1 else empty
+    return _Counted(rows - empty, empty, longest, filled)
+
+
+class _Lines:
+    """The lines of a file after the first few; the last one that was taken is kept."""
+
+    def __init__(self, path: Path, skip: int) -> None:
+        self._lines, self.last = islice(text_lines(path), skip, None), ""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self.last = next(self._lines)[1]
+        return self.last
 
 
 def _odd_message(path: Path, form: Look, odd: dict[int, int]) -> str:

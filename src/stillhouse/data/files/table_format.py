@@ -22,9 +22,20 @@ TAKES = {
 
 
 def table_format(
-    suffixes: tuple[str, ...], open_cells: OpenCells, fits: Callable[[Path], bool] | None = None
+    suffixes: tuple[str, ...],
+    open_cells: OpenCells,
+    fits: Callable[[Path], bool] | None = None,
+    open_rows: OpenCells | None = None,
 ) -> Format:
-    """Make the format of a kind of file that holds columns; the arguments are those of ``Format``."""
+    """Make the format of a kind of file that holds columns.
+
+    Args:
+        suffixes: as for ``Format``.
+        open_cells: as for ``Format``.
+        fits: as for ``Format``.
+        open_rows: the same for rows to predict on, each of which gets an answer; None: ``open_cells``.
+    """
+    open_each = open_rows or open_cells
 
     def read(key: str, place: Any, wanted: Wanted) -> Source:
         path, read_as = Path(place), read_texts if key == "text" else read_table
@@ -37,10 +48,10 @@ def table_format(
 
     def rows(path: Path, encoder: Encoder, column: str | None) -> Inputs:
         if encoder.text is not None:
-            return Inputs(texts_in(open_cells, path, column, None))
+            return Inputs(texts_in(open_each, path, column, None))
         numbered = bool(encoder.names) and all(name.isdecimal() for name in encoder.names)
         header = encoder.header if numbered else None  # such names cannot be distinguished from a row of numbers
-        frame: Any = open_cells(path, header, encoder.names, None).cells
+        frame: Any = open_each(path, header, encoder.names, None).cells
         return Inputs(frame)
 
     return Format(TAKES, read, suffixes, fits, rows=rows, open_cells=open_cells)

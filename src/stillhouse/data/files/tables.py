@@ -85,7 +85,7 @@ def read_columns(cells: Cells, wanted: Wanted, targets: Sequence[str], where: st
     """
     names = list(map(str, cells.columns))
     refuse_twice(names, where)
-    _known([*wanted.drop, *wanted.types], names, where)
+    known_columns([*wanted.drop, *wanted.types], names, where)
     left_out = {*targets, *wanted.drop, *_saved_index(cells)}
     inputs = [name for name in names if name not in left_out]
     found = find_forms(cells, inputs, wanted.types)
@@ -138,7 +138,8 @@ def refuse_twice(names: Sequence[str], where: str) -> None:
         )
 
 
-def _known(wanted: Sequence[str], names: Sequence[str], where: str) -> None:
+def known_columns(wanted: Sequence[str], names: Sequence[str], where: str) -> None:
+    """Refuse columns that [data] names and that are not there."""
     for name in wanted:
         if name not in names:
             raise UsageError(f"{where} has no column {name!r}, which [data] names.{nearest(name, names)}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stillhouse.data.files.format import Opened, Wanted
-from stillhouse.data.targets import TargetCells, Targets, names_at
+from stillhouse.data.targets import TargetCells, Targets, names_at, numbered
 from stillhouse.errors import UsageError, nearest
 
 USUAL_LABELS = ("label", "target", "class")  # looked for, in this order, where no target is named
@@ -35,7 +35,7 @@ def read_target(opened: Opened, names: Sequence[str], wanted: Wanted) -> Targets
         held = TargetCells("columns", cells, rows, where, str(opened.path), opened.typed, wanted.no_label)
         return wanted.read_targets(held, wanted.classes)
     named = TargetCells("names", names_at(cells[names[0]], classes, where), rows, where, str(opened.path))
-    return wanted.read_targets(named._replace(no_label=wanted.no_label), wanted.classes or classes)
+    return numbered(wanted.read_targets(named._replace(no_label=wanted.no_label), wanted.classes or classes), classes)
 
 
 def wanted_targets(target: str | Sequence[str] | None) -> list[str] | None:

@@ -16,7 +16,7 @@ from stillhouse.data.files.format import Inputs, Wanted
 from stillhouse.data.files.table_format import texts_in
 from stillhouse.data.reading.stored import store_rows
 from stillhouse.data.source import Source
-from stillhouse.data.targets import ReadTargets
+from stillhouse.data.targets import ReadTargets, watched
 from stillhouse.errors import UsageError
 
 
@@ -80,7 +80,7 @@ def read(
     }  # fmt: skip
     found = formats.find(key, place)
     _refuse_settings(key, found.takes[key], settings)
-    wanted = Wanted(read_targets, classes=classes, no_label=no_label, original=original, **settings)
+    wanted = Wanted(watched(read_targets), classes=classes, no_label=no_label, original=original, **settings)
     if on_disk is None or (arrays is not None and Path(arrays).is_dir()):  # such a folder is mapped directly
         return found.read(key, place, wanted)
     task = f"{read_targets.__module__}.{read_targets.__qualname__}"

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stillhouse.data.cells import rows_have
-from stillhouse.data.columns import ColumnType
+from stillhouse.data.columns import ColumnType, side_cells
 from stillhouse.data.files.format import Wanted
 from stillhouse.data.files.hugging_face import is_hugging_face, read_hugging_face, split_frame, text_column
-from stillhouse.data.files.tables import read_columns, refuse_twice
+from stillhouse.data.files.tables import known_columns, read_columns, refuse_twice
 from stillhouse.data.files.texts import mean_length
 from stillhouse.data.forms import Form
 from stillhouse.data.inputs import LABELS, as_labels, check_finite, numbers, texts_of, with_index
@@ -23,7 +23,7 @@ from stillhouse.data.original import Original
 from stillhouse.data.reading.datasets import materialize
 from stillhouse.data.source import Kind, Raw, Source
 from stillhouse.data.splits.random import Split
-from stillhouse.data.targets import ReadTargets, TargetCells, join_parts, known, names_at
+from stillhouse.data.targets import ReadTargets, TargetCells, join_parts, known, names_at, numbered, watched
 from stillhouse.data.unsupported import PAIRS, holds_pairs
 from stillhouse.errors import RejectedError, UsageError
 
@@ -34,6 +34,7 @@ class _Part(NamedTuple):
     labels: NDArray[Any] | None  # (N,) or (N, K) numbers, text or lists; None: the part has none
     classes: tuple[str, ...] | None  # where the data name them
     own: Any = None  # the user's frame; None: there is none
+    column: str = ""  # of the frame, that holds the texts
 
 
 def from_torch(
@@ -84,7 +85,7 @@ def from_torch(
         UsageError: settings of columns for data without columns, or for columns that do not exist.
     """
     given = {"train": train, "valid": valid, "test": test}
-    parts = [_part(data, name) for name, data in given.items() if data is not None]
+    parts = [_part(data, name, drop) for name, data in given.items() if data is not None]
     raw: Any = _stack(parts)
     counts = {part.name: len(part.inputs) for part in parts}
     own = _classes(parts) if classes is None else None
@@ -93,7 +94,8 @@ def from_torch(
     labels = join_parts([part.labels for part in parts], list(counts.values()), "The labels")
     rows = np.split(np.arange(len(labels)), np.cumsum([counts.get(name, 0) for name in given])[:2])
     cells = TargetCells("python", labels, len(labels), "The labels", "The data", no_label=no_label)
-    read = read_targets(cells, classes or own)
+    read = watched(read_targets)(cells, classes or own)
+    read = read if own is None else numbered(read, own)
     labelled = known(read.values)
     for name, part in zip(given, rows, strict=True) if labelled.any() else ():
         _refuse_unlabelled(labelled[part], name)
@@ -103,6 +105,8 @@ def from_torch(
         wanted = Wanted(read_targets, drop=drop, keep=keep, types=types)
         columns = read_columns(raw, wanted, (), "The frame")
         raw, more = columns.held, columns.fields
+    elif kind == "text" and _framed(parts) and not types:
+        more = _beside_texts(parts, drop, keep)
     elif drop or keep or types:
         named = ", ".join(map(repr, dict.fromkeys([*drop, *keep, *types])))
         raise UsageError(
@@ -124,8 +128,14 @@ def from_torch(
     return source, Split(rows[0], rows[1], rows[2], rows[0][labelled[rows[0]]])
 
 
-def _part(data: Any, name: str) -> _Part:
-    """Read one part; a frame stays one, texts become an object array, anything else an array of finite numbers."""
+def _part(data: Any, name: str, drop: Sequence[str]) -> _Part:
+    """Read one part; a frame stays one, texts become an object array, anything else an array of finite numbers.
+
+    Args:
+        data: of the user.
+        name: of the part, for errors.
+        drop: columns of a frame that are no inputs.
+    """
     classes = None
     if is_hugging_face(data):
         inputs, labels, classes = read_hugging_face(data, f"The {name} data")
@@ -142,7 +152,9 @@ def _part(data: Any, name: str) -> _Part:
     if holds_pairs(inputs):
         raise RejectedError(f"The {name} data hold {PAIRS}. Join the texts of a row into one.")
     own = inputs if _is_frame(inputs) else None
-    text = _is_text(inputs)
+    text, column = _is_text(inputs, drop), ""
+    if text and own is not None:
+        inputs, column = _read(own, drop), str(_read(own, drop).columns[0])
     if text:
         inputs = texts_of(inputs, f"The {name} data")
     elif not _is_frame(inputs):
@@ -160,12 +172,28 @@ def _part(data: Any, name: str) -> _Part:
             f"The {name} data have {len(inputs)} inputs and {len(np.atleast_1d(found))} labels. Give each row one "
             "label."
         )
-    return _Part(name, inputs, found, classes, own)
+    return _Part(name, inputs, found, classes, own, column)
 
 
 def _original(parts: list[_Part], drop: Sequence[str], forms: Mapping[str, Form]) -> Original:
     """The user's frames without the dropped columns."""
-    return Original([part.own.loc[:, [str(name) not in drop for name in part.own.columns]] for part in parts], forms)
+    return Original([_read(part.own, drop) for part in parts], forms)
+
+
+def _read(frame: Any, drop: Sequence[str]) -> Any:
+    """A frame without the dropped columns."""
+    return frame.loc[:, [str(name) not in drop for name in frame.columns]]
+
+
+def _beside_texts(parts: list[_Part], drop: Sequence[str], keep: Sequence[str]) -> dict[str, Any]:
+    """Fields of a source of texts, of the columns beside these."""
+    import pandas as pd
+
+    frame = pd.concat([with_index(part.own).rename(columns=str) for part in parts], ignore_index=True)
+    known_columns([*drop, *keep], list(frame.columns), "The frame")
+    others = tuple(sorted({*frame.columns} - {parts[0].column}))
+    kept = {name: side_cells(frame[name], name) for name in keep}
+    return {"column": parts[0].column, "ignored": others, "kept": kept}
 
 
 def _framed(parts: list[_Part]) -> bool:
@@ -245,12 +273,16 @@ def _is_frame(inputs: Any) -> bool:
     return hasattr(inputs, "columns") and hasattr(inputs, "iloc")
 
 
-def _is_text(inputs: Any) -> bool:
-    """Whether the rows are texts: one axis with a str in it; of a frame the one column, not all numbers."""
+def _is_text(inputs: Any, drop: Sequence[str]) -> bool:
+    """Whether the rows are texts: one axis with a str in it; of a frame the one column, not all numbers.
+
+    A column with others beside it, which are dropped, or with a named index, holds sentences, not categories.
+    """
     if _is_frame(inputs):
-        indexed = any(name is not None for name in inputs.index.names)  # the index is a column beside the texts
-        alone = inputs.shape[1] == 1 and (not indexed or text_column(inputs) is not None)
-        return alone and mean_length(inputs.iloc[:, 0]) > 0
+        read, named = _read(inputs, drop), any(name is not None for name in inputs.index.names)
+        beside = named or read.shape[1] < inputs.shape[1]
+        alone = read.shape[1] == 1 and (not beside or text_column(read.rename(columns=str)) is not None)
+        return alone and mean_length(read.iloc[:, 0]) > 0
     if isinstance(inputs, str):
         return True
     one_axis = getattr(inputs, "ndim", 0) == 1 and not isinstance(inputs, Tensor)

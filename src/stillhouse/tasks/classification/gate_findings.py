@@ -18,7 +18,9 @@ def class_order(log_probs: Floats, targets: Integers, classes: Sequence[str]) ->
 
     The best order is the largest assignment in the confusion matrix. It is suspected if, among the rows of the classes
     that it moves, at least twice as many are right in it as in the given order, and if the probability of so many by
-    chance, over all ways to move that many classes, is below one in a thousand (exact binomial, union bound).
+    chance, over all ways to move these classes, is below one in a thousand (exact binomial, union bound). A class can
+    move to C others; but with n rows of it, one of them must name the other class, which the rest then repeat: that
+    leaves n choices and takes one row, a factor of 2 n. The smaller of the two counts.
 
     Args:
         log_probs: (N, C) of the teacher.
@@ -37,7 +39,8 @@ def class_order(log_probs: Floats, targets: Integers, classes: Sequence[str]) ->
     true, said = linear_sum_assignment(counts, maximize=True)
     moved = {int(t): int(s) for t, s in zip(true, said, strict=True) if t != s and counts[t].any()}
     gained, kept = (sum(int(counts[t, s]) for t, s in pairs) for pairs in (moved.items(), ((t, t) for t in moved)))
-    log_chance = float(binom.logsf(gained - 1, gained + kept, 0.5)) + len(moved) * np.log(size) if moved else 0.0
+    ways = sum(np.log(min(size, 2 * counts[t].sum())) for t in moved)
+    log_chance = float(binom.logsf(gained - 1, gained + kept, 0.5) + ways)
     rows = max(len(targets), 1)
     return {
         "rows": len(targets),

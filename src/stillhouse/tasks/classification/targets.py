@@ -48,7 +48,8 @@ def read_targets(cells: TargetCells, names: Sequence[str] | None) -> Targets:
     texts = [label_name(value) for value in found.values]
     whole = all(not isinstance(value, str) and float(value).is_integer() for value in found.values)
     if whole and cells.origin in ("array", "python") and not set(texts) & set(declared):
-        places, given = [int(value) for value in found.values], declared
+        places = [int(value) for value in found.values]
+        given = tuple(_positions(found.values, len(declared)))
     else:
         places = [declared.index(text) if text in declared else -1 for text in texts]
         written = dict(zip(texts, found.values, strict=True))
@@ -136,6 +137,13 @@ def _typed(name: str, values: list[Any]) -> Any:
             except ValueError:
                 return name
     return {"True": True, "False": False}.get(name, name) if kinds == {bool} else name
+
+
+def _positions(values: list[Any], classes: int) -> list[Any]:
+    """The labels of classes that are positions 0..C-1, in the type of those that rows have."""
+    kinds = {type(value) for value in values}
+    whole = kinds.pop() if len(kinds) == 1 else int
+    return [whole(place) for place in range(classes)] if whole is not bool or classes == 2 else list(range(classes))
 
 
 def _refuse_undeclared(found: Labels, unknown: list[int], declared: tuple[str, ...], cells: TargetCells) -> None:

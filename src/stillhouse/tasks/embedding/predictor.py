@@ -75,7 +75,7 @@ class DeployedEmbedder(Deployed):
         Raises:
             RejectedError: some are not text; names them.
         """
-        return embed_all(self, self.encoder.encode(texts))
+        return embed_all(self, self.encoder.encode(self.of_column(texts)))
 
     def predict(self, rows: Any) -> NDArray[np.float32]:
         """As ``embed``."""

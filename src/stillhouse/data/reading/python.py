@@ -136,19 +136,7 @@ def _part(data: Any, name: str, drop: Sequence[str]) -> _Part:
         name: of the part, for errors.
         drop: columns of a frame that are no inputs.
     """
-    classes = None
-    if is_hugging_face(data):
-        inputs, labels, classes = read_hugging_face(data, f"The {name} data")
-    elif _is_records(data):
-        inputs, labels = _of_records(data, f"The {name} data")
-    elif isinstance(data, DataLoader | Dataset | list):
-        inputs, labels = materialize(data, name)
-    elif isinstance(data, tuple):
-        if len(data) != 2:
-            raise RejectedError(f"The {name} data are a tuple of {len(data)} values. Give (x, y), or x alone.")
-        inputs, labels = data
-    else:
-        inputs, labels = data, None
+    inputs, labels, classes = _divided(data, name)
     if holds_pairs(inputs):
         raise RejectedError(f"The {name} data hold {PAIRS}. Join the texts of a row into one.")
     own = inputs if _is_frame(inputs) else None
@@ -178,6 +166,21 @@ def _part(data: Any, name: str, drop: Sequence[str]) -> _Part:
 def _original(parts: list[_Part], drop: Sequence[str], forms: Mapping[str, Form]) -> Original:
     """The user's frames without the dropped columns."""
     return Original([_read(part.own, drop) for part in parts], forms)
+
+
+def _divided(data: Any, name: str) -> tuple[Any, Any, tuple[str, ...] | None]:
+    """Inputs, labels or None, and the names of the classes where the data hold them."""
+    if is_hugging_face(data):
+        return read_hugging_face(data, f"The {name} data")
+    if _is_records(data):
+        return (*_of_records(data, f"The {name} data"), None)
+    if isinstance(data, DataLoader | Dataset | list):
+        return (*materialize(data, name), None)
+    if not isinstance(data, tuple):
+        return data, None, None
+    if len(data) != 2:
+        raise RejectedError(f"The {name} data are a tuple of {len(data)} values. Give (x, y), or x alone.")
+    return (*data, None)
 
 
 def _read(frame: Any, drop: Sequence[str]) -> Any:

@@ -31,7 +31,7 @@ FILES: dict[str, tuple[dict[str, Any], str, tuple[Any, ...]]] = {
     "npz of text": ({"arrays": "s.npz"}, "4c3c6c11a39194c3", ("a", "b")),
     "images": ({"images": "images"}, "ed6d65a51f9d2acb", ("cat", "dog")),
     "declared": ({"path": "t.csv", "classes": ["yes", "no", "maybe"]}, "51c7371a9d321e6d", ("yes", "no", "maybe")),
-    "positions": ({"arrays": "x.npz", "classes": ["a", "b", "c"]}, "d7f39143711e1536", ("a", "b", "c")),
+    "positions": ({"arrays": "x.npz", "classes": ["a", "b", "c"]}, "d7f39143711e1536", (0, 1, 2)),
     "digits": ({"name": "digits"}, "ce896a81af976a10", tuple(range(10))),
     "breast_cancer": ({"name": "breast_cancer"}, "e457b83b1254caf1", ("malignant", "benign")),
     "mnist5k": ({"name": "mnist5k"}, "ea41a2953862d9f6", tuple(range(10))),

@@ -263,6 +263,12 @@ class _Texts:
     def categories(self, strict: bool) -> Found:
         """A column of categories; texts that name each row are an identifier, or refused."""
         found = Found(Form("category"))
+        if strict and len(self.distinct) > FEW and all(map(dates.unknown_month, self.distinct)):
+            raise RejectedError(
+                f"Column {self.name!r} holds dates such as {self.distinct[0]!r}, whose months are in a language that "
+                f"is not known. Write them as 2024-05-31, or make the column categorical: [data] types = "
+                f'{{"{self.name}" = "categorical"}}.'
+            )
         if not strict or len(self.distinct) <= max(FEWEST_NAMES, len(self.texts) / 2):
             return found
         names = [bool(_LONG.fullmatch(t) or (_TOKEN.fullmatch(t) and not _AMOUNT.fullmatch(t))) for t in self.distinct]

@@ -7,22 +7,27 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH = (
-    r"(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
-    r"nov(?:ember)?|dec(?:ember)?)\.?"
-)
-_WEEKDAY = r"(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+)?"
-_DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+from stillhouse.data.month_names import MONTH, month
+
+_WEEKDAY = r"(?:(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?|[^\W\d_]{2,}\.?,)\s+)?"
+_DAY = r"(\d{1,2})(?:st|nd|rd|th|er|º|°)?"
+_OF = r"(?:[\s.,-]*(?:d['’]|del?\s)?\s*)"  # "4 de mayo de 2022"
 _FORMS = (  # the order of the fields, and the pattern
     ("ymd", re.compile(r"(\d{4})(\d\d)(\d\d)(?!\d)")),
     ("ymd", re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?!\d)")),
+    ("ymd", re.compile(r"(\d{4})\s?[年년]\s?(\d{1,2})\s?[月월](?:\s?(\d{1,2})\s?[日일])?")),
     ("??y", re.compile(r"(\d{1,2})[-/](\d{1,2})[-/](\d{4}|\d{2})(?!\d)")),
     ("dmy", re.compile(r"(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4}|\d{2})(?!\d)")),
     ("my", re.compile(r"(\d{1,2})[-/.](\d{4})(?!\d)")),
-    ("dmy", re.compile(rf"{_WEEKDAY}{_DAY}[\s.-]*{_MONTH}[\s,-]*(\d{{4}}|\d{{2}})(?!\d)", re.IGNORECASE)),
-    ("mdy", re.compile(rf"{_WEEKDAY}{_MONTH}\s*{_DAY},?\s+(\d{{4}})(?!\d)", re.IGNORECASE)),
-    ("my", re.compile(rf"{_MONTH}[\s,-]*(\d{{4}})(?!\d)", re.IGNORECASE)),
+    ("yq", re.compile(r"(\d{4})[\s/-]*[qQ]([1-4])")),
+    ("qy", re.compile(r"[qQ]([1-4])[\s/-]*(\d{4})(?!\d)")),
+    ("ywk", re.compile(r"(\d{4})-?W([0-5]\d)(?:-?([1-7]))?")),
+    ("dmy", re.compile(rf"{_WEEKDAY}{_DAY}{_OF}{MONTH}{_OF}(\d{{4}}|\d{{2}})(?!\d)", re.IGNORECASE)),
+    ("mdy", re.compile(rf"{_WEEKDAY}{MONTH}\s*{_DAY},?\s+(\d{{4}})(?!\d)", re.IGNORECASE)),
+    ("my", re.compile(rf"{MONTH}{_OF}(\d{{4}})(?!\d)", re.IGNORECASE)),
+)
+_UNKNOWN = re.compile(  # a day, a word and a year
+    r"(?:[^\W\d_]{2,}\.?,?\s+)?\d{1,2}\.?[\s-]+[^\W\d_]{3,}\.?[\s,-]+\d{4}|\d{4}\.?[\s-]+[^\W\d_]{3,}\.?[\s-]+\d{1,2}\.?"
 )
 _TIME = re.compile(
     r"(?:[T\s,]\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*(?:([ap])\.?m\.?)?"
@@ -30,13 +35,13 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _CLOCK = re.compile(
-    r"([+-])?(?:(\d+)\s*days?\b,?\s*)?(?:([+-])?(\d+):(\d{2})(?::(\d{2}(?:[.,]\d+)?))?\s*(?:([ap])\.?m\.?)?)?",
+    r"([+-])?(?:(\d+)\s*days?\b,?\s*)?(?:([+-])?(\d+)[:hH](\d{2})(?::(\d{2}(?:[.,]\d+)?))?\s*(?:([ap])\.?m\.?)?)?",
     re.IGNORECASE,
 )
 _ISO = re.compile(r"([+-])?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?)?")
 _SECONDS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
 _UNIT = r"(w|d|h|m|s|ms)(?:eeks?|ays?|(?:ou)?rs?|in(?:ute)?s?|ec(?:ond)?s?)?"
-_PART = re.compile(rf"(\d+(?:\.\d+)?)\s*{_UNIT}\b[\s,]*", re.IGNORECASE)
+_PART = re.compile(rf"(\d+(?:\.\d+)?)\s*{_UNIT}(?![^\W\d_])[\s,]*", re.IGNORECASE)
 
 DAY_FIRST, MONTH_FIRST = "day_first", "month_first"
 
@@ -56,12 +61,21 @@ def split(text: str) -> Date | None:
     Date(order='??y', fields=('5', '6', '2024'), clock=datetime.timedelta(seconds=48600))
     """
     for order, pattern in _FORMS:
-        if found := pattern.match(text):
+        if (found := pattern.match(text)) and all(field.isdecimal() or month(field) for field in found.groups("0")):
             time = _TIME.fullmatch(text, found.end())
             clock = None if time is None else _clock(time.groups())
             fields = tuple(field for field in found.groups() if field)
             return None if clock is None else Date(order[: len(fields)], fields, clock)
     return None
+
+
+def unknown_month(text: str) -> bool:
+    """Whether text looks like a date whose month is a word of a language that is not known.
+
+    >>> unknown_month("4 toukokuuta 2022"), unknown_month("4 mai 2022")
+    (True, False)
+    """
+    return bool(_UNKNOWN.fullmatch(text)) and split(text) is None
 
 
 def _clock(groups: tuple[str | None, ...]) -> timedelta | None:
@@ -101,7 +115,7 @@ def day_and_month(dates: Iterable[Date]) -> str:
 
 
 def value(date: Date, order: str) -> datetime | None:
-    """Return the date, None for a day that does not exist; a month alone is its first day.
+    """Return the date, None for a day that does not exist; a week, a month or a quarter is its first day.
 
     >>> value(split("5/6/24"), DAY_FIRST), value(split("31 Feb 2024"), DAY_FIRST)
     (datetime.datetime(2024, 6, 5, 0, 0), None)
@@ -110,20 +124,23 @@ def value(date: Date, order: str) -> datetime | None:
     found = {"d": 1, "m": 1} | {name: _number(field) for name, field in zip(names, date.fields, strict=True)}
     year = found["y"] + (0 if len(date.fields[names.index("y")]) > 2 else 2000 if found["y"] < 69 else 1900)
     try:
-        return datetime(year, found["m"], found["d"]) + date.clock
+        if "w" in found:
+            return datetime.fromisocalendar(year, found["w"], found.get("k", 1)) + date.clock
+        month_of_year = 3 * found["q"] - 2 if "q" in found else found["m"]
+        return datetime(year, month_of_year, found["d"]) + date.clock
     except (ValueError, OverflowError):
         return None
 
 
 def _number(field: str) -> int:
-    return int(field) if field.isdecimal() else _MONTHS.index(field[:3].lower()) + 1
+    return int(field) if field.isdecimal() else month(field) or 0
 
 
 def seconds(text: str) -> float | None:
     """Return a duration or a time of day in seconds, or None for other text.
 
-    >>> [seconds(text) for text in ("10:30", "1:05 pm", "1 days 02:00:00", "-1 day, 23:00:00", "PT2H", "2h 30m")]
-    [37800.0, 47100.0, 93600.0, -3600.0, 7200.0, 9000.0]
+    >>> [seconds(text) for text in ("10:30", "1:05 pm", "1 days 02:00:00", "-1 day, 23:00:00", "PT2H", "2h30m", "2h30")]
+    [37800.0, 47100.0, 93600.0, -3600.0, 7200.0, 9000.0, 9000.0]
     """
     if (found := _CLOCK.fullmatch(text)) and (found[2] or found[4]):
         first, days, second, hour, minute, rest, half = found.groups()

@@ -50,6 +50,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         student: a name such as ``"mlp_tiny"`` or ``"decision_tree"``, an ``nn.Module`` or a function that builds one.
         task: what is learned: ``"classification"`` (default), ``"regression"`` or ``"multilabel"``.
         method: what is matched, as for ``stillhouse.distill``.
+        views: changed rows that the teacher answers too, as for ``stillhouse.distill``.
         steps: optimiser steps; default 1000.
         epochs: passes over the rows, in place of steps.
         batch_size: rows a step, all rows at most; default 128.
@@ -85,6 +86,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         *,
         task: str | None = None,
         method: Any = None,
+        views: Any = None,
         steps: int | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -100,6 +102,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
         self.student = student
         self.task = task
         self.method = method
+        self.views = views
         self.steps = steps
         self.epochs = epochs
         self.batch_size = batch_size
@@ -176,6 +179,7 @@ class Distiller(BaseEstimator):  # type: ignore[misc]
             data=(parts[0], parts[1] if len(held_out) else None, parts[2]),
             task=self.task,
             method=self.method,
+            views=self.views,
             steps=self.steps,
             epochs=self.epochs,
             batch_size=self.batch_size,

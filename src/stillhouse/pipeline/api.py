@@ -35,6 +35,7 @@ def distill(
     data: Any = None,
     task: str | None = None,
     method: Any = None,
+    views: Any = None,
     steps: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -64,6 +65,13 @@ def distill(
         task: what the nets predict, such as ``"classification"``.
         method: a name, a table such as ``{"name": "hinton", "temperature": 2.0}``, a ``Method`` object, a class of
             these, or a list. Default: the task's own method.
+        views: changed rows that the teacher answers too: the name of a policy, such as ``"affine"``; a table of
+            ``[views]`` such as ``{"policy": "affine", "count": 8}``; or a function of your own, by itself or as the
+            policy of such a table. It is called as ``function(row, generator)`` with one encoded row (a picture
+            (C, H, W), token ids (L,), the columns of a table) and a ``torch.Generator`` that starts from (row, view,
+            seed), and returns a row of the same shape and type. It must draw from that generator (the global ones of
+            torch, numpy and Python are started alike), and keep nothing between calls; that is tried before training.
+            ``"keeps_label": False`` says that a view may be of another class. Default: the recipe's ``[views]``.
         steps: optimiser steps of each student.
         epochs: passes over the training rows, in place of steps.
         batch_size: rows a step.
@@ -88,8 +96,8 @@ def distill(
         StillhouseError: training diverged, or a disk is full.
     """
     resolved, given = resolve(
-        recipe, teacher=teacher, student=student, data=data, task=task, method=method, steps=steps, epochs=epochs,
-        batch_size=batch_size, lr=lr, seeds=seeds, out=out, overwrite=overwrite, allow_code=allow_code,
+        recipe, teacher=teacher, student=student, data=data, task=task, method=method, views=views, steps=steps,
+        epochs=epochs, batch_size=batch_size, lr=lr, seeds=seeds, out=out, overwrite=overwrite, allow_code=allow_code,
     )  # fmt: skip
     with shown(verbose, on_log):
         return Run(distill_run(resolved, given, accept_teacher=accept_teacher).folder, given)
@@ -231,6 +239,7 @@ def evaluate(
     student: Any = None,
     data: Any = None,
     method: Any = None,
+    views: Any = None,
     allow_code: bool = False,
     verbose: bool = True,
 ) -> dict[str, Any]:
@@ -249,6 +258,7 @@ def evaluate(
         student: the same.
         data: the same.
         method: the same.
+        views: the same.
         allow_code: as for ``distill``.
         verbose: as for ``distill``.
 
@@ -258,7 +268,7 @@ def evaluate(
     Raises:
         UsageError: there is no finished run, nothing more to judge in full, or an object from Python is missing.
     """
-    own = resolve(teacher=teacher, student=student, data=data, method=method, allow_code=allow_code)[1]
+    own = resolve(teacher=teacher, student=student, data=data, method=method, views=views, allow_code=allow_code)[1]
     return _opened(run).evaluate(full=full, labels=labels, id=id, given=own, verbose=verbose)
 
 

@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     data: Any
     task: str | None
     method: Any
+    views: Any
     steps: int | None
     epochs: int | None
     batch_size: int | None
@@ -68,6 +69,8 @@ def resolve(
     objects: dict[str, Any] = {
         name: given[name] for name in ("teacher", "student") if name in given and not named(given[name])
     }
+    if "views" in given and callable(function := views_of(given["views"])["policy"]):
+        objects["views"] = function
     if "data" in given and not isinstance(given["data"], Mapping):
         objects["data"] = given["data"]
     return recipe, Given(**objects, methods=own, allow_code=allow_code, overwrite=overwrite)
@@ -120,6 +123,28 @@ def lay_data(table: dict[str, Any], value: Any) -> dict[str, Any]:
     return table | {"data": merge(before, plain)}
 
 
+def views_of(value: Any) -> dict[str, Any]:
+    """The table of [views] of a name, a table or a function; its policy may be a function."""
+    found = dict(value) if isinstance(value, Mapping) else {"policy": value}
+    policy = found.setdefault("policy", None)
+    if isinstance(policy, str) or (callable(policy) and not inspect.isclass(policy)):
+        return found
+    raise UsageError(
+        f'views = {value!r} names no view. Give the name of a policy ("affine"), a table such as '
+        '{"policy": "affine", "count": 8}, or a function of a row and a generator, by itself or as such a policy.'
+    )
+
+
+def lay_views(table: dict[str, Any], value: Any) -> dict[str, Any]:
+    """Lay a name, a table or a function over [views]; the settings of another policy are removed."""
+    found, before = views_of(value), dict(table.get("views", {}))
+    if callable(policy := found["policy"]):
+        found["policy"] = code_name(policy if hasattr(policy, "__qualname__") else type(policy))
+    if found["policy"] != before.get("policy"):
+        before = {key: before[key] for key in ("count",) if key in before}
+    return table | {"views": before | {key: plain(one) for key, one in found.items()}}
+
+
 def lay_training(table: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Lay the budget over [training]; steps replace epochs, and epochs replace steps."""
     over = {key: plain(given[key]) for key in ("steps", "epochs", "batch_size", "lr", "seeds") if key in given}
@@ -143,6 +168,7 @@ OVER: Mapping[str, Callable[[dict[str, Any], Any], dict[str, Any]]] = {
     "data": lay_data,
     "task": lambda table, name: table | {"task": {"name": name}},
     "method": lambda table, value: table | {"method": [one.entry for one in matched_of(value)]},
+    "views": lay_views,
     "out": lambda table, folder: table | {"output": {"dir": str(folder)}},
 }
 
@@ -197,8 +223,8 @@ def settings_of(method: Method) -> dict[str, Any] | None:
     return found if plain_values and identity_of(again) == identity_of(method) else None
 
 
-def code_name(kind: type[Method]) -> str:
-    """The name in a recipe of a class that only Python knows."""
+def code_name(kind: Any) -> str:
+    """The name in a recipe of a class or a function that only Python knows."""
     return f"{CODE}{kind.__module__}:{kind.__qualname__}"
 
 

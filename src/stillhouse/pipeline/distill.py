@@ -133,12 +133,16 @@ class Distillation:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
                 now["student"] = net_outputs(context.students.make().eval(), inputs, context.task)
+        if context.views.own is not None:
+            rows = torch.arange(len(inputs))
+            now["views"] = context.views.apply(inputs, rows, torch.ones_like(rows)).numpy()
         if not file.exists():
             if now:
                 write_npz(file, now)
             return
+        same = dict.fromkeys(now, context.task.same_answers) | {"views": np.array_equal}
         with np.load(file) as kept:
-            others = [name for name in now if name in kept and not context.task.same_answers(kept[name], now[name])]
+            others = [name for name in now if name in kept and not same[name](kept[name], now[name])]
         if others:
             raise UsageError(
                 f"The {' and the '.join(others)} of {context.run.folder} answered differently to the first "
@@ -309,7 +313,7 @@ def evaluate_again(
 
 def refuse_missing(run: RunFolder, given: Given) -> None:
     """Refuse to open a run without what came from Python, which is not stored."""
-    needed = {"teacher": given.teacher, "student": given.student, "method": given.methods}
+    needed = {"teacher": given.teacher, "student": given.student, "method": given.methods, "views": given.views}
     missing = [name for name, value in needed.items() if name in run.record["parts"] and value is None]
     if missing:
         raise UsageError(

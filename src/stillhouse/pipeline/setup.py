@@ -36,7 +36,7 @@ from stillhouse.pipeline.teacher.build import (
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
 from stillhouse.pipeline.validate import check_disagreement, check_recipe
-from stillhouse.pipeline.views import make_views
+from stillhouse.pipeline.views import make_views, own_view
 from stillhouse.recipe import MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
@@ -96,7 +96,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     # Nothing is written before the last check: the context gets its folder when all have passed.
     aside = recipe if folder is None else moved(recipe, folder)
     unopened = cast(RunFolder, None)
-    views = make_views(recipe, data)
+    views = make_views(recipe, given, data)
     context = RunContext(aside, task, spec, data, views, students, make_methods, teacher, unopened, fitted)
     check_service(context)
     context = only_asked(context)
@@ -165,6 +165,8 @@ def identities(recipe: Recipe, given: Given, made: Sequence[tuple[str, Method, f
             found[part] = given_identity(thing)
         if isinstance(thing, nn.Module):
             found[part + WEIGHTS] = identity_of(dict(thing.state_dict()))
+    if (view := own_view(recipe, given)) is not None:
+        found["views" if given.views is not None else "views code"] = view.identity
     if given.methods is not None or any(entry.name.startswith(CODE) for entry in recipe.method):
         found["method"] = identity_of(list(made))
     named = {"teacher": recipe.teacher.name, "student": recipe.student.name}

@@ -18,7 +18,7 @@ from stillhouse.pipeline.student.config import TIMM
 from stillhouse.pipeline.student.own import own_student
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.build import check_teacher, kind_of
-from stillhouse.pipeline.views import check_views
+from stillhouse.pipeline.views import check_views, own_view
 from stillhouse.recipe import Controls, Member, Net, Recipe, Store
 from stillhouse.store import Dense
 from stillhouse.students.families import FAMILIES
@@ -33,6 +33,7 @@ def check_recipe(recipe: Recipe, given: Given, task: Task, made: Methods) -> Non
     """Check all that can be checked before data are read."""
     nets = [recipe.student, recipe.teacher, *recipe.teacher.member, *recipe.assistant]
     refuse_code([net.name for net in nets], given.allow_code)
+    own_view(recipe, given)  # refuses code that is not allowed, or not there
     check_places(recipe)
     check_views(recipe.views)
     check_teacher(recipe.teacher, given.teacher, task, same_teacher=recipe.controls.same_teacher)

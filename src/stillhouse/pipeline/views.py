@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from stillhouse.data import Prepared, Views
-from stillhouse.data.views.base import FOLDER, NONE, get
+from stillhouse.data import Encoder, Prepared, Views
+from stillhouse.data.views.base import FOLDER, NONE, Policy, get
 from stillhouse.errors import UsageError
 from stillhouse.folders import lines
 from stillhouse.pipeline.masked_lm_views import Guesses, check_model
+from stillhouse.pipeline.own_views import Change, own_policy, try_views
+from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.progress import say
+from stillhouse.pipeline.run.user_code import CODE, own_code
 from stillhouse.pipeline.teacher.build import token_embedding
 from stillhouse.recipe import VIEWS, Recipe
 from stillhouse.recipe import Views as ViewsTable
+from stillhouse.teachers.identity import given_identity, identity_of
 
 NEIGHBOURS = 8  # of each word or place, among which the view "masked" draws
 
 
+class Own(NamedTuple):
+    """A function of the user's that makes views."""
+
+    change: Change
+    identity: str
+
+
+def own_view(recipe: Recipe, given: Given) -> Own | None:
+    """The user's function, from Python or named in the recipe; None where the policy is one of ours.
+
+    Raises:
+        UsageError: the user did not allow code, or it cannot be imported.
+    """
+    if given.views is not None:
+        return Own(given.views, given_identity(given.views))
+    if not recipe.views.policy.startswith(CODE):
+        return None
+    found = own_code(recipe.views.policy, given.allow_code)
+    return Own(found, identity_of(found))
+
+
 def check_views(wanted: ViewsTable) -> None:
-    """Refuse a policy that makes no views, and settings of views that no policy makes.
+    """Refuse a policy that makes no views, and settings that the policy does not have.
 
     Raises:
         UsageError: names the line and the cure.
     """
-    given = wanted.model_fields_set
+    given, own = wanted.model_fields_set, wanted.policy.startswith(CODE)
+    if own and wanted.strength is not None:
+        raise UsageError(f"[views] strength is not passed to {wanted.policy}: write it into the function. Remove it.")
+    if not own and wanted.keeps_label is not None:
+        raise UsageError("[views] keeps_label is for a function of your own; the policies know it. Remove that line.")
     if "policy" not in given:  # one of "none" that is written switches views off, whatever else is there
         idle = [key for key in ("count", "strength", "model") if key in given and getattr(wanted, key) not in (None, 1)]
         if idle:
@@ -38,13 +67,14 @@ def check_views(wanted: ViewsTable) -> None:
         )
 
 
-def make_views(recipe: Recipe, prepared: Prepared) -> Views:
+def make_views(recipe: Recipe, given: Given, prepared: Prepared) -> Views:
     """The views of a run; what the recipe leaves open is fitted to the rows, with a line."""
     wanted, encoder = recipe.views, prepared.encoder
     check_model(wanted.policy, wanted.model, encoder)
     if wanted.policy == NONE:
         return Views(NONE, 1, 0.0, recipe.data.seed)
-    policy, row = get(wanted.policy), prepared.train.inputs[:1]
+    own, row = own_view(recipe, given), prepared.train.inputs[:1]
+    policy = get(wanted.policy) if own is None else policy_of(own, wanted, encoder)
     policy.check_inputs(row)
     strength = policy.strength(row.shape[1:]) if wanted.strength is None else wanted.strength
     made = Views(
@@ -58,14 +88,26 @@ def make_views(recipe: Recipe, prepared: Prepared) -> Views:
         column_groups=encoder.column_groups,
         mask_id=encoder.mask_id,
         special_ids=encoder.special_ids,
+        own=None if own is None else policy,
         **words_of(recipe, prepared),
     )
-    if None in (wanted.count, wanted.strength):
+    if own is not None:
+        try_views(made, prepared.train.inputs)
+    if wanted.count is None or (own is None and wanted.strength is None):
+        size, keys = ("", "") if own is not None else (f" of strength {strength:g}", " and strength")
         say(
-            f"Views: {made.count} a row, the row itself and {made.count - 1} by {made.policy!r} of strength "
-            f"{made.strength:g}; the teacher answers each. [views] count and strength change that."
+            f"Views: {made.count} a row, the row itself and {made.count - 1} by {made.policy!r}{size}; the teacher "
+            f"answers each. [views] count{keys} change that."
         )
     return made
+
+
+def policy_of(own: Own, wanted: ViewsTable, encoder: Encoder) -> Policy:
+    """The policy of a user's function."""
+    vocabulary = None if encoder.text is None else encoder.text.vocabulary
+    return own_policy(
+        own.change, wanted.policy, own.identity, keeps_label=wanted.keeps_label is not False, vocabulary=vocabulary
+    )
 
 
 def words_of(recipe: Recipe, prepared: Prepared) -> dict[str, Any]:

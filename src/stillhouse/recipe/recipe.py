@@ -74,6 +74,8 @@ class Recipe(Section):
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
         # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
         aside["data"] = {*places["data"], "on_disk"}
+        if self.views.keeps_label is None:
+            aside["views"] = {*places["views"], "keeps_label"}
         if self.task == TaskSection():
             aside["task"] = True  # so that runs from before there were tasks are resumed
         aside["teacher"] = dict.fromkeys(places["teacher"], True) | {

@@ -37,6 +37,8 @@ Setting = bool | int | float | str | list[int] | list[float] | list[str]
 
 
 def _known_view(name: str) -> str:
+    if name.startswith("python:"):
+        return name
     try:
         return check_name("data/views", name, "[views] policy", extra=("none",))
     except UsageError as error:
@@ -99,7 +101,9 @@ class Views(Section):
     """[views]: augmented views of each row, drawn from (row, view, seed), so that both nets see the same."""
 
     policy: Annotated[str, AfterValidator(_known_view)] = Field(
-        "none", description=f"none, or {'; '.join(f'{name}: {line}' for name, line in lines('data/views').items())}."
+        "none",
+        description=f"none, or {'; '.join(f'{name}: {line}' for name, line in lines('data/views').items())}; or "
+        "`python:package.module:function`, your own, called as function(row, generator).",
     )
     model: Path | None = Field(
         None,
@@ -111,6 +115,9 @@ class Views(Section):
     )
     strength: float | None = Field(
         None, ge=0.0, description="Size of the change; its unit and default depend on the policy."
+    )
+    keeps_label: bool | None = Field(
+        None, description="Whether a view of your own function keeps the label of its row; default: it does."
     )
 
 

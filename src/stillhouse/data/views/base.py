@@ -97,7 +97,7 @@ class Views:
     """The views of a run. View 0 is the unchanged row; the policy makes the others.
 
     Args:
-        policy: "none", or the name of a file of this folder.
+        policy: "none", the name of a file of this folder, or that of ``own``.
         count: views of each row, the unchanged row included.
         strength: how much a view differs from its row, in the units of the policy.
         seed: of all views.
@@ -110,6 +110,7 @@ class Views:
         special_ids: ids that are not words (``Encoder.special_ids``).
         neighbours: of masked without a guesser, int64 (V, k).
         guesser: of masked, the model that gives candidates for the pool.
+        own: the policy, where it is no file of this folder.
 
     Raises:
         UsageError: no such policy, no view at all, or a missing argument of the policy.
@@ -128,9 +129,11 @@ class Views:
     special_ids: tuple[int, ...] = (0,)
     neighbours: Tensor | None = field(default=None, repr=False, compare=False)
     guesser: Guesser | None = field(default=None, repr=False, compare=False)
+    own: Policy | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_name(FOLDER, self.policy, "[views] policy", extra=(NONE,))
+        if self.own is None:
+            check_name(FOLDER, self.policy, "[views] policy", extra=(NONE,))
         if self.count < 1 or not self.strength >= 0:
             raise UsageError(
                 f"[views] count = {self.count}, strength = {self.strength}: count must be at least 1, for the "
@@ -194,7 +197,7 @@ class Views:
 
     @cached_property
     def _policy(self) -> Policy:
-        return get(self.policy)
+        return self.own or get(self.policy)
 
 
 def described(views: Views) -> str:

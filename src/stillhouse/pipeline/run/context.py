@@ -34,6 +34,7 @@ class Given(NamedTuple):
     methods: Callable[[], list[tuple[str, Method, float]]] | None = None
     allow_code: bool = False  # whether ``python:`` names of the recipe may be imported and run
     overwrite: bool = False  # whether a run of another recipe makes room
+    views: Any = None  # a function that makes views
 
 
 class MakesStudents(Protocol):

@@ -24,7 +24,7 @@ def at_work(folder: Path, given: Given) -> Iterator[None]:
     """
     # The threads of OpenMP are not in a forked process, and waiting for them would not end.
     threads = one_thread() if in_a_pool() else nullcontext()
-    with locked(folder), using(given.teacher, given.student), usual_torch(), threads:
+    with locked(folder), using(given.teacher, given.student, given.views), usual_torch(), threads:
         yield
 
 

@@ -42,8 +42,10 @@ def nets_page(made: str) -> str:
         builders = getattr(zoo, attribute)
         rows = [line(one.__name__, one, students.defaults(one.__name__)) for one in builders]
         text += f"\n## {title}\n\n{words(heads, rows)}\n"
-    fitted = [line(name, kind, students.defaults(name)) for name, kind in students.FITTED.items()]
-    text += f"\n## Students that are fitted at once\n\n{words(heads, fitted)}\n"
+    fitted = [
+        [*line(name, kind, students.defaults(name)), ", ".join(kind.reads)] for name, kind in students.FITTED.items()
+    ]
+    text += f"\n## Students that are fitted at once\n\n{words([*heads, 'reads'], fitted)}\n"
     text += (
         "\n## Teachers of scikit-learn\n\nThey are fitted here and answer their own training rows out of fold "
         "(`[teacher] folds`, default 5). Settings are the keyword arguments of the class of `sklearn.ensemble`, which "

@@ -48,6 +48,7 @@ def grown() -> tuple[pd.DataFrame, Tensor, TreeEnsemble]:
     tree = students.fit_soft(
         "decision_tree", inputs=x, targets=torch.from_numpy(p), weights=None, settings={"smoothing": 0.0}, seed=0
     )
+    assert isinstance(tree, TreeEnsemble)
     return raw, x, tree
 
 
@@ -112,6 +113,7 @@ def test_small_probabilities_are_summed() -> None:
     tree = students.fit_soft(
         "decision_tree", inputs=torch.ones(20, 1), targets=p, weights=None, settings={"smoothing": 0.0}, seed=0
     )
+    assert isinstance(tree, TreeEnsemble)
     assert as_rules(tree, [Column("x")], classes(list("abcde"))) == (
         "|--- class: a (a 0.50, b 0.20, c 0.10, others 0.20; 100.0% of the training rows)"
     )
@@ -122,6 +124,7 @@ def test_a_sum_of_trees_and_names_that_do_not_fit_are_refused() -> None:
     many = students.fit_soft(
         "gradient_boosting", inputs=x, targets=tree(x).softmax(-1), weights=None, settings={"max_iter": 2}, seed=0
     )
+    assert isinstance(many, TreeEnsemble)
     with pytest.raises(UsageError, match="decision_tree"):
         as_rules(many, COLUMNS, classes(CLASSES))
     with pytest.raises(UsageError, match="own encoder"):

@@ -3,7 +3,12 @@
 A net's settings are the keyword arguments of its builder. Initialisation follows torch's global seed.
 """
 
-from stillhouse.students.fitted import FITTED, fit_soft, is_fitted
+from stillhouse.students.candidates import simple_candidates
+from stillhouse.students.families import Member
+from stillhouse.students.fitted import FITTED, check_reads, fit_soft, is_fitted
 from stillhouse.students.zoo import NETS, check, defaults, make, names
 
-__all__ = ["FITTED", "NETS", "check", "defaults", "fit_soft", "is_fitted", "make", "names"]
+__all__ = [
+    "FITTED", "NETS", "Member", "check", "check_reads", "defaults", "fit_soft", "is_fitted", "make", "names",
+    "simple_candidates",
+]  # fmt: skip

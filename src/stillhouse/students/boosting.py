@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.students.bounds import not_negative, whole
-from stillhouse.students.tree_rows import Rows
+from stillhouse.students.bounds import above_zero, not_negative, whole
+from stillhouse.students.fitted_student import FittedTrees
+from stillhouse.students.soft_rows import Rows
 from stillhouse.students.tree_tables import SILENT, Doubles, as_forest, boosted_nodes
 from stillhouse.students.trees import Forest, TreeEnsemble
 
@@ -24,7 +25,7 @@ class Stages(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientBoosting:
+class GradientBoosting(FittedTrees):
     """Boosted trees: of the cross-entropy with soft targets, or of the squared error of values.
 
     scikit-learn boosts labels, not probabilities. A row repeated for each class, with the class's probability as
@@ -54,8 +55,7 @@ class GradientBoosting:
         whole("min_samples_leaf", self.min_samples_leaf)
         not_negative("l2_regularization", self.l2_regularization)
         not_negative("probability_floor", self.probability_floor)
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate = {self.learning_rate} must be above 0")
+        above_zero("learning_rate", self.learning_rate)
 
     def fit(self, rows: Rows, seed: int) -> TreeEnsemble:
         """Fit, in one thread: the same rows give the same bits, and forked workers do not wait for a lost pool."""
@@ -67,7 +67,7 @@ class GradientBoosting:
             else:
                 one = self._label if rows.link == "sigmoid" else self._value
                 stages = side_by_side([one(known(rows, k), seed) for k in range(rows.targets.shape[1])])
-        return TreeEnsemble(summed(stages), rows.inputs.shape[1])
+        return TreeEnsemble(summed(stages), rows.flat.shape[1])
 
     def _classes(self, rows: Rows, seed: int) -> Stages:
         """Classes that exclude each other. Two classes need one tree, for the second.
@@ -81,7 +81,7 @@ class GradientBoosting:
         base, fitted = np.zeros(1), []
         if len(present) > 1:
             model = HistGradientBoostingClassifier(**self._settings(seed))
-            model.fit(rows.inputs[repeated.rows], repeated.labels, repeated.weights)
+            model.fit(rows.flat[repeated.rows], repeated.labels, repeated.weights)
             base, fitted = model._baseline_prediction[0], model._predictors
         tabled = present[-len(base) :]
         scores = np.zeros(rows.targets.shape[1])
@@ -101,7 +101,7 @@ class GradientBoosting:
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         model = HistGradientBoostingRegressor(loss="squared_error", **self._settings(seed))
-        model.fit(rows.inputs, rows.targets[:, 0], rows.weights)
+        model.fit(rows.flat, rows.targets[:, 0], rows.weights)
         return Stages(model._baseline_prediction[0], [{0: stage[0].nodes} for stage in model._predictors])
 
     def _settings(self, seed: int) -> dict[str, Any]:

@@ -62,3 +62,14 @@ def not_negative(name: str, given: float) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
         raise ValueError(f"{name} = {given!r} must be a number of at least 0, such as {name} = 0.1")
     return float(given)
+
+
+def above_zero(name: str, given: float) -> float:
+    """Return a finite number above 0.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise ValueError(f"{name} = {given!r} must be a number above 0, such as {name} = 0.1")
+    return float(given)

@@ -1,30 +1,53 @@
-"""Students that are fitted at once, not trained in steps: trees."""
+"""Students that are fitted at once, not trained in steps: linear models and trees."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.settings import check_settings
 from stillhouse.students.boosting import GradientBoosting
+from stillhouse.students.fitted_student import FittedStudent, Reads
+from stillhouse.students.logistic import Logistic
+from stillhouse.students.soft_rows import checked_rows
+from stillhouse.students.tfidf import TfidfLinear
 from stillhouse.students.tree_fitting import DecisionTree
-from stillhouse.students.tree_rows import checked_rows
-from stillhouse.students.trees import TreeEnsemble, stump
 from stillhouse.task import Link
 
-FITTED: dict[str, type[DecisionTree | GradientBoosting]] = {
+FITTED: dict[str, type[FittedStudent]] = {
     "decision_tree": DecisionTree,
     "gradient_boosting": GradientBoosting,
+    "logistic": Logistic,
+    "tfidf_linear": TfidfLinear,
 }
 
 
 def is_fitted(name: str) -> bool:
     """Whether a student of this name is fitted by ``fit_soft`` instead of trained."""
     return name in FITTED
+
+
+def check_reads(name: str, shape: tuple[int, ...], text: bool) -> None:
+    """Refuse a student that is fitted at once and does not understand such inputs; trained nets pass.
+
+    Args:
+        name: of any student.
+        shape: of one encoded row.
+        text: whether rows are token ids.
+
+    Raises:
+        UsageError: it reads other inputs; names students that read these.
+    """
+    kind: Reads = "text" if text else "image" if len(shape) == 3 else "table"
+    if is_fitted(name) and kind not in FITTED[name].reads:
+        able = ", ".join(repr(other) for other, one in FITTED.items() if kind in one.reads)
+        raise UsageError(
+            f"The student {name!r} reads {' and '.join(f'{one}s' for one in FITTED[name].reads)}, and these rows are "
+            f"{kind}s. Students that are fitted at once to {kind}s: {able}."
+        )
 
 
 def fit_soft(
@@ -36,12 +59,12 @@ def fit_soft(
     settings: Mapping[str, Any],
     seed: int,
     link: Link = "softmax",
-) -> TreeEnsemble:
+) -> nn.Module:
     """Fit a student to probabilities or values; the same arguments give the same bits.
 
     Args:
         name: One of ``FITTED``.
-        inputs: Encoded rows (N, ...), finite; flattened here.
+        inputs: Encoded rows (N, ...), finite, or token ids.
         targets: (N, K): a teacher's outputs, labels, or a mixture of both; see ``link``.
         weights: (N,) at least 0; None: 1 each.
         settings: Keyword arguments of the class in ``FITTED``.
@@ -67,17 +90,16 @@ def fit_soft(
     return _settled(name, settings).fit(checked_rows(inputs, targets, weights, link), seed)
 
 
-def unfitted(name: str, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> TreeEnsemble:
-    """Make an ensemble of one empty leaf; any fitted ensemble of the same inputs and outputs can be loaded into it.
+def unfitted(name: str, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> nn.Module:
+    """Make the module of a student without a fit; the state of a fit with these arguments can be loaded into it.
 
     Raises:
-        UsageError: as ``fit_soft``.
+        UsageError: as ``fit_soft``; or the student cannot read inputs of this shape.
     """
-    _settled(name, settings)
-    return TreeEnsemble(stump(outputs), math.prod(shape))
+    return _settled(name, settings).unfitted(shape, outputs)
 
 
-def _settled(name: str, settings: Mapping[str, Any]) -> DecisionTree | GradientBoosting:
+def _settled(name: str, settings: Mapping[str, Any]) -> FittedStudent:
     if name not in FITTED:
         raise UsageError(f"No student {name!r} is fitted at once.{nearest(name, FITTED)}")
     check_settings(f"The student {name!r}", FITTED[name], settings)

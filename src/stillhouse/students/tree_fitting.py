@@ -13,7 +13,8 @@ import numpy as np
 
 from stillhouse.errors import RejectedError
 from stillhouse.students.bounds import not_negative, whole
-from stillhouse.students.tree_rows import Rows
+from stillhouse.students.fitted_student import FittedTrees
+from stillhouse.students.soft_rows import Rows
 from stillhouse.students.tree_tables import Doubles, Nodes, as_forest
 from stillhouse.students.trees import Forest, TreeEnsemble
 from stillhouse.task import Link
@@ -24,7 +25,7 @@ ZERO = 1e-10  # a split that lowers the variance by less has found only rounding
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecisionTree:
+class DecisionTree(FittedTrees):
     """One tree, grown by the variance of the targets: with labels in place of probabilities, Gini's impurity.
 
     Rows with an unknown target are left out, because a leaf holds all outputs.
@@ -67,8 +68,8 @@ class DecisionTree:
             min_impurity_decrease=ZERO * (_variance(rows) if rows.link == "identity" else 1.0),
             random_state=seed,
         )
-        tree = grown.fit(rows.inputs, rows.targets, rows.weights).tree_
-        return TreeEnsemble(self._forest(tree, rows.link), rows.inputs.shape[1])
+        tree = grown.fit(rows.flat, rows.targets, rows.weights).tree_
+        return TreeEnsemble(self._forest(tree, rows.link), rows.flat.shape[1])
 
     def _forest(self, tree: Any, link: Link) -> Forest:
         rows, means = tree.weighted_n_node_samples[:, None], tree.value[:, :, 0]

@@ -107,6 +107,7 @@ def make_students(
     name, settings = section.name or default, dict(section.settings)
     if name.startswith(CODE):
         return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {}, own=True)
+    students.check_reads(name, shape, text=vocabulary is not None)
     if vocabulary is not None and "vocabulary" in students.defaults(name):
         settings.setdefault("vocabulary", vocabulary)
     notes = []
@@ -162,7 +163,7 @@ def started(made: StudentFactory, weights: Path) -> StudentFactory:
 
 
 def fitted_name(recipe: Recipe, card: dict[str, Any], task: Task) -> str | None:
-    """The name of a student that is fitted at once, not trained by steps: a tree. None for nets.
+    """The name of a student that is fitted at once, not trained by steps: a tree or a linear model. None for nets.
 
     Raises:
         UsageError: the task has no such students, or a method matches more than the teacher's outputs.
@@ -182,6 +183,6 @@ def fitted_name(recipe: Recipe, card: dict[str, Any], task: Task) -> str | None:
 
 
 def size_of(module: nn.Module) -> int:
-    """Learned numbers of a net, or nodes of trees."""
+    """Learned numbers of a net, fitted numbers of a linear model, or nodes of trees."""
     size = getattr(module, "size", None)
     return int(size) if isinstance(size, int) else sum(p.numel() for p in module.parameters())

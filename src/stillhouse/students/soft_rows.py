@@ -1,8 +1,8 @@
-"""The rows that trees are fitted to, checked: probabilities of classes or of independent labels, or values."""
+"""The rows that students are fitted to at once: probabilities of classes or of independent labels, or values."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,17 @@ SUM = 1e-3  # by which the probabilities of a row may miss 1
 
 
 class Rows(NamedTuple):
-    """The rows that trees are fitted to."""
+    """The rows that a student is fitted to."""
 
-    inputs: NDArray[np.float32]  # (N, F) finite
+    inputs: NDArray[Any]  # (N, ...): finite float32, or int64 token ids
     targets: Doubles  # (N, K); under "softmax" each row adds up to 1, else NaN where a target is unknown
     weights: Doubles  # (N,) positive, of mean 1
     link: Link = "softmax"
+
+    @property
+    def flat(self) -> NDArray[np.float32]:
+        """Inputs (N, F)."""
+        return self.inputs.reshape(len(self.inputs), -1).astype(np.float32, copy=False)
 
     def where(self, kept: NDArray[np.bool_]) -> Rows:
         """Some of the rows; their weights have mean 1 again."""
@@ -30,7 +35,7 @@ class Rows(NamedTuple):
 
 
 def checked_rows(inputs: Tensor, targets: Tensor, weights: Tensor | None, link: Link = "softmax") -> Rows:
-    """Flatten and check, all rows in memory at once; rows of weight 0, or without any known target, are left out.
+    """Check, all rows in memory at once; rows of weight 0, or without any known target, are left out.
 
     Args:
         inputs: (N, ...) encoded.
@@ -41,14 +46,18 @@ def checked_rows(inputs: Tensor, targets: Tensor, weights: Tensor | None, link: 
 
     Raises:
         UsageError: targets do not fit ``link``, or the three do not have the same number of rows.
-        RejectedError: inputs are not finite (trees fitted here accept no gaps), or no row has a weight and a target.
+        RejectedError: inputs are not finite (no gaps are accepted), or no row has a weight and a target.
     """
-    x = inputs.detach().flatten(1).float().cpu().numpy()
+    x = (inputs.detach().float() if inputs.is_floating_point() else inputs.detach()).cpu().numpy()
     y = targets.detach().double().cpu().numpy()
     w = np.ones(len(x)) if weights is None else weights.detach().double().cpu().numpy()
     if y.ndim != 2 or len(y) != len(x) or w.shape != (len(x),):
-        raise UsageError(f"Trees need targets (N, outputs) and weights (N,) for {len(x)} rows: {y.shape}, {w.shape}.")
-    _refuse(~np.isfinite(x).all(1), "hold a value that is not finite in their inputs", RejectedError)
+        raise UsageError(
+            f"A student that is fitted at once needs targets (N, outputs) and weights (N,) for {len(x)} rows: "
+            f"{y.shape}, {w.shape}."
+        )
+    gaps = ~np.isfinite(x).reshape(len(x), -1).all(1)
+    _refuse(gaps, "hold a value that is not finite in their inputs", RejectedError)
     unknown = np.isnan(y)
     if link == "softmax":
         good = (y >= 0) & (np.abs(y.sum(1, keepdims=True) - 1) <= SUM)
@@ -62,7 +71,7 @@ def checked_rows(inputs: Tensor, targets: Tensor, weights: Tensor | None, link: 
     kept = (w > 0) & ~unknown.all(1)
     if not kept.any():
         raise RejectedError(
-            "No row has a weight above 0 and a target, so there is nothing to fit a tree to. Add labelled rows."
+            "No row has a weight above 0 and a target, so there is nothing to fit a student to. Add labelled rows."
         )
     y = y[kept] / y[kept].sum(1, keepdims=True) if link == "softmax" else y[kept]
     return Rows(x[kept], y, w[kept] / w[kept].mean(), link)

@@ -134,6 +134,9 @@ class Judgement(Protocol):
     others: Mapping[str, Control]  # arms that are not trained here: teachers, arms that the judgement adds
     questions: tuple[Question, ...]
     measures: Mapping[str, Measure]  # by name
+    logged: Mapping[
+        str, Measure
+    ]  # names in metrics.jsonl of validation figures that are no measures, or in other units
     headline: str  # the measure of the verdict if [evaluation] measure names none
     table: tuple[str, ...]  # the measures of the table of models, in the report and in the terminal
     part_measure: str  # of classes and groups, if the headline's number of a row is an effect on the whole
@@ -260,8 +263,11 @@ class Task(Judgement, Protocol):
     def normalize(self, outputs: Tensor) -> Tensor:
         """Log-probabilities, values, or vectors of unit length, to be compared; float32, same shape."""
 
+    def whole_outputs(self, outputs: Tensor, width: int) -> Tensor:
+        """Outputs of the user's own student in the form (B, width), where they say the same in a shorter one."""
+
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
-        """Refuse outputs of the user's own student that have another shape or kind."""
+        """Refuse outputs of the user's own student that have another shape or kind; they may carry a graph."""
 
     # Training
     def loss(

@@ -152,6 +152,25 @@ def test_a_tie_is_said_to_be_one() -> None:
     assert same["sentence"].startswith("No gain could be shown: the distilled student is no worse than")
 
 
+def test_an_interval_without_0_and_no_claim_are_explained_by_the_test() -> None:
+    told = [
+        comparison
+        for seed in range(12)
+        for comparison in judge(world(40, 2, 1 + seed % 3, seed, distilled=3.0, labels_only=2.0, teacher=4.0))[
+            "comparisons"
+        ]
+    ]
+    said = 0
+    for one in told:
+        outside = one["difference"]["low"] > 0 or one["difference"]["high"] < 0
+        unclaimed = outside and one["p_holm"] > 0.05
+        assert unclaimed == ("The interval leaves out 0, but a claim also needs the test" in one["sentence"])
+        assert not (unclaimed and "measurably" in one["sentence"])
+        assert not unclaimed or one["verdict"] not in ("better", "worse")
+        said += unclaimed
+    assert 0 < said < len(told)
+
+
 def test_a_design_that_cannot_resolve_the_margin_is_warned_of() -> None:
     scores = judge(world(rows=60, seeds=2, labels_only=3.0, distilled=3.0))
     assert any("do not resolve a difference of 1.0 points" in w for w in scores["warnings"])

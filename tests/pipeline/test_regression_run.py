@@ -106,6 +106,7 @@ def test_the_report_shows_the_figures_and_runs_no_script(single: sh.Run, double:
         page = parsed(run.report_path)
         assert not {"script", "iframe"} & {tag for tag, _ in page.tags}
         assert f"{100 * run.scores['models']['distilled']['measures']['r2']['value']:.1f} %" in page.text
+        assert "Mean squared error (in variances of the target) on the validation rows" in page.text
         assert {"comparisons", "intervals"} <= {attributes.get("id") for attributes in page.all("section")}
 
 

@@ -18,7 +18,23 @@ NAMED = 3  # further classes that a warning names
 def sentence(comparison: Mapping[str, Any], context: Context) -> str:
     """Describe a comparison: result, certainty, budget, and the labels and rows that each side could see."""
     asked = _gain if comparison["asks"] == "gain" else _loss
-    return f"{asked(comparison, context)} ({_basis(comparison, context)}). {_sides(comparison, context)}"
+    return (
+        f"{asked(comparison, context)} ({_basis(comparison, context)}).{_despite(comparison, context)} "
+        f"{_sides(comparison, context)}"
+    )
+
+
+def _despite(comparison: Mapping[str, Any], context: Context) -> str:
+    """Why nothing is claimed where the interval alone would allow it; "" elsewhere."""
+    found, p, adjusted = comparison["difference"], comparison["p"], comparison["p_holm"]
+    level = 1 - context.confidence
+    if found["low"] <= 0 <= found["high"] or adjusted <= level:
+        return ""
+    corrected = f", and {adjusted:.2g} after the correction for several comparisons" if adjusted > p else ""
+    return (
+        f" The interval leaves out 0, but a claim also needs the test: its p is {p:.2g}{corrected}, and must be at "
+        f"most {level:.2g}."
+    )
 
 
 def amount(value: float, measure: Measure) -> str:
@@ -98,7 +114,8 @@ def _loss(comparison: Mapping[str, Any], context: Context) -> str:
         return f"{start} is {worse} than {b}"
     if comparison["verdict"] == NON_INFERIOR:
         lower = f"measurably {measure.comparative[1].format(label=measure.label)}"
-        though = f", though {lower}" if comparison["difference"]["high"] < 0 else ""
+        sure = comparison["difference"]["high"] < 0 and comparison["p_holm"] <= 1 - context.confidence
+        though = f", though {lower}" if sure else ""
         return f"{start} is no worse{about} than {b} by more than {margin}{though}: the difference is {difference}"
     return (
         f"The test rows cannot tell whether {a} loses more than {margin}{about} against {b}: the difference is "

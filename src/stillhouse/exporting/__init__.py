@@ -22,7 +22,7 @@ def export(student: Exportable, out: Path, *, format: str, metadata: Mapping[str
     renamed: a file named ``out`` has always been checked. The student itself is not changed.
 
     Args:
-        student: Exported in eval mode, on the CPU, in float32.
+        student: Exported in eval mode, on the CPU, in float32; one with float64 weights in its own precision.
         out: The file to write; its folder is created, and an older file of that name is replaced.
         format: One of ``formats.names()``.
         metadata: Written into the file: the task, the preprocessing, and values that identify the student.
@@ -48,8 +48,10 @@ def export(student: Exportable, out: Path, *, format: str, metadata: Mapping[str
 
 
 def _as_shipped(student: Exportable) -> Exportable:
-    """The student as other programs get it: copies in eval mode, on the CPU, in float32, in plain memory layout."""
-    both = copy.deepcopy(nn.ModuleList([student.net, student.graph])).cpu().float().eval()
+    """The student as other programs get it: copies in eval mode, on the CPU, not in half precision, in plain layout."""
+    both = copy.deepcopy(nn.ModuleList([student.net, student.graph])).cpu().eval()
+    if all(tensor.dtype != torch.float64 for tensor in both.parameters()):  # which its code may need
+        both.float()
     for tensor in (*both.parameters(), *both.buffers()):
         tensor.data = tensor.data.contiguous()  # a student trained in channels_last has permuted strides
     rows, inputs = student.rows.detach().cpu(), student.inputs.detach().cpu()

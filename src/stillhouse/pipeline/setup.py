@@ -26,6 +26,7 @@ from stillhouse.pipeline.run.overwrite import clear_run
 from stillhouse.pipeline.run.user_code import CODE, own_code
 from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
 from stillhouse.pipeline.student.own import tried
+from stillhouse.pipeline.student.scratch import starts_alike
 from stillhouse.pipeline.teacher.build import (
     check_unlabelled,
     hub_net,
@@ -40,7 +41,7 @@ from stillhouse.pipeline.views import make_views, own_view
 from stillhouse.recipe import MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
-from stillhouse.teachers import EnsembleTeacher
+from stillhouse.teachers import EnsembleTeacher, output_of, taking_float32
 from stillhouse.teachers.identity import given_identity, identity_of
 
 PROBE = 64  # training rows on which the user's own student is tried
@@ -85,6 +86,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     if students.own:
         size = budget_of(recipe.training, len(data.train.targets)).batch_size
         students.build = tried(students.build, given.student, data.train.inputs[:PROBE], task, spec, size)
+        students.pretrained = students.pretrained or (recipe.controls.from_scratch and starts_alike(students.build))
     layers = sorted({path for _, method, _ in checked for path in method.student_layers})
     if layers and students.derived is None:  # what is cut out of a teacher has the teacher's layers
         try_taps(students.make().eval(), layers, data.train.inputs[:2])
@@ -154,7 +156,8 @@ def spec_of_teacher(recipe: Recipe, given: Given, task: Task, inputs: Tensor) ->
             'local cache: `[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`.'
         )
     net: nn.Module = (given.teacher if kind == "object" else hub_net(recipe.teacher, task, ())).eval()
-    return OutputSpec(tuple(net(inputs[:1]).shape[1:])), net
+    answer = output_of(taking_float32(net, inputs), inputs[:1], "The teacher")
+    return OutputSpec(tuple(answer.shape[1:])), net
 
 
 def identities(recipe: Recipe, given: Given, made: Sequence[tuple[str, Method, float]]) -> dict[str, str]:

@@ -32,6 +32,7 @@ class Words(Protocol):
     controls: Mapping[str, Control]
     others: Mapping[str, Control]
     measures: Mapping[str, Measure]
+    logged: Mapping[str, Measure]
     table: tuple[str, ...]
     part_measure: str
 

@@ -67,6 +67,10 @@ class BaseTask(Judge):
         """One output for each name."""
         return OutputSpec((len(names),), tuple(names))
 
+    def whole_outputs(self, outputs: Tensor, width: int) -> Tensor:
+        """One number a row (B,) as (B, 1); others unchanged."""
+        return outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
+
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
         """The answer of the task's teachers."""
         self.teachers.check_student(outputs, spec)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from stillhouse.errors import UsageError
 from stillhouse.task import TEACHER, Control, Question
 from stillhouse.types import has_label
@@ -30,6 +32,9 @@ def _from_scratch(context: Any) -> bool:
             "[controls] from_scratch compares with a student that starts with random weights, but this one already "
             "does. Remove the line, or give the student weights: [student] start or derive."
         )
+    if asked:
+        with torch.random.fork_rng(devices=[]):
+            context.students.scratch()  # refuses a student that would keep weights
     return asked
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Judge(Judgement):
     others: Mapping[str, Control] = TEACHERS
     questions: tuple[Question, ...] = QUESTIONS
     criteria: Mapping[str, Rule] = SHARED
+    logged: Mapping[str, Measure] = MappingProxyType({})
 
     def measure(self, name: str) -> Measure:
         """The measure of a name; "rmse:price" has the label "RMSE of price"."""

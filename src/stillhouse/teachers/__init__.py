@@ -3,7 +3,7 @@
 from stillhouse.teachers.crossfit import CrossFitted, fold_of
 from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.label import check_teacher, label
-from stillhouse.teachers.module import Adapted, ModuleTeacher, as_float32, copied, output_of, spec_of
+from stillhouse.teachers.module import Adapted, ModuleTeacher, as_float32, copied, output_of, spec_of, taking_float32
 from stillhouse.teachers.sklearn import NAMES as SKLEARN_NAMES
 from stillhouse.teachers.sklearn import fit_sklearn
 from stillhouse.teachers.stored import StoredTeacher, make_codec
@@ -24,4 +24,5 @@ __all__ = [
     "make_codec",
     "output_of",
     "spec_of",
+    "taking_float32",
 ]

@@ -20,7 +20,7 @@ from stillhouse.taps import Taps, tensors
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.protocol import Read
 from stillhouse.teachers.stored import FEATURE
-from stillhouse.types import Batch, Outputs, Spec, count_bytes, count_parameters, logits_of
+from stillhouse.types import Batch, Outputs, Spec, count_bytes, count_parameters, evaluating, logits_of
 
 
 class ModuleTeacher:
@@ -28,8 +28,8 @@ class ModuleTeacher:
 
     Args:
         module: from inputs to outputs, in a form that the task reads; put into eval mode and kept there. One whose
-            weights are float64 or of half precision is copied to float32. What answers in another form is wrapped in
-            ``Adapted``.
+            weights are float64 or of half precision is copied to float32; see ``taking_float32``. What answers in
+            another form is wrapped in ``Adapted``.
         task: of the run.
         spec: of the outputs.
         layers: tap paths whose outputs go along as features, but for the one as which the output itself is stored.
@@ -127,9 +127,50 @@ def copied(module: nn.Module) -> nn.Module:
 
 
 def as_float32(module: nn.Module) -> nn.Module:
-    """The module itself; a copy in float32 where all its weights have one other precision."""
+    """The module itself; a copy in float32 where all its weights have one other precision, which it needs not."""
+    if any(isinstance(hook, Casting) for hook in module._forward_pre_hooks.values()):
+        return module
     found = {p.dtype for p in module.parameters() if p.is_floating_point()}
     return copied(module).float() if len(found) == 1 and torch.float32 not in found else module
+
+
+def taking_float32(module: nn.Module, inputs: Tensor) -> nn.Module:
+    """A module that answers float32 inputs: itself, or a copy in float32, or a copy that casts them to its own type.
+
+    Args:
+        module: the user's own; some of its parts may compute in another precision only.
+        inputs: (B, ...), of which two rows are asked about where there are such parts.
+    """
+    plain = as_float32(module)
+    parts = [*module.parameters(), *module.buffers(), *(t for one in module.modules() for t in tensors(vars(one)))]
+    others = {t.dtype: None for t in parts if t.is_floating_point() and t.dtype != torch.float32}
+    if not others or not inputs.is_floating_point():
+        return plain
+    for net in (plain, *(casting(copied(module), dtype) for dtype in others)):
+        try:
+            with evaluating(net), torch.no_grad():
+                answer_of(net, inputs[:2].to(parts[0].device, copy=True), "The teacher")
+        except RejectedError:
+            continue
+        return net
+    return plain
+
+
+class Casting:
+    """A hook that casts the inputs of a module to the only type that it takes."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments, the first of which are the inputs."""
+        return (args[0].to(self.dtype), *args[1:])
+
+
+def casting(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A module whose inputs are cast, changed in place."""
+    module.register_forward_pre_hook(Casting(dtype))
+    return module
 
 
 def on_device(module: nn.Module, device: torch.device) -> nn.Module:

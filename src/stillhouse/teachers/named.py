@@ -14,6 +14,7 @@ from torch import Tensor
 from stillhouse.errors import RejectedError
 
 NAMES = 10  # in a message, at most
+SUM_NEAR = 1e-3  # how far the probabilities of a row that leaves out names may be from adding up to 1
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 
 
@@ -54,14 +55,39 @@ def with_names(answer: Any) -> tuple[list[Any], NDArray[Any]]:
         return list(answer.columns), as_array(answer)
     if isinstance(answer, list | tuple) and len(answer) and all(isinstance(row, list | Mapping) for row in answer):
         found = [_scores(row) for row in answer]
-        if all(row is not None for row in found):
-            names = list({name: None for row in found for name in row or ()})
-            return names, np.array([[(row or {}).get(name, 0.0) for name in names] for row in found])
+        rows = [row for row in found if row is not None]
+        if len(rows) == len(found):
+            names = list({name: None for row in rows for name in row})
+            return names, np.array([_filled(row, names) for row in rows])
     return [], as_array(answer)
+
+
+def name_of(answer: Any) -> Any:
+    """The name of a column (B,) that has one, as a pandas Series has; None: it has none."""
+    return getattr(answer, "name", None) if np.ndim(answer) == 1 and hasattr(answer, "to_numpy") else None
+
+
+def _filled(row: Mapping[Any, Any], names: Sequence[Any]) -> list[Any]:
+    """The scores of a row in the order of names. A name that it lacks has the probability 0 if all others add up to 1.
+
+    Raises:
+        RejectedError: they do not, so that nothing is known of what is missing.
+    """
+    if len(row) < len(names) and not abs(sum(row.values()) - 1) <= SUM_NEAR:
+        raise RejectedError(
+            f"The teacher's answer to one row has the names {listed(list(row))}, to others also "
+            f"{listed([name for name in names if name not in row])}. Let it give every name for each row."
+        )
+    return [row.get(name, 0.0) for name in names]
 
 
 def _scores(row: Any) -> Mapping[Any, Any] | None:
     """The scores of one row by name; None: it has no names."""
+    if isinstance(row, Mapping) and set(row) == {"label", "score"}:
+        raise RejectedError(
+            f"The teacher answers with the best class alone, such as {row['label']!r}. A student learns from the "
+            "probabilities of all classes: give all of them for each row; of a transformers pipeline by `top_k=None`."
+        )
     if isinstance(row, Mapping):
         return row
     if row and all(isinstance(one, Mapping) and set(one) == {"label", "score"} for one in row):

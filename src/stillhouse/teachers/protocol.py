@@ -89,8 +89,11 @@ class TaskTeachers(Protocol):
             The reader. Where something was decided, its attribute ``form`` says what, JSON-able.
         """
 
-    def estimator(self, model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
-        """For one fitted model that has ``asks``: from rows as it takes them to answers, and how these are read."""
+    def estimator(self, model: Any, spec: OutputSpec, kind: str | None = None) -> tuple[Callable[[Any], Any], Read]:
+        """For one fitted model that has ``asks``: from rows as it takes them to answers, and how these are read.
+
+        ``kind`` is one of ``kinds`` where the user states it; None: what ``asks`` is named after.
+        """
 
     def booster(self, library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:
         """For one booster of lightgbm, xgboost or catboost: how its predictions are read.

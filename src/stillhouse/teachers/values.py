@@ -14,6 +14,10 @@ from stillhouse.task import OutputSpec
 from stillhouse.teachers.named import in_order, listed, with_names
 
 ROWS = 5  # named in a message, at most
+PERCENT = 100.0
+# Steps of a graph, as autograd calls them, that leave numbers as they are.
+MOVES = ("Alias", "Cat", "Clone", "Reshape", "Select", "Slice", "Squeeze", "Stack", "ToCopy", "Unsqueeze", "View")
+ENOUGH = 8  # rows that show whether answers are ever negative
 
 
 def numbers(answer: Any, rows: NDArray[np.int64], spec: OutputSpec) -> NDArray[np.float64]:
@@ -59,10 +63,34 @@ def not_finite(rows: NDArray[np.int64], bad: NDArray[np.bool_]) -> RejectedError
     )
 
 
+def never_negative(values: NDArray[np.float64], set_kind: str) -> None:
+    """Refuse answers beyond 1 that are taken for logits, where none of them is negative."""
+    if len(values) >= ENOUGH and values.min() >= 0 and values.max() > 1:
+        raise RejectedError(
+            f"The teacher's answers are in {values.min():.4g}..{values.max():.4g}, and none is negative. Logits have "
+            f"both signs; are these percentages? Divide them by {PERCENT:g}. If they are logits, {set_kind}."
+        )
+
+
 def check_shape(outputs: Tensor, spec: OutputSpec, who: str) -> None:
     """Refuse outputs that are not a row of numbers (K,) for each input."""
     if outputs.ndim != 2 or outputs.shape[1] != spec.width:
         raise wrong_shape(who, tuple(outputs.shape), (len(outputs), spec.width), spec)
+
+
+def refuse_sigmoid(outputs: Tensor) -> None:
+    """Refuse a student's outputs whose graph ends in a sigmoid, or in steps behind it that only move numbers."""
+    ahead = [outputs.grad_fn]
+    while ahead:
+        step = ahead.pop()
+        name = "" if step is None else step.name()
+        if name.startswith("Sigmoid"):
+            raise RejectedError(
+                "The student's outputs are probabilities, but training needs their log-odds: a sigmoid is the last "
+                "step. Remove it."
+            )
+        if step is not None and name.startswith(MOVES):
+            ahead += [before for before, _ in step.next_functions]
 
 
 def wrong_shape(

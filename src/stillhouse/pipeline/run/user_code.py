@@ -6,13 +6,17 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
 from stillhouse.errors import UsageError
 from stillhouse.settings import check_settings
+from stillhouse.teachers import copied
 
 CODE = "python:"  # prefix of the user's own functions in a recipe
+_SHARING: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()  # whether a function's nets share weights
 
 
 def own_code(name: str, allow: bool) -> Callable[..., Any]:
@@ -57,7 +61,37 @@ def own_net(name: str, allow: bool, shape: tuple[int, ...], outputs: int, settin
     """
     function = own_code(name, allow)
     width = check_own(name, function, settings)
-    return checked_module(function(shape=shape, **{width: outputs}, **settings), name)
+    return apart(function, name, shape=shape, **{width: outputs}, **settings)
+
+
+def apart(function: Callable[..., Any], name: str, **arguments: Any) -> nn.Module:
+    """What a user's function builds; a copy, where what it builds at each call shares weights with what it built.
+
+    A function may return one net each time, or put a new head on one body: each fit needs its own weights.
+
+    Raises:
+        UsageError: it returns no module, or one that shares weights and cannot be copied.
+    """
+    made = checked_module(function(**arguments), name)
+    if function not in _SHARING:
+        with torch.random.fork_rng(devices=[]):
+            other = checked_module(function(**arguments), name)
+        _SHARING[function] = bool(_weights(made) & _weights(other))
+    if not _SHARING[function]:
+        return made
+    try:
+        return copied(made)
+    except Exception as error:
+        raise UsageError(
+            f"{name} returned a net that shares weights with the one of an earlier call and cannot be copied "
+            f"({type(error).__name__}: {error}). Build all of its layers in the function."
+        ) from error
+
+
+def _weights(net: nn.Module) -> set[int]:
+    """Where the weights of a net are in memory."""
+    made = (p for p in net.parameters() if not nn.parameter.is_lazy(p))
+    return {id(p) for p in net.parameters()} | {p.untyped_storage().data_ptr() for p in made if p.numel()}
 
 
 def check_own(name: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.config import build, given_weights
 from stillhouse.pipeline.student.own import NetMaker, own_student
+from stillhouse.pipeline.student.scratch import drawn_again
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
 from stillhouse.task import Link, Task
@@ -43,19 +44,15 @@ class StudentFactory:
     link: Link = "softmax"
     notes: list[str] = field(default_factory=list)  # what was chosen, for run.json
     own: bool = False  # whether the user's own code builds it
+    fresh: NetMaker | None = None  # builds it with random weights, where ``build`` gives it others
 
     def make(self) -> nn.Module:
         """The student as a fit starts with it; weights that are drawn follow torch's global seed."""
         return self.cut()[0] if self.derived is not None else self.build()
 
     def scratch(self) -> nn.Module:
-        """The same net with weights drawn again."""
-        net = self.make()
-        for module in net.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
-        return net
+        """The same net with weights drawn again; refuses one that keeps some of them."""
+        return self.fresh() if self.fresh is not None else drawn_again(self.make())
 
     def cut(self) -> tuple[nn.Module, dict[str, Any]]:
         """A derived student, and the card that builds it again."""
@@ -159,7 +156,7 @@ def started(made: StudentFactory, weights: Path) -> StudentFactory:
         return net
 
     build()
-    return StudentFactory(build, made.card, pretrained=True, notes=made.notes)
+    return StudentFactory(build, made.card, pretrained=True, notes=made.notes, fresh=made.build)
 
 
 def fitted_name(recipe: Recipe, card: dict[str, Any], task: Task) -> str | None:
@@ -178,6 +175,11 @@ def fitted_name(recipe: Recipe, card: dict[str, Any], task: Task) -> str | None:
         raise UsageError(
             f"The student {name!r} is fitted to the teacher's outputs, and {odd[0]!r} matches something else. "
             f'Write `[[method]] name = "{task.fits[0]}"`, or take a net.'
+        )
+    if recipe.training.keep_every is not None:
+        raise UsageError(
+            f"[training] keep_every = {recipe.training.keep_every}: the student {name!r} is fitted at once, not in "
+            "steps, so there are no weights in between. Remove the line."
         )
     return str(name)
 

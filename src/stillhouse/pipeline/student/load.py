@@ -51,7 +51,8 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
         module = build(net_card, task.deployed.net_width(card))
     elif not is_described(net_card):
         given, rows = module, encoder_from_state(card["encoder"]).example(2, torch.Generator().manual_seed(0))
-        module = Preparation.found(lambda: given, rows).of(given, rows)
+        width = task.deployed.net_width(card)
+        module = Preparation.found(lambda: given, rows, task, width).of(given, rows)
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
     fill(module, folder / WEIGHTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import safetensors.torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.engine import tensor_state
 from stillhouse.errors import RejectedError, StillhouseError, UsageError
-from stillhouse.pipeline.run.user_code import checked_module
+from stillhouse.pipeline.run.user_code import apart
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers import copied, output_of
 from stillhouse.types import evaluating, logits_of
@@ -23,11 +24,14 @@ CURE = "Pass a function that builds it instead, weights included: `student=lambd
 
 
 def own_student(student: Any) -> NetMaker:
-    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds again."""
+    """A module is copied as it is for every seed and arm (its weights may be pretrained); a function builds again.
+
+    Nets that a function builds share no weights with each other: see ``apart``.
+    """
     if isinstance(student, nn.Module):
         return lambda: copy_of(student)
     if callable(student):
-        return lambda: checked_module(student(), "student")
+        return lambda: apart(student, "student")
     raise UsageError(
         f"student must be an nn.Module or a function that makes one, not {type(student).__name__}. A net of the zoo is "
         'given by its name: `distill(student="mlp_tiny", ...)`.'
@@ -59,11 +63,11 @@ class Preparation:
     first: bool = False  # a first forward makes (some of) its weights
     dtype: torch.dtype | None = None  # of the inputs it takes; None: float32
     copies: bool = False  # it writes into its inputs, and gets a copy of them
-    shapes: bool = False  # its outputs are not float32, or have no axis of outputs
+    whole: Callable[[Tensor], Tensor] | None = None  # its outputs in full; None: they are in full, float32
 
     @classmethod
-    def found(cls, make: NetMaker, rows: Tensor) -> Preparation:
-        """Find what a student needs.
+    def found(cls, make: NetMaker, rows: Tensor, task: Task, width: int) -> Preparation:
+        """Find what a student needs; ``width`` is that of the outputs.
 
         Raises:
             RejectedError: it fails on the rows.
@@ -79,11 +83,13 @@ class Preparation:
                 dtype = next(iter(types), None) if rows.is_floating_point() else None
                 output_of(net, rows.to(dtype, copy=True), "The student")  # in this type it answers, or says why not
                 values = logits_of(net(rows.to(dtype, copy=True)))
+        whole = partial(task.whole_outputs, width=width)
+        changed = dtype is not None or values.dtype != torch.float32 or whole(values).shape != values.shape
         return cls(
             first=known_weights(net) != before,
             dtype=dtype,
             copies=dtype is None and not torch.equal(asked, rows),
-            shapes=dtype is not None or values.ndim < 2 or values.dtype != torch.float32,
+            whole=whole if changed else None,
         )
 
     def of(self, net: nn.Module, rows: Tensor) -> nn.Module:
@@ -91,7 +97,7 @@ class Preparation:
         net = single(net)
         if self.dtype is not None or self.copies:
             net.register_forward_pre_hook(self.takes)
-        if self.shapes:
+        if self.whole is not None:
             net.register_forward_hook(self.gives)
         if self.first:
             with evaluating(net), torch.no_grad():
@@ -104,8 +110,8 @@ class Preparation:
 
     def gives(self, module: nn.Module, args: tuple[Any, ...], returned: Any) -> Tensor:
         """The outputs float32 (B, outputs)."""
-        values = logits_of(returned).float()
-        return values.reshape(len(args[0]), -1) if values.ndim < 2 else values
+        values, whole = logits_of(returned).float(), self.whole
+        return values if whole is None else whole(values.flatten() if values.ndim < 2 else values)
 
 
 def single(net: nn.Module) -> nn.Module:
@@ -137,17 +143,19 @@ def tried(make: NetMaker, given: Any, rows: Tensor, task: Task, spec: OutputSpec
         RejectedError: it fails, answers in another form than the task's, or differently beside other rows.
         UsageError: its weights cannot be stored and loaded again.
     """
-    prepare = Preparation.found(make, rows)
+    prepare = Preparation.found(make, rows, task, spec.width)
 
     def prepared() -> nn.Module:
         return prepare.of(make(), rows)
 
     net = prepared()
-    with evaluating(net), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with evaluating(net), torch.random.fork_rng(devices=[]):
         together = output_of(net, rows, "The student")
-        task.check_student(together, spec)
-        again = output_of(net, rows, "The student")
-        alone = [output_of(net, rows[i : i + 1], "The student, asked about one row,") for i in range(len(rows))[:ALONE]]
+        task.check_student(together, spec)  # which may look into its graph
+        together = together.detach()
+        with torch.no_grad():
+            again = output_of(net, rows, "The student")
+            alone = [output_of(net, one, "The student, asked about one row,") for one in torch.split(rows[:ALONE], 1)]
     for one in alone:
         task.check_student(one, spec)
     _hold("twice", task, together, again)

@@ -15,7 +15,7 @@ from stillhouse.pipeline.run.context import RunContext
 from stillhouse.recipe import Data, Member, Recipe, TeacherSection
 from stillhouse.taps import EMBEDDING
 from stillhouse.task import Task
-from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher
+from stillhouse.teachers import SKLEARN_NAMES, ModuleTeacher, taking_float32
 from stillhouse.teachers.identity import given_identity
 from stillhouse.types import Teacher
 
@@ -98,10 +98,16 @@ def check_outputs(section: TeacherSection, given: Any, task: Task) -> None:
             known = f"Write one of {', '.join(task.teachers.kinds)}." if task.teachers.kinds else "Remove it."
             raise UsageError(f"[teacher] outputs = {one.outputs!r}: the task {task.name} has no such outputs. {known}")
         if not (ready(one, its) or isinstance(its, list | tuple)):
-            raise UsageError(
-                f"[teacher] outputs = {one.outputs!r} says what a teacher answers that comes trained; this one is "
-                "trained here. Remove it."
-            )
+            why = "is trained here"
+        elif kind_of(one, its) == "service":
+            why = "is a service, which names classes"
+        elif its is None and one.file is not None and one.file.suffix == NET_FILE:
+            why = "is a net of this package, which is known"
+        else:
+            continue
+        raise UsageError(
+            f"[teacher] outputs = {one.outputs!r} says what your own model answers; this one {why}. Remove it."
+        )
 
 
 def check_unlabelled(
@@ -154,7 +160,8 @@ def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequ
         return ModuleTeacher(net, task, spec, layers, precision, kind=outputs or own_kind(task), device=context.device)
     if isinstance(given, nn.Module):
         known = given_identity(given)
-        return ModuleTeacher(given, task, spec, layers, precision, kind=outputs, identity=known, device=context.device)
+        net = taking_float32(given, context.data.train.inputs)
+        return ModuleTeacher(net, task, spec, layers, precision, kind=outputs, identity=known, device=context.device)
     if kind == "service":
         return service(context)
     if kind == "file":

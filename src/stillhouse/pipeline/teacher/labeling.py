@@ -83,6 +83,11 @@ class RunTeacher:
             member.look_in(folder / str(number))
 
     @property
+    def label(self) -> str:
+        """What the report calls it."""
+        return self.context.task.others[self.arm].label
+
+    @property
     def name(self) -> str:
         """The kind of model, by its name in the recipe."""
         if self.weights or (self.kind in ("net", "fitted here") and self.section.hub is None):
@@ -204,7 +209,7 @@ class RunTeacher:
         context = self.context
         labelled = torch.nonzero(has_label(self.visible)).flatten()
         rows, weights = counted_rows(context, self.visible, labelled)
-        with context.run.timed("train teachers"), stage(f"{self.arm}: {self.name}", 1, "fit") as advance:
+        with context.run.timed("train teachers"), stage(f"{self.label}: {self.name}", 1, "fit") as advance:
             fitted = fit_sklearn(
                 self.name,
                 self.section.settings,
@@ -275,7 +280,7 @@ def ask_teachers(context: RunContext, teachers: Sequence[RunTeacher], workers: i
         context.views.ready()
         rows, views = len(teacher.visible), context.views.count
         built = teacher.teacher  # trees are fitted now, before the clock of the answers starts
-        title = f"{teacher.arm}: {views} views a row, {built.parameters:,} parameters"
+        title = f"{teacher.label}: {views} views a row, {built.parameters:,} parameters"
         with context.run.timed("ask teachers"), stage(title, rows, "rows") as advance:
             stores[teacher.arm] = teacher.ask(advance)
     return stores

@@ -74,7 +74,8 @@ def training(run: RunFiles) -> dict[str, Any] | None:
 
 
 def _chart(run: RunFiles, key: str, lines: list[Series]) -> dict[str, str]:
-    measure = run.measure(key.removeprefix(VALID)) if key != "loss" else Measure("loss")
+    logged = key.removeprefix(VALID)
+    measure = run.task.logged.get(logged) or run.measure(logged) if key != "loss" else Measure("loss")
     log = key == "loss" and min(v for s in lines for v in s.low) > 0  # terms differ in size by orders of magnitude
     title = "Loss in training" if key == "loss" else f"{titled(measure)} on the validation rows"
     spoken = " ".join(f"{s.label}: {written(measure, s.y[-1])} at the end." for s in lines)

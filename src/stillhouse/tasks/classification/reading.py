@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from stillhouse.errors import RejectedError
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.class_order import class_order, scatter
-from stillhouse.teachers.named import with_names
-from stillhouse.teachers.values import as_floats, name_rows, not_finite
+from stillhouse.teachers.named import listed, name_of, places, with_names
+from stillhouse.teachers.values import ENOUGH, PERCENT, as_floats, name_rows, never_negative, not_finite
 from stillhouse.types import Outputs
 
 Kind: TypeAlias = Literal["probabilities", "logits", "log_probabilities"]
@@ -23,6 +23,7 @@ SMALLEST = 1e-6  # a probability of 0 becomes this, as for the models fitted her
 # How far probabilities may be outside 0..1, and their sum from 1: half precision is wrong by up to 0.004. The sum of
 # answers that are rounded to few decimals may be as wrong as all the roundings together, but at most by ``ROUNDED``.
 NEAR, ROUNDED = 0.01, 0.5
+EXACT = 1e-4  # how far sums may be apart, as a share, that are the same
 ON_GRID = 0.02  # how far a rounded answer may be from a multiple of its last decimal, as a share of it
 SET_KIND = 'write `[teacher] outputs = "logits"` (or "probabilities", "log_probabilities")'
 
@@ -44,41 +45,60 @@ class ClassReader:
     def __init__(
         self, spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = (), smallest: float = SMALLEST
     ) -> None:
-        self.spec, self.smallest, self.tolerance = spec, smallest, NEAR
+        self.spec, self.smallest, self.tolerance, self.whole = spec, smallest, NEAR, 1.0
         self.kind = cast("Kind | None", kind)
         self.orders: dict[tuple[str, ...], NDArray[np.int64]] = {}
-        self.order = self.order_of(columns) if len(columns) else None
+        self.order = class_order(columns, spec.names) if len(columns) else None
         self.form: dict[str, Any] = {}  # what was decided, for run.json; empty before the first answer
 
     def __call__(self, answer: Any, rows: NDArray[np.int64]) -> Outputs:
         """Logits float32 (B, C); rows are named in errors."""
         refuse_several(answer)
         names, given = with_names(answer)
+        names = names or self.name_alone(answer)
         order = self.order_of(names) if names else self.order
         values = matrix(given, len(rows), self.spec.names, self.spec.width if order is None else len(order))
         bad = np.asarray((np.isnan(values) | np.isposinf(values)).any(1) | np.isneginf(values).all(1))
         if bad.any():
             raise not_finite(rows, bad)
         if len(values) and not self.form:
+            self.whole = 1.0 if self.kind in ("logits", "log_probabilities") else sum_of_rows(values)
             self.decide(values, str(getattr(answer, "dtype", given.dtype)), "by their names" if names else "")
-        logits = self.logits(values, rows)
+        logits = self.logits(values / self.whole, rows)
         if values.shape[1] < self.spec.width == 2:  # of one class alone: of the second, or of the one that is named
             logits = logits if order is None or order[-1] == 1 else logits[:, ::-1]
         elif order is not None:
             logits = scatter(logits, order, self.spec.width, logsumexp(logits, 1) + np.log(self.smallest))
         return Outputs(torch.from_numpy(logits.astype(np.float32)))
 
+    def name_alone(self, answer: Any) -> list[Any]:
+        """The name of a column (B,), where it is that of one of two classes; else nothing, and it is the second."""
+        name = name_of(answer)
+        told = self.spec.width == 2 and name is not None and (name == 0 or places([name], self.spec.names) is not None)
+        return [name] if told else []
+
     def order_of(self, names: Sequence[Any]) -> NDArray[np.int64]:
-        """The place of each column among the data's classes; one column may name one of two classes."""
+        """The place of each column among the data's classes; one column may name one of two classes.
+
+        Raises:
+            RejectedError: the names are not those of the classes; or the only one is 0, which pandas calls a column
+                without a name.
+        """
         key = tuple(map(repr, names))
         if key not in self.orders:
             alone = len(names) == 1 and self.spec.width == 2
+            if alone and not isinstance(names[0], str | bool | np.bool_) and names[0] == 0:
+                raise RejectedError(
+                    "The teacher answers with one column that is called 0, which may be its position or the class "
+                    f"{self.spec.names[0]!r}. Name it after its class, or answer for both classes, in columns called "
+                    f"{listed(self.spec.names)}."
+                )
             self.orders[key] = class_order(names, self.spec.names, partial=alone)
         return self.orders[key]
 
     def decide(self, values: Floats, dtype: str, columns: str) -> None:
         """Say once what the answers are, from the first of them."""
-        stated = self.kind is not None
+        stated, values = self.kind is not None, values / self.whole
         self.tolerance = tolerance(values)
         self.kind = self.kind or guess_kind(values, self.tolerance)
         alone = "the second class alone" if values.shape[1] < self.spec.width == 2 else "in the order of the data"
@@ -87,7 +107,9 @@ class ClassReader:
             "decided": "stated" if stated else f"by the first {len(values)} answers",
             "columns": columns or ("by the classes of the model" if self.order is not None else alone),
             "dtype": dtype.removeprefix("torch."),
-        } | ({} if self.kind == "logits" else {"tolerance": round(self.tolerance, 6)})
+        }
+        self.form |= {"unit": "percent"} if self.whole == PERCENT else {}
+        self.form |= {} if self.kind == "logits" else {"tolerance": round(self.tolerance, 6)}
 
     def logits(self, values: Floats, rows: NDArray[np.int64]) -> Floats:
         """Answers (B, C) or (B, 1) as logits of as many columns, of both classes where there is one of two.
@@ -130,9 +152,11 @@ def matrix(values: NDArray[Any], count: int, names: Sequence[str], columns: int)
         RejectedError: it answers labels, another number of rows, or another number of classes.
     """
     classes = len(names)
-    if values.ndim == 1 and values.dtype.kind in "iubUSOT":
+    column = values.ravel()[: count * (values.shape in ((count,), (count, 1)))]
+    signs = column.dtype.kind == "f" and len(column) > 1 and bool((np.abs(column) == 1).all())  # -1 and +1
+    if (column.dtype.kind in "iubUSOT" and len(column)) or (signs and column.min() < 0):
         raise RejectedError(
-            f"The teacher answers with labels ({values.dtype}), such as {values[:3].tolist()}. A student learns from "
+            f"The teacher answers with labels ({values.dtype}), such as {column[:3].tolist()}. A student learns from "
             "the probabilities of all classes: answer with an array (rows, classes), such as `predict_proba` gives."
         )
     if values.ndim not in (1, 2) or len(values) != count:
@@ -152,7 +176,7 @@ def tolerance(values: Floats) -> float:
         return NEAR
     for digits in (0, 1, 2, 3):
         if np.abs(values * 10**digits - np.rint(values * 10**digits)).max() <= ON_GRID:
-            return max(NEAR, min(ROUNDED, values.shape[1] * 0.5 * 10.0**-digits)) if digits else NEAR
+            return max(NEAR, min(ROUNDED, values.shape[1] * (0.5 + ON_GRID) * 10.0**-digits)) if digits else NEAR
     return NEAR
 
 
@@ -163,10 +187,12 @@ def guess_kind(values: Floats, tolerance: float = NEAR) -> Kind:
         RejectedError: they are in 0..1 like probabilities, but do not add up to 1: perhaps independent sigmoids.
     """
     if values.shape[1] == 1:
-        return "probabilities" if values.min() >= 0 and values.max() <= 1 else "logits"
+        if values.min() >= 0 and values.max() <= 1:
+            return "probabilities"
+        never_negative(values, SET_KIND)
+        return "logits"
     if values.min() < -NEAR or values.max() > 1 + NEAR or not values.any():
-        logs = bool((values <= NEAR).all()) and bool((np.abs(np.exp(values).sum(1) - 1) <= NEAR).all())
-        return "log_probabilities" if logs else "logits"
+        return "log_probabilities" if are_logarithms(values) else "logits"
     sums = values.sum(1)
     if bool((np.abs(sums - 1) <= tolerance).all()):
         return "probabilities"
@@ -176,6 +202,42 @@ def guess_kind(values: Floats, tolerance: float = NEAR) -> Kind:
         "they may be logits, or independent yes-or-no probabilities, and only the first can be used as they are. Say "
         f"what they are: {SET_KIND}."
     )
+
+
+def are_logarithms(values: Floats) -> bool:
+    """Whether answers (B, C) are natural logarithms of probabilities; those of another base are refused."""
+    if not (values <= NEAR).all():
+        return False
+    for base in (np.e, 10.0, 2.0):
+        if (np.abs(np.power(base, values).sum(1) - 1) <= NEAR).all():
+            if base == np.e:
+                return True
+            raise RejectedError(
+                f"The teacher's answers are logarithms of probabilities to the base {base:g}. Multiply them by "
+                f"{np.log(base):.6f}, the natural logarithm of {base:g}."
+            )
+    return False
+
+
+def sum_of_rows(values: Floats) -> float:
+    """What answers (B, C) without a negative number add up to in each row: 100 for percentages; 1 for all others.
+
+    Raises:
+        RejectedError: they add up to another number, as votes do.
+    """
+    sums = values.sum(1)
+    whole = float(np.median(sums))
+    if values.shape[1] == 1 or values.min() < 0 or not np.isfinite(whole) or whole < 1 + ROUNDED:
+        return 1.0
+    if (np.abs(sums / PERCENT - 1) <= tolerance(values / PERCENT)).all():
+        return PERCENT
+    parts = bool(((values > 0) & (values < whole)).any())  # not one-hot rows, which may be logits
+    if parts and len(values) >= ENOUGH and (np.abs(sums / whole - 1) <= EXACT).all():
+        raise RejectedError(
+            f"The teacher's answers are not negative, and each row adds up to {whole:.6g}, as votes do. Divide them by "
+            f"{whole:.6g}: each must be in 0..1. If they are logits, {SET_KIND}."
+        )
+    return 1.0
 
 
 def are_probabilities(outputs: Floats) -> bool:

@@ -44,6 +44,13 @@ class Classification(ClassificationJudge, BaseTask):
     validation = staticmethod(losses.validation)
     balanced = staticmethod(losses.balanced)
 
+    def whole_outputs(self, outputs: Tensor, width: int) -> Tensor:
+        """Logits (B, 2) of one logit a row, (B,) or (B, 1), which is that of the second class: the first gets 0."""
+        outputs = super().whole_outputs(outputs, width)
+        return (
+            torch.cat([torch.zeros_like(outputs), outputs], 1) if outputs.shape[1:] == (1,) and width == 2 else outputs
+        )
+
     def judged(self, outputs: NDArray[Any]) -> Floats:
         """Log-probabilities with a floor."""
         return floored(outputs)

@@ -19,6 +19,7 @@ from stillhouse.tasks.classification.reading import SMALLEST, ClassReader, are_p
 from stillhouse.teachers.fitted.boosters import refuse_objective
 from stillhouse.teachers.protocol import Booster, Port, Read
 from stillhouse.teachers.sklearn import make_estimator
+from stillhouse.teachers.values import refuse_sigmoid
 
 asks = "predict_proba"
 kinds: tuple[str, ...] = ("probabilities", "log_probabilities", "logits")
@@ -55,18 +56,13 @@ def read_module(spec: OutputSpec, kind: str | None = None) -> Read:
 
 def check_student(outputs: Tensor, spec: OutputSpec) -> None:
     """Refuse a student's outputs of another shape, and probabilities: training needs its logits."""
-    if spec.width == 2 and tuple(outputs.shape) in ((len(outputs),), (len(outputs), 1)):
-        raise RejectedError(
-            f"The student answered {tuple(outputs.shape)} for {len(outputs)} rows of 2 classes, one logit a row. Give "
-            "the first class the logit 0: `stillhouse.Adapted(student, lambda z: "
-            "torch.stack([torch.zeros_like(z.flatten()), z.flatten()], 1))`."
-        )
     if outputs.ndim != 2:
         raise RejectedError(
             f"The student answered {tuple(outputs.shape)} for {len(outputs)} rows of {spec.width} classes. It must "
             f"answer one row of logits for each input: ({len(outputs)}, {spec.width})."
         )
     check_classes(outputs.shape[1], spec.width, "The student")
+    refuse_sigmoid(outputs)
     if len(outputs) and are_probabilities(outputs.double().numpy(force=True)):
         raise RejectedError(
             "The student's outputs are probabilities, but training needs logits: all are in 0..1, and each row "
@@ -79,7 +75,7 @@ def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ())
     return ClassReader(spec, kind, columns)
 
 
-def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
+def estimator(model: Any, spec: OutputSpec, kind: str | None = None) -> tuple[Callable[[Any], Any], Read]:
     """A model with ``predict_proba``; its ``classes_`` are matched with the data's by name, else by position."""
     if not hasattr(model, "predict_proba"):
         raise RejectedError(
@@ -88,7 +84,7 @@ def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]
             "`sklearn.calibration.CalibratedClassifierCV`."
         )
     known = getattr(model, "classes_", None)
-    return model.predict_proba, read(spec, "probabilities", () if known is None else list(known))
+    return model.predict_proba, read(spec, kind or "probabilities", () if known is None else list(known))
 
 
 def booster(library: str, objective: str, columns: int, spec: OutputSpec) -> Booster:

@@ -33,7 +33,7 @@ def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ())
 read_module = read
 
 
-def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
+def estimator(model: Any, spec: OutputSpec, kind: str | None = None) -> tuple[Callable[[Any], Any], Read]:
     """A fitted transformer of scikit-learn."""
     if not hasattr(model, "transform"):
         raise RejectedError(f"{type(model).__name__} has no `transform` and gives no vectors. Give a model that does.")

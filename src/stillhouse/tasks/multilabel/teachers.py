@@ -21,7 +21,7 @@ from stillhouse.teachers.fitted.boosters import refuse_columns, refuse_objective
 from stillhouse.teachers.named import places, with_names
 from stillhouse.teachers.protocol import Booster, Port, Read
 from stillhouse.teachers.sklearn import PerOutput, fit_outputs
-from stillhouse.teachers.values import as_outputs, check_shape, name_rows, numbers
+from stillhouse.teachers.values import as_outputs, check_shape, name_rows, never_negative, numbers, refuse_sigmoid
 from stillhouse.types import Outputs
 
 asks = "predict_proba"
@@ -44,6 +44,7 @@ ESTIMATORS = {
 }
 NEAR = 1e-3  # how far a probability may be outside 0..1, by rounding
 SUM_TOLERANCE = 1e-6  # how near to 1 the sums of rows are where classes exclude each other
+SET_KIND = 'write `[teacher] outputs = "logits"`'
 YES = (1, "1", "true")  # names of the class that means that a row has the label
 
 
@@ -72,7 +73,9 @@ class LabelReader:
         inside = np.asarray(((values >= -NEAR) & (values <= 1 + NEAR)).all(1))
         if len(values) and not self.form:
             decided = "stated" if self.kind else f"by the first {len(values)} answers"
-            self.kind = self.kind or ("probabilities" if values.min() >= 0 and values.max() <= 1 else "logits")
+            if self.kind is None:
+                self.kind = "probabilities" if values.min() >= 0 and values.max() <= 1 else "logits"
+                never_negative(values, SET_KIND)
             columns = (
                 "by their names" if named else "in the order of the data" if self.order is None else "by the model"
             )
@@ -116,11 +119,7 @@ def log_odds(probabilities: NDArray[Any]) -> NDArray[np.float64]:
 def check_student(outputs: Tensor, spec: OutputSpec) -> None:
     """Refuse a student's outputs of another shape, and probabilities: training needs its log-odds."""
     check_shape(outputs, spec, "The student")
-    if len(outputs) and bool(((outputs > 0) & (outputs < 1)).all()):
-        raise RejectedError(
-            "The student's outputs are probabilities, but training needs log-odds: all are in 0..1. Remove the "
-            "sigmoid at its end."
-        )
+    refuse_sigmoid(outputs)
 
 
 def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ()) -> Read:
@@ -131,14 +130,14 @@ def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ())
 read_module = read
 
 
-def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
+def estimator(model: Any, spec: OutputSpec, kind: str | None = None) -> tuple[Callable[[Any], Any], Read]:
     """A classifier of several labels, or of one: its probability of yes."""
     if not hasattr(model, "predict_proba"):
         raise RejectedError(
             f"{type(model).__name__} has `predict` but no `predict_proba`, and a student learns from the probability "
             "of each label. Fit a classifier that gives them."
         )
-    return lambda rows: of_yes(model, model.predict_proba(rows), spec), read(spec, "probabilities")
+    return lambda rows: of_yes(model, model.predict_proba(rows), spec), read(spec, kind or "probabilities")
 
 
 def of_yes(model: Any, answer: Any, spec: OutputSpec) -> NDArray[np.float64]:

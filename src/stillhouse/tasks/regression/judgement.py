@@ -43,6 +43,14 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
     }
 )
 
+# Figures of training, where targets are standardised
+LOGGED: Mapping[str, Measure] = MappingProxyType(
+    {
+        "mse": Measure("mean squared error (in variances of the target)", "", False),
+        "mae": Measure("mean absolute error (in standard deviations of the target)", "", False),
+    }
+)
+
 # Limits that a gate may set, besides those of every task (``evaluation/gate.py``)
 CRITERIA: Mapping[str, Rule] = MappingProxyType(
     {
@@ -57,7 +65,7 @@ CRITERIA: Mapping[str, Rule] = MappingProxyType(
 class RegressionJudge(Judge):
     """Judges values (N, K) of K targets in the user's units; targets are (N, K), NaN where a row does not have one."""
 
-    measures = MEASURES
+    measures, logged = MEASURES, LOGGED
     headline, part_measure = "r2", "rse"
     table = ("r2", "rmse", "mae", "spearman", "coverage", "width")
     choices = ("r2", "rmse", "mae", "spearman")

@@ -80,7 +80,7 @@ def read(spec: OutputSpec, kind: str | None = None, columns: Sequence[Any] = ())
 read_module = read
 
 
-def estimator(model: Any, spec: OutputSpec) -> tuple[Callable[[Any], Any], Read]:
+def estimator(model: Any, spec: OutputSpec, kind: str | None = None) -> tuple[Callable[[Any], Any], Read]:
     """A regressor; where its ``predict`` takes ``return_std``, the spread too."""
     classes = getattr(model, "classes_", None)
     if not hasattr(model, "predict") or (classes is not None and len(classes)):

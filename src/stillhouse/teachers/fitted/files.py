@@ -12,7 +12,7 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import add_contents
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.fitted.boosters import library, load_booster, load_catboost
-from stillhouse.teachers.fitted.objects import from_object
+from stillhouse.teachers.fitted.objects import from_object, refuse_kind
 from stillhouse.teachers.fitted.onnx import OnnxTeacher
 from stillhouse.teachers.fitted.teacher import Decode, FittedTeacher
 from stillhouse.teachers.identity import version_of
@@ -34,8 +34,8 @@ def load_fitted(
         spec: of the outputs. Names of classes in CatBoost, skops and ONNX files are matched with its names; outputs of
             other files are taken in order.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
-        kind: what an ONNX file answers, one of ``task.teachers.kinds``; None: as its output is called, else decided by
-            the first answers.
+        kind: what it answers, one of ``task.teachers.kinds``; None: as the output of an ONNX file is called, else
+            decided by the first answers; of a model of scikit-learn its probabilities.
         trusted: types in a skops file that you trust beyond those that skops itself trusts.
 
     Raises:
@@ -52,12 +52,14 @@ def load_fitted(
     refuse_mismatch(path, suffix)
     if suffix == ".skops":
         model, size = load_skops(path, trusted), path.stat().st_size
-        return from_object(model, task, spec, decode=decode, identity=file_identity(path, "sklearn"), nbytes=size)
+        known = file_identity(path, "sklearn")
+        return from_object(model, task, spec, decode=decode, kind=kind, identity=known, nbytes=size)
     name = {".txt": "lightgbm", ".cbm": "catboost"}.get(suffix, "xgboost")
     identity = file_identity(path, name)
     if name == "catboost":
         model, size = load_catboost(path, task, spec), path.stat().st_size
-        return from_object(model, task, spec, decode=decode, identity=identity, nbytes=size)
+        return from_object(model, task, spec, decode=decode, kind=kind, identity=identity, nbytes=size)
+    refuse_kind(path.name, kind)
     return load_booster(path, task, spec, name, decode=decode, identity=identity)
 
 

@@ -41,7 +41,7 @@ def from_object(
         task: of the run.
         spec: of the outputs.
         decode: from encoded inputs to raw rows, for batches that do not carry them.
-        kind: what a function answers, one of ``task.teachers.kinds``; None: decided by its first answers.
+        kind: what it answers, one of ``task.teachers.kinds``; None: of a function decided by its first answers.
         identity: hash of all that determines the answers; None: that of ``identity_of(model)``.
         probe: raw rows whose answers go into the identity of a function, which may read what no hash sees.
         nbytes: bytes of the file it comes from; None: what ``stored_bytes`` makes of it.
@@ -57,6 +57,7 @@ def from_object(
             "or as `teacher=` of `distill`."
         )
     if type(model).__name__ == "Booster":
+        refuse_kind(type(model).__name__, kind)
         known = identity or identity_of(model)
         return from_booster(model, task, spec, decode=decode, identity=known, batch_rows=batch_rows)
     if isinstance(model, type):
@@ -67,7 +68,7 @@ def from_object(
         read: Read = task.teachers.read(spec, kind)
     elif hasattr(model, "predict") or hasattr(model, task.teachers.asks):
         refuse_unfitted(model)
-        answer, read = task.teachers.estimator(model, spec)
+        answer, read = task.teachers.estimator(model, spec, kind)
         ask, known = Estimator(model, answer), identity or identity_of(model)
     else:
         raise UsageError(
@@ -138,6 +139,14 @@ class Estimator:
         return matrix_of(frame, self.width)
 
 
+def refuse_kind(name: str, kind: str | None) -> None:
+    """Refuse to be told what a model answers whose objective says it."""
+    if kind is not None:
+        raise UsageError(
+            f"[teacher] outputs = {kind!r}: the objective of the {name} says what it answers. Remove the line."
+        )
+
+
 def refuse_unfitted(model: Any) -> None:
     """Refuse a model that was never fitted."""
     from sklearn.exceptions import NotFittedError
@@ -151,7 +160,7 @@ def refuse_unfitted(model: Any) -> None:
             fitted = True
     except NotFittedError:
         fitted = False
-    except TypeError:  # no estimator of scikit-learn's making: it knows itself
+    except (TypeError, AttributeError):  # no estimator of scikit-learn's making: it knows itself
         fitted = True
     if not fitted:
         name = type(model).__name__

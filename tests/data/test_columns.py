@@ -96,9 +96,25 @@ def test_whole_numbers_that_name_rows_are_told_by_the_columns_name() -> None:
     order = pd.Series(np.random.default_rng(0).permutation(ROWS) + 1)
     for name in ("id", "ID", "customer_id", "PassengerId", "order id", "row-key"):
         assert find_form(order, name).identifier, name
+        assert find_form(order.astype(str), name).identifier, name
     for name in ("paid", "grid", "age", "valid", "x", "turkey"):
         assert not find_form(order, name).identifier, name
+        assert not find_form(order.astype(str), name).identifier, name
     assert not find_form(order % 50, "shop_id").identifier
+    assert not find_form((order % 50).astype(str), "shop_id").identifier
+
+
+@pytest.mark.parametrize("first", [0, 1, 100])
+@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+def test_the_row_numbers_that_programs_write_are_no_input(tmp_path: Path, first: int, order: str) -> None:
+    table = pd.DataFrame({"a": NUMBERS, "label": LABEL}, index=np.arange(ROWS) + first)
+    table = table if order == "sorted" else table.sample(frac=1, random_state=0)[:200]
+    table.to_csv(tmp_path / "t.csv")
+    source = read(path=tmp_path / "t.csv", target="label")
+    assert list(source.raw.columns) == ["a"]  # type: ignore[union-attr]
+    table.reset_index(drop=True).set_index(pd.Index([f"{i % 7}" for i in range(len(table))])).to_csv(tmp_path / "t.csv")
+    kept = read(path=tmp_path / "t.csv", target="label")
+    assert list(kept.raw.columns) == ["", "a"]  # type: ignore[union-attr]
 
 
 def test_a_text_for_each_row_that_is_no_identifier_is_refused_with_the_cure() -> None:

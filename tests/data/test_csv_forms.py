@@ -201,6 +201,39 @@ def test_rows_without_values_at_the_end_are_told_and_each_has_an_answer(
     assert encoder.encode(read_inputs(path, encoder).rows).shape == (12, 2)
 
 
+GERMAN = [1234.5, 2234.25, 3.5, 0.125]
+SEMICOLONS: dict[str, tuple[list[str], list[float]]] = {
+    "comma": (["1234,5", "2234,25", "3,5", "0,125"], GERMAN),
+    "comma and thousands": (["1.234,5", "2.234,25", "3,5", "0,125"], GERMAN),
+    "point": (["1234.5", "2234.25", "3.5", "0.125"], GERMAN),
+    "point and thousands": (["1,234.5", "2,234.25", "3.5", "0.125"], GERMAN),
+    "exponent": (["1,2345e3", "2234,25", "3,5E0", "1,25e-1"], GERMAN),
+}
+
+
+@pytest.mark.parametrize("form", SEMICOLONS)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_numbers_beside_semicolons_are_read_as_their_column_shows(tmp_path: Path, form: str, on_disk: bool) -> None:
+    cells, values = SEMICOLONS[form]
+    path = written(tmp_path, "x;label\n" + "".join(f"{cell};{'ab'[i % 2]}\n" for i, cell in enumerate(cells * 5)))
+    found = table(path, on_disk=tmp_path / "rows" if on_disk else None)[1]
+    np.testing.assert_allclose(found["x"], values * 5)
+
+
+def test_thousands_beside_semicolons_are_ambiguous_until_another_column_decides(tmp_path: Path) -> None:
+    whole = 1000 + 7 * np.arange(40)
+    for other, factor in ((None, 0), ("0,5", 1000), ("1.234,5", 1000), ("0.5", 1)):
+        rows = [f"{x:,}" + (f";{other}" if other else "") + f";{'ab'[i % 2]}\n" for i, x in enumerate(whole)]
+        path = written(tmp_path, ("x;y;label\n" if other else "x;label\n") + "".join(rows))
+        if other:
+            np.testing.assert_allclose(table(path)[1]["x"], whole / factor)
+            continue
+        with pytest.raises(RejectedError, match="the comma may mark the decimals or the thousands"):
+            table(path)
+        np.testing.assert_allclose(table(path, types={"x": "decimal_comma"})[1]["x"], whole / 1000)
+        np.testing.assert_allclose(table(path, types={"x": "decimal_point"})[1]["x"], whole)
+
+
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=6).filter(
     lambda cell: cell == cell.strip() and not cell.startswith(("#", "%", "/"))
 )

@@ -182,11 +182,16 @@ def test_text_that_may_be_a_gap_is_a_class_or_none_as_the_user_says(text: str) -
     assert source_of(kept, no_label=text).targets[:3].tolist() == [0, -1, 1]
 
 
-def test_a_class_called_nan_or_none_is_one_in_a_file_that_declares_it(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("x,y\n" + "1,nan\n2,None\n3,a\n" * 4)
-    assert read(path=tmp_path / "t.csv", target="y").names == ("None", "a")
-    source = read(path=tmp_path / "t.csv", target="y", classes=["nan", "None", "a"])
-    assert source.targets.tolist() == [0, 1, 2] * 4
+@pytest.mark.parametrize("text", ["None", "NA", "N/A", "NULL", "<NA>"])
+def test_a_class_called_as_programs_write_gaps_is_told_unless_it_is_declared(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n" + f"1,nan\n2,{text}\n3,a\n4,b\n" * 4)
+    with pytest.warns(UserWarning, match=rf"have the label '{text}', which is a class.*no_label = \"{text}\""):
+        found = read(path=tmp_path / "t.csv", target="y")
+    assert set(found.names) == {text, "a", "b"}
+    source = read(path=tmp_path / "t.csv", target="y", classes=["nan", text, "a", "b"])
+    assert source.targets.tolist() == [0, 1, 2, 3] * 4
+    hidden = read(path=tmp_path / "t.csv", target="y", no_label=text)
+    assert (hidden.targets.tolist(), hidden.names) == ([-1, -1, 0, 1] * 4, ("a", "b"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,24 @@ def test_what_was_learned_of_numbers_holds_for_new_rows(tmp_path: Path) -> None:
         assert encoder.encode(rows).equal(wanted)
     with pytest.raises(RejectedError, match=r"row 1 .*hold no number: '5 \$'"):
         encoder.encode(pd.DataFrame({"p": ["5 €", "5 $"]}))
+
+
+@pytest.mark.parametrize("mark", ["n/a", "NA", "", "#N/A", "NULL", "-NaN", "?"])
+@pytest.mark.parametrize("share", [2, 9])
+def test_marks_of_empty_cells_are_gaps(mark: str, share: int) -> None:
+    cells = [mark if i % share == 0 else f"{x:.2f}" for i, x in enumerate(NUMBERS)]
+    wanted = np.where(np.arange(ROWS) % share == 0, np.nan, NUMBERS)
+    np.testing.assert_allclose(cells_of(cells), wanted)
+
+
+@pytest.mark.parametrize("mark", ["-", "unknown", "\u2014", ".", "not measured"])
+@pytest.mark.parametrize("rows", [ROWS, 10 * ROWS])
+def test_a_word_in_many_cells_of_a_column_of_numbers_is_named_and_the_cure_works(mark: str, rows: int) -> None:
+    cells = [mark if i % 4 == 0 else f"{i % 150 + 0.25}" for i in range(rows)]
+    values = pd.Series(cells, dtype=object)
+    with pytest.raises(RejectedError, match=rf"holds numbers, but not in rows 0, 4, .*'{re.escape(mark)}'.*empty"):
+        find_form(values, "x")
+    emptied = values.where(values != mark, "")
+    found = find_form(emptied, "x").form.read(emptied, "x")
+    assert np.isnan(found).sum() == rows / 4
+    assert find_form(values, "x", "categorical").form.kind == "category"

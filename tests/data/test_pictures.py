@@ -1,6 +1,8 @@
 """Every mode and depth of image files: shapes in the alpha channel, one range for all, and no pictures of a system."""
 
 import logging
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,6 +53,42 @@ def palette(shape: np.ndarray, level: int) -> Image.Image:
 
 
 ALPHA: dict[str, Callable[[np.ndarray, int], Image.Image]] = {"RGBA": rgba, "LA": la, "palette": palette}
+
+
+@pytest.mark.parametrize("levels", [(0, 128, 255), (0, 255), (120, 0, 255, 60)])
+def test_shapes_of_several_colours_all_stand_out_from_one_background(tmp_path: Path, levels: tuple[int, ...]) -> None:
+    level = np.resize(levels, len(SHAPES))
+    raw = np.asarray(read_image_folder(write(tmp_path, [rgba(s, v) for s, v in zip(SHAPES, level, strict=True)])).raw)
+    (background,) = np.unique(raw[~SHAPES])
+    np.testing.assert_array_equal(raw, np.where(SHAPES, level[:, None, None], background))
+    assert min(abs(int(background) - value) for value in levels) > 25
+
+
+def deep_colour(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel; Pillow writes none."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = b"".join(b"\0" + np.repeat(row[:, None], 3, 1).astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_colours_of_16_bits_are_read_with_a_line_or_refused_where_they_would_be_black(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for greatest, folder in ((65535, tmp_path / "bright"), (4095, tmp_path / "dark")):
+        for i, shape in enumerate(SHAPES):
+            (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+            (folder / "ab"[i % 2] / f"{i}.png").write_bytes(deep_colour(shape * greatest))
+    with caplog.at_level(logging.INFO, "stillhouse"):
+        source = read_image_folder(tmp_path / "bright")
+    assert "6 colour images have 16 bits a channel, of which the upper 8 are read" in caplog.text
+    order = [0, 2, 4, 1, 3, 5]
+    np.testing.assert_array_equal(source.raw, SHAPES[order] * 255)
+    with pytest.raises(RejectedError, match=r"at most 4095 of 65535.*8 bits a channel"):
+        read_image_folder(tmp_path / "dark")
 
 
 @pytest.mark.parametrize("kind", ALPHA)

@@ -247,7 +247,7 @@ def test_what_pandas_writes_is_read_back(
     table.to_csv(path, index=False)
     if table["label"].nunique() < 2:
         with pytest.raises(RejectedError, match="only one class"):
-            read(path=path, target="label")
+            read(path=path, target="label", types={"text": "categorical"})
         return
     frame = frame_of(read(path=path, target="label", types={"text": "categorical"}))
     np.testing.assert_array_equal(frame["number"], table["number"])

@@ -24,6 +24,7 @@ ColumnType: TypeAlias = Literal[
 MOST_NAMES = 12  # columns named in a line
 MOST_CATEGORIES = 256  # one-hot columns of one table column at most; rarer categories share the bucket for unseen ones
 MOSTLY, FEW = 0.95, 20  # other text counts as mistakes among more than 95 % numbers with more than 20 distinct ones
+FEW_WORDS = 3  # so many different words beside more than 20 numbers are mistakes or marks of empty cells
 FEWEST_NAMES = 10  # different texts of an identifier at least; most rows have their own
 LONG = 16  # digits of a number that is a code: beyond 15, double precision changes them
 IDENTIFIER = "left out: an identifier"  # in place of a column's type
@@ -96,8 +97,12 @@ def _of_numbers(values: Series[Any], name: str) -> Found:
         return Found(Form("category"), len(distinct) > max(FEWEST_NAMES, len(values) / 2))
     if _compact(distinct):
         return Found(Form("date"))
-    names_rows = len(distinct) == len(values) > FEWEST_NAMES and bool(_NAMED.fullmatch(name))
-    return Found(_number_form(known.to_numpy(np.float64)), names_rows)
+    return Found(_number_form(known.to_numpy(np.float64)), _names_rows(name, len(distinct), len(values)))
+
+
+def _names_rows(name: str, distinct: int, rows: int) -> bool:
+    """Whether whole numbers name the rows: each has its own, and the column is called id, key or the like."""
+    return distinct == rows > FEWEST_NAMES and bool(_NAMED.fullmatch(name))
 
 
 def _number_form(known: NDArray[np.float64], decimal: str = ".", unit: str = "") -> Form:
@@ -177,7 +182,9 @@ class _Texts:
         plain = plain_numbers(np.array(self.distinct, object))
         if not np.isnan(plain).any():
             shown = any("." in text and not _GROUPED.fullmatch(text) for text in self.distinct)
-            return Found(_number_form(plain), decimal="." if shown else "")
+            whole = all(text.lstrip("+-").isdecimal() for text in self.distinct)
+            names = whole and _names_rows(self.name, len(self.distinct), len(self.texts))
+            return Found(_number_form(plain), names, decimal="." if shown else "")
         parts = [numerals.split(text) for text in self.distinct]
         known = [part for part in parts if part is not None]
         if not known or not self.mostly([part is not None for part in parts], strict, "numbers"):
@@ -251,7 +258,8 @@ class _Texts:
             return True
         odd = ~np.array(known)
         cells = self.counts[~odd].sum()
-        if strict and cells >= MOSTLY * self.counts.sum() and (~odd).sum() > FEW:
+        mistakes = cells >= MOSTLY * self.counts.sum() or odd.sum() <= FEW_WORDS
+        if strict and mistakes and (~odd).sum() > FEW:
             faulty = [text for text, bad in zip(self.distinct, odd, strict=True) if bad]
             rows = np.isin(self.texts.astype(str), faulty) & present(self.texts)
             raise RejectedError(

@@ -18,8 +18,29 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["number", "category", "truth", "date", "duration"]
 
-# The marks that CSV writers use for an empty cell; "?" is the UCI repository's. A category with such a name is missing.
-MISSING = frozenset({"", "?", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None", "NaT"})
+# The marks that CSV writers use for an empty cell, as pandas reads them; "?" is the UCI repository's. A category with
+# such a name is missing.
+MISSING = frozenset(
+    {
+        "",
+        "?",
+        "NA",
+        "N/A",
+        "n/a",
+        "#N/A",
+        "#NA",
+        "#N/A N/A",
+        "<NA>",
+        "NaN",
+        "nan",
+        "-NaN",
+        "-nan",
+        "null",
+        "NULL",
+        "None",
+    }
+    | {"NaT", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
+)
 WORDS = {"true": 1, "t": 1, "yes": 1, "y": 1, "on": 1, "false": 0, "f": 0, "no": 0, "n": 0, "off": 0}
 DIGITS = {"1": 1, "0": 0, "1.0": 1, "0.0": 0}
 ZERO_ONE = ("0", "1")

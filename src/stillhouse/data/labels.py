@@ -15,6 +15,7 @@ from stillhouse.errors import RejectedError
 
 EMPTY_TEXT = frozenset({"nan", "NaN"})  # what programs write into files of text for a missing number
 GAPS_AS_TEXT = EMPTY_TEXT | {"None", "<NA>", "NaT"}  # what ``astype(str)`` makes of a missing value
+GAPS_IN_FILES = frozenset({"NA", "N/A", "n/a", "#N/A", "#NA", "NULL", "null"})  # what programs write into files for it
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")  # "01" is a code, not a number
 _NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _TRUTH = {"true": True, "false": False}

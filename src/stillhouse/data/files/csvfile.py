@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 PIECE_CELLS = 1 << 18  # cells that are read together
+_DECIMAL = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # or three decimals
+_POINTED = re.compile(r"[+-]?\d[\d.,]*\.[\d.,]*\d|[+-]?\.\d+")
 _LOGGER = logging.getLogger("stillhouse")
 
 
@@ -27,6 +31,7 @@ class _Counted(NamedTuple):
     empty: int  # further rows at the end, without values
     fields: int  # of the longest record
     filled: set[int]  # of the columns that may be left out, those with a value
+    commas: set[int]  # columns whose numbers have a decimal comma, which is read as a point
 
 
 def read_csv(
@@ -102,7 +107,7 @@ def _count(path: Path, form: Look, every_row: bool) -> _Counted:
     rows = empty = 0
     asked = [i for i in range(fields) if _may_go(form, i)]
     filled: set[int] = set()
-    begins = form.skip + 1
+    begins, commas = form.skip + 1, _Commas()
     lines = _Lines(path, form.skip)
     with any_length():
         reader = csv.reader(lines, delimiter=form.separator, skipinitialspace=True)
@@ -114,11 +119,37 @@ def _count(path: Path, form: Look, every_row: bool) -> _Counted:
                     if len(record) < fields or bare(record) > fields:
                         odd[begins] = len(record)
                 filled.update(i for i in asked if i < len(record) and record[i].strip())
+                if form.separator == ";":
+                    commas.look(record)
             begins = form.skip + reader.line_num + 1
     if odd:
         raise RejectedError(_odd_message(path, form, odd))
     empty = 0 if every_row or fields == 1 else empty
-    return _Counted(rows - empty, empty, longest, filled)
+    return _Counted(rows - empty, empty, longest, filled, commas.decimal())
+
+
+class _Commas:
+    """The columns of a file with semicolons whose commas mark decimals.
+
+    "0,5" shows it; "1,234" may be a thousand and follows the other columns; a column that also has points ("1.234,5",
+    "1,234.5") is left as it is, for ``columns.find_form``.
+    """
+
+    def __init__(self) -> None:
+        self._sure: set[int] = set()
+        self._seen: set[int] = set()
+        self._points: set[int] = set()
+
+    def look(self, record: list[str]) -> None:
+        for i, cell in enumerate(record):
+            text = cell.strip()
+            if "," in text and _DECIMAL.fullmatch(text):
+                (self._seen if _THOUSAND.fullmatch(text) else self._sure).add(i)
+            elif "." in text and _POINTED.fullmatch(text):
+                self._points.add(i)
+
+    def decimal(self) -> set[int]:
+        return (self._sure | self._seen) - self._points if self._sure else set()
 
 
 class _Lines:
@@ -159,19 +190,17 @@ def _pieces(path: Path, form: Look, counted: _Counted, names: dict[int, str], ro
             with pd.read_csv(file, **settings) as reader:
                 for piece in reader if counted.rows else ():
                     frame = piece.rename(columns=names)
-                    yield _decimal_points(frame) if form.separator == ";" else frame
+                    yield _decimal_points(frame, [names[i] for i in counted.commas if i in names])
     except (OSError, pd.errors.ParserError) as error:
         raise RejectedError(
             f"{path} cannot be read as a table: {str(error).strip().rstrip('.')}. Fix the file or the path."
         ) from None
 
 
-def _decimal_points(frame: DataFrame) -> DataFrame:
-    """Write "1,5" as "1.5": if the separator is a semicolon, the comma is the decimal point."""
-    number = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?"
-    for name in frame.columns:
+def _decimal_points(frame: DataFrame, columns: Collection[str]) -> DataFrame:
+    """Write "1,5" as "1.5" in these columns."""
+    for name in columns:
         cells = frame[name]
-        decimal = cells.str.fullmatch(number).fillna(False).astype(bool)
-        if decimal.any():
-            frame[name] = cells.where(~decimal, cells.str.replace(",", ".", regex=False))
+        decimal = cells.str.strip().str.fullmatch(_DECIMAL.pattern).fillna(False).astype(bool)
+        frame[name] = cells.where(~decimal, cells.str.replace(",", ".", regex=False))
     return frame

@@ -27,6 +27,8 @@ _PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # Pillow converts these to others
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: orientation of the camera; these values swap height and width
 _DEEPEST = 65535
 BACKGROUNDS = {"white": 255, "black": 0, "grey": 128}  # of equal contrasts the first is taken
+_DARK = 64  # colours of 16 bits whose upper bytes are all less use too little of their range
+_FAINT = 0.1  # contrast in 0..1; where these backgrounds give less, any grey level is tried
 # Errors of decoders on damaged files; a decompression bomb raises Pillow's own error or its warning.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
 
@@ -41,6 +43,7 @@ class Facts(NamedTuple):
     several: bool  # the file holds several pictures: frames or pages
     brightness: float | None = None  # 0..1, of the visible pixels where others are transparent; None: all are opaque
     deep: tuple[float, float] | None = None  # least and greatest value, where a pixel has more than 8 bits
+    upper: int | None = None  # greatest upper byte, where a colour has 16 bits, of which only these 8 can be decoded
 
 
 def each(files: Sequence[Path], folder: Path, look: Callable[[Image.Image], Found]) -> list[Found]:
@@ -78,6 +81,8 @@ def facts(image: Image.Image) -> Facts:
     if _is_deep(image):
         values = _deep_values(image)
         return seen._replace(deep=(float(values.min()), float(values.max())))
+    if any(";16" in str(tile[3]) for tile in image.tile):
+        seen = seen._replace(upper=int(np.asarray(image).max()))
     if not image.has_transparency_data:
         return seen
     colours = _with_alpha(image)
@@ -91,14 +96,27 @@ def facts(image: Image.Image) -> Facts:
 def scale_for(seen: Sequence[Facts]) -> PixelScale:
     """One scale for all pictures of a source.
 
-    Transparent pixels are laid over white, black or grey: where the least contrast of a picture is greatest. Pictures
+    Transparent pixels are laid over white, black or grey, or over another grey level where some picture would vanish on
+    each of these: where the least contrast of a picture is greatest. Pictures
     of more than 8 bits are scaled from the range that they use; it is 0 to 255 where they hold no more than others.
+
+    Raises:
+        RejectedError: colours of 16 bits are so dark that nothing would be left of them.
     """
+    upper = [one.upper for one in seen if one.upper is not None]
+    if upper and max(upper) < _DARK:
+        raise RejectedError(
+            f"{len(upper)} colour images have 16 bits a channel, and their values are at most {256 * max(upper) + 255} "
+            f"of {_DEEPEST}. Only the upper 8 bits of such colours can be read, which would be black. Save them with 8 "
+            "bits a channel, scaled to 0 to 255."
+        )
     tones = [one.brightness for one in seen if one.brightness is not None]
     deep = [one.deep for one in seen if one.deep is not None]
     background = None
     if tones:
         contrast = {level: min(abs(tone - level / 255) for tone in tones) for level in BACKGROUNDS.values()}
+        if max(contrast.values()) < _FAINT:
+            contrast |= {level: min(abs(tone - level / 255) for tone in tones) for level in range(256)}
         background = max(contrast, key=lambda level: contrast[level])
     if not deep:
         return PixelScale(background)
@@ -117,7 +135,8 @@ def scale_lines(seen: Sequence[Facts], scale: PixelScale) -> list[str]:
     }
     lines = []
     if counts["clear"]:
-        name = next(name for name, level in BACKGROUNDS.items() if level == scale.background)
+        named = {level: name for name, level in BACKGROUNDS.items()}
+        name = named.get(scale.background or 0, f"the grey level {scale.background} of 255")
         lines.append(f"transparent pixels of {counts['clear']} images are laid over {name}")
     if scale.deep is not None:
         least, greatest = scale.deep
@@ -126,6 +145,8 @@ def scale_lines(seen: Sequence[Facts], scale: PixelScale) -> list[str]:
             f"{counts['deep']} images have more than 8 bits a pixel: the range that they use, {least:g} to "
             f"{greatest:g}, is scaled to 0 to {_DEEPEST}, the same for all{others}"
         )
+    if cut := sum(one.upper is not None for one in seen):
+        lines.append(f"{cut} colour images have 16 bits a channel, of which the upper 8 are read")
     if counts["several"]:
         lines.append(f"{counts['several']} files hold several pictures; the first of each is read")
     return lines

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from stillhouse.data.columns import AmbiguousError, ColumnType, Found, find_form, side_cells
+from stillhouse.data.columns import FEWEST_NAMES, AmbiguousError, ColumnType, Found, find_form, side_cells
 from stillhouse.data.files.format import Cells, Opened, Wanted
 from stillhouse.data.files.target import read_target, refuse_target_among, target_columns
 from stillhouse.data.forms import Form
@@ -146,12 +146,14 @@ def known_columns(wanted: Sequence[str], names: Sequence[str], where: str) -> No
 
 
 def _saved_index(cells: Cells) -> list[str]:
-    """Name the column that ``DataFrame.to_csv`` writes for the row numbers: unnamed, 0, 1, 2 ...
+    """Name the column that programs write for the numbers of the rows: the first, without a name, all different.
 
-    It is the position of a row in the file, which leaks the label if the file is sorted by it.
+    A row's position in a file leaks the label if the file is sorted by it.
     """
     return [name for name in cells.columns[:1] if name in ("", "Unnamed: 0") and _counts(cells[name])]
 
 
 def _counts(cells: Series[Any]) -> bool:
-    return list(map(str, cells)) == list(map(str, range(len(cells))))
+    texts = list(map(str, cells))
+    different = len(set(texts)) == len(texts) > FEWEST_NAMES and all(map(str.isdecimal, texts))
+    return different or texts == list(map(str, range(len(texts))))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data.cells import first_five, nested, rows_have
-from stillhouse.data.labels import GAPS_AS_TEXT, Labels, label_name, read_labels, read_texts
+from stillhouse.data.labels import GAPS_AS_TEXT, GAPS_IN_FILES, Labels, label_name, read_labels, read_texts
 from stillhouse.data.targets import TargetCells, Targets, filled
 from stillhouse.data.unsupported import shape_structure, structure
 from stillhouse.errors import RejectedError, UsageError, nearest
@@ -179,8 +179,15 @@ def _refuse_doubtful(found: Labels, cells: TargetCells) -> None:
             f"{first_five(found.rows(numbers))} a number, such as {numbers[0]!r}. Give all labels as text or all as "
             "numbers, or name the value that means no label: `[data] no_label = ...`."
         )
-    gaps = [text for text in texts if text in GAPS_AS_TEXT] if cells.origin != "names" and cells.typed else []
-    if gaps:
+    marks = GAPS_AS_TEXT if cells.typed else GAPS_AS_TEXT | GAPS_IN_FILES
+    gaps = [text for text in texts if text in marks] if cells.origin != "names" else []
+    if gaps and not cells.typed:
+        warnings.warn(
+            f"{cells.where}: {rows_have(found.rows(gaps))} the label {gaps[0]!r}, which is a class here. If it means "
+            f'that a row has no label, write `[data] no_label = "{gaps[0]}"`.',
+            stacklevel=2,
+        )
+    elif gaps:
         raise RejectedError(
             f"{cells.where}: {rows_have(found.rows(gaps))} the text {gaps[0]!r}. If it means that a row has no label, "
             f'write `[data] no_label = "{gaps[0]}"`; if it is a class, list all in '

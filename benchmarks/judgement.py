@@ -21,8 +21,9 @@ from scipy.special import log_softmax, ndtri
 
 from stillhouse.evaluation import Predictions, score
 from stillhouse.evaluation.resampling import RowResamples
+from stillhouse.evaluation.scores import headline_verdict
 from stillhouse.evaluation.verdict import Difference, compare, decide
-from stillhouse.task import BETTER, NON_INFERIOR, OUTPUTS, WORSE, Judgement, Statistic
+from stillhouse.task import BETTER, NON_INFERIOR, OUTPUTS, VERDICTS, WORSE, Judgement, Statistic
 from stillhouse.tasks import get
 
 Floats = NDArray[np.float64]
@@ -95,6 +96,68 @@ NULLS = (
     Scenario("5 seeds against one teacher", teacher=True),
     Scenario("5 seeds, rows of each net independent", same_rows=0.0, same_arm=0.0),
 )
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """A student and its three rivals: two of nets, one of each seed, and a simple model, which is one net."""
+
+    title: str
+    gains: tuple[float, float, float]  # of the true accuracies, student less rival
+    nets: Scenario = Scenario("5 seeds, 1,000 rows, 90 %")
+
+    def draw(self, rng: np.random.Generator) -> tuple[Floats, list[Floats]]:
+        """Hits of the student (S, N), and of each rival."""
+        nets = self.nets
+        difficulty = rng.normal(size=nets.rows) * np.sqrt(nets.same_rows)
+        seeds = (nets.seeds, nets.seeds, 1)
+        rivals = [
+            nets._arm(rng, difficulty, nets.accuracy - gain, n) for gain, n in zip(self.gains, seeds, strict=True)
+        ]
+        return nets._arm(rng, difficulty, nets.accuracy, nets.seeds), rivals
+
+
+HEADLINES = (
+    Rivals("all rivals are as good", (0.0, 0.0, 0.0)),
+    Rivals("one rival is as good, two are 5 points worse", (0.05, 0.05, 0.0)),
+    Rivals("the self-trained rival is as good, two are 5 points worse", (0.05, 0.0, 0.05)),
+    Rivals("one rival is 2 points better, two are 5 points worse", (0.05, 0.05, -0.02)),
+    Rivals("all rivals are 2 points worse", (0.02, 0.02, 0.02)),
+    Rivals("all rivals are 5 points worse", (0.05, 0.05, 0.05)),
+    Rivals(
+        "one rival is as good, two are 5 points worse; 2 seeds, 300 rows",
+        (0.05, 0.05, 0.0),
+        Scenario("2 seeds, 300 rows", seeds=2, rows=300),
+    ),
+)
+
+
+def headline_rates(world: Rivals, experiments: int, confidence: float = 0.95) -> dict[str, float]:
+    """Rates of the verdicts on all rivals, and of ``part``: a false claim about any single rival in the sentence."""
+    rng = np.random.default_rng(0)
+    weights = [RowResamples(world.nets.rows, RESAMPLES, seed) for seed in range(min(20, experiments))]
+    counts = dict.fromkeys((*VERDICTS, "part"), 0.0)
+    for experiment in range(experiments):
+        student, rivals = world.draw(rng)
+        found = [compare(student, rival, weights[experiment % len(weights)], MARGIN, confidence) for rival in rivals]
+        words = [decide("gain", d.interval, d.p, d.p_margin, MARGIN, confidence) for d in found]
+        counts[headline_verdict([{"headline": True, "verdict": word} for word in words])] += 1 / experiments
+        false = [
+            (word == BETTER and gain <= 0) or (word == WORSE and gain >= 0)
+            for word, gain in zip(words, world.gains, strict=True)
+        ]
+        counts["part"] += any(false) / experiments
+    return counts
+
+
+def headline_table(experiments: int) -> str:
+    """The rates of the headline's words, as Markdown."""
+    heads = [*(f"`{verdict}`" for verdict in VERDICTS), "false claim about a single rival"]
+    lines = [f"| {experiments:,} experiments each | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
+    for world in HEADLINES:
+        found = headline_rates(world, experiments)
+        lines.append(f"| {world.title} | " + " | ".join(f"{100 * x:.1f} %" for x in found.values()) + " |")
+    return "\n".join(lines)
 
 
 Draw = Callable[[np.random.Generator], tuple[Floats, Floats]]
@@ -392,6 +455,7 @@ def main() -> None:
     start = time.perf_counter()
     tables = {
         "claims": claims_table(2 * options.experiments),
+        "headline": headline_table(2 * options.experiments),
         "measures": measures_table(options.experiments),
         "coverage": coverage_table(options.experiments),
     }

@@ -91,20 +91,23 @@ class Question(NamedTuple):
 
 
 class Control(NamedTuple):
-    """One way to train the student: its name, its words, and what it may see."""
+    """One way to train the student, or a rival of it: its name, its words, and what it may see."""
 
     name: str  # of its folder in fits/, its key in scores.json
     label: str  # in tables and charts
-    sentence: str  # in a sentence; "{labels}" is replaced by the number of labels, such as "200 labels"
+    sentence: str  # in a sentence; "{labels}" becomes the number of labels, "{model}" the simple model that was chosen
     rows: Literal["labelled", "known", "all"] = "labelled"  # training rows: with a visible label, with any label, all
     labels: Literal["visible", "known", "none"] = "visible"
     teacher: str | None = None  # the teacher's arm whose answers it matches
     scratch: bool = False  # starts from random weights even if the student has given or derived ones
     trained: bool = True  # False: the student before training
+    self_training: bool = False  # whether it is trained further on its own answers to rows without a visible label
+    simple: bool = False  # whether it is the best of a few cheap models (``students.simple_candidates``), no student
     smoothing: Callable[[Any], float] | None = None  # of its labels, from the run's context; None: as in the recipe
     style: tuple[str, str] = ("arm-other", "cross")  # colour and shape of its mark in charts
     step: Callable[..., Any] | None = None  # from student and context to its own training step
     when: Callable[[Any], bool] | None = None  # whether a run (its context) has this control; None: every run
+    needs: str = ""  # what a run without it lacks, as the end of a sentence: it is told that the control is left out
 
     def wanted(self, context: Any) -> bool:
         """Whether a run has this control."""
@@ -133,6 +136,7 @@ class Judgement(Protocol):
     controls: Mapping[str, Control]  # by name, in the order in which they are shown
     others: Mapping[str, Control]  # arms that are not trained here: teachers, arms that the judgement adds
     questions: tuple[Question, ...]
+    rivals: tuple[str, ...]  # the arms without a teacher: the headline says better only if it holds against each
     measures: Mapping[str, Measure]  # by name
     logged: Mapping[
         str, Measure
@@ -296,6 +300,23 @@ class Task(Judgement, Protocol):
         self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
         """The targets (N, *shape) of a student that is fitted at once."""
+
+    def simple_models(self, shape: tuple[int, ...], text: bool, taught: bool) -> Any:
+        """Cheap models (``students.Member``) for encoded rows of a shape; ``text``: token ids.
+
+        ``taught``: they are fitted to a teacher's answers, not to labels.
+        """
+
+    def pseudo_labels(
+        self, outputs: Tensor, targets: Tensor, valid: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Targets (N, ...) with a net's own answers in place of unknown ones where it is sure; and facts for a log.
+
+        Args:
+            outputs: normalized, of the N training rows.
+            targets: of these rows; -1 or NaN where the label is unknown or withheld.
+            valid: normalized outputs and targets of validation rows, which choose how sure it must be.
+        """
 
     def judged(self, outputs: NDArray[Any]) -> Floats:
         """Normalized outputs (N, *shape) as measures of single nets read them, float64."""

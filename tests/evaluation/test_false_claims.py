@@ -60,6 +60,15 @@ def test_two_arms_of_one_recipe_are_rarely_called_better_or_worse_by_any_measure
         assert max(found["better"], found["worse"]) <= limit(0.035, 60), measure
 
 
+@pytest.mark.parametrize("world", JUDGEMENT.HEADLINES[:4], ids=lambda w: w.title)
+def test_the_headline_is_rarely_better_where_a_single_rival_is_as_good(world: Any) -> None:
+    assert JUDGEMENT.headline_rates(world, 200)["better"] <= limit(0.025, 200)
+
+
+def test_the_headline_is_better_where_every_rival_is_worse() -> None:
+    assert JUDGEMENT.headline_rates(JUDGEMENT.HEADLINES[5], 60)["better"] > 0.95
+
+
 def test_a_real_gain_is_found() -> None:
     scenario = JUDGEMENT.Scenario("5 points", difference=0.05, accuracy=0.85)
     assert JUDGEMENT.rates(scenario.draw, scenario.rows, 0.05, 100)["better"] > 0.95

@@ -21,6 +21,7 @@ TINY: dict[str, Any] = {
     },
     "student": {"name": "mlp_tiny", "settings": {"hidden": [8]}},
     "training": {"steps": 40, "batch_size": 32, "seeds": [0, 1], "checkpoint_every": 10, "log_every": 10},
+    "controls": {"self_trained": False, "simple": False},  # test_rivals.py is about these
     "evaluation": {"resamples": 200},
 }
 

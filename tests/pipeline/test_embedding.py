@@ -145,7 +145,7 @@ def test_the_report_has_no_script_and_holds_the_figures(run: Run) -> None:
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on") or name == "style"]
     found = scores(run)
     assert f"{100 * found['models']['distilled']['measures']['precision_10']['value']:.1f} %" in page.text
-    assert found["sentence"].partition(" (")[0].replace(" -", " \N{MINUS SIGN}") in page.text
+    assert found["sentence"].partition(". ")[0].replace(" -", " \N{MINUS SIGN}") in page.text
 
 
 def test_the_command_prints_the_scores(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

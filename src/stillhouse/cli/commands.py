@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from stillhouse.taps import Layer
 
 Folder = Annotated[Path, Parameter(help="A run folder.")]
+Arm = Annotated[
+    str | None,
+    Parameter(help="Another model of the run in place of the student: simple, simple_distilled, self_trained ..."),
+]
 
 
 def demo(
@@ -88,6 +92,7 @@ def export(
     /,
     *,
     format: Annotated[str, Parameter(help="File format, such as onnx; any other word lists them all.")] = "onnx",
+    arm: Arm = None,
     json: Json = False,
 ) -> None:
     """Write the student for serving; its answers are compared with the torch student's first.
@@ -96,7 +101,7 @@ def export(
     """
     from stillhouse import pipeline
 
-    path = pipeline.export(folder, format)
+    path = pipeline.export(folder, format, arm=arm)
     show_json({"export": path, "format": format}) if json else say(str(path))
 
 
@@ -119,6 +124,7 @@ def predict(
             "Without it, and with `-`: CSV on standard output.",
         ),
     ] = None,
+    arm: Arm = None,
     json: Json = False,
 ) -> None:
     """Predict rows with the student of a run, in input order: class and probabilities, or vectors of texts."""
@@ -127,11 +133,11 @@ def predict(
     if str(out).startswith("--"):
         raise UsageError(f"--out needs a file, but {out} is a flag. Without --out the answers go to standard output.")
     if out is None or str(out) == "-":
-        table = pipeline.predict_rows(folder, rows)
+        table = pipeline.predict_rows(folder, rows, arm)
         show_json(table.to_dict("records")) if json else sys.stdout.write(table.to_csv(index=False))
         sys.stderr.write(f"{len(table):,} rows\n")
         return
-    count = pipeline.predict(folder, rows, out)
+    count = pipeline.predict(folder, rows, out, arm=arm)
     show_json({"rows": count, "out": out}) if json else say(f"{count:,} rows: {out}")
 
 

@@ -55,6 +55,13 @@ class Context:
         """The arm that it is compared with: the result without distilling; in a run without labels the teacher."""
         return self.main.b
 
+    def of_headline(self, question: Question) -> bool:
+        """Whether a question is about the headline: the student against a rival, by the measure of the verdict."""
+        main = self.main
+        if main != self.task.questions[0]:  # a run without the first rival: its one question
+            return question == main
+        return question.a == main.a and question.b in self.task.rivals and question.measure in (None, self.measure)
+
     @cached_property
     def tested(self) -> bool:
         """Whether any row has a label, so that there is a truth to compare with."""

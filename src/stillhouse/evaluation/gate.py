@@ -5,6 +5,7 @@ for every task; a task's own are in ``CRITERIA`` of its ``criteria.py``:
 
     min_verdict = "better"                         # worse < inconclusive < non_inferior < better
     min_gain = 0.05                                # of the headline's measure, over the same student without teacher
+    min_gain_over = "simple"                       # min_gain, or where it is not set any gain, is over this arm
     max_loss = 0.02                                # of the headline's measure, against the teacher
     max_group_loss = 0.10                          # of the worst group, against the teacher
     max_latency_ratio = {limit = 0.5, by = "value"}  # milliseconds for one row, student over teacher
@@ -56,6 +57,7 @@ class Rule(NamedTuple):
 
 
 VERDICT = "min_verdict"  # of every task
+GAIN, OVER = "min_gain", "min_gain_over"
 
 
 def check(scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[str, Rule]) -> list[Criterion]:
@@ -64,7 +66,7 @@ def check(scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[
     Raises:
         UsageError: the gate is empty, has an unknown key, or a limit that is not a number.
     """
-    known = (*criteria, VERDICT)
+    known = (*criteria, VERDICT, OVER)
     if not gate:
         raise UsageError(f"The gate has no criterion, so it would check nothing.{nearest('', known)}")
     for key in gate:
@@ -72,10 +74,30 @@ def check(scores: Mapping[str, Any], gate: Mapping[str, Any], criteria: Mapping[
             raise UsageError(
                 f"The gate has no criterion {key!r} for this task.{nearest(key, known)} Rename or remove the line."
             )
+    if OVER in gate:
+        gate, criteria = _over(gate, scores, criteria)
     return [
         _verdict(setting, scores) if key == VERDICT else _judge(key, setting, scores, criteria[key])
         for key, setting in gate.items()
     ]
+
+
+def _over(
+    gate: Mapping[str, Any], scores: Mapping[str, Any], criteria: Mapping[str, Rule]
+) -> tuple[dict[str, Any], dict[str, Rule]]:
+    """The gate and its criteria with the gain over the arm that it names."""
+    arm, ours = gate[OVER], student(scores)
+    arms = [c["b"] for c in scores.get("comparisons", ()) if c["a"] == ours and c["asks"] == "gain"]
+    if not isinstance(arm, str):
+        raise UsageError(f'The gate\'s {OVER} = {arm!r} is no name of an arm. Write `{OVER} = "simple"`.')
+    if arm not in arms and nearest(arm, arms):
+        raise UsageError(
+            f"The run compares the student with no arm {arm!r}, as the gate's {OVER} asks.{nearest(arm, arms)}"
+        )
+    changed = {key: setting for key, setting in gate.items() if key != OVER}
+    if GAIN not in changed:
+        changed[OVER] = 0.0
+    return changed, {**criteria, **dict.fromkeys((GAIN, OVER), Rule(difference(arm), "bound"))}
 
 
 def junit(criteria: Sequence[Criterion]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from stillhouse.evaluation.models import losses, model
 from stillhouse.evaluation.power import Design, needed
 from stillhouse.evaluation.predictions import Predictions
 from stillhouse.evaluation.verdict import Difference, compare, decide, holm
-from stillhouse.task import UNTESTED, Judgement, Question
+from stillhouse.task import UNTESTED, VERDICTS, Judgement, Question
 
 SCHEMA = 1
 
@@ -74,8 +74,8 @@ def score(
     alarm = task.alarm(context) if tested else None
     return {
         "schema": SCHEMA,
-        "verdict": comparisons[0]["verdict"] if comparisons else UNTESTED,
-        "sentence": comparisons[0]["sentence"] if comparisons else sentences.untested(context),
+        "verdict": headline_verdict(comparisons),
+        "sentence": sentences.headline(comparisons, context) if comparisons else sentences.untested(context),
         **({"alarm": alarm} if alarm else {}),
         "warnings": harmed + sentences.warnings(comparisons, context, len(seeds)),
         "confidence": confidence,
@@ -102,11 +102,23 @@ def _check_groups(groups: Mapping[str, NDArray[Any]], rows: int) -> None:
             )
 
 
+def headline_verdict(comparisons: Sequence[Mapping[str, Any]]) -> str:
+    """The worst verdict on any rival: better only if the student is better than each (an intersection-union test)."""
+    found = [c["verdict"] for c in comparisons if c["headline"]]
+    return str(max(found, key=VERDICTS.index)) if found else UNTESTED
+
+
 def _comparisons(context: Context) -> list[dict[str, Any]]:
-    """Every question that the arms allow, with Holm's correction over all of them; the headline is first."""
-    questions = context.questions()
+    """Every question that the arms allow; those of the headline come first.
+
+    The headline claims that the student is better than each rival. A test of each at its own level keeps the level of
+    that claim (Berger, Technometrics 1982), so their p-values are not adjusted; Holm's correction is over the others.
+    """
+    questions = sorted(context.questions(), key=lambda asked: not context.of_headline(asked[0]))
     found = [_difference(context, *asked) for asked in questions]
-    adjusted, margins = holm([d.p for d in found]), holm([d.p_margin for d in found])
+    first = sum(context.of_headline(question) for question, _ in questions)
+    adjusted = [d.p for d in found[:first]] + holm([d.p for d in found[first:]])
+    margins = [d.p_margin for d in found[:first]] + holm([d.p_margin for d in found[first:]])
     return [
         _comparison(context, *asked, d, p, p_margin)
         for asked, d, p, p_margin in zip(questions, found, adjusted, margins, strict=True)
@@ -142,6 +154,7 @@ def _comparison(
         "a": question.a,
         "b": question.b,
         "asks": question.asks,
+        "headline": context.of_headline(question),
         "measure": name,
         "difference": as_json(difference.interval),
         "margin": margin,

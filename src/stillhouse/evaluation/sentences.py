@@ -37,6 +37,52 @@ def _despite(comparison: Mapping[str, Any], context: Context) -> str:
     )
 
 
+def headline(comparisons: Sequence[Mapping[str, Any]], context: Context) -> str:
+    """Describe the comparisons with all rivals: what the student is better than, and what it is not."""
+    rivals = [c for c in comparisons if c["headline"]]
+    off = [arm for arm in context.task.rivals if arm not in context.records]
+    left = f" Not compared: {', '.join(off)}." if off and rivals[0]["asks"] == "gain" else ""
+    if len(rivals) == 1:
+        return str(rivals[0]["sentence"]) + left
+    student, of = name(context.task, context.student, context.run.saw), context.task.measure(context.measure)
+    paid = [c for c in rivals if c["verdict"] == BETTER]
+    harm = next((c["b"] for c in rivals if c["verdict"] == WORSE), None)
+    if len(paid) == len(rivals):
+        start = f"Distilling paid: {student} is {_direction(of, 0)} than each of its rivals"
+    elif paid:
+        than, but = (
+            " and than ".join(name(context.task, c["b"], context.run.saw) for c in some)
+            for some in (paid, [c for c in rivals if c not in paid])
+        )
+        start = f"Distilling paid in part: {student} is {_direction(of, 0)} than {than}, but not than {but}"
+    elif harm:
+        other = name(context.task, harm, context.run.saw)
+        start = f"Distilling did not pay: {student} is {_direction(of, 1)} than {other}"
+    else:
+        start = f"No gain{_about(of)} of {student} over its rivals could be shown"
+    against = "; ".join(_against(c, context, of) for c in rivals)
+    basis, sides = _basis(rivals[0], context, interval=False), _sides(rivals[0], context)
+    return f"{start}. {against[0].upper()}{against[1:]} ({basis}).{left} {sides}"
+
+
+def _direction(measure: Measure, side: int) -> str:
+    return measure.comparative[side].format(label=measure.label)
+
+
+def _against(comparison: Mapping[str, Any], context: Context, measure: Measure) -> str:
+    """One rival of the headline: the difference, its interval, and in words whether it is one."""
+    b, found = name(context.task, comparison["b"], context.run.saw), comparison["difference"]
+    low, high = (signed(found[end], measure) for end in ("low", "high"))
+    interval = f"{100 * context.confidence:g} % interval {low} to {high}"
+    value, verdict = found["value"], comparison["verdict"]
+    if verdict in (BETTER, WORSE):
+        return f"{amount(value, measure)} {_direction(measure, verdict == WORSE)} than {b} ({interval})"
+    unit = amount(1.0, measure).partition(" ")[2]
+    shown = f"{signed(value, measure)} {unit}".rstrip()
+    word = "no worse by more than the margin" if verdict == NON_INFERIOR else "not told apart from chance"
+    return f"against {b} the difference is {shown}, {word} ({interval})"
+
+
 def amount(value: float, measure: Measure) -> str:
     """The size of a difference in the units of its measure; the words around it give the direction.
 
@@ -68,9 +114,10 @@ def count(number: int, noun: str) -> str:
 
 def name(task: Judgement, arm: str, saw: Mapping[str, Mapping[str, Any]]) -> str:
     """An arm in plain words."""
-    labels, words = saw.get(arm, {}).get("labels"), arms_of(task).get(arm)
+    seen, words = saw.get(arm, {}), arms_of(task).get(arm)
+    labels = seen.get("labels")
     given = count(labels, "label") if isinstance(labels, int) else "labels"
-    return words.sentence.format(labels=given) if words else arm
+    return words.sentence.format(labels=given, model=seen.get("model", "a simple model")) if words else arm
 
 
 def _words(comparison: Mapping[str, Any], context: Context) -> tuple[str, str, Measure, str, str, str]:
@@ -123,7 +170,7 @@ def _loss(comparison: Mapping[str, Any], context: Context) -> str:
     )
 
 
-def _basis(comparison: Mapping[str, Any], context: Context) -> str:
+def _basis(comparison: Mapping[str, Any], context: Context, *, interval: bool = True) -> str:
     """The interval, and the data behind it."""
     measure, budget = context.task.measure(comparison["measure"]), context.run.budget
     low, high = (signed(comparison["difference"][end], measure) for end in ("low", "high"))
@@ -131,7 +178,7 @@ def _basis(comparison: Mapping[str, Any], context: Context) -> str:
     if budget.get("steps"):
         size = f" of {budget['batch_size']:,} rows" if budget.get("batch_size") else ""
         parts.append(f"{count(budget['steps'], 'step')}{size} each")
-    return f"{100 * context.confidence:g} % interval {low} to {high}; {', '.join(parts)}"
+    return (f"{100 * context.confidence:g} % interval {low} to {high}; " if interval else "") + ", ".join(parts)
 
 
 def _sides(comparison: Mapping[str, Any], context: Context) -> str:

@@ -1,9 +1,8 @@
 """Whether a teacher is good enough, checked before anything is distilled from it; the part that all tasks share.
 
-The rule: on the validation rows the teacher must be better than the student trained without it, by the task's measures,
-where later measures break ties of earlier ones (``task.gate_measures``). Point estimates decide, not intervals:
-validation rows are often few, so an interval would accept nearly every teacher or nearly none, and an error costs only
-one flag, not a wrong verdict.
+The rule: a teacher that is measurably worse on the validation rows than the student trained without it is refused: the
+test of their paired difference, by the first of the task's measures that the rows define (``task.gate_measures``). One
+that is not better, by these measures in turn, gets a warning: on a hundred rows 93 right against 95 tells nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.evaluation.context import as_json
+from stillhouse.evaluation.resampling import RowResamples
 from stillhouse.evaluation.sentences import name as spoken
-from stillhouse.task import TEACHER, Judgement, Measure, Record
+from stillhouse.evaluation.verdict import compare as paired
+from stillhouse.task import TEACHER, Judgement, Measure, Record, Statistic
 
 SAME_ANSWER = 1e-3  # largest change of a probability that rounding may explain when a row is asked in another batch
+CONFIDENCE, RESAMPLES = 0.95, 2000  # of the comparison with the baseline
 OVERLAPS = (("test", "train"), ("test", "labelled"), ("test", "valid"), ("valid", "train"))
 
 
@@ -28,7 +31,8 @@ def compare(
 
     Returns:
         ``rows``; of each measure of the gate that the rows define, the figures of teacher and baseline by arm;
-        ``better``.
+        ``better``, by the figures; ``worse``, by the test of the first measure's paired difference, which is
+        ``difference`` with its 95 % interval.
     """
     arms = {TEACHER: teacher, task.questions[0].b: baseline}
     prepared = task.prepare({arm: {"-": record} for arm, record in arms.items()}, None)
@@ -38,7 +42,19 @@ def compare(
     ours, theirs = (
         [by_arm[arm] * (1 if task.measure(m).higher else -1) for m, by_arm in figures.items()] for arm in arms
     )
-    return {"rows": len(targets), **figures, "better": ours > theirs}
+    facts = {"rows": len(targets), **figures, "better": ours > theirs}
+    return facts | (_tested(task, defined[0], [found[arm] for arm in arms], len(targets)) if defined else {})
+
+
+def _tested(task: Judgement, name: str, found: Sequence[Mapping[str, Statistic]], rows: int) -> dict[str, Any]:
+    """The paired difference of two nets, above zero where the first is better, and whether it is measurably worse."""
+    a, b = (of_arm[name].components[None] for of_arm in found)
+    counting = min(of_arm[name].rows for of_arm in found)
+    resamples = RowResamples(rows, RESAMPLES)
+    difference = paired(a, b, resamples, 0.0, CONFIDENCE, measure=task.measure(name), rows=counting)
+    interval = difference.interval
+    worse = difference.p <= 1 - CONFIDENCE and interval.high < 0
+    return {"worse": bool(worse), "difference": {"measure": name, **as_json(interval)}}
 
 
 def leakage(hashes: Mapping[str, NDArray[np.uint64]]) -> dict[str, int]:
@@ -67,12 +83,17 @@ def problems(task: Judgement, finding: Mapping[str, Any]) -> list[dict[str, str]
             }
         )
     against = finding.get("comparison")
-    if against and not against["better"]:
-        baseline = task.questions[0].b
-        theirs, ours = (_figures(task, against, arm) for arm in (TEACHER, baseline))
-        has = f"On the {against['rows']:,} validation rows it has {theirs}; {spoken(task, baseline, {})} has {ours}. "
-        found.append({"finding": has + "It adds nothing to the labels.", "cure": "Give a better teacher."})
+    if against and against.get("worse", not against["better"]):
+        has = _both(task, against)
+        found.append({"finding": f"{has} It adds nothing to the labels.", "cure": "Give a better teacher."})
     return found
+
+
+def _both(task: Judgement, against: Mapping[str, Any]) -> str:
+    """The figures of teacher and baseline in a sentence."""
+    baseline = task.questions[0].b
+    theirs, ours = (_figures(task, against, arm) for arm in (TEACHER, baseline))
+    return f"On the {against['rows']:,} validation rows it has {theirs}; {spoken(task, baseline, {})} has {ours}."
 
 
 def _figures(task: Judgement, against: Mapping[str, Any], arm: str) -> str:
@@ -138,7 +159,12 @@ def warnings(task: Judgement, finding: Mapping[str, Any]) -> list[str]:
     """Warnings about the teacher and the rows for readers of the judgement, one sentence each."""
     found = [f"The teacher was accepted in spite of this finding: {p['finding']}" for p in finding["problems"]]
     found += in_sample_warnings(task, finding)
-    if finding.get("comparison") is None:
+    against = finding.get("comparison")
+    if against and not against["better"] and not against.get("worse", True):
+        found.append(
+            f"It could not be shown that the teacher is better than its student without it. {_both(task, against)}"
+        )
+    if against is None:
         baseline = spoken(task, task.questions[0].b, {})
         found.append(f"It was not checked whether the teacher is better than {baseline}: {finding['why']}.")
     shared = finding["leakage"]

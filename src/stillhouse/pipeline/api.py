@@ -20,7 +20,7 @@ from stillhouse.pipeline.handle import Run, answers
 from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.predict import check_out, predict_file, predict_table, read_file
 from stillhouse.pipeline.run.progress import shown
-from stillhouse.pipeline.student.load import load_student, own_module
+from stillhouse.pipeline.student.load import load_student, own_module, student_folder
 from stillhouse.recipe import Recipe
 
 RecipeLike = Recipe | Mapping[str, Any] | str | Path
@@ -168,39 +168,58 @@ def curve(
         return run_points(resolved, given, labels=labels, calls=calls, layers=layers, accept_teacher=accept_teacher)
 
 
-def load(run: RunLike, module: Any = None, *, allow_code: bool = False) -> Any:
+def load(run: RunLike, module: Any = None, *, arm: str | None = None, allow_code: bool = False) -> Any:
     """Load the student of a run with its preprocessing.
 
     Args:
         run: a run, its folder, or its ``student`` folder.
         module: your own student, whose code is not stored: the freshly built module, a function that builds it, or its
             name ``"python:package.module:function"``.
+        arm: another model of the run in place of the student, by its name in ``scores.json``: ``"simple"``,
+            ``"simple_distilled"``, ``"self_trained"``, ``"labels_only"``.
         allow_code: whether the ``python:`` name in the run's recipe may be imported and run to build it.
 
     Returns:
         An ``nn.Module`` with ``predict`` for raw rows; a classifier also has ``predict_proba``.
 
     Raises:
-        UsageError: there is no student, or it is your own module and was not given.
+        UsageError: there is no student or no such arm, or it is your own module and was not given.
         DamagedError: weights and description do not match.
     """
     if isinstance(run, Run):
-        return run.load(module, allow_code=allow_code)
-    return load_student(Path(run), own_module(Path(run), module, allow_code))
+        return run.load(module, arm=arm, allow_code=allow_code)
+    folder = student_folder(Path(run), arm)
+    return load_student(folder, own_module(folder, module, allow_code))
 
 
 @overload
-def predict(run: RunLike, rows: Any, out: None = None, *, module: Any = None, allow_code: bool = False) -> Any:
+def predict(
+    run: RunLike, rows: Any, out: None = None, *, module: Any = None, arm: str | None = None, allow_code: bool = False
+) -> Any:
     pass
 
 
 @overload
-def predict(run: RunLike, rows: str | Path, out: str | Path, *, module: Any = None, allow_code: bool = False) -> int:
+def predict(
+    run: RunLike,
+    rows: str | Path,
+    out: str | Path,
+    *,
+    module: Any = None,
+    arm: str | None = None,
+    allow_code: bool = False,
+) -> int:
     pass
 
 
 def predict(
-    run: RunLike, rows: Any, out: str | Path | None = None, *, module: Any = None, allow_code: bool = False
+    run: RunLike,
+    rows: Any,
+    out: str | Path | None = None,
+    *,
+    module: Any = None,
+    arm: str | None = None,
+    allow_code: bool = False,
 ) -> Any:
     """Predict rows with the student of a run, in input order.
 
@@ -211,6 +230,7 @@ def predict(
         out: a file for the predictions: of a classifier CSV with the columns ``class`` and ``p_<class>``; of an
             embedder its vectors as .npy, .npz or .parquet.
         module: as for ``load``.
+        arm: as for ``load``.
         allow_code: as for ``load``.
 
     Returns:
@@ -218,15 +238,15 @@ def predict(
     """
     if out is not None:
         check_out(out, rows)
-    model = load(run, module, allow_code=allow_code)
+    model = load(run, module, arm=arm, allow_code=allow_code)
     if out is not None:
         return predict_file(model, rows, out)
     return answers(model, read_file(model, Path(rows))[0] if isinstance(rows, str | Path) else rows)
 
 
-def predict_rows(run: RunLike, rows: str | Path) -> Any:
+def predict_rows(run: RunLike, rows: str | Path, arm: str | None = None) -> Any:
     """The answers to a file of rows as a frame, the table that ``predict`` writes; see ``predict``."""
-    return predict_table(load(run), rows)
+    return predict_table(load(run, arm=arm), rows)
 
 
 def evaluate(
@@ -329,13 +349,16 @@ def compare(runs: Sequence[RunLike], format: str = "page", out: str | Path | Non
     return Path(out)
 
 
-def export(run: RunLike, format: str = "onnx", module: Any = None, *, allow_code: bool = False) -> Path:
+def export(
+    run: RunLike, format: str = "onnx", module: Any = None, *, arm: str | None = None, allow_code: bool = False
+) -> Path:
     """Write ``export/student.onnx`` or ``export/student.safetensors``, compared with the torch student.
 
     Args:
         run: a run or its folder.
         format: ``"onnx"`` or ``"safetensors"``.
         module: as for ``load``.
+        arm: as for ``load``; the file then has its name.
         allow_code: as for ``load``.
 
     Returns:
@@ -347,7 +370,7 @@ def export(run: RunLike, format: str = "onnx", module: Any = None, *, allow_code
         StillhouseError: the exported file gives other answers than the student.
     """
     formats.get(format)  # a wrong name is found before the run is opened
-    return _opened(run).export(format, module, allow_code=allow_code)
+    return _opened(run).export(format, module, arm=arm, allow_code=allow_code)
 
 
 def _opened(run: RunLike) -> Run:

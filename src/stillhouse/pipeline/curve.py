@@ -206,7 +206,7 @@ def facts(scores: dict[str, Any]) -> dict[str, Any]:
     measure, arms = headline["measure"], (TEACHER, headline["b"], headline["a"])
     return {
         "gain": headline["difference"],
-        "verdict": headline["verdict"],
+        "verdict": scores["verdict"],
         "measure": measure,
         "models": {arm: models[arm]["measures"][measure] for arm in arms if arm in models},
         "agreement": models[headline["a"]]["measures"].get("agreement"),

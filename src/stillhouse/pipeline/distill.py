@@ -37,7 +37,7 @@ from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup import moved, set_up
 from stillhouse.pipeline.student.outputs import net_outputs
-from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs
+from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs, missing_arms
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
@@ -115,6 +115,8 @@ class Distillation:
         context, drawn = self.context, self.context.data.split
         parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}
         write_npz(context.run.folder / "split.npz", parts)
+        for arm, why in missing_arms(context, self.arms).items():
+            context.run.leave_out(arm, why)
         self.hold_to_answers()
         write_groups(context)
 

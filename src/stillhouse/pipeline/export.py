@@ -14,13 +14,14 @@ from stillhouse.tasks.predictor import Deployed
 EXAMPLES = 7  # rows that the exporter traces and compares
 
 
-def export(folder: Path, format: str, model: Deployed) -> Path:
+def export(folder: Path, format: str, model: Deployed, arm: str | None = None) -> Path:
     """Write ``export/student.<suffix of the format>``, checked against the torch student.
 
     Args:
         folder: the run folder.
         format: one of ``stillhouse.exporting.formats.names()``.
-        model: its student.
+        model: its student, or what another arm ships.
+        arm: the name of that arm, and then of the file.
 
     Raises:
         UsageError: unknown format, or the extra is not installed.
@@ -29,7 +30,7 @@ def export(folder: Path, format: str, model: Deployed) -> Path:
     chosen, run = exporting.formats.get(format), RunFolder(folder)
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
     rows = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
-    out = folder / "export" / f"student{chosen.suffix}"
+    out = folder / "export" / f"{arm or 'student'}{chosen.suffix}"
     for name, content in model.beside().items():
         write_atomic(out.with_name(name), content.encode())
     return exporting.export(model.exportable(rows), out, format=format, metadata=metadata)

@@ -13,7 +13,7 @@ from stillhouse.pipeline.export import export as write_export
 from stillhouse.pipeline.run.context import NOTHING, Given
 from stillhouse.pipeline.run.folder import SCORES, RunFolder
 from stillhouse.pipeline.run.progress import shown
-from stillhouse.pipeline.student.load import load_student, own_module
+from stillhouse.pipeline.student.load import load_student, own_module, student_folder
 from stillhouse.reporting.overview import Overview, alarm, as_html, as_text, overview
 from stillhouse.task import Task
 
@@ -63,10 +63,11 @@ class Run(RunFolder):
         """The models of the run as a table of plain text, and the verdict in a sentence."""
         return "\n\n".join(filter(None, [alarm(self.scores), as_text(self.overview()), self.scores["sentence"]]))
 
-    def load(self, module: Any = None, *, allow_code: bool = False) -> Any:
+    def load(self, module: Any = None, *, arm: str | None = None, allow_code: bool = False) -> Any:
         """The student with its preprocessing, ready for raw rows; see ``stillhouse.load``."""
         own, allowed = self._given.student if module is None else module, allow_code or self._given.allow_code
-        return load_student(self.folder, own_module(self.folder, own, allowed, kept=module is None))
+        folder = student_folder(self.folder, arm)
+        return load_student(folder, own_module(folder, own, allowed, kept=module is None))
 
     def predict(self, rows: Any) -> Any:
         """The student's answers (N, ...) to raw rows: a frame, an array, texts; see ``stillhouse.predict``."""
@@ -101,9 +102,11 @@ class Run(RunFolder):
         """Write ``report.html`` again from the files of the folder; returns its path."""
         return write_report(self.folder)
 
-    def export(self, format: str = "onnx", module: Any = None, *, allow_code: bool = False) -> Path:
+    def export(
+        self, format: str = "onnx", module: Any = None, *, arm: str | None = None, allow_code: bool = False
+    ) -> Path:
         """Write the student for serving; see ``stillhouse.export``."""
-        return write_export(self.folder, format, self.load(module, allow_code=allow_code))
+        return write_export(self.folder, format, self.load(module, arm=arm, allow_code=allow_code), arm)
 
     def __repr__(self) -> str:
         """Verdict and folder."""

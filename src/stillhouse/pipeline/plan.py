@@ -17,6 +17,7 @@ from stillhouse.engine import Budget, Step, fit
 from stillhouse.pipeline.distill import Distillation
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.session import at_work
+from stillhouse.pipeline.student.train import fits_of
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.assistants import Assistant
 from stillhouse.pipeline.teacher.labeling import RunTeacher
@@ -51,7 +52,7 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
     rows = len(data.train.targets)
     assistants = [assistant for chain in run.chains.values() for assistant in chain]
     teachers = list(run.teachers.values())
-    fits = sum(arm.control.trained for arm in run.arms) * len(run.trainer.seeds)
+    fits = fits_of(run.arms, run.trainer.seeds)
     asked = [_teacher(teacher) for teacher in teachers]
     seconds = _seconds(run, teachers, assistants, fits, scratch)
     seconds["ask teachers"] = total(

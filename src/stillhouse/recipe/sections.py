@@ -144,8 +144,10 @@ class Training(Section):
     )
     log_every: Positive = Field(50, description="Steps between lines of metrics.jsonl.")
     compile: bool = Field(False, description="Run the net through torch.compile, where the machine can.")
-    keep: Literal["last", "best"] = Field(
-        "last", description="Which weights are kept: the last, or those with the lowest validation loss."
+    keep: Literal["last", "best"] | None = Field(
+        None,
+        description="Which weights are kept: the last, or those with the lowest validation loss; default: best for a "
+        "student of a table with labelled validation rows, else last.",
     )
 
     @model_validator(mode="after")
@@ -346,6 +348,12 @@ class Controls(Section):
 
     model_config = ConfigDict(extra="allow", frozen=True, validate_default=True)
 
+    self_trained: bool = Field(
+        True, description="The same student trained without a teacher on labels and its own answers to the other rows."
+    )
+    simple: bool = Field(
+        True, description="The best of a few cheap models on the labels, and again on the teacher's answers."
+    )
     all_labels: bool = Field(True, description="The same student trained on every training label that exists.")
     from_scratch: bool = Field(
         False, description="Also start a student with given or derived weights from random ones."

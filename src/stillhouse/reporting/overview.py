@@ -106,7 +106,8 @@ def sentences(scores: Mapping[str, Any], task: Words) -> list[str]:
     """Return the verdict, the further comparisons, and what makes them less sure."""
     run = RunFiles(task, Path(), dict(scores))
     margin = next((c.get("margin") for c in run.comparisons), None)
-    others = [f"- {c['sentence']}" for c in run.comparisons[1:] if c.get("sentence")]
+    first = [c for c in run.comparisons if c.get("headline")]  # the verdict's own sentence tells all of these
+    others = [f"- {c['sentence']}" for c in run.comparisons[max(1, len(first)) :] if c.get("sentence")]
     warnings = [f"! {warning}" for warning in summary.warnings(run)]
     word = spelled(str(scores["verdict"]), margin, run.measure(run.headline)).upper()
     return ["", f"{word}: {scores['sentence']}", *others, *warnings, ""]

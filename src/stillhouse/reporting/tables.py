@@ -57,8 +57,9 @@ def measures_of(runs: Mapping[str, RunFiles]) -> dict[str, RunFiles]:
 
 
 def gain(run: RunFiles, arm: str) -> dict[str, Any]:
-    """The headline comparison, where an arm is the student that it is about."""
-    return next(iter(run.comparisons), {}) if arm == run.student else {}
+    """The comparison with the first rival and the run's verdict, where an arm is the student that it is about."""
+    first = next(iter(run.comparisons), {})
+    return {**first, "verdict": run.scores.get("verdict")} if arm == run.student and first else {}
 
 
 def as_csv(runs: Mapping[str, RunFiles]) -> str:

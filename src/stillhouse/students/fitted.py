@@ -14,6 +14,7 @@ from stillhouse.students.fitted_student import FittedStudent, Reads
 from stillhouse.students.logistic import Logistic
 from stillhouse.students.soft_rows import checked_rows
 from stillhouse.students.tfidf import TfidfLinear
+from stillhouse.students.tfidf_svd import TfidfSvd
 from stillhouse.students.tree_fitting import DecisionTree
 from stillhouse.task import Link
 
@@ -22,6 +23,7 @@ FITTED: dict[str, type[FittedStudent]] = {
     "gradient_boosting": GradientBoosting,
     "logistic": Logistic,
     "tfidf_linear": TfidfLinear,
+    "tfidf_svd": TfidfSvd,
 }
 
 
@@ -48,6 +50,15 @@ def check_reads(name: str, shape: tuple[int, ...], text: bool) -> None:
             f"The student {name!r} reads {' and '.join(f'{one}s' for one in FITTED[name].reads)}, and these rows are "
             f"{kind}s. Students that are fitted at once to {kind}s: {able}."
         )
+
+
+def in_words(name: str, settings: Mapping[str, Any], link: Link) -> str:
+    """A student that is fitted at once in a sentence.
+
+    >>> in_words("tfidf_linear", {"variant": "naive_bayes"}, "softmax"), in_words("logistic", {}, "identity")
+    ('TF-IDF with complement naive Bayes', 'ridge regression')
+    """
+    return _settled(name, settings).in_words(link)
 
 
 def fit_soft(

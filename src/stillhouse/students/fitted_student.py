@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from stillhouse.students.soft_rows import Rows
 from stillhouse.students.trees import TreeEnsemble, stump
+from stillhouse.task import Link
 
 Reads = Literal["table", "image", "text"]
 
@@ -22,6 +24,10 @@ class FittedStudent(ABC):
     """
 
     reads: ClassVar[tuple[Reads, ...]]
+
+    def in_words(self, link: Link) -> str:
+        """Its name in a sentence, such as "logistic regression"."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower()
 
     @abstractmethod
     def fit(self, rows: Rows, seed: int) -> nn.Module:

@@ -15,6 +15,7 @@ from stillhouse.students.linear_fitting import fit_linear
 from stillhouse.students.soft_rows import Rows
 from stillhouse.students.tabular import linear
 from stillhouse.students.tree_tables import Doubles
+from stillhouse.task import Link
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,10 @@ class Logistic(FittedStudent):
 
     def __post_init__(self) -> None:
         above_zero("C", self.C)
+
+    def in_words(self, link: Link) -> str:
+        """Ridge regression for values."""
+        return "ridge regression" if link == "identity" else "logistic regression"
 
     def fit(self, rows: Rows, seed: int) -> nn.Module:
         """Fit; nothing is random."""

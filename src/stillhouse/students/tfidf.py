@@ -22,6 +22,7 @@ from stillhouse.students.naive_bayes import complement_naive_bayes
 from stillhouse.students.soft_rows import Rows
 from stillhouse.students.text import MOST_WORDS, HashedGrams
 from stillhouse.students.text_parts import PADDING, text_length
+from stillhouse.task import Link
 
 CHUNK = 4096  # texts whose runs are numbered at once
 VARIANTS = ("logistic", "naive_bayes")
@@ -60,6 +61,12 @@ class TfidfLinear(FittedStudent):
         whole("vocabulary", self.vocabulary, least=2)
         whole("buckets", self.buckets, least=2)
         whole("ngrams", self.ngrams, most=MOST_WORDS)
+
+    def in_words(self, link: Link) -> str:
+        """TF-IDF with the model on it."""
+        if self.variant == "naive_bayes":
+            return "TF-IDF with complement naive Bayes"
+        return f"TF-IDF with {'ridge' if link == 'identity' else 'logistic'} regression"
 
     def fit(self, rows: Rows, seed: int) -> WeighedGrams:
         """Fit; the seed draws the folds of the temperature.

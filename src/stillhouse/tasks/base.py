@@ -13,7 +13,8 @@ from torch import Tensor
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import KINDS, Method
 from stillhouse.recipe import MethodEntry, Recipe
-from stillhouse.task import Floats, OutputSpec, Section
+from stillhouse.students import Member, simple_candidates
+from stillhouse.task import Floats, Link, OutputSpec, Section
 from stillhouse.tasks.judgement import Judge
 from stillhouse.types import Teacher
 
@@ -23,6 +24,7 @@ class BaseTask(Judge):
 
     method: tuple[Mapping[str, Any], ...]
     teachers: Any
+    link: Link
     reads = ""
     fits: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
@@ -90,6 +92,10 @@ class BaseTask(Judge):
     def any_targets(self, targets: Tensor) -> Tensor:
         """Targets with 0 in place of unknown values."""
         return targets.nan_to_num(0.0) if targets.is_floating_point() else targets.clamp(min=0)
+
+    def simple_models(self, shape: tuple[int, ...], text: bool, taught: bool) -> tuple[Member, ...]:
+        """Those for outputs of this kind, whether labels or a teacher's answers."""
+        return simple_candidates(shape, text, self.link)
 
     def balanced(self, targets: Tensor, weights: Tensor | None) -> Tensor:
         """Refuse: a row of this task does not have one class."""

@@ -12,6 +12,7 @@ from stillhouse.task import TEACHER, Control, Question
 from stillhouse.types import has_label
 
 DISTILLED, LABELS_ONLY, TEACHER_SAME = "distilled", "labels_only", "teacher_same"
+SELF_TRAINED, SIMPLE, SIMPLE_DISTILLED = "self_trained", "simple", "simple_distilled"
 ALONE = "the same student trained on the {labels} alone"
 _DISTILLED = Control(
     DISTILLED, "Distilled", "the distilled student", rows="all", teacher=TEACHER, style=("arm-distilled", "disc")
@@ -38,6 +39,22 @@ def _from_scratch(context: Any) -> bool:
     return asked
 
 
+def _has_pool(context: Any) -> bool:
+    """Whether there are rows without a visible label beside labelled ones."""
+    labelled = len(context.labelled)
+    return bool(context.recipe.controls.self_trained) and 0 < labelled < len(context.data.train.targets)
+
+
+def _has_simple(context: Any) -> bool:
+    """Whether there are labels, and cheap models for such rows."""
+    return bool(context.recipe.controls.simple) and len(context.labelled) > 0 and bool(context.simple(taught=False))
+
+
+def _has_simple_pool(context: Any) -> bool:
+    """Whether there are cheap models for such rows, to be fitted to the teacher's answers."""
+    return bool(context.recipe.controls.simple) and bool(context.simple(taught=True))
+
+
 CONTROLS: Mapping[str, Control] = {
     c.name: c
     for c in (
@@ -50,7 +67,34 @@ CONTROLS: Mapping[str, Control] = {
             style=("arm-control", "cross"),
             when=lambda context: bool(context.recipe.controls.label_smoothing),
         ),
+        Control(
+            SELF_TRAINED,
+            "Self-trained",
+            "the same student trained on the {labels} and, without a teacher, on its own answers to the other rows",
+            rows="all",
+            self_training=True,
+            style=("arm-rival", "ring"),
+            when=_has_pool,
+            needs="it needs labels, and training rows without a label",
+        ),
+        Control(
+            SIMPLE,
+            "Simple model",
+            "{model} on the {labels}",
+            simple=True,
+            style=("arm-rival", "square"),
+            when=_has_simple,
+            needs="it needs labels, and rows of a kind for which there are simple models",
+        ),
         _DISTILLED,
+        _DISTILLED._replace(
+            name=SIMPLE_DISTILLED,
+            label="Simple model, distilled",
+            sentence="{model} on the teacher's answers",
+            simple=True,
+            style=("arm-rival", "disc"),
+            when=_has_simple_pool,
+        ),
         Control(
             "all_labels",
             "All labels",
@@ -96,9 +140,14 @@ TEACHERS: Mapping[str, Control] = {
     ),
 }
 
+RIVALS = (LABELS_ONLY, SELF_TRAINED, SIMPLE)  # what a user without a teacher would do
+
 QUESTIONS = (
     Question(DISTILLED, LABELS_ONLY, "gain"),
+    Question(DISTILLED, SELF_TRAINED, "gain"),
+    Question(DISTILLED, SIMPLE, "gain"),
     Question(DISTILLED, TEACHER, "loss"),
+    Question(DISTILLED, SIMPLE_DISTILLED, "gain"),
     Question(DISTILLED, "all_labels", "loss"),
     Question("distilled_same", LABELS_ONLY, "gain"),
     Question(DISTILLED, "smoothed", "gain"),

@@ -14,7 +14,7 @@ from stillhouse.errors import UsageError
 from stillhouse.evaluation import teacher_gate
 from stillhouse.evaluation.gate import SHARED, Rule
 from stillhouse.task import OUTPUTS, Control, Floats, Judgement, Measure, Question, Record, Statistic
-from stillhouse.tasks.controls import CONTROLS, QUESTIONS, TEACHERS
+from stillhouse.tasks.controls import CONTROLS, QUESTIONS, RIVALS, TEACHERS
 
 Prepared = dict[str, dict[str, Record]]
 
@@ -25,6 +25,7 @@ class Judge(Judgement):
     controls: Mapping[str, Control] = CONTROLS
     others: Mapping[str, Control] = TEACHERS
     questions: tuple[Question, ...] = QUESTIONS
+    rivals: tuple[str, ...] = RIVALS
     criteria: Mapping[str, Rule] = SHARED
     logged: Mapping[str, Measure] = MappingProxyType({})
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOLDER = "student"
+ARMS = "arms"  # the folder of what other arms ship, each in a folder of its name
 WEIGHTS, CARD = "model.safetensors", "model.json"
 CHUNK = 1024  # rows in one forward, so that memory use stays constant for long tables
 

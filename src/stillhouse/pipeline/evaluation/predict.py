@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import xxhash
 from numpy.typing import NDArray
 from torch import nn
 
+from stillhouse import students
 from stillhouse.evaluation import Predictions, measure_costs
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.labels import TEST, write_keys
@@ -24,7 +26,7 @@ from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.task import OUTPUTS, SINGLE, TEACHER
-from stillhouse.tasks.predictor import FOLDER, WEIGHTS, Deployed
+from stillhouse.tasks.predictor import ARMS, FOLDER, WEIGHTS, Deployed
 from stillhouse.types import Teacher, has_label
 
 VALID, COSTS = "predictions_valid.npz", "costs.json"
@@ -46,7 +48,7 @@ class Judge:
         self.note_what_each_saw()
         if (context.run.folder / COSTS).exists():  # written last
             return
-        students = len(self.arms) * len(self.trainer.seeds)
+        students = sum(len(arm.seeds(self.trainer.seeds)) for arm in self.arms)
         with context.run.timed("evaluate"), stage("evaluation on the test rows", students, "students") as advance:
             if len(context.data.valid.targets):
                 self.ask("valid", lambda n: None).save(context.run.folder / VALID)
@@ -58,15 +60,16 @@ class Judge:
     def ask(self, part: str, advance: Any) -> Predictions:
         """What every net answers to the rows of one split, as the task records it."""
         context = self.context
-        rows, task = getattr(context.data, part), context.task
+        task = context.task
         records: dict[str, dict[str, Any]] = {}
         for name, teacher in self.teachers.items():
             records[name] = {SINGLE: task.record(torch.from_numpy(teacher.outputs(part)))}
         for arm in self.arms:
             records[arm.name] = {}
-            for seed in self.trainer.seeds:
+            inputs = getattr(self.trainer.context_of(arm).data, part).inputs
+            for seed in arm.seeds(self.trainer.seeds):
                 net = self.trainer.trained(arm, seed, self.parts(arm))
-                records[arm.name][str(seed)] = task.record(torch.from_numpy(net_outputs(net, rows.inputs, task)))
+                records[arm.name][arm.key(seed)] = task.record(torch.from_numpy(net_outputs(net, inputs, task)))
                 advance(1)
         numbers = np.asarray(getattr(context.data.split, part), dtype=np.int64)
         targets = context.data.source.targets[numbers]  # in the user's units; training rows may have scaled ones
@@ -81,6 +84,9 @@ class Judge:
         context, arm, seed = self.context, self.shipped_arm, self.trainer.seeds[0]
         run, task = context.run, context.task
         student = ship(context, self.trainer, arm, self.teachers).net
+        for rival in self.arms:
+            if rival.name in task.rivals or rival.control.simple:
+                ship(context, self.trainer, rival, self.teachers, folder=Path(ARMS) / rival.name)
         teacher = test.records[TEACHER][SINGLE]
         distance = task.distance(test.records[arm.name][str(seed)], teacher)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
@@ -111,7 +117,7 @@ class Judge:
         return word_marks(words, texts, teacher.argmax(1), nets)
 
     def costs(self, student: nn.Module) -> dict[str, Any]:
-        """Size and latency of teacher and student, measured in turns; what asking and training took."""
+        """Size and latency of teacher, student and simple models, measured in turns; what asking and training took."""
         context, main = self.context, self.teachers[TEACHER]
         paid = asks_service(context)  # each call that is timed would be paid for, and time the network
         nets = {"student": student} if paid else {"teacher": main.module, "student": student}
@@ -119,11 +125,25 @@ class Judge:
         with context.run.optional("the costs of the nets"):
             costs |= measure_costs(nets, context.data.test.inputs[:64])
         costs["teacher"] = {"parameters": None} if paid else sizes(main.teacher, costs["teacher"])
-        costs["student"]["parameters"] = size_of(student)
-        if isinstance(student, TreeEnsemble):
-            costs["student"]["unit"] = "nodes"
+        costs["student"] |= size_of_net(student)
+        with context.run.optional("the costs of the simple models"):
+            costs |= self.simple_costs()
         answers = len(context.data.train.targets) * context.views.count
         return costs | {"teacher_calls": answers, "seconds": context.run.record["seconds"]}
+
+    def simple_costs(self) -> dict[str, dict[str, Any]]:
+        """Size, latency and seconds of the fit of each simple model, by arm."""
+        simple = [arm for arm in self.arms if arm.control.simple]
+        nets = {arm.name: self.trainer.trained(arm, self.trainer.seeds[0]) for arm in simple}
+        if not nets:
+            return {}
+        found = measure_costs(nets, self.trainer.context_of(simple[0]).data.test.inputs[:64], budget_seconds=0.5)
+        return {
+            arm.name: found[arm.name]
+            | size_of_net(nets[arm.name])
+            | {"seconds_of_fit": self.trainer.simple_card(arm)["seconds"]}
+            for arm in simple
+        }
 
     def note_what_each_saw(self) -> None:
         """Facts of the data, and what each net was allowed to see, into run.json."""
@@ -135,6 +155,9 @@ class Judge:
         for arm in self.arms:
             labels = int(has_label(arm.targets[arm.rows]).sum())
             saw[arm.name] = {"labels": labels, "unlabelled": len(arm.rows) - labels, "teacher": arm.control.teacher}
+            if arm.control.simple:
+                net = self.trainer.simple_card(arm)["net"]
+                saw[arm.name]["model"] = students.in_words(net["name"], net["settings"], context.task.link)
         facts = {
             "name": data.source.name,
             "kind": data.source.kind,
@@ -154,14 +177,23 @@ class Judge:
         context.run.note(data=facts, saw=saw, budget=steps | {"views": context.views.count})
 
 
-def ship(context: RunContext, trainer: Trainer, arm: Arm, teachers: Mapping[str, RunTeacher]) -> Deployed:
-    """Write an arm's student of the first seed into ``student/`` of the run folder."""
+def ship(
+    context: RunContext, trainer: Trainer, arm: Arm, teachers: Mapping[str, RunTeacher], folder: Path = Path(FOLDER)
+) -> Deployed:
+    """Write an arm's student of the first seed into a folder of the run folder."""
     parts = trainer.parts(arm, teachers)
-    student = trainer.trained(arm, trainer.seeds[0], parts)
-    card = context.students.built_card() | ({"parts": parts} if parts else {})
-    shipped: Deployed = context.task.predictor(student, context, card)
-    shipped.save(context.run.folder / FOLDER)
+    net = trainer.trained(arm, trainer.seeds[0], parts)
+    built = trainer.simple_card(arm)["net"] if arm.control.simple else context.students.built_card()
+    shipped: Deployed = context.task.predictor(
+        net, trainer.context_of(arm), built | ({"parts": parts} if parts else {})
+    )
+    shipped.save(context.run.folder / folder)
     return shipped
+
+
+def size_of_net(net: nn.Module) -> dict[str, Any]:
+    """Its learned numbers, or the nodes of its trees."""
+    return {"parameters": size_of(net)} | ({"unit": "nodes"} if isinstance(net, TreeEnsemble) else {})
 
 
 def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from stillhouse.errors import RejectedError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.recipe import BATCH, Recipe, Training
+from stillhouse.students.families import Member
 from stillhouse.task import OutputSpec, Task
 from stillhouse.types import has_label
 
@@ -79,6 +80,13 @@ class RunContext:
         """Positions in the training rows that keep their label for the student."""
         return torch.from_numpy(self.data.split.labelled_positions())
 
+    def simple(self, *, taught: bool) -> list[Member]:
+        """The cheap models for these rows, to be fitted to labels, or ``taught`` by the teacher's answers."""
+        text, shape = self.data.encoder.text, tuple(self.data.train.inputs.shape[1:])
+        own = {} if text is None else {"vocabulary": text.vocabulary}
+        found = self.task.simple_models(shape, text is not None, taught)
+        return [member._replace(settings={**member.settings, **own}) for member in found]
+
     @property
     def device(self) -> torch.device:
         """Where nets answer, and are trained if their own table names no other device."""
@@ -117,10 +125,10 @@ class RunContext:
         return source.original.with_cells(source.original.take(numbers), cells, before)
 
 
-def budget_of(training: Training, rows: int, device: Device = "auto") -> Budget:
+def budget_of(training: Training, rows: int, device: Device = "auto", keep: Literal["last", "best"] = "last") -> Budget:
     """The budget of a fit on ``rows`` training rows; ``device`` is that of the run, where the fit names none.
 
-    A batch that the recipe does not name is no larger than the rows.
+    A batch that the recipe does not name is no larger than the rows; ``keep`` counts where the recipe says nothing.
 
     Raises:
         RejectedError: there are fewer rows than the batch that the recipe names.
@@ -142,6 +150,6 @@ def budget_of(training: Training, rows: int, device: Device = "auto") -> Budget:
         training.checkpoint_every,
         training.log_every,
         training.compile,
-        training.keep,
+        training.keep or keep,
         training.keep_every,
     )

@@ -90,9 +90,9 @@ class RunFolder:
             seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - begun, 3)
             self.note(seconds=seconds)
 
-    def leave_out(self, part: str, error: Exception) -> None:
+    def leave_out(self, part: str, why: Exception | str) -> None:
         """Note why a part that no judgement needs could not be made."""
-        reason = f"{type(error).__name__}: {error}"
+        reason = why if isinstance(why, str) else f"{type(why).__name__}: {why}"
         say(f"Left out: {part} ({reason}).")
         self.note(**{LEFT_OUT: {**self.record.get(LEFT_OUT, {}), part: reason}})
 

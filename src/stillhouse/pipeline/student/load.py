@@ -10,7 +10,7 @@ from torch import nn
 
 from stillhouse import tasks
 from stillhouse.data import encoder_from_state
-from stillhouse.errors import UsageError
+from stillhouse.errors import UsageError, nearest
 from stillhouse.pipeline.run.folder import read_json, task_name
 from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.config import WEIGHTS, build, fill, is_described
@@ -19,7 +19,7 @@ from stillhouse.pipeline.student.step import with_parts
 from stillhouse.recipe import read_table
 from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
-from stillhouse.tasks.predictor import CARD, FOLDER
+from stillhouse.tasks.predictor import ARMS, CARD, FOLDER
 
 
 def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
@@ -37,8 +37,7 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
         UsageError: there is no student, or it is your own module and was not given.
         DamagedError: weights and description do not fit each other.
     """
-    folder = Path(folder)
-    folder = folder / FOLDER if (folder / FOLDER).is_dir() else folder
+    folder = student_folder(Path(folder))
     card = read_json(folder / CARD)
     task = tasks.get(task_name(card))
     net_card = card["net"]
@@ -59,6 +58,30 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
     return task.deployed.from_card(card, module)
 
 
+def student_folder(folder: Path, arm: str | None = None) -> Path:
+    """The folder of what an arm ships; None: of the student.
+
+    Args:
+        folder: the run folder, or such a folder itself.
+        arm: its name in ``scores.json``.
+
+    Raises:
+        UsageError: nothing of this arm is kept; names those that are.
+    """
+    shipped = folder / FOLDER if (folder / FOLDER).is_dir() else folder
+    if arm is None:
+        return shipped
+    kept = sorted(path.name for path in (folder / ARMS).glob("*") if (path / CARD).exists())
+    if arm in kept:
+        return folder / ARMS / arm
+    if (shipped / CARD).exists() and arm == tasks.get(task_name(read_json(shipped / CARD))).shipped:
+        return shipped
+    raise UsageError(
+        f"{folder} keeps nothing of an arm {arm!r}.{nearest(arm, kept)} It keeps the student, without --arm, and "
+        f"{', '.join(kept) if kept else 'no other'}."
+    )
+
+
 def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = False) -> nn.Module | None:
     """The net to fill with the weights of a run's student; None: the student's card says how it is built.
 
@@ -71,8 +94,9 @@ def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = Fals
     Raises:
         UsageError: ``module`` is nothing of these, or the name cannot be imported or may not be run.
     """
-    run = folder if (folder / FOLDER).is_dir() else folder.parent
-    card = read_json((run / FOLDER if folder == run else folder) / CARD)
+    shipped = student_folder(folder)
+    run = next((parent for parent in shipped.parents if (parent / "recipe.toml").exists()), shipped.parent)
+    card = read_json(shipped / CARD)
     described = is_described(card["net"])
     if module is None or (kept and described):
         return None if described else of_recipe(run, card, allow_code)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,7 @@ from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import (
     CHECKPOINT,
     LOG,
+    Budget,
     Step,
     describe,
     fit,
@@ -22,18 +26,23 @@ from stillhouse.engine import (
     tensor_state,
     write_weights,
 )
-from stillhouse.files import write_atomic
+from stillhouse.files import write_atomic, write_json
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
-from stillhouse.pipeline.student.config import WEIGHTS
+from stillhouse.pipeline.student.config import WEIGHTS, build
+from stillhouse.pipeline.student.self_training import own_labels, rows_with_labels, steps_of_rounds
+from stillhouse.pipeline.student.simple import Problem, choose, whole_texts
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.recipe import BATCH
 from stillhouse.store import Store
-from stillhouse.task import Control
+from stillhouse.task import SINGLE, Control
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch, has_label, withheld
+
+CARD = "simple.json"  # in the folder of a simple model's fit: which it is
+ROUNDS = "rounds.json"  # in the folder of a self-trained student: how many answers became labels
 
 
 class Arm(NamedTuple):
@@ -47,6 +56,14 @@ class Arm(NamedTuple):
     def name(self) -> str:
         """Of its folder and its key in the scores."""
         return self.control.name
+
+    def seeds(self, all_seeds: Sequence[int]) -> Sequence[int]:
+        """The seeds of its nets; a simple model is fitted once, by the first."""
+        return all_seeds[:1] if self.control.simple else all_seeds
+
+    def key(self, seed: int) -> str:
+        """Of one of its nets, in predictions and scores."""
+        return SINGLE if self.control.simple else str(seed)
 
 
 class Asked(Protocol):
@@ -69,6 +86,16 @@ class Job(NamedTuple):
     seed: int
 
 
+class Stage(NamedTuple):
+    """A part of a student's training, with a budget of its own."""
+
+    rows: Tensor  # int64: training rows
+    targets: Tensor  # of all training rows
+    budget: Budget
+    folder: Path
+    name: str  # of the fit, within the run
+
+
 def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
     """The arms of a run, in the order of the task's controls; ``teachers`` names those that there are."""
     known, switches = context.data.train.targets, context.recipe.controls.switches
@@ -87,12 +114,22 @@ def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
     return [Arm(c, rows[c.rows], labels[c.labels]) for c in wanted if len(rows[c.rows]) and c.wanted(context)]
 
 
+def missing_arms(context: RunContext, arms: Sequence[Arm]) -> dict[str, str]:
+    """The controls of the task that this run cannot have, with the reason; those that the recipe switches off not."""
+    controls, there = context.recipe.controls, {arm.name for arm in arms}
+    off = {name for name, on in controls.model_dump().items() if on is False}
+    return {c.name: c.needs for c in context.task.controls.values() if c.needs and c.name not in there | off}
+
+
 class Trainer:
     """Trains every arm on every seed with one budget; finished fits are not done again."""
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
-        self.budget = budget_of(context.recipe.training, len(context.data.train.targets))
+        # A table has few rows, and a net soon knows them by heart: a control that did would be no rival.
+        table = context.data.source.kind == "table" and context.task.supervised and context.watched is not None
+        keep: Literal["last", "best"] = "best" if table else "last"
+        self.budget = budget_of(context.recipe.training, len(context.data.train.targets), keep=keep)
         if self.budget.batch_size < BATCH and context.recipe.training.batch_size is None:
             rows = self.budget.batch_size
             say(f"There are {rows} training rows, so a batch has {rows} rows, not {BATCH}: see [training] batch_size.")
@@ -105,12 +142,13 @@ class Trainer:
 
     def pending(self, arms: Sequence[Arm]) -> list[Job]:
         """The fits that no earlier, interrupted run has finished, the arms of one seed beside each other."""
-        return [Job(arm, seed) for seed in self.seeds for arm in arms if not self.finished(arm, seed)]
+        all_jobs = (Job(arm, seed) for seed in self.seeds for arm in arms if seed in arm.seeds(self.seeds))
+        return [job for job in all_jobs if not self.finished(*job)]
 
     def train(self, arms: Sequence[Arm], teachers: Mapping[str, Asked], stores: Mapping[str, Store]) -> None:
         """Train what is not trained yet; ``teachers`` by arm are the last of each chain, ``stores`` their answers."""
         run, jobs = self.context.run, self.pending(arms)
-        fits = sum(arm.control.trained for arm in arms) * len(self.seeds)
+        fits = fits_of(arms, self.seeds)
         total = fits * self.budget.steps
 
         def work(job: Job, advance: Advance) -> None:
@@ -124,7 +162,8 @@ class Trainer:
 
     def logs(self, arms: Sequence[Arm]) -> list[Path]:
         """Where the metrics of the fits are."""
-        return [self.context.run.fit_folder(arm.name, seed) / LOG for seed in self.seeds for arm in arms]
+        folders = [self.context.run.fit_folder(arm.name, seed) for seed in self.seeds for arm in arms]
+        return [log for folder in folders for log in (folder / LOG, *sorted(folder.glob(f"*/{LOG}")))]
 
     def finished(self, arm: Arm, seed: int) -> bool:
         """Whether this fit has ended, or there is none."""
@@ -135,34 +174,112 @@ class Trainer:
         return self.context.run.fit_folder(arm.name, seed) / WEIGHTS
 
     def fit(self, job: Job, store: Store | None, teacher: Asked | None, advance: Advance) -> None:
-        """Train one student."""
+        """Train one student, or fit one rival."""
         context, (arm, seed) = self.context, job
         answers = StoredTeacher(store, context.recipe.training.disagreement) if store is not None else None
-        if context.fitted is not None:
-            write_weights(self.weights_of(arm, seed), tensor_state(self.fit_soft(context.fitted, job, answers)))
+        if arm.control.simple:
+            self.fit_simple(job, answers)
             advance(self.budget.steps)
-            return
-        views = context.views
+        elif context.fitted is not None:
+            fitted = self.self_fit if arm.control.self_training else self.fit_soft
+            net = fitted(context.fitted, job, answers)
+            write_weights(self.weights_of(arm, seed), tensor_state(net))
+            advance(self.budget.steps)
+        elif arm.control.self_training:
+            self.self_train(job, advance)
+        else:
+            folder = context.run.fit_folder(arm.name, seed)
+            stage = Stage(arm.rows, arm.targets, self.budget, folder, f"{arm.name}/{seed}")
+            trained = self.fit_stage(job, self.step(job, answers, teacher), stage, answers, advance)
+            write_weights(folder / WEIGHTS, tensor_state(trained))
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def fit_stage(
+        self, job: Job, step: Step, part: Stage, answers: StoredTeacher | None, advance: Advance
+    ) -> nn.Module:
+        """Train a student in place by one budget; what ships of it."""
+        context, views = self.context, self.context.views
         shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
-        rows, weights = counted_rows(context, arm.targets, arm.rows)
-        stream = Stream(rows, batch_size=self.budget.batch_size, seed=seed, views=shown)
-        folder = context.run.fit_folder(arm.name, seed)
-        trained = fit(
-            self.step(job, answers, teacher),
-            StoredBatches(Rows(context.data.train.inputs, arm.targets, weights), stream, views),
-            self.budget,
-            folder=folder,
-            identity=f"{context.run.record['digest']}/{arm.name}/{seed}",
+        rows, weights = counted_rows(context, part.targets, part.rows)
+        stream = Stream(rows, batch_size=part.budget.batch_size, seed=job.seed, views=shown)
+        return fit(
+            step,
+            StoredBatches(Rows(context.data.train.inputs, part.targets, weights), stream, views),
+            part.budget,
+            folder=part.folder,
+            identity=f"{context.run.record['digest']}/{part.name}",
             answer=answers.outputs if answers else None,
             valid=context.watched,
             validation=context.task.validation,
             monitor=context.task.monitor,
-            tags={"arm": arm.name, "seed": seed},
+            tags={"arm": job.arm.name, "seed": job.seed},
             advance=advance,
             on_log=show_metrics,
         )
-        write_weights(folder / WEIGHTS, tensor_state(trained))
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def self_train(self, job: Job, advance: Advance) -> None:
+        """Train a student without a teacher, in rounds; a finished round is not done again."""
+        context, (arm, seed) = self.context, job
+        folder, targets = context.run.fit_folder(arm.name, seed), arm.targets
+        facts: list[dict[str, Any]] = []
+        step = self.step(job, None, None)
+        for number, steps in enumerate(steps_of_rounds(self.budget.steps), 1):
+            of_round = folder / f"round-{number}"
+            if (of_round / WEIGHTS).exists():
+                step.student.load_state_dict(read_weights(of_round / WEIGHTS)[0])
+                advance(steps)
+            elif steps:
+                rows = rows_with_labels(targets)
+                part = Stage(rows, targets, replace(self.budget, steps=steps), of_round, f"{arm.name}/{seed}/{number}")
+                write_weights(of_round / WEIGHTS, tensor_state(self.fit_stage(job, step, part, None, advance)))
+                (of_round / CHECKPOINT).unlink(missing_ok=True)
+            targets, fact = own_labels(step.student.eval(), context, arm.targets)
+            facts.append(fact)
+        write_json(folder / ROUNDS, {"rounds": facts[:-1]})
+        write_weights(self.weights_of(arm, seed), tensor_state(step.student))
+
+    def self_fit(self, name: str, job: Job, answers: StoredTeacher | None) -> nn.Module:
+        """As ``self_train``, of a student that is fitted at once."""
+        arm, facts = job.arm, []
+        targets = arm.targets
+        for _ in steps_of_rounds(self.budget.steps):
+            part = Job(arm._replace(rows=rows_with_labels(targets), targets=targets), job.seed)
+            net = self.fit_soft(name, part, answers).eval()
+            targets, fact = own_labels(net, self.context, arm.targets)
+            facts.append(fact)
+        write_json(self.context.run.fit_folder(arm.name, job.seed) / ROUNDS, {"rounds": facts[:-1]})
+        return net
+
+    @cached_property
+    def whole(self) -> RunContext:
+        """The run as its simple models read it."""
+        return whole_texts(self.context)
+
+    def context_of(self, arm: Arm) -> RunContext:
+        """The run as the nets of an arm read it."""
+        return self.whole if arm.control.simple else self.context
+
+    def fit_simple(self, job: Job, answers: StoredTeacher | None) -> None:
+        """Choose a simple model and fit it to the labels, or to the teacher's answers."""
+        (arm, seed), context = job, self.whole
+        rows, weights = counted_rows(context, arm.targets, arm.rows)
+        inputs, every = context.data.train.inputs, torch.arange(len(arm.targets))
+        outputs = answers.whole(Batch(inputs, arm.targets, every, torch.zeros_like(every))) if answers else None
+        label_weight = context.recipe.training.label_weight
+        method_weight = sum(w for _, _, w in context.make_methods())
+        soft = context.task.soft_targets(arm.targets, outputs, context.spec, label_weight, method_weight)
+        members = context.simple(taught=answers is not None)
+        chosen = choose(context, members, Problem(inputs, soft, arm.targets, rows, weights), seed)
+        folder = context.run.fit_folder(arm.name, seed)
+        card = {"name": chosen.member.name, "settings": chosen.member.settings, "shape": list(inputs.shape[1:])}
+        write_json(folder / CARD, {"net": card, "seconds": chosen.seconds, "tried": chosen.tried})
+        write_weights(folder / WEIGHTS, tensor_state(chosen.net))
+
+    def simple_card(self, arm: Arm) -> dict[str, Any]:
+        """The simple model that was chosen: ``net``, how to build it; ``seconds`` of its fit; ``tried``."""
+        file = self.context.run.fit_folder(arm.name, arm.seeds(self.seeds)[0]) / CARD
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
 
     def fit_soft(self, name: str, job: Job, answers: StoredTeacher | None) -> nn.Module:
         """A student that is fitted at once to every row and view that the arm may see."""
@@ -210,7 +327,10 @@ class Trainer:
         """A finished student, loaded, in eval mode; ``parts`` from ``Trainer.parts``, where its methods ship some."""
         if not arm.control.trained:
             return self.start(arm, seed).eval()
-        student = self.context.students.make()
+        if arm.control.simple:
+            student = build(self.simple_card(arm)["net"], self.context.spec.width)
+        else:
+            student = self.context.students.make()
         student = with_parts(student, parts) if parts else student
         student.load_state_dict(read_weights(self.weights_of(arm, seed))[0])
         return student.eval()
@@ -218,10 +338,15 @@ class Trainer:
     def parts(self, arm: Arm, teachers: Mapping[str, Asked]) -> dict[str, Any]:
         """How to build again what the arm's methods ship with the student; empty where it is the student alone."""
         name = arm.control.teacher
-        if name is None or not any(ships_parts(m) for _, m, _ in self.context.make_methods()):
+        if name is None or arm.control.simple or not any(ships_parts(m) for _, m, _ in self.context.make_methods()):
             return {}
         answers = StoredTeacher(teachers[name].ask(lambda rows: None))
         return parts_card(self.context, answers, teachers[name].module)
+
+
+def fits_of(arms: Sequence[Arm], seeds: Sequence[int]) -> int:
+    """The number of nets that are trained or fitted."""
+    return sum(len(arm.seeds(seeds)) for arm in arms if arm.control.trained)
 
 
 def join_logs(folder: Path, logs: Sequence[Path]) -> list[dict[str, Any]]:

@@ -203,7 +203,7 @@ def _refuse_several(found: Labels, texts: list[str], cells: TargetCells) -> None
     """Refuse cells such as "a|b", if their parts come back in other cells."""
     for mark in "|;":
         joined = [text for text in texts if mark in text]
-        parts = [part for text in texts for part in {one.strip() for one in text.split(mark)}]
+        parts = [part for text in texts for part in {one.strip() for one in text.split(mark)} if part]
         if joined and len(set(parts)) < len(parts):
             raise RejectedError(
                 f"{cells.where}: {rows_have(found.rows(joined))} several labels in a cell, such as {joined[0]!r}. "

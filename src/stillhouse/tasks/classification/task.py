@@ -14,6 +14,7 @@ from stillhouse.tasks.base import BaseTask
 from stillhouse.tasks.classification import explanation, losses, teachers
 from stillhouse.tasks.classification.judgement import ClassificationJudge, floored
 from stillhouse.tasks.classification.predictor import DeployedClassifier
+from stillhouse.tasks.classification.pseudo_labels import pseudo_labels
 from stillhouse.tasks.classification.report import SECTIONS
 from stillhouse.tasks.classification.targets import read_targets
 from stillhouse.tasks.soft_targets import mixed
@@ -42,6 +43,7 @@ class Classification(ClassificationJudge, BaseTask):
     normalize = staticmethod(losses.normalize)
     loss = staticmethod(losses.label_loss)
     validation = staticmethod(losses.validation)
+    pseudo_labels = staticmethod(pseudo_labels)
     balanced = staticmethod(losses.balanced)
 
     def whole_outputs(self, outputs: Tensor, width: int) -> Tensor:

@@ -14,7 +14,7 @@ from stillhouse.evaluation.context import Context
 from stillhouse.evaluation.gate import SHARED, Rule, difference, loss, measure
 from stillhouse.evaluation.teacher_gate import SAME_ANSWER
 from stillhouse.task import OUTPUTS, TEACHER, Control, Floats, Measure, Question, Record, Statistic
-from stillhouse.tasks.controls import CONTROLS, DISTILLED, TEACHERS
+from stillhouse.tasks.controls import CONTROLS, DISTILLED, SIMPLE, SIMPLE_DISTILLED, TEACHERS
 from stillhouse.tasks.embedding import measures
 from stillhouse.tasks.embedding.contrast import contrast_step
 from stillhouse.tasks.embedding.measures import NDCG, PRECISION, RECALL, SPEARMAN
@@ -48,7 +48,11 @@ EMBEDDING_CONTROLS: Mapping[str, Control] = MappingProxyType(
             style=("arm-control", "ring"),
             step=contrast_step,
         ),
+        SIMPLE: CONTROLS[SIMPLE]._replace(
+            sentence="{model}", rows="all", labels="none", when=lambda context: bool(context.recipe.controls.simple)
+        ),
         DISTILLED: CONTROLS[DISTILLED]._replace(labels="none"),
+        SIMPLE_DISTILLED: CONTROLS[SIMPLE_DISTILLED]._replace(labels="none"),
         START: Control(
             START,
             "Before training",
@@ -84,9 +88,11 @@ class EmbeddingJudge(Judge):
     controls = EMBEDDING_CONTROLS
     others = MappingProxyType({TEACHER: TEACHERS[TEACHER]})
     questions = (
-        *(Question(DISTILLED, b, "gain", m) for m in (None, NDCG, SPEARMAN) for b in (CONTRAST, START)),
+        *(Question(DISTILLED, b, "gain", m) for m in (None, NDCG, SPEARMAN) for b in (CONTRAST, SIMPLE, START)),
+        Question(DISTILLED, SIMPLE_DISTILLED, "gain"),
         Question(DISTILLED, TEACHER, "loss", PRECISION),
     )
+    rivals = (CONTRAST, SIMPLE)
     measures = MEASURES
     headline, part_measure = PRECISION, NDCG
     table = (PRECISION, NDCG, RECALL, SPEARMAN)

@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse import methods
 from stillhouse.errors import UsageError
 from stillhouse.recipe import MethodEntry, Recipe
+from stillhouse.students import Member
 from stillhouse.taps import EMBEDDING
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.base import BaseTask
@@ -107,8 +109,12 @@ class Embedding(EmbeddingJudge, BaseTask):
     def soft_targets(
         self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float
     ) -> Tensor:
-        """Refuse: no student of vectors is fitted at once."""
-        raise UsageError("A tree gives no vectors. Use a net for texts.")
+        """The teacher's vectors; without one 0, for models that read the texts alone."""
+        return torch.zeros(len(targets), spec.width) if teacher is None else teacher.float()
+
+    def simple_models(self, shape: tuple[int, ...], text: bool, taught: bool) -> tuple[Member, ...]:
+        """TF-IDF with a decomposition of the texts alone, or with ridge regression to the teacher's vectors."""
+        return (Member("tfidf_linear", {"C": 10.0}) if taught else Member("tfidf_svd", {}),)
 
     def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> DeployedEmbedder:
         """The embedder that ships."""

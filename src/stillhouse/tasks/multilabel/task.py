@@ -11,6 +11,7 @@ from stillhouse.tasks.base import BaseTask
 from stillhouse.tasks.multilabel import losses, teachers
 from stillhouse.tasks.multilabel.judgement import MultilabelJudge
 from stillhouse.tasks.multilabel.predictor import DeployedMultilabel
+from stillhouse.tasks.multilabel.pseudo_labels import pseudo_labels
 from stillhouse.tasks.multilabel.report import SECTIONS
 from stillhouse.tasks.multilabel.targets import read_targets
 from stillhouse.tasks.soft_targets import mixed
@@ -32,6 +33,7 @@ class Multilabel(MultilabelJudge, BaseTask):
     read_targets = staticmethod(read_targets)
     loss = staticmethod(losses.loss)
     validation = staticmethod(losses.validation)
+    pseudo_labels = staticmethod(pseudo_labels)
 
     def soft_targets(
         self, targets: Tensor, teacher: Tensor | None, spec: OutputSpec, label_weight: float, method_weight: float

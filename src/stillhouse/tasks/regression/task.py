@@ -18,6 +18,7 @@ from stillhouse.tasks.predictor import run_net
 from stillhouse.tasks.regression import conformal, losses, teachers
 from stillhouse.tasks.regression.judgement import RegressionJudge
 from stillhouse.tasks.regression.predictor import DeployedRegressor
+from stillhouse.tasks.regression.pseudo_labels import pseudo_labels
 from stillhouse.tasks.regression.report import SECTIONS
 from stillhouse.tasks.regression.scaling import Scaler, StandardizedTeacher
 from stillhouse.tasks.regression.targets import read_targets
@@ -46,6 +47,7 @@ class Regression(RegressionJudge, BaseTask):
     read_targets = staticmethod(read_targets)
     loss = staticmethod(losses.loss)
     validation = staticmethod(losses.validation)
+    pseudo_labels = staticmethod(pseudo_labels)
 
     def __init__(self, scaler: Scaler | None = None) -> None:
         self._scaler = scaler

@@ -1,0 +1,136 @@
+"""The simple rivals: the best of a few cheap models, fitted at once to labels or to the teacher's answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stillhouse import students
+from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.data.targets import known
+from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.student.outputs import net_outputs
+from stillhouse.students.families import Member
+from stillhouse.task import SINGLE
+from stillhouse.types import has_label
+
+LONGEST = 2048  # tokens of a text that a simple model reads: with more, few texts differ and memory grows
+FOLDS = 5  # of the labelled rows, where no validation row can choose
+
+
+class Chosen(NamedTuple):
+    """The simple model that was chosen."""
+
+    member: Member
+    net: nn.Module
+    seconds: float  # of the last fit
+    tried: dict[str, list[float]]  # by model: the measures of the gate on the rows that chose, the best first
+
+
+class Problem(NamedTuple):
+    """Rows and targets to which the candidates are fitted."""
+
+    inputs: Tensor  # (N, ...) of all training rows
+    soft: Tensor  # (N, *shape): see ``Task.soft_targets``; only ``rows`` are read
+    targets: Tensor  # (N, ...): the visible labels
+    rows: Tensor  # int64: rows to fit
+    weights: Tensor | None  # (N,)
+
+
+def whole_texts(context: RunContext) -> RunContext:
+    """The run as simple models read it: texts are not cut at [data] tokens. Other rows stay as they are."""
+    encoder, source = context.data.encoder.text, context.data.source
+    if encoder is None or not isinstance(source.raw, np.ndarray):
+        return context
+    longest = max(encoder.length, min(LONGEST, most_tokens(encoder, source.take(context.data.split.train))))
+    if longest == encoder.length:
+        return context
+    longer, split = TextEncoder.from_tokenizer(encoder.tokenizer_json, length=longest), context.data.split
+    parts = {
+        name: getattr(context.data, name)._replace(inputs=longer.encode(source.take(getattr(split, name))))
+        for name in ("train", "valid", "test")
+        if len(getattr(split, name))
+    }
+    return replace(context, data=context.data._replace(encoder=longer, **parts))
+
+
+def most_tokens(encoder: TextEncoder, texts: Any) -> int:
+    """Tokens of the longest text."""
+    whole = TextEncoder.from_tokenizer(encoder.tokenizer_json, length=LONGEST)
+    return int((whole.encode(texts) != 0).sum(1).max()) if len(texts) else encoder.length
+
+
+def choose(context: RunContext, members: Sequence[Member], problem: Problem, seed: int) -> Chosen:
+    """Fit every candidate and keep the best: on validation rows, else on labelled rows that a fit has not seen."""
+    comparisons = comparison_rows(context, problem, seed) if len(members) > 1 else []
+    found: list[tuple[list[float], Member]] = []
+    for member in members:
+        figures = []
+        for rows, inputs, truth in comparisons:
+            net = fit_one(context, member, problem._replace(rows=rows), seed)
+            figures.append(figures_of(context, net, inputs, truth))
+        found.append(([float(np.mean(column)) for column in zip(*figures, strict=True)], member))
+    found.sort(key=lambda one: one[0], reverse=True)  # of equals the first candidate
+    begun = time.perf_counter()
+    net = fit_one(context, found[0][1], problem, seed)
+    tried = {described(member): figures for figures, member in found}
+    return Chosen(found[0][1], net, time.perf_counter() - begun, tried)
+
+
+def comparison_rows(context: RunContext, problem: Problem, seed: int) -> list[tuple[Tensor, Tensor, NDArray[Any]]]:
+    """Rows to fit, and inputs and targets (in the user's units) on which candidates are compared.
+
+    Without validation rows that is one fold of the labelled rows after the other. Where few of the rows to fit have a
+    label, such as a teacher's answers, all labelled ones are left out at once.
+    """
+    data = context.data
+    valid = data.source.targets[data.split.valid]
+    if known(valid).any():
+        rows = np.flatnonzero(known(valid))
+        return [(problem.rows, data.valid.inputs[torch.from_numpy(rows)], valid[rows])]
+    labelled = problem.rows[has_label(problem.targets[problem.rows])]
+    order = labelled[torch.randperm(len(labelled), generator=torch.Generator().manual_seed(seed))]
+    folds = [order] if len(order) <= len(problem.rows) // 2 else order.chunk(min(FOLDS, len(order)))
+    truth = data.source.targets[data.split.train]
+    return [
+        (problem.rows[~torch.isin(problem.rows, some)], problem.inputs[some], truth[some.numpy()]) for some in folds
+    ]
+
+
+def fit_one(context: RunContext, member: Member, problem: Problem, seed: int) -> nn.Module:
+    """A candidate, fitted to the rows of a problem."""
+    rows, weights = problem.rows, problem.weights
+    return students.fit_soft(
+        member.name,
+        inputs=problem.inputs[rows],
+        targets=problem.soft[rows],
+        weights=None if weights is None else weights[rows],
+        settings=member.settings,
+        seed=seed,
+        link=context.task.link,
+    ).eval()
+
+
+def figures_of(context: RunContext, net: nn.Module, inputs: Tensor, targets: NDArray[Any]) -> list[float]:
+    """The measure of the headline where the rows define it, then those of the gate; each so that more is better."""
+    task, names, asked = context.task, context.spec.names, context.recipe.evaluation.measure
+    record = task.record(torch.from_numpy(net_outputs(net, inputs, task)))
+    prepared = task.prepare({"simple": {SINGLE: record}}, None)["simple"][SINGLE]
+    found = task.quality(prepared, targets, names)
+    if asked and asked not in found and (extra := task.statistic(asked, prepared, targets, names)):
+        found |= {asked: extra}
+    wanted = [name for name in (asked, *task.gate_measures) if name and found[name].rows]
+    return [float(found[name].components.mean()) * (1 if task.measure(name).higher else -1) for name in wanted]
+
+
+def described(member: Member) -> str:
+    """A candidate with its settings."""
+    settings = ", ".join(f"{key} = {value}" for key, value in member.settings.items())
+    return f"{member.name} ({settings})" if settings else member.name

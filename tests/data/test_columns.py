@@ -237,3 +237,24 @@ def test_every_way_in_reads_the_same_columns(tmp_path: Path, place: str) -> None
     assert source.identifiers == ("id",)
     encoder = fit_encoder(source, np.arange(ROWS))
     assert encoder.encode(table).equal(encoder.encode(rows))
+
+
+def test_codes_with_leading_zeros_are_met_by_the_numbers_that_pandas_reads(tmp_path: Path) -> None:
+    table = pd.DataFrame({"zip": np.array(["01234", "94110", "00501"])[np.arange(ROWS) % 3], "label": LABEL})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    encoder = encoder_of(tmp_path / "t.csv")
+    wanted = encoder.encode(table[["zip"]])
+    assert encoder.encode(pd.read_csv(tmp_path / "t.csv")[["zip"]]).equal(wanted)
+    assert encoder.encode(pd.DataFrame({"zip": table["zip"].astype(float)})).equal(wanted)
+    assert not encoder.encode(pd.DataFrame({"zip": ["1234"]})).equal(wanted[:1])  # text is taken as it is
+
+
+def test_a_column_of_unseen_categories_is_told() -> None:
+    encoder = fitted_on(pd.DataFrame({"colour": ["red", "blue"] * 120, "x": NUMBERS}))
+    rows = pd.DataFrame({"colour": ["Red", "BLUE", "RED", None], "x": NUMBERS[:4]})
+    with pytest.warns(UserWarning, match=r"'colour': no row holds a category of the training rows.*'blue'.*'Red'"):
+        encoder.encode(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.encode(rows.assign(colour=["Red", "red", "GREEN", "black"]))
+        encoder.encode(rows[:2])

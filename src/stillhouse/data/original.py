@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from numbers import Integral, Number
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from stillhouse.data.forms import Form, text_cells
+from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -61,7 +64,10 @@ class Original:
             before: ``rows`` in the form of ``cells``: what is the same there stays the user's own. None: all is new.
 
         Returns:
-            A new frame; a cell that the user's type cannot hold stays as it was.
+            A new frame; whole numbers are rounded, and a category that no cell holds leaves the cell as it was.
+
+        Raises:
+            RejectedError: a column holds numbers, dates or durations as text, in which a new one cannot be written.
         """
         made, cells, before = rows.copy(), _table(cells, rows), _table(before, rows)
         for place, name in enumerate(map(str, rows.columns)):
@@ -81,7 +87,13 @@ class Original:
             cells[put] = [round(value) for value in new[put]] if own.dtype.kind != "f" else new[put]
         else:
             known, wanted = self._values(place), [None if gap else value for value, gap in zip(new, gaps, strict=True)]
-            cells[put] = [known.get(wanted[row], cells[row]) for row in np.flatnonzero(put)]
+            form = self.forms.get(str(own.name))
+            made = form is not None and form.kind not in ("category", "truth")
+            sample = next((cell for key, cell in known.items() if key is not None), None)
+            for row in np.flatnonzero(put):
+                fresh = made and wanted[row] is not None and wanted[row] not in known
+                old = known.get(wanted[row], cells[row])
+                cells[row] = _in_type_of(sample, wanted[row], str(own.name)) if fresh else old
         return pd.Series(cells, own.index, dtype=own.dtype)
 
     def _values(self, place: int) -> dict[Any, Any]:
@@ -105,6 +117,32 @@ class Original:
         return {}
 
 
+def _in_type_of(sample: Any, value: Any, name: str) -> Any:
+    """A number, a date in UTC or seconds as the type of a user's cell.
+
+    Raises:
+        RejectedError: the cell is text, or of a type that is not known.
+    """
+    import pandas as pd
+
+    if isinstance(sample, dt.datetime):
+        moment = pd.Timestamp(value)
+        moment = moment if sample.tzinfo is None else moment.tz_localize("UTC").tz_convert(sample.tzinfo)
+        return moment if isinstance(sample, pd.Timestamp) else moment.to_pydatetime()
+    if isinstance(sample, dt.date):
+        return pd.Timestamp(value).date()
+    if isinstance(sample, dt.timedelta):
+        length = pd.Timedelta(seconds=value)
+        return length if isinstance(sample, pd.Timedelta) else length.to_pytimedelta()
+    if isinstance(sample, Number) and not isinstance(sample, bool | complex):
+        return type(sample)(round(value) if isinstance(sample, Integral) else str(value))  # type: ignore[call-arg]
+    raise RejectedError(
+        f"[views] changes the column {name!r}, whose numbers or dates the teacher is shown as in your data: as "
+        f"{type(sample).__name__}, such as {sample!r}, in which no new one can be written. Convert the column in your "
+        f'data to numbers or datetimes, leave it out with [data] drop = ["{name}"], or use `[views] policy = "none"`.'
+    )
+
+
 def as_pandas_reads(cells: DataFrame, *, typed: bool, named: bool) -> DataFrame:
     """Return columns of a file with the types that pandas gives them by default: what models are fitted on.
 
@@ -122,15 +160,57 @@ def as_pandas_reads(cells: DataFrame, *, typed: bool, named: bool) -> DataFrame:
     return cells.assign(**own)
 
 
-def with_gaps(frame: DataFrame) -> DataFrame:
-    """Return empty cells of text columns as NaN, which is how pandas reads them.
+def shown_type(cells: Series[Any], held: Any, *, typed: bool, named: bool) -> str:
+    """The type in which pandas shows a column of which only the cells for encoders are kept, on disk.
+
+    Args:
+        cells: as they were read.
+        held: (N,) as ``Form.read`` gives them.
+        typed: as for ``as_pandas_reads``.
+        named: as for ``as_pandas_reads``.
+
+    Returns:
+        a type of numpy for ``with_gaps``; empty: the cells are text.
+
+    Raises:
+        RejectedError: the kept cells do not tell what pandas shows.
+    """
+    import pandas as pd
+
+    own = as_pandas_reads(cells.to_frame(), typed=typed, named=named).iloc[:, 0]
+    text = own.dtype == object or isinstance(own.dtype, pd.StringDtype)
+    shown = "" if text else str(own.dtype)
+    try:
+        found = with_gaps(pd.DataFrame({"x": pd.Series(held, dtype=held.dtype)}), {"x": shown})["x"]
+        same = bool(_same(found.to_numpy(object), own.to_numpy(object)).all()) and (text or found.dtype == own.dtype)
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise RejectedError(
+            f"With [data] on_disk the column {str(cells.name)!r} cannot be shown to a ready teacher as pandas reads it "
+            f"({own.dtype}, such as {own.iloc[0]!r}): only the student's cells are kept. Remove on_disk, or leave the "
+            f'column out: [data] drop = ["{cells.name}"].'
+        )
+    return shown
+
+
+def with_gaps(frame: DataFrame, types: Mapping[str, str] = MappingProxyType({})) -> DataFrame:
+    """Return empty cells of text columns as NaN, which is how pandas reads them, and columns in their types.
 
     >>> import pandas as pd
     >>> with_gaps(pd.DataFrame({"a": pd.Series(["x", None], dtype=object)}))["a"].tolist()
     ['x', nan]
     """
     texts = [name for name in frame.columns if frame[name].dtype.kind == "O"]
-    return frame.assign(**{name: frame[name].where(frame[name].notna(), np.nan) for name in texts}) if texts else frame
+    found = frame.assign(**{name: frame[name].where(frame[name].notna(), np.nan) for name in texts}) if texts else frame
+    return found.assign(**{name: _typed(found[name], own) for name, own in types.items() if own}) if types else found
+
+
+def _typed(cells: Series[Any], own: Any) -> Series[Any]:
+    """Cells of an encoder in the type that pandas gives them; numbers that a view made are rounded."""
+    if own == "bool" and cells.dtype == object:
+        cells = cells.map({"True": True, "False": False})
+    return (cells.round() if "int" in own else cells).astype(own)
 
 
 def _table(cells: Any, rows: DataFrame) -> Any:

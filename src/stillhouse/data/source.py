@@ -62,6 +62,7 @@ class Source:
     forms: Mapping[str, Form] = field(default_factory=lambda: NO_FORMS)  # by input column, how its cells were read
     identifiers: tuple[str, ...] = ()  # ignored columns that were left out because they name the rows
     original: Original | None = None  # the user's own frame, where a teacher is to be shown it
+    shown_types: Mapping[str, str] = field(default_factory=dict)  # by column on disk, how a teacher is shown it
     label_values: tuple[Any, ...] = ()  # each class as the user wrote it: int, bool, float or str; empty for others
 
     def __len__(self) -> int:
@@ -86,7 +87,7 @@ class Source:
     def shown(self, rows: Sequence[int] | Ints) -> Raw:
         """Return rows as a ready teacher is shown them: the user's own cells, else the raw rows."""
         chosen = np.asarray(rows, np.int64)
-        return as_shown(self.take(chosen)) if self.original is None else self.original.take(chosen)
+        return as_shown(self.take(chosen), self.shown_types) if self.original is None else self.original.take(chosen)
 
     def shown_hashes(self, rows: Ints) -> NDArray[np.uint64]:
         """Return a hash of each row, uint64 (len(rows),), that changes with what a teacher is shown."""
@@ -141,9 +142,9 @@ def take(raw: Held, rows: Ints) -> Raw:
     return np.asarray(raw[rows]) if isinstance(raw, np.ndarray) else raw.iloc[rows]
 
 
-def as_shown(raw: Raw) -> Raw:
-    """Return raw rows as pandas reads them: empty cells of text columns are NaN."""
-    return raw if isinstance(raw, np.ndarray) else with_gaps(raw)
+def as_shown(raw: Raw, types: Mapping[str, str]) -> Raw:
+    """Return raw rows as pandas reads them: empty cells of text columns are NaN, columns have their types."""
+    return raw if isinstance(raw, np.ndarray) else with_gaps(raw, types)
 
 
 def row_hashes(raw: Raw) -> NDArray[np.uint64]:

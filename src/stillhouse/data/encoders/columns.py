@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,12 +19,13 @@ from stillhouse.data.columns import MOST_CATEGORIES
 from stillhouse.data.encoders.base import EncodedColumn, one_line
 from stillhouse.data.encoders.standard import Scale, fit_scale
 from stillhouse.data.encoders.tensors import unscaled
-from stillhouse.data.forms import CATEGORY, DATE, NUMBER, Form
+from stillhouse.data.forms import CATEGORY, DATE, NUMBER, Form, is_number
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
     from pandas import Series
 
+MOST_UNSEEN = 3  # so many rows that all hold unseen categories are told: fewer may be chance
 Floats: TypeAlias = NDArray[np.float32]
 Moments: TypeAlias = NDArray[np.datetime64]
 
@@ -136,7 +139,15 @@ class Categorical:
         number: dict[str | None, int] = {text: i for i, text in enumerate(self.categories)}
         number[None] = missing
         texts = self.form.read(cells, self.name)
+        if is_number(cells):  # "01" where pandas read a code as the number 1
+            number |= {text: number[code] for text, code in self._by_value.items() if text not in number}
         codes = np.fromiter((number.get(text, unseen) for text in texts), np.int64, len(texts))
+        if (codes[codes != missing] == unseen).sum() >= MOST_UNSEEN and not (codes < unseen).any():
+            warnings.warn(
+                f"Column {self.name!r}: no row holds a category of the training rows, such as "
+                f"{self.categories[0]!r}; the first holds {texts[codes == unseen][0]!r}. All count as unseen.",
+                stacklevel=2,
+            )
         encoded = np.zeros((len(texts), self.width), np.float32)
         encoded[np.arange(len(texts)), codes] = 1.0
         return encoded
@@ -146,6 +157,12 @@ class Categorical:
         cells = np.array([*self.categories, self.unseen, None], object)
         texts: NDArray[Any] = cells[encoded.numpy().argmax(1)]
         return texts
+
+    @cached_property
+    def _by_value(self) -> dict[str, str]:
+        """Codes with leading zeros by the number that they are; none where two are the same."""
+        numbers = [code.lstrip("0") or "0" for code in self.categories if code.isdecimal()]
+        return dict(zip(numbers, filter(str.isdecimal, self.categories), strict=True)) if _different(numbers) else {}
 
     @property
     def unseen(self) -> str:
@@ -175,6 +192,10 @@ class Categorical:
         """Rebuild from ``state``; before version 2 it had no form."""
         form = Form.from_state(state.get("form", {"kind": "category"}))
         return cls(state["name"], tuple(state["categories"]), form)
+
+
+def _different(values: list[str]) -> bool:
+    return len(set(values)) == len(values)
 
 
 _DAY = 86_400e6  # microseconds

@@ -14,7 +14,7 @@ from stillhouse.data.files.format import Cells, Opened, Wanted
 from stillhouse.data.files.target import read_target, refuse_target_among, target_columns
 from stillhouse.data.forms import Form
 from stillhouse.data.on_disk.mapped import COLUMNS, write_columns
-from stillhouse.data.original import Original, as_pandas_reads
+from stillhouse.data.original import Original, as_pandas_reads, shown_type
 from stillhouse.data.source import Held, Source
 from stillhouse.errors import RejectedError, UsageError, nearest
 
@@ -53,6 +53,7 @@ def read_table(opened: Opened, wanted: Wanted) -> Source:
     refuse_target_among(targets, [*wanted.drop, *wanted.types], opened.path)
     columns = read_columns(opened.cells, wanted, targets, str(opened.path))
     read = read_target(opened, targets, wanted)
+    on_disk = wanted.original and wanted.room is not None
     return Source(
         columns.held,
         read.values,
@@ -65,6 +66,7 @@ def read_table(opened: Opened, wanted: Wanted) -> Source:
         original=_original(opened, [*targets, *wanted.drop], columns.forms)
         if wanted.original and wanted.room is None
         else None,
+        shown_types=_shown_types(opened, columns) if on_disk else {},
         label_values=read.given,
         **columns.fields,
     )
@@ -74,6 +76,15 @@ def _original(opened: Opened, left_out: Sequence[str], forms: Mapping[str, Form]
     """All columns but some, as pandas reads them."""
     names = [name for name in opened.cells.columns if name not in left_out]
     return Original([as_pandas_reads(opened.cells[names], typed=opened.typed, named=opened.named)], forms)
+
+
+def _shown_types(opened: Opened, columns: Columns) -> dict[str, str]:
+    """By column on disk, the type in which pandas shows it to a ready teacher."""
+    held: Any = columns.held
+    return {
+        name: shown_type(opened.cells[name].rename(name), held[name].to_numpy(), typed=opened.typed, named=opened.named)
+        for name in [*columns.forms]
+    }
 
 
 def read_columns(cells: Cells, wanted: Wanted, targets: Sequence[str], where: str) -> Columns:

@@ -57,7 +57,8 @@ def read(
         types: for columns whose detected type is wrong.
         classes: all class names in order; None: the labels found, sorted.
         no_label: the label that means none, beside empty cells, as text.
-        original: whether a table is also kept as pandas reads it, for teachers (``Source.original``); not on disk.
+        original: whether a table is also kept as pandas reads it, for teachers (``Source.original``); on disk only the
+            types are (``Source.shown_types``).
         on_disk: a folder for the rows in mapped files, if they do not fit in memory; None: in memory. The rows are the
             same. One column of a table at a time is in memory; a folder of ``datasets`` is read completely once.
 
@@ -87,7 +88,9 @@ def read(
     return store_rows(
         on_disk,
         None if name is not None else Path(str(place)),
-        settings | {"key": key, "name": name, "classes": classes, "no_label": no_label, "task": task},
+        settings
+        | {"key": key, "name": name, "classes": classes, "no_label": no_label, "task": task}
+        | ({"original": True} if original else {}),
         lambda room: found.read(key, place, replace(wanted, room=room)),
     )
 

@@ -35,6 +35,7 @@ _FORMAT = 3
 _OWN = re.compile(r"[0-9a-f]{16}(\.part)?")
 _FACTS = (
     "names", "kind", "name", "shape", "ignored", "identifiers", "header", "as_is", "column", "label_values", "pixels",
+    "shown_types",
 )  # fmt: skip
 
 

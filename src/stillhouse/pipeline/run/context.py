@@ -111,7 +111,7 @@ class RunContext:
         """Encoded rows as a teacher is shown them; cells that no encoder gives back are those of the first row."""
         original, cells = self.data.source.original, self.data.encoder.decode(inputs)
         if original is None:
-            return as_shown(cells)
+            return as_shown(cells, self.data.source.shown_types)
         return original.with_cells(original.take(np.zeros(len(inputs), np.int64)), cells)
 
     def shown(self, rows: NDArray[np.int64], inputs: Tensor | None = None) -> Any:

@@ -180,18 +180,25 @@ def shown_type(cells: Series[Any], held: Any, *, typed: bool, named: bool) -> st
     own = as_pandas_reads(cells.to_frame(), typed=typed, named=named).iloc[:, 0]
     text = own.dtype == object or isinstance(own.dtype, pd.StringDtype)
     shown = "" if text else str(own.dtype)
-    try:
-        found = with_gaps(pd.DataFrame({"x": pd.Series(held, dtype=held.dtype)}), {"x": shown})["x"]
-        same = bool(_same(found.to_numpy(object), own.to_numpy(object)).all()) and (text or found.dtype == own.dtype)
-    except (TypeError, ValueError):
-        same = False
-    if not same:
+    # A pandas category is not among these: some of its rows would have fewer levels.
+    if not ((text or isinstance(own.dtype, np.dtype)) and _is_shown(held, own, shown)):
         raise RejectedError(
             f"With [data] on_disk the column {str(cells.name)!r} cannot be shown to a ready teacher as pandas reads it "
             f"({own.dtype}, such as {own.iloc[0]!r}): only the student's cells are kept. Remove on_disk, or leave the "
             f'column out: [data] drop = ["{cells.name}"].'
         )
     return shown
+
+
+def _is_shown(held: Any, own: Series[Any], shown: str) -> bool:
+    """Whether kept cells (N,) in a type are those of the user's column."""
+    import pandas as pd
+
+    try:
+        found = with_gaps(pd.DataFrame({"x": pd.Series(held, dtype=held.dtype)}), {"x": shown})["x"]
+    except (TypeError, ValueError):
+        return False
+    return bool(_same(found.to_numpy(object), own.to_numpy(object)).all()) and (not shown or found.dtype == own.dtype)
 
 
 def with_gaps(frame: DataFrame, types: Mapping[str, str] = MappingProxyType({})) -> DataFrame:

@@ -234,6 +234,17 @@ def test_thousands_beside_semicolons_are_ambiguous_until_another_column_decides(
         np.testing.assert_allclose(table(path, types={"x": "decimal_point"})[1]["x"], whole)
 
 
+@pytest.mark.parametrize("late", [0, 5000])
+def test_blanks_before_a_quote_are_no_part_of_a_cell_and_others_are(tmp_path: Path, late: int) -> None:
+    plain = "".join(f"{i}, some words,{'ab'[i % 2]}\n" for i in range(late + 4))
+    path = written(tmp_path, "x,note,label\n" + plain)
+    assert set(read_csv(path)[0]["note"]) == {" some words"}
+    path = written(tmp_path, "x,note,label\n" + plain + f'{late + 4}, "some, words",a\n')
+    found = read_csv(path)[0]
+    assert found["note"].iloc[-1] == "some, words"
+    assert len(found) == late + 5
+
+
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=6).filter(
     lambda cell: cell == cell.strip() and not cell.startswith(("#", "%", "/"))
 )

@@ -149,7 +149,7 @@ def test_rows_in_another_type_are_another_run(tmp_path: Path) -> None:
             shares(tmp_path, teacher, parts(frame(other)))
 
 
-@pytest.mark.parametrize("name", ["bool", "None and Gd", "zip codes", "ints", "str", "missing"])
+@pytest.mark.parametrize("name", ["bool", "None and Gd", "zip codes", "ints", "str", "missing", "blanks"])
 def test_a_csv_reaches_a_teacher_as_pandas_reads_it(tmp_path: Path, name: str) -> None:
     path = tmp_path / "rows.csv"
     frame(name).assign(y=Y).to_csv(path, index=False)

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stillhouse.data.files.csvlook import Look, any_length, bare, look
+from stillhouse.data.files.csvlook import Look, any_length, bare, look, pads
 from stillhouse.data.files.textfile import open_text, text_lines
 from stillhouse.errors import RejectedError
 
@@ -31,6 +31,7 @@ class _Counted(NamedTuple):
     empty: int  # further rows at the end, without values
     fields: int  # of the longest record
     filled: set[int]  # of the columns that may be left out, those with a value
+    padded: bool  # see ``Look``
     commas: set[int]  # columns whose numbers have a decimal comma, which is read as a point
 
 
@@ -77,6 +78,9 @@ def open_csv(
         shown = "; ".join(repr(line[:60]) for line in form.before[:3]) + "; ..." * (len(form.before) > 3)
         _LOGGER.info("%s: %d lines before the header are not read: %s", path, len(form.before), shown)
     counted = _count(path, form, every_row)
+    if counted.padded and not form.padded:  # seen beyond the first records
+        form = form._replace(padded=True)
+        counted = _count(path, form, every_row)
     if counted.empty:
         _LOGGER.info("%s: %d rows without values at the end are not read", path, counted.empty)
     kept = [i for i, name in enumerate(form.names) if not _may_go(form, i) or i in counted.filled]
@@ -108,12 +112,12 @@ def _count(path: Path, form: Look, every_row: bool) -> _Counted:
     asked = [i for i in range(fields) if _may_go(form, i)]
     filled: set[int] = set()
     begins, commas = form.skip + 1, _Commas()
-    lines = _Lines(path, form.skip)
+    lines = _Lines(path, form)
     with any_length():
-        reader = csv.reader(lines, delimiter=form.separator, skipinitialspace=True)
+        reader = csv.reader(lines, delimiter=form.separator, skipinitialspace=form.padded)
         for record in reader:
-            if record and (record != [""] or lines.last.strip()):
-                rows, empty = rows + 1, 0 if any(record) else empty + 1
+            if record and (len(record) > 1 or record[0].strip() or lines.last.strip()):
+                rows, empty = rows + 1, 0 if bare(record) else empty + 1
                 if len(record) != fields:
                     longest = max(longest, len(record))
                     if len(record) < fields or bare(record) > fields:
@@ -122,10 +126,10 @@ def _count(path: Path, form: Look, every_row: bool) -> _Counted:
                 if form.separator == ";":
                     commas.look(record)
             begins = form.skip + reader.line_num + 1
-    if odd:
+    if odd and lines.padded == form.padded:  # else the file is read once more
         raise RejectedError(_odd_message(path, form, odd))
     empty = 0 if every_row or fields == 1 else empty
-    return _Counted(rows - empty, empty, longest, filled, commas.decimal())
+    return _Counted(rows - empty, empty, longest, filled, lines.padded, commas.decimal())
 
 
 class _Commas:
@@ -155,14 +159,16 @@ class _Commas:
 class _Lines:
     """The lines of a file after the first few; the last one that was taken is kept."""
 
-    def __init__(self, path: Path, skip: int) -> None:
-        self._lines, self.last = islice(text_lines(path), skip, None), ""
+    def __init__(self, path: Path, form: Look) -> None:
+        self._lines, self.last = islice(text_lines(path), form.skip, None), ""
+        self._separator, self.padded = form.separator, form.padded
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         self.last = next(self._lines)[1]
+        self.padded = self.padded or pads(self.last, self._separator)
         return self.last
 
 
@@ -181,7 +187,8 @@ def _pieces(path: Path, form: Look, counted: _Counted, names: dict[int, str], ro
 
     settings: dict[str, Any] = {
         "sep": form.separator, "header": None, "names": list(range(counted.fields)), "index_col": False, "dtype": str,
-        "na_filter": False, "skipinitialspace": True, "usecols": list(names), "nrows": counted.rows, "chunksize": rows,
+        "na_filter": False, "skipinitialspace": form.padded, "usecols": list(names), "nrows": counted.rows,
+        "chunksize": rows,
     }  # fmt: skip
     try:
         with open_text(path) as file:

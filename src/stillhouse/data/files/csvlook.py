@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ class Look(NamedTuple):
     skip: int  # lines before the first row
     before: list[str]  # what stands before the header: titles and comments
     full: int  # columns from here on are empty in all records looked at
+    padded: bool  # blanks stand before quotes, so that they are no part of a cell
 
 
 class _Start(NamedTuple):
@@ -65,7 +67,20 @@ def look(path: Path, *, header: bool | None = None, expected: Collection[str] = 
     named = has_header(records, expected) if header is None else header
     names = _names(records[0][: at.fields], path) if named else [str(i) for i in range(at.fields)]
     skip = (said is not None) + (0, *ends)[at.record + named]  # lines up to the header, or up to the first row
-    return Look(names, best, named, skip, [best.join(record) for record in before], max(map(bare, records)))
+    return Look(
+        names,
+        best,
+        named,
+        skip,
+        [best.join(record) for record in before],
+        max(map(bare, records)),
+        any(pads(line, best) for line in lines),
+    )
+
+
+def pads(line: str, separator: str) -> bool:
+    """Whether a line has blanks between a separator and a quote."""
+    return ' "' in line and re.search(rf'(?:^|{re.escape(separator)}) +"', line) is not None
 
 
 def has_header(records: Sequence[Record], expected: Collection[str] = ()) -> bool:

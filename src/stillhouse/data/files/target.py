@@ -110,7 +110,7 @@ def _refuse_labels_in(opened: Opened, names: Sequence[str], classes: Sequence[st
     if all(str(name).replace(".", "", 1).isdigit() for name in classes):  # any column of numbers might
         return
     for name in names:
-        found = {cell for cell in opened.cells[name] if isinstance(cell, str) and cell}
+        found = {cell.strip() for cell in opened.cells[name] if isinstance(cell, str) and cell.strip()}
         if found and found <= set(map(str, classes)):
             raise UsageError(
                 f"{opened.path}: column {name!r} holds the names of [data] classes. If it holds the labels, add the "

@@ -259,7 +259,9 @@ def quoted(rows: Sequence[Sequence[str]], separator: str, end: str, surplus: Seq
 @given(data=st.data())
 def test_a_table_in_any_form_is_the_plain_table(data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.tuples(cells, cells), min_size=2, max_size=6))
-    records = [["number", "note", "label"], *([str(i), f"{a}.", f"{b}{i % 2}"] for i, (a, b) in enumerate(rows))]
+    labels = [f"{b.replace('|', '').replace(';', '')}{i % 2}" for i, (_, b) in enumerate(rows)]  # each cell one label
+    notes = [f"{a}." for a, _ in rows]
+    records = [["number", "note", "label"], *map(list, zip(map(str, range(len(rows))), notes, labels, strict=True))]
     separator, end = data.draw(st.sampled_from(",;\t|")), data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
     surplus = data.draw(st.lists(st.integers(0, 3), min_size=len(records), max_size=len(records)))
     before = data.draw(st.lists(st.sampled_from(["# a, b", "% x", "Title", "", "Title;;", ",,"]), max_size=4))

@@ -147,3 +147,20 @@ def test_one_column_of_texts_beside_the_columns_that_divide_and_weigh_is_read_as
         from_python(three(frame), group="whom", drop=["w", "who"])
     categories = from_python(three(frame.assign(review=np.arange(ROWS) % 3).astype({"review": str})), drop=["who", "w"])
     assert categories.encoder.text is None
+
+
+@pytest.mark.parametrize(
+    ("form", "type_"),
+    [("{0.day:02}/{0.month:02}/{0.year}", "day_first"), ("{0.month:02}/{0.day:02}/{0.year}", "month_first")],
+)
+def test_dates_that_can_be_read_in_two_ways_order_no_rows_until_the_user_says_how(
+    tmp_path: Path, form: str, type_: str
+) -> None:
+    days = DAYS.map(lambda day: day.replace(day=(day.day - 1) % 12 + 1))
+    table(when=[form.format(day) for day in days]).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(RejectedError, match=r"hold no number or date to order by.*day_first.*month_first"):
+        prepared(tmp_path / "t.csv", order="when")
+    split = prepared(tmp_path / "t.csv", order="when", types={"when": type_})[0].split
+    assert days[split.train].max() < days[split.test].min()
+    groups = prepared(tmp_path / "t.csv", group="when")[0]
+    assert not set(days[groups.split.train]) & set(days[groups.split.test])

@@ -232,7 +232,9 @@ class _Texts:
         known = [part for part in parts if part is not None]
         if not known or not self.mostly([part is not None for part in parts], strict, "dates"):
             return None
-        order = dates.day_and_month(known) if not strict else self.order()
+        order = self.order() if strict else dates.day_and_month(known)
+        if order == "?":  # text groups rows as well, and orders none
+            return None
         days = [part is not None and dates.value(part, order) is not None for part in parts]
         return Found(Form("date", order=order)) if order and self.mostly(days, strict, "dates") else None
 

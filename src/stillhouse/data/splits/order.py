@@ -39,8 +39,8 @@ def code_order(values: Any, count: int, where: str) -> Ints:
     if unread.any():
         raise RejectedError(
             f"{where}: {first_five(unread)} hold no number or date to order by, but {cells[unread].iloc[0]!r}. Write "
-            "numbers, or dates such as 2024-05-31, in the column that [data] order names; or say how it is written: [data] "
-            'types = {"..." = "day_first"}, "month_first", "decimal_point" or "decimal_comma".'
+            "numbers, or dates such as 2024-05-31, in the column that [data] order names; or say how it is written: "
+            '[data] types = {"..." = "day_first"}, "month_first", "decimal_point" or "decimal_comma".'
         )
     return np.unique(numbers.to_numpy(), return_inverse=True)[1].astype(np.int64)
 

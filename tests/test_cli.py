@@ -124,6 +124,18 @@ def test_flags_and_file_say_the_same_thing(tmp_path_factory: pytest.TempPathFact
     assert recipe.parse(tomllib.loads(by_flags[1])) == recipe.parse(as_table(chosen))
 
 
+def test_a_list_in_one_word_is_the_list_that_a_recipe_would_have() -> None:
+    typed = [
+        "distill", "--print-recipe", "--data.classes", '["a b", "c"]', "--data.target", '["x", "y"]',
+        "--training.seeds", "[3, 4]", "--data.drop", "[odd", "--store.codec", "topk:2",
+    ]  # fmt: skip
+    code, out, _ = run(shlex.join(typed))
+    table = tomllib.loads(out)
+    assert code == 0
+    assert (table["data"]["classes"], table["data"]["target"]) == (["a b", "c"], ["x", "y"])
+    assert (table["training"]["seeds"], table["data"]["drop"]) == ([3, 4], ["[odd"])
+
+
 def test_flags_win_over_the_file_and_leave_the_rest(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
     file.write_text('[data]\nname = "digits"\nlabels = 50\n[training]\nsteps = 7\n')
@@ -152,6 +164,7 @@ def test_method_flags_become_the_methods_in_their_order() -> None:
     ("command", "said"),
     [
         ("distil x.toml", 'Did you mean "distill"'),
+        ("distil x.toml", "compare and others. See"),
         ("distill missing.toml", "missing.toml"),
         ("distill --data.lables 3", "Did you mean '--data.labels'"),
         ("distill --data.labels many", "'many' is not a whole number or 'all'"),

@@ -122,7 +122,8 @@ def _run(arguments: list[str]) -> int:
     except UnknownOptionError as error:
         return _fail(_unknown(error), UsageError.exit_code)
     except CycloptsError as error:
-        return _fail(f"{str(error).rstrip('.')}. See `stillhouse --help`.", UsageError.exit_code)
+        said = str(error).replace(", ...", " and others").rstrip(".")  # the library shortens a list of commands
+        return _fail(f"{said}. See `stillhouse --help`.", UsageError.exit_code)
     except StillhouseError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:

@@ -46,7 +46,7 @@ def table_type(model: type[BaseModel], path: str = "", group: Group | None = Non
 
 def table(flags: dict[str, Any]) -> dict[str, Any]:
     """Turn parsed flags into a table of the recipe: the texts of settings and methods become values."""
-    written = dict(flags)
+    written: dict[str, Any] = _lists_read(flags)
     for section in ("teacher", "student"):
         if "settings" in flags.get(section, {}):
             settings = {key: value(text) for key, text in flags[section]["settings"].items()}
@@ -59,6 +59,23 @@ def table(flags: dict[str, Any]) -> dict[str, Any]:
     if "assistant" in flags:
         written["assistant"] = [assistant(text) for text in flags["assistant"]]
     return written
+
+
+def _lists_read(flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags, where a list that was typed as in a recipe, in one word, is that list.
+
+    >>> _lists_read({"data": {"classes": ['["a", "b"]'], "drop": ["a", "b"]}})
+    {'data': {'classes': ['a', 'b'], 'drop': ['a', 'b']}}
+    """
+    found: dict[str, Any] = {}
+    for key, given in flags.items():
+        word = given[0] if isinstance(given, list) and len(given) == 1 else given
+        if isinstance(given, dict):
+            found[key] = _lists_read(given)
+        else:
+            read = value(word) if isinstance(word, str) and word.startswith("[") else None
+            found[key] = read if isinstance(read, list) else given
+    return found
 
 
 def value(text: str) -> Any:

@@ -8,6 +8,12 @@ import pkgutil
 from stillhouse.errors import UsageError, nearest
 from stillhouse.task import Task
 
+# Parts of the names that other tools give to tasks that are none here: none of ours is meant.
+ELSEWHERE = (
+    "token", "ner", "tagging", "detection", "segment", "rerank", "rank", "cross_encoder", "pair", "seq2seq", "generat",
+    "summar", "translat", "language_model", "causal", "question", "speech", "cluster", "depth",
+)  # fmt: skip
+
 
 def names() -> list[str]:
     """All tasks, sorted: the folders here."""
@@ -21,6 +27,11 @@ def get(name: str) -> Task:
         UsageError: no task has this name; the message names the nearest.
     """
     if name not in names():
+        if any(part in name.lower().replace("-", "_") for part in ELSEWHERE):
+            raise UsageError(
+                f"The task {name!r} is not supported: nets answer a whole row here, with classes, labels, numbers or a "
+                f"vector. The tasks are {', '.join(names())} (`[task] name`)."
+            )
         raise UsageError(
             f"There is no task {name!r}.{nearest(name, names())} Known: {', '.join(names())}. Fix `[task] name`."
         )

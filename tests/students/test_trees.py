@@ -218,6 +218,7 @@ def test_an_empty_ensemble_takes_a_fitted_one_from_a_file(name: str, tmp_path: P
         ("right", lambda t: t + 1000, "children"),
         ("feature", lambda t: t + FEATURES, "input that does not exist"),
         ("roots", lambda t: t - 1, "outside the table"),
+        ("roots", lambda t: t + 1, "two parents"),
         ("threshold", lambda t: t[1:], "length"),
         ("value", lambda t: t[:, :2], "values"),
     ],
@@ -229,6 +230,25 @@ def test_a_damaged_table_is_refused(key: str, spoil: Any, said: str) -> None:
     empty = students.make("decision_tree", shape=(FEATURES,), outputs=CLASSES, settings={})
     with pytest.raises(RuntimeError, match=said):
         empty.load_state_dict(state)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    step=st.sampled_from([0.0, 1.0]),
+    leaves=st.integers(2, 12),
+    name=st.sampled_from(TREES),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_row_alone_finds_the_leaves_that_it_finds_among_many(seed: int, step: float, leaves: int, name: str) -> None:
+    x, p, _ = made(100, seed, step=step)
+    sizes: dict[str, Any] = {"max_leaf_nodes": leaves} | ({"max_iter": 4} if name != "decision_tree" else {})
+    trees = fit(name, x, p, **sizes)
+    assert trees.paths is not None
+    many = trees(x)
+    torch.testing.assert_close(torch.cat([trees(row[None]) for row in x]), many, atol=1e-6, rtol=0)
+    trees.paths = None
+    assert torch.equal(trees(x), many)
+    torch.testing.assert_close(torch.cat([trees(row[None]) for row in x]), many, atol=1e-6, rtol=0)
 
 
 def test_a_tree_of_other_classes_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Trees as a torch module: tables of nodes, evaluated for all rows and all trees at once.
+"""Trees as a torch module: tables of nodes, evaluated for all rows and all trees together.
 
 Nothing is trained here; ``tree_fitting`` and ``boosting`` fit trees and write them as a ``Forest``. The tables are
 buffers, so they load, save and export as any net does.
@@ -10,6 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from stillhouse.students.tree_paths import at_once, levels_of, paths_of, walked
+
+FEW = 8  # rows for which all paths at once are faster than a walk
 
 
 class Forest(NamedTuple):
@@ -63,7 +67,7 @@ class TreeEnsemble(nn.Module):
         for name, tensor in forest._asdict().items():
             self.register_buffer(name, tensor.clone())
         self.inputs = inputs
-        self.depth = self._walk()
+        self._prepare()
 
     @property
     def outputs(self) -> int:
@@ -80,27 +84,34 @@ class TreeEnsemble(nn.Module):
         """Number of nodes that are not split."""
         return int(self.is_leaf().sum())
 
+    @property
+    def depth(self) -> int:
+        """Steps from the roots to the farthest leaf."""
+        return len(self.levels.counts)
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs float32 (B, K) of float32 inputs (B, ...) without gaps."""
-        rows = inputs.flatten(1)
-        at = self.roots.expand(rows.shape[0], -1)  # len() would be a constant to the exporter
-        for _ in range(self.depth):
-            left = rows.gather(1, self.feature[at]) <= self.threshold[at]
-            at = torch.where(left, self.left[at], self.right[at])
-        return self.base + self.value[at].reshape(rows.shape[0], -1, self.outputs).sum(1)
+        rows, device = inputs.flatten(1), self.base.device
+        # An exported graph takes any number of rows, so its way to the leaves cannot depend on it.
+        alone = not torch.compiler.is_exporting() and rows.shape[0] <= FEW and device.type == "cpu"
+        if alone and self.paths is not None and rows.dtype == torch.float32:
+            found = at_once(rows, self.paths)
+        else:
+            found = walked(rows, self.levels.to(device), self.feature, self.threshold, self.value)
+        leaves = found.transpose(0, 1)[:, self.levels.place.to(device)]
+        return self.base + leaves.reshape(rows.shape[0], -1, self.outputs).sum(1)
 
     def is_leaf(self) -> Tensor:
         """Which nodes (nodes,) have no branch."""
         return self.left == torch.arange(self.size, device=self.left.device)
 
-    def _walk(self) -> int:
-        """Steps from the roots to the farthest leaf."""
-        at, leaf, steps = self.roots, self.is_leaf(), 0
-        while not leaf[at].all():
-            reached = torch.zeros_like(leaf)
-            reached[self.left[at]] = reached[self.right[at]] = True
-            at, steps = reached.nonzero()[:, 0], steps + 1
-        return steps
+    def _prepare(self) -> None:
+        """What follows from the tables and is not stored."""
+        left, right, feature, threshold, value, roots = (
+            getattr(self, name).detach().cpu() for name in ("left", "right", "feature", "threshold", "value", "roots")
+        )
+        self.levels = levels_of(left, right, roots)
+        self.paths = paths_of(self.levels, feature, threshold, value)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Set the stored sizes before the stored values, and refuse tables in which a row would never reach a leaf."""
@@ -114,7 +125,7 @@ class TreeEnsemble(nn.Module):
             errors: list[str] = rest[-1]
             errors.append(f"these are not trees of {self.inputs} inputs and {self.outputs} outputs: {fault}")
         else:
-            self.depth = self._walk()
+            self._prepare()
 
     def _fault(self) -> str:
         """The fault of the tables; empty where there is none."""
@@ -134,4 +145,7 @@ class TreeEnsemble(nn.Module):
         inside = (left >= nodes) & (right >= nodes) & (left < self.size) & (right < self.size)
         if not (inside & ((left == nodes) == (right == nodes))).all():
             return "the children of a node do not come after it"
-        return ""
+        inner = left != nodes
+        parents = torch.cat([left[inner], right[inner]]).bincount(minlength=self.size)
+        parents[self.roots.cpu()] += 1
+        return "a node has two parents" if int(parents.max()) > 1 else ""

@@ -28,6 +28,7 @@ ONE: dict[str, Any] = {"policy": "none", "count": 1}
 FITTED: dict[str, dict[str, Any]] = {
     "decision_tree": {"max_leaf_nodes": 8},
     "gradient_boosting": {"max_iter": 4, "max_leaf_nodes": 4},
+    "lightgbm": {"max_iter": 4, "max_leaf_nodes": 4},
     "logistic": {"C": 0.1},
 }
 

@@ -162,7 +162,7 @@ def test_a_row_of_weight_two_is_the_row_twice(name: str) -> None:
     x, p, _ = made(60, 8)
     twice = torch.arange(60) % 2 + 1
     loose: dict[str, Any] = {"min_samples_leaf": 1, "max_leaf_nodes": 4} | (
-        {"max_iter": 5} if name == "gradient_boosting" else {}
+        {} if name == "decision_tree" else {"max_iter": 5}
     )
     loose |= {"smoothing": 0.0} if name == "decision_tree" else {}
     weighted = fit(name, x, p, weights=twice.float(), **loose)
@@ -174,7 +174,7 @@ def test_a_row_of_weight_two_is_the_row_twice(name: str) -> None:
 def test_rows_of_no_weight_teach_nothing(name: str) -> None:
     x, p, _ = made(100, 9)
     some = (torch.arange(100) < 70).float()
-    small: dict[str, Any] = {"max_iter": 5} if name == "gradient_boosting" else {}
+    small: dict[str, Any] = {} if name == "decision_tree" else {"max_iter": 5}
     torch.testing.assert_close(
         fit(name, x, p, weights=some, **small)(x), fit(name, x[:70], p[:70], **small)(x), atol=0, rtol=0
     )
@@ -263,7 +263,7 @@ def test_an_exported_ensemble_answers_as_the_module_for_any_batch(name: str, tmp
     from stillhouse.exporting import Exportable, export
 
     x, p, _ = made(200, 13)
-    small: dict[str, Any] = {"max_iter": 10} if name == "gradient_boosting" else {}
+    small: dict[str, Any] = {} if name == "decision_tree" else {"max_iter": 10}
     fitted = fit(name, x, p, **small)
     outputs = {"logits": lambda logits: logits}
     shipped = Exportable(fitted, x[:3], fitted, x[:3], outputs)

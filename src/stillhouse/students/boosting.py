@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stillhouse.students.bounds import above_zero, not_negative, whole
 from stillhouse.students.fitted_student import FittedTrees
 from stillhouse.students.soft_rows import Rows
-from stillhouse.students.tree_tables import SILENT, Doubles, as_forest, boosted_nodes
+from stillhouse.students.tree_tables import SILENT, Doubles, Nodes, as_forest, boosted_nodes
 from stillhouse.students.trees import Forest, TreeEnsemble
 
 
@@ -21,7 +21,7 @@ class Stages(NamedTuple):
     """A boosted sum, not yet one table."""
 
     base: Doubles  # (K,): the outputs before any tree
-    trees: Sequence[dict[int, NDArray[np.void]]]  # of each iteration: scikit-learn's nodes by output
+    trees: Sequence[dict[int, Nodes]]  # of each iteration: a tree by output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class GradientBoosting(FittedTrees):
         scores[tabled] = base
         absent = np.setdiff1d(np.arange(len(scores)), present)
         scores[absent] = np.logaddexp.reduce(scores[present]) - math.log(len(rows.inputs) + 1)
-        trees = [{int(c): tree.nodes for c, tree in zip(tabled, stage, strict=True)} for stage in fitted]
+        trees = [{int(c): boosted_nodes(tree.nodes) for c, tree in zip(tabled, stage, strict=True)} for stage in fitted]
         return Stages(scores, trees)
 
     def _label(self, rows: Rows, seed: int) -> Stages:
@@ -102,7 +102,9 @@ class GradientBoosting(FittedTrees):
 
         model = HistGradientBoostingRegressor(loss="squared_error", **self._settings(seed))
         model.fit(rows.flat, rows.targets[:, 0], rows.weights)
-        return Stages(model._baseline_prediction[0], [{0: stage[0].nodes} for stage in model._predictors])
+        return Stages(
+            model._baseline_prediction[0], [{0: boosted_nodes(stage[0].nodes)} for stage in model._predictors]
+        )
 
     def _settings(self, seed: int) -> dict[str, Any]:
         return {
@@ -146,7 +148,7 @@ def repeat_by_class(rows: Rows, floor: float) -> Repeated:
 def side_by_side(parts: Sequence[Stages]) -> Stages:
     """Combine sums of one output each into one sum of several outputs."""
     iterations = max(len(part.trees) for part in parts)
-    trees: list[dict[int, NDArray[np.void]]] = [
+    trees: list[dict[int, Nodes]] = [
         {k: part.trees[i][0] for k, part in enumerate(parts) if i < len(part.trees)} for i in range(iterations)
     ]
     return Stages(np.concatenate([part.base for part in parts]), trees)
@@ -160,6 +162,6 @@ def summed(stages: Stages) -> Forest:
     for stage, row in zip(stages.trees, roots, strict=False):
         for output, nodes in stage.items():
             row[output] = end
-            tables.append(boosted_nodes(nodes))
-            end += len(nodes)
+            tables.append(nodes)
+            end += len(nodes.leaf)
     return as_forest(tables, roots.ravel(), stages.base, np.zeros(0))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from stillhouse.students.families import Member
+from stillhouse.students.fitted import is_installed
 from stillhouse.task import Link
 
 STRENGTHS = (0.01, 0.1, 1.0)  # of logistic and ridge regression on standardised inputs
 TEXT_STRENGTHS = (1.0, 10.0, 100.0)  # rows have length 1, so their weights must be larger
 
-BOOSTED: tuple[Mapping[str, Any], ...] = (
+BOOSTED: tuple[dict[str, Any], ...] = (  # few labels allow few leaves
     {"max_iter": 50, "max_leaf_nodes": 4, "min_samples_leaf": 20},
     {"max_iter": 100, "max_leaf_nodes": 8, "min_samples_leaf": 20},
 )
@@ -34,4 +34,5 @@ def simple_candidates(shape: tuple[int, ...], text: bool, link: Link) -> tuple[M
     linear = tuple(Member("logistic", {"C": c}) for c in STRENGTHS)
     if len(shape) == 3:
         return linear
-    return (*linear, *(Member("gradient_boosting", few) for few in BOOSTED))
+    boosting = "lightgbm" if is_installed("lightgbm") else "gradient_boosting"
+    return (*linear, *(Member(boosting, size) for size in BOOSTED))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from stillhouse.errors import UsageError, nearest
 from stillhouse.settings import check_settings
 from stillhouse.students.boosting import GradientBoosting
 from stillhouse.students.fitted_student import FittedStudent, Reads
+from stillhouse.students.lightgbm_trees import LightGBM
 from stillhouse.students.logistic import Logistic
 from stillhouse.students.soft_rows import checked_rows
 from stillhouse.students.tfidf import TfidfLinear
@@ -21,6 +23,7 @@ from stillhouse.task import Link
 FITTED: dict[str, type[FittedStudent]] = {
     "decision_tree": DecisionTree,
     "gradient_boosting": GradientBoosting,
+    "lightgbm": LightGBM,
     "logistic": Logistic,
     "tfidf_linear": TfidfLinear,
     "tfidf_svd": TfidfSvd,
@@ -33,7 +36,9 @@ def is_fitted(name: str) -> bool:
 
 
 def check_reads(name: str, shape: tuple[int, ...], text: bool) -> None:
-    """Refuse a student that is fitted at once and does not understand such inputs; trained nets pass.
+    """Refuse a student that is fitted at once and does not understand such inputs, or whose library is missing.
+
+    Nets that are trained pass.
 
     Args:
         name: of any student.
@@ -41,10 +46,13 @@ def check_reads(name: str, shape: tuple[int, ...], text: bool) -> None:
         text: whether rows are token ids.
 
     Raises:
-        UsageError: it reads other inputs; names students that read these.
+        UsageError: it reads other inputs (names students that read these), or a library is not installed.
     """
+    if not is_fitted(name):
+        return
     kind: Reads = "text" if text else "image" if len(shape) == 3 else "table"
-    if is_fitted(name) and kind not in FITTED[name].reads:
+    _check_package(name)
+    if kind not in FITTED[name].reads:
         able = ", ".join(repr(other) for other, one in FITTED.items() if kind in one.reads)
         raise UsageError(
             f"The student {name!r} reads {' and '.join(f'{one}s' for one in FITTED[name].reads)}, and these rows are "
@@ -98,7 +106,9 @@ def fit_soft(
         (3, tensor([[0.9000, 0.1000],
                 [0.3000, 0.7000]]))
     """
-    return _settled(name, settings).fit(checked_rows(inputs, targets, weights, link), seed)
+    student = _settled(name, settings)
+    _check_package(name)
+    return student.fit(checked_rows(inputs, targets, weights, link), seed)
 
 
 def unfitted(name: str, shape: tuple[int, ...], outputs: int, settings: Mapping[str, Any]) -> nn.Module:
@@ -108,6 +118,22 @@ def unfitted(name: str, shape: tuple[int, ...], outputs: int, settings: Mapping[
         UsageError: as ``fit_soft``; or the student cannot read inputs of this shape.
     """
     return _settled(name, settings).unfitted(shape, outputs)
+
+
+def is_installed(name: str) -> bool:
+    """Whether the package that a student's fit needs is here."""
+    needed = FITTED[name].package
+    return needed is None or find_spec(needed[0]) is not None
+
+
+def _check_package(name: str) -> None:
+    needed = FITTED[name].package
+    if needed is not None and not is_installed(name):
+        others = [other for other, one in FITTED.items() if one.package is None and one.reads == FITTED[name].reads]
+        raise UsageError(
+            f"The student {name!r} needs the package {needed[0]}, which is not installed: "
+            f"`pip install 'stillhouse[{needed[1]}]'`. Without it: {', '.join(map(repr, others))}."
+        )
 
 
 def _settled(name: str, settings: Mapping[str, Any]) -> FittedStudent:

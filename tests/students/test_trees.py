@@ -278,7 +278,7 @@ def test_an_exported_ensemble_answers_as_the_module_for_any_batch(name: str, tmp
 
 def test_fitted_students_have_settings_as_nets_have() -> None:
     assert students.defaults("decision_tree") == {
-        "max_leaf_nodes": 16, "max_depth": 8, "min_samples_leaf": 5, "smoothing": 1.0,
+        "max_leaf_nodes": 16, "max_depth": 8, "min_samples_leaf": 5, "smoothing": 1.0, "shrinkage": 0.0,
     }  # fmt: skip
     assert students.is_fitted("gradient_boosting")
     assert not students.is_fitted("mlp_tiny")

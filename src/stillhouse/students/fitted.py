@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from stillhouse.errors import UsageError, nearest
 from stillhouse.settings import check_settings
 from stillhouse.students.boosting import GradientBoosting
+from stillhouse.students.figs import Figs
 from stillhouse.students.fitted_student import FittedStudent, Reads
+from stillhouse.students.hog import HogLinear
 from stillhouse.students.lightgbm_trees import LightGBM
 from stillhouse.students.logistic import Logistic
 from stillhouse.students.soft_rows import checked_rows
@@ -22,7 +24,9 @@ from stillhouse.task import Link
 
 FITTED: dict[str, type[FittedStudent]] = {
     "decision_tree": DecisionTree,
+    "figs": Figs,
     "gradient_boosting": GradientBoosting,
+    "hog_linear": HogLinear,
     "lightgbm": LightGBM,
     "logistic": Logistic,
     "tfidf_linear": TfidfLinear,

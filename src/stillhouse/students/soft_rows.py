@@ -77,6 +77,21 @@ def checked_rows(inputs: Tensor, targets: Tensor, weights: Tensor | None, link: 
     return Rows(x[kept], y, w[kept] / w[kept].mean(), link)
 
 
+def whole_rows(rows: Rows) -> Rows:
+    """The rows of which every target is known.
+
+    Raises:
+        RejectedError: there is none.
+    """
+    whole = np.isnan(rows.targets).sum(1) == 0
+    if not whole.any():
+        raise RejectedError(
+            "No row has all of its targets, and a leaf of a tree holds all of them. "
+            'Add such rows, or use `[student] name = "gradient_boosting"`, which fits each target by itself.'
+        )
+    return rows if whole.all() else rows.where(whole)
+
+
 def _refuse(wrong: NDArray[np.bool_], what: str, error: type[RejectedError] | type[UsageError]) -> None:
     if wrong.any():
         named = ", ".join(map(str, np.flatnonzero(wrong)[:5]))

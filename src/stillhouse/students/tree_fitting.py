@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse.errors import RejectedError
 from stillhouse.students.bounds import not_negative, whole
 from stillhouse.students.fitted_student import FittedTrees
-from stillhouse.students.soft_rows import Rows
+from stillhouse.students.soft_rows import Rows, whole_rows
 from stillhouse.students.tree_tables import Doubles, Nodes, as_forest
 from stillhouse.students.trees import Forest, TreeEnsemble
 from stillhouse.task import Link
@@ -37,30 +36,28 @@ class DecisionTree(FittedTrees):
         smoothing: rows, spread evenly over the classes, that are added to each leaf (1: Provost and Domingos, "Tree
             induction for probability-based ranking", 2003, with one row in all, not one for each class). Not used for
             values.
+        shrinkage: pulls the mean of each node towards that of its parent, the more the fewer rows the parent has; the
+            lambda of Agarwal, Tan, Ronen, Singh and Yu, "Hierarchical shrinkage" (ICML 2022), in rows. 0: none.
     """
 
     max_leaf_nodes: int = 16
     max_depth: int = 8
     min_samples_leaf: int = 5
     smoothing: float = 1.0
+    shrinkage: float = 0.0
 
     def __post_init__(self) -> None:
         whole("max_leaf_nodes", self.max_leaf_nodes, least=2)
         whole("max_depth", self.max_depth, least=0)
         whole("min_samples_leaf", self.min_samples_leaf)
         not_negative("smoothing", self.smoothing)
+        not_negative("shrinkage", self.shrinkage)
 
     def fit(self, rows: Rows, seed: int) -> TreeEnsemble:
         """Fit; the seed decides between splits that are equally good."""
         from sklearn.tree import DecisionTreeRegressor
 
-        whole = np.isnan(rows.targets).sum(1) == 0
-        if not whole.any():
-            raise RejectedError(
-                "No row has all of its targets, and a single tree needs such rows. "
-                'Add such rows, or use `[student] name = "gradient_boosting"`, which fits each target by itself.'
-            )
-        rows = rows if whole.all() else rows.where(whole)
+        rows = whole_rows(rows)
         grown = DecisionTreeRegressor(
             max_leaf_nodes=self.max_leaf_nodes,
             max_depth=self.max_depth or None,
@@ -73,11 +70,21 @@ class DecisionTree(FittedTrees):
 
     def _forest(self, tree: Any, link: Link) -> Forest:
         rows, means = tree.weighted_n_node_samples[:, None], tree.value[:, :, 0]
+        means = self._shrunk(tree, means) if self.shrinkage else means
         values = means if link == "identity" else self._logits(rows, means, link)
         nodes = Nodes(
             tree.children_left < 0, tree.feature, tree.threshold, tree.children_left, tree.children_right, values
         )
         return as_forest([nodes], np.zeros(1, np.int64), np.zeros(means.shape[1]), rows[:, 0] / rows[0])
+
+    def _shrunk(self, tree: Any, means: Doubles) -> Doubles:
+        """Each step from a node to its child is divided by 1 + shrinkage / rows of the node."""
+        found = means.copy()
+        for node in np.flatnonzero(tree.children_left >= 0):  # a child stands after its parent
+            factor = 1 + self.shrinkage / tree.weighted_n_node_samples[node]
+            for child in (tree.children_left[node], tree.children_right[node]):
+                found[child] = found[node] + (means[child] - means[node]) / factor
+        return found
 
     def _logits(self, rows: Doubles, means: Doubles, link: Link) -> Doubles:
         """Logarithms of smoothed probabilities of classes, or of the odds of smoothed probabilities of labels."""

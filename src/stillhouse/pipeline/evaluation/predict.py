@@ -24,6 +24,7 @@ from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Trainer
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import RunTeacher
+from stillhouse.students.figs import SumOfTrees
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.task import OUTPUTS, SINGLE, TEACHER
 from stillhouse.tasks.predictor import ARMS, FOLDER, WEIGHTS, Deployed
@@ -193,7 +194,7 @@ def ship(
 
 def size_of_net(net: nn.Module) -> dict[str, Any]:
     """Its learned numbers, or the nodes of its trees."""
-    return {"parameters": size_of(net)} | ({"unit": "nodes"} if isinstance(net, TreeEnsemble) else {})
+    return {"parameters": size_of(net)} | ({"unit": "nodes"} if isinstance(net, TreeEnsemble | SumOfTrees) else {})
 
 
 def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def each(files: Sequence[Path], folder: Path, look: Callable[[Image.Image], Foun
 
 def facts(image: Image.Image) -> Facts:
     """Look at a picture; only one with transparent pixels or more than 8 bits is decoded."""
-    halved = any(";16" in str(tile[3]) for tile in image.tile)  # known until the picture is decoded
+    halved = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))  # known until the picture is decoded
     turned = image.getexif().get(_ORIENTATION) in _TURNED
     size = (image.width, image.height) if turned else (image.height, image.width)
     seen = Facts(size, image.format in _SEVERAL and getattr(image, "n_frames", 1) > 1)

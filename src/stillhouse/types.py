@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -113,12 +113,19 @@ def withheld(targets: Tensor) -> Tensor:
     return torch.full_like(targets, torch.nan if targets.is_floating_point() else -1)
 
 
+def in_eval(module: nn.Module) -> nn.Module:
+    """The module, put into eval mode; a program of ``torch.export`` has only the mode in which it was exported."""
+    with suppress(NotImplementedError):
+        module.eval()  # a ``train`` of the user's own may return nothing
+    return module
+
+
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
     """Put modules in eval mode; afterwards every part is again in the mode it was in."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
-        module.eval()
+        in_eval(module)
     try:
         yield
     finally:

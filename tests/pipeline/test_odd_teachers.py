@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.fx
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, weight_norm
 
 from stillhouse.errors import RejectedError
 from stillhouse.taps import Taps
+from stillhouse.types import in_eval
 from tests.pipeline.test_odd_students import Body, Knowing, X, distilled, used
 
 
@@ -45,6 +47,11 @@ class UnusedLast(Knowing):
         self.unused = nn.Linear(9, 3)
 
 
+class SilentTrain(Knowing):
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+
+
 def normed(change: Callable[[nn.Linear], Any]) -> nn.Module:
     net = Knowing()
     change(net.head)
@@ -60,6 +67,8 @@ ODD: dict[str, Callable[[], nn.Module]] = {
     "an object with logits": Objects,
     "a state that it keeps": lambda: used(Keeps()),
     "a layer defined last and never called": UnusedLast,
+    "a train that returns nothing": SilentTrain,
+    "a symbolic trace": lambda: torch.fx.symbolic_trace(Knowing()),
     "training mode": lambda: nn.Sequential(Knowing(), nn.Dropout(0.5)).train(),
 }
 
@@ -75,11 +84,25 @@ def test_an_odd_teacher_teaches_what_it_answers_and_is_left_as_it_was(what: str,
     assert [part.training for part in teacher.modules()] == training
     assert not any(isinstance(hook, Taps) for part in teacher.modules() for hook in part._forward_hooks.values())
     assert not run.record.get("left_out")
-    answered = teacher.eval()(X[100:].to(next(teacher.parameters()).dtype))
+    answered = in_eval(teacher)(X[100:].to(next(teacher.parameters()).dtype))
     first: Any = answered[0] if isinstance(answered, tuple) else answered
     logits = getattr(first, "logits", first)
     judged = np.load(run.folder / "predictions.npz")["teacher/-"]
     np.testing.assert_allclose(judged, logits.float().log_softmax(-1).detach().numpy(), atol=0.1)
+
+
+def test_a_program_of_torch_export_teaches_what_it_answers(tmp_path: Path) -> None:
+    rows = ({0: torch.export.Dim("rows")},)
+    program = torch.export.export(Knowing(), (X[:7],), dynamic_shapes=rows).module()
+    run = distilled(tmp_path / "run", Body, teacher=program)
+    judged = np.load(run.folder / "predictions.npz")["teacher/-"]
+    np.testing.assert_allclose(judged, (4 * X[100:, :3]).log_softmax(-1), atol=1e-3)
+
+
+def test_a_teacher_without_numbers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RejectedError, match=r"'meta'.*to_empty"):
+        distilled(tmp_path / "run", Body, teacher=nn.Linear(4, 3, device="meta"))
+    assert not (tmp_path / "run").exists()
 
 
 class Drifts(Knowing):

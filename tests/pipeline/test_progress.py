@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from stillhouse.pipeline.run import progress
@@ -20,3 +22,13 @@ def test_a_line_tells_rows_a_second_and_the_time_left(
         "asking: 400 of 1000 rows, 20.0 a second, about 30 s left",
         "asking: done in 30.0 s",
     ]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_process_without_standard_error_works_on(closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr("sys.stderr", stream if closed else None)
+    monkeypatch.setattr("logging.raiseExceptions", False)
+    with progress.shown(True), progress.stage("asking", 10, "rows") as advance:
+        advance(10)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import stillhouse as sh
 from stillhouse.errors import UsageError
 from stillhouse.methods.hinton import Hinton
+from stillhouse.teachers.identity import given_identity, using
 
 X = torch.randn(160, 4, generator=torch.Generator().manual_seed(0))
 Y = X[:, :3].argmax(1)
@@ -159,3 +160,19 @@ def test_code_that_a_recipe_names_belongs_to_the_run(tmp_path: Path, monkeypatch
     assert distilled("").scores == first.scores
     with pytest.raises(UsageError, match="student code: not the same"):
         distilled(".abs()")
+
+
+def test_runs_in_threads_share_an_object_and_the_last_one_gives_it_back() -> None:
+    teacher = Teacher().train()
+    before, first, last = given_identity(teacher), using(teacher), using(teacher, [teacher])
+    first.__enter__()
+    last.__enter__()
+    teacher.calls += 1
+    first.__exit__(None, None, None)
+    assert not teacher.training, "another run still asks it"
+    assert given_identity(teacher) == before
+    last.__exit__(None, None, None)
+    assert teacher.training
+    assert given_identity(teacher) == before, "only runs have changed it"
+    teacher.shift = 1.0
+    assert given_identity(teacher) != before

@@ -25,7 +25,7 @@ from stillhouse.engine.signals import StopRequest
 from stillhouse.engine.step import Step
 from stillhouse.errors import StillhouseError
 from stillhouse.memory_format import channels_last
-from stillhouse.types import Batch, Outputs
+from stillhouse.types import Batch, Outputs, in_eval
 
 Answer = Callable[[Batch], Outputs]
 
@@ -145,7 +145,7 @@ def fit(
         raise diverged(budget.steps, checkpoint, budget.lr)
     if best is not None:
         best.restore()
-    return step.deployed().eval()
+    return in_eval(step.deployed())
 
 
 def move(

@@ -47,7 +47,7 @@ from stillhouse.store import Store
 from stillhouse.taps import try_taps
 from stillhouse.task import TEACHER
 from stillhouse.tasks.predictor import Deployed
-from stillhouse.types import evaluating
+from stillhouse.types import evaluating, in_eval
 
 ANSWERS = "first_answers.npz"  # of the user's own teacher and student, before anything is trained
 ASKED = 16  # rows
@@ -134,7 +134,7 @@ class Distillation:
         if self.given.student is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                now["student"] = net_outputs(context.students.make().eval(), inputs, context.task)
+                now["student"] = net_outputs(in_eval(context.students.make()), inputs, context.task)
         if context.views.own is not None:
             rows = torch.arange(len(inputs))
             now["views"] = context.views.apply(inputs, rows, torch.ones_like(rows)).numpy()

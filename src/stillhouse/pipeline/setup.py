@@ -43,6 +43,7 @@ from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher, output_of, taking_float32
 from stillhouse.teachers.identity import given_identity, identity_of
+from stillhouse.types import in_eval
 
 PROBE = 64  # training rows on which the user's own student is tried
 
@@ -89,8 +90,10 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         students.pretrained = students.pretrained or (recipe.controls.from_scratch and starts_alike(students.build))
     layers = sorted({path for _, method, _ in checked for path in method.student_layers})
     if layers and students.derived is None:  # what is cut out of a teacher has the teacher's layers
-        try_taps(students.make().eval(), layers, data.train.inputs[:2])
-        try_taps(students.make().train(), layers, data.train.inputs[:2])
+        try_taps(in_eval(students.make()), layers, data.train.inputs[:2])
+        training = students.make()
+        training.train()
+        try_taps(training, layers, data.train.inputs[:2])
     found |= identities(recipe, given, checked)
     fitted = fitted_name(recipe, students.card, task)
     several = kind == "members" or isinstance(given.teacher, EnsembleTeacher)
@@ -155,7 +158,7 @@ def spec_of_teacher(recipe: Recipe, given: Given, task: Task, inputs: Tensor) ->
             f"A run of the task {task.name!r} distils a net that comes ready. Name its folder, or its name in the "
             'local cache: `[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`.'
         )
-    net: nn.Module = (given.teacher if kind == "object" else hub_net(recipe.teacher, task, ())).eval()
+    net: nn.Module = in_eval(given.teacher if kind == "object" else hub_net(recipe.teacher, task, ()))
     answer = output_of(taking_float32(net, inputs), inputs[:1], "The teacher")
     return OutputSpec(tuple(answer.shape[1:])), net
 

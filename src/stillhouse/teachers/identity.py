@@ -7,10 +7,12 @@ import dis
 import re
 import sys
 import sysconfig
+import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,8 +59,18 @@ class _Use(NamedTuple):
     after: str
 
 
+@dataclass
+class _Held:
+    """An object that runs use now, perhaps in several threads."""
+
+    identity: str
+    modes: ExitStack  # closed when the last of them has ended
+    users: int = 0
+
+
 _USED: dict[int, _Use] = {}
-_IN_USE: dict[int, str] = {}
+_IN_USE: dict[int, _Held] = {}
+_LOCK = threading.RLock()
 
 
 def given_identity(thing: Any) -> str:
@@ -70,8 +82,9 @@ def given_identity(thing: Any) -> str:
         return identity_of([given_identity(one) for one in thing])
     if callable(getattr(thing, "fingerprint", None)):  # of the protocol of a teacher
         return str(thing.fingerprint())
-    if id(thing) in _IN_USE:
-        return _IN_USE[id(thing)]
+    held = _IN_USE.get(id(thing))
+    if held is not None:
+        return held.identity
     with evaluating(*([thing] if isinstance(thing, nn.Module) else [])):
         now = identity_of(thing)
     used = _USED.get(id(thing))
@@ -86,18 +99,34 @@ def using(*given: Any) -> Iterator[None]:
     the last length. Nobody else has changed an object that is as its last run left it, so it is the same one. Modules
     are in eval mode while they are used, and in their own again afterwards.
     """
-    things = [one for thing in given for one in (thing if isinstance(thing, (list, tuple)) else [thing])]
-    mine = {id(thing): thing for thing in things if thing is not None and id(thing) not in _IN_USE}
-    _IN_USE.update({key: given_identity(thing) for key, thing in mine.items()})
+    several = [one for thing in given for one in (thing if isinstance(thing, (list, tuple)) else [thing])]
+    things = list({id(thing): thing for thing in several if thing is not None}.values())
+    with _LOCK:
+        for thing in things:
+            if id(thing) not in _IN_USE:
+                held = _Held(given_identity(thing), ExitStack())
+                held.modes.enter_context(evaluating(*([thing] if isinstance(thing, nn.Module) else [])))
+                _IN_USE[id(thing)] = held
+            _IN_USE[id(thing)].users += 1
     try:
-        with evaluating(*(thing for thing in mine.values() if isinstance(thing, nn.Module))):
-            yield
+        yield
     finally:
-        for key, thing in mine.items():
-            before = _IN_USE.pop(key)
-            after = given_identity(thing)
-            if after != before:
-                _USED[key] = _Use(_reference(thing), before, after)
+        with _LOCK:
+            for thing in things:
+                _release(thing)
+
+
+def _release(thing: Any) -> None:
+    """One run less uses an object; the last one notes whether it was changed."""
+    held = _IN_USE[id(thing)]
+    held.users -= 1
+    if held.users:
+        return
+    held.modes.close()
+    del _IN_USE[id(thing)]
+    after = given_identity(thing)
+    if after != held.identity:
+        _USED[id(thing)] = _Use(_reference(thing), held.identity, after)
 
 
 def _reference(thing: object) -> Callable[[], object]:
@@ -166,7 +195,10 @@ class _Walk:
         plain = plain.dequantize() if plain.is_quantized else plain
         plain = plain if plain.layout == torch.strided else plain.to_dense()
         bits = plain.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
-        return self.array(bits.numpy())
+        try:
+            return self.array(bits.numpy())
+        except RuntimeError:  # a tensor of an exported program that stands for a shape alone
+            return ()
 
     def array(self, array: np.ndarray) -> Iterable[Any]:
         self.mark(f"array {array.dtype.str} {array.shape}")
@@ -271,6 +303,8 @@ def _read_of(module: types.ModuleType, attributes: set[str]) -> list[Any]:
 
 def _state(thing: Any) -> tuple[Any, ...]:
     """What an object would be copied from, without copying it; nothing where it does not show its state."""
+    if isinstance(thing, memoryview):
+        return (bytes(thing),)
     reduce = copyreg.dispatch_table.get(type(thing))
     try:
         made = reduce(thing) if reduce is not None else thing.__reduce_ex__(4)
@@ -291,9 +325,9 @@ def _filled(cell: types.CellType) -> bool:
     return True
 
 
-def version_of(module: str) -> str:
-    """Version of the package a module belongs to; empty where it says none."""
-    return str(getattr(sys.modules.get(module.partition(".")[0]), "__version__", ""))
+def version_of(module: str | None) -> str:
+    """Version of the package a module belongs to; empty where it says none, or the code is of no module."""
+    return str(getattr(sys.modules.get((module or "").partition(".")[0]), "__version__", ""))
 
 
 @cache

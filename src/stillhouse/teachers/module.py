@@ -20,7 +20,7 @@ from stillhouse.taps import Taps, tensors
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.protocol import Read
 from stillhouse.teachers.stored import FEATURE
-from stillhouse.types import Batch, Outputs, Spec, count_bytes, count_parameters, evaluating, logits_of
+from stillhouse.types import Batch, Outputs, Spec, count_bytes, count_parameters, evaluating, in_eval, logits_of
 
 
 class ModuleTeacher:
@@ -56,7 +56,7 @@ class ModuleTeacher:
         identity: str | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.module, self.device = as_float32(module).eval(), device
+        self.module, self.device = in_eval(as_float32(module)), device
         self._net = self.module if device is None else on_device(self.module, device)
         self.identity = identity
         self.task, self.spec = task, spec
@@ -83,7 +83,7 @@ class ModuleTeacher:
         """Values float32 (B, *shape) and the tapped features, detached."""
         # A wrapper's `.train()` may have woken dropout and batch statistics since the last call.
         if any(module.training for module in self._modules):
-            self._net.eval()
+            in_eval(self._net)
         inputs, home = batch.inputs, batch.inputs.device
         if self.device is not None and self.device.type != home.type:
             inputs = inputs.to(self.device)
@@ -141,6 +141,7 @@ def taking_float32(module: nn.Module, inputs: Tensor) -> nn.Module:
         module: the user's own; some of its parts may compute in another precision only.
         inputs: (B, ...), of which two rows are asked about where there are such parts.
     """
+    refuse_empty(module, "The teacher")
     plain = as_float32(module)
     parts = [*module.parameters(), *module.buffers(), *(t for one in module.modules() for t in tensors(vars(one)))]
     others = {t.dtype: None for t in parts if t.is_floating_point() and t.dtype != torch.float32}
@@ -154,6 +155,16 @@ def taking_float32(module: nn.Module, inputs: Tensor) -> nn.Module:
             continue
         return net
     return plain
+
+
+def refuse_empty(module: nn.Module, who: str) -> None:
+    """Refuse a module whose weights have shapes and no numbers."""
+    empty = [name for name, held in chain(module.named_parameters(), module.named_buffers()) if held.is_meta]
+    if empty:
+        raise RejectedError(
+            f"{who}'s weights are on the device 'meta', such as {empty[0]!r}: they have shapes and no numbers. Give "
+            "it its weights first: `module.to_empty(device='cpu')`, then `module.load_state_dict(...)`."
+        )
 
 
 class Casting:

@@ -22,7 +22,7 @@ from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.task import TEACHER
-from stillhouse.types import has_label
+from stillhouse.types import has_label, in_eval
 
 FULL = "full.json"
 ROWS = 2000  # test rows that are corrupted, at most
@@ -116,7 +116,7 @@ class Full:
         except UsageError as error:
             return {"why": str(error)}
         example = attribution.Example(inputs, torch.from_numpy(classes), self.baselines(rows), feature_groups(rows))
-        nets[TEACHER] = self.probe.teacher.module.eval()
+        nets[TEACHER] = in_eval(self.probe.teacher.module)
         smooth, net = self.context.fitted is None, self.probe.teacher.is_net
         ways = attribution.agreements(
             nets, pairs, example, self.evaluation.confidence, lambda name: net if name == TEACHER else smooth

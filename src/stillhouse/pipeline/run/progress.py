@@ -113,9 +113,17 @@ def _on_standard_error() -> Iterator[None]:
 @contextmanager
 def stage(title: str, total: int, unit: str) -> Iterator[Advance]:
     """Show one stage; yields the function that gets the number of finished units."""
-    bar = sys.stderr.isatty() and not _silent.get()
+    bar = _terminal() and not _silent.get()
     with _bar(title, total, unit) if bar else _lines(title, total, unit) as advance:
         yield advance
+
+
+def _terminal() -> bool:
+    """Whether standard error is a terminal; a service may have none, or has closed it."""
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from stillhouse.engine import tensor_state
 from stillhouse.errors import RejectedError, StillhouseError, UsageError
 from stillhouse.pipeline.run.user_code import apart
 from stillhouse.task import OutputSpec, Task
-from stillhouse.teachers import copied, output_of
+from stillhouse.teachers import copied, output_of, refuse_empty
 from stillhouse.types import evaluating, logits_of
 
 NetMaker = Callable[[], nn.Module]
@@ -72,7 +72,9 @@ class Preparation:
         Raises:
             RejectedError: it fails on the rows.
         """
-        net = single(make())
+        net = make()
+        refuse_empty(net, "The student")
+        net = single(net)
         before = known_weights(net)
         asked, dtype = rows.clone(), None
         with evaluating(net), torch.no_grad():
@@ -151,12 +153,14 @@ def tried(make: NetMaker, given: Any, rows: Tensor, task: Task, spec: OutputSpec
     net = prepared()
     with evaluating(net), torch.random.fork_rng(devices=[]):
         together = output_of(net, rows, "The student")
+        _each(together, len(rows))
         task.check_student(together, spec)  # which may look into its graph
         together = together.detach()
         with torch.no_grad():
             again = output_of(net, rows, "The student")
             alone = [output_of(net, one, "The student, asked about one row,") for one in torch.split(rows[:ALONE], 1)]
     for one in alone:
+        _each(one, 1)
         task.check_student(one, spec)
     _hold("twice", task, together, again)
     _hold("alone and beside other rows", task, together[: len(alone)], torch.cat(alone))
@@ -166,8 +170,23 @@ def tried(make: NetMaker, given: Any, rows: Tensor, task: Task, spec: OutputSpec
     return prepared
 
 
+def _each(outputs: Tensor, rows: int) -> None:
+    """Refuse outputs that are not one for each row, or not finite."""
+    if not outputs.ndim or len(outputs) != rows:
+        raise RejectedError(
+            f"The student answers {tuple(outputs.shape)} to {rows} rows. It must answer one row of outputs for each "
+            "row, rows first."
+        )
+    bad = (~outputs.isfinite().reshape(rows, -1).all(1)).nonzero().flatten()
+    if len(bad):
+        raise RejectedError(
+            f"The student's answers are not finite (NaN or infinity) for {len(bad)} of {rows} rows, the first of which "
+            f"is training row {int(bad[0])}. Look for divisions, logarithms and roots in its forward."
+        )
+
+
 def _hold(how: str, task: Task, one: Tensor, other: Tensor) -> None:
-    if not task.same_answers(task.normalize(one).numpy(), task.normalize(other).numpy()):
+    if not task.same_answers(*(task.normalize(answers.detach()).numpy() for answers in (one, other))):
         raise RejectedError(
             f"The student answers the same row differently when it is asked {how}, in eval mode: what is judged would "
             "not be what is used. Let dropout follow the mode (`F.dropout(x, training=self.training)`), keep running "
@@ -177,7 +196,8 @@ def _hold(how: str, task: Task, one: Tensor, other: Tensor) -> None:
 
 def _train(make: NetMaker, given: Any, rows: Tensor, spec: OutputSpec, batch_size: int) -> None:
     """Two steps in training mode, without moving a weight."""
-    net = make().train()
+    net = make()
+    net.train()
     batch = rows[torch.arange(batch_size) % len(rows)]
     own = [p for p in net.parameters() if p.requires_grad]
     original = given.parameters() if isinstance(given, nn.Module) else ()

@@ -39,7 +39,7 @@ from stillhouse.recipe import BATCH
 from stillhouse.store import Store
 from stillhouse.task import SINGLE, Control
 from stillhouse.teachers import StoredTeacher
-from stillhouse.types import Batch, has_label, withheld
+from stillhouse.types import Batch, has_label, in_eval, withheld
 
 CARD = "simple.json"  # in the folder of a simple model's fit: which it is
 ROUNDS = "rounds.json"  # in the folder of a self-trained student: how many answers became labels
@@ -326,14 +326,14 @@ class Trainer:
     def trained(self, arm: Arm, seed: int, parts: dict[str, Any] | None = None) -> nn.Module:
         """A finished student, loaded, in eval mode; ``parts`` from ``Trainer.parts``, where its methods ship some."""
         if not arm.control.trained:
-            return self.start(arm, seed).eval()
+            return in_eval(self.start(arm, seed))
         if arm.control.simple:
             student = build(self.simple_card(arm)["net"], self.context.spec.width)
         else:
             student = self.context.students.make()
         student = with_parts(student, parts) if parts else student
         student.load_state_dict(read_weights(self.weights_of(arm, seed))[0])
-        return student.eval()
+        return in_eval(student)
 
     def parts(self, arm: Arm, teachers: Mapping[str, Asked]) -> dict[str, Any]:
         """How to build again what the arm's methods ship with the student; empty where it is the student alone."""

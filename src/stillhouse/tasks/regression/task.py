@@ -23,7 +23,7 @@ from stillhouse.tasks.regression.report import SECTIONS
 from stillhouse.tasks.regression.scaling import Scaler, StandardizedTeacher
 from stillhouse.tasks.regression.targets import read_targets
 from stillhouse.tasks.soft_targets import mixed
-from stillhouse.types import Teacher
+from stillhouse.types import Teacher, in_eval
 
 
 class Regression(RegressionJudge, BaseTask):
@@ -100,7 +100,7 @@ class Regression(RegressionJudge, BaseTask):
         """The regressor that ships, with intervals where there are validation rows."""
         data, half = context.data, None
         if len(data.valid.targets):
-            values = self.record(torch.as_tensor(run_net(net.eval(), data.valid.inputs)))[OUTPUTS]
+            values = self.record(torch.as_tensor(run_net(in_eval(net), data.valid.inputs)))[OUTPUTS]
             widths = conformal.half_width(values.astype(np.float64), data.source.targets[data.split.valid])
             half = [float(width) if np.isfinite(width) else None for width in widths]
         return DeployedRegressor(

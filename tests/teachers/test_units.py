@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.base import BaseEstimator
 
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.tasks.classification import teachers as classification
@@ -140,3 +141,86 @@ def test_the_outputs_of_a_booster_are_not_stated() -> None:
     model = XGBClassifier(n_estimators=2, max_depth=2, n_jobs=1).fit(SHARES, SHARES.argmax(1))
     with pytest.raises(UsageError, match=r"outputs = 'logits'.*objective.*Remove the line"):
         from_object(model.get_booster(), CLASSIFICATION, named(PETS), decode=no_decoding, kind="logits")
+
+
+FRAME = pd.DataFrame({"x": np.arange(40)}, index=pd.Index(np.random.default_rng(1).permutation(40) + 100))
+
+
+def asked_of(answer: Callable[[Any], Any], frame: pd.DataFrame = FRAME) -> Any:
+    teacher = from_object(answer, CLASSIFICATION, named(PETS), decode=no_decoding)
+    return teacher.outputs(rows_of(ROWS)._replace(raw=frame)).logits.double().softmax(-1).numpy()
+
+
+def named_shares(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(SHARES[rows["x"]], columns=pd.Index(PETS), index=rows.index)
+
+
+INDEXED: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "as asked": named_shares,
+    "sorted by its index": lambda rows: named_shares(rows).sort_index(),
+    "sorted by a column": lambda rows: named_shares(rows).sort_values("cat"),
+    "columns of a mapping, each in its own order": lambda rows: {
+        name: column.sort_values() for name, column in named_shares(rows).items()
+    },
+    "with a default index": lambda rows: named_shares(rows).reset_index(drop=True),
+    "with an index of its own": lambda rows: named_shares(rows).set_axis(range(1000, 1040)),
+}
+
+
+@pytest.mark.parametrize("what", INDEXED)
+def test_an_answer_belongs_to_the_rows_that_its_index_names(what: str) -> None:
+    np.testing.assert_allclose(asked_of(INDEXED[what]), SHARES, atol=2e-6)
+
+
+def test_an_index_with_repetitions_in_another_order_is_refused_and_the_cure_works() -> None:
+    double = FRAME.set_axis([*range(20), *range(20)])
+    with pytest.raises(RejectedError, match=r"stand for several rows.*reset_index"):
+        asked_of(INDEXED["sorted by its index"], double)
+    np.testing.assert_allclose(asked_of(INDEXED["as asked"], double), SHARES, atol=2e-6)
+    found = asked_of(INDEXED["sorted by a column"], double.reset_index(drop=True))
+    np.testing.assert_allclose(found, SHARES, atol=2e-6)
+
+
+def test_masked_numbers_are_not_known_and_tables_of_arrow_have_names() -> None:
+    import pyarrow
+
+    np.testing.assert_allclose(shares_of(np.ma.array(SHARES)), SHARES, atol=2e-6)
+    with pytest.raises(RejectedError, match="not finite"):
+        shares_of(np.ma.array(SHARES, mask=SHARES > 0.6))
+    table = pyarrow.table({name: SHARES[:, PETS.index(name)] for name in PETS[::-1]})
+    np.testing.assert_allclose(shares_of(table), SHARES, atol=2e-6)
+
+
+def test_a_function_that_writes_into_its_rows_changes_its_own_copy() -> None:
+    def ask(rows: Any) -> Any:
+        answer = SHARES[np.asarray(rows["x"] if isinstance(rows, pd.DataFrame) else rows[:, 0], int)]
+        if isinstance(rows, pd.DataFrame):
+            rows.loc[:, "x"] = 0
+        else:
+            rows *= 0
+        return answer
+
+    frame, array = FRAME.copy(), np.arange(40.0)[:, None]
+    teacher = from_object(ask, CLASSIFICATION, named(PETS), decode=no_decoding)
+    for raw in (frame, array):
+        for _ in range(2):
+            found = teacher.outputs(rows_of(ROWS)._replace(raw=raw)).logits.double().softmax(-1).numpy()
+            np.testing.assert_allclose(found, SHARES, atol=2e-6)
+    assert frame.equals(FRAME)
+
+
+class NeedsNoFit(Votes, BaseEstimator):  # type: ignore[misc]
+    def __sklearn_tags__(self) -> Any:
+        return super().__sklearn_tags__()
+
+
+def test_a_model_that_needs_no_fit_is_given_as_its_method() -> None:
+    model = NeedsNoFit(SHARES)
+    with pytest.raises(RejectedError, match=r"teacher=model\.predict_proba"):
+        shares_of_model(model)
+    np.testing.assert_allclose(shares_of_model(model.predict_proba), SHARES, atol=2e-6)
+
+
+def shares_of_model(model: Any) -> Any:
+    teacher = from_object(model, CLASSIFICATION, named(PETS), decode=no_decoding)
+    return teacher.outputs(rows_of(ROWS)).logits.double().softmax(-1).numpy()

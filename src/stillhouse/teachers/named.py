@@ -23,6 +23,8 @@ def as_array(answer: Any) -> NDArray[Any]:
     if isinstance(answer, Tensor):
         answer = answer.detach().cpu()
         return np.asarray(answer.float() if answer.dtype == torch.bfloat16 else answer)
+    if isinstance(answer, np.ma.MaskedArray):  # what is masked is not known
+        return np.where(np.ma.getmaskarray(answer), np.nan, np.asarray(answer, np.float64))
     convert = getattr(answer, "toarray", None) or getattr(answer, "to_numpy", None)
     try:
         return np.asarray(answer if convert is None else convert())
@@ -51,6 +53,8 @@ def with_names(answer: Any) -> tuple[list[Any], NDArray[Any]]:
         if "logits" in answer and np.ndim(answer["logits"]) > 1:
             return [], as_array(answer["logits"])
         return list(answer), _joined([as_array(column) for column in answer.values()])
+    if hasattr(answer, "column_names") and hasattr(answer, "to_pandas"):  # of pyarrow
+        answer = answer.to_pandas()
     if hasattr(answer, "columns") and hasattr(answer, "to_numpy"):
         return list(answer.columns), as_array(answer)
     if isinstance(answer, list | tuple) and len(answer) and all(isinstance(row, list | Mapping) for row in answer):

@@ -164,7 +164,10 @@ def refuse_unfitted(model: Any) -> None:
         fitted = True
     if not fitted:
         name = type(model).__name__
-        raise RejectedError(f"{name} is not fitted yet. Call its `fit` first, or name a teacher to be trained here.")
+        raise RejectedError(
+            f"{name} is not fitted yet. Call its `fit` first, or name a teacher to be trained here. If it needs no "
+            "fit, give the method that answers: `teacher=model.predict_proba`."
+        )
 
 
 def column_names(model: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,7 +60,7 @@ class FittedTeacher:
         parts = []
         for start in range(0, len(rows), self.batch_rows):
             part = slice(start, start + self.batch_rows)
-            chosen = raw.iloc[part] if hasattr(raw, "iloc") else raw[part]
+            chosen = (raw.iloc[part] if hasattr(raw, "iloc") else raw[part]).copy()  # it may write into its rows
             parts.append(self.read(asked(self.ask, chosen, rows[part]), rows[part]))
         if not parts:
             return Outputs(torch.empty(0, *self.shape, device=device))
@@ -70,6 +70,31 @@ class FittedTeacher:
     def fingerprint(self) -> str:
         """Hash of all that determines the answers."""
         return self.identity
+
+
+def in_order_of(raw: Any, answer: Any) -> Any:
+    """A pandas answer in the order of the rows that were asked, where its index says that it has another.
+
+    A default index, and one of other labels, says nothing: then the order is that of the rows.
+
+    Raises:
+        RejectedError: it has the labels of the rows in another order, and some label stands for several rows.
+    """
+    if isinstance(answer, Mapping):
+        return {name: in_order_of(raw, column) for name, column in answer.items()}
+    given, wanted = getattr(answer, "index", None), getattr(raw, "index", None)
+    if not hasattr(answer, "iloc") or wanted is None or given is None or len(given) != len(wanted):
+        return answer
+    numbered = type(given).__name__ == "RangeIndex" and given.start == 0 and given.step == 1
+    if numbered or given.equals(wanted) or not given.isin(wanted).all() or not wanted.isin(given).all():
+        return answer
+    if not (given.is_unique and wanted.is_unique):
+        raise RejectedError(
+            "The teacher's answer has the index of the rows in another order, and some labels of the index stand for "
+            "several rows. Answer in the order of the rows, or give the data an index without repetitions: "
+            "`frame.reset_index(drop=True)`."
+        )
+    return answer.loc[wanted]
 
 
 def asked(ask: Callable[[Any], Any], raw: Any, rows: Rows | None = None) -> Any:
@@ -84,7 +109,7 @@ def asked(ask: Callable[[Any], Any], raw: Any, rows: Rows | None = None) -> Any:
         RejectedError: it raises anything that is no error of ours; names the rows.
     """
     try:
-        return ask(raw)
+        return in_order_of(raw, ask(raw))
     except (StillhouseError, MemoryError):
         raise
     except Exception as error:  # the user's own code may raise anything

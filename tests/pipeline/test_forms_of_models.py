@@ -124,7 +124,8 @@ def test_stated_outputs_are_what_the_students_learn(what: str, tmp_path: Path) -
         scores = np.exp(np.round(truth))
         truth = scores / scores.sum(1, keepdims=True)
     np.testing.assert_allclose(judged, truth, atol=2e-3)
-    assert f"{kind.replace('_', '-')} (" in run.report_path.read_text(encoding="utf-8")
+    unit = " in percent" if what.startswith("percent") else ""
+    assert f"{kind.replace('_', '-')}{unit} (" in run.report_path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,9 @@ def checks(found: dict[str, Any]) -> list[Fact]:
 def _form(form: dict[str, Any]) -> str:
     """What was decided about a teacher's answers, in words."""
     near = f", a row adds up to 1 within {form['tolerance']:g}" if "tolerance" in form else ""
+    unit = f" in {form['unit']}" if "unit" in form else ""
     dtype = f" ({form['dtype']})" if "dtype" in form else ""
-    return f"{form['kind'].replace('_', '-')}{dtype}, {form['decided']}{near}; columns: {form['columns']}"
+    return f"{form['kind'].replace('_', '-')}{unit}{dtype}, {form['decided']}{near}; columns: {form['columns']}"
 
 
 def _folds(number: int) -> str:

@@ -168,7 +168,7 @@ def test_a_teacher_that_takes_float64_alone_answers(how: str, tmp_path: Path) ->
     run = distilled(tmp_path / "run", teacher=teacher, steps=2)
     judged = np.exp(np.load(run.folder / "predictions.npz")["teacher/-"])
     np.testing.assert_allclose(judged, shares(X[100:]), atol=1e-5)
-    assert not run.record.get("left_out")
+    assert set(run.record.get("left_out", {})) <= {"self_trained"}, "an arm that needs rows without a label"
     assert teacher.scale.dtype == torch.float64
 
 

@@ -213,7 +213,7 @@ def test_an_odd_student_is_trained_and_loaded(what: str, form: str, tmp_path: Pa
 @pytest.mark.parametrize("what", JUDGED)
 def test_an_odd_student_is_judged_by_what_it_answers_when_it_is_loaded(what: str, tmp_path: Path) -> None:
     run = distilled(tmp_path / "run", ODD[what](), method={"name": "rkd"})
-    assert not run.record.get("left_out")
+    assert set(run.record.get("left_out", {})) <= {"self_trained"}, "an arm that needs rows without a label"
     judged = np.load(run.folder / "predictions.npz")
     kept = next(key for key in judged.files if key.startswith("distilled/0"))
     for loaded in (run.load(), sh.load(run.folder, module=ODD[what]())):

@@ -83,7 +83,7 @@ def test_an_odd_teacher_teaches_what_it_answers_and_is_left_as_it_was(what: str,
     assert all(torch.equal(value, state[name]) for name, value in teacher.state_dict().items())
     assert [part.training for part in teacher.modules()] == training
     assert not any(isinstance(hook, Taps) for part in teacher.modules() for hook in part._forward_hooks.values())
-    assert not run.record.get("left_out")
+    assert set(run.record.get("left_out", {})) <= {"self_trained"}, "an arm that needs rows without a label"
     answered = in_eval(teacher)(X[100:].to(next(teacher.parameters()).dtype))
     first: Any = answered[0] if isinstance(answered, tuple) else answered
     logits = getattr(first, "logits", first)

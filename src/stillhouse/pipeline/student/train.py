@@ -233,7 +233,7 @@ class Trainer:
                 part = Stage(rows, targets, replace(self.budget, steps=steps), of_round, f"{arm.name}/{seed}/{number}")
                 write_weights(of_round / WEIGHTS, tensor_state(self.fit_stage(job, step, part, None, advance)))
                 (of_round / CHECKPOINT).unlink(missing_ok=True)
-            targets, fact = own_labels(step.student.eval(), context, arm.targets)
+            targets, fact = own_labels(in_eval(step.student), context, arm.targets)
             facts.append(fact)
         write_json(folder / ROUNDS, {"rounds": facts[:-1]})
         write_weights(self.weights_of(arm, seed), tensor_state(step.student))
@@ -244,7 +244,7 @@ class Trainer:
         targets = arm.targets
         for _ in steps_of_rounds(self.budget.steps):
             part = Job(arm._replace(rows=rows_with_labels(targets), targets=targets), job.seed)
-            net = self.fit_soft(name, part, answers).eval()
+            net = in_eval(self.fit_soft(name, part, answers))
             targets, fact = own_labels(net, self.context, arm.targets)
             facts.append(fact)
         write_json(self.context.run.fit_folder(arm.name, job.seed) / ROUNDS, {"rounds": facts[:-1]})

@@ -307,6 +307,9 @@ class Task(Judgement, Protocol):
         ``taught``: they are fitted to a teacher's answers, not to labels.
         """
 
+    def temperature(self, outputs: Tensor, targets: Tensor) -> float | None:
+        """By what normalized outputs are divided to fit their confidence to labelled rows; None: they have none."""
+
     def pseudo_labels(
         self, outputs: Tensor, targets: Tensor, valid: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, dict[str, Any]]:

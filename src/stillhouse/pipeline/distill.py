@@ -40,6 +40,7 @@ from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs, missing_arms
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
+from stillhouse.pipeline.teacher.calibration import temperature_of
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
 from stillhouse.recipe import Recipe, read
@@ -215,6 +216,9 @@ class Distillation:
         needed = {job.arm.control.teacher for job in self.trainer.pending(self.arms)}
         names = [name for name in self.teachers if name in needed]
         stores = ask_assistants(self.context, self.chains, self.ask(names), self.trainer.workers)
+        for name in names:
+            if not self.chains[name]:  # an assistant is trained on answers as they are, and has its own
+                self.trainer.temperatures[name] = temperature_of(self.context, self.teachers[name], stores[name])
         last = {name: (self.chains[name] or [teacher])[-1] for name, teacher in self.teachers.items()}
         self.trainer.train(self.arms, last, stores)
         logs = [teacher.folder / "metrics.jsonl" for teacher in self.teachers.values()]

@@ -261,6 +261,11 @@ class TeacherSection(Member):
         "random", description="How rows are chosen if calls do not reach all; labelled rows are always chosen."
     )
     labels: Labels | Literal["same"] = Field("same", description='Labels it sees: "same" as the student, "all", or N.')
+    calibrate: Literal["temperature", "none"] = Field(
+        "temperature",
+        description="Before its answers teach, its confidence is fitted by one temperature to labelled rows that it "
+        "has not seen: validation rows, and training rows that are answered out of fold.",
+    )
     generations: Positive = Field(
         1, description="Number of students in sequence, each the teacher of the next (born again); the last one counts."
     )

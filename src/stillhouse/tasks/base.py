@@ -97,6 +97,10 @@ class BaseTask(Judge):
         """Those for outputs of this kind, whether labels or a teacher's answers."""
         return simple_candidates(shape, text, self.link)
 
+    def temperature(self, outputs: Tensor, targets: Tensor) -> float | None:
+        """None: values have no confidence."""
+        return None
+
     def balanced(self, targets: Tensor, weights: Tensor | None) -> Tensor:
         """Refuse: a row of this task does not have one class."""
         raise UsageError(

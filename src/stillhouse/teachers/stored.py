@@ -53,10 +53,11 @@ class StoredTeacher:
     Args:
         store: of the answers.
         scale: of ``row_weights`` by the teachers' disagreement; 0, or a single teacher: every row counts in full.
+        calibration: the temperature by which dense outputs are divided.
     """
 
-    def __init__(self, store: Store, scale: float = 0.0) -> None:
-        self.store, self.scale = store, scale
+    def __init__(self, store: Store, scale: float = 0.0, calibration: float = 1.0) -> None:
+        self.store, self.scale, self.calibration = store, scale, calibration
         parts = store.key.parts
         made = codec(parts[KEPT])
         if isinstance(made, Dense):
@@ -66,6 +67,11 @@ class StoredTeacher:
             self.shape = (int(parts[CLASSES]),)
         self.codec: Codec = made
         self.temperature = float(parts.get(SOFTENED, "1"))
+
+    @property
+    def dense(self) -> bool:
+        """Whether all of a row's outputs are kept."""
+        return isinstance(self.codec, Dense)
 
     def outputs(self, batch: Batch) -> Outputs:
         """Stored values float32 (B, *shape), or listed classes, and features of these rows and views."""
@@ -79,7 +85,9 @@ class StoredTeacher:
         apart = features.get(DISAGREEMENT)
         weights = row_weights(apart.float(), self.scale) if self.scale and apart is not None else None
         if isinstance(self.codec, Dense):
-            return Outputs(torch.from_numpy(self.codec.decode(found)).to(device), features, weights=weights)
+            values = torch.from_numpy(self.codec.decode(found)).to(device)
+            values = values if self.calibration == 1.0 else values / self.calibration
+            return Outputs(values, features, weights=weights)
         # NaN, so that a method that does not read ``sparse`` cannot take unknown logits for an answer.
         unknown = torch.full((), torch.nan, device=device).expand(len(batch.rows), *self.shape)
         return Outputs(unknown, features, self.sparse(found, device), weights)

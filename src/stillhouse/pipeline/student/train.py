@@ -133,6 +133,7 @@ class Trainer:
         if self.budget.batch_size < BATCH and context.recipe.training.batch_size is None:
             rows = self.budget.batch_size
             say(f"There are {rows} training rows, so a batch has {rows} rows, not {BATCH}: see [training] batch_size.")
+        self.temperatures: dict[str, float] = {}  # by teacher, of its confidence; see ``teacher.calibration``
         self.seeds = context.recipe.training.seeds
         self.workers = context.recipe.training.workers or default_workers(context.device)
         why = why_alone()
@@ -176,7 +177,13 @@ class Trainer:
     def fit(self, job: Job, store: Store | None, teacher: Asked | None, advance: Advance) -> None:
         """Train one student, or fit one rival."""
         context, (arm, seed) = self.context, job
-        answers = StoredTeacher(store, context.recipe.training.disagreement) if store is not None else None
+        answers = None
+        if store is not None:
+            scale, temperature = (
+                context.recipe.training.disagreement,
+                self.temperatures.get(arm.control.teacher or "", 1.0),
+            )
+            answers = StoredTeacher(store, scale, temperature)
         if arm.control.simple:
             self.fit_simple(job, answers)
             advance(self.budget.steps)
@@ -237,6 +244,8 @@ class Trainer:
             facts.append(fact)
         write_json(folder / ROUNDS, {"rounds": facts[:-1]})
         write_weights(self.weights_of(arm, seed), tensor_state(step.student))
+        for weights in folder.glob(f"*/{WEIGHTS}"):  # they were kept for a call that is resumed
+            weights.unlink()
 
     def self_fit(self, name: str, job: Job, answers: StoredTeacher | None) -> nn.Module:
         """As ``self_train``, of a student that is fitted at once."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stillhouse.task import OUTPUTS, Floats, OutputSpec, Record
 from stillhouse.tasks.base import BaseTask
-from stillhouse.tasks.classification import explanation, losses, teachers
+from stillhouse.tasks.classification import calibration, explanation, losses, teachers
 from stillhouse.tasks.classification.judgement import ClassificationJudge, floored
 from stillhouse.tasks.classification.predictor import DeployedClassifier
 from stillhouse.tasks.classification.pseudo_labels import pseudo_labels
@@ -52,6 +52,10 @@ class Classification(ClassificationJudge, BaseTask):
         return (
             torch.cat([torch.zeros_like(outputs), outputs], 1) if outputs.shape[1:] == (1,) and width == 2 else outputs
         )
+
+    def temperature(self, outputs: Tensor, targets: Tensor) -> float | None:
+        """The temperature that minimises the negative log-likelihood of the labels."""
+        return calibration.fit_temperature(floored(outputs.numpy()), targets.numpy())
 
     def judged(self, outputs: NDArray[Any]) -> Floats:
         """Log-probabilities with a floor."""

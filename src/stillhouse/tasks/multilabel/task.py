@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.base import BaseTask
+from stillhouse.tasks.classification.calibration import fit_temperature
 from stillhouse.tasks.multilabel import losses, teachers
 from stillhouse.tasks.multilabel.judgement import MultilabelJudge
 from stillhouse.tasks.multilabel.predictor import DeployedMultilabel
-from stillhouse.tasks.multilabel.pseudo_labels import pseudo_labels
+from stillhouse.tasks.multilabel.pseudo_labels import both, pseudo_labels
 from stillhouse.tasks.multilabel.report import SECTIONS
 from stillhouse.tasks.multilabel.targets import read_targets
 from stillhouse.tasks.soft_targets import mixed
@@ -41,6 +42,11 @@ class Multilabel(MultilabelJudge, BaseTask):
         """Probabilities (N, K): the teacher's, mixed with the labels where they are visible."""
         answers = None if teacher is None else teacher.double().sigmoid()
         return mixed(targets.double(), answers, label_weight, method_weight).float()
+
+    def temperature(self, outputs: Tensor, targets: Tensor) -> float | None:
+        """The temperature of all labels that minimises the binary cross-entropy of the known ones."""
+        known = ~targets.isnan()
+        return fit_temperature(both(outputs[known]).numpy(), targets[known].long().numpy())
 
     def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> DeployedMultilabel:
         """The classifier that ships."""

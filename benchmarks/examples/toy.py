@@ -55,7 +55,8 @@ def trained(net: nn.Module, data: Pair, steps: int, lr: float = 0.1) -> nn.Modul
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
     for _ in range(steps):
         optimizer.zero_grad()
-        F.cross_entropy(net(data[0]), data[1]).backward()
+        loss: Tensor = F.cross_entropy(net(data[0]), data[1])
+        torch.autograd.backward(loss)
         optimizer.step()
     return net.eval()
 
@@ -132,7 +133,7 @@ def page(repetitions: int) -> list[str]:
     teacher = trained(teacher_net(), train, 3000, 0.05)
     labelled = train[0][:100], train[1][:100]
     run = distilled(labelled, train[0][100:], test, teacher, folder, steps=1000, lr=0.01, seeds=[0, 1, 2, 3, 4])
-    shown = [(show_verdict(word), rates[word], f"{100 * rates[word] / repetitions:.1f} %") for word in VERDICTS]
+    shown = [(show_verdict(word), str(rates[word]), f"{100 * rates[word] / repetitions:.1f} %") for word in VERDICTS]
     return [
         "# The toy from which the project began",
         "*Written by `python -m benchmarks.examples.toy`; every figure is of that call.*",

@@ -16,10 +16,10 @@ from tests.pipeline.recipes import command, environment, stillhouse, write_recip
 ARMS = ("labels_only", "distilled", "all_labels", "distilled_same")
 
 
-def student_bits(run: Path) -> dict[str, bytes]:
+def student_bits(run: Path, arms: tuple[str, ...] = ARMS) -> dict[str, bytes]:
     return {
         f"{arm}/{seed}": (run / "fits" / arm / str(seed) / "model.safetensors").read_bytes()
-        for arm in ARMS
+        for arm in arms
         for seed in (0, 1)
     }
 
@@ -38,9 +38,9 @@ def start_until(recipe: Path, path: Path) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     ("until", "number", "code"),
     [
-        ("teacher/metrics.jsonl", signal.SIGKILL, -signal.SIGKILL),
-        ("store/manifest.json", signal.SIGTERM, 143),
-        ("fits/distilled/0/checkpoint.safetensors", signal.SIGINT, 130),
+        pytest.param("teacher/metrics.jsonl", signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("store/manifest.json", signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param("fits/distilled/0/checkpoint.safetensors", signal.SIGINT, 130, marks=pytest.mark.slow),
         ("fits/distilled/0/metrics.jsonl", signal.SIGKILL, -signal.SIGKILL),
     ],
 )
@@ -56,6 +56,20 @@ def test_stopped_anywhere_and_started_again_the_students_are_the_same_bit_for_bi
     again = stillhouse("distill", str(recipe))
     assert again.returncode == 0, again.stderr
     assert student_bits(tmp_path / "run") == student_bits(finished.folder)
+
+
+@pytest.mark.slow
+def test_self_training_stopped_between_two_rounds_ends_with_the_same_student(tmp_path: Path) -> None:
+    rivals = {"controls": {"self_trained": True}}
+    whole, killed = (write_recipe(tmp_path / name, **rivals) for name in ("whole", "killed"))
+    assert stillhouse("distill", str(whole)).returncode == 0
+    process = start_until(killed, tmp_path / "killed" / "run" / "fits" / "self_trained" / "1" / "round-2")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    again = stillhouse("distill", str(killed))
+    assert again.returncode == 0, again.stderr
+    arms = ("labels_only", "self_trained", "distilled")
+    assert student_bits(tmp_path / "killed" / "run", arms) == student_bits(tmp_path / "whole" / "run", arms)
 
 
 def test_a_full_disk_is_one_clear_error_and_the_same_command_resumes(tmp_path: Path, finished: Run) -> None:

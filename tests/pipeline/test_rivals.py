@@ -19,7 +19,7 @@ ROWS, LABELLED = 300, 60
 STUDENT: dict[str, Any] = {"name": "mlp_tiny", "settings": {"hidden": [8]}}
 
 
-def cancer(labelled: int = LABELLED) -> Any:
+def cancer(labelled: int = LABELLED) -> tuple[Any, Any]:
     """Training rows of which some have a label, validation and test rows, and a teacher that saw the labelled ones."""
     frame, target = load_breast_cancer(return_X_y=True, as_frame=True)
     order = np.random.default_rng(0).permutation(len(frame))

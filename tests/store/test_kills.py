@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from stillhouse.store import Field, Store, Writer, disk, repair, verify
 from stillhouse.store.keys import Key
@@ -64,6 +65,7 @@ def nothing(folder: Path) -> None:
     pass
 
 
+@pytest.mark.slow
 def test_killed_at_every_write_call_the_resumed_store_is_bit_identical(tmp_path: Path) -> None:
     tiny.label(tmp_path / "undisturbed")
     expected = tiny.contents(tmp_path / "undisturbed")
@@ -84,6 +86,7 @@ def assert_prefix(folder: Path) -> None:
         np.testing.assert_array_equal(values, tiny.answers(tiny.inputs())[name][rows, rows % 2])
 
 
+@pytest.mark.slow
 def test_a_repair_killed_at_every_write_call_is_made_good_by_repairing_again(tmp_path: Path) -> None:
     def damage(folder: Path) -> None:
         tiny.label(folder)
@@ -100,6 +103,7 @@ def test_a_repair_killed_at_every_write_call_is_made_good_by_repairing_again(tmp
         assert tiny.contents(folder) == tiny.contents(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_reuse_killed_at_every_write_call_ends_with_the_same_store(tmp_path: Path) -> None:
     changed = tiny.inputs()
     changed[5] = 99
@@ -140,6 +144,7 @@ def labelled(folder: Path, asked: int | None = None, pause: float = 0.0) -> tupl
     return tiny.end_of(child), told
 
 
+@pytest.mark.slow
 def test_killed_at_30_random_moments_at_most_the_block_in_hand_is_asked_again(tmp_path: Path) -> None:
     started = time.monotonic()
     assert labelled(tmp_path / "undisturbed") == (0, 60 * "ak")

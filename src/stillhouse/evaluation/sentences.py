@@ -61,7 +61,7 @@ def headline(comparisons: Sequence[Mapping[str, Any]], context: Context) -> str:
     else:
         start = f"No gain{_about(of)} of {student} over its rivals could be shown"
     against = "; ".join(_against(c, context, of) for c in rivals)
-    basis, sides = _basis(rivals[0], context, interval=False), _sides(rivals[0], context)
+    basis, sides = _basis(rivals[0], context, interval=False), f"{_student_saw(rivals[0], context)}."
     return f"{start}. {against[0].upper()}{against[1:]} ({basis}).{left} {sides}"
 
 
@@ -183,17 +183,21 @@ def _basis(comparison: Mapping[str, Any], context: Context, *, interval: bool = 
 
 def _sides(comparison: Mapping[str, Any], context: Context) -> str:
     """The labels and rows that each side could see."""
-    saw = context.run.saw
-    a, b = (saw.get(comparison[side], {}) for side in "ab")
-    through = ""
+    who = "the teacher itself" if comparison["b"] == TEACHER else "the control"
+    return f"{_student_saw(comparison, context)}; {who} saw {_seen(context.run.saw.get(comparison['b'], {}))}."
+
+
+def _student_saw(comparison: Mapping[str, Any], context: Context) -> str:
+    """The labels and rows that the student could see, itself and through its teacher."""
+    saw, through = context.run.saw, ""
+    a = saw.get(comparison["a"], {})
     if teacher := a.get("teacher"):
         labels = saw.get(teacher, {}).get("labels")
         known = (
             f"had {count(labels, 'label')}" if isinstance(labels, int) else "was trained elsewhere on unknown labels"
         )
         through = f" through a teacher that {known}"
-    who = "the teacher itself" if comparison["b"] == TEACHER else "the control"
-    return f"The student saw {_seen(a)}{through}; {who} saw {_seen(b)}."
+    return f"The student saw {_seen(a)}{through}"
 
 
 def _seen(side: Mapping[str, Any]) -> str:

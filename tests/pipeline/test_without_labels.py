@@ -114,6 +114,7 @@ def test_a_run_without_labels_says_that_nothing_was_tested_and_what_labels_would
 
 def test_its_page_and_its_table_pretend_no_comparison(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (judged / "run" / "report.html").read_text()
+    assert "hardly moves the student" not in page  # there was no label loss whose weight could be raised
     assert "not tested" in page
     assert not re.search(r"cannot tell|Confusion|Calibration|\bnan\b|Labels only</", page)
     assert main(["evaluate", str(judged / "run")]) == 0

@@ -105,7 +105,10 @@ def _averaged(at: dict[int, list[float]], arm: Arm) -> Series:
 
 
 def _shares(run: RunFiles) -> dict[str, Any]:
-    """Return the share of the gradient norm of each term of the student's loss, over the steps."""
+    """Return the share of the gradient norm of each term of the student's loss, over the steps.
+
+    The label loss of a run without labels is 0 at every step: it is no term of it.
+    """
     at: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for entry in run.metrics:
         step, parts = number(entry.get("step")), entry.get("shares")
@@ -116,6 +119,7 @@ def _shares(run: RunFiles) -> dict[str, Any]:
     found = [
         _averaged(steps, Arm(term, *TERM_STYLES[i % len(TERM_STYLES)]))
         for i, (term, steps) in enumerate(sorted(at.items()))
+        if term != LABELS or any(map(any, steps.values()))
     ]
     if len(found) < 2:  # a term alone is the whole gradient
         return {"svg": "", "legend": [], "rows": [], "notes": []}

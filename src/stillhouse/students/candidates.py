@@ -33,6 +33,6 @@ def simple_candidates(shape: tuple[int, ...], text: bool, link: Link) -> tuple[M
         return (*(Member("tfidf_linear", {"C": c}) for c in TEXT_STRENGTHS), *bayes)
     linear = tuple(Member("logistic", {"C": c}) for c in STRENGTHS)
     if len(shape) == 3:
-        return (*(Member("hog_linear", {"C": c}) for c in STRENGTHS), *linear)
+        return (*(Member("hog_linear", {"C": c}) for c in STRENGTHS), *linear[:2])  # pixels are many
     boosting = "lightgbm" if is_installed("lightgbm") else "gradient_boosting"
     return (*linear, *(Member(boosting, size) for size in BOOSTED))

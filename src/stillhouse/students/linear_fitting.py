@@ -17,10 +17,12 @@ from stillhouse.students.soft_rows import Rows
 from stillhouse.students.tree_tables import Doubles
 from stillhouse.task import Link
 
+Ease = Callable[[Doubles], Doubles]
 Fit = Callable[[Any, Rows, float], tuple[Doubles, Doubles]]
 BLOCK = 4096  # rows at once in float64: memory stays constant for many rows
 MOST_ROWS = 4096  # that are replaced by their Cholesky factor, whose time grows with the cube of their number
 JITTER = 1e-10  # added to the squared lengths of rows: equal rows then have a factor too
+CURVE = 0.05  # variance of a probability that is supposed
 STEPS, SLOPE = 1000, 1e-6  # of L-BFGS: iterations at most; the largest slope of the mean objective at its end
 
 
@@ -64,9 +66,11 @@ def _logistic(x: Any, rows: Rows, strength: float) -> tuple[Doubles, Doubles]:
     total = rows.weights.sum()
     starts = range(0, len(rows.targets), BLOCK)
     parts = [(x[i : i + BLOCK], rows.targets[i : i + BLOCK], rows.weights[i : i + BLOCK, None]) for i in starts]
+    ease, eased = _eased(parts, features, strength, total)
 
     def objective(given: Doubles) -> tuple[float, Doubles]:
-        table = given.reshape(features + 1, outputs)
+        table = given.reshape(features + 1, outputs).copy()
+        table[:-1] = ease(table[:-1])
         slope = np.zeros_like(table)
         slope[:-1] = table[:-1] / strength
         value = (table[:-1] ** 2).sum() / (2 * strength)
@@ -76,13 +80,33 @@ def _logistic(x: Any, rows: Rows, strength: float) -> tuple[Doubles, Doubles]:
             value += (weights * losses).sum()
             slope[:-1] += block.T @ (weights * residuals)
             slope[-1] += (weights * residuals).sum(0)
+        slope[:-1] = eased(slope[:-1])
         return float(value / total), (slope / total).ravel()
 
     start = np.zeros((features + 1) * outputs)
     options: Any = {"maxiter": STEPS, "maxfun": 2 * STEPS, "gtol": SLOPE, "ftol": 0.0}
     found: Any = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
     table = found.x.reshape(features + 1, outputs)
-    return table[:-1], table[-1]
+    return np.asarray(ease(table[:-1])), table[-1]
+
+
+def _eased(parts: Any, features: int, strength: float, total: float) -> tuple[Ease, Ease]:
+    """Coordinates in which all directions are about equally steep, and back: few steps then are enough.
+
+    The weights are inv(R) @ v, where R.T @ R is the second derivative of the mean objective if probabilities have the
+    variance CURVE. That pays where there are many more rows than columns; other inputs stay as they are.
+    """
+    from scipy.linalg import cholesky, solve_triangular
+
+    rows = sum(len(targets) for _, targets, _ in parts)
+    if features > min(MOST_ROWS, rows // 2) or not isinstance(parts[0][0], np.ndarray):
+        return (lambda v: v), (lambda v: v)
+    steep = np.eye(features) / strength
+    for inputs, _, weights in parts:
+        block = inputs.astype(np.float64, copy=False)
+        steep += CURVE * (block.T @ (weights * block))
+    factor = cholesky(steep / total, overwrite_a=True)
+    return (lambda v: solve_triangular(factor, v)), (lambda v: solve_triangular(factor, v, trans="T"))
 
 
 def loss_of(logits: Doubles, targets: Doubles, link: Link) -> tuple[Doubles, Doubles]:

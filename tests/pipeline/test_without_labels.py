@@ -128,7 +128,10 @@ def test_later_labels_of_all_test_rows_complete_the_verdict(run: Path, tmp_path:
     assert main(["evaluate", str(run), "--labels", str(labels_file(tmp_path, [t for t, _ in ROWS]))]) == 0
     scores = scores_of(run)
     assert scores["verdict"] in VERDICTS
-    assert [(c["a"], c["b"], c["asks"]) for c in scores["comparisons"]] == [("distilled", "teacher", "loss")]
+    assert [(c["a"], c["b"], c["asks"]) for c in scores["comparisons"]] == [
+        ("distilled", "teacher", "loss"),
+        ("distilled", "simple_distilled", "gain"),
+    ]
     assert scores["models"]["distilled"]["measures"]["accuracy"]["value"] == pytest.approx(right(run, texts))
     assert scores["models"]["teacher"]["measures"]["accuracy"]["value"] == 1.0
     keep_to_schema("classification", scores)

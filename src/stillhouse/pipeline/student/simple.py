@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -70,6 +70,8 @@ def most_tokens(encoder: TextEncoder, texts: Any) -> int:
 def choose(context: RunContext, members: Sequence[Member], problem: Problem, seed: int) -> Chosen:
     """Fit every candidate and keep the best: on validation rows, else on labelled rows that a fit has not seen."""
     comparisons = comparison_rows(context, problem, seed) if len(members) > 1 else []
+    if len(members) > 1 and not comparisons:
+        return nearest_to_targets(context, members, problem, seed)
     found: list[tuple[list[float], Member]] = []
     for member in members:
         figures = []
@@ -77,7 +79,12 @@ def choose(context: RunContext, members: Sequence[Member], problem: Problem, see
             net = fit_one(context, member, problem._replace(rows=rows), seed)
             figures.append(figures_of(context, net, inputs, truth))
         found.append(([float(np.mean(column)) for column in zip(*figures, strict=True)], member))
-    found.sort(key=lambda one: one[0], reverse=True)  # of equals the first candidate
+    return fitted_best(context, found, problem, seed)
+
+
+def fitted_best(context: RunContext, found: list[tuple[list[float], Member]], problem: Problem, seed: int) -> Chosen:
+    """The best of the candidates, of equals the first, fitted to all rows."""
+    found.sort(key=lambda one: one[0], reverse=True)
     begun = time.perf_counter()
     net = fit_one(context, found[0][1], problem, seed)
     tried = {described(member): figures for figures, member in found}
@@ -85,7 +92,7 @@ def choose(context: RunContext, members: Sequence[Member], problem: Problem, see
 
 
 def comparison_rows(context: RunContext, problem: Problem, seed: int) -> list[tuple[Tensor, Tensor, NDArray[Any]]]:
-    """Rows to fit, and inputs and targets (in the user's units) on which candidates are compared.
+    """Rows to fit, and inputs and targets (in the user's units) on which candidates are compared; none without labels.
 
     Without validation rows that is one fold of the labelled rows after the other. Where few of the rows to fit have a
     label, such as a teacher's answers, all labelled ones are left out at once.
@@ -96,12 +103,28 @@ def comparison_rows(context: RunContext, problem: Problem, seed: int) -> list[tu
         rows = np.flatnonzero(known(valid))
         return [(problem.rows, data.valid.inputs[torch.from_numpy(rows)], valid[rows])]
     labelled = problem.rows[has_label(problem.targets[problem.rows])]
+    if not len(labelled):
+        return []
     order = labelled[torch.randperm(len(labelled), generator=torch.Generator().manual_seed(seed))]
     folds = [order] if len(order) <= len(problem.rows) // 2 else order.chunk(min(FOLDS, len(order)))
     truth = data.source.targets[data.split.train]
     return [
         (problem.rows[~torch.isin(problem.rows, some)], problem.inputs[some], truth[some.numpy()]) for some in folds
     ]
+
+
+def nearest_to_targets(context: RunContext, members: Sequence[Member], problem: Problem, seed: int) -> Chosen:
+    """Where no row has a label: the candidate with the least squared error to the targets of rows it has not seen."""
+    order = problem.rows[torch.randperm(len(problem.rows), generator=torch.Generator().manual_seed(seed))]
+    held, rest = order[: max(1, len(order) // FOLDS)], order[max(1, len(order) // FOLDS) :]
+    turns: dict[str, Callable[[Tensor], Tensor]] = {"softmax": torch.exp, "sigmoid": torch.sigmoid}
+    turn = turns.get(context.task.link, torch.clone)
+    found = []
+    for member in members:
+        net = fit_one(context, member, problem._replace(rows=rest), seed)
+        answers = turn(torch.from_numpy(net_outputs(net, problem.inputs[held], context.task)))
+        found.append(([-float((answers - problem.soft[held]).square().nanmean())], member))
+    return fitted_best(context, found, problem, seed)
 
 
 def fit_one(context: RunContext, member: Member, problem: Problem, seed: int) -> nn.Module:

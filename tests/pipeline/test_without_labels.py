@@ -98,7 +98,7 @@ def test_a_run_without_labels_says_that_nothing_was_tested_and_what_labels_would
     assert scores["verdict"] == "untested"
     assert scores["sentence"].startswith("Nothing was tested against true labels: none of the 36 test rows has one.")
     assert scores["comparisons"] == []
-    assert set(scores["models"]) == {"teacher", "distilled"}
+    assert set(scores["models"]) == {"teacher", "distilled", "simple_distilled"}
     assert scores["saw"]["distilled"] == {"labels": 0, "unlabelled": 76, "teacher": "teacher"}
     with np.load(judged / "run" / "predictions.npz") as file:
         teacher = file["teacher/-"].argmax(1)

@@ -218,7 +218,7 @@ class Task(Judgement, Protocol):
     baseline: str  # the control to which the headline and the gate compare it
     method: tuple[Mapping[str, Any], ...]  # the default [[method]]
     reads: str  # the name of its outputs in the ``needs`` of methods; empty: no method matches them
-    fits: tuple[str, ...]  # methods for students that are fitted at once (trees)
+    fits: tuple[str, ...]  # methods for students that are fitted at once
     sections: tuple[Section, ...]  # of the report
     monitor: str  # of ``validation``: lower is better, for [training] keep = "best"
     supervised: bool  # whether labels train; else only the judgement sees them

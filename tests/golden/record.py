@@ -28,7 +28,14 @@ from stillhouse.cli import main
 from tests.golden.recipes import RECIPES, write_one_class, write_recipe
 
 RECORD = Path(__file__).with_name("record.json")
-LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy", "lightgbm", "tokenizers")  # whose arithmetic or drawing the bits follow
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "lightgbm",
+    "tokenizers",
+)  # whose arithmetic or drawing the bits follow
 # Words, clocks, versions and names: no figures of the judgement.
 ASIDE = re.compile(r"schema|warnings|(costs|versions|hashes)\..*|models\.[^.]+\.ms_\d+|saw\.[^.]+\.teacher")
 

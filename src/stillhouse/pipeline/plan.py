@@ -168,7 +168,7 @@ def _seconds(
         budget.steps * _step_seconds(net, context, budget, scratch / f"net{n}") for n, (net, budget) in enumerate(nets)
     ]
     first = None if trees else sum(taken) / max(1, min(trainer.at_once, len(taken)))
-    if context.fitted is not None:  # trees are fitted at once: there is no step to measure
+    if context.fitted is not None:  # a student that is fitted at once has no step to measure
         return {"train teachers": first, "train students": None}
     student = _step_seconds(context.students.make(), context, trainer.budget, scratch / "student")
     seconds = fits * trainer.budget.steps * student / min(trainer.at_once, fits)

@@ -312,7 +312,7 @@ class StudentSection(Net):
 
     name: str | None = Field(
         None,
-        description="A net of the zoo, a tree, or `python:package.module:function`; default: a small one for the data.",
+        description="A net, a fitted student, or `python:package.module:function`; default: a small net for the data.",
     )
     family: str | None = Field(None, description="For [student.budget]: the largest that fits is used: cnn, mlp ...")
     start: Path | None = Field(None, description="Weights (.safetensors) with which every student starts.")

@@ -173,7 +173,7 @@ class Judge:
         if types := context.column_types:
             facts["columns"] = types
         budget = self.trainer.budget
-        # A tree is fitted at once: it has no steps.
+        # A student that is fitted at once has no steps.
         steps = {} if context.fitted else {"steps": budget.steps, "batch_size": budget.batch_size}
         context.run.note(data=facts, saw=saw, budget=steps | {"views": context.views.count})
 

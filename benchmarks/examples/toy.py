@@ -76,16 +76,16 @@ def distilled(data: Pair, pool: Tensor, test: Pair, teacher: nn.Module, out: Pat
     )
 
 
-def repeat(repetitions: int, **options: Any) -> Counter[str]:
-    """How often each verdict comes on random labels, where nothing can be learned."""
+def repeat(repetitions: int, first: int = 0) -> Counter[str]:
+    """How often each verdict comes on random labels, where nothing can be learned; ``first`` is the first seed."""
     found: Counter[str] = Counter()
-    for seed in range(repetitions):
+    for seed in range(first, first + repetitions):
         data, test = random_rows(100, 2 * seed), random_rows(200, 2 * seed + 1)
         torch.manual_seed(seed)
         teacher = trained(teacher_net(), data, 10)
         with tempfile.TemporaryDirectory() as folder:
-            recipe = {"steps": 10, "seeds": [seed], **options}
-            found[distilled(data, test[0][:0], test, teacher, Path(folder) / "run", **recipe).verdict] += 1
+            run = distilled(data, test[0][:0], test, teacher, Path(folder) / "run", steps=10, seeds=[seed])
+            found[run.verdict] += 1
     return found
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.tune_demo [FOLDER]
 
-Each setting trains the distilled student and its labels-only control on three seeds and prints their accuracy on the
-800 validation rows, so that the control's optimiser is chosen by the same rows as the student's. One setting is varied
+Each setting trains the distilled student and its rivals on three seeds and prints their accuracy on the 800 validation
+rows, so that the rivals' views and optimiser are chosen by the same rows as the student's. One setting is varied
 at a time around the demo's own. No test row is read by a net: the judgement is never called.
 """
 
@@ -35,7 +35,8 @@ VARIATIONS: list[dict[str, Any]] = [
     {"training": {"steps": 1000}},
     {"views": {"count": 4}},
     {"views": {"count": 16}},
-    {"views": {"strength": 1}},
+    {"views": {"strength": 0.6}},
+    {"views": {"policy": "shift", "strength": 2}},
 ]
 
 
@@ -47,8 +48,9 @@ def accuracy(folder: Path, arm: str) -> list[float]:
 
 
 def try_setting(over: dict[str, Any], folder: Path, teacher: Path | None) -> Path:
-    """Train both arms with one setting; returns the teacher's weights for the next."""
-    table = merge(read_table(DEMO), {"data": {"valid": 0.2}, "controls": {"same_teacher": False, "all_labels": False}})
+    """Train the arms with one setting; returns the teacher's weights for the next."""
+    off = {"same_teacher": False, "all_labels": False, "simple": False}
+    table = merge(read_table(DEMO), {"data": {"valid": 0.2}, "controls": off})
     table = merge(table, {"training": {"seeds": SEEDS, "log_every": 500}, "output": {"dir": str(folder)}})
     if teacher is not None:
         table = merge(table, {"teacher": {"file": str(teacher)}})
@@ -56,10 +58,9 @@ def try_setting(over: dict[str, Any], folder: Path, teacher: Path | None) -> Pat
     run = Distillation(recipe, command="benchmarks.tune_demo")
     run.plan_fits()
     run.train()
-    found = {arm: accuracy(folder, arm) for arm in ("labels_only", "distilled")}
-    means = {arm: sum(values) / len(values) for arm, values in found.items()}
-    named = json.dumps(over) if over else "the demo's own"
-    print(f"{named:<72} labels only {means['labels_only']:.4f}  distilled {means['distilled']:.4f}", flush=True)
+    found = {arm: accuracy(folder, arm) for arm in ("labels_only", "self_trained", "distilled")}
+    means = "  ".join(f"{arm} {sum(values) / len(values):.4f}" for arm, values in found.items())
+    print(f"{json.dumps(over) if over else 'the demo as it is':<72} {means}", flush=True)
     return teacher or folder / "teacher" / "model.safetensors"
 
 

@@ -114,6 +114,7 @@ def as_table(chosen: dict[str, Any]) -> dict[str, Any]:
 
 @given(st.fixed_dictionaries({}, optional=FIELDS))
 @settings(max_examples=25, deadline=None)
+@pytest.mark.slow
 def test_flags_and_file_say_the_same_thing(tmp_path_factory: pytest.TempPathFactory, chosen: dict[str, Any]) -> None:
     file = tmp_path_factory.getbasetemp() / "recipe.toml"
     file.write_text(tomli_w.dumps(as_table(chosen)))

@@ -68,7 +68,7 @@ def test_labels_come_back_in_the_type_in_which_they_were_given() -> None:
         found = Distiller(GaussianNB(), **QUICK).fit(X, labels)
         assert found.classes_.tolist() == np.unique(labels).tolist()
         assert found.predict(X).dtype.kind == labels.dtype.kind
-        assert found.score(X, labels) > 0.8
+        assert found.score(X, labels) > 0.75
 
 
 class Memory(DecisionTreeClassifier):  # type: ignore[misc]

@@ -290,7 +290,7 @@ def test_a_silent_run_says_nothing_and_a_loud_one_says_it_on_standard_error(
     distilled(tmp_path / "loud", verbose=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "students: 24 steps" in err
+    assert "students: 48 steps" in err  # of two nets and two simple models
 
 
 def test_lines_go_to_the_handlers_of_the_user_and_nowhere_else(
@@ -298,7 +298,7 @@ def test_lines_go_to_the_handlers_of_the_user_and_nowhere_else(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="stillhouse"):
         distilled(tmp_path / "run", verbose=True)
-    assert any("students: 24 steps" in record.getMessage() for record in caplog.records)
+    assert any("students: 48 steps" in record.getMessage() for record in caplog.records)
     assert capfd.readouterr() == ("", "")
 
 

@@ -301,14 +301,17 @@ class Task(Judgement, Protocol):
     ) -> Tensor:
         """The targets (N, *shape) of a student that is fitted at once."""
 
-    def simple_models(self, shape: tuple[int, ...], text: bool, taught: bool) -> Any:
+    def simple_models(self, shape: tuple[int, ...], outputs: int, text: bool, taught: bool) -> Any:
         """Cheap models (``students.Member``) for encoded rows of a shape; ``text``: token ids.
 
         ``taught``: they are fitted to a teacher's answers, not to labels.
         """
 
-    def temperature(self, outputs: Tensor, targets: Tensor) -> float | None:
-        """By what normalized outputs are divided to fit their confidence to labelled rows; None: they have none."""
+    def temperature(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> float | None:
+        """By what normalized outputs are divided to fit their confidence to labelled rows; None: they have none.
+
+        ``weights`` (N,) say how much each row counts.
+        """
 
     def pseudo_labels(
         self, outputs: Tensor, targets: Tensor, valid: tuple[Tensor, Tensor] | None

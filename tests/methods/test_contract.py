@@ -225,6 +225,7 @@ def _one_of_two(rank: int, folder: str, names: list[str]) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradient_of_one(tmp_path: Path) -> None:
     names = [name for name in NAMES if not method_class(name).batch_coupled]
     spawn(_one_of_two, args=(str(tmp_path), names), nprocs=2)  # type: ignore[no-untyped-call]

@@ -41,6 +41,7 @@ def recalls(folder: Path, teacher: dict[str, Any], student: str, weight: str) ->
         ({"name": "extra_trees", "settings": {"n_estimators": 20, "max_depth": 4}}, "decision_tree"),
     ],
 )
+@pytest.mark.slow
 def test_every_arm_finds_more_of_a_rare_class(tmp_path: Path, teacher: dict[str, Any], student: str) -> None:
     plain = recalls(tmp_path / "plain", teacher, student, "none")
     even = recalls(tmp_path / "even", teacher, student, "balanced")

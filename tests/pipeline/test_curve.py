@@ -82,6 +82,7 @@ def test_numbers_that_the_data_do_not_allow_are_refused_with_those_that_they_do(
     assert "with commas between them" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_student_that_keeps_more_layers_is_larger_and_all_of_one_teacher(tmp_path: Path) -> None:
     teacher = {"name": "vit_tiny", "settings": {"layers": 3, "width": 16, "heads": 2, "patch": 2}}
     named = read(write_recipe(tmp_path, **SMALL, teacher=teacher))

@@ -33,7 +33,7 @@ def recipe(folder: Path, **over: Any) -> Path:
     training = {"steps": 4, "batch_size": 32, "seeds": [1], "log_every": 1, "disagreement": SCALE, "workers": 1}
     table: dict[str, Any] = {
         "data": {"name": "digits", "labels": 100, "valid": 0.1},
-        "teacher": MEMBERS,
+        "teacher": {**MEMBERS, "calibrate": "none"},
         "student": {"name": "mlp_tiny", "settings": {"hidden": [8]}},
         "method": [{"name": "hinton", "weight": 0.9, "temperature": 2.0}],
         "training": training,

@@ -72,6 +72,7 @@ def test_self_training_stopped_between_two_rounds_ends_with_the_same_student(tmp
     assert student_bits(tmp_path / "killed" / "run", arms) == student_bits(tmp_path / "whole" / "run", arms)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_clear_error_and_the_same_command_resumes(tmp_path: Path, finished: Run) -> None:
     recipe = write_recipe(tmp_path, controls={"same_teacher": True})
 

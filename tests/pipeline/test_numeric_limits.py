@@ -20,6 +20,7 @@ X = np.random.default_rng(0).normal(size=(120, 3)) + 2 * CODES[:, None]
 TREES = {"name": "extra_trees", "settings": {"n_estimators": 5}}
 
 
+@pytest.mark.slow
 def test_three_hundred_classes_are_distilled_judged_and_shown(tmp_path: Path) -> None:
     codes = np.arange(900) % 300
     x = np.random.default_rng(0).normal(size=(900, 8)).astype(np.float32)

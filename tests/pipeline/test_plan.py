@@ -54,6 +54,7 @@ def test_hidden_layers_are_in_the_bytes(tmp_path: Path) -> None:
     assert by_name["dense:float16"] == 10 * 2 + 32 * 2
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table_or_json_alone(tmp_path: Path) -> None:
     path = str(write_recipe(tmp_path))
     shown = stillhouse("plan", path)

@@ -281,6 +281,7 @@ def test_weights_in_a_file_answer_in_the_users_units_as_every_teacher_that_comes
 
 
 @pytest.mark.parametrize("name", ["extra_trees", "mlp_large"])
+@pytest.mark.slow
 def test_the_points_of_a_curve_have_teachers_in_the_users_units(tmp_path: Path, name: str) -> None:
     data = {"path": str(write_table(tmp_path, "price")), "target": "price"}
     training = {"steps": 80, "batch_size": 32, "lr": 0.01}

@@ -173,6 +173,7 @@ def test_a_recipe_written_out_and_read_again_names_no_batch_and_has_the_same_ide
 # From Python
 
 
+@pytest.mark.slow
 def test_tables_and_names_are_taken_as_a_recipe_takes_them(tmp_path: Path) -> None:
     x, y = rows(90)
     file = tmp_path / "table.csv"

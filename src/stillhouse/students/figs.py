@@ -49,6 +49,10 @@ class Figs(FittedStudent):
         whole("max_trees", self.max_trees, least=0)
         whole("min_samples_leaf", self.min_samples_leaf)
 
+    def in_words(self, link: Link) -> str:
+        """Its own name."""
+        return "FIGS"
+
     def fit(self, rows: Rows, seed: int) -> SumOfTrees:
         """Fit; the seed decides between splits that are equally good."""
         rows = whole_rows(rows)

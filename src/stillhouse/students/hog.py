@@ -18,6 +18,7 @@ from stillhouse.students.fitted_student import FittedStudent
 from stillhouse.students.linear_fitting import fit_linear
 from stillhouse.students.logistic import filled, standardised
 from stillhouse.students.soft_rows import Rows
+from stillhouse.task import Link
 
 CELLS = 7  # along the shorter side, where the size of a cell is not given
 SMALLEST_CELL = 2
@@ -46,6 +47,10 @@ class HogLinear(FittedStudent):
         above_zero("C", self.C)
         whole("cell", self.cell, least=0)
         whole("orientations", self.orientations, least=2)
+
+    def in_words(self, link: Link) -> str:
+        """HOG with the model on it."""
+        return f"HOG with {'ridge' if link == 'identity' else 'logistic'} regression"
 
     def fit(self, rows: Rows, seed: int) -> nn.Module:
         """Fit; nothing is random."""

@@ -18,6 +18,7 @@ from stillhouse.students.soft_rows import Rows
 from stillhouse.students.tree_fitting import SMALLEST
 from stillhouse.students.tree_tables import Doubles, Nodes
 from stillhouse.students.trees import TreeEnsemble
+from stillhouse.task import Link
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,10 @@ class LightGBM(FittedTrees):
         whole("max_depth", self.max_depth, least=0)
         whole("min_samples_leaf", self.min_samples_leaf)
         not_negative("l2_regularization", self.l2_regularization)
+
+    def in_words(self, link: Link) -> str:
+        """Its own name."""
+        return "LightGBM"
 
     def fit(self, rows: Rows, seed: int) -> TreeEnsemble:
         """Fit, in one thread: the same rows give the same bits."""

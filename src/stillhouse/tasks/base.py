@@ -93,11 +93,11 @@ class BaseTask(Judge):
         """Targets with 0 in place of unknown values."""
         return targets.nan_to_num(0.0) if targets.is_floating_point() else targets.clamp(min=0)
 
-    def simple_models(self, shape: tuple[int, ...], text: bool, taught: bool) -> tuple[Member, ...]:
+    def simple_models(self, shape: tuple[int, ...], outputs: int, text: bool, taught: bool) -> tuple[Member, ...]:
         """Those for outputs of this kind, whether labels or a teacher's answers."""
-        return simple_candidates(shape, text, self.link)
+        return simple_candidates(shape, text, self.link, outputs)
 
-    def temperature(self, outputs: Tensor, targets: Tensor) -> float | None:
+    def temperature(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> float | None:
         """None: values have no confidence."""
         return None
 

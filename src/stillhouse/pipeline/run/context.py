@@ -82,9 +82,11 @@ class RunContext:
 
     def simple(self, *, taught: bool) -> list[Member]:
         """The cheap models for these rows, to be fitted to labels, or ``taught`` by the teacher's answers."""
-        text, shape = self.data.encoder.text, tuple(self.data.train.inputs.shape[1:])
+        text, inputs = self.data.encoder.text, self.data.train.inputs
+        if text is None and not inputs.is_floating_point():  # the user's own token ids: nothing is known of them
+            return []
         own = {} if text is None else {"vocabulary": text.vocabulary}
-        found = self.task.simple_models(shape, text is not None, taught)
+        found = self.task.simple_models(tuple(inputs.shape[1:]), self.spec.width, text is not None, taught)
         return [member._replace(settings={**member.settings, **own}) for member in found]
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stillhouse.data import Rows
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.store import Store
@@ -39,26 +40,34 @@ def fitted(context: RunContext, teacher: RunTeacher, answers: StoredTeacher) -> 
         return {"temperature": 1.0, "rows": 0, "why": 'calibrate = "none"'}
     if not answers.dense:
         return {"temperature": 1.0, "rows": 0, "why": "the store keeps a part of the classes"}
-    outputs, targets = unseen_rows(context, teacher, answers)
-    if len(targets) < LEAST_ROWS:
+    outputs, rows = unseen_rows(context, teacher, answers)
+    if len(rows.targets) < LEAST_ROWS:
         return {"temperature": 1.0, "rows": 0, "why": f"fewer than {LEAST_ROWS} rows with a label that it has not seen"}
-    found = context.task.temperature(outputs, targets)
+    found = context.task.temperature(outputs, rows.targets, rows.weights)
     if found is None:
         return {"temperature": 1.0, "rows": 0, "why": "answers of this task have no confidence"}
-    return {"temperature": found, "rows": len(targets)}
+    return {"temperature": found, "rows": len(rows.targets)}
 
 
-def unseen_rows(context: RunContext, teacher: RunTeacher, answers: StoredTeacher) -> tuple[Tensor, Tensor]:
-    """Normalized outputs and targets of labelled rows that the answering net was not trained on."""
+def unseen_rows(context: RunContext, teacher: RunTeacher, answers: StoredTeacher) -> tuple[Tensor, Rows]:
+    """Normalized outputs of labelled rows that the answering net was not trained on, and these rows.
+
+    A row of weight 0 counts nowhere.
+    """
     task, data = context.task, context.data
-    parts: list[tuple[Tensor, Tensor]] = []
+    parts: list[tuple[Tensor, Rows]] = []
     if len(data.valid.targets):
-        parts.append((torch.from_numpy(np.asarray(teacher.outputs("valid"))), data.valid.targets))
+        parts.append((torch.from_numpy(np.asarray(teacher.outputs("valid"))), data.valid))
     if all(teacher.folds):
         rows = torch.nonzero(has_label(teacher.visible)).flatten()
-        batch = Batch(data.train.inputs[rows], teacher.visible[rows], rows, torch.zeros_like(rows))
-        parts.append((task.normalize(answers.outputs(batch).values), teacher.visible[rows]))
-    kept = [(outputs[has_label(targets)], targets[has_label(targets)]) for outputs, targets in parts]
-    if not kept:
-        return torch.empty(0), torch.empty(0)
-    return torch.cat([outputs for outputs, _ in kept]), torch.cat([targets for _, targets in kept])
+        seen = data.train._replace(targets=teacher.visible).take(rows)
+        batch = Batch(seen.inputs, seen.targets, rows, torch.zeros_like(rows))
+        parts.append((task.normalize(answers.outputs(batch).values), seen))
+    outputs, targets, weights = [torch.empty(0)], [torch.empty(0)], [torch.empty(0)]
+    for found, of in parts:
+        counts = torch.ones(len(of.targets)) if of.weights is None else of.weights
+        kept = has_label(of.targets) & (counts > 0)
+        for column, more in zip((outputs, targets, weights), (found, of.targets, counts), strict=True):
+            column.append(more[kept])
+    joined = [torch.cat(column[1:]) if len(column) > 1 else column[0] for column in (outputs, targets, weights)]
+    return joined[0], Rows(joined[0], joined[1], joined[2])

@@ -153,13 +153,16 @@ def risk_coverage_curve(nets: Sequence[Floats], targets: Integers) -> dict[str, 
     return {"coverage": ((points + 1) / len(risk)).tolist(), "risk": risk[points].tolist()}
 
 
-def fit_temperature(log_probs: Floats, targets: Integers) -> float:
-    """The temperature in [0.05, 20] that minimises the negative log-likelihood of log_softmax(log_probs / T)."""
+def fit_temperature(log_probs: Floats, targets: Integers, weights: Floats | None = None) -> float:
+    """The temperature in [0.05, 20] that minimises the negative log-likelihood of log_softmax(log_probs / T).
+
+    ``weights`` (N,) say how much each row counts; None: all alike.
+    """
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         scaled = temper(log_probs, float(np.exp(log_temperature)))
-        return float(-np.take_along_axis(scaled, targets[:, None], 1).mean())
+        return float(-np.average(np.take_along_axis(scaled, targets[:, None], 1)[:, 0], weights=weights))
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))
 

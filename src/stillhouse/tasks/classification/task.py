@@ -53,9 +53,10 @@ class Classification(ClassificationJudge, BaseTask):
             torch.cat([torch.zeros_like(outputs), outputs], 1) if outputs.shape[1:] == (1,) and width == 2 else outputs
         )
 
-    def temperature(self, outputs: Tensor, targets: Tensor) -> float | None:
+    def temperature(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> float | None:
         """The temperature that minimises the negative log-likelihood of the labels."""
-        return calibration.fit_temperature(floored(outputs.numpy()), targets.numpy())
+        counts = None if weights is None else weights.double().numpy()
+        return calibration.fit_temperature(floored(outputs.numpy()), targets.numpy(), counts)
 
     def judged(self, outputs: NDArray[Any]) -> Floats:
         """Log-probabilities with a floor."""

@@ -112,7 +112,7 @@ class Embedding(EmbeddingJudge, BaseTask):
         """The teacher's vectors; without one 0, for models that read the texts alone."""
         return torch.zeros(len(targets), spec.width) if teacher is None else teacher.float()
 
-    def simple_models(self, shape: tuple[int, ...], text: bool, taught: bool) -> tuple[Member, ...]:
+    def simple_models(self, shape: tuple[int, ...], outputs: int, text: bool, taught: bool) -> tuple[Member, ...]:
         """TF-IDF with a decomposition of the texts alone, or with ridge regression to the teacher's vectors."""
         return (Member("tfidf_linear", {"C": 10.0}) if taught else Member("tfidf_svd", {}),)
 

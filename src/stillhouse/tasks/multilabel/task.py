@@ -43,10 +43,11 @@ class Multilabel(MultilabelJudge, BaseTask):
         answers = None if teacher is None else teacher.double().sigmoid()
         return mixed(targets.double(), answers, label_weight, method_weight).float()
 
-    def temperature(self, outputs: Tensor, targets: Tensor) -> float | None:
+    def temperature(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> float | None:
         """The temperature of all labels that minimises the binary cross-entropy of the known ones."""
         known = ~targets.isnan()
-        return fit_temperature(both(outputs[known]).numpy(), targets[known].long().numpy())
+        counts = None if weights is None else weights.double()[:, None].expand_as(targets)[known].numpy()
+        return fit_temperature(both(outputs[known]).numpy(), targets[known].long().numpy(), counts)
 
     def predictor(self, net: nn.Module, context: Any, card: dict[str, Any]) -> DeployedMultilabel:
         """The classifier that ships."""

@@ -83,7 +83,8 @@ def models(run: RunFiles) -> Iterator[str]:
 
 def _arm(run: RunFiles, name: str, side: dict[str, Any]) -> list[str]:
     """One row of the table of models."""
-    cells = [run.arm(name).label, count(side.get("labels")), count(side.get("unlabelled"))]
+    model = f": {side['model']}" if side.get("model") else ""
+    cells = [run.arm(name).label + model, count(side.get("labels")), count(side.get("unlabelled"))]
     for key in run.main_measures:
         measure, figure = run.measure(key), run.figure(name, key)
         cells.append(with_interval(written(measure, figure), between(measure, figure)))

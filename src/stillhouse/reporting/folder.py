@@ -174,9 +174,6 @@ class RunFiles:
     def arm(self, name: str) -> Arm:
         """Return how an arm appears; a name that the task does not know is shown as it is written."""
         known = self.task.others.get(name) or self.task.controls.get(name)
-        model = self.scores.get("saw", {}).get(name, {}).get("model")
-        if known and model:  # which of the simple models it is
-            return Arm(f"{known.label} ({model})", *known.style)
         return Arm(known.label, *known.style) if known else Arm(capital(name.replace("_", " ")), *OTHER_STYLE)
 
     def measure(self, name: str) -> Measure:

@@ -34,8 +34,10 @@ def line(label: str, cells: Sequence[Cell], *, arm: Arm | None = None, main: boo
 
 
 def arm_line(run: RunFiles, name: str, cells: Sequence[Cell]) -> Any:
-    """Return the line of an arm."""
-    return line(run.arm(name).label, cells, arm=run.arm(name), main=name == run.student)
+    """Return the line of an arm; that of a simple model says which it is."""
+    model = run.scores.get("saw", {}).get(name, {}).get("model")
+    small = f": {model}" if model else ""
+    return line(run.arm(name).label, cells, arm=run.arm(name), main=name == run.student, small=small)
 
 
 def chart(title: str, svg: str, note: str = "") -> dict[str, str]:

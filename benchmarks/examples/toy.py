@@ -66,6 +66,7 @@ def distilled(data: Pair, pool: Tensor, test: Pair, teacher: nn.Module, out: Pat
     x = torch.cat([data[0], pool])
     y = np.concatenate([data[1].numpy(), np.full(len(pool), np.nan)])  # NaN: no label
     return sh.distill(
+        {"teacher": {"outputs": "logits"}},  # of a net of ten steps: all may lie between 0 and 1
         teacher=teacher,
         student=student_net,
         data=((x.numpy(), y), None, (test[0].numpy(), test[1].numpy())),

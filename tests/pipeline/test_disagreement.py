@@ -77,6 +77,7 @@ def test_a_step_weighs_what_is_matched_and_not_the_labels() -> None:
     assert step(tokens, Outputs(theirs, weights=torch.exp(-SCALE * apart)))["hinton"] == weighed["hinton"]
 
 
+@pytest.mark.slow
 def test_a_run_trains_its_students_by_weighed_rows(tmp_path: Path) -> None:
     file = recipe(tmp_path)
     run = distill(read(file), accept_teacher=True)

@@ -22,6 +22,8 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation import Predictions
 from stillhouse.pipeline import Run, predict
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 SCORES, VECTORS = "scores.json", "predictions.npz"
 
 
@@ -78,7 +80,6 @@ def test_the_run_knows_its_judgement_and_its_student(run: Run) -> None:
     assert stillhouse.load(run.folder / "student").column == "text"
 
 
-@pytest.mark.slow
 def test_a_full_judgement_is_refused_with_the_command_that_is_meant(run: Run) -> None:
     done = shell("evaluate", run.folder, "--full")
     assert (done.returncode, f"`stillhouse evaluate {run.folder}`" in done.stderr) == (2, True)
@@ -174,7 +175,6 @@ def test_a_folder_is_not_resumed_as_one_of_another_task(run: Run, tmp_path: Path
     assert (done.returncode, "holds a run of another recipe" in done.stderr) == (2, True), done.stderr
 
 
-@pytest.mark.slow
 def test_a_run_that_is_not_finished_is_told_from_a_broken_one(run: Run, tmp_path: Path) -> None:
     place = copied(run, tmp_path / "early", "costs.json", SCORES, VECTORS, "student", "report.html", "export")
     for verb in ("evaluate", "report", "export"):

@@ -14,6 +14,8 @@ from torch import nn
 
 import stillhouse as sh
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 QUICK: dict[str, Any] = {"steps": 20, "seeds": [0], "accept_teacher": True}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(700, 5)).astype("float32")
@@ -43,7 +45,6 @@ def test_a_forest_that_was_fitted_on_the_training_rows_is_told_of_early_and_on_t
     assert "fitted on these training rows" in run.report_path.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_the_cures_that_it_names_answer_out_of_fold(tmp_path: Path) -> None:
     recipe = {"teacher": {"name": "random_forest", "folds": 5}}
     assert not told(sh.distill(recipe, data=parts(NOISY), out=tmp_path / "run", verbose=False, **QUICK))
@@ -51,7 +52,6 @@ def test_the_cures_that_it_names_answer_out_of_fold(tmp_path: Path) -> None:
     assert given.predict(X[550:]).shape == (150,)
 
 
-@pytest.mark.slow
 def test_other_rows_easy_rows_and_other_tasks_are_judged_by_the_same_rule(tmp_path: Path) -> None:
     elsewhere = RandomForestClassifier(50, random_state=0).fit(X[550:], NOISY[550:])
     assert not told(sh.distill(teacher=elsewhere, data=parts(NOISY), out=tmp_path / "a", verbose=False, **QUICK))

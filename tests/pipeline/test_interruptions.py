@@ -35,6 +35,7 @@ def start_until(recipe: Path, path: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("until", "number", "code"),
     [

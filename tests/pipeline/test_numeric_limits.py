@@ -54,6 +54,7 @@ def test_a_cell_beyond_single_precision_is_named(tmp_path: Path, value: float) -
         sh.distill(RECIPE | {"data": data}, teacher=TREES, out=tmp_path / "run", **QUICK)
 
 
+@pytest.mark.slow
 def test_numbers_near_the_limit_and_constant_columns_are_learned(tmp_path: Path) -> None:
     frame = pd.DataFrame(X, columns=list("abc"))
     frame["huge"], frame["tiny"] = frame["a"] * 1e37, frame["b"] * 1e-37

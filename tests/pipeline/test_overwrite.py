@@ -15,6 +15,8 @@ import stillhouse as sh
 from stillhouse.cli import main
 from stillhouse.errors import StillhouseError, UsageError
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 RNG = np.random.default_rng(0)
 Y = np.arange(120) % 2
 X = (RNG.normal(size=(120, 4)) + 2 * Y[:, None]).astype("float32")
@@ -63,7 +65,6 @@ def test_a_trained_teacher_and_its_answers_stay_where_the_new_run_has_the_same(r
     assert other.load().predict(X[:3]).shape == (3,)
 
 
-@pytest.mark.slow
 def test_a_ready_teacher_is_not_asked_again_for_the_store(tmp_path: Path) -> None:
     model = LogisticRegression().fit(X[:80], Y[:80])
     sh.distill(teacher=model, out=tmp_path / "run", **QUICK)
@@ -130,7 +131,6 @@ def test_a_run_of_another_version_can_be_overwritten(run: Path) -> None:
     assert sh.distill(teacher="mlp_large", out=run, overwrite=True, **QUICK).record["version"] == 1
 
 
-@pytest.mark.slow
 def test_the_flag_of_the_shell_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = (
         f"distill --data.name digits --data.labels 100 --teacher.name linear --training.seeds 0 --training.steps 5 "

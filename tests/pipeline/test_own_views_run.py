@@ -16,6 +16,8 @@ import stillhouse as sh
 from stillhouse.cli import main
 from stillhouse.errors import UsageError
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 RNG = np.random.default_rng(0)
 LABELS = np.arange(96) % 2
 ROWS = (RNG.normal(size=(96, 4)) + LABELS[:, None]).astype("float32")
@@ -63,7 +65,6 @@ def test_a_run_with_them_is_judged_and_judged_in_full(run: sh.Run) -> None:
     assert sh.predict(run, ROWS[:3]).shape == (3,)
 
 
-@pytest.mark.slow
 def test_the_same_function_is_the_same_run_and_another_value_in_it_another(tmp_path: Path) -> None:
     first = label(tmp_path, drifting(0.1))
     assert first["views"] == 8
@@ -72,7 +73,6 @@ def test_the_same_function_is_the_same_run_and_another_value_in_it_another(tmp_p
         label(tmp_path, drifting(0.2))
 
 
-@pytest.mark.slow
 def test_a_function_that_reads_what_has_changed_is_found(tmp_path: Path) -> None:
     file = tmp_path / "size.txt"
     file.write_text("0.1")
@@ -129,7 +129,6 @@ def test_what_makes_no_views_is_refused_and_leaves_no_folder(tmp_path: Path, vie
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_other_views_lay_over_those_of_a_recipe_and_take_their_settings_out(tmp_path: Path) -> None:
     recipe = {"views": {"policy": "shift", "count": 3, "strength": 2.0}}
     told = sh.label(recipe, views=drifting(0.1), data=DATA, out=tmp_path / "a", **QUICK)
@@ -139,7 +138,6 @@ def test_other_views_lay_over_those_of_a_recipe_and_take_their_settings_out(tmp_
     assert sh.label(recipe, views="none", data=DATA, out=tmp_path / "c", **QUICK)["views"] == 1
 
 
-@pytest.mark.slow
 def test_a_distiller_takes_them() -> None:
     for views in ("noise", drifting(0.1)):
         model = sh.Distiller("mlp_large", "mlp_tiny", views=views, steps=20).fit(ROWS, LABELS)

@@ -61,6 +61,7 @@ def answers_of_the_export(run: Run, inputs: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FITTED)
 def test_a_student_fitted_at_once_is_taught_shipped_exported_and_explained(tmp_path: Path, name: str) -> None:
     run = run_of(tmp_path, {"name": name, "settings": FITTED[name]})

@@ -11,6 +11,8 @@ import pytest
 
 import stillhouse as sh
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 ROWS = 400
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(ROWS, 3))
@@ -52,7 +54,6 @@ def test_rows_of_weight_0_change_no_net_and_others_do(tmp_path: Path, kind: tupl
         assert not np.array_equal(counted[name], right[name]), name
 
 
-@pytest.mark.slow
 def test_a_larger_weight_moves_every_net_towards_its_rows(tmp_path: Path) -> None:
     heavy = answers(tmp_path / "heavy", NETS, EXCHANGED, np.where(ODD, 20.0, 1.0))
     light = answers(tmp_path / "light", NETS, EXCHANGED, np.where(ODD, 0.1, 1.0))

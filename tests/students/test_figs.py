@@ -89,6 +89,7 @@ def test_outputs_are_logarithms_of_probabilities_logits_or_values() -> None:
         fit(x, gaps, link="sigmoid")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", ["softmax", "sigmoid", "identity"])
 def test_a_fit_loads_and_is_exported(link: Link, tmp_path: Path) -> None:
     x, p, _ = made(150, 2)

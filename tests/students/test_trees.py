@@ -258,6 +258,7 @@ def test_a_tree_of_other_classes_is_refused() -> None:
         empty.load_state_dict(fit("decision_tree", x, p).state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TREES)
 def test_an_exported_ensemble_answers_as_the_module_for_any_batch(name: str, tmp_path: Path) -> None:
     from stillhouse.exporting import Exportable, export

@@ -97,8 +97,9 @@ def errors() -> list[str]:
     column = y[:, None]
     torch.manual_seed(0)
     teacher, start = trained(teacher_net(), data, 10), student_net()
-    right = (teacher(x).argmax(1) == y).float().mean()
-    wide = teacher(x).argmax(1) == column
+    memory = trained(teacher_net(), data, 2000)
+    right = (memory(x).argmax(1) == y).float().mean()
+    wide = memory(x).argmax(1) == column
     try:
         F.cross_entropy(teacher(x), column)
         refusal = "accepts it"
@@ -112,12 +113,11 @@ def errors() -> list[str]:
             other(x)  # asked, as in the article; its answers appear in no loss
         twins.append(nn.utils.parameters_to_vector(trained(student, data, 10).parameters()))
     same = "the same, bit for bit" if torch.equal(*twins) else "not the same"
-    memory = trained(teacher_net(), data, 2000)
     there, here = ((memory(a).argmax(1) == b).float().mean() for a, b in (data, fresh))
     return [
         f"**Targets of shape (100, 1).** `cross_entropy` {refusal}. A comparison does not: `net(x).argmax(1) == y` has "
-        f"the shape {tuple(wide.shape)}, every answer against every label. Its mean is "
-        f"{100 * wide.float().mean():.1f} %, and the accuracy is {100 * right:.1f} %.",
+        f"the shape {tuple(wide.shape)}, every answer against every label. After 2,000 "
+        f"steps its mean is {100 * wide.float().mean():.1f} %, and the accuracy is {100 * right:.1f} %.",
         "**A student's loss in which the teacher does not appear.** The student's weights after ten steps with the "
         f"trained teacher and with an untrained one are {same}: nothing was distilled.",
         f"**Accuracy on training rows.** After 2,000 steps the teacher has {100 * there:.1f} % of the random labels it "

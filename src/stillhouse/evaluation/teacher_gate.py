@@ -17,7 +17,7 @@ from stillhouse.evaluation.context import as_json
 from stillhouse.evaluation.resampling import RowResamples
 from stillhouse.evaluation.sentences import name as spoken
 from stillhouse.evaluation.verdict import compare as paired
-from stillhouse.task import TEACHER, Judgement, Measure, Record, Statistic
+from stillhouse.task import SINGLE, TEACHER, Judgement, Measure, Record, Statistic
 
 SAME_ANSWER = 1e-3  # largest change of a probability that rounding may explain when a row is asked in another batch
 CONFIDENCE, RESAMPLES = 0.95, 2000  # of the comparison with the baseline
@@ -35,8 +35,7 @@ def compare(
         ``difference`` with its 95 % interval.
     """
     arms = {TEACHER: teacher, task.questions[0].b: baseline}
-    prepared = task.prepare({arm: {"-": record} for arm, record in arms.items()}, None)
-    found = {arm: task.quality(prepared[arm]["-"], targets, names) for arm in arms}
+    found = {arm: measured(task, record, targets, names) for arm, record in arms.items()}
     defined = [m for m in task.gate_measures if all(found[arm][m].rows for arm in arms)]
     figures = {m: {arm: float(found[arm][m].components.mean()) for arm in arms} for m in defined}
     ours, theirs = (
@@ -44,6 +43,17 @@ def compare(
     )
     facts = {"rows": len(targets), **figures, "better": ours > theirs}
     return facts | (_tested(task, defined[0], [found[arm] for arm in arms], len(targets)) if defined else {})
+
+
+def measured(
+    task: Judgement, record: Record, targets: NDArray[Any], names: Sequence[str], asked: str | None = None
+) -> dict[str, Statistic]:
+    """The measures of one net against the targets, with the one that is asked for."""
+    prepared = task.prepare({TEACHER: {SINGLE: record}}, None)[TEACHER][SINGLE]
+    found = task.quality(prepared, targets, names)
+    if asked and asked not in found and (extra := task.statistic(asked, prepared, targets, names)):
+        found |= {asked: extra}
+    return found
 
 
 def _tested(task: Judgement, name: str, found: Sequence[Mapping[str, Statistic]], rows: int) -> dict[str, Any]:
@@ -120,8 +130,7 @@ def in_sample(
     """
     key, found = task.gate_measures[0], []
     for record, targets in (train, valid):
-        prepared = task.prepare({TEACHER: {"-": record}}, None)[TEACHER]["-"]
-        found.append(task.quality(prepared, targets, names)[key])
+        found.append(measured(task, record, targets, names)[key])
     if not all(one.rows > 1 for one in found):
         return None
     measure = task.measure(key)

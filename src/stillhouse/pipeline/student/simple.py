@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from stillhouse import students
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.data.targets import known
+from stillhouse.evaluation.teacher_gate import measured
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.students.families import Member
-from stillhouse.task import SINGLE
 from stillhouse.types import has_label
 
 VOCABULARY = 32_768  # token ids: most words are one token
@@ -94,8 +94,12 @@ def fitted_best(context: RunContext, found: list[tuple[list[float], Member]], pr
 
 def some_of(rows: Tensor, seed: int) -> Tensor:
     """At most ``COMPARED`` of the rows: enough to choose a model, whose fit then gets all of them."""
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-    return rows[order[:COMPARED]] if len(rows) > COMPARED else rows
+    return shuffled(rows, seed)[:COMPARED] if len(rows) > COMPARED else rows
+
+
+def shuffled(rows: Tensor, seed: int) -> Tensor:
+    """The rows in an order that is drawn."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
 
 
 def comparison_rows(context: RunContext, problem: Problem, seed: int) -> list[tuple[Tensor, Tensor, NDArray[Any]]]:
@@ -112,7 +116,7 @@ def comparison_rows(context: RunContext, problem: Problem, seed: int) -> list[tu
     labelled = problem.rows[has_label(problem.targets[problem.rows])]
     if not len(labelled):
         return []
-    order = labelled[torch.randperm(len(labelled), generator=torch.Generator().manual_seed(seed))]
+    order = shuffled(labelled, seed)
     folds = [order] if len(order) <= len(problem.rows) // 2 else order.chunk(min(FOLDS, len(order)))
     truth = data.source.targets[data.split.train]
     return [
@@ -122,8 +126,7 @@ def comparison_rows(context: RunContext, problem: Problem, seed: int) -> list[tu
 
 def nearest_to_targets(context: RunContext, members: Sequence[Member], problem: Problem, seed: int) -> Chosen:
     """Where no row has a label: the candidate with the least squared error to the targets of rows it has not seen."""
-    order = problem.rows[torch.randperm(len(problem.rows), generator=torch.Generator().manual_seed(seed))]
-    held, rest = order[: max(1, len(order) // FOLDS)], order[max(1, len(order) // FOLDS) :]
+    held, rest = shuffled(problem.rows, seed).tensor_split([max(1, len(problem.rows) // FOLDS)])
     turns: dict[str, Callable[[Tensor], Tensor]] = {"softmax": torch.exp, "sigmoid": torch.sigmoid}
     turn = turns.get(context.task.link, torch.clone)
     found = []
@@ -152,10 +155,7 @@ def figures_of(context: RunContext, net: nn.Module, inputs: Tensor, targets: NDA
     """The measure of the headline where the rows define it, then those of the gate; each so that more is better."""
     task, names, asked = context.task, context.spec.names, context.recipe.evaluation.measure
     record = task.record(torch.from_numpy(net_outputs(net, inputs, task)))
-    prepared = task.prepare({"simple": {SINGLE: record}}, None)["simple"][SINGLE]
-    found = task.quality(prepared, targets, names)
-    if asked and asked not in found and (extra := task.statistic(asked, prepared, targets, names)):
-        found |= {asked: extra}
+    found = measured(task, record, targets, names, asked)
     wanted = [name for name in (asked, *task.gate_measures) if name and found[name].rows]
     return [float(found[name].components.mean()) * (1 if task.measure(name).higher else -1) for name in wanted]
 

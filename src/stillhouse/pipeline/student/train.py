@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -157,6 +157,8 @@ class Trainer:
             self.fit(job, stores[name] if name else None, teachers[name] if name else None, advance)
 
         with run.timed("train students"), stage(f"{fits} students", total, "steps") as advance:
+            if any(job.arm.control.simple for job in jobs):
+                _ = self.whole  # made here once, not by each worker
             advance(total - len(jobs) * self.budget.steps)
             run_all(jobs, work, self.workers, advance)
         run.note(engine=describe(self.budget.device, self.budget.precision, compile=self.budget.compile))
@@ -177,19 +179,13 @@ class Trainer:
     def fit(self, job: Job, store: Store | None, teacher: Asked | None, advance: Advance) -> None:
         """Train one student, or fit one rival."""
         context, (arm, seed) = self.context, job
-        answers = None
-        if store is not None:
-            scale, temperature = (
-                context.recipe.training.disagreement,
-                self.temperatures.get(arm.control.teacher or "", 1.0),
-            )
-            answers = StoredTeacher(store, scale, temperature)
+        temperature = self.temperatures.get(arm.control.teacher or "", 1.0)
+        answers = StoredTeacher(store, context.recipe.training.disagreement, temperature) if store is not None else None
         if arm.control.simple:
             self.fit_simple(job, answers)
             advance(self.budget.steps)
         elif context.fitted is not None:
-            fitted = self.self_fit if arm.control.self_training else self.fit_soft
-            net = fitted(context.fitted, job, answers)
+            net = self.self_fit(job) if arm.control.self_training else self.fit_soft(job, answers)
             write_weights(self.weights_of(arm, seed), tensor_state(net))
             advance(self.budget.steps)
         elif arm.control.self_training:
@@ -226,11 +222,10 @@ class Trainer:
 
     def self_train(self, job: Job, advance: Advance) -> None:
         """Train a student without a teacher, in rounds; a finished round is not done again."""
-        context, (arm, seed) = self.context, job
-        folder, targets = context.run.fit_folder(arm.name, seed), arm.targets
-        facts: list[dict[str, Any]] = []
-        step = self.step(job, None, None)
-        for number, steps in enumerate(steps_of_rounds(self.budget.steps), 1):
+        arm, seed = job
+        folder, step = self.context.run.fit_folder(arm.name, seed), self.step(job, None, None)
+
+        def train_round(number: int, steps: int, targets: Tensor) -> nn.Module:
             of_round = folder / f"round-{number}"
             if (of_round / WEIGHTS).exists():
                 step.student.load_state_dict(read_weights(of_round / WEIGHTS)[0])
@@ -240,23 +235,30 @@ class Trainer:
                 part = Stage(rows, targets, replace(self.budget, steps=steps), of_round, f"{arm.name}/{seed}/{number}")
                 write_weights(of_round / WEIGHTS, tensor_state(self.fit_stage(job, step, part, None, advance)))
                 (of_round / CHECKPOINT).unlink(missing_ok=True)
-            targets, fact = own_labels(in_eval(step.student), context, arm.targets)
-            facts.append(fact)
-        write_json(folder / ROUNDS, {"rounds": facts[:-1]})
-        write_weights(self.weights_of(arm, seed), tensor_state(step.student))
+            return step.student
+
+        write_weights(self.weights_of(arm, seed), tensor_state(self.in_rounds(job, train_round)))
         for weights in folder.glob(f"*/{WEIGHTS}"):  # they were kept for a call that is resumed
             weights.unlink()
 
-    def self_fit(self, name: str, job: Job, answers: StoredTeacher | None) -> nn.Module:
+    def self_fit(self, job: Job) -> nn.Module:
         """As ``self_train``, of a student that is fitted at once."""
-        arm, facts = job.arm, []
-        targets = arm.targets
-        for _ in steps_of_rounds(self.budget.steps):
-            part = Job(arm._replace(rows=rows_with_labels(targets), targets=targets), job.seed)
-            net = in_eval(self.fit_soft(name, part, answers))
-            targets, fact = own_labels(net, self.context, arm.targets)
+
+        def fit_round(number: int, steps: int, targets: Tensor) -> nn.Module:
+            arm = job.arm._replace(rows=rows_with_labels(targets), targets=targets)
+            return self.fit_soft(Job(arm, job.seed), None)
+
+        return self.in_rounds(job, fit_round)
+
+    def in_rounds(self, job: Job, fit_round: Callable[[int, int, Tensor], nn.Module]) -> nn.Module:
+        """The student after all rounds; each is given its number, steps and targets, with answers of the one before."""
+        (arm, seed), rounds = job, steps_of_rounds(self.budget.steps)
+        net, facts = fit_round(1, rounds[0], arm.targets), []
+        for number, steps in enumerate(rounds[1:], 2):
+            targets, fact = own_labels(in_eval(net), self.context, arm.targets)
             facts.append(fact)
-        write_json(self.context.run.fit_folder(arm.name, job.seed) / ROUNDS, {"rounds": facts[:-1]})
+            net = fit_round(number, steps, targets)
+        write_json(self.context.run.fit_folder(arm.name, seed) / ROUNDS, {"rounds": facts})
         return net
 
     @cached_property
@@ -273,10 +275,7 @@ class Trainer:
         (arm, seed), context = job, self.whole
         rows, weights = counted_rows(context, arm.targets, arm.rows)
         inputs, every = context.data.train.inputs, torch.arange(len(arm.targets))
-        outputs = answers.whole(Batch(inputs, arm.targets, every, torch.zeros_like(every))) if answers else None
-        label_weight = context.recipe.training.label_weight
-        method_weight = sum(w for _, _, w in context.make_methods())
-        soft = context.task.soft_targets(arm.targets, outputs, context.spec, label_weight, method_weight)
+        soft = self.soft_targets(Batch(inputs, arm.targets, every, torch.zeros_like(every)), answers)
         members = context.simple(taught=answers is not None)
         chosen = choose(context, members, Problem(inputs, soft, arm.targets, rows, weights), seed)
         folder = context.run.fit_folder(arm.name, seed)
@@ -290,11 +289,17 @@ class Trainer:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return found
 
-    def fit_soft(self, name: str, job: Job, answers: StoredTeacher | None) -> nn.Module:
+    def soft_targets(self, batch: Batch, answers: StoredTeacher | None) -> Tensor:
+        """The targets of models that are fitted at once: labels, the teacher's answers, or both by their weights."""
+        context, outputs = self.context, answers.whole(batch) if answers else None
+        label_weight, method_weight = context.recipe.training.label_weight, sum(w for *_, w in context.make_methods())
+        found: Tensor = context.task.soft_targets(batch.targets, outputs, context.spec, label_weight, method_weight)
+        return found
+
+    def fit_soft(self, job: Job, answers: StoredTeacher | None) -> nn.Module:
         """A student that is fitted at once to every row and view that the arm may see."""
-        context, arm = self.context, job.arm
-        views, training = context.views, context.recipe.training
-        weight = sum(w for _, _, w in context.make_methods())
+        context, arm, views = self.context, job.arm, self.context.views
+        assert context.fitted is not None
         rows, weights = counted_rows(context, arm.targets, arm.rows)
         shown = range(views.count if answers else views.labelled)
         inputs, targets = [], []
@@ -302,10 +307,9 @@ class Trainer:
             view = torch.full_like(rows, number)
             inputs.append(views.apply(context.data.train.inputs[rows], rows, view))
             labels = views.targets(arm.targets[rows], view)
-            outputs = answers.whole(Batch(inputs[-1], labels, rows, view)) if answers else None
-            targets.append(context.task.soft_targets(labels, outputs, context.spec, training.label_weight, weight))
+            targets.append(self.soft_targets(Batch(inputs[-1], labels, rows, view), answers))
         return students.fit_soft(
-            name,
+            context.fitted,
             inputs=torch.cat(inputs),
             targets=torch.cat(targets),
             weights=None if weights is None else weights[rows].repeat(len(shown)),

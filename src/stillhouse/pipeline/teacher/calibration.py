@@ -40,17 +40,17 @@ def fitted(context: RunContext, teacher: RunTeacher, answers: StoredTeacher) -> 
         return {"temperature": 1.0, "rows": 0, "why": 'calibrate = "none"'}
     if not answers.dense:
         return {"temperature": 1.0, "rows": 0, "why": "the store keeps a part of the classes"}
-    outputs, rows = unseen_rows(context, teacher, answers)
-    if len(rows.targets) < LEAST_ROWS:
+    outputs, targets, weights = unseen_rows(context, teacher, answers)
+    if len(targets) < LEAST_ROWS:
         return {"temperature": 1.0, "rows": 0, "why": f"fewer than {LEAST_ROWS} rows with a label that it has not seen"}
-    found = context.task.temperature(outputs, rows.targets, rows.weights)
+    found = context.task.temperature(outputs, targets, weights)
     if found is None:
         return {"temperature": 1.0, "rows": 0, "why": "answers of this task have no confidence"}
-    return {"temperature": found, "rows": len(rows.targets)}
+    return {"temperature": found, "rows": len(targets)}
 
 
-def unseen_rows(context: RunContext, teacher: RunTeacher, answers: StoredTeacher) -> tuple[Tensor, Rows]:
-    """Normalized outputs of labelled rows that the answering net was not trained on, and these rows.
+def unseen_rows(context: RunContext, teacher: RunTeacher, answers: StoredTeacher) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalized outputs, targets and weights of labelled rows that the answering net was not trained on.
 
     A row of weight 0 counts nowhere.
     """
@@ -63,11 +63,9 @@ def unseen_rows(context: RunContext, teacher: RunTeacher, answers: StoredTeacher
         seen = data.train._replace(targets=teacher.visible).take(rows)
         batch = Batch(seen.inputs, seen.targets, rows, torch.zeros_like(rows))
         parts.append((task.normalize(answers.outputs(batch).values), seen))
-    outputs, targets, weights = [torch.empty(0)], [torch.empty(0)], [torch.empty(0)]
-    for found, of in parts:
-        counts = torch.ones(len(of.targets)) if of.weights is None else of.weights
-        kept = has_label(of.targets) & (counts > 0)
-        for column, more in zip((outputs, targets, weights), (found, of.targets, counts), strict=True):
-            column.append(more[kept])
-    joined = [torch.cat(column[1:]) if len(column) > 1 else column[0] for column in (outputs, targets, weights)]
-    return joined[0], Rows(joined[0], joined[1], joined[2])
+    if not parts:
+        return torch.empty(0), torch.empty(0), torch.empty(0)
+    outputs, targets = torch.cat([found for found, _ in parts]), torch.cat([of.targets for _, of in parts])
+    weights = torch.cat([torch.ones(len(of.targets)) if of.weights is None else of.weights for _, of in parts])
+    kept = has_label(targets) & (weights > 0)
+    return outputs[kept], targets[kept], weights[kept]

@@ -12,6 +12,7 @@ from scipy import ndimage, stats
 from stillhouse.data import Views
 from stillhouse.data.views.affine import affine, drawn_maps
 from stillhouse.errors import UsageError
+from tests.data.replay import same_in_any_batch
 from tests.data.splitmix_reference import reference, reference_word
 
 IMAGES = torch.rand(40, 2, 9, 12, generator=torch.Generator().manual_seed(0))
@@ -66,10 +67,7 @@ def test_strength_zero_changes_nothing() -> None:
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 7)), min_size=1, max_size=30), st.integers(1, 7))
 def test_a_view_is_the_same_in_any_batch(asked: list[tuple[int, int]], batch: int) -> None:
-    rows, views = (torch.tensor(column) for column in zip(*asked, strict=True))
-    together = AFFINE.apply(IMAGES[rows], rows, views)
-    parts = zip(torch.split(rows, batch), torch.split(views, batch), strict=True)
-    assert torch.cat([AFFINE.apply(IMAGES[r], r, v) for r, v in parts]).equal(together)
+    assert same_in_any_batch(AFFINE, IMAGES, asked, batch)
 
 
 def test_view_zero_is_the_row_as_it_is_and_inputs_are_left_alone() -> None:

@@ -11,6 +11,7 @@ from scipy import stats
 
 from stillhouse.data import Views
 from stillhouse.errors import UsageError
+from tests.data.replay import same_in_any_batch
 from tests.data.splitmix_reference import reference, reference_word
 
 POOL = torch.randn(40, 2, 3, 3, generator=torch.Generator().manual_seed(0))
@@ -20,10 +21,7 @@ MIXUP = Views("mixup", 5, 0.0, seed=3, pool=POOL)
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 4)), min_size=1, max_size=30), st.integers(1, 7))
 def test_a_blend_is_the_same_in_any_batch(asked: list[tuple[int, int]], batch: int) -> None:
-    rows, views = (torch.tensor(column) for column in zip(*asked, strict=True))
-    together = MIXUP.apply(POOL[rows], rows, views)
-    parts = zip(torch.split(rows, batch), torch.split(views, batch), strict=True)
-    assert torch.cat([MIXUP.apply(POOL[r], r, v) for r, v in parts]).equal(together)
+    assert same_in_any_batch(MIXUP, POOL, asked, batch)
 
 
 def test_partner_and_share_are_those_of_the_published_generator() -> None:

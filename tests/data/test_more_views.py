@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from stillhouse.data import Views
 from stillhouse.data.views.masked import token_neighbours
 from stillhouse.errors import UsageError
+from tests.data.replay import same_in_any_batch
 
 GENERATOR = torch.Generator().manual_seed(0)
 IMAGES = torch.randn(40, 2, 6, 7, generator=GENERATOR)
@@ -31,11 +32,7 @@ ALL = [(CUTOUT, IMAGES), (MUNGE, TABLE), (WORDS, IDS), (MASKED, IDS)]
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 5)), min_size=1, max_size=20), st.integers(1, 7))
 def test_a_view_is_the_same_in_any_batch(asked: list[tuple[int, int]], batch: int) -> None:
-    rows, views = (torch.tensor(column) for column in zip(*asked, strict=True))
-    for policy, inputs in ALL:
-        together = policy.apply(inputs[rows], rows, views)
-        parts = zip(torch.split(rows, batch), torch.split(views, batch), strict=True)
-        assert torch.cat([policy.apply(inputs[r], r, v) for r, v in parts]).equal(together)
+    assert all(same_in_any_batch(policy, inputs, asked, batch) for policy, inputs in ALL)
 
 
 @pytest.mark.parametrize(("policy", "inputs"), ALL)

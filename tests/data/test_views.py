@@ -14,6 +14,7 @@ from stillhouse.data import Views
 from stillhouse.data.views.shift import shift
 from stillhouse.errors import UsageError
 from stillhouse.types import has_label
+from tests.data.replay import same_in_any_batch
 from tests.data.splitmix_reference import reference, reference_word
 
 
@@ -52,11 +53,9 @@ NOISE = Views("noise", 8, 0.5, seed=3, columns=(1, 4, 6))
 @settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 7)), min_size=1, max_size=30), st.integers(1, 7))
 def test_a_view_is_the_same_in_any_batch(asked: list[tuple[int, int]], batch: int) -> None:
-    rows, views = (torch.tensor(column) for column in zip(*asked, strict=True))
-    for policy, inputs in ((SHIFT, IMAGES), (NOISE, COLUMNS)):
-        together = policy.apply(inputs[rows], rows, views)
-        parts = zip(torch.split(rows, batch), torch.split(views, batch), strict=True)
-        assert torch.cat([policy.apply(inputs[r], r, v) for r, v in parts]).equal(together)
+    assert all(
+        same_in_any_batch(policy, inputs, asked, batch) for policy, inputs in ((SHIFT, IMAGES), (NOISE, COLUMNS))
+    )
 
 
 @pytest.mark.parametrize(("policy", "inputs"), [(SHIFT, IMAGES), (NOISE, COLUMNS)])

@@ -19,7 +19,7 @@ from stillhouse.exporting import Exportable, export
 from stillhouse.students.figs import SumOfTrees
 from stillhouse.students.soft_rows import checked_rows
 from stillhouse.task import Link
-from tests.students.test_trees import FEATURES, made, measured
+from tests.students.tree_cases import FEATURES, made, measured
 
 
 def fit(x: Tensor, p: Tensor, *, weights: Tensor | None = None, link: Link = "softmax", **given: Any) -> SumOfTrees:

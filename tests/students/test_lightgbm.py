@@ -14,7 +14,7 @@ from stillhouse import students
 from stillhouse.errors import UsageError
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.task import Link
-from tests.students.test_trees import fit, made, measured, nll, one_hot
+from tests.students.tree_cases import fit, made, measured, nll, one_hot
 
 SAME: dict[str, Any] = {
     "num_threads": 1,

@@ -95,6 +95,12 @@ def test_self_training_done_again_ends_with_the_same_weights(run: Any) -> None:
     assert again.scores["models"] == run.scores["models"] or again.verdict == run.verdict
 
 
+def test_the_steps_of_its_rounds_count_on_in_the_metrics(run: Any) -> None:
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if (line["arm"], line["seed"]) == ("self_trained", 0)]
+    assert steps == [10, 20, 30], "each of three rounds of ten steps logs its last"
+
+
 def test_without_a_pool_or_labels_an_arm_is_left_out_by_name(tmp_path: Path) -> None:
     teacher, parts = cancer(ROWS)
     found = distil(tmp_path / "all", teacher, parts, seeds=[0])

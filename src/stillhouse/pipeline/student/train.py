@@ -42,6 +42,7 @@ from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch, has_label, in_eval, withheld
 
 CARD = "simple.json"  # in the folder of a simple model's fit: which it is
+BEFORE = "before"  # in the metrics of a round: the steps of those before it
 ROUNDS = "rounds.json"  # in the folder of a self-trained student: how many answers became labels
 
 
@@ -94,6 +95,7 @@ class Stage(NamedTuple):
     budget: Budget
     folder: Path
     name: str  # of the fit, within the run
+    before: int = 0  # steps of the rounds before it
 
 
 def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
@@ -215,7 +217,7 @@ class Trainer:
             valid=context.watched,
             validation=context.task.validation,
             monitor=context.task.monitor,
-            tags={"arm": job.arm.name, "seed": job.seed},
+            tags={"arm": job.arm.name, "seed": job.seed} | ({BEFORE: part.before} if part.before else {}),
             advance=advance,
             on_log=show_metrics,
         )
@@ -224,6 +226,7 @@ class Trainer:
         """Train a student without a teacher, in rounds; a finished round is not done again."""
         arm, seed = job
         folder, step = self.context.run.fit_folder(arm.name, seed), self.step(job, None, None)
+        rounds = steps_of_rounds(self.budget.steps)
 
         def train_round(number: int, steps: int, targets: Tensor) -> nn.Module:
             of_round = folder / f"round-{number}"
@@ -231,8 +234,9 @@ class Trainer:
                 step.student.load_state_dict(read_weights(of_round / WEIGHTS)[0])
                 advance(steps)
             elif steps:
-                rows = rows_with_labels(targets)
-                part = Stage(rows, targets, replace(self.budget, steps=steps), of_round, f"{arm.name}/{seed}/{number}")
+                budget, before = replace(self.budget, steps=steps), sum(rounds[: number - 1])
+                name = f"{arm.name}/{seed}/{number}"
+                part = Stage(rows_with_labels(targets), targets, budget, of_round, name, before)
                 write_weights(of_round / WEIGHTS, tensor_state(self.fit_stage(job, step, part, None, advance)))
                 (of_round / CHECKPOINT).unlink(missing_ok=True)
             return step.student
@@ -362,9 +366,21 @@ def fits_of(arms: Sequence[Arm], seeds: Sequence[int]) -> int:
     return sum(len(arm.seeds(seeds)) for arm in arms if arm.control.trained)
 
 
+def lines_of(log: Path) -> str:
+    """The lines of a log; the steps of a round count on from the rounds before."""
+    if not log.exists():
+        return ""
+    text, found = log.read_text(encoding="utf-8"), []
+    if f'"{BEFORE}"' not in text:
+        return text
+    for line in read_log(log):
+        before = line.pop(BEFORE)
+        found.append(json.dumps(line | {"step": line["step"] + before}) + "\n")
+    return "".join(found)
+
+
 def join_logs(folder: Path, logs: Sequence[Path]) -> list[dict[str, Any]]:
     """Write all fits' metrics into the run's one file; returns what the engine warned of: arm, seed, step, message."""
-    lines = "".join(path.read_text(encoding="utf-8") for path in logs if path.exists())
-    write_atomic(folder / LOG, lines.encode())
+    write_atomic(folder / LOG, "".join(map(lines_of, logs)).encode())
     warned = [line for path in logs for line in read_log(path) if "warning" in line]
     return [{"arm": x["arm"], "seed": x["seed"], "step": x["step"], "message": x["warning"]} for x in warned]

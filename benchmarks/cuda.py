@@ -25,6 +25,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in benchmarks.run
+if sys.path[0] == str(
+    Path(__file__).parent
+):  # run by its path: torch looks for NVIDIA's package `cuda` and would find this file
+    sys.path[0] = str(Path(__file__).parents[1])
 
 import numpy as np
 import torch

@@ -1,6 +1,6 @@
 """Do the intervals cover, and do the verdicts cry wolf? Simulated experiments; the tables go to docs/statistics.md.
 
-Run ``python benchmarks/judgement.py`` (about ten minutes on one core) to print the tables, with ``--write`` to put
+Run ``python -m benchmarks.judgement`` (about ten minutes on one core) to print the tables, with ``--write`` to put
 them into docs/statistics.md as well, with ``--experiments 200`` for a quick look.
 """
 

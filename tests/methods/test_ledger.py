@@ -54,8 +54,8 @@ def test_every_method_has_a_reference() -> None:
 
 def test_the_page_is_that_of_the_cards() -> None:
     page = ledger.PAGE.read_text(encoding="utf-8")
-    assert set(ledger.committed(page)) == set(methods.names()), "run: python benchmarks/ledger.py"
-    assert ledger.render(ledger.committed(page)) == page, "run: python benchmarks/ledger.py"
+    assert set(ledger.committed(page)) == set(methods.names()), "run: python -m benchmarks.ledger"
+    assert ledger.render(ledger.committed(page)) == page, "run: python -m benchmarks.ledger"
 
 
 def test_an_error_that_grew_past_its_bound_makes_the_page_stale(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +71,6 @@ def test_an_error_that_grew_past_its_bound_makes_the_page_stale(monkeypatch: pyt
 @pytest.mark.slow
 def test_the_ledger_is_current() -> None:
     done = subprocess.run(
-        [sys.executable, str(ledger.__file__), "--check"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "benchmarks.ledger", "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -35,32 +35,38 @@ def limit(nominal: float, experiments: int) -> float:
     return float(nominal + 3 * np.sqrt(nominal * (1 - nominal) / experiments))
 
 
-@pytest.mark.parametrize("scenario", JUDGEMENT.NULLS, ids=lambda s: s.title)
+def first_is_fast(worlds: Any) -> list[Any]:
+    """The first in the fast set, the others in the slow one."""
+    return [pytest.param(world, marks=pytest.mark.slow if i else ()) for i, world in enumerate(worlds)]
+
+
+@pytest.mark.parametrize("scenario", first_is_fast(JUDGEMENT.NULLS), ids=lambda s: s.title)
 def test_equal_arms_are_rarely_called_better_or_worse(scenario: Any) -> None:
     found = JUDGEMENT.rates(scenario.draw, scenario.rows, 0.0, 200)
     for claim in ("better", "worse", "below", "above"):
         assert found[claim] <= limit(0.025, 200), claim
 
 
-@pytest.mark.parametrize("scenario", JUDGEMENT.AT_THE_MARGIN, ids=lambda s: s.title)
+@pytest.mark.parametrize("scenario", first_is_fast(JUDGEMENT.AT_THE_MARGIN), ids=lambda s: s.title)
 def test_a_loss_of_the_margin_is_rarely_called_no_worse(scenario: Any) -> None:
     found = JUDGEMENT.rates(scenario.draw, scenario.rows, scenario.difference, 200)
     assert found["non_inferior"] <= limit(0.025, 200)
 
 
+@pytest.mark.slow
 def test_a_method_that_does_nothing_is_rarely_called_better_or_worse() -> None:
     rows, draw = JUDGEMENT.idle_method(30)
     found = JUDGEMENT.rates(draw, rows, 0.0, 1000)
     assert max(found["better"], found["worse"]) <= limit(0.025, 1000)
 
 
-@pytest.mark.parametrize("world", JUDGEMENT.TWINS, ids=lambda w: f"{w.task}, {w.title}")
+@pytest.mark.parametrize("world", first_is_fast(JUDGEMENT.TWINS), ids=lambda w: f"{w.task}, {w.title}")
 def test_two_arms_of_one_recipe_are_rarely_called_better_or_worse_by_any_measure(world: Any) -> None:
     for measure, found in JUDGEMENT.twin_rates(world, 60).items():
         assert max(found["better"], found["worse"]) <= limit(0.035, 60), measure
 
 
-@pytest.mark.parametrize("world", JUDGEMENT.HEADLINES[:4], ids=lambda w: w.title)
+@pytest.mark.parametrize("world", first_is_fast(JUDGEMENT.HEADLINES[:4]), ids=lambda w: w.title)
 def test_the_headline_is_rarely_better_where_a_single_rival_is_as_good(world: Any) -> None:
     assert JUDGEMENT.headline_rates(world, 200)["better"] <= limit(0.025, 200)
 

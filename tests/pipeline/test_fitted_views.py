@@ -17,7 +17,8 @@ RNG = np.random.default_rng(0)
 LABELS = np.arange(96) % 2
 IMAGES = (RNG.random((96, 1, 8, 8)) * 0.5 + 0.5 * LABELS[:, None, None, None]).astype("float32")
 TABLE = IMAGES.reshape(96, 64)[:, :5]
-QUICK: dict[str, Any] = {"teacher": "mlp_large", "student": "mlp_tiny", "steps": 20, "seeds": [0], "verbose": False}
+TEACHER = {"name": "mlp_large", "training": {"steps": 60}}
+QUICK: dict[str, Any] = {"teacher": TEACHER, "student": "mlp_tiny", "steps": 20, "seeds": [0], "verbose": False}
 
 
 def parts(rows: np.ndarray) -> Any:

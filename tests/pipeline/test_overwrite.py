@@ -21,6 +21,7 @@ RNG = np.random.default_rng(0)
 Y = np.arange(120) % 2
 X = (RNG.normal(size=(120, 4)) + 2 * Y[:, None]).astype("float32")
 DATA = ((X[:80], Y[:80]), None, (X[80:], Y[80:]))
+TEACHER = {"name": "mlp_large", "training": {"steps": 60}}
 QUICK: dict[str, Any] = {
     "data": DATA, "steps": 10, "seeds": [0], "accept_teacher": True, "verbose": False, "student": "linear",
 }  # fmt: skip
@@ -29,7 +30,7 @@ QUICK: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a trained teacher."""
-    return sh.distill(teacher="mlp_large", out=tmp_path_factory.mktemp("first") / "run", **QUICK).folder
+    return sh.distill(teacher=TEACHER, out=tmp_path_factory.mktemp("first") / "run", **QUICK).folder
 
 
 @pytest.fixture
@@ -43,22 +44,22 @@ def test_other_settings_are_refused_with_both_ways_on_and_both_work(run: Path) -
     with pytest.raises(
         UsageError, match=r"training.lr: 0.003 there, 0.1 here.*--output.dir.*out=.*--overwrite.*overwrite=T"
     ):
-        sh.distill(teacher="mlp_large", out=run, lr=0.1, **QUICK)
-    assert sh.distill(teacher="mlp_large", out=run.parent / "other", lr=0.1, **QUICK).verdict
-    again = sh.distill(teacher="mlp_large", out=run, lr=0.1, overwrite=True, **QUICK)
+        sh.distill(teacher=TEACHER, out=run, lr=0.1, **QUICK)
+    assert sh.distill(teacher=TEACHER, out=run.parent / "other", lr=0.1, **QUICK).verdict
+    again = sh.distill(teacher=TEACHER, out=run, lr=0.1, overwrite=True, **QUICK)
     assert "lr = 0.1" in (again.folder / "recipe.toml").read_text()
 
 
 def test_the_same_settings_are_resumed_though_overwrite_is_given(run: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
-    sh.distill(teacher="mlp_large", out=run, overwrite=True, **QUICK)
+    sh.distill(teacher=TEACHER, out=run, overwrite=True, **QUICK)
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
 
 
 def test_a_trained_teacher_and_its_answers_stay_where_the_new_run_has_the_same(run: Path) -> None:
     weights, store = run / "teacher" / "model.safetensors", next((run / "store").glob("*.npy"))
     kept = weights.stat().st_mtime_ns, store.stat().st_mtime_ns
-    sh.distill(teacher="mlp_large", out=run, overwrite=True, **(QUICK | {"student": "mlp_tiny"}))
+    sh.distill(teacher=TEACHER, out=run, overwrite=True, **(QUICK | {"student": "mlp_tiny"}))
     assert kept == (weights.stat().st_mtime_ns, store.stat().st_mtime_ns)
     other = sh.distill({"teacher": {"name": "mlp_large", "training": {"steps": 5}}}, out=run, overwrite=True, **QUICK)
     assert kept[0] != weights.stat().st_mtime_ns
@@ -72,7 +73,7 @@ def test_a_ready_teacher_is_not_asked_again_for_the_store(tmp_path: Path) -> Non
     kept = shard.stat().st_mtime_ns
     sh.distill(teacher=model, out=tmp_path / "run", overwrite=True, lr=0.1, **QUICK)
     assert shard.stat().st_mtime_ns == kept
-    sh.distill(teacher="mlp_large", out=tmp_path / "run", overwrite=True, **QUICK)
+    sh.distill(teacher=TEACHER, out=tmp_path / "run", overwrite=True, **QUICK)
     assert not shard.exists() or shard.stat().st_mtime_ns != kept
 
 
@@ -97,7 +98,7 @@ def test_files_of_the_user_survive_in_a_run_folder_and_links_are_not_followed(ru
     (precious / "file").write_text("x")
     shutil.rmtree(run / "student")
     (run / "student").symlink_to(precious, target_is_directory=True)
-    sh.distill(teacher="mlp_large", out=run, lr=0.1, overwrite=True, **QUICK)
+    sh.distill(teacher=TEACHER, out=run, lr=0.1, overwrite=True, **QUICK)
     assert (run / "notes.md").read_text() == "mine"
     assert (precious / "file").read_text() == "x"
 
@@ -119,7 +120,7 @@ def test_a_folder_that_is_no_run_is_never_touched(tmp_path: Path, record: str | 
 def test_a_call_that_is_refused_before_the_run_starts_removes_nothing(run: Path) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match="mlp_tiny"):
-        sh.distill(teacher="mlp_large", out=run, overwrite=True, **(QUICK | {"student": "mlp_tinny"}))
+        sh.distill(teacher=TEACHER, out=run, overwrite=True, **(QUICK | {"student": "mlp_tinny"}))
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
@@ -127,8 +128,8 @@ def test_a_run_of_another_version_can_be_overwritten(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"version": 0}))
     with pytest.raises(UsageError, match="layout version 0"):
-        sh.distill(teacher="mlp_large", out=run, **QUICK)
-    assert sh.distill(teacher="mlp_large", out=run, overwrite=True, **QUICK).record["version"] == 1
+        sh.distill(teacher=TEACHER, out=run, **QUICK)
+    assert sh.distill(teacher=TEACHER, out=run, overwrite=True, **QUICK).record["version"] == 1
 
 
 def test_the_flag_of_the_shell_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

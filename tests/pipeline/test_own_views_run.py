@@ -22,7 +22,8 @@ RNG = np.random.default_rng(0)
 LABELS = np.arange(96) % 2
 ROWS = (RNG.normal(size=(96, 4)) + LABELS[:, None]).astype("float32")
 DATA = (ROWS[:64], LABELS[:64]), None, (ROWS[64:], LABELS[64:])
-QUICK: dict[str, Any] = {"teacher": "mlp_large", "student": "mlp_tiny", "steps": 20, "seeds": [0], "verbose": False}
+TEACHER = {"name": "mlp_large", "training": {"steps": 60}}
+QUICK: dict[str, Any] = {"teacher": TEACHER, "student": "mlp_tiny", "steps": 20, "seeds": [0], "verbose": False}
 SOURCE = """
 import torch
 def drift(row, generator):

@@ -15,13 +15,14 @@ from stillhouse.methods.base import Method
 
 ORDER = (
     "distill", "Run", "load", "predict", "evaluate", "report", "export", "check", "label", "plan", "curve",
+    "tune",
     "Distiller", "Recipe", "Adapted", "methods",
 )  # fmt: skip
 OF_METHODS = ("names", "card", "get", "make")
 OWN = {  # the members that a user needs, where a class has more
     "Recipe": ("toml", "absolute", "digest"),
     "Run": (
-        "scores", "verdict", "summary", "load", "predict", "evaluate", "report", "export", "report_path",
+        "scores", "verdict", "summary", "load", "predict", "evaluate", "report", "export", "report_path", "leaderboard",
     ),
 }  # fmt: skip
 UNQUOTED = re.compile(r"(: |-> )'([^']*)'")  # annotations are kept as text

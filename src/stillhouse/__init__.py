@@ -20,7 +20,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stillhouse import methods
     from stillhouse.estimator.distiller import Distiller
-    from stillhouse.pipeline.api import check, curve, distill, evaluate, export, label, load, plan, predict, report
+    from stillhouse.pipeline.api import (
+        check,
+        curve,
+        distill,
+        evaluate,
+        export,
+        label,
+        load,
+        plan,
+        predict,
+        report,
+        tune,
+    )
     from stillhouse.pipeline.handle import Run
     from stillhouse.recipe import Recipe
     from stillhouse.teachers import Adapted
@@ -41,6 +53,7 @@ __all__ = [
     "plan",
     "predict",
     "report",
+    "tune",
 ]
 
 _AT = {

@@ -47,6 +47,7 @@ app = App(
 # The flags of these commands come from the recipe, whose models take a quarter of a second to load: only when called.
 RUNNING = {
     "distill": "Distil: teacher, store, students, controls, judgement and report; the same command again resumes.",
+    "tune": "Hold a tournament of students, methods and budgets on validation rows, and run its winner.",
     "plan": "Say what a recipe will cost before it starts: calls, bytes, fits, seconds.",
     "label": "Only ask the teacher, and keep its outputs in the run folder's store.",
     "curve": "Run a recipe at several numbers of labels, teacher calls or layers, and draw what distilling gains.",

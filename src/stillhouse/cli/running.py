@@ -1,4 +1,4 @@
-"""The commands whose flags are the recipe: ``distill``, ``plan``, ``label`` and ``curve``."""
+"""The commands whose flags are the recipe: ``distill``, ``tune``, ``plan``, ``label`` and ``curve``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from stillhouse import recipe
 from stillhouse.cli.flags import Flags, table
-from stillhouse.cli.shared import Json, show_data, show_json, show_run
+from stillhouse.cli.shared import Json, show_data, show_json, show_leaderboard, show_run
 from stillhouse.errors import UsageError
 
 RecipeFile = Annotated[Path | None, Parameter(help="The recipe (TOML). The flags below are laid over it.")]
@@ -116,6 +116,29 @@ def curve(
     allowed = {"allow_code": allow_code, "accept_teacher": accept_teacher, "overwrite": overwrite}
     path = pipeline.curve(resolved, **points, **allowed)  # type: ignore[arg-type]
     show_data({"curve": path, "figures": path.with_suffix(".json")}, json)
+
+
+def tune(
+    file: RecipeFile = None,
+    /,
+    *,
+    time: Annotated[float | None, Parameter(help="Seconds for all, the run of the winner included.")] = None,
+    trials: Annotated[int | None, Parameter(help="Candidates; stopped and continued, the winner is the same.")] = None,
+    json: Json = False,
+    allow_code: AllowCode = False,
+    accept_teacher: AcceptTeacher = False,
+    overwrite: Overwrite = False,
+    flags: Sections = None,
+) -> None:
+    """Find the best student by a tournament."""
+    resolved = resolve(file, flags)
+    from stillhouse import pipeline
+
+    allowed = {"allow_code": allow_code, "accept_teacher": accept_teacher, "overwrite": overwrite}
+    run = pipeline.tune(resolved, time=time, trials=trials, **allowed)  # type: ignore[arg-type]
+    if not json:
+        show_leaderboard(run)
+    show_run(run, json)
 
 
 def numbers(text: str, flag: str) -> list[int]:

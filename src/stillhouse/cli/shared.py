@@ -75,3 +75,14 @@ def show_scores(run: Run, json: bool) -> None:
     screen.print(as_table(run.overview()))
     for sentence in sentences(run.scores, run.task):
         screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # lines of a file are not broken
+
+
+def show_leaderboard(run: Run) -> None:
+    """Write the tournament of a run: a table, and what is to be said of it."""
+    from stillhouse.reporting.leaderboard import as_table, notes, read_leaderboard
+
+    told, screen = read_leaderboard(run.folder), console()
+    screen.print(as_table(told, run.task))
+    for note in notes(told, run.task):
+        screen.print(note, markup=False, soft_wrap=not screen.is_terminal)
+    say("")

@@ -13,6 +13,7 @@ from stillhouse.pipeline.api import (
     predict,
     predict_rows,
     report,
+    tune,
 )
 from stillhouse.pipeline.handle import Run
 
@@ -30,4 +31,5 @@ __all__ = [
     "predict",
     "predict_rows",
     "report",
+    "tune",
 ]

@@ -21,6 +21,7 @@ from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.predict import check_out, predict_file, predict_table, read_file
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.pipeline.student.load import load_student, own_module, student_folder
+from stillhouse.pipeline.tuning.tournament import tune as run_tournament
 from stillhouse.recipe import Recipe
 
 RecipeLike = Recipe | Mapping[str, Any] | str | Path
@@ -166,6 +167,46 @@ def curve(
     resolved, given = resolve(recipe, allow_code=allow_code, overwrite=overwrite, **options)
     with shown(verbose):
         return run_points(resolved, given, labels=labels, calls=calls, layers=layers, accept_teacher=accept_teacher)
+
+
+def tune(
+    recipe: RecipeLike | None = None,
+    *,
+    time: float | None = None,
+    trials: int | None = None,
+    overwrite: bool = False,
+    accept_teacher: bool = False,
+    allow_code: bool = False,
+    verbose: bool = True,
+    **options: Unpack[Options],
+) -> Run:
+    """Hold a tournament of students, methods and budgets on validation rows, and run its winner.
+
+    The teacher is asked once. The recipe as it is, its rivals and the best settings of the league come first; Optuna
+    draws the others. Test rows are not touched before the winner is trained again, with the recipe's seeds, and judged
+    as any run. The same call again goes on; a larger ``trials`` or more ``time`` continues the tournament.
+
+    Args:
+        recipe: as for ``distill``. It needs labelled validation rows: ``[data] valid``.
+        time: seconds for all, the run of the winner included.
+        trials: candidates. The sampler is seeded by recipe and number, so a tournament that was stopped and is
+            continued has the winner of one that was not.
+        overwrite: as for ``distill``.
+        accept_teacher: as for ``distill``.
+        allow_code: as for ``distill``.
+        verbose: as for ``distill``.
+        **options: those of ``distill``.
+
+    Returns:
+        The run of the winner; its ``leaderboard`` has all candidates.
+
+    Raises:
+        UsageError: no end is given, or Optuna is not installed.
+    """
+    resolved, given = resolve(recipe, allow_code=allow_code, overwrite=overwrite, **options)
+    with shown(verbose):
+        run = run_tournament(resolved, given, seconds=time, trials=trials, accept=accept_teacher)
+        return Run(run.folder, given)
 
 
 def load(run: RunLike, module: Any = None, *, arm: str | None = None, allow_code: bool = False) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
 from stillhouse.pipeline.distill import Distillation
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
-from stillhouse.pipeline.run.folder import read_json
+from stillhouse.pipeline.run.folder import inherit, read_json
 from stillhouse.pipeline.run.progress import say
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.student.load import load_student
@@ -183,21 +182,6 @@ def run_point(
         scores = run.judge()
         run.report()
     return scores, run.context.data.test.inputs[:TIMED]
-
-
-def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
-    """Copy what is the same here; a truncated copy is made again."""
-    for name, source in inherited.items():
-        target = folder / name
-        if target.exists() or not source.exists():
-            continue
-        partial = target.with_name(f".{target.name}.partial")
-        if source.is_file():
-            shutil.copy(source, partial)
-        else:
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(source, partial)
-        partial.replace(target)
 
 
 def facts(scores: dict[str, Any]) -> dict[str, Any]:

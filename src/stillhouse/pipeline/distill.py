@@ -6,9 +6,10 @@ score -> explain -> report
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,14 +31,14 @@ from stillhouse.pipeline.evaluation.predict import Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
 from stillhouse.pipeline.rows import read_again
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
-from stillhouse.pipeline.run.folder import RunFolder
+from stillhouse.pipeline.run.folder import RunFolder, inherit
 from stillhouse.pipeline.run.labels import only, visible_labels
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup import moved, set_up
 from stillhouse.pipeline.student.outputs import net_outputs
-from stillhouse.pipeline.student.train import Arm, Job, Trainer, arms_of, join_logs, missing_arms
+from stillhouse.pipeline.student.train import Arm, Asked, Job, Trainer, arms_of, join_logs, missing_arms
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
 from stillhouse.pipeline.teacher.calibration import temperature_of
@@ -211,15 +212,18 @@ class Distillation:
         chosen = [teacher for name, teacher in self.teachers.items() if names is None or name in names]
         return ask_teachers(self.context, chosen, self.trainer.workers)
 
-    def train(self) -> None:
-        """Ask the teachers whose answers are still needed, and train the students."""
-        needed = {job.arm.control.teacher for job in self.trainer.pending(self.arms)}
-        names = [name for name in self.teachers if name in needed]
+    def taught(self, names: Sequence[str]) -> tuple[dict[str, Asked], dict[str, Store]]:
+        """By first teacher, the last of each chain and its answers, with the confidence of the first fitted."""
         stores = ask_assistants(self.context, self.chains, self.ask(names), self.trainer.workers)
         for name in names:
             if not self.chains[name]:  # an assistant is trained on answers as they are, and has its own
                 self.trainer.temperatures[name] = temperature_of(self.context, self.teachers[name], stores[name])
-        last = {name: (self.chains[name] or [teacher])[-1] for name, teacher in self.teachers.items()}
+        return {name: (self.chains[name] or [teacher])[-1] for name, teacher in self.teachers.items()}, stores
+
+    def train(self) -> None:
+        """Ask the teachers whose answers are still needed, and train the students."""
+        needed = {job.arm.control.teacher for job in self.trainer.pending(self.arms)}
+        last, stores = self.taught([name for name in self.teachers if name in needed])
         self.trainer.train(self.arms, last, stores)
         logs = [teacher.folder / "metrics.jsonl" for teacher in self.teachers.values()]
         logs += [*logs_of(self.chains), *self.trainer.logs(self.arms)]
@@ -247,16 +251,24 @@ class Distillation:
         return Probe(self.context, self.trainer, self.arms, self.teachers, test)
 
 
-def distill_run(recipe: Recipe, given: Given = NOTHING, *, accept_teacher: bool = False) -> RunFolder:
+def distill_run(
+    recipe: Recipe,
+    given: Given = NOTHING,
+    *,
+    accept_teacher: bool = False,
+    inherited: Mapping[str, Path] = MappingProxyType({}),
+) -> RunFolder:
     """The whole sequence; a run that was stopped is resumed.
 
     Args:
         recipe: ``output.dir`` is the run folder.
         given: what came from Python.
         accept_teacher: continue with a teacher that is not better than its student.
+        inherited: folders and files of an earlier run that would be the same here, by their name in the run folder.
     """
     with at_work(recipe.output.dir, given):
         run = Distillation(recipe, given)
+        inherit(inherited, recipe.output.dir)
         if run.context.column_types:
             say(columns_line(run.context.column_types))
         run.plan_fits()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse import tasks
+from stillhouse.errors import UsageError
 from stillhouse.pipeline.distill import evaluate_again
 from stillhouse.pipeline.evaluation.score import write_report
 from stillhouse.pipeline.export import export as write_export
@@ -14,6 +15,7 @@ from stillhouse.pipeline.run.context import NOTHING, Given
 from stillhouse.pipeline.run.folder import SCORES, RunFolder
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.pipeline.student.load import load_student, own_module, student_folder
+from stillhouse.pipeline.tuning.leaderboard import CSV
 from stillhouse.reporting.overview import Overview, alarm, as_html, as_text, overview
 from stillhouse.task import Task
 
@@ -62,6 +64,20 @@ class Run(RunFolder):
     def summary(self) -> str:
         """The models of the run as a table of plain text, and the verdict in a sentence."""
         return "\n\n".join(filter(None, [alarm(self.scores), as_text(self.overview()), self.scores["sentence"]]))
+
+    @property
+    def leaderboard(self) -> Any:
+        """The tournament that chose its recipe, the best first: a frame, a line for each candidate and rival.
+
+        Raises:
+            UsageError: there was none.
+        """
+        import pandas
+
+        file = self.folder / CSV
+        if not file.exists():
+            raise UsageError(f"{self.folder} was chosen by no tournament. Hold one: `stillhouse tune recipe.toml`.")
+        return pandas.read_csv(file)
 
     def load(self, module: Any = None, *, arm: str | None = None, allow_code: bool = False) -> Any:
         """The student with its preprocessing, ready for raw rows; see ``stillhouse.load``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from stillhouse.reporting.figures import Interval
 from stillhouse.reporting.svg import LEFT, Axis, Drawing, Drawn, Scale, frame, left_of, padded
@@ -133,10 +134,11 @@ def curves(
     return drawing.html()
 
 
-def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis) -> Drawn:
+def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis, front: Sequence[Point] = ()) -> Drawn:
     """Draw quality against cost on a logarithmic axis, each model with its interval at its own cost.
 
     Where models have almost the same cost, the intervals lie on one another: the first is drawn widest and pale.
+    A dashed line goes through the points of ``front``, in their order.
     """
     low, high = padded([v for p in points for v in (p.y.low, p.y.high)], 0.1)
     xs = [p.x for p in points]
@@ -144,6 +146,8 @@ def scatter(points: Sequence[Point], name: str, x_axis: Axis, y_axis: Axis) -> D
     x = Scale(min(xs) / 1.6, max(xs) * 1.6, left_of(y, y_axis), WIDTH - RIGHT, log=True)
     drawing = Drawing(WIDTH, HEIGHT, name)
     frame(drawing, x, y, x_axis, y_axis)
+    for one, other in pairwise(front):
+        drawing.line(x(one.x), y(one.y.value), x(other.x), y(other.y.value), "guide")
     for point, over in _layered(points, x):
         place, css = x(point.x), f"{point.arm.css} whisker"
         if over:  # a pale band that the whiskers drawn later leave visible

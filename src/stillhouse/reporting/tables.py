@@ -159,13 +159,14 @@ def as_latex(runs: Mapping[str, RunFiles]) -> str:
         same = before is not None and before[0] == line[0]
         if before is not None and not same:
             rows.append(r"\midrule")
-        rows.append(_row(["" if same else line[0], *line[1:]]))
+        rows.append(latex_row(["" if same else line[0], *line[1:]]))
     notes = [f"% {' '.join(note.split())}" for note in notes]
-    start = [*notes, rf"\begin{{tabular}}{{ll{'r' * (len(heads) - 2)}}}", r"\toprule", _row(heads), r"\midrule"]
+    start = [*notes, rf"\begin{{tabular}}{{ll{'r' * (len(heads) - 2)}}}", r"\toprule", latex_row(heads), r"\midrule"]
     return "\n".join([*start, *rows, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _row(cells: Sequence[str]) -> str:
+def latex_row(cells: Sequence[str]) -> str:
+    """One line of a tabular, its texts escaped."""
     return " & ".join("".join(LATEX.get(c, c) for c in " ".join(cell.split())) for cell in cells) + r" \\"
 
 

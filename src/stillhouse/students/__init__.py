@@ -3,12 +3,12 @@
 A net's settings are the keyword arguments of its builder. Initialisation follows torch's global seed.
 """
 
-from stillhouse.students.candidates import simple_candidates
+from stillhouse.students.candidates import fitted_families, net_families, simple_candidates
 from stillhouse.students.families import Member
 from stillhouse.students.fitted import FITTED, check_reads, fit_soft, in_words, is_fitted
 from stillhouse.students.zoo import NETS, check, defaults, make, names
 
 __all__ = [
-    "FITTED", "NETS", "Member", "check", "check_reads", "defaults", "fit_soft", "in_words", "is_fitted", "make",
-    "names", "simple_candidates",
+    "FITTED", "NETS", "Member", "check", "check_reads", "defaults", "fit_soft", "fitted_families", "in_words",
+    "is_fitted", "make", "names", "net_families", "simple_candidates",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import platform
 import shutil
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +27,7 @@ RECORD = "run.json"
 SCORES = "scores.json"
 LEFT_OUT = "left_out"  # the key in run.json of what could not be made, and why
 ROWS = "rows"  # the folder of rows that lie on disk
+STUDY = "study"  # the folder of the tournament that chose the recipe
 OVERWRITTEN = "overwritten"  # the key of a run that took the place of another
 PREPARED = (RECORD, ROWS, ".lock", "recipe.toml", "split.npz", "groups.npz", "first_answers.npz")  # cheap to make again
 WEIGHTS = " weights"  # behind the name of a part that is a net: the identity of its weights alone
@@ -156,13 +157,13 @@ def is_run(folder: Path) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds something else than a run, or the rows of one that has not started.
+    """Refuse a folder that holds something else than a run, or what is made before one starts.
 
     Raises:
         UsageError: it does.
     """
     begun = (folder / RECORD).exists() or not folder.exists()
-    if not begun and any(p.name not in (".lock", ROWS) for p in folder.iterdir()):
+    if not begun and any(p.name not in (".lock", ROWS, STUDY) for p in folder.iterdir()):
         raise UsageError(f"{folder} is not empty and not a run folder. Choose another [output] dir.")
 
 
@@ -211,6 +212,26 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
+    """Copy into a run folder what would be the same there; a truncated copy is made again.
+
+    Args:
+        inherited: folders and files of another run, by their name here.
+        folder: of the run.
+    """
+    for name, source in inherited.items():
+        target = folder / name
+        if target.exists() or not source.exists():
+            continue
+        partial = target.with_name(f".{target.name}.partial")
+        if source.is_file():
+            shutil.copy(source, partial)
+        else:
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(source, partial)
+        partial.replace(target)
 
 
 def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str]) -> str:

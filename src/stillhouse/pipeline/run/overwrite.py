@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 OWN = (  # without rows, candidates.npz, journal.jsonl and the stores: these carry a key and are used only where it fits
     "costs.json", "explanation.json", "export", "first_answers.npz", "fits", "full.json", "gallery.npz", "groups.npz",
+    "leaderboard.csv", "leaderboard.json", "leaderboard.tex",
     "links", "metrics.jsonl", "predictions.npz", "predictions_valid.npz", "recipe.toml", "report.html", "scores.json",
     "split.npz", "student", "taught.npz", "teacher", "teacher_same",
 )  # fmt: skip

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from stillhouse import students
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.data.targets import known
-from stillhouse.evaluation.teacher_gate import measured
 from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.student.figures import figures_of
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.students.families import Member
 from stillhouse.types import has_label
@@ -78,7 +78,7 @@ def choose(context: RunContext, members: Sequence[Member], problem: Problem, see
         figures = []
         for rows, inputs, truth in comparisons:
             net = fit_one(context, member, problem._replace(rows=some_of(rows, seed)), seed)
-            figures.append(figures_of(context, net, inputs, truth))
+            figures.append(list(figures_of(context, net, inputs, truth).values()))
         found.append(([float(np.mean(column)) for column in zip(*figures, strict=True)], member))
     return fitted_best(context, found, problem, seed)
 
@@ -149,15 +149,6 @@ def fit_one(context: RunContext, member: Member, problem: Problem, seed: int) ->
         seed=seed,
         link=context.task.link,
     ).eval()
-
-
-def figures_of(context: RunContext, net: nn.Module, inputs: Tensor, targets: NDArray[Any]) -> list[float]:
-    """The measure of the headline where the rows define it, then those of the gate; each so that more is better."""
-    task, names, asked = context.task, context.spec.names, context.recipe.evaluation.measure
-    record = task.record(torch.from_numpy(net_outputs(net, inputs, task)))
-    found = measured(task, record, targets, names, asked)
-    wanted = [name for name in (asked, *task.gate_measures) if name and found[name].rows]
-    return [float(found[name].components.mean()) * (1 if task.measure(name).higher else -1) for name in wanted]
 
 
 def described(member: Member) -> str:

@@ -136,6 +136,7 @@ class Trainer:
             rows = self.budget.batch_size
             say(f"There are {rows} training rows, so a batch has {rows} rows, not {BATCH}: see [training] batch_size.")
         self.temperatures: dict[str, float] = {}  # by teacher, of its confidence; see ``teacher.calibration``
+        self.on_log: Callable[[dict[str, Any]], None] = show_metrics  # gets each line of metrics
         self.seeds = context.recipe.training.seeds
         self.workers = context.recipe.training.workers or default_workers(context.device)
         why = why_alone()
@@ -219,7 +220,7 @@ class Trainer:
             monitor=context.task.monitor,
             tags={"arm": job.arm.name, "seed": job.seed} | ({BEFORE: part.before} if part.before else {}),
             advance=advance,
-            on_log=show_metrics,
+            on_log=self.on_log,
         )
 
     def self_train(self, job: Job, advance: Advance) -> None:

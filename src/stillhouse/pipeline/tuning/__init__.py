@@ -1,0 +1,1 @@
+"""The tournament: students, methods and budgets compared on validation rows of one store; the winner becomes a run."""

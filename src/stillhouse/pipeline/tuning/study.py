@@ -1,0 +1,257 @@
+"""The tournament: one teacher asked once, rivals and candidates trained on its answers, compared on validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import xxhash
+
+from stillhouse.data.targets import known
+from stillhouse.errors import UsageError
+from stillhouse.pipeline.distill import Distillation
+from stillhouse.pipeline.run.context import Given, RunContext
+from stillhouse.pipeline.run.folder import STUDY, remove
+from stillhouse.pipeline.run.progress import Advance, stage
+from stillhouse.pipeline.run.session import at_work
+from stillhouse.pipeline.run.workers import run_all
+from stillhouse.pipeline.student.train import Arm, Trainer, arms_of
+from stillhouse.pipeline.tuning.candidate import DONE, RECIPE_FILE, Candidate, context_of, read_facts, tidy
+from stillhouse.pipeline.tuning.clock import Clock
+from stillhouse.pipeline.tuning.leaderboard import Row, best_of, row_of, write_leaderboard
+from stillhouse.pipeline.tuning.sampler import FILE, SAMPLER, Drawn, Journal, at_rungs, generation
+from stillhouse.pipeline.tuning.space import space_of, starts
+from stillhouse.recipe import Recipe, read
+from stillhouse.students import Member
+from stillhouse.task import TEACHER
+
+TRIALS, RIVALS = "trials", "rivals"
+MOST = 10_000  # candidates, where only time is a limit
+
+
+class Limits(NamedTuple):
+    """How long a tournament goes on.
+
+    Attributes:
+        trials: candidates at most; None: as many as the time allows.
+        until: ``time.monotonic`` at which the whole command is to end; None: no limit.
+    """
+
+    trials: int | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The candidate that won, and what its run needs."""
+
+    recipe: Recipe  # with the settings of the winner; seeds and folder are those of the user's recipe
+    given: Given
+    row: Row
+    study: Path
+
+
+def run_study(recipe: Recipe, given: Given, limits: Limits, *, accept: bool) -> Winner:
+    """Hold the tournament of a recipe in ``study`` of its run folder, or go on with it.
+
+    Raises:
+        UsageError: there is no labelled validation row, or nothing to compare.
+    """
+    folder = recipe.output.dir / STUDY
+    with at_work(folder, given):
+        study = Study(of_study(recipe, folder), given, limits)
+        study.prepare(accept=accept)
+        study.play()
+        return study.finish(recipe, given)
+
+
+def of_study(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe of the tournament: one seed that the final run does not use, and the arms that it compares."""
+    controls = {"all_labels": False, "same_teacher": False, "from_scratch": False, "label_smoothing": 0.0}
+    update: dict[str, Any] = {
+        "output": recipe.output.model_copy(update={"dir": folder}),
+        "controls": recipe.controls.model_copy(update=controls),
+        "training": recipe.training.model_copy(update={"seeds": [max(recipe.training.seeds) + 1]}),
+    }
+    return recipe.model_copy(update=update)
+
+
+class Study:
+    """A tournament in its folder."""
+
+    def __init__(self, recipe: Recipe, given: Given, limits: Limits) -> None:
+        self.run = Distillation(recipe, given)
+        self.context, self.folder, self.limits = self.run.context, recipe.output.dir, limits
+        refuse_without_labels(self.context)
+        self.seed = self.run.trainer.seeds[0]
+        self.journal = journal_of(self.folder, self.context)
+        arms = {arm.name: arm for arm in arms_of(self.context, [TEACHER])}
+        self.shipped = arms[self.context.task.shipped]
+        self.rivals = [arm for name, arm in arms.items() if arm.control.simple or name in self.context.task.rivals]
+        nets = 1 + sum(not arm.control.simple for arm in self.rivals)
+        self.clock = Clock(limits.until, nets, self.run.trainer.at_once)
+
+    def prepare(self, *, accept: bool) -> None:
+        """Train the rivals and the teacher, and ask it: once, for all candidates."""
+        run = self.run
+        run.plan_fits()
+        self.measure_rivals([arm for arm in self.rivals if arm.control.teacher is None])
+        run.admit(accept=accept)
+        self.last, self.stores = run.taught([TEACHER])
+        self.measure_rivals([arm for arm in self.rivals if arm.control.teacher is not None])
+        self.clock.begin(sum(row.seconds or 0.0 for row in self.rows if row.number is None))
+
+    def measure_rivals(self, arms: Sequence[Arm]) -> None:
+        """Train and measure arms that are no candidates."""
+        found = [
+            Candidate(self.context, arm, self.seed, arm.control.label, self.folder / RIVALS / arm.name, {})
+            for arm in arms
+        ]
+        if any(arm.control.simple for arm in arms):
+            _ = self.run.trainer.whole  # made here once, not by each worker
+        self.measure([one for one in found if read_facts(one.folder) is None], f"{len(arms)} rivals")
+
+    def measure(self, candidates: Sequence[Candidate], title: str) -> None:
+        """Train and measure candidates side by side."""
+        if not candidates:
+            return
+
+        def work(one: Candidate, advance: Advance) -> None:
+            rival = one.context is self.context
+            trainer = self.run.trainer if rival else self.trainer_of(one.context)
+            name = one.arm.control.teacher
+            store, teacher = (self.stores[name], self.last[name]) if name else (None, None)
+            one.measure(trainer, store, teacher, self.run.teachers, lambda steps: None)
+            advance(1)
+
+        with self.context.run.timed("train students"), stage(title, len(candidates), "students") as advance:
+            run_all(candidates, work, self.run.trainer.workers, advance)
+
+    def trainer_of(self, context: RunContext) -> Trainer:
+        """The trainer of one candidate."""
+        training = context.recipe.training.model_copy(update={"workers": 1})  # it is in a worker already
+        trainer = Trainer(replace(context, recipe=context.recipe.model_copy(update={"training": training})))
+        trainer.temperatures = self.run.trainer.temperatures
+        return trainer
+
+    def play(self) -> None:
+        """Draw and try candidates, a generation at a time, until the limits are met."""
+        space = space_of(self.context)
+        first = starts(space, self.rival_model())
+        last = self.limits.trials or MOST
+        while len(self.journal.trials) < last and not self.clock.over(self.best):
+            earlier, until = self.journal.trials, self.clock.search_until(self.best)
+            drawn = generation(space, first, earlier, last, self.seed)
+            candidates = [self.candidate(one, at_rungs(earlier), until) for one in drawn]
+            title = f"candidates {drawn[0].number} to {drawn[-1].number}"
+            self.measure([one for one in candidates if read_facts(one.folder) is None], title)
+            if not self.keep(drawn):
+                return
+
+    def candidate(self, drawn: Drawn, rungs: dict[int, list[float]], until: float | None) -> Candidate:
+        """What is trained of a point that was drawn."""
+        folder = self.folder / TRIALS / str(drawn.number)
+        context = context_of(self.context, drawn.choice, folder)
+        return Candidate(context, self.shipped, self.seed, drawn.choice.words, folder, rungs, until, drawn.choice)
+
+    def keep(self, drawn: Sequence[Drawn]) -> bool:
+        """Add what became of a generation to the study, in the order of numbers; whether all of it has ended."""
+        for one in drawn:
+            folder = self.folder / TRIALS / str(one.number)
+            facts = read_facts(folder)
+            if facts is None:
+                return False
+            self.journal.add(one, facts)
+            tidy(folder)
+        return True
+
+    def rival_model(self) -> Member | None:
+        """The simple model that was chosen for the teacher's answers; None: there is none."""
+        taught = [arm for arm in self.rivals if arm.control.simple and arm.control.teacher is not None]
+        for arm in taught:
+            if (read_facts(self.folder / RIVALS / arm.name) or {}).get("state") == DONE:
+                net = self.run.trainer.simple_card(arm)["net"]
+                return Member(net["name"], net["settings"])
+        return None
+
+    @property
+    def rows(self) -> list[Row]:
+        """The leaderboard: rivals, and candidates by number."""
+        found = [row_of(arm.name, read_facts(self.folder / RIVALS / arm.name)) for arm in self.rivals]
+        numbers = sorted(int(path.name) for path in (self.folder / TRIALS).glob("[0-9]*"))
+        found += [row_of(number, read_facts(self.folder / TRIALS / str(number))) for number in numbers]
+        return [row for row in found if row is not None]
+
+    @property
+    def best(self) -> Row | None:
+        """The candidate that would win now."""
+        return best_of(self.rows, self.context.recipe.student.budget)
+
+    def finish(self, recipe: Recipe, given: Given) -> Winner:
+        """Choose the winner, and write the leaderboard.
+
+        Raises:
+            UsageError: no candidate has ended, or none is within the budget.
+        """
+        fast = [row for row in self.rows if row.number is None or self.clock.allows(row)]
+        row = best_of(fast, self.context.recipe.student.budget)
+        if row is None:
+            raise UsageError(nothing_won(self.rows, self.folder))
+        write_leaderboard(self.folder, self.context, self.rows, row, SAMPLER)
+        chosen = read(self.folder / TRIALS / str(row.number) / RECIPE_FILE)
+        update = {name: getattr(recipe, name) for name in ("output", "controls", "store", "evaluation")}
+        seeds = self.clock.seeds(row, recipe.training.seeds)
+        update["training"] = chosen.training.model_copy(update={"seeds": seeds, "workers": recipe.training.workers})
+        facts = read_facts(self.folder / TRIALS / str(row.number)) or {}
+        own = given._replace(
+            student=given.student if facts["own_student"] else None,
+            methods=given.methods if facts["own_methods"] else None,
+        )
+        return Winner(chosen.model_copy(update=update), own, row, self.folder)
+
+
+def nothing_won(rows: Sequence[Row], folder: Path) -> str:
+    """Why there is no winner, and what to do."""
+    failed = next((row.why for row in rows if row.why), None)
+    if any(row.number is not None and row.state == DONE for row in rows):
+        return (
+            "No candidate is within [student.budget], or fast enough for the time that is left. Raise the limit, or "
+            "give more time: `--time`. The same command goes on with what is done."
+        )
+    return (
+        f"No candidate of the tournament in {folder} has ended"
+        + (f"; one failed with {failed}" if failed else "")
+        + ". Give it more time, `--time 600`, or fewer `[training] steps`: the same command goes on with what is done."
+    )
+
+
+def journal_of(folder: Path, context: RunContext) -> Journal:
+    """The journal of a study; one of another run, which was overwritten, is removed with its candidates."""
+    identity = xxhash.xxh3_64_hexdigest(repr((context.run.record["digest"], context.run.record["parts"])).encode())
+    journal = Journal(folder, identity)
+    if journal.continues:
+        return journal
+    for name in (FILE, TRIALS, RIVALS):
+        remove(folder / name)
+    return Journal(folder, identity)
+
+
+def refuse_without_labels(context: RunContext) -> None:
+    """Refuse a run whose candidates nothing can compare.
+
+    Raises:
+        UsageError: no validation row has a label, or the task has no labels.
+    """
+    if not context.task.supervised:
+        raise UsageError(
+            f"A tournament compares students by labelled validation rows, and a run of the task {context.task.name!r} "
+            "learns from no label. Run its recipe by `stillhouse distill`."
+        )
+    targets = context.data.source.targets[context.data.split.valid]
+    if not known(targets).any():
+        raise UsageError(
+            "A tournament compares students on labelled validation rows, and this run has none. Set `[data] valid = "
+            "0.1`."
+        )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stillhouse import methods
     from stillhouse.estimator.distiller import Distiller
-    from stillhouse.pipeline.api import (
+    from stillhouse.pipeline.interface.api import (
         check,
         curve,
         distill,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         report,
         tune,
     )
-    from stillhouse.pipeline.handle import Run
+    from stillhouse.pipeline.interface.handle import Run
     from stillhouse.recipe import Recipe
     from stillhouse.teachers import Adapted
 
@@ -60,7 +60,7 @@ _AT = {
     "Adapted": "stillhouse.teachers",
     "Distiller": "stillhouse.estimator.distiller",
     "Recipe": "stillhouse.recipe",
-    "Run": "stillhouse.pipeline.handle",
+    "Run": "stillhouse.pipeline.interface.handle",
 }
 
 
@@ -71,7 +71,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'stillhouse' has no attribute {name!r}; it has {', '.join(__all__)}")
     if name == "methods":
         return importlib.import_module("stillhouse.methods")
-    return getattr(importlib.import_module(_AT.get(name, "stillhouse.pipeline.api")), name)
+    return getattr(importlib.import_module(_AT.get(name, "stillhouse.pipeline.interface.api")), name)
 
 
 def __dir__() -> list[str]:

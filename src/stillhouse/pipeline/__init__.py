@@ -1,6 +1,6 @@
 """The pipeline: recipe -> data, teacher -> store -> fit -> evaluate -> run folder; every stage resumable."""
 
-from stillhouse.pipeline.api import (
+from stillhouse.pipeline.interface.api import (
     check,
     compare,
     curve,
@@ -15,7 +15,7 @@ from stillhouse.pipeline.api import (
     report,
     tune,
 )
-from stillhouse.pipeline.handle import Run
+from stillhouse.pipeline.interface.handle import Run
 
 __all__ = [
     "Run",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.api import distill
-from stillhouse.pipeline.handle import Run
+from stillhouse.pipeline.interface.api import distill
+from stillhouse.pipeline.interface.handle import Run
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(240, 3)).astype(np.float32)

@@ -16,7 +16,7 @@ from stillhouse.files import write_atomic
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import distill_run, label_run
-from stillhouse.pipeline.handle import Run, answers
+from stillhouse.pipeline.interface.handle import Run, answers
 from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.predict import check_out, predict_file, predict_table, read_file
 from stillhouse.pipeline.run.progress import shown

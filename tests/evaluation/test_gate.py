@@ -81,6 +81,16 @@ def test_each_criterion(gate: dict[str, Any], value: float, passed: bool) -> Non
     assert found.passed is passed
 
 
+@pytest.mark.parametrize(("low", "passed"), [(0.0, False), (1e-6, True)])
+def test_no_gain_is_not_any_gain(low: float, passed: bool) -> None:
+    rival = _compared("simple", low, low, 0.01) | {"asks": "gain"}
+    scores = SCORES | {"comparisons": [c | {"asks": "loss"} for c in SCORES["comparisons"]] + [rival]}
+    (found,) = check(scores, {"min_gain_over": "simple"})
+    assert found.passed == passed
+    (written,) = check(scores, {"min_gain_over": "simple", "min_gain": 0.0})
+    assert written.passed, "a limit that is written is kept where it is reached"
+
+
 def test_a_loss_turns_the_interval_round() -> None:
     (found,) = check(SCORES, {"max_accuracy_loss": 0.1})
     assert (found.low, found.high) == (0.01, 0.03)

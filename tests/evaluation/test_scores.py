@@ -171,6 +171,51 @@ def test_an_interval_without_0_and_no_claim_are_explained_by_the_test() -> None:
     assert 0 < said < len(told)
 
 
+def test_the_sentence_over_several_rivals_shows_the_test_where_the_interval_alone_would_be_a_claim() -> None:
+    shown = 0
+    for seed in range(12):  # one seed: the exact test of two nets asks for more than the interval does
+        scores = judge(world(60, 2, 1, seed, distilled=3.0, labels_only=1.5, self_trained=1.5, teacher=4.0))
+        for one in (c for c in scores["comparisons"] if c["headline"]):
+            outside = one["difference"]["low"] > 0 or one["difference"]["high"] < 0
+            unclaimed = outside and one["verdict"] not in ("better", "worse")
+            shown += unclaimed
+            assert not unclaimed or f"; the p of its test is {one['p']:.2g})" in scores["sentence"]
+    assert shown
+
+
+def test_a_rival_that_is_better_is_said_first_and_can_be_had() -> None:
+    skills = {"distilled": 3.0, "labels_only": 1.0, "self_trained": 1.2, "simple": 5.0, "teacher": 5.0}
+    scores = judge(world(1000, **skills))
+    assert scores["verdict"] == "worse"
+    loss, rest = scores["sentence"].split(". ", 1)
+    assert loss.startswith("Distilling did not pay: the distilled student is less accurate than a simple model on")
+    assert "though more accurate than the same student trained on the 200 labels alone and than the same" in loss
+    assert "`stillhouse predict RUN --arm simple`" in rest
+
+
+def test_rivals_that_are_not_told_apart_are_not_called_worse() -> None:
+    scores = judge(world(1000, distilled=3.0, labels_only=1.0, self_trained=1.0, simple=3.0, teacher=5.0))
+    assert scores["verdict"] in ("inconclusive", "non_inferior")
+    start = scores["sentence"].split(". ")[0]
+    assert start.startswith("Distilling paid in part: the distilled student is more accurate than the same student")
+    assert start.endswith(", but not than a simple model on the labels")
+
+
+def test_a_rival_for_which_the_measure_is_no_number_is_named_and_not_called_beaten() -> None:
+    made = regressors(teacher=0.5, labels_only=2.0, distilled=1.0, self_trained=2.0, simple=2.0)
+    outputs = {arm: made.outputs(arm) for arm in made.records}
+    outputs["simple"] = {"-": np.zeros_like(made.targets)}  # a rank correlation needs values that differ
+    flat = Predictions.of_outputs(made.targets, made.rows, made.names, outputs)
+    scores = judged("regression", flat, measure="spearman")
+    assert {c["b"] for c in scores["comparisons"] if c["headline"]} == {"labels_only", "self_trained"}
+    assert "than each rival that it was compared with" in scores["sentence"]
+    assert "Not compared: simple (on these rows its answers have no rank correlation)." in scores["sentence"]
+    outputs["labels_only"] = {"0": np.zeros_like(made.targets)}
+    flat = Predictions.of_outputs(made.targets, made.rows, made.names, outputs)
+    with pytest.raises(RejectedError, match=r"'spearman' is not defined .* for the answers of labels_only and simple"):
+        judged("regression", flat, measure="spearman")
+
+
 def test_a_design_that_cannot_resolve_the_margin_is_warned_of() -> None:
     scores = judge(world(rows=60, seeds=2, labels_only=3.0, distilled=3.0))
     assert any("do not resolve a difference of 1.0 points" in w for w in scores["warnings"])

@@ -85,22 +85,25 @@ def test_a_full_judgement_is_refused_with_the_command_that_is_meant(run: Run) ->
     assert (done.returncode, f"`stillhouse evaluate {run.folder}`" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("which", ["run", "derived"])
-def test_the_graph_and_its_tokenizer_give_the_students_vectors(
-    which: str, folder: Path, request: pytest.FixtureRequest
+@pytest.mark.parametrize(("which", "arm"), [("run", None), ("derived", None), ("run", "simple")])
+def test_the_graph_and_its_tokenizer_give_the_vectors_of_the_student_and_of_an_arm(
+    which: str, arm: str | None, folder: Path, request: pytest.FixtureRequest
 ) -> None:
     onnxruntime, tokenizers = pytest.importorskip("onnxruntime"), pytest.importorskip("tokenizers")
     done: Run = request.getfixturevalue(which)
-    file = stillhouse.export(str(done.folder))
+    before = stillhouse.export(str(done.folder)).with_name("tokenizer.json").read_bytes()
+    file = stillhouse.export(str(done.folder), arm=arm)
+    assert file.with_name("tokenizer.json").read_bytes() == before, "an arm's tokenizer may be another"
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    tokenizer = tokenizers.Tokenizer.from_file(str(file.with_name("tokenizer.json")))
+    made = tokenizers.Tokenizer.from_file(str(file.with_name(f"{arm}-tokenizer.json" if arm else "tokenizer.json")))
     texts, judged = held_out(done, folder)
     for some in (texts, texts[:1], np.array(["glass"], object)):
-        ids = np.array([encoding.ids for encoding in tokenizer.encode_batch(some.tolist())], np.int64)
+        ids = np.array([encoding.ids for encoding in made.encode_batch(some.tolist())], np.int64)
         (found,) = session.run(["vectors"], {"inputs": ids})
-        np.testing.assert_allclose(found, done.load().embed(some), atol=1e-5)
+        np.testing.assert_allclose(found, done.load(arm=arm).embed(some), atol=1e-5)
     assert ids.shape[1] < 20, "a short text is not padded to the length of the run"
-    np.testing.assert_allclose(done.load().embed(texts), judged, atol=1e-6)
+    if arm is None:
+        np.testing.assert_allclose(done.load().embed(texts), judged, atol=1e-6)
 
 
 def test_weights_are_exported_under_the_nets_own_names(run: Run) -> None:

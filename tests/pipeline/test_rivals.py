@@ -109,6 +109,16 @@ def test_without_a_pool_or_labels_an_arm_is_left_out_by_name(tmp_path: Path) -> 
     assert "Not compared: self_trained" in found.scores["sentence"]
 
 
+def test_without_validation_rows_a_simple_model_is_chosen_by_all_labelled_rows_together(tmp_path: Path) -> None:
+    teacher, (train, _, test) = cancer(10)  # one row in five, and not every fifth part has a row of the class
+    measure = {"evaluation": {"resamples": 200, "measure": "sensitivity:0@0.9"}}
+    found = distil(tmp_path / "few", teacher, (train, None, test), measure, seeds=[0])
+    tried = json.loads((found.folder / "fits" / "simple" / "0" / "simple.json").read_text())["tried"]
+    assert {len(figures) for figures in tried.values()} == {3}, "each has the measure of the verdict and the gate's two"
+    assert list(tried.values()) == sorted(tried.values(), reverse=True)
+    assert {c["b"] for c in found.scores["comparisons"] if c["headline"]} == {"labels_only", "self_trained", "simple"}
+
+
 def test_they_can_be_switched_off_and_the_sentence_says_so(tmp_path: Path) -> None:
     off = {"controls": {"self_trained": False, "simple": False}}
     found = distil(tmp_path / "off", *cancer(), off, seeds=[0])

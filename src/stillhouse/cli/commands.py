@@ -97,7 +97,8 @@ def export(
 ) -> None:
     """Write the student for serving; its answers are compared with the torch student's first.
 
-    An embedder's graph goes from token ids to vectors; tokenizer.json, which makes the ids, is beside it.
+    An embedder's graph goes from token ids to vectors; tokenizer.json, which makes the ids, is beside it,
+    with --arm under its name.
     """
     from stillhouse import pipeline
 

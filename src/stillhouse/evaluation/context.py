@@ -81,9 +81,12 @@ class Context:
         if found is None and not self.tested:
             return ""
         if found is None:
+            # Where some net has the measure, it is the answers of others that have none: all the same, it may be.
+            without = [arm for arm in self.records if not self.defines(wanted[0], arm)]
+            by = f" for the answers of {' and '.join(without)}" if len(without) < len(self.records) else ""
             raise RejectedError(
-                f"The measure {wanted[0]!r} is not defined on these {self.resamples.rows} test rows, so it cannot be "
-                'the headline. Give more test rows ([data] test), or choose another: `[evaluation] measure = "..."`.'
+                f"The measure {wanted[0]!r} is not defined on these {self.resamples.rows} test rows{by}, so it cannot "
+                'be the headline. Give more test rows ([data] test), or choose another: `[evaluation] measure = "..."`.'
             )
         return found
 

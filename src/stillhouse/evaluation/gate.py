@@ -149,6 +149,7 @@ def _judge(key: str, setting: Any, scores: Mapping[str, Any], rule: Rule) -> Cri
     end = figure.low if least else figure.high
     judged = figure.value if by == "value" or end is None else end
     passed = judged >= limit if least else judged <= limit
+    passed = passed and not (key == OVER and judged <= 0)  # "any gain": none is no gain
     note = f"{figure.about}, by {by}" if figure.about else f"by {by}"
     return Criterion(
         key, figure.value, figure.low, figure.high, limit, bool(passed), note if end is not None else figure.about

@@ -40,29 +40,46 @@ def _despite(comparison: Mapping[str, Any], context: Context) -> str:
 def headline(comparisons: Sequence[Mapping[str, Any]], context: Context) -> str:
     """Describe the comparisons with all rivals: what the student is better than, and what it is not."""
     rivals = [c for c in comparisons if c["headline"]]
-    off = [arm for arm in context.task.rivals if arm not in context.records]
-    left = f" Not compared: {', '.join(off)}." if off and rivals[0]["asks"] == "gain" else ""
+    left = _not_compared(rivals, context) if rivals[0]["asks"] == "gain" else ""
     if len(rivals) == 1:
         return str(rivals[0]["sentence"]) + left
     student, of = name(context.task, context.student, context.run.saw), context.task.measure(context.measure)
-    paid = [c for c in rivals if c["verdict"] == BETTER]
-    harm = next((c["b"] for c in rivals if c["verdict"] == WORSE), None)
+    paid, harmed, rest = (
+        [c["b"] for c in rivals if c["verdict"] in words]
+        for words in ((BETTER,), (WORSE,), (NON_INFERIOR, INCONCLUSIVE))
+    )
+    better, worse = (_direction(of, side) for side in (0, 1))
+
+    def than(arms: Sequence[str]) -> str:
+        return " and ".join(f"than {name(context.task, arm, context.run.saw)}" for arm in arms)
+
     if len(paid) == len(rivals):
-        start = f"Distilling paid: {student} is {_direction(of, 0)} than each of its rivals"
+        each = "each rival that it was compared with" if left else "each of its rivals"
+        start = f"Distilling paid: {student} is {better} than {each}"
+    elif harmed:  # a loss is said first
+        though = f", though {better} {than(paid)}" if paid else ""
+        start = f"Distilling did not pay: {student} is {worse} {than(harmed)}{though}"
+        best = min((c for c in rivals if c["b"] in harmed), key=lambda c: float(c["difference"]["value"]))["b"]
+        left += f" `stillhouse predict RUN --arm {best}` answers with that rival, and `export` writes it."
     elif paid:
-        than, but = (
-            " and than ".join(name(context.task, c["b"], context.run.saw) for c in some)
-            for some in (paid, [c for c in rivals if c not in paid])
-        )
-        start = f"Distilling paid in part: {student} is {_direction(of, 0)} than {than}, but not than {but}"
-    elif harm:
-        other = name(context.task, harm, context.run.saw)
-        start = f"Distilling did not pay: {student} is {_direction(of, 1)} than {other}"
+        start = f"Distilling paid in part: {student} is {better} {than(paid)}, but not {than(rest)}"
     else:
         start = f"No gain{_about(of)} of {student} over its rivals could be shown"
     against = "; ".join(_against(c, context, of) for c in rivals)
     basis, sides = _basis(rivals[0], context, interval=False), f"{_student_saw(rivals[0], context)}."
     return f"{start}. {against[0].upper()}{against[1:]} ({basis}).{left} {sides}"
+
+
+def _not_compared(rivals: Sequence[Mapping[str, Any]], context: Context) -> str:
+    """The rivals that the run does not have, or for which the measure is no number, as a sentence; "" where none is."""
+    compared, named = {c["b"] for c in rivals}, []
+    for arm in context.task.rivals:
+        if arm in context.records and arm not in compared:
+            measure = context.task.measure(context.measure)
+            named.append(f"{arm} (on these rows its answers have no {measure.label})")
+        elif arm not in compared:
+            named.append(arm)
+    return f" Not compared: {', '.join(named)}." if named else ""
 
 
 def _direction(measure: Measure, side: int) -> str:
@@ -80,7 +97,9 @@ def _against(comparison: Mapping[str, Any], context: Context, measure: Measure) 
     unit = amount(1.0, measure).partition(" ")[2]
     shown = f"{signed(value, measure)} {unit}".rstrip()
     word = "no worse by more than the margin" if verdict == NON_INFERIOR else "not told apart from chance"
-    return f"against {b} the difference is {shown}, {word} ({interval})"
+    outside = found["low"] > 0 or found["high"] < 0  # a claim needs the test too
+    test = f"; the p of its test is {comparison['p_holm']:.2g}" if outside else ""
+    return f"against {b} the difference is {shown}, {word} ({interval}{test})"
 
 
 def amount(value: float, measure: Measure) -> str:

@@ -15,7 +15,7 @@ EXAMPLES = 7  # rows that the exporter traces and compares
 
 
 def export(folder: Path, format: str, model: Deployed, arm: str | None = None) -> Path:
-    """Write ``export/student.<suffix of the format>``, checked against the torch student.
+    """Write ``export/student.<suffix of the format>``, of an arm ``export/<arm>.<suffix>``, checked against the net.
 
     Args:
         folder: the run folder.
@@ -31,6 +31,6 @@ def export(folder: Path, format: str, model: Deployed, arm: str | None = None) -
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
     rows = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
     out = folder / "export" / f"{arm or 'student'}{chosen.suffix}"
-    for name, content in model.beside().items():
-        write_atomic(out.with_name(name), content.encode())
+    for name, content in model.beside().items():  # two arms may have two tokenizers
+        write_atomic(out.with_name(f"{arm}-{name}" if arm else name), content.encode())
     return exporting.export(model.exportable(rows), out, format=format, metadata=metadata)

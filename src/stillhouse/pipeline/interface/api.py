@@ -403,8 +403,9 @@ def export(
         allow_code: as for ``load``.
 
     Returns:
-        The path of the file. An embedder's ``tokenizer.json`` is beside it. The graph takes encoded rows, those of
-        ``load(run).encoder.encode(rows)``, not raw rows; the file's metadata says how they are encoded.
+        The path of the file. An embedder's ``tokenizer.json`` (of an arm ``<arm>-tokenizer.json``) is beside it. The
+        graph takes encoded rows, those of ``load(run, arm=arm).encoder.encode(rows)``, not raw rows; the file's
+        metadata says how they are encoded.
 
     Raises:
         UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.

@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from stillhouse.evaluation.teacher_gate import measured
 from stillhouse.pipeline.run.context import RunContext
-from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.task import Statistic
 
 
@@ -28,10 +26,18 @@ def statistics_of(context: RunContext, outputs: NDArray[np.float32], targets: ND
     return {name: found[name] for name in (asked, *task.gate_measures) if name and found[name].rows}
 
 
-def figures_of(context: RunContext, net: nn.Module, inputs: Tensor, targets: NDArray[Any]) -> dict[str, float]:
-    """These measures of a net, each so that more is better; see ``statistics_of``."""
-    found = statistics_of(context, net_outputs(net, inputs, context.task), targets)
-    return {name: signed(context, name, float(one.components.mean())) for name, one in found.items()}
+def figures_of(context: RunContext, outputs: NDArray[np.float32], targets: NDArray[Any]) -> list[float]:
+    """The measure of the headline, then those of the gate; each so that more is better.
+
+    Minus infinity where the measure is no number, as the rank correlation of answers that are all the same: candidates
+    are compared by the same measures. Rounded, so that of equals the next measure decides.
+    """
+    found = statistics_of(context, outputs, targets)
+    figures = []
+    for name in filter(None, (context.recipe.evaluation.measure, *context.task.gate_measures)):
+        value = signed(context, name, float(found[name].components.mean())) if name in found else -np.inf
+        figures.append(round(value, 9) if np.isfinite(value) else -np.inf)
+    return figures
 
 
 def signed(context: RunContext, name: str, value: Any) -> Any:

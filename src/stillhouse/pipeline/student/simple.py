@@ -24,7 +24,8 @@ from stillhouse.types import has_label
 VOCABULARY = 32_768  # token ids: most words are one token
 LONGEST = 2048  # tokens of a text that a simple model reads: with more, few texts differ and memory grows
 COMPARED = 1000  # rows to which a candidate is fitted before it is chosen
-FOLDS = 5  # of the labelled rows, where no validation row can choose
+LEAST_COMPARED = 2  # rows to fit: of one, none is left to compare candidates on
+FOLDS = 5  # of the labelled rows, where no validation row can choose; their answers are measured together
 
 
 class Chosen(NamedTuple):
@@ -33,7 +34,7 @@ class Chosen(NamedTuple):
     member: Member
     net: nn.Module
     seconds: float  # of the last fit
-    tried: dict[str, list[float]]  # by model: the measures of the gate on the rows that chose, the best first
+    tried: dict[str, list[float | None]]  # by model, the best first: its measures on the rows that chose
 
 
 class Problem(NamedTuple):
@@ -70,16 +71,19 @@ def whole_texts(context: RunContext) -> RunContext:
 
 def choose(context: RunContext, members: Sequence[Member], problem: Problem, seed: int) -> Chosen:
     """Fit every candidate and keep the best: on validation rows, else on labelled rows that a fit has not seen."""
-    comparisons = comparison_rows(context, problem, seed) if len(members) > 1 else []
-    if len(members) > 1 and not comparisons:
+    if len(members) == 1 or len(problem.rows) < LEAST_COMPARED:
+        return fitted_best(context, [([], members[0])], problem, seed)
+    comparisons = comparison_rows(context, problem, seed)
+    if not comparisons:
         return nearest_to_targets(context, members, problem, seed)
+    truth = np.concatenate([targets for *_, targets in comparisons])
     found: list[tuple[list[float], Member]] = []
     for member in members:
-        figures = []
-        for rows, inputs, truth in comparisons:
+        answers = []
+        for rows, inputs, _ in comparisons:
             net = fit_one(context, member, problem._replace(rows=some_of(rows, seed)), seed)
-            figures.append(list(figures_of(context, net, inputs, truth).values()))
-        found.append(([float(np.mean(column)) for column in zip(*figures, strict=True)], member))
+            answers.append(net_outputs(net, inputs, context.task))
+        found.append((figures_of(context, np.concatenate(answers), truth), member))
     return fitted_best(context, found, problem, seed)
 
 
@@ -88,7 +92,7 @@ def fitted_best(context: RunContext, found: list[tuple[list[float], Member]], pr
     found.sort(key=lambda one: one[0], reverse=True)
     begun = time.perf_counter()
     net = fit_one(context, found[0][1], problem, seed)
-    tried = {described(member): figures for figures, member in found}
+    tried = {described(member): [x if np.isfinite(x) else None for x in figures] for figures, member in found}
     return Chosen(found[0][1], net, time.perf_counter() - begun, tried)
 
 

@@ -184,8 +184,7 @@ def test_the_sentence_over_several_rivals_shows_the_test_where_the_interval_alon
 
 
 def test_a_rival_that_is_better_is_said_first_and_can_be_had() -> None:
-    skills = {"distilled": 3.0, "labels_only": 1.0, "self_trained": 1.2, "simple": 5.0, "teacher": 5.0}
-    scores = judge(world(1000, **skills))
+    scores = judge(world(1000, distilled=3.0, labels_only=1.0, self_trained=1.2, simple=5.0, teacher=5.0))
     assert scores["verdict"] == "worse"
     loss, rest = scores["sentence"].split(". ", 1)
     assert loss.startswith("Distilling did not pay: the distilled student is less accurate than a simple model on")

@@ -25,6 +25,9 @@ Floats = NDArray[np.float64]
 Link = Literal["softmax", "sigmoid", "identity"]  # what turns outputs into probabilities; identity: they are values
 Record = Mapping[str, NDArray[Any]]  # what is kept of one net's outputs on a split: arrays (N, ...) by name
 OUTPUTS = "outputs"  # the name in a record of the outputs themselves, float32 (N, *shape)
+TEMPERATURE = (
+    "temperature"  # the name of a net's fitted temperature (N,), the same for all rows; see ``Task.temperature``
+)
 TEACHER = "teacher"  # the arm of the main teacher
 SINGLE = "-"  # the seed of an arm that is one net, such as a teacher
 

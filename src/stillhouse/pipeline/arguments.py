@@ -21,7 +21,7 @@ from stillhouse.recipe import MethodEntry, Recipe, merge, parse, read_table
 from stillhouse.teachers.identity import identity_of
 
 SOURCES = ("name", "path", "arrays", "images", "text")  # keys of [data], of which a recipe gives one
-SHARED = {"labels", "training", "calls", "ask", "generations"}  # keys of [teacher] that fit any teacher
+SHARED = {"labels", "training", "calls", "ask", "generations", "calibrate"}  # keys of [teacher] that fit any teacher
 WHERE = "the arguments"  # in a message: the place of a wrong value
 
 
@@ -164,7 +164,7 @@ def plain(value: Any) -> Any:
 
 OVER: Mapping[str, Callable[[dict[str, Any], Any], dict[str, Any]]] = {
     "teacher": lay_net("teacher", SHARED),
-    "student": lay_net("student", set()),
+    "student": lay_net("student", {"calibrate"}),
     "data": lay_data,
     "task": lambda table, name: table | {"task": {"name": name}},
     "method": lambda table, value: table | {"method": [one.entry for one in matched_of(value)]},

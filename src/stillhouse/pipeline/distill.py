@@ -37,8 +37,9 @@ from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup import moved, set_up
+from stillhouse.pipeline.student.logs import join_logs
 from stillhouse.pipeline.student.outputs import net_outputs
-from stillhouse.pipeline.student.train import Arm, Asked, Job, Trainer, arms_of, join_logs, missing_arms
+from stillhouse.pipeline.student.train import Arm, Asked, Job, Trainer, arms_of, missing_arms
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
 from stillhouse.pipeline.teacher.calibration import temperature_of

@@ -316,6 +316,11 @@ class StudentSection(Net):
     )
     family: str | None = Field(None, description="For [student.budget]: the largest that fits is used: cnn, mlp ...")
     start: Path | None = Field(None, description="Weights (.safetensors) with which every student starts.")
+    calibrate: Literal["temperature", "none"] = Field(
+        "temperature",
+        description="Every student and rival ships with its confidence fitted by one temperature to the validation "
+        "rows with a label, where there are 30 of them; the temperature is part of the weights.",
+    )
     derive: Derive = Derive()
     budget: Limits = Limits()
 

@@ -19,6 +19,7 @@ from stillhouse.pipeline.evaluation.labels import TEST, write_keys
 from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher, may_be_asked, word_marks
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.progress import say, stage
+from stillhouse.pipeline.student.calibration import Tempered
 from stillhouse.pipeline.student.factory import size_of
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Trainer
@@ -26,7 +27,7 @@ from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.students.figs import SumOfTrees
 from stillhouse.students.trees import TreeEnsemble
-from stillhouse.task import OUTPUTS, SINGLE, TEACHER
+from stillhouse.task import OUTPUTS, SINGLE, TEACHER, TEMPERATURE
 from stillhouse.tasks.predictor import ARMS, FOLDER, WEIGHTS, Deployed
 from stillhouse.types import Teacher, has_label
 
@@ -70,7 +71,10 @@ class Judge:
             inputs = getattr(self.trainer.context_of(arm).data, part).inputs
             for seed in arm.seeds(self.trainer.seeds):
                 net = self.trainer.trained(arm, seed, self.parts(arm))
-                records[arm.name][arm.key(seed)] = task.record(torch.from_numpy(net_outputs(net, inputs, task)))
+                record = dict(task.record(torch.from_numpy(net_outputs(net, inputs, task))))
+                if fitted := self.trainer.calibration_of(arm, seed):
+                    record[TEMPERATURE] = np.full(len(inputs), fitted["temperature"], np.float32)
+                records[arm.name][arm.key(seed)] = record
                 advance(1)
         numbers = np.asarray(getattr(context.data.split, part), dtype=np.int64)
         targets = context.data.source.targets[numbers]  # in the user's units; training rows may have scaled ones
@@ -185,16 +189,17 @@ def ship(
     parts = trainer.parts(arm, teachers)
     net = trainer.trained(arm, trainer.seeds[0], parts)
     built = trainer.simple_card(arm)["net"] if arm.control.simple else context.students.built_card()
-    shipped: Deployed = context.task.predictor(
-        net, trainer.context_of(arm), built | ({"parts": parts} if parts else {})
-    )
+    built = built | ({"parts": parts} if parts else {})
+    built = built | ({"tempered": True} if isinstance(net, Tempered) else {})
+    shipped: Deployed = context.task.predictor(net, trainer.context_of(arm), built)
     shipped.save(context.run.folder / folder)
     return shipped
 
 
 def size_of_net(net: nn.Module) -> dict[str, Any]:
     """Its learned numbers, or the nodes of its trees."""
-    return {"parameters": size_of(net)} | ({"unit": "nodes"} if isinstance(net, TreeEnsemble | SumOfTrees) else {})
+    inner = net.net if isinstance(net, Tempered) else net
+    return {"parameters": size_of(net)} | ({"unit": "nodes"} if isinstance(inner, TreeEnsemble | SumOfTrees) else {})
 
 
 def sizes(teacher: Teacher, measured: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from stillhouse.data import encoder_from_state
 from stillhouse.errors import UsageError, nearest
 from stillhouse.pipeline.run.folder import read_json, task_name
 from stillhouse.pipeline.run.user_code import CODE, own_net
+from stillhouse.pipeline.student.calibration import Tempered
 from stillhouse.pipeline.student.config import WEIGHTS, build, fill, is_described
 from stillhouse.pipeline.student.own import Preparation, own_student
 from stillhouse.pipeline.student.step import with_parts
@@ -54,6 +55,8 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
         module = Preparation.found(lambda: given, rows, task, width).of(given, rows)
     if "parts" in net_card:
         module = with_parts(module, net_card["parts"])
+    if net_card.get("tempered"):
+        module = Tempered(module)
     fill(module, folder / WEIGHTS)
     return task.deployed.from_card(card, module)
 

@@ -21,17 +21,18 @@ from stillhouse.engine import (
     Step,
     describe,
     fit,
-    read_log,
     read_weights,
     tensor_state,
     write_weights,
 )
-from stillhouse.files import write_atomic, write_json
+from stillhouse.files import write_json
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
+from stillhouse.pipeline.student import calibration
 from stillhouse.pipeline.student.config import WEIGHTS, build
+from stillhouse.pipeline.student.logs import BEFORE
 from stillhouse.pipeline.student.self_training import own_labels, rows_with_labels, steps_of_rounds
 from stillhouse.pipeline.student.simple import Problem, choose, whole_texts
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
@@ -42,7 +43,6 @@ from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch, has_label, in_eval, withheld
 
 CARD = "simple.json"  # in the folder of a simple model's fit: which it is
-BEFORE = "before"  # in the metrics of a round: the steps of those before it
 ROUNDS = "rounds.json"  # in the folder of a self-trained student: how many answers became labels
 
 
@@ -189,7 +189,7 @@ class Trainer:
             advance(self.budget.steps)
         elif context.fitted is not None:
             net = self.self_fit(job) if arm.control.self_training else self.fit_soft(job, answers)
-            write_weights(self.weights_of(arm, seed), tensor_state(net))
+            self.keep(job, net)
             advance(self.budget.steps)
         elif arm.control.self_training:
             self.self_train(job, advance)
@@ -197,8 +197,24 @@ class Trainer:
             folder = context.run.fit_folder(arm.name, seed)
             stage = Stage(arm.rows, arm.targets, self.budget, folder, f"{arm.name}/{seed}")
             trained = self.fit_stage(job, self.step(job, answers, teacher), stage, answers, advance)
-            write_weights(folder / WEIGHTS, tensor_state(trained))
+            self.keep(job, trained)
             (folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def keep(self, job: Job, net: nn.Module) -> None:
+        """Write the weights of a finished student, its confidence fitted to validation rows."""
+        (arm, seed), context = job, self.context_of(job.arm)
+        folder, found = context.run.fit_folder(arm.name, seed), None
+        if context.recipe.student.calibrate == "temperature" and context.watched is not None:
+            found = calibration.calibrate(net.cpu(), context.task, context.watched)
+        if found is not None:
+            write_json(folder / calibration.CARD, found.card)
+        write_weights(folder / WEIGHTS, tensor_state(net) if found is None else found.weights)
+
+    def calibration_of(self, arm: Arm, seed: int) -> dict[str, Any]:
+        """How the confidence of a finished student was fitted; empty where it was not."""
+        file = self.context.run.fit_folder(arm.name, seed) / calibration.CARD
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return found
 
     def fit_stage(
         self, job: Job, step: Step, part: Stage, answers: StoredTeacher | None, advance: Advance
@@ -242,7 +258,7 @@ class Trainer:
                 (of_round / CHECKPOINT).unlink(missing_ok=True)
             return step.student
 
-        write_weights(self.weights_of(arm, seed), tensor_state(self.in_rounds(job, train_round)))
+        self.keep(job, self.in_rounds(job, train_round))
         for weights in folder.glob(f"*/{WEIGHTS}"):  # they were kept for a call that is resumed
             weights.unlink()
 
@@ -286,7 +302,7 @@ class Trainer:
         folder = context.run.fit_folder(arm.name, seed)
         card = {"name": chosen.member.name, "settings": chosen.member.settings, "shape": list(inputs.shape[1:])}
         write_json(folder / CARD, {"net": card, "seconds": chosen.seconds, "tried": chosen.tried})
-        write_weights(folder / WEIGHTS, tensor_state(chosen.net))
+        self.keep(job, chosen.net)
 
     def simple_card(self, arm: Arm) -> dict[str, Any]:
         """The simple model that was chosen: ``net``, how to build it; ``seconds`` of its fit; ``tried``."""
@@ -350,6 +366,7 @@ class Trainer:
         else:
             student = self.context.students.make()
         student = with_parts(student, parts) if parts else student
+        student = calibration.Tempered(student) if self.calibration_of(arm, seed).get("tempered") else student
         student.load_state_dict(read_weights(self.weights_of(arm, seed))[0])
         return in_eval(student)
 
@@ -365,23 +382,3 @@ class Trainer:
 def fits_of(arms: Sequence[Arm], seeds: Sequence[int]) -> int:
     """The number of nets that are trained or fitted."""
     return sum(len(arm.seeds(seeds)) for arm in arms if arm.control.trained)
-
-
-def lines_of(log: Path) -> str:
-    """The lines of a log; the steps of a round count on from the rounds before."""
-    if not log.exists():
-        return ""
-    text, found = log.read_text(encoding="utf-8"), []
-    if f'"{BEFORE}"' not in text:
-        return text
-    for line in read_log(log):
-        before = line.pop(BEFORE)
-        found.append(json.dumps(line | {"step": line["step"] + before}) + "\n")
-    return "".join(found)
-
-
-def join_logs(folder: Path, logs: Sequence[Path]) -> list[dict[str, Any]]:
-    """Write all fits' metrics into the run's one file; returns what the engine warned of: arm, seed, step, message."""
-    write_atomic(folder / LOG, "".join(map(lines_of, logs)).encode())
-    warned = [line for path in logs for line in read_log(path) if "warning" in line]
-    return [{"arm": x["arm"], "seed": x["seed"], "step": x["step"], "message": x["warning"]} for x in warned]

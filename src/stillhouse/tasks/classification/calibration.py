@@ -154,15 +154,17 @@ def risk_coverage_curve(nets: Sequence[Floats], targets: Integers) -> dict[str, 
 
 
 def fit_temperature(log_probs: Floats, targets: Integers, weights: Floats | None = None) -> float:
-    """The temperature in [0.05, 20] that minimises the negative log-likelihood of log_softmax(log_probs / T).
+    """The temperature in [0.05, 20] that is most probable given the labels: log_softmax(log_probs / T) explains them.
 
-    ``weights`` (N,) say how much each row counts; None: all alike.
+    Its logarithm has a standard normal prior, which weighs about as much as one row: few rows that are all right would
+    else say that the net is never wrong. ``weights`` (N,) say how much each row counts; None: all alike.
     """
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         scaled = temper(log_probs, float(np.exp(log_temperature)))
-        return float(-np.average(np.take_along_axis(scaled, targets[:, None], 1)[:, 0], weights=weights))
+        losses = -np.take_along_axis(scaled, targets[:, None], 1)[:, 0]
+        return float(np.average(losses, weights=weights)) + log_temperature**2 / (2 * len(targets))
 
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))
 

@@ -15,14 +15,14 @@ from stillhouse.evaluation.context import Context, as_json
 from stillhouse.evaluation.gate import SHARED, Figure, Rule, difference, entry, loss, worst
 from stillhouse.evaluation.statistics import mean
 from stillhouse.evaluation.teacher_gate import SAME_ANSWER
-from stillhouse.task import OUTPUTS, TEACHER, Control, Floats, Measure, Record, Statistic
+from stillhouse.task import OUTPUTS, TEACHER, TEMPERATURE, Control, Floats, Measure, Record, Statistic
 from stillhouse.tasks.classification import calibration, collapse, fidelity, gate_findings, quality, sensitivity
 from stillhouse.tasks.controls import CONTROLS, LABELS_ONLY, TEACHERS
 from stillhouse.tasks.judgement import Judge, Prepared
 
 FLOOR = float(np.log(np.finfo(np.float32).tiny))  # a probability of 0 counts as 1.2e-38, so that losses stay finite
 SUM_TOLERANCE = 1e-2  # of a row's probabilities: float16 answers of 1,000 classes still pass, logits do not
-TEMPERED, TEMPERATURE = "labels_only_tempered", "temperature"
+TEMPERED = "labels_only_tempered"
 BETTER_ACCURACY = ("more accurate", "less accurate")
 
 
@@ -144,12 +144,16 @@ class ClassificationJudge(Judge):
         )
 
     def prepare(self, records: Mapping[str, Mapping[str, Record]], valid: Any | None) -> Prepared:
-        """Log-probabilities with a floor, and the control at the temperature that fits the validation rows."""
+        """Log-probabilities with a floor, and the control at the temperature that fits the validation rows.
+
+        Where students ship with a temperature of their own, the control has it already.
+        """
         found: Prepared = {
-            arm: {seed: {OUTPUTS: floored(record[OUTPUTS])} for seed, record in seeds.items()}
+            arm: {seed: {**record, OUTPUTS: floored(record[OUTPUTS])} for seed, record in seeds.items()}
             for arm, seeds in records.items()
         }
-        if valid is not None and len(valid.rows) and LABELS_ONLY in found:
+        ships_one = any(TEMPERATURE in record for seeds in records.values() for record in seeds.values())
+        if valid is not None and len(valid.rows) and LABELS_ONLY in found and not ships_one:
             answers = valid.outputs(LABELS_ONLY)
             fitted = {
                 s: calibration.fit_temperature(floored(answers[s]), valid.targets)
@@ -157,7 +161,10 @@ class ClassificationJudge(Judge):
                 if s in answers
             }
             tempered: dict[str, Record] = {
-                s: {OUTPUTS: calibration.temper(found[LABELS_ONLY][s][OUTPUTS], t), TEMPERATURE: np.array(t)}
+                s: {
+                    OUTPUTS: calibration.temper(found[LABELS_ONLY][s][OUTPUTS], t),
+                    TEMPERATURE: np.full(len(found[LABELS_ONLY][s][OUTPUTS]), t),
+                }
                 for s, t in fitted.items()
             }
             found |= {TEMPERED: tempered} if tempered else {}
@@ -190,7 +197,7 @@ class ClassificationJudge(Judge):
         return {"classes": {name: (targets == c).astype(np.float64) for c, name in enumerate(names)}}
 
     def details(self, context: Context, arm: str) -> dict[str, Any]:
-        """Calibration, the upper limits of agreement, and the temperatures of the tempered control."""
+        """Calibration, the upper limits of agreement, the temperatures that were fitted, and the figures without."""
         records, targets = context.records[arm], context.predictions.targets
         nets, found = {seed: record[OUTPUTS] for seed, record in records.items()}, dict[str, Any]()
         if context.tested:
@@ -198,8 +205,9 @@ class ClassificationJudge(Judge):
             found = {"calibration": _calibration(context, list(nets.values())), "seeds": errors}
         if reference := context.reference(arm):
             found["fidelity"] = {"ceiling": _ceiling(context, arm, reference)}
-        if arm == TEMPERED:
-            found["temperatures"] = {seed: float(record[TEMPERATURE]) for seed, record in records.items()}
+        if any(TEMPERATURE in record for record in records.values()):
+            found["temperatures"] = {seed: float(record[TEMPERATURE][0]) for seed, record in records.items()}
+            found |= {"unfitted": _unfitted(context, records)} if context.tested and arm != TEMPERED else {}
         return found
 
     def alarm(self, context: Context) -> str:
@@ -252,6 +260,17 @@ def _calibration(context: Context, nets: list[Floats]) -> dict[str, Any]:
         "bins": calibration.BINS,
         "reliability": calibration.reliability_curve(nets, targets, confidence),
         "risk_coverage": calibration.risk_coverage_curve(nets, targets),
+    }
+
+
+def _unfitted(context: Context, records: Mapping[str, Record]) -> dict[str, Any]:
+    """Log-loss and calibration error of an arm at the confidence that it had before its temperature was fitted."""
+    targets = context.predictions.targets
+    nets = [calibration.temper(record[OUTPUTS], 1 / float(record[TEMPERATURE][0])) for record in records.values()]
+    top = [calibration.squared_error(np.exp(x.max(1)), (x.argmax(1) == targets).astype(np.float64)) for x in nets]
+    return {
+        "nll": context.interval("nll", [quality.quality(x, targets)["nll"] for x in nets]),
+        "ece": as_json(calibration.root_interval(top, context.confidence)),
     }
 
 

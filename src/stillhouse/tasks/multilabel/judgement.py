@@ -14,7 +14,7 @@ from stillhouse.evaluation.context import Context
 from stillhouse.evaluation.gate import SHARED, Rule, difference, loss, measure, worst
 from stillhouse.evaluation.sentences import figure, share_of
 from stillhouse.evaluation.teacher_gate import SAME_ANSWER
-from stillhouse.task import OUTPUTS, TEACHER, Floats, Measure, Record, Statistic
+from stillhouse.task import OUTPUTS, TEACHER, TEMPERATURE, Floats, Measure, Record, Statistic
 from stillhouse.tasks.judgement import Judge
 from stillhouse.tasks.multilabel import measures
 
@@ -96,6 +96,21 @@ class MultilabelJudge(Judge):
     def parts(self, targets: NDArray[Any], names: Sequence[str]) -> dict[str, dict[str, Floats]]:
         """The rows that have each label."""
         return {"labels": {name: (targets[:, k] == 1).astype(np.float64) for k, name in enumerate(names)}}
+
+    def details(self, context: Context, arm: str) -> dict[str, Any]:
+        """The temperatures that were fitted, and the log loss without them."""
+        fitted = {seed: record for seed, record in context.records[arm].items() if TEMPERATURE in record}
+        if not fitted:
+            return {}
+        temperatures = {seed: float(record[TEMPERATURE][0]) for seed, record in fitted.items()}
+        if not context.tested:
+            return {"temperatures": temperatures}
+        targets, names = context.predictions.targets.astype(np.float64), context.predictions.names
+        found = [measures.quality(fitted[s][OUTPUTS] * t, targets, names) for s, t in temperatures.items()]
+        return {
+            "temperatures": temperatures,
+            "unfitted": {"log_loss": context.interval("log_loss", [one["log_loss"] for one in found])},
+        }
 
     def alarm(self, context: Context) -> str:
         """The same labels for all rows, or no better than chance."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from stillhouse.reporting.charts import Bin, Series, curves, least, reliability
 from stillhouse.reporting.figures import Interval, cell, interval, titled
 from stillhouse.reporting.folder import RunFiles
-from stillhouse.reporting.parts import arm_line, chart, legend
+from stillhouse.reporting.parts import arm_line, chart, legend, line
 from stillhouse.reporting.svg import Axis
 from stillhouse.reporting.wording import count, percent, percents
 from stillhouse.task import TEACHER, Measure, Section
@@ -33,29 +34,43 @@ dashed line. Lines are {{ confidence }} intervals, grey bars the number of rows.
 <div class="later">
 {{ table("Calibration in figures", it.heads, it.rows) }}
 <p class="note">The calibration error is the mean gap between confidence and accuracy; debiased means without the part
-that a small number of rows adds. 0 is perfect.</p>
+that a small number of rows adds. 0 is perfect.{% if it.fitted %} Students and rivals ship with a temperature fitted
+to the validation rows; the line below each gives the figures without it.{% endif %}</p>
 </div>
 """
 
 
 def calibration(run: RunFiles) -> dict[str, Any] | None:
     """Return reliability diagrams, risk-coverage curves and the calibration figures of teacher and students."""
-    tempered = [name for name in run.models if "temperatures" in run.models[name]]
-    names = dict.fromkeys((TEACHER, run.control or "", *tempered, run.student))
-    known = {n: run.models[n] for n in names if run.models.get(n, {}).get("calibration")}
+    listed = {n: model for n, model in run.models.items() if model.get("calibration")}
+    names = dict.fromkeys((TEACHER, run.control or "", run.student))
+    known = {n: listed[n] for n in names if n in listed}
     if not known:
         return None
-    rows = []
-    for name, model in known.items():
-        errors = [cell(measure, model["calibration"].get(key)) for key, measure in ERRORS.items()]
-        rows.append(arm_line(run, name, [*errors, *(cell(run.measure(k), run.figure(name, k)) for k in QUALITY)]))
+    rows = [one for name, model in listed.items() for one in _lines(run, name, model)]
     titles = [*(m.label for m in ERRORS.values()), *(titled(run.measure(k)) for k in QUALITY)]
     bins = {n: found for n, m in known.items() if (found := _bins(m["calibration"].get("reliability") or []))}
     low = least([b for found in bins.values() for b in found])
     charts = [_reliability(run, n, found, low) for n, found in bins.items()]
-    # Tempering one seed keeps its ranking of rows: the tempered control would have the control's line.
-    untempered = {n: m for n, m in known.items() if n not in tempered}
-    return {"charts": charts, "coverage": _coverage(run, untempered), "heads": ["Model", *titles], "rows": rows}
+    fitted = any("unfitted" in model for model in listed.values())
+    heads = ["Model", *titles]
+    return {"charts": charts, "coverage": _coverage(run, known), "heads": heads, "rows": rows, "fitted": fitted}
+
+
+def _lines(run: RunFiles, name: str, model: dict[str, Any]) -> Iterator[Any]:
+    """The line of an arm, and one for its confidence before the temperature was fitted."""
+    errors = [cell(measure, model["calibration"].get(key)) for key, measure in ERRORS.items()]
+    yield arm_line(run, name, [*errors, *(cell(run.measure(k), run.figure(name, k)) for k in QUALITY)])
+    if before := model.get("unfitted"):
+        cells: list[Cell] = [
+            cell(ERRORS["ece"], before["ece"]),
+            "",
+            "",
+            cell(run.measure("nll"), before["nll"]),
+            "",
+            "",
+        ]
+        yield line("before its temperature", cells)
 
 
 def _bins(curve: list[dict[str, Any]]) -> list[Bin]:

@@ -62,15 +62,8 @@ def _lines(run: RunFiles, name: str, model: dict[str, Any]) -> Iterator[Any]:
     errors = [cell(measure, model["calibration"].get(key)) for key, measure in ERRORS.items()]
     yield arm_line(run, name, [*errors, *(cell(run.measure(k), run.figure(name, k)) for k in QUALITY)])
     if before := model.get("unfitted"):
-        cells: list[Cell] = [
-            cell(ERRORS["ece"], before["ece"]),
-            "",
-            "",
-            cell(run.measure("nll"), before["nll"]),
-            "",
-            "",
-        ]
-        yield line("before its temperature", cells)
+        ece, nll = cell(ERRORS["ece"], before["ece"]), cell(run.measure("nll"), before["nll"])
+        yield line("before its temperature", [ece, "", "", nll, "", ""])
 
 
 def _bins(curve: list[dict[str, Any]]) -> list[Bin]:

@@ -141,7 +141,8 @@ def test_weights_that_serve_twice_are_not_divided() -> None:
             self.last.weight = self.first.weight
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.last(self.first(x).relu())
+            found: Tensor = self.last(self.first(x).relu())
+            return found
 
     assert divided(Tied(), 2.0, torch.ones(3, 4)) is None
 

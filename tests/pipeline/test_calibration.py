@@ -36,8 +36,9 @@ def distil(out: Path, **recipe: Any) -> Any:
     seen = y.astype(float)
     seen[100:] = np.nan
     off = {"controls": {"self_trained": False, "simple": False}, "evaluation": {"resamples": 100}}
+    own = {"name": "mlp_tiny", "calibrate": "none"}
     return sh.distill(
-        off | recipe, teacher=TooUnsure(), student={"name": "mlp_tiny", "calibrate": "none"}, data=((x, seen), rows(300, 1), rows(500, 2)), steps=400,
+        off | recipe, teacher=TooUnsure(), student=own, data=((x, seen), rows(300, 1), rows(500, 2)), steps=400,
         lr=0.01, seeds=[0], out=out, accept_teacher=True, verbose=False,
     )  # fmt: skip
 

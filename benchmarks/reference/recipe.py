@@ -19,7 +19,7 @@ from stillhouse import recipe
 from stillhouse.settings import in_words, written
 
 EXAMPLES = Path(__file__).with_name("examples.toml")
-LISTS = {"method": recipe.MethodEntry, "assistant": recipe.Assistant, "member": recipe.Member}
+LISTS = {"made": recipe.MadeEntry, "method": recipe.MethodEntry, "assistant": recipe.Assistant, "member": recipe.Member}
 SIGNS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}", "min_length": "{} or more"}
 WORDS = (
     "One TOML file says all of a run. Keys that are left out have the default; unknown keys are errors that name the "

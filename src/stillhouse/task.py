@@ -99,7 +99,8 @@ class Control(NamedTuple):
     name: str  # of its folder in fits/, its key in scores.json
     label: str  # in tables and charts
     sentence: str  # in a sentence; "{labels}" becomes the number of labels, "{model}" the simple model that was chosen
-    rows: Literal["labelled", "known", "all"] = "labelled"  # training rows: with a visible label, with any label, all
+    # training rows: with a visible label, with any label, all, all that are real
+    rows: Literal["labelled", "known", "all", "real"] = "labelled"
     labels: Literal["visible", "known", "none"] = "visible"
     teacher: str | None = None  # the teacher's arm whose answers it matches
     scratch: bool = False  # starts from random weights even if the student has given or derived ones

@@ -15,6 +15,7 @@ PATHS = {
     "teacher.endpoint": ("prompt",),
     "student": ("start",),
 }
+MADE_PATHS = ("folder",)  # settings of makers
 
 
 def read_table(path: Path) -> dict[str, Any]:
@@ -34,6 +35,8 @@ def anchor(table: dict[str, Any], folder: Path) -> None:
     sections = [(_inner(table, name.split(".")), keys) for name, keys in PATHS.items()]
     if isinstance(teacher := table.get("teacher"), dict) and isinstance(members := teacher.get("member"), list):
         sections += [(member, PATHS["teacher"]) for member in members]
+    if isinstance(made := table.get("made"), list):
+        sections += [(entry, MADE_PATHS) for entry in made]
     for section, keys in sections:
         for key in keys if isinstance(section, dict) else ():
             value = section.get(key)

@@ -21,6 +21,7 @@ from stillhouse import recipe
 from stillhouse.errors import UsageError
 
 LISTS = {  # tables of which there may be several: one flag each, written as one word
+    "made": "Made rows: NAME,count=4000 or NAME,count=4000,share=0.5,SETTING=VALUE; repeat the flag for more.",
     "method": "One method: NAME or NAME,weight=0.9,SETTING=VALUE; repeat the flag for more.",
     "assistant": "A net between teacher and student: NAME or NAME,SETTING=VALUE; repeat the flag, largest first.",
 }
@@ -56,6 +57,8 @@ def table(flags: dict[str, Any]) -> dict[str, Any]:
         written["teacher"] = written["teacher"] | {"endpoint": flags["teacher"]["endpoint"] | fields}
     if "method" in flags:
         written["method"] = [method(text) for text in flags["method"]]
+    if "made" in flags:
+        written["made"] = [made(text) for text in flags["made"]]
     if "assistant" in flags:
         written["assistant"] = [assistant(text) for text in flags["assistant"]]
     return written
@@ -108,6 +111,16 @@ def assistant(text: str) -> dict[str, Any]:
     """
     name, settings = _entry("assistant", text, "SETTING=VALUE")
     return {"name": name, "settings": settings}
+
+
+def made(text: str) -> dict[str, Any]:
+    """Read ``--made``.
+
+    >>> made("strokes,count=4000,share=0.5")
+    {'name': 'strokes', 'count': 4000, 'share': 0.5}
+    """
+    name, settings = _entry("made", text, "count=4000")
+    return {"name": name} | settings
 
 
 def _entry(flag: str, text: str, example: str) -> tuple[str, dict[str, Any]]:

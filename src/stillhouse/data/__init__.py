@@ -10,13 +10,14 @@ from stillhouse.data.reading.files import read, read_inputs
 from stillhouse.data.reading.python import from_torch
 from stillhouse.data.source import Source
 from stillhouse.data.splits.random import Split, choose_labelled, split
-from stillhouse.data.stream import Stream
+from stillhouse.data.stream import Mixed, Stream
 from stillhouse.data.targets import ReadTargets, TargetCells, Targets
 from stillhouse.data.views.base import Views
 
 __all__ = [
     "Batches",
     "Encoder",
+    "Mixed",
     "Prepared",
     "ReadTargets",
     "Rows",

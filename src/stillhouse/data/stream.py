@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -41,8 +43,14 @@ class Stream:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the rows and the views of a step (from 0), int64 (batch_size,) each."""
-        start, count = step * self.batch_size, len(self.rows)
-        pieces, left = [], self.batch_size
+        return self.from_to(step * self.batch_size, (step + 1) * self.batch_size)
+
+    def from_to(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Return the rows and the views of places in the endless order, int64 (stop - start,) each."""
+        count, left = len(self.rows), stop - start
+        pieces = []
+        if not left:
+            return self.rows[:0], self.rows[:0]
         while left:
             number, offset = divmod(start, count)
             rows, views = self._epoch(number)
@@ -58,3 +66,35 @@ class Stream:
         order = shuffled(len(self.rows), self.seed, _ORDER, number)
         views = (self._offsets[order] + number) % self.views
         return self.rows[torch.from_numpy(order)], torch.from_numpy(views)
+
+
+class Mixed(Stream):
+    """Several streams, each with a share of every batch; over many steps the shares are met exactly.
+
+    Args:
+        parts: row ids of each, with its share of the rows of a batch; the shares are above 0 and sum to 1.
+        batch_size: rows a step.
+        seed: of the orders.
+        views: of each row.
+
+    >>> mixed = Mixed([(torch.tensor([0, 1]), 0.75), (torch.tensor([7, 8, 9]), 0.25)], batch_size=2, seed=0)
+    >>> [int((mixed.at(step)[0] >= 7).sum()) for step in range(4)]
+    [0, 1, 0, 1]
+    """
+
+    def __init__(self, parts: Sequence[tuple[Tensor, float]], *, batch_size: int, seed: int, views: int = 1) -> None:
+        super().__init__(torch.cat([rows for rows, _ in parts]), batch_size=batch_size, seed=seed, views=views)
+        self._streams = [Stream(rows, batch_size=batch_size, seed=seed, views=views) for rows, _ in parts]
+        self._ends = np.cumsum([share for _, share in parts])[:-1].tolist()
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return the rows and the views of a step (from 0), int64 (batch_size,) each."""
+        before, after = self._places(step), self._places(step + 1)
+        found = [stream.from_to(start, stop) for stream, start, stop in zip(self._streams, before, after, strict=True)]
+        return torch.cat([rows for rows, _ in found]), torch.cat([views for _, views in found])
+
+    def _places(self, step: int) -> list[int]:
+        """Rows of each part in all steps before this one."""
+        done = step * self.batch_size
+        ends = [0, *(int(done * end + 1e-9) for end in self._ends), done]
+        return [stop - start for start, stop in pairwise(ends)]

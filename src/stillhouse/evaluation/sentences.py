@@ -220,12 +220,13 @@ def _student_saw(comparison: Mapping[str, Any], context: Context) -> str:
 
 
 def _seen(side: Mapping[str, Any]) -> str:
-    labels, unlabelled = side.get("labels"), side.get("unlabelled")
+    labels = side.get("labels")
     if labels is None:
         return "labels that are unknown here"
-    return count(labels, "label") + (
-        f" and {count(unlabelled, 'unlabelled row')}" if unlabelled else " and nothing else"
-    )
+    rows = [
+        count(side[of], noun) for of, noun in (("unlabelled", "unlabelled row"), ("made", "made row")) if side.get(of)
+    ]
+    return ", ".join([count(labels, "label"), *rows[:-1]]) + (f" and {rows[-1]}" if rows else " and nothing else")
 
 
 def share_of(nets: int, of: int) -> str:

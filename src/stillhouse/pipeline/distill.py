@@ -88,13 +88,15 @@ class Distillation:
     def teachers(self) -> dict[str, RunTeacher]:
         """The teachers by arm, not trained yet."""
         context = self.context
-        recipe, main = context.recipe, RunTeacher(context, TEACHER, visible_labels(context))
+        recipe, main = context.recipe, RunTeacher(context, TEACHER, visible_labels(context.learning))
         context.students.origin = main.origin
         if recipe.controls.same_teacher and main.handed_over and recipe.teacher.name is None:
             raise UsageError("[controls] same_teacher trains a second teacher here and needs its `[teacher] name`.")
         found = {TEACHER: main}
         if recipe.controls.same_teacher and (main.handed_over or recipe.teacher.labels != "same"):
-            found[SAME] = RunTeacher(context, SAME, only(context.data.train.targets, context.labelled))
+            found[SAME] = RunTeacher(
+                context, SAME, only(context.learning.data.train.targets, context.learning.labelled)
+            )
         check_layers(found.values(), context.data.train.inputs[:2])
         return found
 

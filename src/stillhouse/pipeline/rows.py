@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stillhouse.data import Prepared, Source, Split, choose_labelled, from_torch, prepare, read, split
 from stillhouse.data.cells import first_five
+from stillhouse.data.made import fewer, kept_rows
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.splits.groups import code_groups
 from stillhouse.data.splits.order import code_order
@@ -46,19 +47,59 @@ def unlabelled(found: Prepared, judged: bool) -> Prepared:
     return Prepared(source, split_, found.encoder, train, valid, test)
 
 
-def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool = False) -> tuple[Prepared, str]:
-    """Read, divide and encode the rows of [data], or the user's own; returns them with their fingerprint."""
+class Read(NamedTuple):
+    """The rows of a run."""
+
+    data: Prepared  # that the student and its controls may use
+    whole: Prepared | None  # where these are fewer than there are: all, for a teacher that is trained here
+    fingerprint: str
+
+
+def read_rows(recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool = False, ready: bool) -> Read:
+    """Read, divide and encode the rows of [data], or the user's own.
+
+    Args:
+        recipe: of the run.
+        data: from Python, or None.
+        task: of the run.
+        as_is: whether the user's own module gets the user's own numbers.
+        cells: whether the teacher is shown the user's own cells.
+        ready: whether the teacher comes trained; else it is trained on rows that the student may not use.
+    """
+    wanted, fixed = recipe.data, recipe.data.rows
+    if fixed and ready:  # nobody here has seen the other rows, so no encoder is fitted to them
+        found, fingerprint = prepared_rows(recipe, data, task, as_is=as_is, cells=cells, rows=fixed)
+        return Read(found, None, fingerprint)
+    whole, fingerprint = prepared_rows(recipe, data, task, as_is=as_is, cells=cells, rows=None)
+    if fixed is None:
+        return Read(whole, None, fingerprint)
+    parts = fewer(whole.source, whole.split, fixed, wanted.labels, wanted.seed)
+    seen = whole.split if not fixed else replace(whole.split, labelled=parts.labelled)
+    return Read(kept_rows(whole, parts), whole._replace(split=seen), fingerprint)
+
+
+def prepared_rows(
+    recipe: Recipe, data: Any, task: Task, *, as_is: bool, cells: bool, rows: int | None
+) -> tuple[Prepared, str]:
+    """The rows and their fingerprint; ``rows``: how many are for training, None for all."""
     wanted, folder = recipe.data, rows_folder(recipe)
+
+    def some(source: Source, parts: Split) -> Split:
+        return parts if rows is None else fewer(source, parts, rows, wanted.labels, wanted.seed)
+
     if data is not None:
         source, own = read_parts(recipe, data, task, recipe.evaluation.groups, original=cells)
         check_parts(source, own, wanted)
         own = replace(own, labelled=choose_labelled(source, own.train, labels=wanted.labels, seed=wanted.seed))
         options = text_options(wanted.model_copy(update={"text": Path()}), recipe.teacher)
         as_given = replace(source, as_is=as_is and source.as_is)
-        return prepare(as_given, own, options, folder, wanted.weight), source.fingerprint(side_names(wanted))
+        return prepare(as_given, some(source, own), options, folder, wanted.weight), source.fingerprint(
+            side_names(wanted)
+        )
     source = read_source(wanted, task, recipe.evaluation.groups, folder, original=cells)
     # The file's content belongs to the run's identity: the same recipe over changed rows is another run.
-    prepared = prepare(source, divide(source, wanted), text_options(wanted, recipe.teacher), folder, wanted.weight)
+    parts = some(source, divide(source, wanted))
+    prepared = prepare(source, parts, text_options(wanted, recipe.teacher), folder, wanted.weight)
     return prepared, source.fingerprint(side_names(wanted))
 
 

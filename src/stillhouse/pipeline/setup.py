@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import xxhash
@@ -18,9 +18,11 @@ from stillhouse.data.splits.duplicates import across, sentences
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
+from stillhouse.pipeline.made.entries import identities as made_identities
+from stillhouse.pipeline.made.entries import join_made
 from stillhouse.pipeline.masked_lm_views import folder_digest
 from stillhouse.pipeline.rows import read_rows, unlabelled
-from stillhouse.pipeline.run.context import Given, RunContext, budget_of
+from stillhouse.pipeline.run.context import Given, MadePart, RunContext, budget_of
 from stillhouse.pipeline.run.folder import TASK, WEIGHTS, RunFolder, open_run
 from stillhouse.pipeline.run.overwrite import clear_run
 from stillhouse.pipeline.run.user_code import CODE, own_code
@@ -68,17 +70,10 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     make_methods = given.methods or method_maker(recipe.method, task)
     checked = make_methods()
     check_recipe(recipe, given, task, checked)
-    # The user's own module gets the user's own numbers; nets of ours get standardised ones.
-    own = isinstance(given.teacher, nn.Module) or given.student is not None
-    data, fingerprint = read_rows(recipe, given.data, task, as_is=own, cells=reads_cells(recipe.teacher, given.teacher))
-    data = data if task.supervised else unlabelled(data, recipe.data.target is not None)
-    check_unlabelled(recipe, given.teacher, checked, data.source, task)
+    task, data, whole, made, fingerprint = data_of(recipe, given, task, checked)
     found = {"data": fingerprint} | contents(recipe)
     if task.name != TaskSection().name:
         found[TASK] = task.name
-    if task.supervised:
-        task = task.bind(data.source.targets[data.split.labelled], data.source.names)
-        data = Prepared(*data[:3], *(part._replace(targets=task.enter(part.targets)) for part in data[3:]))
     check_measure(task, recipe.evaluation.measure or task.headline, data.source.names)
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:
@@ -94,7 +89,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         training = students.make()
         training.train()
         try_taps(training, layers, data.train.inputs[:2])
-    found |= identities(recipe, given, checked)
+    found |= identities(recipe, given, checked) | made_identities(recipe)
     fitted = fitted_name(recipe, students.card, task)
     several = kind == "members" or isinstance(given.teacher, EnsembleTeacher)
     check_disagreement(recipe, several, checked, fitted)
@@ -102,7 +97,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     aside = recipe if folder is None else moved(recipe, folder)
     unopened = cast(RunFolder, None)
     views = make_views(recipe, given, data)
-    context = RunContext(aside, task, spec, data, views, students, make_methods, teacher, unopened, fitted)
+    context = RunContext(aside, task, spec, data, views, students, make_methods, teacher, unopened, fitted, whole, made)
     check_service(context)
     context = only_asked(context)
     clear = clear_run if given.overwrite else None
@@ -111,6 +106,39 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
         run.note(found=sentences(across(data.source, data.split)))
     context = replace(context, run=run)
     return answered_only(context) if folder is None else context
+
+
+class RunData(NamedTuple):
+    """The rows of a run, and the task that is fitted to them."""
+
+    task: Task
+    data: Prepared  # for the student and its controls
+    whole: Prepared | None  # see ``RunContext.whole``
+    made: tuple[MadePart, ...]
+    fingerprint: str
+
+
+def data_of(recipe: Recipe, given: Given, task: Task, checked: Sequence[tuple[str, Method, float]]) -> RunData:
+    """Read the rows, fit the task to their targets, and join the rows that are made."""
+    # The user's own module gets the user's own numbers; nets of ours get standardised ones.
+    own = isinstance(given.teacher, nn.Module) or given.student is not None
+    cells, trained = reads_cells(recipe.teacher, given.teacher), ready(recipe.teacher, given.teacher)
+    trained = trained and not hasattr(given.teacher, "fold_of")  # its folds count all rows
+    data, whole, fingerprint = read_rows(recipe, given.data, task, as_is=own, cells=cells, ready=trained)
+    data = data if task.supervised else unlabelled(data, recipe.data.target is not None)
+    check_unlabelled(recipe, given.teacher, checked, data.source, task)
+    if task.supervised:
+        seen = data.split.labelled if whole is None or len(data.split.labelled) else whole.split.labelled
+        task = task.bind(data.source.targets[seen], data.source.names)
+        data, whole = entered(task, data), None if whole is None else entered(task, whole)
+    whole = data if recipe.made and whole is None else whole
+    data, made = join_made(recipe, data, whole)
+    return RunData(task, data, whole, made, fingerprint)
+
+
+def entered(task: Task, data: Prepared) -> Prepared:
+    """The data with targets in the units of training."""
+    return Prepared(*data[:3], *(part._replace(targets=task.enter(part.targets)) for part in data[3:]))
 
 
 def moved(recipe: Recipe, folder: Path) -> Recipe:

@@ -12,6 +12,7 @@ from stillhouse.engine import check_place
 from stillhouse.errors import UsageError, nearest
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import KINDS, Method
+from stillhouse.pipeline.made.entries import check_entries
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.user_code import CODE, check_own, own_code, refuse_code
 from stillhouse.pipeline.student.config import TIMM
@@ -36,6 +37,7 @@ def check_recipe(recipe: Recipe, given: Given, task: Task, made: Methods) -> Non
     own_view(recipe, given)  # refuses code that is not allowed, or not there
     check_places(recipe)
     check_views(recipe.views)
+    check_entries(recipe)
     check_teacher(recipe.teacher, given.teacher, task, same_teacher=recipe.controls.same_teacher)
     check_nets(recipe, given, task)
     check_methods(made, task)

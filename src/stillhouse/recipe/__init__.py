@@ -3,6 +3,7 @@
 ``pipeline`` unpacks the recipe: classes below it take plain values.
 """
 
+from stillhouse.recipe.made import MadeEntry
 from stillhouse.recipe.recipe import Recipe, parse, read
 from stillhouse.recipe.sections import (
     BATCH,
@@ -34,6 +35,7 @@ __all__ = [
     "Data",
     "Endpoint",
     "Limits",
+    "MadeEntry",
     "Member",
     "MethodEntry",
     "Net",

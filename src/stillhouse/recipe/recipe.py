@@ -11,6 +11,7 @@ import xxhash
 from pydantic import BaseModel, Field, ValidationError
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.recipe.made import MadeEntry
 from stillhouse.recipe.sections import (
     BATCH,
     Assistant,
@@ -28,7 +29,7 @@ from stillhouse.recipe.sections import (
     Training,
     Views,
 )
-from stillhouse.toml_tables import PATHS, anchor, read_table
+from stillhouse.toml_tables import MADE_PATHS, PATHS, anchor, read_table
 
 # What a key that is not given counts as in a digest: its default when it had one, so that older runs are resumed.
 NOT_GIVEN = {'"batch_size"': BATCH, '"count"': 1, '"strength"': 2.0}
@@ -40,6 +41,7 @@ class Recipe(Section):
 
     task: TaskSection = TaskSection()
     data: Data = Data()
+    made: list[MadeEntry] = Field([], description="Rows that are made, where there are no data or hardly any.")
     views: Views = Views()
     teacher: TeacherSection = TeacherSection()
     assistant: list[Assistant] = Field([], description="A chain of sizes, largest first (teacher assistants).")
@@ -74,6 +76,9 @@ class Recipe(Section):
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
         # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
         aside["data"] = {*places["data"], "on_disk"}
+        if self.data.rows is None:  # keys that were not there before: older runs are resumed
+            aside["data"].add("rows")
+        aside["made"] = {"__all__": {*MADE_PATHS}} if self.made else True
         if self.views.keeps_label is None:
             aside["views"] = {*places["views"], "keeps_label"}
         if self.task == TaskSection():
@@ -127,6 +132,6 @@ def _keys(path: list[str]) -> list[str]:
         annotation = model.model_fields[key].annotation if key in model.model_fields else None
         tables = [one for one in (annotation, *get_args(annotation)) if inspect.isclass(one)]
         model = next((one for one in tables if issubclass(one, BaseModel)), MethodEntry)
-        if model is MethodEntry:  # takes any key
+        if model in (MethodEntry, MadeEntry):  # takes any key
             return []
     return list(model.model_fields)

@@ -89,6 +89,7 @@ class Data(Section):
     )
     on_disk: bool = Field(False, description="Keep rows in files of the run folder: for data larger than memory.")
     labels: Labels = Field("all", description='Training rows that keep their label for the student, or "all".')
+    rows: int | None = Field(None, ge=0, description="Real training rows for the student; default: all; 0: none.")
     valid: Fraction = Field(0.1, description="Share of the training rows used for validation; 0: none.")
     test: Fraction = Field(0.2, description="Share of the rows for the final test; named sets have their own.")
     group: str | None = Field(None, description="Column whose rows stay in one part of the split: a patient, a site.")

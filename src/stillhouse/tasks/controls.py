@@ -42,7 +42,7 @@ def _from_scratch(context: Any) -> bool:
 def _has_pool(context: Any) -> bool:
     """Whether there are rows without a visible label beside labelled ones."""
     labelled = len(context.labelled)
-    return bool(context.recipe.controls.self_trained) and 0 < labelled < len(context.data.train.targets)
+    return bool(context.recipe.controls.self_trained) and 0 < labelled < context.real_rows
 
 
 def _has_simple(context: Any) -> bool:
@@ -58,7 +58,13 @@ def _has_simple_pool(context: Any) -> bool:
 CONTROLS: Mapping[str, Control] = {
     c.name: c
     for c in (
-        Control(LABELS_ONLY, "Labels only", ALONE, style=("arm-control", "ring")),
+        Control(
+            LABELS_ONLY,
+            "Labels only",
+            ALONE,
+            style=("arm-control", "ring"),
+            needs="it needs training rows with a label",
+        ),
         Control(
             "smoothed",
             "Labels only, smoothed",
@@ -71,7 +77,7 @@ CONTROLS: Mapping[str, Control] = {
             SELF_TRAINED,
             "Self-trained",
             "the same student trained on the {labels} and, without a teacher, on its own answers to the other rows",
-            rows="all",
+            rows="real",
             self_training=True,
             style=("arm-rival", "ring"),
             when=_has_pool,

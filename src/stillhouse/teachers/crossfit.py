@@ -61,6 +61,19 @@ class CrossFitted:
         return digest.hexdigest()
 
 
+def renumbered(teacher: Teacher, places: NDArray[np.int64]) -> Teacher:
+    """A teacher that is asked by other row numbers: out of fold where it answers so, else as it is.
+
+    Args:
+        teacher: any.
+        places: int64 (N,), for each new number the position in the rows that it was trained on, -1 for none.
+    """
+    if not isinstance(teacher, CrossFitted):
+        return teacher
+    folds = np.where(places >= 0, teacher.fold_of[np.maximum(places, 0)], WHOLE)
+    return CrossFitted(teacher.folds, folds, teacher.whole)
+
+
 @dataclass(frozen=True)
 class FittedFolds:
     """A model fitted on all labelled rows, and one for each fold that has not seen its rows."""

@@ -159,7 +159,10 @@ class Judge:
         }
         for arm in self.arms:
             labels = int(has_label(arm.targets[arm.rows]).sum())
-            saw[arm.name] = {"labels": labels, "unlabelled": len(arm.rows) - labels, "teacher": arm.control.teacher}
+            made = int((arm.rows >= context.real_rows).sum())
+            unlabelled = len(arm.rows) - labels - made
+            saw[arm.name] = {"labels": labels, "unlabelled": unlabelled, "teacher": arm.control.teacher}
+            saw[arm.name] |= {"made": made} if made else {}
             if arm.control.simple:
                 net = self.trainer.simple_card(arm)["net"]
                 saw[arm.name]["model"] = students.in_words(net["name"], net["settings"], context.task.link)
@@ -172,8 +175,10 @@ class Judge:
             "valid": len(data.valid.targets),
             "test": len(data.test.targets),
             "labelled": labelled,
-            "unlabelled": rows - labelled,
+            "unlabelled": context.real_rows - labelled,
         }
+        if context.made:
+            facts["made"] = rows - context.real_rows
         if types := context.column_types:
             facts["columns"] = types
         budget = self.trainer.budget

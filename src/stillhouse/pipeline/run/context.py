@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.data import Prepared, Rows, Views
+from stillhouse.data import Mixed, Prepared, Rows, Stream, Views
 from stillhouse.data.columns import IDENTIFIER
+from stillhouse.data.made import rows_of
 from stillhouse.data.source import as_shown
 from stillhouse.engine import Budget, Device, device_of
 from stillhouse.errors import RejectedError
@@ -60,6 +61,16 @@ class MakesStudents(Protocol):
 NOTHING = Given()
 
 
+class MadePart(NamedTuple):
+    """Training rows of one ``[[made]]`` entry."""
+
+    name: str  # of the maker
+    start: int  # its rows among the training rows
+    stop: int
+    share: float | None  # of a batch; None: as many as they are
+    free: bool = True  # whether the maker needs no training
+
+
 @dataclass(frozen=True)
 class RunContext:
     """All that the stages need, unpacked from the recipe once."""
@@ -74,6 +85,44 @@ class RunContext:
     teacher: Any  # given from Python: a module, a fitted model, a function, several of these; else [teacher] is built
     run: RunFolder
     fitted: str | None = None  # name of a student that is fitted at once, not trained by steps
+    whole: Prepared | None = None  # where the student may use a part of the real rows: all, for a teacher trained here
+    made: tuple[MadePart, ...] = ()  # rows that were made; they are the last of the training rows
+
+    @property
+    def real_rows(self) -> int:
+        """How many of the training rows are real."""
+        return self.made[0].start if self.made else len(self.data.train.targets)
+
+    def made_among(self, kept: NDArray[np.bool_]) -> tuple[MadePart, ...]:
+        """The parts of made rows, where only the flagged training rows are kept."""
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return tuple(part._replace(start=int(before[part.start]), stop=int(before[part.stop])) for part in self.made)
+
+    @property
+    def learning(self) -> RunContext:
+        """The run as a teacher that is trained here learns in it: with all real rows and no made ones."""
+        if self.whole is None:
+            return self
+        views = replace(self.views, pool=None if self.views.pool is None else self.whole.train.inputs)
+        return replace(self, data=self.whole, views=views, whole=None, made=())
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """For each training row its position in the rows that a teacher learns from, -1: it is not among them."""
+        whole = self.data if self.whole is None else self.whole
+        return rows_of(whole.split, self.data.split.train)
+
+    def stream(self, rows: Tensor, *, batch_size: int, seed: int, views: int) -> Stream:
+        """The order of training on these rows; made rows with a share of their own have it in each batch."""
+        parts = [(rows[(rows >= p.start) & (rows < p.stop)], p.share) for p in self.made if p.share is not None]
+        fixed = [(some, share) for some, share in parts if len(some)]
+        if not fixed:
+            return Stream(rows, batch_size=batch_size, seed=seed, views=views)
+        rest = rows[~torch.isin(rows, torch.cat([some for some, _ in fixed]))]
+        taken = sum(share for _, share in fixed)
+        left = 1 - taken if len(rest) else 0.0
+        shared = [(some, share * (1 - left) / taken) for some, share in fixed]
+        return Mixed([(rest, left), *shared] if len(rest) else shared, batch_size=batch_size, seed=seed, views=views)
 
     @property
     def labelled(self) -> Tensor:

@@ -41,8 +41,10 @@ def own_labels(net: nn.Module, context: RunContext, targets: Tensor) -> tuple[Te
     watched = None
     if len(valid.targets) and bool(has_label(valid.targets).any()):
         watched = torch.from_numpy(net_outputs(net, valid.inputs, task)), valid.targets
-    answers = torch.from_numpy(net_outputs(net, context.data.train.inputs, task))
-    return task.pseudo_labels(answers, targets, watched)
+    real = context.real_rows  # nobody without a teacher knows what a made row shows
+    answers = torch.from_numpy(net_outputs(net, context.data.train.inputs[:real], task))
+    found, facts = task.pseudo_labels(answers, targets[:real], watched)
+    return torch.cat([found, targets[real:]]), facts
 
 
 def rows_with_labels(targets: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse import students
-from stillhouse.data import Rows, StoredBatches, Stream
+from stillhouse.data import Rows, StoredBatches
 from stillhouse.engine import (
     CHECKPOINT,
     LOG,
@@ -106,6 +106,7 @@ def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
         "labelled": context.labelled,
         "known": torch.nonzero(has_label(known)).flatten(),
         "all": torch.arange(len(known)),
+        "real": torch.arange(context.real_rows),
     }
     wanted = [
         control
@@ -223,7 +224,7 @@ class Trainer:
         context, views = self.context, self.context.views
         shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
         rows, weights = counted_rows(context, part.targets, part.rows)
-        stream = Stream(rows, batch_size=part.budget.batch_size, seed=job.seed, views=shown)
+        stream = context.stream(rows, batch_size=part.budget.batch_size, seed=job.seed, views=shown)
         return fit(
             step,
             StoredBatches(Rows(context.data.train.inputs, part.targets, weights), stream, views),

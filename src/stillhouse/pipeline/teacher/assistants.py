@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stillhouse.data import Rows, StoredBatches, Stream
+from stillhouse.data import Rows, StoredBatches
 from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run.context import RunContext, budget_of
@@ -68,7 +68,7 @@ class Assistant:
         torch.manual_seed(seed)
         targets = only(data.train.targets, context.labelled)
         chosen, weights = counted_rows(context, targets, torch.arange(len(targets)))
-        stream = Stream(chosen, batch_size=self.budget.batch_size, seed=seed, views=context.views.count)
+        stream = context.stream(chosen, batch_size=self.budget.batch_size, seed=seed, views=context.views.count)
         rows = Rows(data.train.inputs, targets, weights)
         trained = fit(
             step,

@@ -59,8 +59,9 @@ def unseen_rows(context: RunContext, teacher: RunTeacher, answers: StoredTeacher
     if len(data.valid.targets):
         parts.append((torch.from_numpy(np.asarray(teacher.outputs("valid"))), data.valid))
     if all(teacher.folds):
-        rows = torch.nonzero(has_label(teacher.visible)).flatten()
-        seen = data.train._replace(targets=teacher.visible).take(rows)
+        targets = teacher.seen
+        rows = torch.nonzero(has_label(targets)).flatten()
+        seen = data.train._replace(targets=targets).take(rows)
         batch = Batch(seen.inputs, seen.targets, rows, torch.zeros_like(rows))
         parts.append((task.normalize(answers.outputs(batch).values), seen))
     if not parts:

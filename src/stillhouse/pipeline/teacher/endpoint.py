@@ -127,7 +127,8 @@ def keeping(context: RunContext, keep: dict[str, Flags]) -> RunContext:
     refuse_losses(data, rows, labelled)
     places = {part: np.flatnonzero(keep[part]) for part in PARTS}
     inner: dict[str, Any] = {part: getattr(data, part).take(places[part]) for part in PARTS}
-    return replace(context, data=data._replace(split=Split(**rows, labelled=labelled), **inner))
+    left = data._replace(split=Split(**rows, labelled=labelled), **inner)
+    return replace(context, data=left, made=context.made_among(np.asarray(keep["train"], bool)))
 
 
 def refuse_losses(data: Prepared, rows: dict[str, NDArray[np.int64]], labelled: NDArray[np.int64]) -> None:

@@ -24,11 +24,11 @@ from stillhouse.recipe import Member
 from stillhouse.store import Store
 from stillhouse.task import TEACHER
 from stillhouse.teachers import SKLEARN_NAMES, CrossFitted, EnsembleTeacher, ModuleTeacher, fit_sklearn, fold_of
-from stillhouse.teachers.crossfit import rows_seen, whole_of
+from stillhouse.teachers.crossfit import renumbered, rows_seen, whole_of
 from stillhouse.teachers.hub.tuning import merged
 from stillhouse.teachers.sklearn import make_estimator
 from stillhouse.teachers.stored import FEATURE
-from stillhouse.types import Teacher, has_label
+from stillhouse.types import Teacher, has_label, withheld
 
 FOLDS = 5  # of models of scikit-learn, where the recipe does not say; a net is a training for each, so none
 
@@ -39,7 +39,7 @@ class RunTeacher:
     Args:
         context: of the run.
         arm: "teacher" or "teacher_same".
-        visible: labels of the training rows, hidden where this teacher may not see them.
+        visible: labels of the rows that it may learn from (``context.learning``), hidden where it may not see them.
         section: of the recipe; None: [teacher].
         given: what came from Python in its place.
         folder: where it is kept; None: named as the arm.
@@ -54,7 +54,7 @@ class RunTeacher:
         given: Any = None,
         folder: Path | None = None,
     ) -> None:
-        self.context, self.arm, self.visible = context, arm, visible
+        self.context, self.learning, self.arm, self.visible = context, context.learning, arm, visible
         self.section: Member = section or context.recipe.teacher
         self.given = given if section is not None or arm != TEACHER else context.teacher
         self.folder = folder or context.run.folder / arm
@@ -106,6 +106,15 @@ class RunTeacher:
         return None if self.handed_over else int(has_label(self.visible).sum())
 
     @property
+    def seen(self) -> Tensor:
+        """Labels of the student's training rows, hidden where this teacher may not see them."""
+        if self.context.whole is None:
+            return self.visible
+        places, found = torch.from_numpy(self.context.places), withheld(self.context.data.train.targets)
+        found[places >= 0] = self.visible[places[places >= 0]]
+        return found
+
+    @property
     def handed_over(self) -> bool:
         """Whether it came ready, from Python, a file, a hub folder or a service."""
         return all(m.handed_over for m in self.members) if self.members else ready(self.section, self.given)
@@ -122,7 +131,7 @@ class RunTeacher:
 
     def net_of(self, visible: Tensor, folder: Path) -> TeacherNet:
         """A net of this teacher's kind that may see some labels."""
-        return TeacherNet(self.context, self.section, self.arm, self.layers, visible, folder)
+        return TeacherNet(self.learning, self.section, self.arm, self.layers, visible, folder)
 
     @cached_property
     def fold_of(self) -> NDArray[np.int64] | None:
@@ -182,7 +191,7 @@ class RunTeacher:
                 [m.teacher for m in self.members],
                 context.task,
                 context.recipe.teacher.combine,
-                labels=self.visible,
+                labels=self.seen,
                 labelled_views=context.views.labelled,
             )
         if self.fitted_here:
@@ -191,12 +200,16 @@ class RunTeacher:
             loaded: Teacher = context.task.enter_teacher(self.answering(self.whole.load(self.weights)))
             return loaded
         if ready(self.section, self.given):
-            ready_teacher = build_teacher(context, self.section, self.given, self.layers)
+            ready_teacher = self.asked_here(build_teacher(context, self.section, self.given, self.layers))
             if self.kind != "service":
                 ready_teacher.outputs(probe_of(context))  # what its answers are is decided here, once
             return cast(Teacher, context.task.enter_teacher(ready_teacher))
         whole, *folds = [self.answering(net.load()) for net in self.nets]
-        return whole if self.fold_of is None else CrossFitted(folds, self.fold_of, whole)
+        return whole if self.fold_of is None else self.asked_here(CrossFitted(folds, self.fold_of, whole))
+
+    def asked_here(self, teacher: Teacher) -> Teacher:
+        """A teacher that answers out of fold, by the numbers of the student's rows in place of its own."""
+        return teacher if self.context.whole is None else renumbered(teacher, self.context.places)
 
     def answering(self, net: nn.Module) -> ModuleTeacher:
         """A net as a teacher."""
@@ -206,7 +219,7 @@ class RunTeacher:
 
     def fit_trees(self) -> Teacher:
         """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""
-        context = self.context
+        context = self.learning
         labelled = torch.nonzero(has_label(self.visible)).flatten()
         rows, weights = counted_rows(context, self.visible, labelled)
         with context.run.timed("train teachers"), stage(f"{self.label}: {self.name}", 1, "fit") as advance:
@@ -222,7 +235,7 @@ class RunTeacher:
                 seed=context.recipe.data.seed,
             )
             advance(1)
-        return fitted
+        return self.asked_here(fitted)
 
     @property
     def is_net(self) -> bool:
@@ -278,7 +291,7 @@ def ask_teachers(context: RunContext, teachers: Sequence[RunTeacher], workers: i
     stores = {}
     for teacher in teachers:
         context.views.ready()
-        rows, views = len(teacher.visible), context.views.count
+        rows, views = len(context.data.train.targets), context.views.count
         built = teacher.teacher  # trees are fitted now, before the clock of the answers starts
         title = f"{teacher.label}: {views} views a row, {built.parameters:,} parameters"
         with context.run.timed("ask teachers"), stage(title, rows, "rows") as advance:

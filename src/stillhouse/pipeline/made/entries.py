@@ -1,0 +1,146 @@
+"""From [[made]] to training rows: which makers fit, and what they are told of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stillhouse.data import Prepared
+from stillhouse.data.made import with_rows
+from stillhouse.data.source import Ints, Raw, Source
+from stillhouse.errors import UsageError
+from stillhouse.makers import base as makers
+from stillhouse.makers.columns import summaries
+from stillhouse.pipeline.run.context import MadePart
+from stillhouse.recipe import MadeEntry, Recipe
+
+APART = 2**32  # between the numbers of rows of two entries: no two entries of one maker make the same rows
+
+
+class Joined(NamedTuple):
+    """The data of a run with made rows behind the real ones."""
+
+    data: Prepared
+    parts: tuple[MadePart, ...]
+
+
+def check_entries(recipe: Recipe) -> None:
+    """Refuse what no data can make right: unknown settings, shares without room, keys that exclude each other.
+
+    Raises:
+        UsageError: names the entry and the cure.
+    """
+    entries = recipe.made
+    for entry in entries:
+        maker = makers.make(entry.name, **entry.settings)
+        if entry.rounds > 1 and makers.GRADIENT not in maker.needs:
+            raise UsageError(
+                f"[[made]] {entry.name!r}, rounds = {entry.rounds}: only a maker that is trained against a student has "
+                "rounds. Remove the line."
+            )
+    shares = [entry.share for entry in entries if entry.share is not None]
+    real = recipe.data.rows != 0
+    if sum(shares) >= 1 and (real or len(shares) < len(entries)):
+        raise UsageError(
+            f"[[made]] share: {' + '.join(f'{share:g}' for share in shares)} of a batch leaves no place for the other "
+            "rows. Lower a share, or remove `share`: then each row counts alike."
+        )
+    if recipe.data.rows == 0 and not entries:
+        raise UsageError(
+            "[data] rows = 0 leaves no row to train on. Add rows that are made, such as `[[made]]` with `name = "
+            '"blobs"` and `count = 4000` (`stillhouse makers` lists all), or give rows.'
+        )
+    if entries and recipe.data.on_disk:
+        raise UsageError(
+            "[[made]] rows are kept in memory, and [data] on_disk = true keeps none there. Remove on_disk."
+        )
+    if entries and recipe.teacher.calls is not None:
+        raise UsageError(
+            "[teacher] calls chooses among real rows, and [[made]] adds rows that are asked. Remove calls, and set the "
+            "number of answers by `[data] rows`, `count` and `[views] count`."
+        )
+
+
+def form_of(data: Prepared, whole: Prepared | None) -> makers.Form:
+    """What makers are told of the rows of a run."""
+    source, encoder, real = data.source, data.encoder, data.split.train
+    seen = data if whole is None else whole
+    low, high = encoder.fill, encoder.fill
+    if source.kind == "image" and len(seen.train.inputs):
+        planes = seen.train.inputs.reshape(len(seen.train.inputs), len(encoder.fill), -1)
+        high = tuple(planes.amax((0, 2)).float().tolist())
+    columns = {} if source.kind not in ("table", "array") else summaries(seen.source.take(seen.split.train))
+    return makers.Form(source.kind, encoder, low, high, source.take(real) if len(real) else None, columns)
+
+
+def check_fit(entry: MadeEntry, form: makers.Form) -> makers.Maker:
+    """The maker of an entry; refuses one that cannot make such rows.
+
+    Raises:
+        UsageError: names the makers that can.
+    """
+    maker, fitting = makers.make(entry.name, **entry.settings), makers.free(form)
+    known = f"These can: {', '.join(fitting)}." if fitting else "No maker makes such rows."
+    if form.kind not in maker.kinds:
+        raise UsageError(
+            f"[[made]] {entry.name!r} makes rows of the kind {' or '.join(sorted(maker.kinds))}, and these are of the "
+            f"kind {form.kind}. {known}"
+        )
+    if makers.ROWS in maker.needs and form.real is None:
+        raise UsageError(
+            f"[[made]] {entry.name!r} is fitted to real training rows, and [data] rows = 0 leaves none. {known}"
+        )
+    maker.check(form)
+    return maker
+
+
+def join_made(recipe: Recipe, data: Prepared, whole: Prepared | None) -> Joined:
+    """The data with the rows of all entries; the best free maker of the kind stands in for one that is trained later.
+
+    Raises:
+        UsageError: a maker does not fit the rows.
+    """
+    if not recipe.made:
+        return Joined(data, ())
+    form, start = form_of(data, whole), len(data.train.targets)
+    parts: list[MadePart] = []
+    rows: list[Raw] = []
+    for index, entry in enumerate(recipe.made):
+        maker, trained = check_fit(entry, form), makers.GRADIENT in makers.get(entry.name).needs
+        if trained:
+            maker = makers.make(makers.free(form)[0])
+        rows.append(maker.make(form, numbers_of(index, entry.count), recipe.data.seed))
+        parts.append(MadePart(entry.name, start, start + entry.count, entry.share, not trained))
+        start += entry.count
+    for made in rows:
+        data = with_rows(data, made)
+    return Joined(data, tuple(parts))
+
+
+def numbers_of(entry: int, count: int, start: int = 0) -> Ints:
+    """The numbers of an entry's rows, by which they are drawn."""
+    return np.arange(start, start + count, dtype=np.int64) + entry * APART
+
+
+def identities(recipe: Recipe) -> dict[str, str]:
+    """What determines made rows beside the recipe, such as the content of a folder, for the identity of a run."""
+    keys = {f"made {i}": makers.make(entry.name, **entry.settings).key() for i, entry in enumerate(recipe.made)}
+    return {name: key for name, key in keys.items() if key}
+
+
+def raw_arrays(source: Source, rows: Sequence[int] | Ints) -> dict[str, NDArray[Any]]:
+    """Raw rows as arrays without objects, for an npz: one array, or one for each column."""
+    raw = source.take(rows)
+    if isinstance(raw, np.ndarray):
+        return {"rows": raw.astype(np.str_) if raw.dtype == object else raw}
+    return {str(name): plain_cells(raw[name].to_numpy()) for name in raw.columns}
+
+
+def plain_cells(cells: NDArray[Any]) -> NDArray[Any]:
+    """Cells of a column as numbers, dates or text; an empty cell of text is the empty text."""
+    if cells.dtype != object:
+        return cells
+    return np.array(["" if cell is None or cell != cell else str(cell) for cell in cells.tolist()], np.str_)

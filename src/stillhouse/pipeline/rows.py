@@ -12,7 +12,7 @@ import numpy as np
 
 from stillhouse.data import Prepared, Source, Split, choose_labelled, from_torch, prepare, read, split
 from stillhouse.data.cells import first_five
-from stillhouse.data.made import fewer, kept_rows
+from stillhouse.data.encoders.made import fewer, kept_rows
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.data.splits.groups import code_groups
 from stillhouse.data.splits.order import code_order

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.data import Prepared
-from stillhouse.data.made import with_rows
+from stillhouse.data.encoders.made import with_rows
 from stillhouse.data.source import Ints, Raw, Source
 from stillhouse.errors import UsageError
 from stillhouse.makers import base as makers

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import Mixed, Prepared, Rows, Stream, Views
 from stillhouse.data.columns import IDENTIFIER
-from stillhouse.data.made import rows_of
+from stillhouse.data.encoders.made import rows_of
 from stillhouse.data.source import as_shown
 from stillhouse.engine import Budget, Device, device_of
 from stillhouse.errors import RejectedError

@@ -15,7 +15,9 @@ from stillhouse.pipeline import Run
 from stillhouse.settings import in_words
 from tests.documents.blocks import ROOT
 
-LISTS = {"method", "assistant", "teacher.member"}
+LISTS = {"made": {"name": "strokes", "count": 96}} | dict.fromkeys(
+    ["method", "assistant", "teacher.member"], {"name": "mlp_large"}
+)
 KEYS = [key for _, _, keys in tables() for key in keys]
 
 
@@ -31,13 +33,13 @@ def test_the_readme_links_every_page() -> None:
 
 
 def nested(key: Key) -> dict[str, object]:
-    """A recipe of the example of one key alone; tables of a list need a name."""
+    """A recipe of the example of one key alone; tables of a list need some keys."""
     inner: Any = {key.name: example_of(key)}
     path = key.path
     while path:
         path, _, part = path.rpartition(".")
-        if f"{path}.{part}".strip(".") in LISTS:
-            inner = [{"name": "mlp_large", **inner}]
+        if least := LISTS.get(f"{path}.{part}".strip(".")):
+            inner = [{**least, **inner}]
         inner = {part: inner}
     table: dict[str, object] = inner
     return table

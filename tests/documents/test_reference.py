@@ -15,9 +15,11 @@ from stillhouse.pipeline import Run
 from stillhouse.settings import in_words
 from tests.documents.blocks import ROOT
 
-LISTS = {"made": {"name": "strokes", "count": 96}} | dict.fromkeys(
-    ["method", "assistant", "teacher.member"], {"name": "mlp_large"}
-)
+NAMED = ("method", "assistant", "teacher.member")
+LISTS: dict[str, dict[str, object]] = {
+    "made": {"name": "strokes", "count": 96},
+    **{path: {"name": "mlp_large"} for path in NAMED},
+}
 KEYS = [key for _, _, keys in tables() for key in keys]
 
 

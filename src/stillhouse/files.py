@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import xxhash
 
-from stillhouse.errors import StoppedError
+from stillhouse import hashes, writing
+from stillhouse.writing import cannot_write as cannot_write
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -30,28 +32,47 @@ class Digest(Protocol):
 def write_atomic(path: Path, data: bytes) -> None:
     """Write beside the target, fsync, rename over it, and fsync the folder: a kill leaves the old file or the new.
 
+    Where the folder keeps hashes, the file's hash is noted first; see ``stillhouse.hashes``.
+
     Raises:
         StoppedError: the disk is full or the folder cannot be written; what was there before is untouched.
+        DamagedError: the hashes of the folder are damaged.
     """
     write_pieces(path, [data])
 
 
-def write_pieces(path: Path, pieces: Iterable[Buffer]) -> None:
-    """As ``write_atomic``, for content that is made piece by piece and is never whole in memory."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+def write_pieces(
+    path: Path, pieces: Iterable[Buffer], check: Callable[[Path], None] | None = None, mode: int = 0o666
+) -> None:
+    """As ``write_atomic``, for content that is made piece by piece and is never whole in memory.
+
+    Args:
+        path: the file.
+        pieces: its bytes.
+        check: reads the file before it gets its name, and raises an error where it must not get it.
+        mode: of the file, limited by the umask.
+    """
+    with writing.explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with writing.temporary(path, mode) as (draft, descriptor):
+            digest = xxhash.xxh3_128()
             for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+                writing.write_all(descriptor, memoryview(piece))
+                digest.update(piece)
+            writing.sync(descriptor)
+            if check is not None:
+                check(draft)
+            with writing.alone_in(path.parent):
+                hashes.record(path, digest.hexdigest())
+                writing.rename(draft, path)
+                writing.sync_folder(path.parent)
+
+
+def copy(source: str | Path, target: str | Path) -> None:
+    """Copy the contents and the mode of a file."""
+    with Path(source).open("rb") as file:
+        mode = Path(source).stat().st_mode & 0o777
+        write_pieces(Path(target), iter(partial(file.read, READ_BYTES), b""), mode=mode)
 
 
 def add_contents(digest: Digest, path: Path) -> None:
@@ -66,23 +87,6 @@ def add_files(digest: Digest, files: Iterable[Path], folder: Path) -> None:
     for path in files:
         digest.update(path.relative_to(folder).as_posix().encode())
         add_contents(digest, path)
-
-
-def cannot_write(path: Path, error: OSError) -> StoppedError:
-    """The one error for a full disk or a folder that cannot be written."""
-    return StoppedError(
-        f"Cannot write {path}: {error.strerror or error}. All files written before are complete. "
-        "Free some space or choose another [output] dir, then run the same command again to resume."
-    )
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in this folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

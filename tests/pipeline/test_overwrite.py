@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 import stillhouse as sh
 from stillhouse.cli import main
-from stillhouse.errors import StillhouseError, UsageError
+from stillhouse.errors import DamagedError, StillhouseError, UsageError
 
 pytestmark = pytest.mark.slow  # many whole runs
 
@@ -127,9 +127,9 @@ def test_a_call_that_is_refused_before_the_run_starts_removes_nothing(run: Path)
 def test_a_run_of_another_version_can_be_overwritten(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"version": 0}))
-    with pytest.raises(UsageError, match="layout version 0"):
+    with pytest.raises(DamagedError, match=r"run\.json has changed.*--overwrite"):
         sh.distill(teacher=TEACHER, out=run, **QUICK)
-    assert sh.distill(teacher=TEACHER, out=run, overwrite=True, **QUICK).record["version"] == 1
+    assert sh.distill(teacher=TEACHER, out=run, overwrite=True, **QUICK).record["version"] == 2
 
 
 def test_the_flag_of_the_shell_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

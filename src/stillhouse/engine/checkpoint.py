@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from stillhouse import hashes
 from stillhouse.engine.optim import AdamW
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.files import write_atomic
@@ -97,14 +98,26 @@ def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     write_atomic(path, save(plain, metadata))
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file with its metadata; ``DamagedError`` where it is cut short or is something else."""
+def read_weights(path: Path, *, ours: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file with its metadata.
+
+    Args:
+        path: the file.
+        ours: whether this program wrote it, not the user.
+
+    Raises:
+        DamagedError: it has changed since it was written, is cut short, or is something else.
+        UsageError: it may not be read.
+    """
+    hashes.check(path, ours=ours)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
         return load_file(path), metadata
-    except (SafetensorError, OSError) as error:
-        raise DamagedError(f"{path} is not a complete safetensors file ({error}). Delete it and run again.") from error
+    except SafetensorError as error:
+        raise DamagedError(f"{path} is not a complete safetensors file ({error}). {hashes.cure(path)}") from error
+    except OSError as error:
+        raise hashes.cannot_read(path, error) from error
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

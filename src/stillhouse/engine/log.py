@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stillhouse import hashes, writing
 from stillhouse.data import Rows
 from stillhouse.engine.balance import ShareWatch
 from stillhouse.engine.best import Best
@@ -33,19 +34,25 @@ class Log:
         self, path: Path, steps_done: int, tags: dict[str, Any], on_log: Callable[[dict[str, Any]], None]
     ) -> None:
         self.path, self.tags, self.on_log = path, tags, on_log
-        kept = [line for line in read_log(path) if line["step"] <= steps_done]
+        kept = [line for line in read_log(path) if line["step"] <= steps_done] if steps_done else []
         write_atomic(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        hashes.record_start(path)  # what comes behind it counts with the next checkpoint
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line, and show it to ``on_log``."""
         text = json.dumps(self.tags | line)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        with writing.explained(self.path):
+            writing.append(self.path, (text + "\n").encode())
         self.on_log(json.loads(text))
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines of a log, without a last one that was truncated by a kill."""
+    """Lines of a log, without a last one that was truncated by a kill.
+
+    Raises:
+        DamagedError: it has changed since it was written.
+    """
+    hashes.check(path, ours=False)
     if path.exists():
         for text in path.read_text(encoding="utf-8").splitlines():
             try:

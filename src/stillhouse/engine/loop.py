@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from stillhouse import hashes
 from stillhouse.data import Batches, Rows
 from stillhouse.engine.balance import MEASURED_STEPS, Balance
 from stillhouse.engine.best import Best
@@ -96,6 +97,7 @@ def fit(
     channels_last(step.student, batches.example)
     optimiser = make_optimiser(step, lr=budget.lr, weight_decay=budget.weight_decay)
     of_student = list(map(set(step.student.parameters()).__contains__, optimiser.parameters))
+    hashes.begin(folder)
     checkpoint, watch = folder / NAME, Watch(valid, validation, monitor)
     best = Best(step, len(valid.targets) if valid is not None else 0) if budget.keep == "best" else None
     found = load_checkpoint(checkpoint, identity=identity, module=step, optimiser=optimiser)
@@ -112,6 +114,7 @@ def fit(
     def save(done: int) -> None:
         if not is_finite(step):
             raise diverged(done, checkpoint, budget.lr)
+        hashes.record_start(folder / LOG)
         save_checkpoint(
             checkpoint, step=done, identity=identity, module=step, optimiser=optimiser, meter=meter.state(),
             best=best.state() if best is not None else {}, batches=batches.state() if batches.reads_net else {},
@@ -143,6 +146,7 @@ def fit(
             advance(1)
     if not is_finite(step):
         raise diverged(budget.steps, checkpoint, budget.lr)
+    hashes.record_start(folder / LOG)
     if best is not None:
         best.restore()
     return in_eval(step.deployed())

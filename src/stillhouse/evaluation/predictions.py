@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse import hashes
 from stillhouse.data.targets import known
 from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.evaluation.statistics import Floats as Floats
@@ -108,14 +109,13 @@ class Predictions:
             DamagedError: the file is missing, truncated, or lacks one of the three arrays every file has.
             RejectedError: the arrays do not fit each other.
         """
+        hashes.check(path)
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             targets, rows, names = arrays.pop("targets"), arrays.pop("rows"), arrays.pop("classes")
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DamagedError(
-                f"{path} cannot be read as predictions: {error}. Remove it and run the same command again."
-            ) from error
+            raise DamagedError(f"{path} cannot be read as predictions: {error}. {hashes.cure(path)}") from error
         records: dict[str, dict[str, dict[str, NDArray[Any]]]] = {}
         for key, values in arrays.items():
             arm, seed, name = [*key.split("/"), OUTPUTS][:3]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import nn
 from stillhouse.errors import UsageError
 from stillhouse.exporting import formats as formats
 from stillhouse.exporting.formats.base import Exportable as Exportable
+from stillhouse.files import write_pieces
 
 
 def export(student: Exportable, out: Path, *, format: str, metadata: Mapping[str, str]) -> Path:
@@ -36,14 +36,9 @@ def export(student: Exportable, out: Path, *, format: str, metadata: Mapping[str
         raise UsageError(
             "Exporting needs at least one example row, to trace the model and to compare the file with it."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        with torch.inference_mode(False), torch.no_grad():
-            chosen.write(_as_shipped(student), temporary, metadata)
-        _commit(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with torch.inference_mode(False), torch.no_grad():
+        made = chosen.make(_as_shipped(student), metadata)
+        write_pieces(out, [made.data], made.check)
     return out
 
 
@@ -56,10 +51,3 @@ def _as_shipped(student: Exportable) -> Exportable:
         tensor.data = tensor.data.contiguous()  # a student trained in channels_last has permuted strides
     rows, inputs = student.rows.detach().cpu(), student.inputs.detach().cpu()
     return student._replace(net=both[0], graph=both[1], rows=rows, inputs=inputs)
-
-
-def _commit(temporary: Path, out: Path) -> None:
-    """Give the checked file its final name, once its bytes are on the disk."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(out)

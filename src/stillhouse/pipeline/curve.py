@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from stillhouse import tasks
+from stillhouse import hashes, tasks
 from stillhouse.command import current
 from stillhouse.data.asking import How
 from stillhouse.errors import UsageError
@@ -71,6 +71,7 @@ def curve(
     root = recipe.output.dir
     found: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": current()}
     found |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
+    hashes.begin(root)
     for kind, numbers in asked.items():
         axis, points, example = AXES[kind], {point[kind]: point for point in found.get(kind, [])}, None
         for number in sorted(set(numbers)):

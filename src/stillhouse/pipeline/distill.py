@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse import tasks
+from stillhouse import hashes, tasks
 from stillhouse.command import current
 from stillhouse.data.columns import columns_line
 from stillhouse.errors import UsageError
@@ -45,7 +45,7 @@ from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make
 from stillhouse.pipeline.teacher.calibration import temperature_of
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
-from stillhouse.recipe import Recipe, read
+from stillhouse.recipe import Recipe
 from stillhouse.store import Store
 from stillhouse.taps import try_taps
 from stillhouse.task import TEACHER
@@ -148,6 +148,7 @@ class Distillation:
                 write_npz(file, now)
             return
         same = dict.fromkeys(now, context.task.same_answers) | {"views": np.array_equal}
+        hashes.check(file)
         with np.load(file) as kept:
             others = [name for name in now if name in kept and not same[name](kept[name], now[name])]
         if others:
@@ -274,6 +275,7 @@ def distill_run(
         inherit(inherited, recipe.output.dir)
         if run.context.column_types:
             say(columns_line(run.context.column_types))
+        hashes.check_all(run.context.run.folder)
         run.plan_fits()
         run.admit(accept=accept_teacher)
         run.train()
@@ -311,7 +313,8 @@ def evaluate_again(
     Raises:
         UsageError: there is no finished run, or nothing more to judge in full, or what came from Python is missing.
     """
-    record, recipe = RunFolder(folder), read(folder / "recipe.toml")
+    record = RunFolder(folder)
+    recipe = record.recipe
     if labels is not None:
         task = tasks.get(record.task_name)
         reread = partial(read_again, recipe, given.data, task)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from stillhouse import exporting
+from stillhouse import exporting, hashes
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.tasks.predictor import Deployed
@@ -31,6 +31,7 @@ def export(folder: Path, format: str, model: Deployed, arm: str | None = None) -
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
     rows = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
     out = folder / "export" / f"{arm or 'student'}{chosen.suffix}"
+    hashes.begin(out.parent)
     for name, content in model.beside().items():  # two arms may have two tokenizers
         write_atomic(out.with_name(f"{arm}-{name}" if arm else name), content.encode())
     return exporting.export(model.exportable(rows), out, format=format, metadata=metadata)

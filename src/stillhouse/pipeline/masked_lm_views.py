@@ -11,6 +11,7 @@ import numpy as np
 import xxhash
 from torch import Tensor
 
+from stillhouse import hashes
 from stillhouse.data import Encoder, TextEncoder
 from stillhouse.data.views.base import Candidates
 from stillhouse.errors import UsageError
@@ -71,6 +72,7 @@ class Guesses:
 
 def kept(path: Path, key: str) -> Candidates | None:
     """What is kept under this key; None where there is nothing, or nothing whole."""
+    hashes.check(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             return Candidates(file["ids"], file["chances"]) if str(file["key"]) == key else None

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse import hashes
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.reporting.figures import Interval, interval
 from stillhouse.reporting.wording import Arm, capital, percent
@@ -261,9 +262,12 @@ def _plain(value: Any) -> Any:
 def _text(path: Path) -> str:
     if not path.exists():
         return ""
+    hashes.check(path)
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise hashes.cannot_read(path, error) from error
+    except UnicodeDecodeError as error:
         raise _damaged(path, error) from error
 
 
@@ -308,6 +312,7 @@ def _line(path: Path, text: str) -> dict[str, Any]:
 def _arrays(path: Path) -> dict[str, Array]:
     if not path.exists():
         return {}
+    hashes.check(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -340,7 +345,4 @@ def _gallery(path: Path) -> Gallery | None:
 
 
 def _damaged(path: Path, why: object) -> DamagedError:
-    return DamagedError(
-        f"{path} cannot be read: {why}. The file is damaged or was not written by stillhouse. "
-        f"Delete it and run the command that made the run again; finished stages are kept."
-    )
+    return DamagedError(f"{path} cannot be read: {why}. {hashes.cure(path)}")

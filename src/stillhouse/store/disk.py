@@ -1,4 +1,4 @@
-"""All access to the file system: every read, write, rename and fsync of a store passes through here.
+"""All access of a store to the file system; what it writes goes on to ``stillhouse.writing``.
 
 Tests wrap the functions named in ``WRITES`` to kill the process, or to fill the disk, at each of them in turn.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from stillhouse import writing
 from stillhouse.errors import RejectedError, StoppedError, UsageError
 
 WRITES = (
@@ -66,8 +67,14 @@ def refuse_link(path: Path) -> None:
 
 
 def create(path: Path) -> int:
-    """Create or empty a file and open it for writing; its mode follows the umask, and links are not followed."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    """Create a file in place of one of its name, and open it for writing; its mode follows the umask.
+
+    Raises:
+        OSError: (ELOOP) a symbolic link has its name.
+    """
+    refuse_link(path)
+    writing.remove(path)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def open_to_write(path: Path) -> int:
@@ -77,7 +84,7 @@ def open_to_write(path: Path) -> int:
 
 def resize(fd: int, size: int) -> None:
     """Set a file's size and reserve its bytes, so that a full disk is found before the teacher is asked."""
-    os.ftruncate(fd, size)
+    writing.truncate(fd, size)
     if not hasattr(os, "posix_fallocate"):
         return
     try:
@@ -89,15 +96,12 @@ def resize(fd: int, size: int) -> None:
 
 def write_at(fd: int, offset: int, data: bytes | memoryview) -> None:
     """Write all of ``data`` at ``offset``."""
-    left = memoryview(data).cast("B")
-    while left:
-        written = os.pwrite(fd, left, offset)
-        left, offset = left[written:], offset + written
+    writing.write_all(fd, data, offset)
 
 
 def sync(fd: int) -> None:
     """Wait until a file's bytes are on the disk."""
-    os.fsync(fd)
+    writing.sync(fd)
 
 
 def close(fd: int) -> None:
@@ -107,28 +111,24 @@ def close(fd: int) -> None:
 
 def replace(source: Path, target: Path) -> None:
     """Rename within a folder: a reader sees the old file or the new one, never a part."""
-    source.replace(target)
+    writing.rename(source, target)
 
 
 def move(source: Path, target: Path) -> None:
     """Rename a folder; the target must not exist."""
     if target.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    source.rename(target)
+    writing.rename(source, target)
 
 
 def sync_folder(path: Path) -> None:
     """Wait until a folder's names are on the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    writing.sync_folder(path)
 
 
 def remove(path: Path) -> None:
     """Delete a file, if it is there."""
-    path.unlink(missing_ok=True)
+    writing.remove(path)
 
 
 def remove_folder(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from stillhouse import hashes
 from stillhouse.data import Encoder
 from stillhouse.engine import tensor_state, write_weights
 from stillhouse.errors import RejectedError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 FOLDER = "student"
 ARMS = "arms"  # the folder of what other arms ship, each in a folder of its name
 WEIGHTS, CARD = "model.safetensors", "model.json"
+SCHEMA, UNVERIFIED = 2, 1  # of the card: with hashes beside it, and from before there were hashes
 CHUNK = 1024  # rows in one forward, so that memory use stays constant for long tables
 
 
@@ -130,8 +132,9 @@ class Deployed(nn.Module, ABC):
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and, last, ``model.json``."""
+        hashes.begin(folder)
         write_weights(folder / WEIGHTS, tensor_state(self.net))
-        card = {"schema": 1, "task": self.task, "net": self.net_card} | self.own_card()
+        card = {"schema": SCHEMA, "task": self.task, "net": self.net_card} | self.own_card()
         card["encoder"] = self.encoder.state()
         write_json(folder / CARD, card | ({"column": self.column} if self.column else {}))
 

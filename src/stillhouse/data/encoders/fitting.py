@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stillhouse import writing
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder, ImageEncoder
@@ -36,7 +37,7 @@ def fit_encoder(source: Source, rows: Ints, text: TextOptions | None = None, roo
         write_array(copy, (len(rows), *source.raw.shape[1:]), source.raw.dtype, parts)
         return _fit(source, open_array(copy), text)
     finally:
-        copy.unlink(missing_ok=True)
+        writing.remove(copy)
 
 
 def _fit(source: Source, raw: Held, text: TextOptions | None) -> Encoder:

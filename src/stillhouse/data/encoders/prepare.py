@@ -13,6 +13,7 @@ import xxhash
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stillhouse import writing
 from stillhouse.data.cells import first_five
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.fitting import fit_encoder
@@ -123,7 +124,7 @@ def _encoded_on_disk(source: Source, encoder: Encoder, parts: Sequence[Ints], fo
     state = repr(encoder.state()).encode()
     files = [folder / f"{_PREFIX}{_key(source, state, rows)}.npy" for rows in parts]
     for stale in {*folder.glob(f"{_PREFIX}*"), *folder.glob(".*.tmp")} - {*files}:
-        stale.unlink(missing_ok=True)
+        writing.remove(stale)
     return [_mapped(source, encoder, rows, file) for rows, file in zip(parts, files, strict=True)]
 
 

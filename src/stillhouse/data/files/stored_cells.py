@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stillhouse.data.on_disk.mapped import SPOOL
-from stillhouse.files import cannot_write
+from stillhouse.files import write_pieces
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -58,11 +59,37 @@ class SpooledCells:
 
         path = folder / SPOOL
         schema = pa.schema([(str(i), pa.large_string()) for i in range(len(names))])  # by position: a name may be empty
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file, pa.ipc.new_file(file, schema) as sink:
+        made = _Written()
+
+        def parts() -> Iterator[bytes]:
+            with pa.ipc.new_file(pa.PythonFile(made, mode="w"), schema) as sink:
                 for columns in pieces:
                     sink.write_batch(pa.record_batch([pa.array(c, pa.large_string()) for c in columns], schema))
-        except OSError as error:
-            raise cannot_write(path, error) from error
+                    yield made.taken()
+            yield made.taken()
+
+        write_pieces(path, parts())
         return cls(path, names, of_json=of_json)
+
+
+class _Written(io.RawIOBase):
+    """What a library writes, kept until it is taken."""
+
+    def __init__(self) -> None:
+        self._held, self._before = bytearray(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._held += data
+        return len(data)
+
+    def tell(self) -> int:
+        return self._before + len(self._held)
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        found, self._held = bytes(self._held), bytearray()
+        self._before += len(found)
+        return found

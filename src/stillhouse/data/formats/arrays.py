@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from stillhouse.data.on_disk.mapped import ARRAY
 from stillhouse.data.source import Kind, Source
 from stillhouse.data.targets import TargetCells
 from stillhouse.errors import RejectedError, nearest
-from stillhouse.files import cannot_write
+from stillhouse.files import READ_BYTES, write_pieces
 
 _WRITE = "Write it with `numpy.savez(path, x=x, y=y)`."
 _BROKEN = (OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile)
@@ -83,13 +83,8 @@ def load_npz(path: Path, room: Path | None = None) -> dict[str, NDArray[Any]]:
 
 def _unpacked(path: Path, room: Path) -> Path:
     """Copy x out of the archive, piece by piece."""
-    room.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path) as archive, archive.open("x.npy") as packed:
-        try:
-            with (room / ARRAY).open("wb") as file:
-                shutil.copyfileobj(packed, file)
-        except OSError as error:
-            raise cannot_write(room / ARRAY, error) from error
+        write_pieces(room / ARRAY, iter(partial(packed.read, READ_BYTES), b""))
     return room / ARRAY
 
 

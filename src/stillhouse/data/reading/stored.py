@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from stillhouse import writing
 from stillhouse.data.forms import Form
 from stillhouse.data.on_disk.mapped import (
     ARRAY,
@@ -61,7 +62,7 @@ def store_rows(folder: Path, place: Path | None, settings: Mapping[str, Any], ma
             try:
                 _clear_earlier(folder)
                 _save(draft, make(draft))
-                draft.replace(whole)
+                writing.rename(draft, whole)
             except OSError as error:
                 raise cannot_write(draft, error) from error
             finally:
@@ -82,7 +83,7 @@ def _save(draft: Path, source: Source) -> None:
     if source.test is not None:
         write_array(draft / "test.npy", source.test.shape, np.int64, [source.test])
     kept = write_columns(draft / "kept", source.kept, lambda name: source.kept[name])
-    (draft / SPOOL).unlink(missing_ok=True)
+    writing.remove(draft / SPOOL)
     forms = {name: form.state() for name, form in source.forms.items()}
     columns = {"columns": list(getattr(raw, "columns", ())), "kept": list(kept.columns), "forms": forms}
     write_json(draft / CARD, facts | columns)

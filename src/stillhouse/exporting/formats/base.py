@@ -26,10 +26,16 @@ class Exportable(NamedTuple):
     tokens: bool = False  # inputs are ids (B, L) of texts, padded at the end: the graph takes any shorter L too
 
 
+class Made(NamedTuple):
+    """What is written of a student."""
+
+    data: bytes  # of the file
+    check: Callable[[Path], None]  # compares the file with the student; raises a StillhouseError where they differ
+
+
 class Format(NamedTuple):
     """An export format."""
 
     suffix: str  # of the file: ".onnx"
-    extra: str | None  # the extra of the package that installs the needs of ``write``; None: no extra needed
-    # Writes the file, then compares it with the student; raises a StillhouseError where they differ.
-    write: Callable[[Exportable, Path, Mapping[str, str]], None]
+    extra: str | None  # the extra of the package that installs the needs of ``make``; None: no extra needed
+    make: Callable[[Exportable, Mapping[str, str]], Made]

@@ -7,6 +7,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.errors import StillhouseError, UsageError
-from stillhouse.exporting.formats.base import Exportable, Format
+from stillhouse.exporting.formats.base import Exportable, Format, Made
 
 BATCHES = (1, 2, 7)  # compared: one row, the traced number, and a number that no other size in a net is likely to be
 TOLERANCE = 1e-5  # largest difference, in the form in which outputs are compared, that the order of arithmetic explains
@@ -22,14 +23,14 @@ INPUT = "inputs"
 EXTRA = "onnx"
 
 
-def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
-    """Write the graph as ONNX with a dynamic batch axis, and compare its outputs at batches of 1, 2 and 7.
+def make(student: Exportable, metadata: Mapping[str, str]) -> Made:
+    """The graph as ONNX with a dynamic batch axis; its outputs are compared at batches of 1, 2 and 7.
 
     Where its inputs are texts, the token axis is dynamic too, and texts without their padding are compared.
 
     Raises:
         UsageError: onnx, onnxscript or onnxruntime is not installed.
-        StillhouseError: the exporter cannot translate the model, or the outputs of the graph differ.
+        StillhouseError: the exporter cannot translate the model.
     """
     runtime = _runtime()
     rows = _probe(student.inputs, max(BATCHES))
@@ -37,9 +38,9 @@ def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
     _check_outputs(graph(rows), student.outputs, len(rows))
     program = _translate(graph, rows[:2], student)  # torch.export treats a traced batch of one as a constant
     program.model.metadata_props.update(metadata)
-    program.save(str(out), external_data=False)
     whole = [(rows[:batch], rows[:batch]) for batch in BATCHES]
-    _compare(student, graph, runtime, out, [*whole, _shorter(rows)] if student.tokens else whole)
+    cases = [*whole, _shorter(rows)] if student.tokens else whole
+    return Made(program.model_proto.SerializeToString(), partial(_compare, student, graph, runtime, cases))
 
 
 def _runtime() -> Any:
@@ -139,7 +140,7 @@ def _check_outputs(given: tuple[object, ...], named: Mapping[str, Any], rows: in
 
 
 def _compare(
-    student: Exportable, graph: nn.Module, runtime: Any, file: Path, cases: Sequence[tuple[Tensor, Tensor]]
+    student: Exportable, graph: nn.Module, runtime: Any, cases: Sequence[tuple[Tensor, Tensor]], file: Path
 ) -> None:
     """Compare the file's outputs with the graph's; the graph may get the same rows in another form."""
     for rows, asked in cases:
@@ -163,4 +164,4 @@ def _compare(
                 )
 
 
-FORMAT = Format(".onnx", EXTRA, write)
+FORMAT = Format(".onnx", EXTRA, make)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from stillhouse.errors import StillhouseError
-from stillhouse.exporting.formats.base import Exportable, Format
+from stillhouse.exporting.formats.base import Exportable, Format, Made
 
 
-def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
-    """Write every parameter and buffer of the net under its path, and compare the file bit by bit with it.
+def make(student: Exportable, metadata: Mapping[str, str]) -> Made:
+    """Every parameter and buffer of the net under its path; the file is compared with it bit by bit.
 
     Weights that two paths share are written twice, so that the file loads with a plain ``load_state_dict``.
 
     Raises:
-        StillhouseError: the model's state holds something other than tensors, or the file does not hold the weights.
+        StillhouseError: the model's state holds something other than tensors.
     """
     state = student.net.state_dict()
     for path, value in state.items():
@@ -29,7 +30,11 @@ def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
                 f"The model's state {path!r} is a {type(value).__name__}, and safetensors keeps tensors only. "
                 "Register it as a buffer (`register_buffer`) or drop its `get_extra_state`."
             )
-    save_file({path: value.detach().contiguous().clone() for path, value in state.items()}, out, dict(metadata))
+    plain = {path: value.detach().contiguous().clone() for path, value in state.items()}
+    return Made(save(plain, dict(metadata)), partial(_compare, state))
+
+
+def _compare(state: Mapping[str, Tensor], out: Path) -> None:
     with safe_open(out, framework="pt") as file:
         wrong = [path for path in state if not _same_bits(file.get_tensor(path), state[path])]
     if wrong:
@@ -41,4 +46,4 @@ def _same_bits(written: Tensor, own: Tensor) -> bool:
     return same_kind and torch.equal(written.reshape(-1).view(torch.uint8), own.reshape(-1).view(torch.uint8))
 
 
-FORMAT = Format(".safetensors", None, write)
+FORMAT = Format(".safetensors", None, make)

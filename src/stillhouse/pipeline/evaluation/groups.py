@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse import hashes
 from stillhouse.data import Source
 from stillhouse.errors import UsageError, nearest
 from stillhouse.files import write_npz
@@ -44,6 +45,7 @@ def read_groups(folder: Path) -> dict[str, Texts]:
     """By name, a text for each test row."""
     if not (folder / FILE).exists():
         return {}
+    hashes.check(folder / FILE)
     with np.load(folder / FILE, allow_pickle=False) as file:
         return {str(name): values for name, values in zip(file["names"], file["values"], strict=True)}
 

@@ -13,6 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from stillhouse import hashes
 from stillhouse.data import Source, TargetCells, formats
 from stillhouse.data.cells import name_of
 from stillhouse.data.files.target import USUAL_LABELS, wanted_targets
@@ -80,6 +81,7 @@ def _numbers(frame: DataFrame) -> list[str]:
 
 def read_keys(folder: Path) -> Keys:
     """What ``write_keys`` wrote."""
+    hashes.check(folder / KEYS)
     try:
         with np.load(folder / KEYS, allow_pickle=False) as file:
             forms = {name: Form.from_state(form) for name, form in json.loads(str(file["forms"])).items()}
@@ -87,8 +89,8 @@ def read_keys(folder: Path) -> Keys:
             return Keys(file["rows"], file["hashes"], names, forms, int(file["size"]), str(file["kind"]))
     except (OSError, ValueError, KeyError) as error:
         raise DamagedError(
-            f"{folder / KEYS} cannot be read: {error}. Labels cannot be matched to the rows of this run. Run its "
-            "recipe again with a new [output] dir."
+            f"{folder / KEYS} cannot be read: {error}. Labels cannot be matched to the rows of this run. "
+            f"{hashes.cure(folder / KEYS)}"
         ) from error
 
 
@@ -141,6 +143,15 @@ def add_labels(run: RunFolder, recipe: Recipe, task: Task, labels: Any, column: 
     now = int(known(targets).sum())
     run.note(**{NOTE: {"given": int(known(read.values).sum()), "test_rows": len(places), "labelled": now}})
     say(f"labels: {len(places):,} of {len(targets):,} test rows got one; {now:,} have one now")
+
+
+def forget_labels(run: RunFolder) -> None:
+    """Say that labels which came after the run are gone with its predictions, which are made again."""
+    if run.record.pop(NOTE, None) is not None:
+        run.note()
+        say(
+            f"{TEST} is made again without the labels that came later. Give them again: `stillhouse evaluate --labels`."
+        )
 
 
 def table_of(labels: Any, keys: Keys) -> tuple[DataFrame, str]:

@@ -12,12 +12,13 @@ import xxhash
 from numpy.typing import NDArray
 from torch import nn
 
-from stillhouse import students
+from stillhouse import hashes, students
 from stillhouse.evaluation import Predictions, measure_costs
 from stillhouse.files import write_json, write_npz
-from stillhouse.pipeline.evaluation.labels import TEST, write_keys
+from stillhouse.pipeline.evaluation.labels import KEYS, TEST, forget_labels, write_keys
 from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher, may_be_asked, word_marks
 from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.run.folder import LEFT_OUT
 from stillhouse.pipeline.run.progress import say, stage
 from stillhouse.pipeline.student.calibration import Tempered
 from stillhouse.pipeline.student.factory import size_of
@@ -28,10 +29,11 @@ from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.students.figs import SumOfTrees
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.task import OUTPUTS, SINGLE, TEACHER, TEMPERATURE
-from stillhouse.tasks.predictor import ARMS, FOLDER, WEIGHTS, Deployed
+from stillhouse.tasks.predictor import ARMS, CARD, FOLDER, WEIGHTS, Deployed
 from stillhouse.types import Teacher, has_label
 
 VALID, COSTS = "predictions_valid.npz", "costs.json"
+GALLERY, GALLERY_FILE = "the gallery of rows", "gallery.npz"
 GALLERY_ROWS = 24
 
 
@@ -48,16 +50,35 @@ class Judge:
         """Predictions, gallery, costs and the shipped student."""
         context = self.context
         self.note_what_each_saw()
-        if (context.run.folder / COSTS).exists():  # written last
+        if self.done():
             return
         students = sum(len(arm.seeds(self.trainer.seeds)) for arm in self.arms)
         with context.run.timed("evaluate"), stage("evaluation on the test rows", students, "students") as advance:
-            if len(context.data.valid.targets):
-                self.ask("valid", lambda n: None).save(context.run.folder / VALID)
-            test = self.ask("test", advance)
-            test.save(context.run.folder / TEST)
-            write_keys(context.run.folder, context.data.source, test.rows)
+            folder = context.run.folder
+            if len(context.data.valid.targets) and not (folder / VALID).exists():
+                self.ask("valid", lambda n: None).save(folder / VALID)
+            if not (folder / TEST).exists():
+                forget_labels(context.run)
+                self.ask("test", advance).save(folder / TEST)
+            test = Predictions.load(folder / TEST)
+            write_keys(folder, context.data.source, test.rows)
             self.ship(test)
+
+    def done(self) -> bool:
+        """Whether all that is made here is there, of an earlier call."""
+        run, valid = self.context.run, len(self.context.data.valid.targets)
+        files = [COSTS, TEST, KEYS, *([VALID] if valid else [])]
+        files += [] if GALLERY in run.record.get(LEFT_OUT, {}) else [GALLERY_FILE]
+        folders = [run.folder / FOLDER, *(run.folder / ARMS / arm.name for arm in self.shipped_beside())]
+        return (
+            all((run.folder / name).exists() for name in files)
+            and all((folder / CARD).exists() and hashes.complete(folder) for folder in folders)
+            and "hashes" in run.record
+        )
+
+    def shipped_beside(self) -> list[Arm]:
+        """The rivals that ship too."""
+        return [arm for arm in self.arms if arm.name in self.context.task.rivals or arm.control.simple]
 
     def ask(self, part: str, advance: Any) -> Predictions:
         """What every net answers to the rows of one split, as the task records it."""
@@ -89,25 +110,24 @@ class Judge:
         context, arm, seed = self.context, self.shipped_arm, self.trainer.seeds[0]
         run, task = context.run, context.task
         student = ship(context, self.trainer, arm, self.teachers).net
-        for rival in self.arms:
-            if rival.name in task.rivals or rival.control.simple:
-                ship(context, self.trainer, rival, self.teachers, folder=Path(ARMS) / rival.name)
+        for rival in self.shipped_beside():
+            ship(context, self.trainer, rival, self.teachers, folder=Path(ARMS) / rival.name)
         teacher = test.records[TEACHER][SINGLE]
         distance = task.distance(test.records[arm.name][str(seed)], teacher)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
         marks: dict[str, NDArray[Any]] = {}
         with run.optional("the words that count"):
             marks = self.marks(test.rows[most], np.asarray(teacher[OUTPUTS])[most], student)
-        with run.optional("the gallery of rows"):
-            write_npz(run.folder / "gallery.npz", preview(context, test.rows[most]) | marks)
-        costs = self.costs(student)
+        with run.optional(GALLERY):
+            write_npz(run.folder / GALLERY_FILE, preview(context, test.rows[most]) | marks)
         if context.students.notes:
             run.note(student=context.students.notes)
             say("\n".join(["student:", *context.students.notes]))
         digest = xxhash.xxh3_64_hexdigest((run.folder / FOLDER / WEIGHTS).read_bytes())
         hashes = {"data": run.record["parts"]["data"], "student": digest}
         run.note(hashes=hashes | {name: t.teacher.fingerprint() for name, t in self.teachers.items()})
-        write_json(run.folder / COSTS, costs)
+        if not (run.folder / COSTS).exists():
+            write_json(run.folder / COSTS, self.costs(student))
 
     def marks(self, rows: NDArray[np.int64], teacher: NDArray[Any], student: nn.Module) -> dict[str, NDArray[Any]]:
         """Of texts, the words on which the answers depend; nothing for other rows, or other tasks."""

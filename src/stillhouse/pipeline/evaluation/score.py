@@ -13,7 +13,6 @@ from stillhouse.pipeline.evaluation.groups import read_groups
 from stillhouse.pipeline.evaluation.labels import TEST
 from stillhouse.pipeline.evaluation.predict import COSTS, VALID
 from stillhouse.pipeline.run.folder import SCORES, RunFolder, read_json
-from stillhouse.recipe import read
 from stillhouse.reporting import write
 
 
@@ -24,8 +23,8 @@ def judge(folder: Path) -> dict[str, Any]:
         UsageError: the run has no predictions yet.
         DamagedError: a file cannot be read.
     """
-    run, recipe = RunFolder(folder), read(folder / "recipe.toml")
-    costs, task = read_json(folder / COSTS), tasks.get(run.task_name)
+    run = RunFolder(folder)
+    recipe, costs, task = run.recipe, read_json(folder / COSTS), tasks.get(run.task_name)
     test = whole = Predictions.load(folder / TEST)
     valid = Predictions.load(folder / VALID) if (folder / VALID).exists() else None
     groups = read_groups(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import time
@@ -15,21 +16,33 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from stillhouse import hashes, writing
 from stillhouse.errors import DamagedError, RejectedError, UsageError
-from stillhouse.files import write_atomic, write_json
+from stillhouse.files import copy, write_atomic, write_json
 from stillhouse.pipeline.run.progress import say
 
 if TYPE_CHECKING:
     from stillhouse.recipe import Recipe
 
-VERSION = 1  # of the folder's layout
+VERSION = 2  # of the folder's layout
+UNVERIFIED = 1  # the version without hashes: it is read, and nothing in it is checked
 RECORD = "run.json"
 SCORES = "scores.json"
 LEFT_OUT = "left_out"  # the key in run.json of what could not be made, and why
 ROWS = "rows"  # the folder of rows that lie on disk
 STUDY = "study"  # the folder of the tournament that chose the recipe
 OVERWRITTEN = "overwritten"  # the key of a run that took the place of another
-PREPARED = (RECORD, ROWS, ".lock", "recipe.toml", "split.npz", "groups.npz", "first_answers.npz")  # cheap to make again
+RECIPE = "recipe.toml"
+PREPARED = (  # cheap to make again
+    RECORD, ROWS, ".lock", RECIPE, "split.npz", "groups.npz", "first_answers.npz", hashes.NAME,
+)  # fmt: skip
+OWN = (  # without rows, candidates.npz, journal.jsonl and the stores: these carry a key and are used only where it fits
+    "arms", "costs.json", "explanation.json", "export", "first_answers.npz", "fits", "full.json", "gallery.npz",
+    "groups.npz", "keys.npz", "leaderboard.csv", "leaderboard.json", "leaderboard.tex", "links",
+    "metrics.jsonl", "predictions.npz", "predictions_valid.npz", RECIPE, "report.html",
+    "scores.json", "split.npz", "student", "taught.npz", "teacher", "teacher_same",
+)  # fmt: skip
+KEPT = (ROWS, "candidates.npz", "journal.jsonl", "store", "store_same", hashes.NAME, RECORD)
 WEIGHTS = " weights"  # behind the name of a part that is a net: the identity of its weights alone
 TASK = "task"  # the key of a task's name in parts and cards; absent for the default task
 LIBRARIES = (
@@ -50,16 +63,38 @@ class RunFolder:
         self.folder = folder
         self.record: dict[str, Any] = read_json(folder / RECORD)
         found = self.record.get("version")
-        if found != VERSION:
-            raise UsageError(
+        if found not in (VERSION, UNVERIFIED):
+            raise DamagedError(
                 f"{folder} has layout version {found}, this Stillhouse reads {VERSION}. "
                 "Use the Stillhouse that wrote it, or run the recipe again into a new folder."
             )
+        refuse_links(folder)
+        if found == UNVERIFIED:
+            say(f"{folder} is of version {found} of the run folder, which keeps no hashes: its files are not verified.")
 
     @property
     def task_name(self) -> str:
         """The name of its task."""
         return task_name(self.record["parts"])
+
+    @property
+    def recipe(self) -> Recipe:
+        """Its recipe.
+
+        Raises:
+            DamagedError: ``recipe.toml`` is not the recipe with which it was begun.
+        """
+        from stillhouse.recipe import read
+
+        path = self.folder / RECIPE
+        hashes.check(path)
+        found = read(path)
+        if found.digest() != self.record["digest"]:
+            raise DamagedError(
+                f"{path} is not the recipe with which the run was begun: it has been edited, and a judgement by other "
+                f"rules would not be of this run. {hashes.cure(path)}"
+            )
+        return found
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -127,18 +162,17 @@ def open_run(
         UsageError: the folder belongs to another recipe, or holds something that is not a run.
     """
     folder, digest = recipe.output.dir, recipe.digest()
-    record, more = folder / RECORD, {}
+    record, more, text = folder / RECORD, {}, recipe.absolute().toml().encode()
     if record.exists() and not is_run(folder):
         raise UsageError(f"{record} is not that of a run, so {folder} is not touched. Choose another [output] dir.")
-    if clear and record.exists():
-        found = read_json(record)
-        if (found["version"], found["digest"], found["parts"]) != (VERSION, digest, parts):
-            clear(folder, recipe, parts)
-            more = {OVERWRITTEN: True}
-    if not record.exists():
+    if clear and is_run(folder) and not is_same(folder, digest, parts):
+        clear(folder, recipe, parts)
+        more = {OVERWRITTEN: True}
+    if more or not record.exists():
         if not more:
             check_folder(folder)
-        write_atomic(folder / "recipe.toml", recipe.absolute().toml().encode())
+        hashes.begin(folder, afresh=True)
+        write_atomic(folder / RECIPE, text)
         first = {"version": VERSION, "digest": digest, "parts": parts, "command": command} | more
         write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
     run = RunFolder(folder)
@@ -148,12 +182,50 @@ def open_run(
             'Choose another folder: `--output.dir FOLDER`, in Python `out="..."`. Or replace that run: `--overwrite`, '
             "in Python `overwrite=True`."
         )
+    if run.record["version"] != VERSION:
+        raise UsageError(
+            f"{folder} holds a run of an earlier version of Stillhouse, which can be read and not continued. Choose "
+            'another folder: `--output.dir FOLDER`, in Python `out="..."`. Or replace that run: `--overwrite`, in '
+            "Python `overwrite=True`."
+        )
+    if not (folder / RECIPE).exists():
+        write_atomic(folder / RECIPE, text)
     return run
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is a run of ours, of any version."""
-    return (folder / RECORD).is_file() and {"version", "digest", "parts"} <= set(read_json(folder / RECORD))
+    """Whether a folder is a run of ours, of any version; also where its ``run.json`` is damaged."""
+    try:
+        found = json.loads((folder / RECORD).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        found = None
+    return (isinstance(found, dict) and {"version", "digest", "parts"} <= set(found)) or hashes.keeps(folder / RECORD)
+
+
+def is_same(folder: Path, digest: str, parts: dict[str, str]) -> bool:
+    """Whether a folder holds a sound run of this version, recipe and identity."""
+    try:
+        found = read_json(folder / RECORD)
+        hashes.check(folder / RECIPE)
+    except (DamagedError, UsageError):
+        return False
+    return (found.get("version"), found.get("digest"), found.get("parts")) == (VERSION, digest, parts)
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse links in the places of a run's own files: through them it would read and write elsewhere.
+
+    Raises:
+        UsageError: names the link.
+    """
+    for name in (*OWN, *KEPT):
+        inside = (Path(place) / one for place, *names in os.walk(folder / name) for part in names for one in part)
+        link = next((path for path in (folder / name, *inside) if path.is_symlink()), None)
+        if link is not None:
+            raise UsageError(
+                f"{link} is a link to {link.readlink()}, and a run neither reads nor writes through links in its "
+                "folder. Put the file or the folder itself there, or remove the link."
+            )
 
 
 def check_folder(folder: Path) -> None:
@@ -161,9 +233,14 @@ def check_folder(folder: Path) -> None:
 
     Raises:
         UsageError: it does.
+        DamagedError: it holds a run whose ``run.json`` is gone.
     """
-    begun = (folder / RECORD).exists() or not folder.exists()
-    if not begun and any(p.name not in (".lock", ROWS, STUDY) for p in folder.iterdir()):
+    if (folder / RECORD).exists() or not folder.exists():
+        return
+    if hashes.keeps(folder / RECORD):
+        raise DamagedError(f"{folder / RECORD} is missing: it says what the run is. {hashes.cure(folder / RECORD)}")
+    begun = (hashes.NAME, RECIPE) if hashes.keeps(folder / RECIPE) or not (folder / RECIPE).exists() else ()
+    if any(p.name not in (".lock", ROWS, STUDY, *begun) for p in folder.iterdir()):
         raise UsageError(f"{folder} is not empty and not a run folder. Choose another [output] dir.")
 
 
@@ -179,6 +256,7 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
+            writing.sweep(folder)
             try:
                 yield
             except (UsageError, RejectedError):
@@ -211,7 +289,7 @@ def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        writing.remove(path)
 
 
 def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
@@ -225,13 +303,14 @@ def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
         target = folder / name
         if target.exists() or not source.exists():
             continue
-        partial = target.with_name(f".{target.name}.partial")
         if source.is_file():
-            shutil.copy(source, partial)
-        else:
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(source, partial)
-        partial.replace(target)
+            copy(source, target)
+            continue
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial, copy_function=copy)
+        writing.rename(partial, target)
+        writing.sync_folder(folder)
 
 
 def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str]) -> str:
@@ -274,6 +353,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UsageError: it is not there.
         DamagedError: it is not JSON.
     """
+    hashes.check(path)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(value, dict):
@@ -283,8 +363,10 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} is not there: {path.parent} is not a finished run. Run its recipe first: `stillhouse distill "
             "recipe.toml`."
         ) from None
-    except (OSError, ValueError) as error:
-        raise DamagedError(f"{path} cannot be read ({error}). Restore it, or run the recipe again.") from error
+    except OSError as error:
+        raise hashes.cannot_read(path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} cannot be read ({error}). {hashes.cure(path)}") from error
     found: dict[str, Any] = value
     return found
 

@@ -7,18 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stillhouse import hashes
 from stillhouse.engine import CHECKPOINT
-from stillhouse.pipeline.run.folder import RECORD, flatten, read_json, remove
+from stillhouse.errors import DamagedError, UsageError
+from stillhouse.pipeline.run.folder import OWN, RECIPE, RECORD, flatten, read_json, remove
 
 if TYPE_CHECKING:
     from stillhouse.recipe import Recipe
 
-OWN = (  # without rows, candidates.npz, journal.jsonl and the stores: these carry a key and are used only where it fits
-    "costs.json", "explanation.json", "export", "first_answers.npz", "fits", "full.json", "gallery.npz", "groups.npz",
-    "leaderboard.csv", "leaderboard.json", "leaderboard.tex",
-    "links", "metrics.jsonl", "predictions.npz", "predictions_valid.npz", "recipe.toml", "report.html", "scores.json",
-    "split.npz", "student", "taught.npz", "teacher", "teacher_same",
-)  # fmt: skip
 OF_TEACHER = ("data.", "task.", "teacher.", "views.")  # keys of the recipe that a trained teacher depends on
 NOT_OF_TEACHER = ("student", "method", "assistant", "curve")  # parts of the identity that it does not depend on
 TRAINED = ("teacher", "teacher_same")
@@ -28,7 +24,8 @@ def clear_run(folder: Path, recipe: Recipe, parts: Mapping[str, str]) -> None:
     """Remove the files of a run, and those alone, so that another one can start in its folder.
 
     Stores and the answers of a service stay: what does not fit is asked again. A trained teacher stays if the new run
-    would train the same one. ``run.json`` is removed last, so that a call that is killed can be repeated.
+    would train the same one. ``run.json`` and the hashes stay until they are replaced, so that a call that is killed
+    can be repeated.
 
     Args:
         folder: of the run.
@@ -39,12 +36,18 @@ def clear_run(folder: Path, recipe: Recipe, parts: Mapping[str, str]) -> None:
     for name in OWN:
         if name not in kept:
             remove(folder / name)
-    remove(folder / RECORD)
 
 
 def same_teacher(folder: Path, recipe: Recipe, parts: Mapping[str, str]) -> bool:
     """Whether the teachers of a folder are trained, and the new run would train the same."""
-    record, file = read_json(folder / RECORD), folder / "recipe.toml"
+    file = folder / RECIPE
+    try:
+        record = read_json(folder / RECORD)
+        hashes.check(file)
+        for name in TRAINED:
+            hashes.check_all(folder / name)
+    except (DamagedError, UsageError):
+        return False
     if not file.is_file() or any(path for name in TRAINED for path in (folder / name).rglob(CHECKPOINT)):
         return False
     old, new = (of_teacher(text) for text in (file.read_text(encoding="utf-8"), recipe.absolute().toml()))

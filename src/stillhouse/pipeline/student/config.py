@@ -53,7 +53,7 @@ def given_weights(path: Path, key: str) -> dict[str, Tensor]:
     if not path.exists():
         raise UsageError(f"{key} = {str(path)!r} does not exist. Give the path of a .safetensors file.")
     try:
-        return read_weights(path)[0]
+        return read_weights(path, ours=False)[0]
     except DamagedError as error:
         raise RejectedError(
             f"{key} = {str(path)!r} is not a complete safetensors file ({error.__cause__}). Write the file again "

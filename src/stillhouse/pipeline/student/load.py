@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from stillhouse import tasks
+from stillhouse import hashes, tasks
 from stillhouse.data import encoder_from_state
-from stillhouse.errors import UsageError, nearest
+from stillhouse.errors import DamagedError, UsageError, nearest
 from stillhouse.pipeline.run.folder import read_json, task_name
 from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.calibration import Tempered
@@ -20,7 +20,7 @@ from stillhouse.pipeline.student.step import with_parts
 from stillhouse.recipe import read_table
 from stillhouse.students.rules import Column, as_rules
 from stillhouse.students.trees import TreeEnsemble
-from stillhouse.tasks.predictor import ARMS, CARD, FOLDER
+from stillhouse.tasks.predictor import ARMS, CARD, FOLDER, SCHEMA, UNVERIFIED
 
 
 def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
@@ -39,7 +39,7 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
         DamagedError: weights and description do not fit each other.
     """
     folder = student_folder(Path(folder))
-    card = read_json(folder / CARD)
+    card = read_card(folder)
     task = tasks.get(task_name(card))
     net_card = card["net"]
     if module is None:
@@ -59,6 +59,27 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
         module = Tempered(module)
     fill(module, folder / WEIGHTS)
     return task.deployed.from_card(card, module)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of what ships in a folder.
+
+    Raises:
+        UsageError: there is none.
+        DamagedError: it has changed, or another version of Stillhouse wrote it.
+    """
+    card, path = read_json(folder / CARD), folder / CARD
+    if card.get("schema") == SCHEMA and not (folder / hashes.NAME).exists():
+        raise DamagedError(
+            f"{folder / hashes.NAME} is missing, so {path.name} and {WEIGHTS} cannot be checked. Copy the whole folder "
+            "again, or run the same command as for the run again: it is made again."
+        )
+    if card.get("schema") not in (SCHEMA, UNVERIFIED):
+        raise DamagedError(
+            f"{path} has schema {card.get('schema')!r}, this Stillhouse reads {SCHEMA}: another version wrote it. "
+            "Upgrade with `pip install --upgrade stillhouse`, or run the recipe again into a new folder."
+        )
+    return card
 
 
 def student_folder(folder: Path, arm: str | None = None) -> Path:
@@ -99,7 +120,7 @@ def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = Fals
     """
     shipped = student_folder(folder)
     run = next((parent for parent in shipped.parents if (parent / "recipe.toml").exists()), shipped.parent)
-    card = read_json(shipped / CARD)
+    card = read_card(shipped)
     described = is_described(card["net"])
     if module is None or (kept and described):
         return None if described else of_recipe(run, card, allow_code)
@@ -113,6 +134,7 @@ def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = Fals
 def of_recipe(run: Path, card: dict[str, Any], allow_code: bool) -> nn.Module | None:
     """The student that the recipe of a run names as ``python:``; None where it came from Python."""
     file = run / "recipe.toml"
+    hashes.check(file)
     section = read_table(file).get("student", {}) if file.exists() else {}
     name = str(section.get("name", ""))
     if not name.startswith(CODE):

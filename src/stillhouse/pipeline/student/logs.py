@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stillhouse import hashes
 from stillhouse.engine import LOG, read_log
 from stillhouse.files import write_atomic
 
@@ -17,6 +18,7 @@ def lines_of(log: Path) -> str:
     """The lines of a log; the steps of a round count on from the rounds before."""
     if not log.exists():
         return ""
+    hashes.check(log)
     text, found = log.read_text(encoding="utf-8"), []
     if f'"{BEFORE}"' not in text:
         return text

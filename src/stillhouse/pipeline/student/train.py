@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from stillhouse import students
+from stillhouse import hashes, students
 from stillhouse.data import Rows, StoredBatches
 from stillhouse.engine import (
     CHECKPOINT,
@@ -27,6 +26,7 @@ from stillhouse.engine import (
 )
 from stillhouse.files import write_json
 from stillhouse.pipeline.run.context import RunContext, budget_of
+from stillhouse.pipeline.run.folder import read_json
 from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
@@ -174,7 +174,8 @@ class Trainer:
 
     def finished(self, arm: Arm, seed: int) -> bool:
         """Whether this fit has ended, or there is none."""
-        return not arm.control.trained or self.weights_of(arm, seed).exists()
+        weights = self.weights_of(arm, seed)
+        return not arm.control.trained or (weights.exists() and hashes.complete(weights.parent))
 
     def weights_of(self, arm: Arm, seed: int) -> Path:
         """Where the weights of one student are."""
@@ -183,6 +184,7 @@ class Trainer:
     def fit(self, job: Job, store: Store | None, teacher: Asked | None, advance: Advance) -> None:
         """Train one student, or fit one rival."""
         context, (arm, seed) = self.context, job
+        hashes.begin(context.run.fit_folder(arm.name, seed))
         temperature = self.temperatures.get(arm.control.teacher or "", 1.0)
         answers = StoredTeacher(store, context.recipe.training.disagreement, temperature) if store is not None else None
         if arm.control.simple:
@@ -199,7 +201,7 @@ class Trainer:
             stage = Stage(arm.rows, arm.targets, self.budget, folder, f"{arm.name}/{seed}")
             trained = self.fit_stage(job, self.step(job, answers, teacher), stage, answers, advance)
             self.keep(job, trained)
-            (folder / CHECKPOINT).unlink(missing_ok=True)
+            hashes.remove(folder / CHECKPOINT)
 
     def keep(self, job: Job, net: nn.Module) -> None:
         """Write the weights of a finished student, its confidence fitted to validation rows."""
@@ -214,8 +216,7 @@ class Trainer:
     def calibration_of(self, arm: Arm, seed: int) -> dict[str, Any]:
         """How the confidence of a finished student was fitted; empty where it was not."""
         file = self.context.run.fit_folder(arm.name, seed) / calibration.CARD
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        return found
+        return read_json(file) if file.exists() else {}
 
     def fit_stage(
         self, job: Job, step: Step, part: Stage, answers: StoredTeacher | None, advance: Advance
@@ -256,12 +257,12 @@ class Trainer:
                 name = f"{arm.name}/{seed}/{number}"
                 part = Stage(rows_with_labels(targets), targets, budget, of_round, name, before)
                 write_weights(of_round / WEIGHTS, tensor_state(self.fit_stage(job, step, part, None, advance)))
-                (of_round / CHECKPOINT).unlink(missing_ok=True)
+                hashes.remove(of_round / CHECKPOINT)
             return step.student
 
         self.keep(job, self.in_rounds(job, train_round))
         for weights in folder.glob(f"*/{WEIGHTS}"):  # they were kept for a call that is resumed
-            weights.unlink()
+            hashes.remove(weights)
 
     def self_fit(self, job: Job) -> nn.Module:
         """As ``self_train``, of a student that is fitted at once."""
@@ -308,8 +309,7 @@ class Trainer:
     def simple_card(self, arm: Arm) -> dict[str, Any]:
         """The simple model that was chosen: ``net``, how to build it; ``seconds`` of its fit; ``tried``."""
         file = self.context.run.fit_folder(arm.name, arm.seeds(self.seeds)[0]) / CARD
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        return read_json(file)
 
     def soft_targets(self, batch: Batch, answers: StoredTeacher | None) -> Tensor:
         """The targets of models that are fitted at once: labels, the teacher's answers, or both by their weights."""

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from stillhouse import hashes
 from stillhouse.data import Rows, StoredBatches
 from stillhouse.engine import CHECKPOINT, LOG, Budget, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
@@ -58,7 +59,7 @@ class Assistant:
     @property
     def trained(self) -> bool:
         """Whether its training has ended."""
-        return (self.folder / WEIGHTS).exists()
+        return (self.folder / WEIGHTS).exists() and hashes.complete(self.folder)
 
     def train(self, store: Store, advance: Advance) -> None:
         """Train it on every row by the answers of the one before, with the labels that the student sees."""
@@ -85,7 +86,7 @@ class Assistant:
             on_log=show_metrics,
         )
         write_weights(self.folder / WEIGHTS, tensor_state(trained))
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        hashes.remove(self.folder / CHECKPOINT)
 
     def fresh(self) -> nn.Module:
         """The net before training."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse import hashes
 from stillhouse.data import Prepared, Split
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.run.context import RunContext
@@ -94,6 +95,7 @@ def answered_only(context: RunContext) -> RunContext:
     if not asks_service(context):
         return context
     if NOTE in run.record and (run.folder / SPLIT).exists():
+        hashes.check(run.folder / SPLIT)
         with np.load(run.folder / SPLIT, allow_pickle=False) as file:
             return keeping(context, {p: np.isin(getattr(context.data.split, p), file[p]) for p in PARTS})
     found = ask(context)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse import students
+from stillhouse import hashes, students
 from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import CHECKPOINT, Budget, Step, fit, read_weights, tensor_state, write_weights
 from stillhouse.errors import RejectedError
@@ -53,7 +53,7 @@ class TeacherNet:
     @property
     def trained(self) -> bool:
         """Whether its training has ended."""
-        return (self.folder / WEIGHTS).exists()
+        return (self.folder / WEIGHTS).exists() and hashes.complete(self.folder)
 
     @cached_property
     def budget(self) -> Budget:
@@ -130,7 +130,7 @@ class TeacherNet:
             on_log=show_metrics,
         )
         write_weights(self.folder / WEIGHTS, tensor_state(merged(trained)))
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        hashes.remove(self.folder / CHECKPOINT)
 
 
 def default_teacher(inputs: Tensor) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stillhouse import hashes
 from stillhouse.data.targets import known
 from stillhouse.engine import LOG
 from stillhouse.errors import StillhouseError
@@ -18,7 +18,7 @@ from stillhouse.evaluation.cost import measure_cost
 from stillhouse.files import write_atomic, write_json, write_npz
 from stillhouse.pipeline.evaluation.predict import size_of_net
 from stillhouse.pipeline.run.context import NOTHING, RunContext
-from stillhouse.pipeline.run.folder import RunFolder, remove
+from stillhouse.pipeline.run.folder import RunFolder, read_json, remove
 from stillhouse.pipeline.run.progress import Advance
 from stillhouse.pipeline.setup import method_maker, student_factory
 from stillhouse.pipeline.student.factory import fitted_name
@@ -73,6 +73,7 @@ class Candidate:
         watch = Rungs(self)
         trainer.on_log = watch
         facts: dict[str, Any] = {"words": self.words}
+        hashes.begin(self.folder)
         if self.choice is not None:
             facts |= {"own_student": self.choice.own_student, "own_methods": self.choice.own_methods}
             write_atomic(self.folder / RECIPE_FILE, self.choice.recipe.absolute().toml().encode())
@@ -186,12 +187,12 @@ def read_facts(folder: Path) -> dict[str, Any] | None:
     file = folder / FACTS
     if not file.exists():
         return None
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    return read_json(file)
 
 
 def tidy(folder: Path) -> None:
     """Remove what only an unfinished fit needs: weights and checkpoints; facts, figures of the rows and log stay."""
     for path in folder.glob("*"):
-        if path.name not in (FACTS, COMPONENTS, RECIPE_FILE, LOG):
+        if path.name not in (FACTS, COMPONENTS, RECIPE_FILE, LOG, hashes.NAME):
             remove(path)
+            hashes.remove(path)

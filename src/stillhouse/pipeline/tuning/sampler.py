@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from stillhouse import hashes
 from stillhouse.errors import UsageError
+from stillhouse.files import write_atomic
 from stillhouse.pipeline.tuning.candidate import DONE, FAILED, STOPPED
 from stillhouse.pipeline.tuning.space import Choice, Space
 
@@ -72,10 +74,12 @@ class Journal:
 
     def __init__(self, folder: Path, identity: str) -> None:
         with quiet() as optuna:
-            file = folder / FILE
+            self.file = file = folder / FILE
             if file.exists():  # a line that a kill has cut is dropped
+                hashes.check(file, ours=False)
                 whole = file.read_bytes()
-                file.write_bytes(whole[: whole.rfind(b"\n") + 1])
+                write_atomic(file, whole[: whole.rfind(b"\n") + 1])
+                hashes.record_start(file)
             backend = optuna.storages.journal.JournalFileBackend(str(file))
             self.study: Study = optuna.create_study(
                 storage=optuna.storages.JournalStorage(backend),
@@ -112,6 +116,7 @@ class Journal:
                     user_attrs={WORDS: facts["words"]},
                 )
             )
+            hashes.record_start(self.file)
 
 
 def generation(

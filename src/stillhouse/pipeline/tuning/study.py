@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
+from stillhouse import hashes
 from stillhouse.data.targets import known
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.distill import Distillation
@@ -200,7 +201,9 @@ class Study:
         if row is None:
             raise UsageError(nothing_won(self.rows, self.folder))
         write_leaderboard(self.folder, self.context, self.rows, row, SAMPLER)
-        chosen = read(self.folder / TRIALS / str(row.number) / RECIPE_FILE)
+        file = self.folder / TRIALS / str(row.number) / RECIPE_FILE
+        hashes.check(file)
+        chosen = read(file)
         update = {name: getattr(recipe, name) for name in ("output", "controls", "store", "evaluation")}
         seeds = self.clock.seeds(row, recipe.training.seeds)
         update["training"] = chosen.training.model_copy(update={"seeds": seeds, "workers": recipe.training.workers})
@@ -233,7 +236,8 @@ def journal_of(folder: Path, context: RunContext) -> Journal:
     journal = Journal(folder, identity)
     if journal.continues:
         return journal
-    for name in (FILE, TRIALS, RIVALS):
+    hashes.remove(folder / FILE)
+    for name in (TRIALS, RIVALS):
         remove(folder / name)
     return Journal(folder, identity)
 

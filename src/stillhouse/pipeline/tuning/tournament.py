@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from stillhouse import hashes
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.distill import distill_run
 from stillhouse.pipeline.run.context import Given
@@ -51,6 +52,6 @@ def run_winner(winner: Winner) -> RunFolder:
     """The run of the winner, in the folder of the user's recipe; that of an earlier winner makes room."""
     inherited = {name: winner.study / name for name in SHARED}
     for name in FILES:  # a tournament that went on has another leaderboard
-        (winner.recipe.output.dir / name).unlink(missing_ok=True)
+        hashes.remove(winner.recipe.output.dir / name)
     # The teacher was admitted in the study, and the user has said there whether it may be worse.
     return distill_run(winner.recipe, winner.given._replace(overwrite=True), accept_teacher=True, inherited=inherited)

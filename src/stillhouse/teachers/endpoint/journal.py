@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 
 from filelock import FileLock
 
+from stillhouse import writing
 from stillhouse.errors import DamagedError, StoppedError, UsageError
-from stillhouse.files import cannot_write, sync_folder
+from stillhouse.files import cannot_write
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -79,8 +80,8 @@ class Journal:
         text = json.dumps({"key": key, "of": of, **record}, ensure_ascii=True, allow_nan=False)
         line = (text + "\n").encode()
         try:
-            _write_all(self._file, line)
-            os.fsync(self._file)
+            writing.write_all(self._file, line)
+            writing.sync(self._file)
         except OSError as error:
             self._cut(self._end)  # else the next answer would follow half of this one
             raise cannot_write(self.path, error) from error
@@ -89,9 +90,9 @@ class Journal:
 
     def _open(self) -> None:
         new = not self.path.exists()
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = writing.open_to_append(self.path, 0o600)
         if new:
-            sync_folder(self.path.parent)
+            writing.sync_folder(self.path.parent)
         if os.fstat(self._file).st_size < self._end:  # another file has replaced it
             self._records, self._of, self._end, self._lines = {}, {}, 0, 0
         self._read()
@@ -129,18 +130,13 @@ class Journal:
         if self._file is None:
             return
         try:
-            os.ftruncate(self._file, size)
-            os.fsync(self._file)
+            writing.truncate(self._file, size)
+            writing.sync(self._file)
         except OSError as error:
             raise StoppedError(
                 f"The incomplete last line of {self.path} cannot be removed ({error.strerror}). Fix the disk, then run "
                 "the same command again; all complete answers are kept."
             ) from error
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

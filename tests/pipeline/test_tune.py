@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stillhouse import hashes
 from stillhouse.cli import main
 from stillhouse.pipeline import Run, load, tune
 from stillhouse.recipe import read
@@ -122,6 +123,8 @@ def test_a_tournament_that_was_stopped_has_the_winner_of_one_that_was_not(
     study = tmp_path / "run" / "study"
     shutil.copytree(held / "run" / "study", study)
     lines = (study / "study.jsonl").read_text().splitlines(keepends=True)
+    (study / "study.jsonl").write_text("".join(lines[:5]))
+    hashes.record_start(study / "study.jsonl")
     (study / "study.jsonl").write_text("".join(lines[:5]) + lines[5][:9])  # as after a kill in the second generation
     shutil.rmtree(study / "trials" / "2")
     shutil.rmtree(study / "trials" / "5")

@@ -69,14 +69,26 @@ def test_effects_are_what_the_words_tokens_weigh() -> None:
 def test_agreement_is_the_mean_of_scipys_spearman_over_texts_with_enough_words() -> None:
     encoder, classes = ENCODERS["MiniLM"], np.zeros(3, np.int64)
     nets = {"a": Counting(0), "b": Counting(1)}
-    ways = words.agreements(nets, {"distilled": ("a", "b"), "ceiling": ("a", "a")}, encoder, TEXTS, classes, 0.95)
+    read = {name: words.Reader(net, encoder) for name, net in nets.items()}
+    ways = words.agreements(read, {"distilled": ("a", "b"), "ceiling": ("a", "a")}, TEXTS, classes, 0.95)
     assert [way["baseline"] for way in ways] == list(words.COVERS)
     without = words.variants(encoder, TEXTS)
     told = {n: words.effects(ask, classes, without) for n, ask in nets.items()}
     expected = np.mean([spearmanr(told["a"][i], told["b"][i]).statistic for i in (0, 2)])
     assert ways[0]["pairs"]["distilled"]["value"] == pytest.approx(expected)
     assert ways[0]["pairs"]["ceiling"]["value"] == pytest.approx(1.0)
-    assert words.agreements(nets, {"distilled": ("a", "b")}, encoder, ["one", "two words"], classes[:2], 0.95) == []
+    assert words.agreements(read, {"distilled": ("a", "b")}, ["one", "two words"], classes[:2], 0.95) == []
+
+
+def test_nets_that_read_different_lengths_are_compared_on_the_words_that_both_read() -> None:
+    short, classes = ENCODERS["MiniLM"], np.zeros(1, np.int64)
+    long = TextEncoder.from_tokenizer(short.tokenizer_json, length=4 * short.length)
+    text = [" ".join(["oak", "sea", "word"] * short.length)]
+    net = Counting(0)
+    read = {"a": words.Reader(net, short), "b": words.Reader(net, long)}
+    pairs = {"same": ("a", "b")}
+    (removed, _) = words.agreements(read, pairs, text, classes, 0.95)
+    assert removed["pairs"]["same"]["value"] == pytest.approx(1.0)
 
 
 def test_long_texts_ask_a_bounded_number_of_questions() -> None:

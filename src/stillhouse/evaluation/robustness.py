@@ -21,7 +21,7 @@ from stillhouse.data.views.shift import shift as shift_images
 from stillhouse.evaluation.predictions import Floats, Integers
 from stillhouse.evaluation.resampling import RowResamples, share
 from stillhouse.evaluation.statistics import mean
-from stillhouse.evaluation.text_corruption import LADDER, corrupted
+from stillhouse.evaluation.text_corruption import LADDER, Texts, corrupted
 
 NOISE_IMAGE = (0.25, 0.4, 0.6, 0.85, 1.2)  # standard deviations of the training pixels
 NOISE_TABLE = (0.1, 0.2, 0.4, 0.7, 1.0)  # of each numeric column
@@ -40,11 +40,16 @@ UNITS = {
 class Rows(NamedTuple):
     """The test rows, in all the forms that a corruption may need."""
 
-    inputs: Tensor  # (N, ...) float, encoded
+    inputs: Tensor  # (N, ...) encoded
     raw: Any  # the same rows as the source gives them
     encoder: Encoder
     train: Tensor  # (M, ...) encoded training rows, the usual values
     image: bool
+
+    @property
+    def asked(self) -> Tensor | Texts:
+        """The rows as nets are asked about them: encoded, but texts as texts, which each net encodes as it reads."""
+        return self.inputs if self.encoder.text is None else np.asarray(self.raw, object)
 
     def deviation(self) -> Tensor:
         """Standard deviation of the training values: one for images, else one for each value of a row (F,)."""
@@ -58,7 +63,7 @@ class Rung(NamedTuple):
     name: str
     severity: int  # 1 to 5
     amount: float  # in the units of ``UNITS``
-    inputs: Tensor  # as ``Rows.inputs``
+    inputs: Tensor | Texts  # as ``Rows.asked``
 
 
 def rungs(rows: Rows, seed: int = 0) -> Iterator[Rung]:
@@ -69,7 +74,7 @@ def rungs(rows: Rows, seed: int = 0) -> Iterator[Rung]:
             if name in LADDER:
                 make_text, amounts = LADDER[name]
                 amount = amounts[severity - 1]
-                inputs = rows.encoder.encode(corrupted(rows.raw, make_text, amount, rng))
+                inputs: Tensor | Texts = corrupted(rows.raw, make_text, amount, rng)
             else:
                 make, amounts = MAKERS[name]
                 given = (NOISE_IMAGE if name == "noise" and rows.image else amounts)[severity - 1]
@@ -122,7 +127,7 @@ MAKERS: Mapping[str, tuple[Make, Sequence[float]]] = {
     "contrast": (_contrast, CONTRAST),
     "missing": (_missing, MISSING),
 }
-Answers = Callable[[Tensor], Mapping[str, Sequence[Floats]]]
+Answers = Callable[[Tensor | Texts], Mapping[str, Sequence[Floats]]]
 
 
 def ladder(rows: Rows, answers: Answers, targets: Integers, resamples: int, confidence: float) -> list[dict[str, Any]]:
@@ -130,7 +135,7 @@ def ladder(rows: Rows, answers: Answers, targets: Integers, resamples: int, conf
 
     Args:
         rows: the test rows.
-        answers: of all nets to encoded rows: by arm, for each seed (N, C) log-probabilities.
+        answers: of all nets to such rows: by arm, for each seed (N, C) log-probabilities.
         targets: (N,) in [0, C).
         resamples: of the rows, for the intervals.
         confidence: of the intervals, over seeds and rows.
@@ -141,14 +146,14 @@ def ladder(rows: Rows, answers: Answers, targets: Integers, resamples: int, conf
     """
     drawn = RowResamples(len(targets), resamples)
 
-    def accuracies(inputs: Tensor) -> dict[str, Any]:
+    def accuracies(inputs: Tensor | Texts) -> dict[str, Any]:
         hits = {
             arm: [mean((net.argmax(1) == targets).astype(np.float64)) for net in nets]
             for arm, nets in answers(inputs).items()
         }
         return {arm: share(drawn.sample(seeds), confidence)._asdict() for arm, seeds in hits.items()}
 
-    clean, found, begun = accuracies(rows.inputs), [], set()
+    clean, found, begun = accuracies(rows.asked), [], set()
     for rung in rungs(rows):
         unit = UNITS[rung.name]
         if rung.name not in begun:

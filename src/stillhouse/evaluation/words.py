@@ -31,6 +31,13 @@ Asked = Callable[[Tensor], Floats]  # token ids (B, L) to log-probabilities (B, 
 Spans = NDArray[np.int64]
 
 
+class Reader(NamedTuple):
+    """A net of texts: its answers, and how it reads them."""
+
+    ask: Asked
+    encoder: TextEncoder
+
+
 class Variants(NamedTuple):
     """Some texts, each once for every word, without that word."""
 
@@ -70,9 +77,8 @@ def effects(ask: Asked, classes: NDArray[np.int64], without: Variants) -> list[F
 
 
 def agreements(
-    nets: Mapping[str, Asked],
+    nets: Mapping[str, Reader],
     pairs: Mapping[str, tuple[str, str]],
-    encoder: TextEncoder,
     texts: Sequence[str],
     classes: NDArray[np.int64],
     confidence: float,
@@ -80,24 +86,27 @@ def agreements(
     """Agreement of pairs of nets on the words of texts, in the form of ``attribution.agreements``; empty without words.
 
     Args:
-        nets: by name.
+        nets: by name; nets that read different lengths are compared on the words that both read.
         pairs: by name, the names of two nets.
-        encoder: of the texts.
         texts: (n,); those of fewer than three words are skipped.
         classes: (n,), the answer to explain, the same for all nets.
         confidence: of the intervals.
     """
     found = []
     for cover in COVERS:
-        without = variants(encoder, texts, cover)
-        by_net = {name: effects(ask, classes, without) for name, ask in nets.items()}
-        ranked = [i for i, words in enumerate(without.spans) if len(words) >= FEWEST_WORDS]
+        without = {encoder: variants(encoder, texts, cover) for encoder in {net.encoder for net in nets.values()}}
+        by_net = {name: effects(net.ask, classes, without[net.encoder]) for name, net in nets.items()}
+        read = np.array([[len(words) for words in one.spans] for one in without.values()]).min(0)  # by every net
+        ranked = np.flatnonzero(read >= FEWEST_WORDS)
         by_pair = {
             name: mean_over_rows(
-                np.concatenate([rank_correlation(by_net[a][i][None], by_net[b][i][None]) for i in ranked]), confidence
+                np.concatenate(
+                    [rank_correlation(by_net[a][i][None, : read[i]], by_net[b][i][None, : read[i]]) for i in ranked]
+                ),
+                confidence,
             )
             for name, (a, b) in pairs.items()
-            if ranked
+            if len(ranked)
         }
         if by_pair:
             found.append({"method": OCCLUSION, "baseline": cover, "pairs": by_pair})

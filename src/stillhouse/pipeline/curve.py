@@ -182,7 +182,7 @@ def run_point(
         run.train()
         scores = run.judge()
         run.report()
-    return scores, run.context.data.test.inputs[:TIMED]
+    return scores, run.trainer.context.data.test.inputs[:TIMED]
 
 
 def facts(scores: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup import moved, set_up
 from stillhouse.pipeline.student.logs import join_logs
 from stillhouse.pipeline.student.outputs import net_outputs
+from stillhouse.pipeline.student.reading import as_students_read
 from stillhouse.pipeline.student.train import Arm, Asked, Job, Trainer, arms_of, missing_arms
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
@@ -81,7 +82,7 @@ class Distillation:
     ) -> None:
         typed = command or current()
         self.context = set_up(recipe, given, command=typed, folder=folder, parts=parts)
-        self.trainer = Trainer(self.context)
+        self.trainer = Trainer(as_students_read(self.context))
         self.choose, self.given = choose, given
 
     @cached_property
@@ -103,7 +104,9 @@ class Distillation:
     @cached_property
     def chains(self) -> dict[str, Any]:
         """By teacher, the assistants and generations behind it."""
-        return {arm: make_assistants(self.context, teacher) for arm, teacher in self.teachers.items()}
+        return {
+            arm: make_assistants(self.context, self.trainer.context, teacher) for arm, teacher in self.teachers.items()
+        }
 
     @cached_property
     def arms(self) -> list[Arm]:
@@ -139,7 +142,8 @@ class Distillation:
         if self.given.student is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                now["student"] = net_outputs(in_eval(context.students.make()), inputs, context.task)
+                rows = self.trainer.context.data.train.inputs[:ASKED]
+                now["student"] = net_outputs(in_eval(context.students.make()), rows, context.task)
         if context.views.own is not None:
             rows = torch.arange(len(inputs))
             now["views"] = context.views.apply(inputs, rows, torch.ones_like(rows)).numpy()
@@ -205,7 +209,7 @@ class Distillation:
         if self.baseline is None:
             return None
         net = self.trainer.trained(self.baseline, self.trainer.seeds[0])
-        return net_outputs(net, self.context.data.valid.inputs, self.context.task)
+        return net_outputs(net, self.trainer.context.data.valid.inputs, self.context.task)
 
     def ask(self, names: Sequence[str] | None = None) -> dict[str, Store]:
         """Ask the teachers about every training row; returns the stores of the first in each chain.

@@ -161,16 +161,17 @@ def _seconds(
 ) -> dict[str, float | None]:
     """Seconds of training, if every worker has a core for itself."""
     context, trainer = run.context, run.trainer
-    nets = [(one.net(), one.budget) for t in teachers for one in t.trainable]
-    nets += [(one.fresh(), one.budget) for one in assistants]
+    nets = [(one.net(), context, one.budget) for t in teachers for one in t.trainable]
+    nets += [(one.fresh(), one.context, one.budget) for one in assistants]
     trees = any(one.fitted_here for t in teachers for one in (t.members or [t]))
     taken = [
-        budget.steps * _step_seconds(net, context, budget, scratch / f"net{n}") for n, (net, budget) in enumerate(nets)
+        budget.steps * _step_seconds(net, read, budget, scratch / f"net{n}")
+        for n, (net, read, budget) in enumerate(nets)
     ]
     first = None if trees else sum(taken) / max(1, min(trainer.at_once, len(taken)))
     if context.fitted is not None:  # a student that is fitted at once has no step to measure
         return {"train teachers": first, "train students": None}
-    student = _step_seconds(context.students.make(), context, trainer.budget, scratch / "student")
+    student = _step_seconds(context.students.make(), trainer.context, trainer.budget, scratch / "student")
     seconds = fits * trainer.budget.steps * student / min(trainer.at_once, fits)
     return {"train teachers": first, "train students": seconds}
 

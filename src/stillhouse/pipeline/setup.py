@@ -28,6 +28,7 @@ from stillhouse.pipeline.run.overwrite import clear_run
 from stillhouse.pipeline.run.user_code import CODE, own_code
 from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
 from stillhouse.pipeline.student.own import tried
+from stillhouse.pipeline.student.reading import rows_of_students, student_encoder
 from stillhouse.pipeline.student.scratch import starts_alike
 from stillhouse.pipeline.teacher.build import (
     check_unlabelled,
@@ -78,17 +79,20 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:
         spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)
-    students = student_factory(recipe, given, spec, task.link, data)
+    views = make_views(recipe, given, data)
+    read = student_encoder(recipe.student, given.student, data, views)
+    rows = rows_of_students(data, read, PROBE)
+    students = student_factory(recipe, given, spec, task.link, data, rows)
     if students.own:
         size = budget_of(recipe.training, len(data.train.targets)).batch_size
-        students.build = tried(students.build, given.student, data.train.inputs[:PROBE], task, spec, size)
+        students.build = tried(students.build, given.student, rows, task, spec, size)
         students.pretrained = students.pretrained or (recipe.controls.from_scratch and starts_alike(students.build))
     layers = sorted({path for _, method, _ in checked for path in method.student_layers})
     if layers and students.derived is None:  # what is cut out of a teacher has the teacher's layers
-        try_taps(in_eval(students.make()), layers, data.train.inputs[:2])
+        try_taps(in_eval(students.make()), layers, rows[:2])
         training = students.make()
         training.train()
-        try_taps(training, layers, data.train.inputs[:2])
+        try_taps(training, layers, rows[:2])
     found |= identities(recipe, given, checked) | made_identities(recipe)
     fitted = fitted_name(recipe, students.card, task)
     several = kind == "members" or isinstance(given.teacher, EnsembleTeacher)
@@ -96,8 +100,9 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     # Nothing is written before the last check: the context gets its folder when all have passed.
     aside = recipe if folder is None else moved(recipe, folder)
     unopened = cast(RunFolder, None)
-    views = make_views(recipe, given, data)
-    context = RunContext(aside, task, spec, data, views, students, make_methods, teacher, unopened, fitted, whole, made)
+    context = RunContext(
+        aside, task, spec, data, views, students, make_methods, teacher, unopened, read, fitted, whole, made
+    )
     check_service(context)
     context = only_asked(context)
     clear = clear_run if given.overwrite else None
@@ -159,17 +164,19 @@ def only_asked(context: RunContext) -> RunContext:
     return asked_only(context, wanted.calls, wanted.ask)
 
 
-def student_factory(recipe: Recipe, given: Given, spec: OutputSpec, link: Link, data: Prepared) -> StudentFactory:
-    """How students are built."""
+def student_factory(
+    recipe: Recipe, given: Given, spec: OutputSpec, link: Link, data: Prepared, rows: Tensor
+) -> StudentFactory:
+    """How students are built, which read ``rows``."""
     made = make_students(
         recipe.student,
         given.student,
-        shape=tuple(data.train.inputs.shape[1:]),
+        shape=tuple(rows.shape[1:]),
         outputs=spec.width,
         vocabulary=None if data.encoder.text is None else data.encoder.text.vocabulary,
         allow_code=given.allow_code,
     )
-    made.probe, made.link = data.train.inputs[:64], link
+    made.probe, made.link = data.train.inputs[:PROBE], link
     return made
 
 

@@ -82,7 +82,9 @@ class Data(Section):
         None, description="All class names in order; default: the sorted labels found."
     )
     no_label: Name | None = Field(None, description="A label that means none, such as -1; an empty cell always does.")
-    tokens: int = Field(128, ge=4, description="Tokens of a text that are read; the rest is cut.")
+    tokens: int = Field(
+        128, ge=4, description="Tokens of a text that the teacher reads; the rest is cut. See [student] tokens."
+    )
     vocabulary: int = Field(8192, ge=64, description="Size of the vocabulary of a tokenizer trained on the texts.")
     tokenizer: Path | None = Field(
         None, description="A tokenizer.json; default: that of a hub teacher, else one trained on the texts."
@@ -314,6 +316,12 @@ class StudentSection(Net):
     name: str | None = Field(
         None,
         description="A net, a fitted student, or `python:package.module:function`; default: a small net for the data.",
+    )
+    tokens: int | None = Field(
+        None,
+        ge=4,
+        description="Tokens of a text that students read; default: the whole text, up to 512, for those that add words "
+        "up (static_embedding, bag_hashed, tfidf_linear), else as many as the teacher.",
     )
     family: str | None = Field(None, description="For [student.budget]: the largest that fits is used: cnn, mlp ...")
     start: Path | None = Field(None, description="Weights (.safetensors) with which every student starts.")

@@ -22,6 +22,11 @@ from stillhouse.students.text import bag_hashed, static_embedding
 from stillhouse.students.text_transformer import transformer_tiny
 from stillhouse.students.vision_transformer import vit_tiny
 
+DEFAULT_OF_TEXTS = "static_embedding"  # a net of microseconds
+ADD_UP = frozenset(
+    {"static_embedding", "bag_hashed", "tfidf_linear", "tfidf_svd"}
+)  # words: no text is too long for them
+
 IMAGES = (cnn_tiny, cnn_small, cnn_medium, cnn_large, resnet_tiny, resnet_small, vit_tiny)
 TABLES = (linear, mlp_tiny, mlp_large, soft_tree)
 TEXTS = (bag_hashed, static_embedding, gru_tiny, transformer_tiny)

@@ -99,6 +99,18 @@ def prepare(
     return Prepared(source, split, encoder, *rows)
 
 
+def encoded_again(found: Prepared, encoder: Encoder, on_disk: Path | None = None) -> Prepared:
+    """The same rows as another encoder gives them; ``on_disk`` as in ``prepare``, a folder of its own."""
+    parts = [found.split.train, found.split.valid, found.split.test]
+    if on_disk is None:
+        encoded = [encoder.encode(found.source.take(part)) for part in parts]
+    else:
+        with alone_in(on_disk):
+            encoded = _encoded_on_disk(found.source, encoder, parts, on_disk)
+    rows = (part._replace(inputs=inputs) for part, inputs in zip(found[3:], encoded, strict=True))
+    return Prepared(found.source, found.split, encoder, *rows)
+
+
 def _weights(cells: NDArray[Any], train: Ints, where: str) -> NDArray[np.float32]:
     """Weights float32 (N,) of mean 1 over the training rows."""
     numbers = cells if cells.dtype == np.float64 else np.full(len(cells), np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -155,6 +156,15 @@ class TextEncoder(Encoder):
         if empty.any():
             raise RejectedError(f"The texts: {first_five(empty)} contain no token. Fix or remove them.")
         return self.tokenizer_ids(torch.from_numpy(ids))  # the swap is its own inverse
+
+    def longest(self, texts: Iterable[Any]) -> int:
+        """Tokens of the longest of some texts, which come in parts; ``length`` where one reaches it."""
+        most = _SHORTEST
+        for part in texts:
+            most = max(most, int((self.encode(part) != 0).sum(1).max()))
+            if most == self.length:
+                break
+        return most
 
     def token_ends(self, texts: list[str]) -> NDArray[np.int64]:
         """Where each token of ``encode`` ends in its text, in characters (N, L); 0 for tokens outside the text."""

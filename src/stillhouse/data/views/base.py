@@ -69,6 +69,7 @@ class Policy:
         keeps_label: whether a view still has the label of its row.
         strength: the default, for rows of this shape.
         prepare: makes a value once from all training rows; see ``Views.prepared``.
+        any_length: whether the view of a longer encoding of a text begins as that of a shorter one.
     """
 
     stream: int
@@ -79,6 +80,7 @@ class Policy:
     keeps_label: bool = True
     strength: Callable[[Sequence[int]], float] = lambda shape: 1.0
     prepare: Callable[[Views], Any] = lambda views: None
+    any_length: bool = False
 
 
 def get(name: str) -> Policy:
@@ -151,6 +153,11 @@ class Views:
     def labelled(self) -> int:
         """How many of a row's views keep its label: all, or only the unchanged row."""
         return self.count if self.idle or self._policy.keeps_label else 1
+
+    @property
+    def any_length(self) -> bool:
+        """Whether teacher and students that read different lengths of a text are shown the same view of it."""
+        return self.idle or self._policy.any_length
 
     def ready(self) -> None:
         """Run the model of the views now, before anything that is timed."""

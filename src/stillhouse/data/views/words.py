@@ -62,4 +62,5 @@ POLICY = Policy(
     check_inputs=lambda inputs: need_texts("words", inputs),
     describe=lambda views: f"{described(views)} mask={views.mask_id} specials={sorted(views.special_ids)!r}",
     strength=lambda shape: 0.2,
+    any_length=True,  # what happens to a word follows from its position
 )

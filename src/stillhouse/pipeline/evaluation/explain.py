@@ -46,6 +46,7 @@ class Probe:
         test: Predictions,
     ) -> None:
         self.context, self.trainer, self.teachers, self.test = context, trainer, teachers, test
+        self.students = trainer.context  # the run as its students read it
         self.arms = {arm.name: arm for arm in arms}
         self.seeds = trainer.seeds
         self.teacher: RunTeacher = teachers[TEACHER]
@@ -89,13 +90,13 @@ class Probe:
 
     def alignment(self) -> dict[str, Any]:
         """Linear CKA of the last hidden layer with the teacher's, by student, and between two seeds as the ceiling."""
-        inputs = self.context.data.test.inputs[:MOST_ROWS]
-        teacher = embedding(self.teacher.module, inputs)
+        theirs, ours = (read.data.test.inputs[:MOST_ROWS] for read in (self.context, self.students))
+        teacher = embedding(self.teacher.module, theirs)
         if teacher is None:
             return {"why": f"The teacher cannot be looked into: {NO_LAYER}."}
-        found: dict[str, Any] = {"layer": "embedding", "rows": len(inputs), "with_teacher": {}, "between_seeds": None}
+        found: dict[str, Any] = {"layer": "embedding", "rows": len(ours), "with_teacher": {}, "between_seeds": None}
         for arm in self.shown:
-            inner = [x for s in self.seeds[:2] if (x := embedding(self.net(arm, s), inputs)) is not None]
+            inner = [x for s in self.seeds[:2] if (x := embedding(self.net(arm, s), ours)) is not None]
             if not inner:
                 return {"why": f"The student cannot be looked into: {NO_LAYER}."}
             found["with_teacher"][arm] = float(np.mean([linear_cka(teacher, x) for x in inner]))
@@ -105,7 +106,7 @@ class Probe:
 
     def taught(self) -> dict[str, Any]:
         """The training rows from which the baseline of the first seed would learn most by distilling."""
-        task, data = self.context.task, self.context.data
+        task, data = self.context.task, self.students.data
         if task.influence is None:
             return {"why": "It is not defined for outputs of this kind."}
         if self.baseline not in self.arms:
@@ -162,7 +163,7 @@ class Probe:
 
         None where no person could read its columns.
         """
-        context, data = self.context, self.context.data
+        context, data = self.context, self.students.data
         student = self.net(self.student, self.seeds[0])
         if isinstance(student, TreeEnsemble) and len(student.roots) == 1:
             return {"leaves": int(student.is_leaf().sum()), "rules": rules(context.run.folder)}

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stillhouse.data import TextEncoder
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import attribution, ood, robustness, words
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.robustness import Rows
+from stillhouse.evaluation.text_corruption import Texts
 from stillhouse.files import write_json
 from stillhouse.pipeline.evaluation.explain import Probe
 from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher
@@ -60,7 +60,7 @@ class Full:
             return {"schema": 1, "why": "The teacher is a service, and every corrupted row would be a paid question."}
         if not has_label(data.test.targets).all():
             return {"schema": 1, "why": "The test rows have no labels, without which no loss of accuracy shows."}
-        if not data.test.inputs.is_floating_point() and data.source.kind != "text":
+        if not data.test.inputs.is_floating_point() and data.encoder.text is None:
             why = "The rows are whole numbers: no corruption or attribution here is made for them."
             return {"schema": 1, "why": why}
         rows = self.rows()
@@ -88,20 +88,24 @@ class Full:
         inputs, image = data.test.inputs[:ROWS], data.source.kind == "image"
         return Rows(inputs, data.source.take(data.split.test[:ROWS]), data.encoder, data.train.inputs, image)
 
-    def answers(self, inputs: Tensor) -> Mapping[str, Sequence[Floats]]:
-        """Every net's log-probabilities of encoded rows."""
+    def answers(self, rows: Tensor | Texts) -> Mapping[str, Sequence[Floats]]:
+        """Every net's log-probabilities of encoded rows, or of texts."""
+        theirs, ours = (
+            rows if isinstance(rows, Tensor) else read.data.encoder.encode(rows)
+            for read in (self.context, self.probe.students)
+        )
         found = {
-            arm: [self.task.judged(net_outputs(net, inputs, self.task)) for net in nets]
+            arm: [self.task.judged(net_outputs(net, ours, self.task)) for net in nets]
             for arm, nets in self.nets.items()
         }
-        teacher = answers_of(self.probe.teacher.teacher, self.task, inputs, torch.full((len(inputs),), -1), None)
+        teacher = answers_of(self.probe.teacher.teacher, self.task, theirs, torch.full((len(theirs),), -1), None)
         return {TEACHER: [self.task.judged(teacher)], **found}
 
     def attributions(self, rows: Rows) -> dict[str, Any]:
         """Agreement of teacher and students on what they looked at, for what the teacher says."""
         chosen = torch.linspace(0, len(rows.inputs) - 1, min(EXPLAINED, len(rows.inputs))).long()
-        inputs = rows.inputs[chosen]
-        classes = self.answers(inputs)[TEACHER][0].argmax(1)
+        inputs, asked = rows.inputs[chosen], rows.asked
+        classes = self.answers(inputs if isinstance(asked, Tensor) else asked[chosen.numpy()])[TEACHER][0].argmax(1)
         student, baseline = self.probe.student, self.probe.baseline
         first, second = f"{student}/0", f"{student}/1"
         trained = self.nets[student]
@@ -109,8 +113,8 @@ class Full:
         pairs |= {"ceiling": (first, second)} if len(trained) > 1 else {}
         nets = {baseline: self.nets[baseline][0]}
         nets |= {f"{student}/{i}": net for i, net in enumerate(trained[:2])}
-        if rows.encoder.text is not None:
-            return self.word_attributions(rows.encoder.text, rows.raw[chosen.numpy()], classes, nets, pairs)
+        if not isinstance(asked, Tensor):
+            return self.word_attributions(asked[chosen.numpy()], classes, nets, pairs)
         try:
             attribution.captum()
         except UsageError as error:
@@ -124,17 +128,15 @@ class Full:
         return {"rows": len(inputs), "features": len(example.groups), "ways": ways}
 
     def word_attributions(
-        self,
-        encoder: TextEncoder,
-        texts: np.ndarray,
-        classes: np.ndarray,
-        nets: dict[str, nn.Module],
-        pairs: dict[str, tuple[str, str]],
+        self, texts: Texts, classes: np.ndarray, nets: dict[str, nn.Module], pairs: dict[str, tuple[str, str]]
     ) -> dict[str, Any]:
         """The same by words of texts, which every net and teacher can be asked about."""
-        asked = {name: asked_net(net, self.task) for name, net in nets.items()}
-        asked[TEACHER] = asked_teacher(self.probe.teacher.teacher, self.task)
-        ways = words.agreements(asked, pairs, encoder, list(texts), classes, self.evaluation.confidence)
+        theirs, ours = (read.data.encoder.text for read in (self.context, self.probe.students))
+        assert theirs is not None
+        assert ours is not None
+        asked = {name: words.Reader(asked_net(net, self.task), ours) for name, net in nets.items()}
+        asked[TEACHER] = words.Reader(asked_teacher(self.probe.teacher.teacher, self.task), theirs)
+        ways = words.agreements(asked, pairs, list(texts), classes, self.evaluation.confidence)
         if not ways:
             return {"why": f"No text has {words.FEWEST_WORDS} words to rank."}
         return {"rows": len(texts), "features": words.MOST_WORDS, "ways": ways}

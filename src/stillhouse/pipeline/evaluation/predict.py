@@ -14,6 +14,7 @@ from torch import nn
 
 from stillhouse import hashes, students
 from stillhouse.evaluation import Predictions, measure_costs
+from stillhouse.evaluation.words import Reader
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.labels import KEYS, TEST, forget_labels, write_keys
 from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher, may_be_asked, word_marks
@@ -132,23 +133,24 @@ class Judge:
     def marks(self, rows: NDArray[np.int64], teacher: NDArray[Any], student: nn.Module) -> dict[str, NDArray[Any]]:
         """Of texts, the words on which the answers depend; nothing for other rows, or other tasks."""
         context, asked = self.context, self.teachers[TEACHER].teacher
-        words = context.data.encoder.text
-        if words is None or not context.task.marks_words:
+        words, theirs = context.data.encoder.text, self.trainer.context.data.encoder.text
+        if words is None or theirs is None or not context.task.marks_words:
             return {}
         texts = [str(text) for text in np.asarray(context.data.source.take(rows))]
-        nets = {"student": asked_net(student, context.task)}
+        nets = {"student": Reader(asked_net(student, context.task), theirs)}
         if not asks_service(context) and may_be_asked(asked):
-            nets = {"teacher": asked_teacher(asked, context.task), **nets}
-        return word_marks(words, texts, teacher.argmax(1), nets)
+            nets = {"teacher": Reader(asked_teacher(asked, context.task), words), **nets}
+        return word_marks(texts, teacher.argmax(1), nets)
 
     def costs(self, student: nn.Module) -> dict[str, Any]:
         """Size and latency of teacher, student and simple models, measured in turns; what asking and training took."""
         context, main = self.context, self.teachers[TEACHER]
         paid = asks_service(context)  # each call that is timed would be paid for, and time the network
         nets = {"student": student} if paid else {"teacher": main.module, "student": student}
+        reads = {"teacher": context, "student": self.trainer.context}
         costs: dict[str, Any] = {"teacher": {}, "student": {}}
         with context.run.optional("the costs of the nets"):
-            costs |= measure_costs(nets, context.data.test.inputs[:64])
+            costs |= measure_costs(nets, {name: read.data.test.inputs[:64] for name, read in reads.items()})
         costs["teacher"] = {"parameters": None} if paid else sizes(main.teacher, costs["teacher"])
         costs["student"] |= size_of_net(student)
         with context.run.optional("the costs of the simple models"):

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from stillhouse.data import TextEncoder
 from stillhouse.evaluation import words
-from stillhouse.evaluation.words import Asked
+from stillhouse.evaluation.words import Asked, Reader
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import given_services
@@ -39,13 +38,10 @@ def may_be_asked(teacher: Teacher) -> bool:
     return not given_services(teacher) and not any(isinstance(one, FittedTeacher) for one in members)
 
 
-def word_marks(
-    encoder: TextEncoder, texts: Sequence[str], classes: np.ndarray, nets: Mapping[str, Asked]
-) -> dict[str, np.ndarray]:
+def word_marks(texts: Sequence[str], classes: np.ndarray, nets: Mapping[str, Reader]) -> dict[str, np.ndarray]:
     """The words whose removal changes the log-probability of a class most, by net.
 
     Args:
-        encoder: of the texts.
         texts: (n,) as they were read.
         classes: (n,), the class of each.
         nets: by name.
@@ -54,10 +50,10 @@ def word_marks(
         By net, ``<name>_spans``, int64 (n, 5, 2), where the words start and end in characters, -1 where there are
         fewer; and ``<name>_effects``, float64 (n, 5), in nats: what the word adds, the greatest change first.
     """
-    without = words.variants(encoder, texts)
     found: dict[str, np.ndarray] = {}
-    for name, ask in nets.items():
-        told = words.effects(ask, classes, without)
+    for name, net in nets.items():
+        without = words.variants(net.encoder, texts)
+        told = words.effects(net.ask, classes, without)
         spans, effects = np.full((len(texts), MOST_MARKS, 2), -1, np.int64), np.zeros((len(texts), MOST_MARKS))
         for row, (own, changes) in enumerate(zip(without.spans, told, strict=True)):
             most = np.argsort(-np.abs(changes), kind="stable")[:MOST_MARKS]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.data import Mixed, Prepared, Rows, Stream, Views
+from stillhouse.data import Mixed, Prepared, Rows, Stream, TextEncoder, Views
 from stillhouse.data.columns import IDENTIFIER
 from stillhouse.data.encoders.made import rows_of
 from stillhouse.data.source import as_shown
@@ -78,12 +78,13 @@ class RunContext:
     recipe: Recipe
     task: Task
     spec: OutputSpec  # of every student's output
-    data: Prepared
+    data: Prepared  # as the teacher reads them; see ``student.reading``
     views: Views
     students: MakesStudents
     make_methods: Callable[[], list[tuple[str, Method, float]]]
     teacher: Any  # given from Python: a module, a fitted model, a function, several of these; else [teacher] is built
     run: RunFolder
+    student_text: TextEncoder | None = None  # how students read texts; None: as the teacher does, as in ``data``
     fitted: str | None = None  # name of a student that is fitted at once, not trained by steps
     whole: Prepared | None = None  # where the student may use a part of the real rows: all, for a teacher trained here
     made: tuple[MadePart, ...] = ()  # rows that were made; they are the last of the training rows

@@ -100,7 +100,7 @@ def make_students(
         return StudentFactory(own_student(given), {}, pretrained=isinstance(given, nn.Module), own=True)
     if section.derive.wanted:
         return derived(section)
-    default = "mlp_tiny" if vocabulary is None else "static_embedding"  # for texts a net of microseconds
+    default = "mlp_tiny" if vocabulary is None else students.DEFAULT_OF_TEXTS
     name, settings = section.name or default, dict(section.settings)
     if name.startswith(CODE):
         return StudentFactory(lambda: own_net(name, allow_code, shape, outputs, settings), {}, own=True)

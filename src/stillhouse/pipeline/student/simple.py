@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse import students
-from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.data import TextEncoder, encoded_again
 from stillhouse.data.targets import known
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.student.figures import figures_of
@@ -56,17 +56,11 @@ def whole_texts(context: RunContext) -> RunContext:
     encoder, source = context.data.encoder.text, context.data.source
     if encoder is None or not isinstance(source.raw, np.ndarray):
         return context
-    split = context.data.split
-    texts = source.take(split.train)
+    texts = source.take(context.data.split.train)
     finer = TextEncoder.fit(texts, vocabulary=VOCABULARY, length=LONGEST)
     longest = int((finer.encode(texts) != 0).sum(1).max())
     longer = TextEncoder.from_tokenizer(finer.tokenizer_json, length=max(longest, encoder.length))
-    parts = {
-        name: getattr(context.data, name)._replace(inputs=longer.encode(source.take(getattr(split, name))))
-        for name in ("train", "valid", "test")
-        if len(getattr(split, name))
-    }
-    return replace(context, data=context.data._replace(encoder=longer, **parts))
+    return replace(context, data=encoded_again(context.data, longer))
 
 
 def choose(context: RunContext, members: Sequence[Member], problem: Problem, seed: int) -> Chosen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,33 @@ from stillhouse.teachers import StoredTeacher, spec_of
 from stillhouse.types import Batch, Outputs, Spec, evaluating, logits_of, withheld
 
 
-def matched_step(student: nn.Module, context: RunContext, answers: StoredTeacher, teacher: nn.Module) -> Step:
+class Asked(Protocol):
+    """The teacher whose answers are stored."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The teacher as a module, whose last linear layer some methods reuse."""
+
+    @property
+    def example(self) -> Tensor:
+        """Two rows as it reads them."""
+
+
+def matched_step(student: nn.Module, context: RunContext, answers: StoredTeacher, teacher: Asked) -> Step:
     """The student with the recipe's methods, built from one batch of stored answers.
 
     Args:
         student: as its seed initialised it.
-        context: of the run.
+        context: of the run, as its students read it.
         answers: of the teacher.
-        teacher: as a module, whose last linear layer some methods reuse.
+        teacher: that gave them.
     """
     made, training = context.make_methods(), context.recipe.training
     inputs = context.data.train.inputs[:2]
     ships = any(ships_parts(m) for _, m, _ in made)
     layers = [path for _, method, _ in made for path in method.student_layers] + [EMBEDDING] * ships
     own = student_spec(student, inputs, layers, len(context.data.train.targets))
-    head = head_of(teacher, inputs) if ships else None
+    head = head_of(teacher) if ships else None
     theirs = teacher_spec(answers, context, head)
     for _, method, _ in made:
         method.build(own, theirs)
@@ -71,21 +83,21 @@ def student_spec(student: nn.Module, inputs: Tensor, layers: Sequence[str], rows
         return spec_of(Outputs(values, features), rows=rows, classifier=taps.classifier)
 
 
-def head_of(module: nn.Module, inputs: Tensor) -> nn.Module | None:
-    """The classifier of a net, the ``nn.Linear`` that makes its outputs; None where it has none."""
+def head_of(teacher: Asked) -> nn.Module | None:
+    """The classifier of a teacher that is a net, the ``nn.Linear`` that makes its outputs; None where it has none."""
     try:
-        return unwrap(module).get_submodule(classifier_path(module, inputs))
+        return unwrap(teacher.module).get_submodule(classifier_path(teacher.module, teacher.example))
     except UsageError:
         return None
 
 
-def parts_card(context: RunContext, answers: StoredTeacher, teacher: nn.Module) -> dict[str, Any]:
+def parts_card(context: RunContext, answers: StoredTeacher, teacher: Asked) -> dict[str, Any]:
     """What ``with_parts`` needs to build again what methods ship with the student; empty where they ship nothing.
 
     Names, settings and shapes alone: the weights lie beside it.
     """
     shipping = [e for e in context.recipe.method if ships_parts(methods.make(e.name, **e.settings))]
-    head = head_of(teacher, context.data.train.inputs[:2])
+    head = head_of(teacher)
     if not shipping or not isinstance(head, nn.Linear):
         return {}
     spec = teacher_spec(answers, context, head)

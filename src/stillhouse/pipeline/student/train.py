@@ -76,6 +76,10 @@ class Asked(Protocol):
     def module(self) -> nn.Module:
         """The teacher as a module."""
 
+    @property
+    def example(self) -> Tensor:
+        """Two rows as it reads them."""
+
     def ask(self, advance: Advance) -> Store:
         """Its answers."""
 
@@ -125,7 +129,11 @@ def missing_arms(context: RunContext, arms: Sequence[Arm]) -> dict[str, str]:
 
 
 class Trainer:
-    """Trains every arm on every seed with one budget; finished fits are not done again."""
+    """Trains every arm on every seed with one budget; finished fits are not done again.
+
+    Args:
+        context: of the run, as its students read it.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
@@ -349,7 +357,7 @@ class Trainer:
         elif answers is None or teacher is None:
             step = Step(student, loss=context.task.loss, label_smoothing=control.smoothing_of(context))
         else:
-            step = matched_step(student, context, answers, teacher.module)
+            step = matched_step(student, context, answers, teacher)
         torch.manual_seed(seed)  # adapters drew random numbers: dropout must be paired between the arms too
         return step
 
@@ -377,7 +385,7 @@ class Trainer:
         if name is None or arm.control.simple or not any(ships_parts(m) for _, m, _ in self.context.make_methods()):
             return {}
         answers = StoredTeacher(teachers[name].ask(lambda rows: None))
-        return parts_card(self.context, answers, teachers[name].module)
+        return parts_card(self.context, answers, teachers[name])
 
 
 def fits_of(arms: Sequence[Arm], seeds: Sequence[int]) -> int:

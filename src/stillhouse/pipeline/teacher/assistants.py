@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stillhouse import hashes
 from stillhouse.data import Rows, StoredBatches
@@ -65,7 +65,7 @@ class Assistant:
         """Train it on every row by the answers of the one before, with the labels that the student sees."""
         context, net, seed = self.context, self.fresh(), self.context.recipe.data.seed
         answers, data = StoredTeacher(store), context.data
-        step = matched_step(net, context, answers, self.before.module)
+        step = matched_step(net, context, answers, self.before)
         torch.manual_seed(seed)
         targets = only(data.train.targets, context.labelled)
         chosen, weights = counted_rows(context, targets, torch.arange(len(targets)))
@@ -105,6 +105,11 @@ class Assistant:
         """The trained net."""
         return self.teacher.module
 
+    @property
+    def example(self) -> Tensor:
+        """Two rows as it reads them."""
+        return self.context.data.train.inputs[:2]
+
     def ask(self, advance: Advance) -> Store:
         """Its answers to every training row and view; asked now where they are not there yet."""
         return ask_all(self.teacher, self.context, self.layers, self.folder / "store", advance)
@@ -115,14 +120,19 @@ class Assistant:
         return {"name": self.name, "first": self.arm, "parameters": self.teacher.parameters, "labels": labels}
 
 
-def make_assistants(context: RunContext, first: RunTeacher) -> list[Assistant]:
+def make_assistants(context: RunContext, students: RunContext, first: RunTeacher) -> list[Assistant]:
     """The nets behind a first teacher, in order: the assistants, then all generations but the last.
+
+    Args:
+        context: of the run; assistants read the rows as the teacher does.
+        students: the run as its students read it.
+        first: the teacher.
 
     Raises:
         UsageError: a method matches layers, which a chain of different nets does not share.
     """
     recipe, rows = context.recipe, len(context.data.train.targets)
-    planned: list[tuple[str, Callable[[], nn.Module], Budget]] = []
+    planned: list[tuple[str, RunContext, Callable[[], nn.Module], Budget]] = []
     for number, assistant in enumerate(recipe.assistant, 1):
         made = make_students(
             StudentSection(name=assistant.name, settings=assistant.settings),
@@ -135,17 +145,18 @@ def make_assistants(context: RunContext, first: RunTeacher) -> list[Assistant]:
         planned.append(
             (
                 f"assistant_{number}",
+                context,
                 made.make,
                 budget_of(assistant.training or recipe.training, rows, recipe.training.device),
             )
         )
     own = budget_of(recipe.training, rows)
-    planned += [(f"generation_{n}", context.students.make, own) for n in range(1, recipe.teacher.generations)]
+    planned += [(f"generation_{n}", students, context.students.make, own) for n in range(1, recipe.teacher.generations)]
     if planned:
         refuse_fixed_layers(context)
     chain: list[Assistant] = []
-    for name, make, budget in planned:
-        chain.append(Assistant(context, chain[-1] if chain else first, name, make, budget))
+    for name, read, make, budget in planned:
+        chain.append(Assistant(read, chain[-1] if chain else first, name, make, budget))
     return chain
 
 

@@ -248,6 +248,11 @@ class RunTeacher:
         whole = whole_of(self.teacher)
         return whole.module if isinstance(whole, ModuleTeacher) else AsModule(whole)
 
+    @property
+    def example(self) -> Tensor:
+        """Two rows as it reads them."""
+        return self.context.data.train.inputs[:2]
+
     def origin(self) -> tuple[nn.Module, dict[str, Any]]:
         """The net that a student is cut out of, trained if it is trained already, and its card.
 

@@ -20,10 +20,11 @@ from stillhouse.pipeline.evaluation.predict import size_of_net
 from stillhouse.pipeline.run.context import NOTHING, RunContext
 from stillhouse.pipeline.run.folder import RunFolder, read_json, remove
 from stillhouse.pipeline.run.progress import Advance
-from stillhouse.pipeline.setup import method_maker, student_factory
+from stillhouse.pipeline.setup import PROBE, method_maker, student_factory
 from stillhouse.pipeline.student.factory import fitted_name
 from stillhouse.pipeline.student.figures import signed, statistics_of
 from stillhouse.pipeline.student.outputs import net_outputs
+from stillhouse.pipeline.student.reading import rows_of_students, student_encoder
 from stillhouse.pipeline.student.train import Arm, Asked, Job, Trainer
 from stillhouse.pipeline.tuning.space import Choice
 from stillhouse.store import Store
@@ -177,8 +178,11 @@ def context_of(context: RunContext, choice: Choice, folder: Path) -> RunContext:
     if not choice.own_methods:
         made["make_methods"] = method_maker(recipe.method, context.task)
     if not choice.own_student:
-        students = student_factory(recipe, NOTHING, context.spec, context.task.link, context.data)
-        made |= {"students": students, "fitted": fitted_name(recipe, students.card, context.task)}
+        read = student_encoder(recipe.student, None, context.data, context.views)
+        rows = rows_of_students(context.data, read, PROBE)
+        students = student_factory(recipe, NOTHING, context.spec, context.task.link, context.data, rows)
+        made |= {"students": students, "student_text": read}
+        made |= {"fitted": fitted_name(recipe, students.card, context.task)}
     return replace(context, **made)
 
 

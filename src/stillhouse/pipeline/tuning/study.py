@@ -18,6 +18,7 @@ from stillhouse.pipeline.run.folder import STUDY, remove
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
+from stillhouse.pipeline.student.reading import as_students_read
 from stillhouse.pipeline.student.train import Arm, Trainer, arms_of
 from stillhouse.pipeline.tuning.candidate import DONE, RECIPE_FILE, Candidate, context_of, read_facts, tidy
 from stillhouse.pipeline.tuning.clock import Clock
@@ -133,7 +134,8 @@ class Study:
     def trainer_of(self, context: RunContext) -> Trainer:
         """The trainer of one candidate."""
         training = context.recipe.training.model_copy(update={"workers": 1})  # it is in a worker already
-        trainer = Trainer(replace(context, recipe=context.recipe.model_copy(update={"training": training})))
+        alone = replace(context, recipe=context.recipe.model_copy(update={"training": training}))
+        trainer = Trainer(as_students_read(alone))
         trainer.temperatures = self.run.trainer.temperatures
         return trainer
 

@@ -15,7 +15,7 @@ PATHS = {
     "teacher.endpoint": ("prompt",),
     "student": ("start",),
 }
-MADE_PATHS = ("folder",)  # settings of makers
+MADE_PATHS = ("folder", "file")  # settings of makers
 
 
 def read_table(path: Path) -> dict[str, Any]:

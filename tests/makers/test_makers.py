@@ -24,7 +24,7 @@ def form_of_images(raw: np.ndarray) -> makers.Form:
 
 
 FORMS = {"digits 8x8": DIGITS, "grey 9x14": GREY, "colour 12x11": COLOUR}
-IMAGE_MAKERS = [name for name in makers.names() if "image" in makers.get(name).kinds and not makers.get(name).needs]
+IMAGE_MAKERS = makers.free(makers.Form("image", ImageEncoder.fit(DIGITS)))
 
 
 def cases() -> list[Any]:

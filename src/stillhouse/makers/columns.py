@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from stillhouse.data.source import Raw
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from stillhouse.makers.base import Form
 
 POINTS = 257  # quantiles of a column of numbers
 FEW = 64  # a column with so few different numbers is kept as it is
@@ -23,6 +26,18 @@ class Summary(NamedTuple):
     ends: NDArray[np.float64]  # (K,) cumulative shares of the rows that are not empty; the last is 1
     missing: float  # share of empty cells
     smooth: bool  # whether a number between two values may be drawn
+    whole: bool  # whether all are whole numbers
+
+    def cells(self, share: NDArray[np.float64], empty: NDArray[np.bool_]) -> NDArray[Any]:
+        """Cells (n,) at these shares of the sorted rows, some of them empty."""
+        gap = {"f": np.nan, "M": np.datetime64("NaT")}.get(self.values.dtype.kind)
+        if not len(self.values):
+            return np.full(len(share), gap, self.values.dtype)
+        found = self.at(share)
+        if empty.any():
+            found = found.copy()
+            found[empty] = gap
+        return found
 
     def at(self, share: NDArray[np.float64]) -> NDArray[Any]:
         """The values (n,) at these shares in [0, 1) of the sorted rows."""
@@ -38,9 +53,33 @@ def frame_of(raw: Raw) -> DataFrame:
     return pd.DataFrame(np.asarray(raw, np.float64)) if isinstance(raw, np.ndarray) else raw
 
 
-def like(frame: DataFrame, raw: Raw) -> Raw:
-    """A frame in the form of raw rows: the frame, or an array."""
-    return frame.to_numpy(np.float64) if isinstance(raw, np.ndarray) else frame
+def framed(form: Form, cells: Mapping[str, NDArray[Any]]) -> Raw:
+    """Raw rows from columns of cells: a frame, or an array; whole numbers where a column has no others."""
+    import pandas as pd
+
+    whole = {name for name, summary in form.columns.items() if summary.whole}
+    found = {name: np.rint(column) if name in whole else column for name, column in cells.items()}
+    if form.kind == "array":
+        return np.stack([column.astype(np.float64) for column in found.values()], 1)
+    return pd.DataFrame({name: pd.Series(column, dtype=column.dtype) for name, column in found.items()})
+
+
+def ordered(raw: Raw) -> NDArray[np.float64]:
+    """Rows as numbers (N, K) whose order counts: an empty cell is in the middle, a category is at its frequency."""
+    import pandas as pd
+
+    columns = []
+    frame = frame_of(raw)
+    for name in frame.columns:
+        cells = frame[name].to_numpy()
+        gaps = np.asarray(pd.isna(cells), bool)
+        if cells.dtype == object:
+            places = {value: float(place) for place, value in enumerate(summary(cells).values.tolist())}
+            found = np.array([places.get(cell, 0.0) for cell in cells.tolist()])
+        else:
+            found = cells.astype("datetime64[us]").astype(float) if cells.dtype.kind == "M" else cells.astype(float)
+        columns.append(np.where(gaps, np.median(found[~gaps]) if (~gaps).any() else 0.0, found))
+    return np.stack(columns, 1)
 
 
 def summaries(raw: Raw) -> dict[str, Summary]:
@@ -57,11 +96,14 @@ def summary(cells: NDArray[Any]) -> Summary:
     seen = cells[~gaps]
     missing = float(gaps.mean()) if len(cells) else 0.0
     if not len(seen):
-        return Summary(np.empty(0, cells.dtype), np.empty(0), 1.0, smooth=False)
+        return Summary(np.empty(0, cells.dtype), np.empty(0), 1.0, smooth=False, whole=False)
     values, counts = np.unique(seen, return_counts=True)
+    whole = cells.dtype == np.float64 and bool((seen == np.rint(seen)).all())
     if cells.dtype == np.float64 and len(values) > FEW:
         shares = np.linspace(0, 1, POINTS)
-        whole = bool((seen == np.rint(seen)).all())
         quantiles = np.quantile(seen.astype(np.float64), shares, method="nearest" if whole else "linear")
-        return Summary(quantiles, shares, missing, smooth=not whole)
-    return Summary(values, np.cumsum(counts) / counts.sum(), missing, smooth=False)
+        return Summary(quantiles, shares, missing, smooth=not whole, whole=whole)
+    if cells.dtype == object:  # the rarest first: categories have an order then
+        order = np.argsort(counts, kind="stable")
+        values, counts = values[order], counts[order]
+    return Summary(values, np.cumsum(counts) / counts.sum(), missing, smooth=False, whole=whole)

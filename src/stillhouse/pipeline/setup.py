@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 import xxhash
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from stillhouse import methods, tasks
 from stillhouse.data import Prepared
 from stillhouse.data.splits.duplicates import across, sentences
-from stillhouse.errors import UsageError
+from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.made.entries import identities as made_identities
@@ -45,10 +46,12 @@ from stillhouse.recipe import MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher, output_of, taking_float32
+from stillhouse.teachers.fitted.teacher import asked
 from stillhouse.teachers.identity import given_identity, identity_of
 from stillhouse.types import in_eval
 
 PROBE = 64  # training rows on which the user's own student is tried
+TWO = 2  # rows that say how wide a teacher's answers are
 
 
 def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = None, parts: Any = None) -> RunContext:
@@ -78,7 +81,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     check_measure(task, recipe.evaluation.measure or task.headline, data.source.names)
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:
-        spec, teacher = spec_of_teacher(recipe, given, task, data.train.inputs)
+        spec, teacher = spec_of_teacher(recipe, given, task, data)
     views = make_views(recipe, given, data)
     read = student_encoder(recipe.student, given.student, data, views)
     rows = rows_of_students(data, read, PROBE)
@@ -181,17 +184,30 @@ def student_factory(
 
 
 @torch.inference_mode()
-def spec_of_teacher(recipe: Recipe, given: Given, task: Task, inputs: Tensor) -> tuple[OutputSpec, nn.Module]:
-    """The shape of a ready net's output, where the data do not say it, and the net.
+def spec_of_teacher(recipe: Recipe, given: Given, task: Task, data: Prepared) -> tuple[OutputSpec, Any]:
+    """The shape of a ready teacher's output, where the data do not say it, and the teacher.
 
     Raises:
-        UsageError: the teacher is no net that comes ready.
+        UsageError: the teacher does not come ready.
+        RejectedError: it fails, or does not answer one row of numbers for each row.
     """
-    kind = kind_of(recipe.teacher, given.teacher)
+    kind, inputs = kind_of(recipe.teacher, given.teacher), data.train.inputs
+    if kind == "object" and not isinstance(given.teacher, nn.Module):
+        ask = getattr(given.teacher, task.teachers.asks, given.teacher)
+        rows = data.source.shown(data.split.train[:TWO])
+        if callable(ask):
+            found = np.asarray(asked(ask, rows))
+            if found.ndim != 2 or len(found) != len(rows):
+                raise RejectedError(
+                    f"The teacher answered {found.shape} for {len(rows)} rows. It must answer one row of numbers for "
+                    f"each, ({len(rows)}, D), in the order of the rows."
+                )
+            return OutputSpec(found.shape[1:]), given.teacher
     if not (isinstance(given.teacher, nn.Module) or kind == "hub"):
         raise UsageError(
-            f"A run of the task {task.name!r} distils a net that comes ready. Name its folder, or its name in the "
-            'local cache: `[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`.'
+            f"A run of the task {task.name!r} distils a teacher that comes ready. Name its folder, or its name in the "
+            'local cache: `[teacher] hub = "sentence-transformers/all-MiniLM-L6-v2"`, with `tune = "none"`; or give '
+            "from Python a module, or a function from texts to vectors: `teacher=model.encode`."
         )
     net: nn.Module = in_eval(given.teacher if kind == "object" else hub_net(recipe.teacher, task, ()))
     answer = output_of(taking_float32(net, inputs), inputs[:1], "The teacher")

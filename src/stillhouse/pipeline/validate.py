@@ -26,6 +26,7 @@ from stillhouse.students.families import FAMILIES
 from stillhouse.task import Task
 from stillhouse.teachers import SKLEARN_NAMES, make_codec
 from stillhouse.teachers.sklearn import make_estimator
+from stillhouse.teachers.stored import FEATURE
 
 Methods = Sequence[tuple[str, Method, float]]
 
@@ -43,7 +44,7 @@ def check_recipe(recipe: Recipe, given: Given, task: Task, made: Methods) -> Non
     check_methods(made, task)
     check_controls(recipe.controls, task)
     check_measure(task, recipe.evaluation.measure or task.headline)
-    if any("features" in method.needs or "embedding" in method.needs for _, method, _ in made):
+    if any(reads_layers(method, task) for _, method, _ in made):
         refuse_features(recipe, kind_of(recipe.teacher, given.teacher), given.teacher)
     check_codec(recipe.store, made, task)
 
@@ -195,6 +196,12 @@ def sparse_methods() -> list[str]:
 def default_method(recipe: Recipe) -> str:
     """The line of a recipe that names the default method of its task."""
     return f'`[[method]] name = "{tasks.get(recipe.task.name).method[0]["name"]}"`'
+
+
+def reads_layers(method: Method, task: Task) -> bool:
+    """Whether a method matches more than the outputs that every teacher of the task gives."""
+    outputs = method.teacher_layers and all(FEATURE + path == task.stored for path in method.teacher_layers)
+    return bool({"features", "embedding"} & set(method.needs)) and not outputs
 
 
 def refuse_features(recipe: Recipe, kind: str, teacher: Any) -> None:

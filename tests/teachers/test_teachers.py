@@ -99,6 +99,29 @@ def test_a_second_labelling_asks_nothing(tmp_path: Path) -> None:
     assert asked == []
 
 
+def test_a_store_with_more_views_or_layers_serves_a_run_that_needs_fewer_and_not_the_reverse(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+
+    def labelled(count: int, layers: list[str], asked: list[int]) -> Store:
+        views = Views("noise", count, 0.2, 0)
+        key = {"preprocessing": "none", "views": views.describe(), "layers": " ".join(layers)}
+        return label(
+            ModuleTeacher(net(), CLASSIFICATION, wide(3), layers), inputs(), views, tmp_path, task=CLASSIFICATION,
+            key=key, dtype="float32", block_rows=8, advance=asked.append,
+        )  # fmt: skip
+
+    whole = labelled(4, ["0", "2"], [])
+    for count, layers in ((4, ["2"]), (2, ["0", "2"]), (3, [])):
+        asked: list[int] = []
+        fewer = labelled(count, layers, asked)
+        assert asked == []
+        rows, views = np.array([3, 7]), np.array([0, count - 1])
+        assert np.array_equal(fewer.read(rows, views)["logits"], whole.read(rows, views)["logits"])
+    for count, layers in ((5, []), (4, ["3"])):
+        with pytest.raises(RejectedError):
+            labelled(count, layers, [])
+
+
 def test_a_store_of_another_teacher_is_refused_with_the_reason(tmp_path: Path) -> None:
     fill(tmp_path, ModuleTeacher(net(), CLASSIFICATION, wide(3)))
     other = net()

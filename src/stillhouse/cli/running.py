@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from stillhouse import recipe
 from stillhouse.cli.flags import Flags, table
-from stillhouse.cli.shared import Json, show_data, show_json, show_leaderboard, show_run
+from stillhouse.cli.shared import Json, show_data, show_json, show_run
 from stillhouse.errors import UsageError
 
 RecipeFile = Annotated[Path | None, Parameter(help="The recipe (TOML). The flags below are laid over it.")]
@@ -38,6 +38,10 @@ def distill(
     file: RecipeFile = None,
     /,
     *,
+    preset: Annotated[
+        str | None, Parameter(help="fast: two seeds; good, best: a tournament of 16 or 64 candidates first.")
+    ] = None,
+    time_limit: Annotated[float | None, Parameter(help="Seconds for all of the preset.")] = None,
     json: Json = False,
     print_recipe: PrintRecipe = False,
     allow_code: AllowCode = False,
@@ -52,7 +56,8 @@ def distill(
         return
     from stillhouse import pipeline
 
-    run = pipeline.distill(resolved, allow_code=allow_code, accept_teacher=accept_teacher, overwrite=overwrite)
+    allowed = {"allow_code": allow_code, "accept_teacher": accept_teacher, "overwrite": overwrite}
+    run = pipeline.distill(resolved, preset=preset, time_limit=time_limit, **allowed)  # type: ignore[arg-type]
     show_run(run, json)
 
 
@@ -136,8 +141,6 @@ def tune(
 
     allowed = {"allow_code": allow_code, "accept_teacher": accept_teacher, "overwrite": overwrite}
     run = pipeline.tune(resolved, time=time, trials=trials, **allowed)  # type: ignore[arg-type]
-    if not json:
-        show_leaderboard(run)
     show_run(run, json)
 
 

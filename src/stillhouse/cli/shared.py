@@ -55,7 +55,9 @@ def show_data(data: dict[str, Any], json: bool) -> None:
 
 
 def show_run(run: Run, json: bool) -> None:
-    """Write a judged run: its scores as JSON, or table, verdict and paths."""
+    """Write a judged run: its scores as JSON, or its tournament, table, verdict and paths."""
+    if not json:
+        show_leaderboard(run)
     show_scores(run, json)
     if not json:
         for name, path in (("run", run.folder), ("report", run.report_path), ("student", run.folder / "student")):
@@ -78,10 +80,12 @@ def show_scores(run: Run, json: bool) -> None:
 
 
 def show_leaderboard(run: Run) -> None:
-    """Write the tournament of a run: a table, and what is to be said of it."""
+    """Write the tournament that chose the recipe of a run, if there was one: a table, and what is to be said of it."""
     from stillhouse.reporting.leaderboard import as_table, notes, read_leaderboard
 
     told, screen = read_leaderboard(run.folder), console()
+    if not told:
+        return
     screen.print(as_table(told, run.task))
     for note in notes(told, run.task):
         screen.print(note, markup=False, soft_wrap=not screen.is_terminal)

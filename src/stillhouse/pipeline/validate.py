@@ -20,7 +20,7 @@ from stillhouse.pipeline.student.own import own_student
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.build import check_teacher, kind_of
 from stillhouse.pipeline.views import check_views, own_view
-from stillhouse.recipe import Controls, Member, Net, Recipe, Store
+from stillhouse.recipe import AUTO, Controls, Member, Net, Recipe, Store
 from stillhouse.store import Dense
 from stillhouse.students.families import FAMILIES
 from stillhouse.task import Task
@@ -82,6 +82,11 @@ def roles_of(recipe: Recipe, given: Given, task: Task) -> list[Role]:
 
 def check_nets(recipe: Recipe, given: Given, task: Task) -> None:
     """Refuse names of nets that do not exist, and settings that they do not take, before data are read."""
+    if recipe.student.name == AUTO and given.student is None:
+        raise UsageError(
+            f'[student] name = "{AUTO}" is chosen by a tournament, which `stillhouse distill` and `stillhouse tune` '
+            "hold. For every other command name a student, such as mlp_tiny, or remove the line."
+        )
     for role in roles_of(recipe, given, task):
         name, settings = role.section.name, role.section.settings
         if name is None or name.startswith(TIMM):  # the default follows the data; timm checks its own settings

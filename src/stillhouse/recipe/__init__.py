@@ -6,6 +6,7 @@
 from stillhouse.recipe.made import MadeEntry
 from stillhouse.recipe.recipe import Recipe, parse, read
 from stillhouse.recipe.sections import (
+    AUTO,
     BATCH,
     VIEWS,
     Assistant,
@@ -28,6 +29,7 @@ from stillhouse.recipe.sections import (
 from stillhouse.toml_tables import merge, read_table
 
 __all__ = [
+    "AUTO",
     "BATCH",
     "VIEWS",
     "Assistant",

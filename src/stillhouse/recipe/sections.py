@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
 
+AUTO = "auto"  # in place of a student's name: a tournament chooses it
 BATCH = 128  # rows a step, by default
 VIEWS = 8  # of each row, by default, where there is a policy
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -298,7 +299,7 @@ class Derive(Section):
 
 
 class Limits(Section):
-    """[student.budget]: the largest student of a family that fits, measured here."""
+    """[student.budget]: limits of the student, measured here: the largest of a family, or what auto and tune choose."""
 
     parameters: Positive | None = Field(None, description="Most parameters.")
     bytes: Positive | None = Field(None, description="Most bytes of its weights.")
@@ -315,7 +316,8 @@ class StudentSection(Net):
 
     name: str | None = Field(
         None,
-        description="A net, a fitted student, or `python:package.module:function`; default: a small net for the data.",
+        description="A net, a fitted student, `python:package.module:function`, or auto: a tournament chooses one "
+        "within [student.budget]; default: a small net for the data.",
     )
     tokens: int | None = Field(
         None,

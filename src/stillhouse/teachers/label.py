@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 PROBE = 8  # rows that are asked twice before anything is kept; fewer where there are few
 COARSE_ROWS, COARSEST = 64, 0.02  # rows of the probe of a half-precision teacher; error of the gradient it may bring
+COUNT = re.compile(r" count=\d+ ")  # in the description of views
 WAIT = -1.0  # seconds for another run that fills the same store: for ever, since it does this run's work
 
 
@@ -89,7 +91,7 @@ def label(
     place = folder / whole.digest[:16] if library else folder
     if (place / NAME).exists():
         there = Store.open(place)
-        if there.complete and there.key == whole and (there.rows, there.views) == (len(inputs), views.count):
+        if there.complete and serves(there, whole, len(inputs), views.count):
             return there
         if replace and there.key != whole and not differs_in_rows(place, whole):
             shutil.rmtree(place)
@@ -110,6 +112,21 @@ def label(
     ) as writer:
         fill(writer, Asker(teacher, inputs, views, kept, temperature, raw), block_rows, advance)
     return Store.open(place, whole)
+
+
+def serves(there: Store, key: Key, rows: int, views: int) -> bool:
+    """Whether a store holds all that one of this key would: it may also have more views, or hidden layers besides.
+
+    View v of a row is the same however many there are.
+    """
+    if there.rows != rows or there.views < views:
+        return False
+    parts, wanted = dict(there.key.parts), dict(key.parts)
+    if there.views > views:
+        parts["views"], wanted["views"] = (COUNT.sub(" ", of.get("views", "")) for of in (parts, wanted))
+    if set(wanted.get("layers", "").split()) <= set(parts.get("layers", "").split()):
+        parts["layers"] = wanted.get("layers", "")
+    return {**parts, "layers": parts.get("layers", "")} == {**wanted, "layers": wanted.get("layers", "")}
 
 
 def earlier(folder: Path, place: Path, key: Key) -> Path | None:

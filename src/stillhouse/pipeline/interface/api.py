@@ -15,12 +15,13 @@ from stillhouse.exporting import formats
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
-from stillhouse.pipeline.distill import distill_run, label_run
+from stillhouse.pipeline.distill import label_run
 from stillhouse.pipeline.interface.handle import Run, answers
 from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.predict import check_out, predict_file, predict_table, read_file
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.pipeline.student.load import load_student, own_module, student_folder
+from stillhouse.pipeline.tuning.presets import distill as run_preset
 from stillhouse.pipeline.tuning.tournament import tune as run_tournament
 from stillhouse.recipe import Recipe
 
@@ -43,6 +44,8 @@ def distill(
     lr: float | None = None,
     seeds: Sequence[int] | None = None,
     out: str | Path | None = None,
+    preset: str | None = None,
+    time_limit: float | None = None,
     overwrite: bool = False,
     accept_teacher: bool = False,
     allow_code: bool = False,
@@ -79,6 +82,10 @@ def distill(
         lr: peak learning rate.
         seeds: one student of each arm for each seed.
         out: the run folder.
+        preset: ``"fast"``: two seeds, the recipe else as it is; ``"good"``: a tournament of 16 candidates chooses
+            student, methods and budget (see ``tune``), and its winner runs with three seeds; ``"best"``: 64 candidates,
+            and all seeds. Default: the recipe as it is.
+        time_limit: seconds for all of a preset: fewer candidates, seeds or steps where that is not enough.
         overwrite: replace a run of other settings in that folder. Answers of the same teacher are used again; files
             that are not of a run stay.
         accept_teacher: continue with a teacher that is not better than its student.
@@ -101,7 +108,8 @@ def distill(
         epochs=epochs, batch_size=batch_size, lr=lr, seeds=seeds, out=out, overwrite=overwrite, allow_code=allow_code,
     )  # fmt: skip
     with shown(verbose, on_log):
-        return Run(distill_run(resolved, given, accept_teacher=accept_teacher).folder, given)
+        run = run_preset(resolved, given, preset=preset, seconds=time_limit, accept=accept_teacher)
+        return Run(run.folder, given)
 
 
 def label(

@@ -18,6 +18,7 @@ from stillhouse.pipeline.student.own import NetMaker, own_student
 from stillhouse.pipeline.student.scratch import drawn_again
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
+from stillhouse.students.families import FAMILIES
 from stillhouse.task import Link, Task
 
 
@@ -132,7 +133,7 @@ def within(
     section: StudentSection, name: str, settings: dict[str, Any], shape: tuple[int, ...], outputs: int
 ) -> tuple[str, dict[str, Any], str]:
     """The largest member of the family that fits the budget, measured here, and a sentence about it."""
-    family = section.family or name.split("_")[0]
+    family = section.family or next((key for key, some in FAMILIES.items() if name in {m.name for m in some}), name)
     limits = section.budget.model_dump()
     kept = {key: value for key, value in settings.items() if key == "vocabulary"}
     found = largest_within(family, shape=shape, outputs=outputs, settings=kept, **limits)

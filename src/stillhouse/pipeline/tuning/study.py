@@ -25,7 +25,7 @@ from stillhouse.pipeline.tuning.clock import Clock
 from stillhouse.pipeline.tuning.leaderboard import Row, best_of, row_of, write_leaderboard
 from stillhouse.pipeline.tuning.sampler import FILE, SAMPLER, Drawn, Journal, at_rungs, generation
 from stillhouse.pipeline.tuning.space import space_of, starts
-from stillhouse.recipe import Recipe, read
+from stillhouse.recipe import AUTO, Recipe, read
 from stillhouse.students import Member
 from stillhouse.task import TEACHER
 
@@ -39,10 +39,12 @@ class Limits(NamedTuple):
     Attributes:
         trials: candidates at most; None: as many as the time allows.
         until: ``time.monotonic`` at which the whole command is to end; None: no limit.
+        seeds: of the winner's run at most; None: those of the recipe.
     """
 
     trials: int | None = None
     until: float | None = None
+    seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def of_study(recipe: Recipe, folder: Path) -> Recipe:
         "controls": recipe.controls.model_copy(update=controls),
         "training": recipe.training.model_copy(update={"seeds": [max(recipe.training.seeds) + 1]}),
     }
+    if recipe.student.name == AUTO:
+        update["student"] = recipe.student.model_copy(update={"name": None})
     return recipe.model_copy(update=update)
 
 
@@ -207,7 +211,7 @@ class Study:
         hashes.check(file)
         chosen = read(file)
         update = {name: getattr(recipe, name) for name in ("output", "controls", "store", "evaluation")}
-        seeds = self.clock.seeds(row, recipe.training.seeds)
+        seeds = self.clock.seeds(row, recipe.training.seeds[: self.limits.seeds])
         update["training"] = chosen.training.model_copy(update={"seeds": seeds, "workers": recipe.training.workers})
         facts = read_facts(self.folder / TRIALS / str(row.number)) or {}
         own = given._replace(

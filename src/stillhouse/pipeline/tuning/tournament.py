@@ -20,8 +20,24 @@ from stillhouse.task import TEACHER
 SHARED = (TEACHER, "store", JOURNAL, *FILES)  # what the run takes over from the study
 
 
-def tune(recipe: Recipe, given: Given, *, seconds: float | None, trials: int | None, accept: bool = False) -> RunFolder:
+def tune(
+    recipe: Recipe,
+    given: Given,
+    *,
+    seconds: float | None,
+    trials: int | None,
+    seeds: int | None = None,
+    accept: bool = False,
+) -> RunFolder:
     """Hold a tournament and run its winner; see ``stillhouse.tune``.
+
+    Args:
+        recipe: of the run.
+        given: what came from Python.
+        seconds: of all.
+        trials: candidates at most.
+        seeds: of the winner's run at most; None: the recipe's.
+        accept: continue with a teacher that is not better than its student.
 
     Raises:
         UsageError: no limit, or the folder holds a run that no tournament has chosen.
@@ -34,7 +50,7 @@ def tune(recipe: Recipe, given: Given, *, seconds: float | None, trials: int | N
         raise UsageError(f"A tournament of {seconds} seconds or {trials} trials is none. Give a number above 0.")
     until = None if seconds is None else time.monotonic() + seconds
     refuse_other_run(recipe.output.dir, given)
-    winner = run_study(recipe, given, Limits(trials, until), accept=accept)
+    winner = run_study(recipe, given, Limits(trials, until, seeds), accept=accept)
     say(f"Winner of the tournament: candidate {winner.row.number} ({winner.row.words}).")
     return run_winner(winner)
 

@@ -22,7 +22,7 @@ LIMIT = 6000  # bytes
 def chosen(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose student was left to a tournament within a budget."""
     folder = tmp_path_factory.mktemp("auto")
-    budget = {"name": "auto", "settings": {}, "budget": {"bytes": LIMIT}}
+    budget = {"name": "auto", "budget": {"bytes": LIMIT}}
     recipe = recipe_of(folder, student=budget, controls=NO_RIVALS, views={"policy": "noise", "count": 4})
     return distill(recipe, preset="fast", accept_teacher=True)
 
@@ -47,7 +47,7 @@ def test_the_same_call_again_finds_the_run_finished(chosen: Run) -> None:
     before = (chosen.folder / "predictions.npz").stat().st_mtime_ns
     recipe = recipe_of(
         chosen.folder.parent,
-        student={"name": "auto", "settings": {}, "budget": {"bytes": LIMIT}},
+        student={"name": "auto", "budget": {"bytes": LIMIT}},
         controls=NO_RIVALS,
         views={"policy": "noise", "count": 4},
     )
@@ -90,4 +90,4 @@ def test_wrong_words_are_refused_with_the_right_ones(tmp_path: Path, given: dict
 
 def test_other_commands_want_a_name_for_auto(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="name a student"):
-        plan(recipe_of(tmp_path, student={"name": "auto", "settings": {}}))
+        plan(recipe_of(tmp_path, student={"name": "auto"}))

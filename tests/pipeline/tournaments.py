@@ -39,4 +39,6 @@ def recipe_of(folder: Path, **over: Any) -> Recipe:
         "evaluation": {"resamples": 200},
         "output": {"dir": str(folder / "run")},
     }
+    if "student" in over:
+        table.pop("student")
     return parse(merge(table, over))

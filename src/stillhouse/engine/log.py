@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +103,20 @@ class Recorder:
         self.log, self.step, self.meter, self.watch, self.best = log, step, meter, watch, best
         self.share_watch = ShareWatch(step.weights, read_log(log.path))
 
-    def write(self, done: int, lr: float, norms: Mapping[str, Tensor]) -> bool:
+    def write(self, done: int, lr: float, norms: Mapping[str, Tensor], told: Sequence[str] = ()) -> bool:
         """Write the line after ``done`` steps, with the rate and the gradient norm of each term in the last one.
 
+        ``told`` is what the guard has lowered in it.
         Returns False, and writes no line, where the loss is no longer finite.
         """
         line = self._losses(norms) | {"step": done, "lr": lr}
         if not math.isfinite(line["loss"]):
             return False
-        warning = self.share_watch.look(line["shares"])
+        guard = self.step.guard
+        lowered = guard is not None and guard.lowered  # its share is then meant to be small
+        warning = " ".join(told) if told else None if lowered else self.share_watch.look(line["shares"])
         line |= {"warning": warning} if warning else {}
-        if self.step.balance is not None:  # the weights in force are not the recipe's
+        if self.step.balance is not None or lowered:  # the weights in force are not the recipe's
             line["weights"] = {source: float(self.step.weight(source)) for source in self.step.weights}
         seen = self.watch.figures(self.step.shipped())
         if self.best is not None:

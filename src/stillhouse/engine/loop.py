@@ -16,7 +16,8 @@ from stillhouse.engine.balance import MEASURED_STEPS, Balance
 from stillhouse.engine.best import Best
 from stillhouse.engine.checkpoint import NAME, keep_weights, load_checkpoint, save_checkpoint
 from stillhouse.engine.compiling import compiled
-from stillhouse.engine.gradients import added, backward_each, by_source, norms
+from stillhouse.engine.gradients import Gradient, added, backward_each, by_source, norms
+from stillhouse.engine.guard import held_out_gradient
 from stillhouse.engine.log import LOG, Log, Recorder, Validation, Watch
 from stillhouse.engine.meter import Meter
 from stillhouse.engine.optim import AdamW, lr_at, make_optimiser
@@ -29,6 +30,7 @@ from stillhouse.memory_format import channels_last
 from stillhouse.types import Batch, Outputs, in_eval
 
 Answer = Callable[[Batch], Outputs]
+Look = Callable[[Mapping[str, Gradient]], list[str]]  # from the gradient of each source to what was done about it
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,10 @@ def fit(
                 # Compiled code gives its memory up in the backward pass, so it cannot be asked for each term's norm.
                 terms = step(batch, answer(batch) if answer else None, None if logs or measured else call)
             balance = step.balance if measured else None
-            sizes = move(terms, optimiser, scale, of_student if logs or measured else None, balance)
+            look = watched(step, watch.rows, optimiser) if logs else None
+            sizes, told = move(terms, optimiser, scale, of_student if logs or measured else None, balance, look)
             meter.add(list(terms), torch.stack([term.detach() for term in terms.values()]))
-            if logs and not recorder.write(done, optimiser.lr, sizes):
+            if logs and not recorder.write(done, optimiser.lr, sizes, told):
                 raise diverged(done, checkpoint, budget.lr)
             if budget.keep_every and done % budget.keep_every == 0:
                 keep_weights(folder, done, step.shipped())
@@ -158,7 +161,8 @@ def move(
     scale: FixedScale,
     of_student: Sequence[bool] | None,
     balance: Balance | None,
-) -> dict[str, Tensor]:
+    look: Look | None = None,
+) -> tuple[dict[str, Tensor], list[str]]:
     """Move the weights by the gradient of the terms' sum; in float16 only if no gradient has overflowed.
 
     Args:
@@ -167,10 +171,12 @@ def move(
         scale: of the loss.
         of_student: which parameters are the student's, to measure each term's gradient alone; None: it is not measured.
         balance: is shown these measures.
+        look: is shown the gradient of each source before the weights move.
 
     Returns:
-        The norm of each term's own gradient over the student's parameters, where it is measured.
+        The norm of each term's own gradient over the student's parameters, where it is measured; what ``look`` says.
     """
+    told: list[str] = []
     optimiser.zero_grad()
     if of_student is None:
         learned = [term for term in terms.values() if term.requires_grad]
@@ -181,11 +187,21 @@ def move(
         overflow = scale.unscale(part for gradient in each.values() for part in gradient if part is not None)
         if balance is not None:
             balance.observe(norms(by_source(each), of_student))
+        if look is not None:
+            told = look(by_source(each))
         optimiser.set_grad(added(each.values()))
         sizes = norms(each, of_student)
     optimiser.step(overflow)
     scale.update(overflow)
-    return sizes
+    return sizes, told
+
+
+def watched(step: Step, rows: Rows | None, optimiser: AdamW) -> Look | None:
+    """How a guarded step looks at the gradients of its methods; None without a guard or validation rows."""
+    guard, loss = step.guard, step.loss
+    if guard is None or loss is None or rows is None:
+        return None
+    return lambda each: guard.look(each, held_out_gradient(step.student, loss, rows, optimiser.parameters))
 
 
 def is_finite(module: nn.Module) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 
 from stillhouse.engine.balance import LABELS, Balance
+from stillhouse.engine.guard import Guard
 from stillhouse.errors import UsageError
 from stillhouse.functional.fused import constant
 from stillhouse.functional.reduction import counted
@@ -45,7 +46,8 @@ class Step(nn.Module):
         loss: on the labels, as ``Task.loss``; not needed where ``label_weight`` is 0.
         label_weight: weight of that loss; 0 leaves labels out.
         label_smoothing: given to the loss as ``smoothing``.
-        balance: "gradient" lets the first steps set the weights (see ``Balance``); "none" takes them as they are.
+        balance: "gradient" lets the first steps set the weights (see ``Balance``); "guard" lowers those of methods that
+            harm (see ``Guard``); "none" takes them as they are.
 
     Raises:
         UsageError: labels have a weight and no loss.
@@ -59,7 +61,7 @@ class Step(nn.Module):
         loss: LabelLoss | None = None,
         label_weight: float = 1.0,
         label_smoothing: float = 0.0,
-        balance: Literal["none", "gradient"] = "none",
+        balance: Literal["none", "gradient", "guard"] = "none",
     ) -> None:
         super().__init__()
         if label_weight and loss is None:
@@ -72,6 +74,7 @@ class Step(nn.Module):
         self.weights = {LABELS: label_weight} if label_weight else {}
         self.weights |= {name: weight for name, _, weight in methods}
         self.balance = Balance(self.weights) if balance == "gradient" and len(self.weights) > 1 else None
+        self.guard = Guard(self.names) if balance == "guard" and self.names else None
         self.label_smoothing = label_smoothing
         self.taps = Taps(student, sorted({path for _, method, _ in methods for path in method.student_layers}))
 
@@ -106,9 +109,10 @@ class Step(nn.Module):
         return terms
 
     def weight(self, source: str) -> float | Tensor:
-        """The weight of the labels or of a method, as the recipe gives it or as it was balanced."""
+        """The weight of the labels or of a method, as the recipe gives it or as it was balanced or lowered."""
         given = self.weights[source]
-        return given if self.balance is None else given * self.balance.factor(source)
+        by = self.balance or self.guard
+        return given if by is None else given * by.factor(source)
 
     def weighed(self, source: str, value: Tensor) -> Tensor:
         """A term of the labels or of a method at its weight."""

@@ -40,7 +40,7 @@ from stillhouse.pipeline.teacher.build import (
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import check_disagreement, check_recipe
+from stillhouse.pipeline.validate import check_disagreement, check_guard, check_recipe
 from stillhouse.pipeline.views import make_views, own_view
 from stillhouse.recipe import MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
@@ -48,7 +48,7 @@ from stillhouse.task import Link, OutputSpec, Task
 from stillhouse.teachers import EnsembleTeacher, output_of, taking_float32
 from stillhouse.teachers.fitted.teacher import asked
 from stillhouse.teachers.identity import given_identity, identity_of
-from stillhouse.types import in_eval
+from stillhouse.types import has_label, in_eval
 
 PROBE = 64  # training rows on which the user's own student is tried
 TWO = 2  # rows that say how wide a teacher's answers are
@@ -100,6 +100,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     fitted = fitted_name(recipe, students.card, task)
     several = kind == "members" or isinstance(given.teacher, EnsembleTeacher)
     check_disagreement(recipe, several, checked, fitted)
+    labelled_valid = task.supervised and len(data.valid.targets) > 0 and bool(has_label(data.valid.targets).any())
+    check_guard(recipe, labelled_valid, fitted)
     # Nothing is written before the last check: the context gets its folder when all have passed.
     aside = recipe if folder is None else moved(recipe, folder)
     unopened = cast(RunFolder, None)

@@ -193,6 +193,25 @@ def check_disagreement(recipe: Recipe, several: bool, made: Methods, fitted: str
         )
 
 
+def check_guard(recipe: Recipe, watched: bool, fitted: str | None) -> None:
+    """Refuse [training] balance = "guard" where nothing can show that a method harms.
+
+    Args:
+        recipe: of the run.
+        watched: whether there are validation rows with a label.
+        fitted: the name of a student that is fitted at once.
+    """
+    where = '[training] balance = "guard"'
+    if recipe.training.balance != "guard":
+        return
+    if fitted is not None:
+        raise UsageError(f"{where} watches training steps, and {fitted!r} is fitted at once. Take a net, or remove it.")
+    if not recipe.training.label_weight:
+        raise UsageError(f"{where} leaves the labels to train where a method harms. Set `label_weight = 0.1`.")
+    if not watched:
+        raise UsageError(f"{where} looks at labelled validation rows, and there are none. Set `[data] valid = 0.1`.")
+
+
 def sparse_methods() -> list[str]:
     """The names of all methods that can use a part of the classes."""
     return [name for name in methods.names() if methods.get(name).sparse]

@@ -174,8 +174,10 @@ class StudentTraining(Training):
         allow_inf_nan=False,
         description="d: the methods weigh a row by exp(-d * disagreement of its teachers in nats); 0: all rows alike.",
     )
-    balance: Literal["none", "gradient"] = Field(
-        "none", description="gradient: weights become shares of the gradient, measured in the first steps."
+    balance: Literal["none", "gradient", "guard"] = Field(
+        "none",
+        description="gradient: weights become shares of the gradient, measured in the first steps; guard: the weight "
+        "of a method is lowered where validation rows show that it harms.",
     )
     workers: Positive | None = Field(None, description="Fits side by side, one thread each; default: one a core.")
     seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1, description="Each arm has one student for each seed.")

@@ -55,6 +55,7 @@ def test_the_same_call_again_finds_the_run_finished(chosen: Run) -> None:
     assert (again.folder / "predictions.npz").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_fast_is_the_recipe_with_two_seeds_in_the_time_it_gets(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, controls=NO_RIVALS, training={"seeds": [4, 5, 6], "steps": 20})
     run = distill(recipe, preset="fast", time_limit=600, accept_teacher=True)
@@ -64,6 +65,7 @@ def test_fast_is_the_recipe_with_two_seeds_in_the_time_it_gets(tmp_path: Path) -
     assert not (run.folder / "study").exists()
 
 
+@pytest.mark.slow
 def test_too_little_time_for_the_steps_takes_fewer(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(recipe_of(tmp_path, controls=NO_RIVALS, training={"steps": 1_000_000, "seeds": [0]}).toml())

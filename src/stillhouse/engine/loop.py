@@ -135,8 +135,7 @@ def fit(
             with arithmetic():
                 # Compiled code gives its memory up in the backward pass, so it cannot be asked for each term's norm.
                 terms = step(batch, answer(batch) if answer else None, None if logs or measured else call)
-            balance = step.balance if measured else None
-            look = watched(step, watch.rows, optimiser) if logs else None
+            balance, look = step.balance if measured else None, watched(step, watch.rows, optimiser) if logs else None
             sizes, told = move(terms, optimiser, scale, of_student if logs or measured else None, balance, look)
             meter.add(list(terms), torch.stack([term.detach() for term in terms.values()]))
             if logs and not recorder.write(done, optimiser.lr, sizes, told):

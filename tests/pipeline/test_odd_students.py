@@ -235,6 +235,9 @@ def test_one_number_a_row_needs_no_axis_of_outputs(tmp_path: Path) -> None:
     assert run.load().predict(X[:5].numpy()).shape[0] == 5
     assert run.load().predict(X[:1].numpy()).shape[0] == 1
     assert sh.load(run.folder, module=Flat()).predict(X[:1].numpy()).shape[0] == 1
+    with pytest.raises(UsageError, match="Leave out `module`"):  # the cure works
+        sh.load(run.folder, module=Flat(), arm="simple")
+    assert sh.load(run.folder, arm="simple").predict(X[:1].numpy()).shape[0] == 1
 
 
 class Locked(Body):

@@ -142,6 +142,9 @@ def test_a_tree_is_self_trained_too(tmp_path: Path) -> None:
     facts = json.loads((found.folder / "fits" / "self_trained" / "0" / "rounds.json").read_text())["rounds"]
     assert len(facts) == 2
     assert found.scores["models"]["self_trained"]["measures"]["accuracy"]["value"] > 0.8
+    said = {arm: found.scores["models"][arm]["parameters"] for arm in ("labels_only", "self_trained", "distilled")}
+    assert said == {arm: sh.load(found.folder, arm=arm).net.size for arm in said}
+    assert said["labels_only"] < said["distilled"], "few labels need few nodes, and each tree has its own"
 
 
 def test_values_and_labels_have_the_same_rivals(tmp_path: Path) -> None:

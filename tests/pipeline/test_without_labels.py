@@ -248,6 +248,13 @@ def test_arrays_and_frames_from_python_without_labels(tmp_path: Path, valid: Any
         assert [("low", "high")[t] for t in file["targets"]] == truth.tolist()
 
 
+def test_labelled_validation_rows_do_not_make_up_for_a_student_trained_on_labels(tmp_path: Path) -> None:
+    valid, test = ((rows, np.where(rows[:, 0] > 0, "high", "low")) for rows in (X[:20], X_TEST))
+    run = sh.distill(plain(tmp_path / "run"), teacher=up, data=(X[20:], valid, test), verbose=False)
+    (said,) = (text for text in run.scores["warnings"] if "It was not checked whether the teacher is better" in text)
+    assert said.endswith("no student was trained on labels alone to compare it with.")
+
+
 def test_a_table_and_arrays_in_files_without_labels(tmp_path: Path) -> None:
     pd.DataFrame(X, columns=["a", "b", "c"]).assign(row=[f"r{i}" for i in range(120)]).to_csv(
         tmp_path / "t.csv", index=False

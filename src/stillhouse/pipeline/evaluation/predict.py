@@ -153,24 +153,27 @@ class Judge:
             costs |= measure_costs(nets, {name: read.data.test.inputs[:64] for name, read in reads.items()})
         costs["teacher"] = {"parameters": None} if paid else sizes(main.teacher, costs["teacher"])
         costs["student"] |= size_of_net(student)
-        with context.run.optional("the costs of the simple models"):
-            costs |= self.simple_costs()
+        with context.run.optional("the costs of the rivals"):
+            costs |= self.costs_of_arms()
         answers = len(context.data.train.targets) * context.views.count
         return costs | {"teacher_calls": answers, "seconds": context.run.record["seconds"]}
 
-    def simple_costs(self) -> dict[str, dict[str, Any]]:
-        """Size, latency and seconds of the fit of each simple model, by arm."""
+    def costs_of_arms(self) -> dict[str, dict[str, Any]]:
+        """Size and latency of each net that need not be as large as the student, by arm; of simple models also seconds.
+
+        Simple models are chosen, and what is fitted at once, such as a tree, is as large as its rows ask for.
+        """
         simple = [arm for arm in self.arms if arm.control.simple]
-        nets = {arm.name: self.trainer.trained(arm, self.trainer.seeds[0]) for arm in simple}
-        if not nets:
-            return {}
-        found = measure_costs(nets, self.trainer.context_of(simple[0]).data.test.inputs[:64], budget_seconds=0.5)
-        return {
-            arm.name: found[arm.name]
-            | size_of_net(nets[arm.name])
-            | {"seconds_of_fit": self.trainer.simple_card(arm)["seconds"]}
-            for arm in simple
-        }
+        other = set() if self.context.fitted is None else {arm.name for arm in self.arms} - {self.shipped_arm.name}
+        fitted = [arm for arm in self.arms if arm.name in other and not arm.control.simple and arm.control.trained]
+        found: dict[str, dict[str, Any]] = {}
+        for arms in filter(None, (simple, fitted)):  # each reads rows in its own way
+            nets = {arm.name: self.trainer.trained(arm, self.trainer.seeds[0]) for arm in arms}
+            measured = measure_costs(nets, self.trainer.context_of(arms[0]).data.test.inputs[:64], budget_seconds=0.5)
+            found |= {name: measured[name] | size_of_net(net) for name, net in nets.items()}
+        for arm in simple:
+            found[arm.name]["seconds_of_fit"] = self.trainer.simple_card(arm)["seconds"]
+        return found
 
     def note_what_each_saw(self) -> None:
         """Facts of the data, and what each net was allowed to see, into run.json."""

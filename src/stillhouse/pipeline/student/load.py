@@ -35,13 +35,14 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
         Which one it is stands in the folder, so the type is open.
 
     Raises:
-        UsageError: there is no student, or it is your own module and was not given.
+        UsageError: there is no student, or it is your own module and was not given, or a given one is not its net.
         DamagedError: weights and description do not fit each other.
     """
     folder = student_folder(Path(folder))
     card = read_card(folder)
     task = tasks.get(task_name(card))
     net_card = card["net"]
+    needless = module is not None and is_described(net_card)
     if module is None:
         if not is_described(net_card):
             raise UsageError(
@@ -57,7 +58,15 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
         module = with_parts(module, net_card["parts"])
     if net_card.get("tempered"):
         module = Tempered(module)
-    fill(module, folder / WEIGHTS)
+    try:
+        fill(module, folder / WEIGHTS)
+    except DamagedError as error:
+        if needless and isinstance(error.__cause__, RuntimeError):  # the weights are whole, but of another net
+            raise UsageError(
+                f"The module that was given is not the net in {folder}, which is built without code of yours. Leave "
+                "out `module`."
+            ) from error
+        raise
     return task.deployed.from_card(card, module)
 
 

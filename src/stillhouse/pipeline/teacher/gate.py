@@ -76,7 +76,8 @@ def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float3
     baseline = None if control is None else task.record(torch.from_numpy(control))
     if known(targets).any() or not task.supervised:
         finding |= task.examine(task.record(torch.from_numpy(answers)), baseline, targets, context.spec.names)
-        why = "there are no validation rows. Set [data] valid above 0"
+        without = "no student was trained on labels alone to compare it with"
+        why = without if len(data.valid.targets) else "there are no validation rows. Set [data] valid above 0"
     else:
         finding["comparison"], why = None, "no row had a label"
     if control is None:

@@ -9,6 +9,7 @@ from benchmarks.examples.markdown import words
 from stillhouse import cli, errors
 
 SIGNALS = {
+    cli.HUNG_UP: "Its terminal was closed (SIGHUP). What was finished is kept, and the same command resumes.",
     cli.INTERRUPTED: "Stopped by Ctrl-C (SIGINT). What was finished is kept, and the same command resumes.",
     cli.TERMINATED: "Stopped by SIGTERM. What was finished is kept, and the same command resumes.",
     cli.PIPE_CLOSED: "The reader of standard output closed it (SIGPIPE).",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 READ_BYTES = 1 << 20
+STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 class Digest(Protocol):
@@ -73,6 +75,34 @@ def copy(source: str | Path, target: str | Path) -> None:
     with Path(source).open("rb") as file:
         mode = Path(source).stat().st_mode & 0o777
         write_pieces(Path(target), iter(partial(file.read, READ_BYTES), b""), mode=mode)
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that the user named.
+
+    A regular file is replaced whole, through a link too, which stays. A device or a pipe is written straight into: a
+    rename would put a file in its place. ``-`` and the names of standard output mean standard output.
+    """
+    if is_standard_output(path):
+        sys.stdout.write(data.decode())
+    elif _is_straight(path):
+        writing.write_straight(path, data)
+    else:
+        write_atomic(path.resolve() if path.is_symlink() else path, data)
+
+
+def is_standard_output(path: Path | str) -> bool:
+    """Whether a name of a file means standard output.
+
+    >>> [is_standard_output(name) for name in ("-", "/dev/stdout", "out.csv")]
+    [True, True, False]
+    """
+    return str(path) in STANDARD_OUTPUT
+
+
+def _is_straight(path: Path) -> bool:
+    """Whether this is no regular file; links in these folders name what a process has open."""
+    return any(path.is_relative_to(folder) for folder in ("/dev", "/proc")) or (path.exists() and not path.is_file())
 
 
 def add_contents(digest: Digest, path: Path) -> None:

@@ -118,6 +118,25 @@ def append(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
+def write_straight(path: Path, data: bytes) -> None:
+    """Write into what is no regular file, such as a pipe or a device that the user named.
+
+    Raises:
+        BrokenPipeError: its reader has ended.
+        StoppedError: it cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes and threads that come through here out of a folder, for a moment."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -101,3 +102,29 @@ def test_the_log_names_every_term_with_its_share_of_the_gradient(
         assert min(line["shares"].values()) > 0
         assert line["loss"] == pytest.approx(sum(line["terms"].values()), rel=1e-5)
         assert 0 <= line["valid_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("when", range(1, 7))
+def test_a_signal_at_any_point_of_a_step_is_answered_with_a_checkpoint(when: int, tmp_path: Path) -> None:
+    """The signal comes as the n-th line of the loop's last step is reached, so between any two of its checks."""
+    from stillhouse.engine import loop
+
+    lines: list[int] = []
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        if frame.f_code is not loop.fit.__code__:
+            return None
+        if event == "line" and frame.f_locals.get("done") == 17 and "sizes" in frame.f_locals:
+            lines.append(frame.f_lineno)
+            if len(lines) == when:
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(SystemExit):
+            run(tmp_path)
+    finally:
+        sys.settrace(before)
+    assert int(read_weights(tmp_path / CHECKPOINT)[1]["step"]) >= 17

@@ -130,10 +130,11 @@ def predict(
 ) -> None:
     """Predict rows with the student of a run, in input order: class and probabilities, or vectors of texts."""
     from stillhouse import pipeline
+    from stillhouse.files import is_standard_output
 
     if str(out).startswith("--"):
         raise UsageError(f"--out needs a file, but {out} is a flag. Without --out the answers go to standard output.")
-    if out is None or str(out) == "-":
+    if out is None or is_standard_output(out):
         table = pipeline.predict_rows(folder, rows, arm)
         show_json(table.to_dict("records")) if json else sys.stdout.write(table.to_csv(index=False))
         sys.stderr.write(f"{len(table):,} rows\n")
@@ -154,11 +155,13 @@ def check(
     from stillhouse import pipeline
     from stillhouse.errors import GateError
     from stillhouse.evaluation import gate as gates
-    from stillhouse.files import write_atomic
+    from stillhouse.files import write_output
 
+    if junit is not None:
+        pipeline.check_out(junit, [gate], [folder], "--junit")
     criteria = pipeline.check(folder, gate)
     if junit is not None:
-        write_atomic(junit, gates.junit(criteria).encode())
+        write_output(junit, gates.junit(criteria).encode())
     if json:
         show_json([c._asdict() for c in criteria])
     else:

@@ -5,7 +5,7 @@ from stillhouse.engine.checkpoint import read_weights, tensor_state, write_weigh
 from stillhouse.engine.log import LOG, read_log
 from stillhouse.engine.loop import Budget, fit
 from stillhouse.engine.placement import Device, check_place, describe, device_of
-from stillhouse.engine.signals import StopRequest
+from stillhouse.engine.signals import StopRequest, stops
 from stillhouse.engine.step import Step
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "fit",
     "read_log",
     "read_weights",
+    "stops",
     "tensor_state",
     "write_weights",
 ]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a fit between two steps, with a checkpoint."""
+"""Ctrl-C, SIGTERM and SIGHUP end a fit between two steps, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
+HANG_UP = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows has no such signal
+
+
+def stops() -> list[int]:
+    """The signals that stop a run; not SIGHUP where it is ignored, as under ``nohup``."""
+    hang_up = [] if HANG_UP is None or signal.getsignal(HANG_UP) is signal.SIG_IGN else [HANG_UP]
+    return [signal.SIGINT, signal.SIGTERM, *hang_up]
+
 
 class StopRequest:
-    """While entered, notes the first SIGINT or SIGTERM and raises nothing; a second SIGINT interrupts at once."""
+    """While entered, notes the first signal that stops a run and raises nothing; a second SIGINT interrupts at once.
+
+    A signal that came after the last ``raise_if_received`` is raised at the end.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -17,7 +28,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         # Signals can be handled in the main thread only; elsewhere (a notebook's worker) they are the caller's.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in stops():
                 self._old[number] = signal.signal(number, self._note)
         return self
 
@@ -26,6 +37,8 @@ class StopRequest:
     ) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal returned
+        if kind is None:
+            self.raise_if_received()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received == signal.SIGINT == number:
@@ -33,8 +46,8 @@ class StopRequest:
         self.received = number
 
     def raise_if_received(self) -> None:
-        """Raise what the signal means: KeyboardInterrupt, or SystemExit(143)."""
+        """Raise what the signal means: KeyboardInterrupt, or SystemExit(128 + its number)."""
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
-        if self.received == signal.SIGTERM:
-            raise SystemExit(143)
+        if self.received is not None:
+            raise SystemExit(128 + self.received)

@@ -16,10 +16,12 @@ from stillhouse.pipeline.interface.api import (
     tune,
 )
 from stillhouse.pipeline.interface.handle import Run
+from stillhouse.pipeline.predict import check_out
 
 __all__ = [
     "Run",
     "check",
+    "check_out",
     "compare",
     "curve",
     "distill",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.data import read_inputs
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.files import is_standard_output
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+RUN_FOLDERS = ("data", "export", "fits", "store", "student", "teacher")
+RUN_FILES = (".json", ".jsonl", ".npz", ".onnx", ".safetensors", ".toml")
 
 
 def predict_file(model: Any, rows: Path | str, out: Path | str) -> int:
@@ -19,7 +24,7 @@ def predict_file(model: Any, rows: Path | str, out: Path | str) -> int:
     Args:
         model: the task's predictor.
         rows: a file of rows.
-        out: a file for the answers.
+        out: a file for the answers; `-` is standard output, and there each kind of answer is CSV.
 
     Returns:
         The number of rows.
@@ -29,7 +34,10 @@ def predict_file(model: Any, rows: Path | str, out: Path | str) -> int:
         RejectedError: the file cannot be read as rows of this kind, or some rows cannot be used; names them.
     """
     raw, names = read_file(model, Path(rows))
-    model.write_answers(raw, Path(out), names)
+    if is_standard_output(out):
+        sys.stdout.write(model.table(raw, names).to_csv(index=False))
+    else:
+        model.write_answers(raw, Path(out), names)
     return len(raw)
 
 
@@ -44,18 +52,43 @@ def predict_table(model: Any, rows: Path | str) -> DataFrame:
     return table
 
 
-def check_out(out: Path | str, rows: Path | str) -> None:
-    """Refuse to write answers over a folder, or over the rows.
+def check_out(
+    out: Path | str, reads: Sequence[Path | str] = (), runs: Sequence[Path] = (), flag: str = "--out"
+) -> None:
+    """Refuse to write over a folder, over what is read, or over a file of a run; links and case are seen through.
+
+    Args:
+        out: a file that the user named; standard output is always free.
+        reads: files and folders that the command reads.
+        runs: run folders that it reads.
+        flag: that names it.
 
     Raises:
         UsageError: ``out`` is one of these.
     """
-    target, source = Path(out), Path(rows)
+    target = Path(out)
+    if is_standard_output(target) or not target.exists():
+        return
+    free = target.with_name(f"{target.name.split('.')[0]}-new{''.join(target.suffixes[-1:]) or '.csv'}")
     if target.is_dir():
-        raise UsageError(f"--out {out} is a folder. Name a file in it: `--out {target / 'answers.csv'}`.")
-    if target.exists() and source.exists() and target.samefile(source):
-        other = target.with_name(f"{target.name.split('.')[0]}-answers.csv")
-        raise UsageError(f"--out {out} is the file of the rows, which would be lost. Name another: `--out {other}`.")
+        raise UsageError(f"{flag} {out} is a folder. Name a file in it: `{flag} {target / 'answers.csv'}`.")
+    if any(_holds(Path(source), target) for source in reads):
+        raise UsageError(f"{flag} {out} is read by this command and would be lost. Name another file: `{flag} {free}`.")
+    for run in runs:
+        if target.resolve().is_relative_to(run.resolve()) and _of_run(target.resolve().relative_to(run.resolve())):
+            raise UsageError(f"{flag} {out} is a file of the run {run}, which would be damaged. Name another file.")
+
+
+def _holds(source: Path, target: Path) -> bool:
+    """Whether an existing file is a source, or in it where this is a folder."""
+    if not source.exists():
+        return False
+    return source.samefile(target) or (source.is_dir() and target.resolve().is_relative_to(source.resolve()))
+
+
+def _of_run(name: Path) -> bool:
+    """Whether a file of this name in a run folder is the run's own."""
+    return name.parts[0] in RUN_FOLDERS or name.suffix in RUN_FILES or name.name == "report.html"
 
 
 def read_file(model: Any, path: Path) -> tuple[Any, Sequence[str] | None]:

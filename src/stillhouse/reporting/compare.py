@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from stillhouse.errors import UsageError
+from stillhouse.files import write_output
 from stillhouse.reporting import summary
 from stillhouse.reporting.charts import interval_row
 from stillhouse.reporting.figures import Interval, cell, difference, differing, interval
@@ -50,6 +51,7 @@ def compare(folders: Sequence[Path], tasks: Sequence[Words], out: Path) -> Path:
     return page(
         "compare.html.j2",
         out,
+        write_output,
         runs=[_head(run, name, out) for run, name in zip(runs, called, strict=True)],
         care_lines=care(runs),
         forest=_forest(runs, called),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ class Verbatim(str):
     __slots__ = ()
 
 
-def page(template: str, out: Path, **values: Any) -> Path:
+def page(template: str, out: Path, write: Callable[[Path, bytes], None] = write_atomic, **values: Any) -> Path:
     """Render a template with the house style sheet and put the page in its place in one step.
 
     The content security policy allows ``data:`` images and the one style sheet whose hash it names: no script, no
@@ -32,6 +33,7 @@ def page(template: str, out: Path, **values: Any) -> Path:
     Args:
         template: file name in ``templates/``.
         out: path of the page; its folder is made.
+        write: writes it.
         values: what the template reads.
 
     Raises:
@@ -39,7 +41,7 @@ def page(template: str, out: Path, **values: Any) -> Path:
     """
     css = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     html = environment().get_template(template).render(css=css, policy=policy(css), **values)
-    write_atomic(out, html.encode("utf-8"))
+    write(out, html.encode("utf-8"))
     return out
 
 

@@ -17,7 +17,7 @@ from stillhouse.data import Encoder
 from stillhouse.engine import tensor_state, write_weights
 from stillhouse.errors import RejectedError
 from stillhouse.exporting import Exportable
-from stillhouse.files import write_atomic, write_json
+from stillhouse.files import write_json, write_output
 from stillhouse.students.rules import Leaf
 from stillhouse.types import logits_of
 
@@ -112,7 +112,7 @@ class Deployed(nn.Module, ABC):
 
     def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
         """Write ``table`` as CSV into the file ``out``."""
-        write_atomic(out, self.table(rows, files).to_csv(index=False).encode())
+        write_output(out, self.table(rows, files).to_csv(index=False).encode())
 
     def table(self, rows: Any, files: Sequence[str] | None = None) -> pd.DataFrame:
         """``frame`` of raw rows; ``files``, the names of the rows, become the first column, ``file``."""

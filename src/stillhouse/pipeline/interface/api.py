@@ -12,7 +12,7 @@ from stillhouse.errors import UsageError
 from stillhouse.evaluation.gate import Criterion
 from stillhouse.evaluation.gate import check as check_scores
 from stillhouse.exporting import formats
-from stillhouse.files import write_atomic
+from stillhouse.files import write_output
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import label_run
@@ -277,7 +277,8 @@ def predict(
         rows: raw rows (a frame, an array, texts), or the path of a file of rows: .csv, .tsv, .jsonl, .parquet or .npz;
             an image; a folder of Parquet files or images.
         out: a file for the predictions: of a classifier CSV with the columns ``class`` and ``p_<class>``; of an
-            embedder its vectors as .npy, .npz or .parquet.
+            embedder its vectors as .npy, .npz or .parquet. "-" is standard output. Devices and pipes are written
+            straight into.
         module: as for ``load``.
         arm: as for ``load``.
         allow_code: as for ``load``.
@@ -286,7 +287,7 @@ def predict(
         Without ``out`` the predictions (N, ...); with it the number of rows written.
     """
     if out is not None:
-        check_out(out, rows)
+        check_out(out, [rows], [_opened(run).folder])
     model = load(run, module, arm=arm, allow_code=allow_code)
     if out is not None:
         return predict_file(model, rows, out)
@@ -389,12 +390,14 @@ def compare(runs: Sequence[RunLike], format: str = "page", out: str | Path | Non
     """
     found = [_opened(run) for run in runs]
     folders, judged_by = [run.folder for run in found], [run.task for run in found]
+    if out is not None:
+        check_out(out, runs=folders)
     if format == "page":
         return reporting.compare(folders, judged_by, Path(out or "compare.html"))
     text = reporting.table(folders, judged_by, format)
     if out is None:
         return text
-    write_atomic(Path(out), text.encode())
+    write_output(Path(out), text.encode())
     return Path(out)
 
 

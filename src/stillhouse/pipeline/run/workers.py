@@ -21,14 +21,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from stillhouse.engine import StopRequest
+from stillhouse.engine import StopRequest, stops
 from stillhouse.errors import StillhouseError
+from stillhouse.pipeline.run.lifeline import Lifeline, lifeline
 from stillhouse.pipeline.run.progress import Advance, send_metrics, show_metrics
 from stillhouse.timing import one_thread
 
 Job = TypeVar("Job")
-STOPS = (signal.SIGINT, signal.SIGTERM)
-STOPPED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes of the stopped
+STOPPED = [code for number in stops() for code in (-number, 128 + number)]  # exit codes of the stopped
 POLL = 0.1  # seconds between two looks at the workers' progress
 
 
@@ -83,15 +83,15 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
     context = multiprocessing.get_context("fork")
     taken, done = context.Value("q", 0), context.Value("q", 0)
     crew: list[Worker] = []
-    with StopRequest() as stop:
+    with StopRequest() as stop, lifeline() as line:
         with _garbage_kept():
             for _ in range(workers):
                 here, there = context.Pipe(duplex=False)
-                process = context.Process(target=_serve, args=(jobs, work, taken, done, there), daemon=True)
+                process = context.Process(target=_serve, args=(jobs, work, taken, done, there, line), daemon=True)
                 # A signal between the fork and the child's own handlers would be lost: it waits until they stand.
-                signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+                signal.pthread_sigmask(signal.SIG_BLOCK, stops())
                 process.start()
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, stops())
                 there.close()
                 crew.append(Worker(process, here))
         _watch(crew, done, advance, stop)
@@ -133,12 +133,16 @@ def _garbage_kept() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _serve(jobs: Sequence[Job], work: Callable[[Job, Advance], None], taken: Any, done: Any, out: Connection) -> None:
+def _serve(
+    jobs: Sequence[Job], work: Callable[[Job, Advance], None], taken: Any, done: Any, out: Connection, line: Lifeline
+) -> None:
     """A worker's life: take the next job until there is none."""
+    line.hold()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    for number in set(stops()) - {signal.SIGINT}:
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops())
     send_metrics(out.send)
 
     def advance(amount: int) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stillhouse.data import TextEncoder, encoder_from_state
-from stillhouse.data.on_disk.mapped import write_array
 from stillhouse.errors import UsageError
 from stillhouse.exporting import Exportable
-from stillhouse.files import write_atomic, write_npz
+from stillhouse.files import write_output
 from stillhouse.students.rules import Leaf
 from stillhouse.tasks.predictor import Deployed, run_net
 
@@ -110,7 +109,9 @@ class DeployedEmbedder(Deployed):
                 f"{out}: vectors cannot be written to files of this kind. Known: {', '.join(VECTOR_FILES)}. "
                 f"Write `--out {out.with_suffix('.npy')}`."
             )
-        VECTOR_FILES[out.suffix](out, self.embed(rows))
+        buffer = io.BytesIO()
+        VECTOR_FILES[out.suffix](buffer, self.embed(rows))
+        write_output(out, buffer.getvalue())
 
     def exportable(self, rows: Tensor) -> Exportable:
         """A graph from ``inputs``, ids of the exported tokenizer, to ``vectors``; of any number and length."""
@@ -132,26 +133,20 @@ class DeployedEmbedder(Deployed):
         return Leaf(f"vector of length {np.linalg.norm(outputs):.3g}")
 
 
-def _npy(out: Path, vectors: NDArray[np.float32]) -> None:
-    write_array(out, vectors.shape, vectors.dtype, [vectors])
+def _npz(file: IO[bytes], vectors: NDArray[np.float32]) -> None:
+    np.savez(file, vectors=vectors)
 
 
-def _npz(out: Path, vectors: NDArray[np.float32]) -> None:
-    write_npz(out, {"vectors": vectors})
-
-
-def _parquet(out: Path, vectors: NDArray[np.float32]) -> None:
+def _parquet(file: IO[bytes], vectors: NDArray[np.float32]) -> None:
     import pyarrow
     from pyarrow import parquet
 
     column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.ravel()), vectors.shape[1])
-    buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table({"vector": column}), buffer)
-    write_atomic(out, buffer.getvalue())
+    parquet.write_table(pyarrow.table({"vector": column}), file)
 
 
-VECTOR_FILES: dict[str, Callable[[Path, NDArray[np.float32]], None]]
-VECTOR_FILES = {".npy": _npy, ".npz": _npz, ".parquet": _parquet}
+VECTOR_FILES: dict[str, Callable[[IO[bytes], NDArray[np.float32]], None]]
+VECTOR_FILES = {".npy": np.save, ".npz": _npz, ".parquet": _parquet}
 
 
 def embed_all(net: nn.Module, inputs: Tensor) -> NDArray[np.float32]:

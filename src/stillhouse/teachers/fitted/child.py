@@ -63,11 +63,24 @@ def endless(path: Path, limit: str) -> RejectedError:
 
 
 def confine(process: int, seconds: int) -> None:
-    """Limit a process to some seconds of computing and to the memory of the machine, where the system can do so."""
+    """Limit a process to some seconds of computing and to the memory of the machine, where the system can do so.
+
+    A limit is never raised: where a cluster has set a smaller one, that one stays.
+    """
     if not hasattr(resource, "prlimit"):
         return
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    wanted = {
+        resource.RLIMIT_AS: (memory, memory),
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_CPU: (seconds, seconds + 1),
+    }
     with contextlib.suppress(ProcessLookupError):  # it is through already
-        resource.prlimit(process, resource.RLIMIT_AS, (memory, memory))
-        resource.prlimit(process, resource.RLIMIT_CORE, (0, 0))
-        resource.prlimit(process, resource.RLIMIT_CPU, (seconds, seconds + 1))
+        for kind, limits in wanted.items():
+            soft, hard = (_smaller(*pair) for pair in zip(limits, resource.prlimit(process, kind), strict=True))
+            resource.prlimit(process, kind, (_smaller(soft, hard), hard))
+
+
+def _smaller(one: int, other: int) -> int:
+    """The smaller of two limits; one that is infinite is a negative number."""
+    return min((limit for limit in (one, other) if limit != resource.RLIM_INFINITY), default=resource.RLIM_INFINITY)

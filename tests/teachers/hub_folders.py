@@ -97,3 +97,11 @@ def encoded(folder: Path, length: int = 32) -> Tensor:
     """The texts as the folder's own tokenizer gives them, padded with 0."""
     encoder = TextEncoder.from_tokenizer((folder / "tokenizer.json").read_text(), length=length)
     return encoder.encode(np.array(TEXTS, object))
+
+
+def tensor_names(file: Path) -> list[str]:
+    """Names of the tensors in a safetensors file."""
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as opened:
+        return list(opened.keys())

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from stillhouse.errors import UsageError
+from stillhouse.teachers.hub.configs import plain_config
 from stillhouse.teachers.hub.models import HubModel, library
 from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, ReadyClassifier
 
@@ -42,8 +43,7 @@ def from_card(card: dict[str, Any], outputs: int) -> nn.Module:
     """
     transformers = library("transformers")
     facts = card.get("hub") or card["embedder"]
-    settings = {k: v for k, v in facts["config"].items() if k not in ("model_type", "transformers_version")}
-    config = transformers.AutoConfig.for_model(facts["config"]["model_type"], **settings)
+    config = plain_config(facts["config"], "The card of the student (model.json)")
     found = HubModel(Path(), "encoder", "", None, None, facts["vocabulary"], facts["pad"])
     if facts["pooling"] is None:
         model = transformers.AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)

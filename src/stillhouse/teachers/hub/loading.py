@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -13,8 +14,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.teachers.hub.configs import plain_config
 from stillhouse.teachers.hub.models import HubModel, default_prompt, library, pooling_modes, sentence_modules
 from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, MaskedModel, ReadyClassifier
+from stillhouse.teachers.hub.sizes import check_sizes, weights_of
 from stillhouse.teachers.hub.tuning import How, prepare_tuning
 
 Pooling = Literal["mean", "cls"]
@@ -150,10 +153,14 @@ def _encoder(model: HubModel) -> Any:
 def _load(model: HubModel, kind: str) -> nn.Module:
     """The weights of a folder, float32, in eval mode; they must be complete."""
     transformers = library("transformers")
+    file = model.folder / "config.json"
+    config = plain_config(json.loads(file.read_text(encoding="utf-8")), file)
+    check_sizes(config, weights_of(model.folder), getattr(transformers, kind), file)
     try:
         with _silence(transformers.utils.logging):
             net, loaded = getattr(transformers, kind).from_pretrained(
                 model.folder,
+                config=config,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,

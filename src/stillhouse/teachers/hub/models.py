@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.teachers.hub.configs import check_files, refuse_executable
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NEEDED = ["*.json", "*.safetensors", "*.txt", "*.model"]  # files worth downloading; pickles are not among them
@@ -51,6 +52,7 @@ def open_hub(where: str | Path, *, revision: str | None = None, allow_network: b
     config = _read(folder, "config.json")
     _refuse_code(folder, config)
     _refuse_pickles(folder)
+    check_files(folder)
     tokenizer, kind = _tokenizer(folder), _kind(folder, config)
     vocabulary = int(_text_config(config).get("vocab_size", 0))
     encoder = TextEncoder.from_tokenizer(tokenizer, length=128)  # only inspected: it splits no text
@@ -123,12 +125,13 @@ def _read(folder: Path, name: str) -> Any:
 
 def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
     """Refuse a model whose architecture is code in its own folder."""
+    refuse_executable(config, folder / "config.json")
     foreign = [m["type"] for m in sentence_modules(folder) if not m["type"].startswith(FREE_OF_CODE)]
-    if "auto_map" in config or foreign:
-        what = f"modules.json names {foreign[0]}" if foreign else "config.json has `auto_map`"
+    if foreign:
         raise RejectedError(
-            f"The model in {folder} contains its own Python code ({what}), and Stillhouse never runs code of a model. "
-            "Use a model whose architecture is part of transformers, or build the module and pass it from Python."
+            f"The model in {folder} contains its own Python code (modules.json names {foreign[0][:80]!r}), and "
+            "Stillhouse never runs code of a model. Use a model whose architecture is part of transformers, or build "
+            "the module and pass it from Python."
         )
 
 
@@ -164,7 +167,19 @@ def _kind(folder: Path, config: dict[str, Any]) -> HubKind:
 
 def sentence_modules(folder: Path) -> list[dict[str, Any]]:
     """The chain of modules of a sentence-transformers folder, each with ``type`` and ``path``; empty for any other."""
-    return list(_read(folder, "modules.json")) if (folder / "modules.json").exists() else []
+    if not (folder / "modules.json").exists():
+        return []
+    chain = _read(folder, "modules.json")
+    keys = ("type", "path")
+    fit = isinstance(chain, list) and all(
+        isinstance(m, dict) and isinstance(m.get(k), str) for m in chain for k in keys
+    )
+    if not fit or any(Path(m["path"]).is_absolute() or ".." in Path(m["path"]).parts for m in chain):
+        raise RejectedError(
+            f"{folder / 'modules.json'} must be a list of modules, each with `type` and with `path`, a folder in this "
+            "one. Save the model again."
+        )
+    return list(chain)
 
 
 def pooling_modes(folder: Path, path: str) -> tuple[str, ...]:

@@ -8,11 +8,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from stillhouse.plain_text import hide, shown
+
 
 class StillhouseError(Exception):
-    """Base of all errors raised on purpose; any other error that reaches the user is a defect of Stillhouse."""
+    """Base of all errors raised on purpose; any other error that reaches the user is a defect of Stillhouse.
+
+    Messages repeat cells, names and words of servers: they are made harmless here, once for all.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(shown(hide(one)) if isinstance(one, str) else one for one in args))
 
 
 class UsageError(StillhouseError):

@@ -47,7 +47,10 @@ def children(pid: int) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
 def test_workers_end_with_their_parent(number: int, tmp_path: Path) -> None:
     write_table(tmp_path / "rows.csv")
-    child = process(f"distill {LONG} --data.path {tmp_path / 'rows.csv'} --output.dir {tmp_path / 'run'}")
+    command = f"distill {LONG} --data.path {tmp_path / 'rows.csv'} --output.dir {tmp_path / 'run'}"
+    child = process(
+        command, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    )  # the tests may run under nohup
     assert child.stderr is not None
     fits = tmp_path / "run" / "fits"
     while not list(fits.glob("*/*/checkpoint.safetensors")):

@@ -20,6 +20,7 @@ from stillhouse.cli import commands
 from stillhouse.cli.shared import LOOK, OPTIONS, REFERENCE, RUN, SHIP
 from stillhouse.cli.stores import store
 from stillhouse.errors import StillhouseError, UsageError, nearest
+from stillhouse.plain_text import hide, shown
 
 DEBUG = "STILLHOUSE_DEBUG"
 # 128 + SIGINT, SIGTERM, SIGPIPE, SIGHUP (Windows lacks the last two)
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Write a warning in one line, without the place in the code."""
-    sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
+    sys.stderr.write(f"warning: {shown(hide(' '.join(str(message).split())))}\n")
 
 
 def _run(arguments: list[str]) -> int:
@@ -156,5 +157,5 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def _fail(message: str, code: int) -> int:
     if os.environ.get(DEBUG):
         traceback.print_exc()
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")  # always one paragraph
+    sys.stderr.write(f"error: {shown(hide(' '.join(message.split())))}\n")  # always one paragraph
     return code

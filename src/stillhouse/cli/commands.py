@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from stillhouse.cli.shared import Json, console, say, show_json, show_run, show_scores
+from stillhouse.cli.shared import Json, console, say, show_csv, show_json, show_run, show_scores
 from stillhouse.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,12 +131,13 @@ def predict(
     """Predict rows with the student of a run, in input order: class and probabilities, or vectors of texts."""
     from stillhouse import pipeline
     from stillhouse.files import is_standard_output
+    from stillhouse.tasks.predictor import as_csv
 
     if str(out).startswith("--"):
         raise UsageError(f"--out needs a file, but {out} is a flag. Without --out the answers go to standard output.")
     if out is None or is_standard_output(out):
         table = pipeline.predict_rows(folder, rows, arm)
-        show_json(table.to_dict("records")) if json else sys.stdout.write(table.to_csv(index=False))
+        show_json(table.to_dict("records")) if json else show_csv(as_csv(table))
         sys.stderr.write(f"{len(table):,} rows\n")
         return
     count = pipeline.predict(folder, rows, out, arm=arm)

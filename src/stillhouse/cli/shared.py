@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from stillhouse.plain_text import json_shown, shown
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -36,13 +38,24 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """Write a line to standard output."""
-    sys.stdout.write(f"{text}\n")
+    """Write text to standard output, with a line end."""
+    sys.stdout.write(f"{shown(text, sys.maxsize)}\n")
 
 
 def show_json(data: Any) -> None:
-    """Write data as JSON."""
-    say(jsonlib.dumps(data, indent=2, ensure_ascii=False, default=str))
+    """Write data as JSON; a terminal of another encoding than UTF-8 gets ASCII alone."""
+    ascii_alone = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
+    sys.stdout.write(json_shown(jsonlib.dumps(data, indent=2, ensure_ascii=ascii_alone, default=str)) + "\n")
+
+
+def show_csv(text: str) -> None:
+    """Write CSV: as it is into a file or a pipe, in UTF-8; made harmless on a terminal."""
+    if sys.stdout.isatty():
+        say(text.rstrip("\n"))
+        return
+    sys.stdout.flush()
+    binary = getattr(sys.stdout, "buffer", None)
+    sys.stdout.write(text) if binary is None else binary.write(text.encode())
 
 
 def show_data(data: dict[str, Any], json: bool) -> None:
@@ -73,10 +86,10 @@ def show_scores(run: Run, json: bool) -> None:
 
     screen = console()
     if first := alarm(run.scores):
-        screen.print(f"{first}\n", markup=False, soft_wrap=not screen.is_terminal)
+        screen.print(shown(f"{first}\n"), markup=False, soft_wrap=not screen.is_terminal)
     screen.print(as_table(run.overview()))
     for sentence in sentences(run.scores, run.task):
-        screen.print(sentence, markup=False, soft_wrap=not screen.is_terminal)  # lines of a file are not broken
+        screen.print(shown(sentence), markup=False, soft_wrap=not screen.is_terminal)  # lines of a file are not broken
 
 
 def show_leaderboard(run: Run) -> None:
@@ -88,5 +101,5 @@ def show_leaderboard(run: Run) -> None:
         return
     screen.print(as_table(told, run.task))
     for note in notes(told, run.task):
-        screen.print(note, markup=False, soft_wrap=not screen.is_terminal)
+        screen.print(shown(note), markup=False, soft_wrap=not screen.is_terminal)
     say("")

@@ -17,7 +17,7 @@ from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.user_code import CODE
 from stillhouse.pipeline.setup import make_methods
-from stillhouse.recipe import MethodEntry, Recipe, merge, parse, read_table
+from stillhouse.recipe import MethodEntry, Recipe, merge, parse, read_table, refuse_secrets
 from stillhouse.teachers.identity import identity_of
 
 SOURCES = ("name", "path", "arrays", "images", "text")  # keys of [data], of which a recipe gives one
@@ -64,6 +64,8 @@ def resolve(
             if key in given:
                 table = lay(table, given[key])
         recipe = parse(lay_training(table, given), str(recipe) if isinstance(recipe, str | Path) else WHERE)
+    else:
+        refuse_secrets(recipe.model_dump(), WHERE)
     matched = matched_of(given["method"]) if "method" in given else []
     own = maker(matched) if any(one.make for one in matched) else None
     objects: dict[str, Any] = {

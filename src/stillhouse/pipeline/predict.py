@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stillhouse.data import read_inputs
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import is_standard_output
+from stillhouse.tasks.predictor import as_csv
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -35,7 +36,7 @@ def predict_file(model: Any, rows: Path | str, out: Path | str) -> int:
     """
     raw, names = read_file(model, Path(rows))
     if is_standard_output(out):
-        sys.stdout.write(model.table(raw, names).to_csv(index=False))
+        sys.stdout.write(as_csv(model.table(raw, names)))
     else:
         model.write_answers(raw, Path(out), names)
     return len(raw)

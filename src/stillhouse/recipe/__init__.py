@@ -4,7 +4,7 @@
 """
 
 from stillhouse.recipe.made import MadeEntry
-from stillhouse.recipe.recipe import Recipe, parse, read
+from stillhouse.recipe.recipe import Recipe, parse, read, refuse_secrets
 from stillhouse.recipe.sections import (
     AUTO,
     BATCH,
@@ -54,4 +54,5 @@ __all__ = [
     "parse",
     "read",
     "read_table",
+    "refuse_secrets",
 ]

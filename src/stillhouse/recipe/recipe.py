@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +13,7 @@ import xxhash
 from pydantic import BaseModel, Field, ValidationError
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.plain_text import is_secret_name, secret_place
 from stillhouse.recipe.made import MadeEntry
 from stillhouse.recipe.sections import (
     BATCH,
@@ -33,6 +36,9 @@ from stillhouse.toml_tables import MADE_PATHS, PATHS, anchor, read_table
 
 # What a key that is not given counts as in a digest: its default when it had one, so that older runs are resumed.
 NOT_GIVEN = {'"batch_size"': BATCH, '"count"': 1, '"strength"': 2.0}
+_VARIABLE = re.compile(
+    r"(?!.{20,}$)[A-Za-z_][A-Za-z0-9_]*|[A-Z_][A-Z0-9_]*"
+)  # a long name in small letters may be a key
 CEILINGS = {"max_calls", "max_cost", "concurrency", "api_key_env", "allow_http"}
 
 
@@ -100,10 +106,35 @@ def _without_none(value: Any) -> Any:
 
 def parse(table: dict[str, Any], where: str = "the recipe") -> Recipe:
     """Check a table of settings; an error names the first wrong key or value, its place, and the nearest known key."""
+    refuse_secrets(table, where)
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
         raise UsageError(_explain(error, where)) from None
+
+
+def refuse_secrets(table: Mapping[str, Any], where: str) -> None:
+    """Refuse settings that hold a key or a password: the recipe is written into the run folder and the report.
+
+    Raises:
+        UsageError: names the place, never the secret.
+    """
+    cure = "Remove it, and put the key into the environment variable that [teacher.endpoint] api_key_env names."
+    if (found := secret_place(table)) is not None:
+        raise UsageError(f"{where}: {found[0]} holds {found[1]}, which would be written into the run. {cure}")
+    endpoint = table["teacher"].get("endpoint") if isinstance(table.get("teacher"), Mapping) else None
+    if not isinstance(endpoint, Mapping):
+        return
+    extra = endpoint.get("extra")
+    names = [name for name in extra if is_secret_name(str(name)) and extra[name]] if isinstance(extra, Mapping) else []
+    if names:
+        raise UsageError(f"{where}: teacher.endpoint.extra.{names[0]} would be written into the run. {cure}")
+    variable = endpoint.get("api_key_env")
+    if isinstance(variable, str) and variable and not _VARIABLE.fullmatch(variable):
+        raise UsageError(
+            f"{where}: teacher.endpoint.api_key_env must be the name of an environment variable, not the key itself "
+            '(which is not shown here). Write `api_key_env = "OPENAI_API_KEY"` and `export OPENAI_API_KEY=...`.'
+        )
 
 
 def read(path: Path) -> Recipe:

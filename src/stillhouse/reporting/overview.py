@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stillhouse.plain_text import shown as shown_text
 from stillhouse.reporting import summary
 from stillhouse.reporting.figures import between, spelled, written
 from stillhouse.reporting.folder import RunFiles, Words
@@ -72,9 +73,9 @@ def as_table(shown: Overview) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("", min_width=16)
     for heading in shown.headings:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(shown_text(heading), justify="right", no_wrap=True)
     for label, cells, bold in shown.rows:
-        table.add_row(label, *cells, style="bold" if bold else None)
+        table.add_row(*map(shown_text, (label, *cells)), style="bold" if bold else None)
     return table
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.plain_text import cell as marked
 from stillhouse.reporting.compare import care, names
 from stillhouse.reporting.figures import Interval, between, difference, interval, spelled, titled, written
 from stillhouse.reporting.folder import RunFiles, Words, read
@@ -78,7 +79,7 @@ def as_csv(runs: Mapping[str, RunFiles]) -> str:
                 line += [*_numbers(run.figure(arm, key)), _deviation(model, key)]
             line += [*_numbers(interval(compared.get("difference")))]
             line += [compared.get(key) for key in ("b", "measure", "verdict")] + [model.get(key) for key in SIZES]
-            writer.writerow(["" if value is None else value for value in line])
+            writer.writerow(["" if value is None else marked(value) for value in line])
     return file.getvalue()
 
 

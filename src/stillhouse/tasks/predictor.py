@@ -18,6 +18,7 @@ from stillhouse.engine import tensor_state, write_weights
 from stillhouse.errors import RejectedError
 from stillhouse.exporting import Exportable
 from stillhouse.files import write_json, write_output
+from stillhouse.plain_text import cell
 from stillhouse.students.rules import Leaf
 from stillhouse.types import logits_of
 
@@ -112,7 +113,7 @@ class Deployed(nn.Module, ABC):
 
     def write_answers(self, rows: Any, out: Path, files: Sequence[str] | None = None) -> None:
         """Write ``table`` as CSV into the file ``out``."""
-        write_output(out, self.table(rows, files).to_csv(index=False).encode())
+        write_output(out, as_csv(self.table(rows, files)).encode())
 
     def table(self, rows: Any, files: Sequence[str] | None = None) -> pd.DataFrame:
         """``frame`` of raw rows; ``files``, the names of the rows, become the first column, ``file``."""
@@ -137,6 +138,13 @@ class Deployed(nn.Module, ABC):
         card = {"schema": SCHEMA, "task": self.task, "net": self.net_card} | self.own_card()
         card["encoder"] = self.encoder.state()
         write_json(folder / CARD, card | ({"column": self.column} if self.column else {}))
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """A table as CSV; texts that a spreadsheet would compute are marked, see ``plain_text.cell``."""
+    texts = table.select_dtypes(exclude=["number", "bool"]).columns
+    marked = table.assign(**{name: table[name].map(cell) for name in texts}) if len(texts) else table
+    return marked.rename(columns=cell).to_csv(index=False)
 
 
 class Graph(nn.Module):

@@ -28,6 +28,8 @@ from rich.progress import (
 from rich.text import Text
 
 from stillhouse.errors import UsageError
+from stillhouse.plain_text import hide
+from stillhouse.plain_text import shown as shown_text
 
 Advance = Callable[[int], None]
 EVERY = 10.0  # seconds between the plain lines of one stage
@@ -94,10 +96,20 @@ def _taken() -> bool:
     return LOGGER.hasHandlers() and LOGGER.isEnabledFor(logging.INFO)
 
 
+class Lines(logging.StreamHandler[Any]):
+    """Plain lines; where standard error is closed or full, the run goes on without them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, made harmless: it may hold names from data or the words of a server."""
+        return shown_text(hide(super().format(record)))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Nothing: there is nowhere to say it."""
+
+
 @contextmanager
 def _on_standard_error() -> Iterator[None]:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = Lines(sys.stderr)
     before = LOGGER.level, LOGGER.propagate
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)

@@ -18,6 +18,7 @@ from stillhouse.teachers.endpoint.question import Question
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds of the back-off: doubled each time, up to this
 LONGEST_RETRY_AFTER = 600.0  # seconds: the longest wait, even if the service asks for more
+MOST_STRANGE = 20  # bodies in a row that are no completion, after which the service is not asked any more
 MALFORMED_TRIES = 3  # bodies that are not a completion, after which the text counts as the cause
 
 
@@ -111,6 +112,7 @@ class Client:
         self.log_probs = log_probs
         self.stopping = asyncio.Event()
         self.error: Exception | None = None
+        self.strange = 0  # bodies in a row that are no completion
 
     def stop(self, error: Exception | None = None) -> None:
         """Start no further request; running requests finish, so that paid answers are kept."""
@@ -141,6 +143,12 @@ class Client:
                 reply = self._read(received, last=malformed + 1 >= min(MALFORMED_TRIES, self.patience.tries))
                 if reply is not None:
                     self._pay(reply, most, keep)
+            if self.strange >= MOST_STRANGE and received.outcome in ("answer", "malformed"):
+                raise StoppedError(
+                    f"The last {self.strange} answers of the service are no chat completions; the last one: "
+                    f"{reply.content if reply else received.detail!r}. Check the url in [teacher.endpoint]: it ends "
+                    "before /chat/completions. All answers are kept: run the same command again to resume."
+                )
             if reply is not None and reply.kind != "lost":
                 return
             attempt += 1
@@ -151,10 +159,14 @@ class Client:
         """A reply, a lost reply, or None where nothing was paid for and the request may be repeated."""
         if received.outcome == "answer":
             try:
-                return parse(received.body, self.question.naming)
+                reply = parse(received.body, self.question.naming)
+                self.strange = 0
             except MalformedError as error:
-                return Reply("malformed" if last else "lost", content=str(error)[:200])
+                self.strange += 1
+                reply = Reply("malformed" if last else "lost", content=str(error)[:200])
+            return reply._replace(content=self.exchange.clean(reply.content)[:200])
         if received.outcome == "malformed":
+            self.strange += 1
             return Reply("malformed" if last else "lost", content=received.detail)
         if received.outcome == "lost":
             return Reply("lost", content=received.detail)
@@ -168,7 +180,7 @@ class Client:
         if received.outcome == "fatal":
             raise RejectedError(
                 f"The service at {self.exchange.url.partition('?')[0]} cannot be used: {received.detail}. Check url, "
-                "model and the environment variable of the key, then run the same command again."
+                "model and key, then run the same command again."
             )
         return None
 

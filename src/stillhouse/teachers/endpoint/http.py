@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import os
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from stillhouse.errors import UsageError
+from stillhouse.plain_text import hide, shown
+from stillhouse.teachers.endpoint.addresses import Resolver, is_local
 
 LARGEST = 1 << 20  # bytes of an answer that are read
 CONNECT = 10.0  # seconds, at most, until there is a connection
+DENIED = (401, 403)
 SHOWN = 300  # characters of a service's error that are shown
 NEEDED = "A service as teacher needs httpx. Install it with `pip install 'stillhouse[endpoint]'`."
 
@@ -44,19 +46,22 @@ class Exchange:
         key: sent as a bearer token; None: no token is sent. No message and no ``repr`` shows it.
         timeout: seconds for the whole exchange, even if bytes still arrive.
         connections: largest number at the same time.
+        variable: of the environment, that the key is from, for errors.
 
     Raises:
         UsageError: httpx is not installed.
     """
 
-    def __init__(self, url: str, key: str | None, timeout: float, connections: int) -> None:
+    def __init__(self, url: str, key: str | None, timeout: float, connections: int, variable: str | None) -> None:
         try:
             import httpx
         except ImportError:
             raise UsageError(NEEDED) from None
-        self.url, self._key, self.timeout = url, key, timeout
+        self.url, self._key, self.timeout, self.variable = url, key, timeout, variable
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+        self._resolver = Resolver()
         self._client = httpx.AsyncClient(
+            event_hooks={"request": [self._resolver.pin]},
             headers=headers | ({} if key is None else {"Authorization": f"Bearer {key}"}),
             timeout=httpx.Timeout(timeout, connect=min(CONNECT, timeout), pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
@@ -78,9 +83,10 @@ class Exchange:
         except TimeoutError:
             return Received("lost", detail=f"no complete answer within {self.timeout:g} s")
         except self._not_sent as error:
-            return Received("busy", detail=self._clean(f"{type(error).__name__}: {error}"))
+            self._resolver.forget()
+            return Received("busy", detail=self.clean(f"{type(error).__name__}: {error}"))
         except self._broken as error:
-            return Received("lost", detail=self._clean(f"{type(error).__name__}: {error}"))
+            return Received("lost", detail=self.clean(f"{type(error).__name__}: {error}"))
 
     async def _post(self, body: bytes) -> Received:
         async with self._client.stream("POST", self.url, content=body) as response:
@@ -90,22 +96,29 @@ class Exchange:
                 if len(found) > LARGEST:
                     break
             received = judge(response.status_code, response.headers, bytes(found))
-        return received._replace(detail=self._clean(received.detail))
+            if response.status_code in DENIED:
+                return received._replace(detail=f"{received.detail} ({self._whose()})")
+        return received._replace(detail=self.clean(received.detail))
 
-    def _clean(self, text: str) -> str:
-        """Text of a service for a message: short, one line, without the key, which the text may repeat."""
-        hidden = text if self._key is None else text.replace(self._key, "[key]")
-        return " ".join(hidden.split())[:SHOWN]
+    def _whose(self) -> str:
+        """Where the key came from that is not accepted."""
+        if self._key is None:
+            return "none was sent: name its environment variable as `api_key_env`"
+        return f"from the environment variable {self.variable}: set it again with `export {self.variable}=...`"
+
+    def clean(self, text: str) -> str:
+        """Text of a service to be shown or kept: short, one line, without the key or a part of it."""
+        return shown(" ".join(hide(text, self._key).split()))[:SHOWN]
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes) -> Received:
     """The outcome of a response, by its status first, then its form."""
     wait = headers.get("retry-after", "")
-    if status in (401, 403):  # the body may repeat a part of the key
+    if status in DENIED:  # the body may repeat a part of the key
         return Received("fatal", detail=f"{status}: the service does not accept the key")
     if 300 <= status < 400:
         target = urlsplit(headers.get("location", ""))
-        where = f" to {target.scheme}://{target.hostname}" if target.hostname else ""
+        where = f" to {target.scheme}://{target.hostname}"[:100] if target.hostname else ""
         return Received("fatal", detail=f"{status}: the service redirects{where}, and redirects are not followed")
     text = f"{status}: {_words(body)}"
     if status == 402 or (status == 429 and b"insufficient_quota" in body):
@@ -140,42 +153,6 @@ def _words(body: bytes) -> str:
         return str(error.get("message", error) if isinstance(error, dict) else error)
     except (ValueError, LookupError, TypeError, RecursionError):
         return body[:SHOWN].decode("utf-8", "replace")
-
-
-def address(url: str, *, allow_http: bool) -> str:
-    """The address of the chat completions below a base url, checked.
-
-    Raises:
-        UsageError: not http or https; plain http to another machine; a name or password inside.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
-        raise UsageError('The url of the service is not a URL. Give its base: `url = "https://host/v1"`.')
-    if parts.username is not None or parts.password is not None:
-        raise UsageError(
-            f"The url of the service at {host} holds a name or a password, which would be written into the run. Remove "
-            "it and put the key into the environment variable that api_key_env names."
-        )
-    if parts.scheme == "http" and not is_local(url) and not allow_http:
-        raise UsageError(
-            f"The service at {host} is addressed by plain http, so others could read texts and key on the way. Use "
-            "https, or set `allow_http = true` if the network is your own."
-        )
-    path = parts.path.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
-    return urlunsplit((parts.scheme, parts.netloc.lower(), path, parts.query, ""))
-
-
-def is_local(url: str) -> bool:
-    """Whether an address is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def api_key(variable: str | None, url: str) -> str | None:

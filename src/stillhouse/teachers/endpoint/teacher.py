@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.errors import RejectedError, StoppedError, UsageError
+from stillhouse.teachers.endpoint.addresses import address
 from stillhouse.teachers.endpoint.answers import FAILED, Answered, Reply, Settled, reply_of, settle
 from stillhouse.teachers.endpoint.budget import Ceilings, Meter
-from stillhouse.teachers.endpoint.client import Client, Patience, Timing
-from stillhouse.teachers.endpoint.http import Exchange, address, api_key
+from stillhouse.teachers.endpoint.client import MOST_STRANGE, Client, Patience, Timing
+from stillhouse.teachers.endpoint.http import Exchange, api_key
 from stillhouse.teachers.endpoint.journal import Journal
 from stillhouse.teachers.endpoint.question import Constraint, Question, key_of
 from stillhouse.types import Batch, Outputs
@@ -230,7 +231,7 @@ class EndpointTeacher:
         key = api_key(self.api_key_env, self.url)
         self._failures, self._suspected = 0, []
         self._works = any(record.get("kind") in ("scored", "label") for record in self.journal.of(self._digest))
-        exchange = Exchange(self.url, key, self.timeout, self.concurrency)
+        exchange = Exchange(self.url, key, self.timeout, self.concurrency, self.api_key_env)
         client = Client(exchange, self.question, Meter(self.ceilings, *self._paid()), self.patience, self._log_probs)
         with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as thread:
             done = thread.submit(loop.run_until_complete, self._all(client, texts, advance))
@@ -263,7 +264,15 @@ class EndpointTeacher:
                     return
                 advance(1)
         except Exception as error:
+            if client.strange >= MOST_STRANGE:
+                self._ask_again()
             client.stop(error)
+
+    def _ask_again(self) -> None:
+        """Let the failed questions be asked again in a later call: the service was broken, not the texts."""
+        for suspected in dict.fromkeys(self._suspected):
+            self.journal.append(suspected, self._digest, Reply("void").record())
+        self._suspected = []
 
     def _keep(self, key: str, reply: Reply) -> None:
         if reply.kind == "rejected":
@@ -281,9 +290,7 @@ class EndpointTeacher:
         self._suspected.append(key)
         if self._failures < MOST_FAILURES:
             return
-        for suspected in dict.fromkeys(self._suspected):
-            self.journal.append(suspected, self._digest, Reply("void").record())
-        self._suspected = []
+        self._ask_again()
         shown = reply.content if len(reply.content) <= QUOTED else f"{reply.content[:QUOTED]}..."
         raise StoppedError(
             f"The last {self._failures} answers of the service name no class. The last one is {shown!r}; expected is "

@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     ("command", "said"),
     [
         ("distil x.toml", 'Did you mean "distill"'),
-        ("distil x.toml", "compare and others. See"),
+        ("distil x.toml", " and others. See"),
         ("distill missing.toml", "missing.toml"),
         ("distill --data.lables 3", "Did you mean '--data.labels'"),
         ("distill --data.labels many", "'many' is not a whole number or 'all'"),

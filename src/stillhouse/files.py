@@ -126,6 +126,11 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an uncompressed ``.npz`` of plain arrays."""
+    write_atomic(path, npz(arrays))
+
+
+def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The bytes of an uncompressed ``.npz`` of plain arrays."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -142,11 +142,10 @@ def fit(
                 raise diverged(done, checkpoint, budget.lr)
             if budget.keep_every and done % budget.keep_every == 0:
                 keep_weights(folder, done, step.shipped())
-            stopped = stop.received is not None  # read once: a signal that comes now is seen after the next step
-            if stopped or (done % budget.checkpoint_every == 0 and done < budget.steps):
+            # Read once: a signal that comes later is seen after the next step.
+            if (stopped := stop.received is not None) or (done % budget.checkpoint_every == 0 and done < budget.steps):
                 save(done)
-            if stopped:
-                stop.raise_if_received()
+            stop.raise_if_received(saved=stopped)
             advance(1)
     if not is_finite(step):
         raise diverged(budget.steps, checkpoint, budget.lr)

@@ -45,8 +45,10 @@ class StopRequest:
             raise KeyboardInterrupt
         self.received = number
 
-    def raise_if_received(self) -> None:
-        """Raise what the signal means: KeyboardInterrupt, or SystemExit(128 + its number)."""
+    def raise_if_received(self, saved: bool = True) -> None:
+        """Raise what the signal means: KeyboardInterrupt, or SystemExit(128 + its number); not before all is saved."""
+        if not saved:
+            return
         if self.received == signal.SIGINT:
             raise KeyboardInterrupt
         if self.received is not None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stillhouse.data import TextEncoder, encoder_from_state
 from stillhouse.errors import UsageError
 from stillhouse.exporting import Exportable
-from stillhouse.files import write_output
+from stillhouse.files import npz, write_output
 from stillhouse.students.rules import Leaf
 from stillhouse.tasks.predictor import Deployed, run_net
 
@@ -134,7 +134,7 @@ class DeployedEmbedder(Deployed):
 
 
 def _npz(file: IO[bytes], vectors: NDArray[np.float32]) -> None:
-    np.savez(file, vectors=vectors)
+    file.write(npz({"vectors": vectors}))
 
 
 def _parquet(file: IO[bytes], vectors: NDArray[np.float32]) -> None:

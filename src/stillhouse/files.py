@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +17,7 @@ import numpy as np
 import xxhash
 
 from stillhouse import hashes, writing
+from stillhouse.errors import DamagedError, StillhouseError, UsageError
 from stillhouse.writing import cannot_write as cannot_write
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 
 READ_BYTES = 1 << 20
+SMALL = 1 << 20  # bytes of a file that people write by hand: a recipe, a gate, a prompt
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
@@ -103,6 +108,54 @@ def is_standard_output(path: Path | str) -> bool:
 def _is_straight(path: Path) -> bool:
     """Whether this is no regular file; links in these folders name what a process has open."""
     return any(path.is_relative_to(folder) for folder in ("/dev", "/proc")) or (path.exists() and not path.is_file())
+
+
+WRONG = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RecursionError),
+    *(RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error, SyntaxError),
+)
+
+
+@contextmanager
+def reading(path: Path, cure: str = "Run the recipe again into a new folder.") -> Iterator[None]:
+    """While the content of a file of ours is read and built from: whatever is wrong in it, the file is named.
+
+    A file may hold anything, from a kind of value that nobody expects to a nesting without end. Errors that are said on
+    purpose are passed on.
+
+    Args:
+        path: of the file.
+        cure: the end of the error.
+
+    Raises:
+        DamagedError: the content does not make sense.
+    """
+    try:
+        yield
+    except StillhouseError:
+        raise
+    except WRONG as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise DamagedError(f"{path} does not hold what belongs there ({said}). {cure}") from error
+
+
+def read_small(path: Path, most: int = SMALL) -> str:
+    """The text of a small file, UTF-8 with or without a mark; a device or a pipe, which may never end, is not opened.
+
+    Args:
+        path: of the file.
+        most: bytes.
+
+    Raises:
+        UsageError: it is no regular file, or is larger.
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    if path.exists() and not path.is_dir():
+        if not path.is_file():
+            raise UsageError(f"{path} is a device or a pipe, which may never end. Save its content in a file first.")
+        if (size := path.stat().st_size) > most:
+            raise UsageError(f"{path} has {size:,} bytes; at most {most:,} are read here. Is it another file?")
+    return path.read_text(encoding="utf-8-sig")
 
 
 def add_contents(digest: Digest, path: Path) -> None:

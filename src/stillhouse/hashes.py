@@ -158,7 +158,7 @@ def has_hashes(path: Path) -> bool:
         return False
     try:
         return int(json.loads(record_of.read_bytes())["version"]) >= SEALED
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False  # whoever reads that file says what is wrong with it
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import UsageError
+from stillhouse.files import read_small
 
 PATHS = {
     "data": ("path", "arrays", "images", "text", "tokenizer"),
@@ -21,10 +22,10 @@ MADE_PATHS = ("folder", "file")  # settings of makers
 def read_table(path: Path) -> dict[str, Any]:
     """Read TOML; relative paths start at the recipe's folder. The keys are not checked yet."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_small(path))
     except FileNotFoundError:
         raise UsageError(f"There is no recipe at {path}. Write one with `stillhouse distill --print-recipe`.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also a number of too many digits
         raise UsageError(f"{path} cannot be read as TOML: {error}.") from None
     anchor(table, path.parent)
     return table

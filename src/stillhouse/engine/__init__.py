@@ -1,7 +1,7 @@
 """Step and loop: training that knows neither method, nor teacher, nor kind of data."""
 
 from stillhouse.engine.checkpoint import NAME as CHECKPOINT
-from stillhouse.engine.checkpoint import read_weights, tensor_state, write_weights
+from stillhouse.engine.checkpoint import read_shapes, read_weights, tensor_state, write_weights
 from stillhouse.engine.log import LOG, read_log
 from stillhouse.engine.loop import Budget, fit
 from stillhouse.engine.placement import Device, check_place, describe, device_of
@@ -20,6 +20,7 @@ __all__ = [
     "device_of",
     "fit",
     "read_log",
+    "read_shapes",
     "read_weights",
     "stops",
     "tensor_state",

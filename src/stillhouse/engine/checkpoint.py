@@ -98,6 +98,18 @@ def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     write_atomic(path, save(plain, metadata))
 
 
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a safetensors file, from its header alone; ``DamagedError`` where it has none."""
+    hashes.check(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise DamagedError(f"{path} is not a complete safetensors file ({error}). {hashes.cure(path)}") from error
+    except OSError as error:
+        raise hashes.cannot_read(path, error) from error
+
+
 def read_weights(path: Path, *, ours: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a safetensors file with its metadata.
 

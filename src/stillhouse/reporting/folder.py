@@ -280,11 +280,11 @@ def read_json(path: Path) -> dict[str, Any]:
     text = _text(path)
     try:
         value = json.loads(text) if text else {}
-    except json.JSONDecodeError as error:
+        if not isinstance(value, dict):
+            raise _damaged(path, "it does not hold a JSON object")
+        plainly: dict[str, Any] = _plain(value)
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
-    if not isinstance(value, dict):
-        raise _damaged(path, "it does not hold a JSON object")
-    plainly: dict[str, Any] = _plain(value)
     return plainly
 
 
@@ -301,11 +301,11 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
 def _line(path: Path, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+        if not isinstance(value, dict):
+            raise _damaged(path, "a line does not hold a JSON object")
+        plainly: dict[str, Any] = _plain(value)
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
-    if not isinstance(value, dict):
-        raise _damaged(path, "a line does not hold a JSON object")
-    plainly: dict[str, Any] = _plain(value)
     return plainly
 
 

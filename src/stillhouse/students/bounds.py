@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+LAYERS = 1000  # of a net: more take minutes to build, and none of them learns
+
 
 def whole(name: str, given: int, *, least: int = 1, most: int | None = None) -> int:
     """Return a whole number within its bounds.
@@ -50,6 +52,8 @@ def sizes(name: str, given: Sequence[int]) -> list[int]:
     numbers = isinstance(given, list | tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in given)
     if not numbers or not given or min(given) < 1:
         raise ValueError(f"{name} = {given!r} must be a list of whole numbers of at least 1, such as {name} = [16, 16]")
+    if len(given) > LAYERS:
+        raise ValueError(f"{name} has {len(given):,} layers; a net here has {LAYERS:,} at most")
     return list(given)
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from stillhouse.students.bounds import fraction, one_of, whole
+from stillhouse.students.bounds import LAYERS, fraction, one_of, whole
 from stillhouse.students.text_parts import PADDING, POOLS, WordVectors, text_length
 
 
@@ -37,7 +37,7 @@ def gru_tiny(
     """
     text_length("A recurrent net", shape)
     whole("hidden", hidden)
-    widths = [whole("width", width)] + [2 * hidden] * whole("layers", layers)
+    widths = [whole("width", width)] + [2 * hidden] * whole("layers", layers, most=LAYERS)
     one_of("pooling", pooling, ("max", "mean"))
     return Recurrent(vocabulary, widths, fraction("dropout", dropout), pooling, outputs)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from stillhouse.students.bounds import sizes, whole
+from stillhouse.students.bounds import LAYERS, sizes, whole
 from stillhouse.students.convolutional import LEAST_MAP, check_image, read_out
 
 STRIDED_STEM = 16  # from this side in pixels on, the first convolution halves the map, so that a step is cheap
@@ -57,7 +57,7 @@ def _residual(shape: tuple[int, ...], outputs: int, channels: Sequence[int], dep
     nets.
     """
     check_image("A residual net", shape)
-    widths, depth = sizes("channels", channels), whole("depth", depth)
+    widths, depth = sizes("channels", channels), whole("depth", depth, most=LAYERS)
     stem_stride = 2 if min(shape[1:]) >= STRIDED_STEM else 1
     height, width = -(-shape[1] // stem_stride), -(-shape[2] // stem_stride)
     blocks, wide = nn.Sequential(), widths[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stillhouse.students.bounds import fraction, one_of, whole
+from stillhouse.students.bounds import LAYERS, fraction, one_of, whole
 from stillhouse.students.text_parts import PADDING, POOLS, text_length
 from stillhouse.students.transformer_block import TransformerBlock
 
@@ -47,7 +47,7 @@ def transformer_tiny(
         TransformerBlock(
             whole("width", width), whole("heads", heads), whole("feedforward", feedforward), dropout, pre_norm
         )
-        for _ in range(whole("layers", layers))
+        for _ in range(whole("layers", layers, most=LAYERS))
     )
     norm_layer = nn.LayerNorm(width) if pre_norm else nn.Identity()
     whole("vocabulary", vocabulary, least=2)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name the field uses
 from torch import Tensor, nn
 
-from stillhouse.students.bounds import fraction, one_of, whole
+from stillhouse.students.bounds import LAYERS, fraction, one_of, whole
 from stillhouse.students.convolutional import check_image
 from stillhouse.students.transformer_block import TransformerBlock
 
@@ -48,7 +48,7 @@ def vit_tiny(
         TransformerBlock(
             width, whole("heads", heads), whole("feedforward", feedforward), fraction("dropout", dropout), True
         )
-        for _ in range(whole("layers", layers))
+        for _ in range(whole("layers", layers, most=LAYERS))
     )
     return VisionTransformer(shape, outputs, patch, width, blocks, pooling == "token")
 

@@ -5,9 +5,11 @@ A net's settings are the keyword arguments of its builder. Initialisation follow
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from stillhouse.errors import UsageError, nearest
@@ -31,6 +33,9 @@ IMAGES = (cnn_tiny, cnn_small, cnn_medium, cnn_large, resnet_tiny, resnet_small,
 TABLES = (linear, mlp_tiny, mlp_large, soft_tree)
 TEXTS = (bag_hashed, static_embedding, gru_tiny, transformer_tiny)
 NETS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (*IMAGES, *TABLES, *TEXTS)}
+
+
+UNUSUAL = 4096  # a setting above this is a reason to count a net's numbers before they are made
 
 
 def names() -> list[str]:
@@ -79,9 +84,42 @@ def make(name: str, *, shape: tuple[int, ...], outputs: int, settings: Mapping[s
     if outputs < 1 or not shape or min(shape) < 1:
         raise UsageError(f"A net needs at least 1 output and an input of at least one value; got {outputs}, {shape}.")
     try:
+        if name in NETS and max(_numbers([settings, shape, outputs])) > UNUSUAL:
+            _check_memory(name, lambda: build(shape, outputs, **settings))
         return build(shape, outputs, **settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"The net {name!r} cannot be built with {dict(settings)}: {error}.") from error
+
+
+def _check_memory(name: str, build: Callable[[], nn.Module]) -> None:
+    """Build a net without its numbers, on the meta device, and refuse one that this machine cannot hold.
+
+    Raises:
+        UsageError: its weights alone fill half of the memory.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with torch.device("meta"):
+            size = sum(tensor.numel() * tensor.element_size() for tensor in build().state_dict().values())
+    except (RuntimeError, OverflowError) as error:  # more numbers than can be counted
+        raise UsageError(f"The net {name!r} cannot be built with such settings: {error}. Choose smaller.") from error
+    if size > memory // 2:
+        raise UsageError(
+            f"The net {name!r} would need {size / 2**30:,.0f} GiB for its weights alone; this machine has "
+            f"{memory / 2**30:,.0f}. Choose smaller settings."
+        )
+
+
+def _numbers(value: Any) -> list[int]:
+    """All whole numbers in settings, at any depth, and 0."""
+    found, waiting = [0], [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping | list | tuple):
+            waiting += one.values() if isinstance(one, Mapping) else one
+        elif isinstance(one, int):
+            found.append(one)
+    return found
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:

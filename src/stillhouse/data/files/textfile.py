@@ -18,6 +18,7 @@ _MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
+LONGEST_LINE = 1 << 24  # characters
 _GZIP = b"\x1f\x8b"
 _ESCAPED = re.compile("[\udc80-\udcff]")  # how Python marks bytes that are not UTF-8
 
@@ -43,7 +44,12 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with open_text(path, "surrogateescape") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), 1):
+                if len(line) == LONGEST_LINE:
+                    raise RejectedError(
+                        f"{path}: line {number} (counted from 1) has {LONGEST_LINE:,} characters or more: this is no "
+                        "table with a line for each row. Check the file, or its ends of lines."
+                    )
                 if not line.isascii() and _ESCAPED.search(line):
                     raise _not_text(path, number, line)
                 if "\0" in line:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.data.files.format import Format
-from stillhouse.errors import UsageError
+from stillhouse.errors import RejectedError, UsageError
 
 _CURES = {
     **dict.fromkeys((".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst"), " Unpack it, and name a file in it."),
@@ -46,6 +46,11 @@ def find_rows(path: Path) -> Format:
 
 
 def _of(path: Path, fitting: list[Format], key: str) -> Format:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise RejectedError(
+            f"{key} = {str(path)!r} is a device or a pipe, and data are read more than once. Save it in a file first: "
+            f"`cat {path} > rows.csv`."
+        )
     chosen = [known for known in fitting if known.holds(path)]
     chosen += [known for known in fitting if known.folders and path.is_dir()]
     if not chosen:

@@ -145,7 +145,7 @@ def _class_names(info: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RejectedError(
             f"{path} cannot be read: {error}. A folder of `datasets` holds state.json and Arrow files. {_SAVE_AGAIN}"
         ) from None

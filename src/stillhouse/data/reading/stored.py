@@ -103,7 +103,7 @@ def _open(whole: Path) -> Source:
             raw = open_columns(whole / COLUMNS, card["columns"])
         else:
             raw = open_array(whole / ARRAY)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{whole} cannot be read ({error!r}). Delete it and run the same command again.") from None
     test = open_array(whole / "test.npy") if (whole / "test.npy").exists() else None
     targets, aside = np.array(open_array(whole / "targets.npy")), {name: kept.cells(name) for name in kept.columns}

@@ -12,7 +12,7 @@ from stillhouse.errors import UsageError
 from stillhouse.evaluation.gate import Criterion
 from stillhouse.evaluation.gate import check as check_scores
 from stillhouse.exporting import formats
-from stillhouse.files import write_output
+from stillhouse.files import read_small, write_output
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import label_run
@@ -358,8 +358,8 @@ def check(run: RunLike, limits: Mapping[str, Any] | str | Path) -> list[Criterio
     judged = _opened(run)
     if not isinstance(limits, Mapping):
         try:
-            limits = tomllib.loads(Path(limits).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            limits = tomllib.loads(read_small(Path(limits)))
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"{limits} cannot be read as TOML: {error}. Write one `limit = number` a line.") from None
     return check_scores(judged.scores, limits, judged.task.criteria)
 

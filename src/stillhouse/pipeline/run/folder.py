@@ -68,6 +68,8 @@ class RunFolder:
                 f"{folder} has layout version {found}, this Stillhouse reads {VERSION}. "
                 "Use the Stillhouse that wrote it, or run the recipe again into a new folder."
             )
+        if not isinstance(self.record.get("parts"), dict):
+            raise DamagedError(f"{folder / RECORD} names no parts of a run. Run the recipe again into a new folder.")
         refuse_links(folder)
         if found == UNVERIFIED:
             say(f"{folder} is of version {found} of the run folder, which keeps no hashes: its files are not verified.")

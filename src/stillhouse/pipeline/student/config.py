@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stillhouse import students
-from stillhouse.engine import read_weights
+from stillhouse.engine import read_shapes, read_weights
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 
 TIMM = "timm:"  # prefix of timm's names in a recipe
@@ -64,6 +66,32 @@ def given_weights(path: Path, key: str) -> dict[str, Tensor]:
 def is_described(card: dict[str, Any]) -> bool:
     """Whether a card says in full how its net is built; that of the user's own module does not."""
     return bool({"name", "from", "hub", "embedder"} & set(card))
+
+
+def check_fits(make: Callable[[], nn.Module], file: Path) -> None:
+    """Compare a net's shapes with those in a file of weights, on the meta device: no memory is taken.
+
+    Args:
+        make: builds the net.
+        file: of the weights; only its header is read.
+
+    Raises:
+        DamagedError: the card beside the file describes another net, or none.
+    """
+    shapes = read_shapes(file)
+    try:
+        with torch.device("meta"):
+            found = {name: tuple(tensor.shape) for name, tensor in make().state_dict().items()}
+    except NotImplementedError:  # a net that computes while it is built: it is compared when it is filled
+        return
+    except (RuntimeError, OverflowError) as error:
+        raise DamagedError(f"{file} does not fit the card beside it: {error}. Run the recipe again.") from error
+    odd = [name for name in {**shapes, **found} if shapes.get(name) != found.get(name)]
+    if odd:
+        raise DamagedError(
+            f"{file} does not fit the card beside it: {odd[0]} has the shape {shapes.get(odd[0])}, and the card says "
+            f"{found.get(odd[0])}. Run the recipe again."
+        )
 
 
 def fill(net: nn.Module, file: Path) -> None:

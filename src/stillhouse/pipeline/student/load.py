@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import nn
 from stillhouse import hashes, tasks
 from stillhouse.data import encoder_from_state
 from stillhouse.errors import DamagedError, UsageError, nearest
+from stillhouse.files import reading
 from stillhouse.pipeline.run.folder import read_json, task_name
 from stillhouse.pipeline.run.user_code import CODE, own_net
 from stillhouse.pipeline.student.calibration import Tempered
-from stillhouse.pipeline.student.config import WEIGHTS, build, fill, is_described
+from stillhouse.pipeline.student.config import WEIGHTS, build, check_fits, fill, is_described
 from stillhouse.pipeline.student.own import Preparation, own_student
 from stillhouse.pipeline.student.step import with_parts
 from stillhouse.recipe import read_table
@@ -40,26 +42,29 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
     """
     folder = student_folder(Path(folder))
     card = read_card(folder)
-    task = tasks.get(task_name(card))
-    net_card = card["net"]
-    needless = module is not None and is_described(net_card)
-    if module is None:
-        if not is_described(net_card):
+    with reading(folder / CARD) if module is None else nullcontext():  # errors of the user's own module are theirs
+        task = tasks.get(task_name(card))
+        net_card, width = card["net"], task.deployed.net_width(card)
+        needless = module is not None and is_described(net_card)
+        if module is None and not is_described(net_card):
             raise UsageError(
                 f"The student in {folder} is your own module, whose code is not stored. Build it and pass it: "
                 f"`stillhouse.load({str(folder)!r}, module=YourStudent())`."
             )
-        module = build(net_card, task.deployed.net_width(card))
-    elif not is_described(net_card):
-        given, rows = module, encoder_from_state(card["encoder"]).example(2, torch.Generator().manual_seed(0))
-        width = task.deployed.net_width(card)
-        module = Preparation.found(lambda: given, rows, task, width).of(given, rows)
-    if "parts" in net_card:
-        module = with_parts(module, net_card["parts"])
-    if net_card.get("tempered"):
-        module = Tempered(module)
+        if module is not None and not is_described(net_card):
+            given, rows = module, encoder_from_state(card["encoder"]).example(2, torch.Generator().manual_seed(0))
+            module = Preparation.found(lambda: given, rows, task, width).of(given, rows)
+
+        def whole() -> nn.Module:
+            net = build(net_card, width) if module is None else module
+            net = with_parts(net, net_card["parts"]) if "parts" in net_card else net
+            return Tempered(net) if net_card.get("tempered") else net
+
+        if module is None:
+            check_fits(whole, folder / WEIGHTS)
+        net = whole()
     try:
-        fill(module, folder / WEIGHTS)
+        fill(net, folder / WEIGHTS)
     except DamagedError as error:
         if needless and isinstance(error.__cause__, RuntimeError):  # the weights are whole, but of another net
             raise UsageError(
@@ -67,7 +72,8 @@ def load_student(folder: Path | str, module: nn.Module | None = None) -> Any:
                 "out `module`."
             ) from error
         raise
-    return task.deployed.from_card(card, module)
+    with reading(folder / CARD) if module is None else nullcontext():
+        return task.deployed.from_card(card, net)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -88,6 +94,10 @@ def read_card(folder: Path) -> dict[str, Any]:
             f"{path} has schema {card.get('schema')!r}, this Stillhouse reads {SCHEMA}: another version wrote it. "
             "Upgrade with `pip install --upgrade stillhouse`, or run the recipe again into a new folder."
         )
+    with reading(path):
+        if not isinstance(card["net"], dict) or not isinstance(card["encoder"], dict):
+            raise ValueError("net and encoder are no tables")
+        tasks.get(task_name(card))
     return card
 
 

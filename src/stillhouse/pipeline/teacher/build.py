@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stillhouse.data import Source, TextOptions
 from stillhouse.errors import UsageError
+from stillhouse.files import read_small
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.recipe import Data, Member, Recipe, TeacherSection
@@ -231,7 +232,7 @@ def service(context: RunContext) -> EndpointTeacher:
 def read_prompt(path: Path) -> str:
     """The text of [teacher.endpoint] prompt."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_small(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"[teacher.endpoint] prompt = {str(path)!r} cannot be read: {error}. Give a text file in UTF-8, with "

@@ -119,7 +119,7 @@ def _read(folder: Path, name: str) -> Any:
         raise RejectedError(
             f"{folder} holds no {name}, so it is not a saved model. Give the folder that `save_pretrained` wrote."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RejectedError(f"{folder / name} cannot be read as JSON: {error}. Save the model again.") from error
 
 

@@ -94,7 +94,7 @@ def tried(room: Path, name: str, content: str, commands: Iterator[str] | tuple[s
         file.write_bytes(before)
 
 
-def seeds(count: int) -> Any:
+def seeds(count: int) -> settings:
     return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from stillhouse import hashes
 from stillhouse.data.targets import known
 from stillhouse.engine import LOG
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import RejectedError, StillhouseError
 from stillhouse.evaluation.cost import measure_cost
 from stillhouse.files import write_atomic, write_json, write_npz
 from stillhouse.pipeline.evaluation.predict import size_of_net
@@ -99,6 +99,9 @@ class Candidate:
         rows = np.flatnonzero(known(targets))
         outputs = net_outputs(net, context.data.valid.inputs, context.task)[rows]
         found = statistics_of(context, outputs, targets[rows])
+        asked = context.recipe.evaluation.measure
+        if asked and asked not in found:  # another measure must not stand for it in the leaderboard
+            raise RejectedError(f"its {asked} on the {len(rows)} validation rows is no number")
         first = next(iter(found))
         write_npz(self.folder / COMPONENTS, {"components": signed(context, first, found[first].components)})
         costs = measure_cost(net, context.data.valid.inputs[:TIMED], budget_seconds=COST_SECONDS)

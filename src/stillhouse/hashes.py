@@ -167,9 +167,10 @@ def cure(path: Path) -> str:
     kept = (path.parent / NAME).exists()
     if path.parent.name == "export":
         return f"Delete {path}, and export again."
-    if not (path.parent / RUN).exists() and not kept:
+    top = path.name == RUN or (path.parent / RUN).exists()  # the run folder itself
+    if not top and not kept:
         return "Run the same command as for the run again: the files of that folder are made again."
-    if (path.parent / RUN).exists() and (path.name in _ALL or not kept):
+    if top and (path.name in _ALL or not kept):
         return (
             "Restore it from a copy. Or run the same command as for the run again with another `--output.dir`, or with "
             "`--overwrite`, which keeps the teacher's answers and makes the rest again (in Python `overwrite=True`)."

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stillhouse import tasks
+from stillhouse.files import write_json
 from stillhouse.pipeline import Run
 from stillhouse.reporting import write
 from tests.reporting.browser import Page
@@ -88,7 +89,7 @@ def test_hostile_names_in_the_new_files_are_text(judged: Path, tmp_path: Path) -
             told["outsiders"][0]["outsiders"] = HOSTILE
         else:
             told["teacher_gate"]["problems"] = [{"finding": HOSTILE, "cure": ""}]
-        (folder / name).write_text(json.dumps(told))
+        write_json(folder / name, told)
     with Page(tmp_path / "profile") as page:
         page.look(width=1200)
         page.open(write(folder, tasks.get("classification")))

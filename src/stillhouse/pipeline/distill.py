@@ -31,7 +31,7 @@ from stillhouse.pipeline.evaluation.predict import Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
 from stillhouse.pipeline.rows import read_again
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
-from stillhouse.pipeline.run.folder import RunFolder, inherit
+from stillhouse.pipeline.run.folder import SCORES, RunFolder, inherit
 from stillhouse.pipeline.run.labels import only, visible_labels
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
@@ -47,7 +47,7 @@ from stillhouse.pipeline.teacher.calibration import temperature_of
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
 from stillhouse.recipe import Recipe
-from stillhouse.store import Store
+from stillhouse.store import Store, check_stores
 from stillhouse.taps import try_taps
 from stillhouse.task import TEACHER
 from stillhouse.tasks.predictor import Deployed
@@ -229,8 +229,11 @@ class Distillation:
         return {name: (self.chains[name] or [teacher])[-1] for name, teacher in self.teachers.items()}, stores
 
     def train(self) -> None:
-        """Ask the teachers whose answers are still needed, and train the students."""
+        """Ask the teachers whose answers are still needed, and train the students; what was lost is made again."""
         needed = {job.arm.control.teacher for job in self.trainer.pending(self.arms)}
+        for name, teacher in self.teachers.items():
+            if teacher.trainable or not all(one.trained for one in self.chains[name]):
+                needed.add(name)
         last, stores = self.taught([name for name in self.teachers if name in needed])
         self.trainer.train(self.arms, last, stores)
         logs = [teacher.folder / "metrics.jsonl" for teacher in self.teachers.values()]
@@ -279,7 +282,7 @@ def distill_run(
         inherit(inherited, recipe.output.dir)
         if run.context.column_types:
             say(columns_line(run.context.column_types))
-        hashes.check_all(run.context.run.folder)
+        check_files(run.context.run.folder)
         run.plan_fits()
         run.admit(accept=accept_teacher)
         run.train()
@@ -287,6 +290,17 @@ def distill_run(
         run.explain()
         run.report()
     return run.context.run
+
+
+def check_files(folder: Path) -> None:
+    """Refuse a run folder of which a file has changed; of a finished run its stores are read too.
+
+    Raises:
+        DamagedError: names the file, and what makes it again.
+    """
+    hashes.check_all(folder)
+    if (folder / SCORES).exists():
+        check_stores(folder)
 
 
 def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:

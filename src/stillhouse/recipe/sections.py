@@ -49,7 +49,7 @@ def _known_view(name: str) -> str:
 class Section(BaseModel):
     """A table of the recipe: unknown keys are errors, values are frozen, defaults are checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class TaskSection(Section):

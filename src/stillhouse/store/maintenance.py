@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from stillhouse.store.manifest import COPY, NAME, Manifest, read_manifest
 from stillhouse.store.shards import (
     ROW_HASHES,
     Damage,
+    damaged,
     make_shard,
     map_shard,
     read_row_hashes,
@@ -102,6 +104,21 @@ def verify(folder: Path | str) -> list[Damage]:
     return found + [Damage(name, None, "foreign: not a file of this store") for name in strangers]
 
 
+def check_stores(root: Path | str) -> None:
+    """Refuse damaged stores anywhere in a folder; every bit is read.
+
+    Raises:
+        DamagedError: the first fault that was found.
+    """
+    for copy in Path(root).rglob(COPY):
+        if not (copy.parent / NAME).exists():
+            raise damaged(copy.parent, Damage(NAME, None, "the file is missing"))
+    for store in ls(root):
+        for fault in verify(store.folder):
+            if not fault.what.startswith("foreign: not a file"):
+                raise damaged(store.folder, fault)
+
+
 def _own_files(manifest: Manifest) -> list[str]:
     """All names a store's folder may hold, the manifest last: the order in which ``gc`` deletes."""
     small = [ROW_HASHES, COPY, NAME]
@@ -111,8 +128,8 @@ def _own_files(manifest: Manifest) -> list[str]:
 def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
     """Mark damaged blocks as missing, so that the next labelling run asks only for those.
 
-    A damaged manifest is restored from its copy. A damaged or missing shard gets its size and header back, and keeps
-    its intact blocks. Foreign files stay where they are. ``wait`` is in seconds, for a writer to end.
+    A damaged or missing manifest is restored from its copy. A damaged or missing shard gets its size and header back,
+    and keeps its intact blocks. Foreign files stay where they are. ``wait`` is in seconds, for a writer to end.
 
     Returns:
         The faults that were found.
@@ -140,7 +157,9 @@ def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
 def _restored_manifest(folder: Path) -> tuple[Manifest, list[Damage]]:
     try:
         return read_manifest(folder), []
-    except DamagedError as error:
+    except (DamagedError, RejectedError) as error:
+        if isinstance(error, RejectedError) and ((folder / NAME).exists() or not (folder / COPY).exists()):
+            raise
         try:
             manifest = read_manifest(folder, COPY)
         except (RejectedError, DamagedError):
@@ -174,8 +193,12 @@ def _forget_blocks(folder: Path, manifest: Manifest, found: list[Damage]) -> Non
     wrong = {d.block for d in found if d.block is not None}
     for index in wrong:
         manifest = manifest.commit(index, None)
+    if lost := any(d.shard == ROW_HASHES for d in found):  # later data then share no rows with this store
+        manifest = replace(manifest, row_hashes=None)
     with disk.explained(folder / NAME):
-        if wrong:
+        if lost:
+            disk.remove(folder / ROW_HASHES)
+        if wrong or lost:
             disk.write_whole(folder / NAME, manifest.to_bytes())
             disk.remove(folder / COPY)
         elif any(d.shard == COPY for d in found):

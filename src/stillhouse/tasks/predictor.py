@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stillhouse import hashes
 from stillhouse.data import Encoder
+from stillhouse.data.cells import first_five
 from stillhouse.engine import tensor_state, write_weights
 from stillhouse.errors import RejectedError
 from stillhouse.exporting import Exportable
@@ -91,8 +92,19 @@ class Deployed(nn.Module, ABC):
         return logits_of(self.net(inputs))
 
     def outputs(self, rows: Any) -> Tensor:
-        """Outputs of the net (N, ...) for raw rows; of a frame with a column of texts, others are left out."""
-        return run_net(self, self.encoder.encode(self.of_column(rows)))
+        """Outputs of the net (N, ...) for raw rows; of a frame with a column of texts, others are left out.
+
+        Raises:
+            RejectedError: the net has no answer to some rows: it is NaN, or infinite throughout.
+        """
+        found = run_net(self, self.encoder.encode(self.of_column(rows)))
+        bad = without_answer(found.flatten(1)) if len(found) else torch.zeros(0, dtype=torch.bool)
+        if bad.any():
+            raise RejectedError(
+                f"The student has no answer to {first_five(bad.numpy())}: what it computes there is not finite, most "
+                "often because a value is far outside of those it was trained on. Fix those rows, or leave them out."
+            )
+        return found
 
     def of_column(self, rows: Any) -> Any:
         """The column of texts of a frame of several columns; other rows as they are."""
@@ -162,6 +174,16 @@ class Graph(nn.Module):
     def forward(self, inputs: Tensor) -> Any:
         """Answers (B, ...) to encoded inputs."""
         return self.answers(logits_of(self.net(inputs)))
+
+
+def without_answer(outputs: Tensor) -> Tensor:
+    """Which rows (N,) of outputs (N, K) are no answer; minus infinity is one beside finite values: a probability of 0.
+
+    >>> inf = float("inf")
+    >>> without_answer(torch.tensor([[1.0, -inf], [1.0, inf], [-inf, -inf], [float("nan"), 0.0]])).tolist()
+    [False, True, True, True]
+    """
+    return (outputs.isnan() | outputs.isposinf()).any(1) | ~outputs.isfinite().any(1)
 
 
 @torch.inference_mode()

@@ -176,7 +176,7 @@ class Asker:
         return self.teacher.outputs(Batch(self.inputs[:count], zeros - 1, rows, zeros, raw=raw)).values
 
     def __call__(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The answers to some rows in all their views: arrays (rows, views, ...); refuses NaN, with the rows."""
+        """The answers to some rows in all their views: arrays (rows, views, ...); refuses NaN and infinity."""
         chosen = torch.from_numpy(rows)
         answers: dict[str, list[np.ndarray]] = {}
         for number in range(self.views.count):
@@ -187,7 +187,7 @@ class Asker:
             found = {FEATURE + path: value.float().numpy() for path, value in outputs.features.items()}
             values = outputs.values.float().numpy()
             for name, array in ({"outputs": values} | found).items():
-                refuse_nan(name, array, rows, number)
+                refuse_not_finite(name, array, rows, number)
             for name, array in (found | encoded(self.codec, values, self.temperature)).items():
                 answers.setdefault(name, []).append(array)
         return {name: np.stack(parts, axis=1) for name, parts in answers.items()}
@@ -204,13 +204,14 @@ def fill(writer: Writer, ask: Asker, block_rows: int, advance: Callable[[int], N
             advance(stop - start)
 
 
-def refuse_nan(name: str, answers: np.ndarray, rows: np.ndarray, view: int) -> None:
-    """Refuse answers that are not numbers."""
-    bad = rows[np.isnan(answers).reshape(len(rows), -1).any(1)]
+def refuse_not_finite(name: str, answers: np.ndarray, rows: np.ndarray, view: int) -> None:
+    """Refuse answers that are not numbers; minus infinity beside finite ones is a probability of 0."""
+    flat = answers.reshape(len(rows), -1)
+    bad = rows[(np.isnan(flat) | np.isposinf(flat)).any(1) | ~np.isfinite(flat).any(1)]
     if len(bad):
         raise RejectedError(
-            f"The teacher answered NaN ({name}) for {len(bad)} of {len(rows)} rows in view {view}; the first "
-            f"row ids are {', '.join(map(str, bad[:5]))}. Fix the teacher or those inputs; rows answered "
+            f"The teacher answered NaN or infinity ({name}) for {len(bad)} of {len(rows)} rows in view {view}; the "
+            f"first row ids are {', '.join(map(str, bad[:5]))}. Fix the teacher or those inputs; rows answered "
             "before are kept."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.labels import TEST
 from stillhouse.pipeline.evaluation.predict import preview
 from stillhouse.pipeline.run.context import RunContext
-from stillhouse.pipeline.run.folder import LEFT_OUT
+from stillhouse.pipeline.run.folder import LEFT_OUT, read_json
 from stillhouse.pipeline.student.load import rules
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Arm, Trainer
@@ -181,9 +182,17 @@ class Probe:
         return found if known(self.test.targets).all() else found | {"accuracy": None}
 
 
+def explained(folder: Path) -> bool:
+    """Whether the files of an explanation are there."""
+    if not (folder / EXPLANATION).exists():
+        return False
+    shown = read_json(folder / EXPLANATION).get("taught")
+    return (folder / TAUGHT).exists() or not isinstance(shown, dict) or "rows" not in shown
+
+
 def explain(context: RunContext, trainer: Trainer, arms: Sequence[Arm], teachers: Mapping[str, RunTeacher]) -> None:
     """Explain a judged run once; its files are there afterwards."""
     folder = context.run.folder
-    if context.task.explains and not (folder / EXPLANATION).exists():
+    if context.task.explains and not explained(folder):
         with context.run.timed("explain"):
             Probe(context, trainer, arms, teachers, Predictions.load(folder / TEST)).explain()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stillhouse import students
+from stillhouse import hashes, students
 from stillhouse.engine import read_shapes, read_weights
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 
@@ -101,6 +101,19 @@ def fill(net: nn.Module, file: Path) -> None:
         DamagedError: they are not its weights.
     """
     try:
-        net.load_state_dict(read_weights(file)[0])
+        tensors = read_weights(file)[0]
+        refuse_not_finite(tensors, file)
+        net.load_state_dict(tensors)
     except RuntimeError as error:
         raise DamagedError(f"{file} does not fit the card beside it: {error}. Run the recipe again.") from error
+
+
+def refuse_not_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse weights that hold NaN.
+
+    Raises:
+        DamagedError: names the first tensor.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.isnan().any():
+            raise DamagedError(f"{file}: {name} holds NaN, so the net has no answers. {hashes.cure(file)}")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.errors import UsageError
+from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, stage
@@ -278,7 +278,16 @@ class RunTeacher:
         """Its normalized outputs for the rows of "valid" or "test", (N, *shape)."""
         rows = getattr(self.context.data, part)
         ids = torch.full((len(rows.inputs),), -1)
-        return answers_of(self.teacher, self.context.task, rows.inputs, ids, self.context.raw(part))
+        found = answers_of(self.teacher, self.context.task, rows.inputs, ids, self.context.raw(part))
+        broken = np.asarray(np.isnan(found).reshape(len(found), -1).any(1))
+        if broken.any():
+            numbers = np.asarray(getattr(self.context.data.split, part))[broken]
+            raise RejectedError(
+                f"The teacher answered NaN, or infinity, for {len(numbers)} of the {len(found)} {part} rows; the first "
+                f"are rows {', '.join(map(str, numbers[:5]))} of the data (counted from 0). Fix the teacher or those "
+                "rows."
+            )
+        return found
 
 
 def train_teachers(context: RunContext, teachers: Sequence[RunTeacher], workers: int) -> None:

@@ -1,0 +1,54 @@
+"""Files of a run that are changed or lost, and what is compared afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from stillhouse import hashes
+from stillhouse.errors import DamagedError
+from stillhouse.pipeline import distill
+from stillhouse.recipe import read
+from stillhouse.store import verify
+from tests.pipeline.recipes import write_recipe
+
+TIMES = ("ms_1", "ms_64", "seconds", "seconds_of_fit")
+
+
+def write_short_run(folder: Path) -> Path:
+    """A finished run of one seed in ``folder/run``, its recipe beside it."""
+    short = {"seeds": [0], "steps": 20, "workers": 1}
+    distill(read(write_recipe(folder, training=short, controls={"all_labels": False})))
+    return folder
+
+
+def copied(done: Path, place: Path) -> Path:
+    shutil.copytree(done, place)
+    recipe = place / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace(str(done), str(place)))
+    return place
+
+
+def flip(path: Path, bit: int) -> None:
+    """Flip one bit of a file in place."""
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(bytes(data))
+
+
+def files(run: Path) -> list[Path]:
+    return sorted(path for path in run.rglob("*") if path.is_file() and path.stat().st_size)
+
+
+def figures(scores: object) -> object:
+    """Scores without what a clock measured."""
+    if isinstance(scores, dict):
+        return {key: figures(value) for key, value in scores.items() if key not in TIMES}
+    return [figures(value) for value in scores] if isinstance(scores, list) else scores
+
+
+def look(run: Path) -> None:
+    """Check every file of a run folder."""
+    hashes.check_all(run)
+    if faults := verify(run / "store"):
+        raise DamagedError(f"{run / 'store'}: {faults[0]}")

@@ -1,0 +1,88 @@
+"""Each cure that a message names for a lost or damaged file is followed to its end: a sound run, the same scores."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stillhouse.errors import StillhouseError
+from stillhouse.pipeline import Run, distill
+from stillhouse.recipe import read
+from stillhouse.store import repair, verify
+from tests.pipeline.damage import copied, figures, files, flip, look, write_short_run
+
+MOST = 4  # steps of a cure
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one seed; its recipe is beside it."""
+    return write_short_run(tmp_path_factory.mktemp("cures"))
+
+
+def names(run: Path) -> list[str]:
+    return [path.relative_to(run).as_posix() for path in files(run)]
+
+
+def cured(place: Path) -> Run:
+    """Run the recipe, and do what the messages say until it ends."""
+    overwrite = False
+    for _ in range(MOST):
+        try:
+            return distill(read(place / "recipe.toml"), overwrite=overwrite)
+        except StillhouseError as error:
+            text = str(error)
+            if delete := re.search(r"Delete ([^ ,]+)", text):
+                Path(delete[1]).unlink()
+            elif "store repair" in text:
+                repair(place / "run" / "store")
+            else:
+                assert "--overwrite" in text, text
+                overwrite = True
+    raise AssertionError("the cures do not end")
+
+
+def scores_of(run: Path) -> object:
+    scores = json.loads((run / "scores.json").read_text())
+    return figures({key: value for key, value in scores.items() if key not in ("costs", "hashes", "versions")})
+
+
+def check_cure(done: Path, place: Path, name: str, *, lost: bool) -> None:
+    """Lose or damage one file, do as the messages say, and compare."""
+    run = copied(done, place) / "run"
+    expected = scores_of(run)
+    if lost:
+        (run / name).unlink()
+    else:
+        flip(run / name, 8 * (run / name).stat().st_size // 2)
+    again = cured(place)
+    look(run)
+    assert scores_of(again.folder) == expected, name
+    kept = {path for path in names(done / "run") if not path.startswith("store/")}
+    assert kept <= set(names(run)), name
+    assert again.load() is not None
+    shutil.rmtree(place)
+
+
+FEW = ("predictions.npz", "student/model.safetensors", "costs.json")
+
+
+@pytest.mark.fault("B6", "a file of a finished run is lost", exit=0)
+@pytest.mark.parametrize("name", FEW)
+def test_what_is_missing_from_a_finished_run_is_made_again(done: Path, tmp_path: Path, name: str) -> None:
+    check_cure(done, tmp_path / "place", name, lost=True)
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "B6", "any file of a finished run is lost, or a bit of it flips, and the user does what is said", exit=5
+)
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "flipped"])
+def test_every_file_of_a_run_is_made_again_by_what_the_message_says(done: Path, tmp_path: Path, lost: bool) -> None:
+    assert not verify(done / "run" / "store")
+    for name in names(done / "run"):
+        check_cure(done, tmp_path / "place", name, lost=lost)

@@ -11,7 +11,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 import stillhouse as sh
 from stillhouse.errors import RejectedError
-from tests.pipeline.embedding_runs import recipe
+from stillhouse.pipeline import distill
+from tests.pipeline.embedding_runs import derived_recipe, recipe
 
 WIDTH = 12
 VECTORS = HashingVectorizer(n_features=WIDTH)
@@ -46,3 +47,17 @@ def test_what_is_no_row_of_numbers_for_each_text_is_refused(embedding_world: Pat
     with pytest.raises(RejectedError, match=r"answered \(12,\) for 2 rows. It must answer one row of numbers"):
         distil(embedding_world, lambda texts: embed(texts)[0], tmp_path / "run")
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_student_cut_out_of_its_teacher_reads_no_more_than_it_has_positions_for(
+    embedding_world: Path, tmp_path: Path
+) -> None:
+    made = derived_recipe(embedding_world, "unused")
+    made = made.model_copy(update={"output": made.output.model_copy(update={"dir": tmp_path / "run"})})
+    longer = made.student.model_copy(update={"tokens": 60})
+    with pytest.raises(RejectedError, match=r"can read only 40. Set .* `\[student\] tokens` .* to 40 or fewer"):
+        distill(made.model_copy(update={"student": longer}))
+    assert not (tmp_path / "run" / "store").exists(), "nothing was asked"
+    cured = made.student.model_copy(update={"tokens": 40})
+    made = made.model_copy(update={"output": made.output.model_copy(update={"dir": tmp_path / "cured"})})
+    assert distill(made.model_copy(update={"student": cured})).load().encoder.length == 40

@@ -95,6 +95,12 @@ def test_its_file_of_answers_and_its_onnx_file_are_those_of_the_end(run: Any, tm
     np.testing.assert_allclose(found, answers(run), atol=1e-5)
 
 
+def test_the_run_says_how_much_each_side_reads(run: Any) -> None:
+    read = run.record["data"]["tokens"]
+    assert read == {"teacher": TOKENS, "students": run.load().encoder.length}
+    assert f"the teacher reads 12, students {read['students']}" in run.report().read_text(encoding="utf-8")
+
+
 def test_the_accuracy_of_a_loaded_student_is_the_one_that_was_judged(run: Any) -> None:
     frame = pd.read_csv(run.folder.parent / "texts.csv")
     test = np.load(run.folder / "split.npz")["test"]

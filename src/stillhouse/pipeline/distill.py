@@ -99,6 +99,10 @@ class Distillation:
                 context, SAME, only(context.learning.data.train.targets, context.learning.labelled)
             )
         check_layers(found.values(), context.data.train.inputs[:2])
+        if context.students.derived is not None and context.student_text is not None:
+            longest = context.student_text.example(1, torch.Generator().manual_seed(0))
+            with torch.no_grad():  # it may have fewer positions than the students are to read
+                in_eval(context.students.make())(longest)
         return found
 
     @cached_property

@@ -38,10 +38,22 @@ def facts(run: RunFiles) -> list[tuple[str, str]]:
         ("Data", str(data.get("name", "")) if isinstance(data, dict) else ""),
         ("Teacher", net(_table(settings, "teacher"))),
         ("Student", net(_table(settings, "student"))),
+        ("Tokens of a text", tokens(data.get("tokens")) if isinstance(data, dict) else ""),
         ("Test rows", count(rows) if rows else ""),
         ("Seeds", count(len(seeds)) if seeds else ""),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def tokens(read: Any) -> str:
+    """Return how much of a text each side reads, where they differ.
+
+    >>> tokens({"teacher": 64, "students": 512}), tokens({"teacher": 64, "students": 64})
+    ('the teacher reads 64, students 512', '')
+    """
+    if not isinstance(read, dict) or read.get("teacher") == read.get("students"):
+        return ""
+    return f"the teacher reads {count(read['teacher'])}, students {count(read['students'])}"
 
 
 def _table(settings: dict[str, Any], key: str) -> dict[str, Any]:

@@ -204,6 +204,9 @@ class Judge:
         }
         if context.made:
             facts["made"] = rows - context.real_rows
+        theirs, ours = (read.data.encoder.text for read in (context, self.trainer.context))
+        if theirs is not None and ours is not None:  # tokens of a text that are read
+            facts["tokens"] = {"teacher": theirs.length, "students": ours.length}
         if types := context.column_types:
             facts["columns"] = types
         budget = self.trainer.budget

@@ -65,8 +65,8 @@ class TokenNet(nn.Module):
             )
         if self.longest is not None and ids.shape[1] > self.longest:
             raise RejectedError(
-                f"A text has {ids.shape[1]} tokens, but the model can read only {self.longest}. Set `[data] tokens` to "
-                f"{self.longest} or fewer."
+                f"A text has {ids.shape[1]} tokens, but the model can read only {self.longest}. Set `[data] tokens`, "
+                f"or `[student] tokens` of a student cut out of it, to {self.longest} or fewer."
             )
 
 

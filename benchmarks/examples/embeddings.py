@@ -108,7 +108,8 @@ def page(done: list[Done]) -> Iterator[str]:
     facts, scores = done[0].record["data"], done[0].scores
     yield (
         f"{count(facts['train'])} training texts, {count(facts['test'])} held-out ones of the official test part, cut "
-        f"at {facts['tokens']} tokens. Every held-out text is a query among the other held-out ones; the rank "
+        f"at {facts['tokens']['teacher']} tokens for the teacher and at {facts['tokens']['students']} for the word "
+        "table. Every held-out text is a query among the other held-out ones; the rank "
         f"correlation is over {count(scores['pairs'])} pairs of them. The categories are the {len(facts['classes'])} "
         "newsgroups."
     )

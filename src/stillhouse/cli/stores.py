@@ -1,4 +1,4 @@
-"""``stillhouse store``: list, compare, check and repair stores of teacher outputs."""
+"""``stillhouse store``: list, compare, check, repair and clear stores of teacher outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LISTED = ("folder", "digest", "rows", "rows_done", "views", "nbytes", "complete"
 Root = Annotated[Path, Parameter(help="Where to look, folders below it included.")]
 
 store = App(
-    name="store", help="Maintain stores of teacher outputs: ls, why, verify, repair.", group=REFERENCE, sort_key=9
+    name="store", help="Maintain stores of teacher outputs: ls, why, verify, repair, gc.", group=REFERENCE, sort_key=9
 )
 
 
@@ -70,3 +70,30 @@ def repair(folder: StoreFolder, /, *, json: Json = False) -> None:
         say("\n".join([*found, "Run the command of the run again: it asks the teacher for the missing rows."]))
     else:
         say(f"{folder} is whole.")
+
+
+@store.command
+def gc(
+    root: Root,
+    /,
+    *,
+    keep: Annotated[
+        list[str] | None,
+        Parameter(
+            consume_multiple=True, negative="", help="Digests of `store ls` in use: complete stores of others go too."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Delete what no run needs: superseded stores and incomplete files; with --keep all stores but those."""
+    from stillhouse.errors import UsageError
+    from stillhouse.store import maintenance
+
+    known = {listing.digest for listing in maintenance.ls(root)}
+    if odd := sorted(set(keep or ()) - known):
+        raise UsageError(
+            f"--keep {odd[0]}: no store in {root} has this digest, so nothing is deleted. `stillhouse store ls {root}` "
+            "lists them."
+        )
+    gone = [str(path) for path in maintenance.gc(root, keep)]
+    show_json(gone) if json else say("\n".join(gone) or f"There is nothing to delete in {root}.")

@@ -69,6 +69,14 @@ class Predictions:
         rows = known(self.targets)
         if rows.all() or not rows.any():
             return self
+        return self.only(rows)
+
+    def only(self, rows: NDArray[np.bool_]) -> Predictions:
+        """Some of the rows.
+
+        Args:
+            rows: bool (N,), True for those that stay.
+        """
         records = {
             arm: {seed: {name: x[rows] for name, x in record.items()} for seed, record in seeds.items()}
             for arm, seeds in self.records.items()

@@ -26,6 +26,7 @@ from stillhouse.pipeline.rows import read_rows, unlabelled
 from stillhouse.pipeline.run.context import Given, MadePart, RunContext, budget_of
 from stillhouse.pipeline.run.folder import TASK, WEIGHTS, RunFolder, open_run
 from stillhouse.pipeline.run.overwrite import clear_run
+from stillhouse.pipeline.run.rows_kept import KeptRows
 from stillhouse.pipeline.run.user_code import CODE, own_code
 from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
 from stillhouse.pipeline.student.own import tried
@@ -111,7 +112,9 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     check_service(context)
     context = only_asked(context)
     clear = clear_run if given.overwrite else None
-    run = open_run(aside, command=command, parts=found | (parts or {}), clear=clear)
+    rows_kept = KeptRows(data.source, data.split, recipe.evaluation.max_duplicates)
+    run = open_run(aside, command=command, parts=found | (parts or {}), clear=clear, changed=rows_kept.changed)
+    rows_kept.keep(run, task.supervised)
     if not task.supervised:
         run.note(found=sentences(across(data.source, data.split)))
     context = replace(context, run=run)

@@ -81,6 +81,7 @@ class Recipe(Section):
         places = {section: set(keys) for section, keys in PATHS.items() if "." not in section}
         aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
         # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
+        aside["evaluation"] = {"max_duplicates"}
         aside["data"] = {*places["data"], "on_disk"}
         if self.data.rows is None:  # keys that were not there before: older runs are resumed
             aside["data"].add("rows")

@@ -408,6 +408,9 @@ class Evaluation(Section):
         description="Measure of the headline, such as macro_f1 or sensitivity:CLASS@0.95; default: the task's.",
     )
     groups: list[str] = Field([], description="Columns whose groups are judged one by one; may be in drop.")
+    max_duplicates: float | None = Field(
+        None, ge=0.0, le=1.0, description="Share of test rows that may have the same inputs as a training row."
+    )
 
 
 class Output(Section):

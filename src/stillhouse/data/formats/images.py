@@ -138,7 +138,14 @@ def _labelled(folder: Path, unlabelled: str, *, test: bool, passed: Sequence[str
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_litter(path, folder))
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not is_litter(path, folder))
+    for path in found:
+        if path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
+            raise RejectedError(
+                f"{path} is a link to {path.resolve()}, so the folder contains itself and each image would have "
+                "several classes. Remove the link."
+            )
+    return found
 
 
 def _images(paths: Iterable[Path], base: Path) -> list[Path]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stillhouse import tasks
 from stillhouse.data.targets import known
+from stillhouse.errors import RejectedError
 from stillhouse.evaluation import Predictions, score, teacher_gate
 from stillhouse.files import write_json
 from stillhouse.pipeline.evaluation.groups import read_groups
 from stillhouse.pipeline.evaluation.labels import TEST
 from stillhouse.pipeline.evaluation.predict import COSTS, VALID
 from stillhouse.pipeline.run.folder import SCORES, RunFolder, read_json
+from stillhouse.pipeline.run.rows_kept import NOTE
 from stillhouse.reporting import write
 
 
@@ -32,9 +39,9 @@ def judge(folder: Path) -> dict[str, Any]:
         test, labelled = whole.labelled(), known(whole.targets)
         groups = {name: values[labelled] for name, values in groups.items()} if labelled.any() else groups
         valid = valid.labelled() if valid is not None and known(valid.targets).any() else None
-    scores = score(
+    judged = partial(
+        score,
         task,
-        test,
         saw=run.record["saw"],
         budget=run.record["budget"],
         costs=costs,
@@ -45,8 +52,8 @@ def judge(folder: Path) -> dict[str, Any]:
         resamples=recipe.evaluation.resamples,
         measure=recipe.evaluation.measure,
         valid=valid,
-        groups=groups,
     )
+    scores = judged(test, groups=groups)
     if len(test.rows) < len(whole.rows):
         scores["warnings"].insert(
             0,
@@ -54,10 +61,35 @@ def judge(folder: Path) -> dict[str, Any]:
             "hold for the others only if the labelled rows were drawn at random.",
         )
     scores["warnings"] += run.record.get("found", [])
+    if (twice := run.record.get(NOTE)) and (left := ~np.isin(test.rows, twice)).any():
+        few = {name: values[left] for name, values in groups.items()}
+        with suppress(RejectedError):  # the rows that are left cannot be judged alone, as where a class has none
+            alone = judged(test.only(left), groups=few)
+            scores["warnings"].append(without_duplicates(scores, alone, int((~left).sum()), task.shipped))
     if gate := run.record.get("teacher_gate"):
         scores["warnings"] += teacher_gate.warnings(task, gate)
     write_json(folder / SCORES, scores)
     return scores
+
+
+def without_duplicates(scores: Mapping[str, Any], alone: Mapping[str, Any], rows: int, student: str) -> str:
+    """What the test rows that are training rows too change in the headline figure and the verdict.
+
+    Args:
+        scores: of all test rows.
+        alone: of the others.
+        rows: number of such rows.
+        student: the arm that ships.
+    """
+    measure = next((one["measure"] for one in scores["comparisons"] if one.get("measure")), None)
+    figures = [one["models"][student]["measures"].get(measure, {}).get("value") for one in (alone, scores)]
+    whose = f"the {rows:,} of {scores['test_rows']:,} test rows whose inputs a training row has too"
+    if None in figures:
+        return f"Figures without {whose} cannot be given."
+    return (
+        f"Without {whose}, the student's {measure} is {figures[0]:.4g} ({figures[1]:.4g} with them), and the verdict is "
+        f"{str(alone['verdict']).replace('_', ' ')}."
+    )
 
 
 def write_report(folder: Path) -> Path:

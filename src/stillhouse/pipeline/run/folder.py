@@ -34,7 +34,7 @@ STUDY = "study"  # the folder of the tournament that chose the recipe
 OVERWRITTEN = "overwritten"  # the key of a run that took the place of another
 RECIPE = "recipe.toml"
 PREPARED = (  # cheap to make again
-    RECORD, ROWS, ".lock", RECIPE, "split.npz", "groups.npz", "first_answers.npz", hashes.NAME,
+    RECORD, ROWS, ".lock", RECIPE, "split.npz", "groups.npz", "row_hashes.npz", "first_answers.npz", hashes.NAME,
 )  # fmt: skip
 OWN = (  # without rows, candidates.npz, journal.jsonl and the stores: these carry a key and are used only where it fits
     "arms", "costs.json", "explanation.json", "export", "first_answers.npz", "fits", "full.json", "gallery.npz",
@@ -44,6 +44,7 @@ OWN = (  # without rows, candidates.npz, journal.jsonl and the stores: these car
 )  # fmt: skip
 KEPT = (ROWS, "candidates.npz", "journal.jsonl", "store", "store_same", hashes.NAME, RECORD)
 WEIGHTS = " weights"  # behind the name of a part that is a net: the identity of its weights alone
+DATA = "data"  # the key of the data's fingerprint in parts
 TASK = "task"  # the key of a task's name in parts and cards; absent for the default task
 LIBRARIES = (
     "torch", "numpy", "scikit-learn", "scipy", "safetensors", "pandas", "tokenizers",
@@ -151,6 +152,7 @@ def open_run(
     command: str,
     parts: dict[str, str],
     clear: Callable[[Path, Recipe, dict[str, str]], None] | None = None,
+    changed: Callable[[Path], str] | None = None,
 ) -> RunFolder:
     """Create the run folder, or resume the one that this very recipe left.
 
@@ -159,6 +161,7 @@ def open_run(
         command: what the user typed, for the report.
         parts: fingerprints of what came from Python instead of the recipe (teacher, student, data).
         clear: removes a run of another recipe; None: it is refused.
+        changed: says in which rows the data differ from those of a folder's run; empty where it cannot.
 
     Raises:
         UsageError: the folder belongs to another recipe, or holds something that is not a run.
@@ -179,8 +182,10 @@ def open_run(
         write_json(record, first | {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions()})
     run = RunFolder(folder)
     if run.record["digest"] != digest or run.record["parts"] != parts:
+        rows = changed(folder) if changed and run.record["parts"].get(DATA) != parts.get(DATA) else ""
+        odd = differences(folder / RECIPE, recipe, run, parts, rows)
         raise UsageError(
-            f"{folder} holds a run of another recipe ({differences(folder / 'recipe.toml', recipe, run, parts)}). "
+            f"{folder} holds a run of another recipe ({odd}). "
             'Choose another folder: `--output.dir FOLDER`, in Python `out="..."`. Or replace that run: `--overwrite`, '
             "in Python `overwrite=True`."
         )
@@ -315,12 +320,13 @@ def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
         writing.sync_folder(folder)
 
 
-def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str]) -> str:
-    """Say which settings differ between the folder's recipe and this one."""
+def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str], rows: str = "") -> str:
+    """Say which settings differ between the folder's recipe and this one; ``rows`` says how the data do."""
     from stillhouse.recipe import read_table
 
     before: dict[str, str] = run.record["parts"]
-    said = [part_differs(name, before, parts) for name in before | parts if before.get(name) != parts.get(name)]
+    odd = [name for name in before | parts if before.get(name) != parts.get(name)]
+    said = [rows if rows and name == DATA else part_differs(name, before, parts) for name in odd]
     old, new = flatten(read_table(file)), flatten(tomllib.loads(recipe.absolute().toml()))
     keys = [k for k in sorted(old | new) if old.get(k) != new.get(k) and not k.startswith("output.")]
     said += [f"{k}: {old.get(k)} there, {new.get(k)} here" for k in keys[:4]]

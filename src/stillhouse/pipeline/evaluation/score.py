@@ -87,8 +87,8 @@ def without_duplicates(scores: Mapping[str, Any], alone: Mapping[str, Any], rows
     if None in figures:
         return f"Figures without {whose} cannot be given."
     return (
-        f"Without {whose}, the student's {measure} is {figures[0]:.4g} ({figures[1]:.4g} with them), and the verdict is "
-        f"{str(alone['verdict']).replace('_', ' ')}."
+        f"Without {whose}, the student's {measure} is {figures[0]:.4g} ({figures[1]:.4g} with them), and the verdict "
+        f"is {str(alone['verdict']).replace('_', ' ')}."
     )
 
 

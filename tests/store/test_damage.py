@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from pathlib import Path
@@ -199,3 +200,19 @@ def test_damaged_row_hashes_are_named_and_written_again_by_labelling(folder: Pat
     assert [d.shard for d in verify(folder)] == ["row_hashes.npy"]
     assert tiny.label(folder) == []
     assert tiny.contents(folder) == sound
+
+
+@pytest.mark.fault("B8", "a store that is cut short in place while it is mapped", exit=5)
+def test_a_shard_that_is_cut_short_while_it_is_read_is_an_error_and_no_end(tmp_path: Path) -> None:
+    tiny.label(tmp_path)
+    store = Store.open(tmp_path)
+    rows = np.arange(tiny.ROWS)
+    whole = store.read(rows, np.zeros_like(rows))
+    shard = tmp_path / store.fields[0].file
+    kept = shard.read_bytes()
+    os.truncate(shard, 10)
+    for reads_views in (True, False):
+        with pytest.raises(DamagedError, match=rf"{shard.name}: the file was cut to 10 bytes.*store repair"):
+            store.read(rows, np.zeros_like(rows)) if reads_views else store.raw(rows)
+    shard.write_bytes(kept)
+    assert all(np.array_equal(found, whole[name]) for name, found in store.read(rows, np.zeros_like(rows)).items())

@@ -113,14 +113,27 @@ class Store:
                 f"The store {self.folder} has rows 0-{self.rows - 1} and views 0-{self.views - 1}, but training asks "
                 f"for rows {rows.min()}-{rows.max()} and views {views.min()}-{views.max()}. Label these data first."
             ) from None
+        self._refuse_cut()
         if not self._all_trusted:
             self._trust(np.unique(rows // self._manifest.block_rows))
         return {name: widen(field, payload.take(flat, 0)) for name, field, payload in self._flat}
 
     def raw(self, rows: npt.NDArray[np.int64]) -> dict[str, Array]:
         """The stored form of all views of some rows, ``(n, views, *shape)`` for each field, without widening."""
+        self._refuse_cut()
         self._trust(np.unique(rows // self._manifest.block_rows))
         return {name: p.reshape(*self._shape, *field.shape).take(rows, 0) for name, field, p in self._flat}
+
+    def _refuse_cut(self) -> None:
+        """Refuse shards that were cut short after they were mapped: reading behind the end would end the process.
+
+        Raises:
+            DamagedError: names the shard.
+        """
+        for field, shard in zip(self.fields, self._shards, strict=False):
+            if (size := shard.mapped.size()) < len(shard.mapped):
+                what = f"the file was cut to {size:,} bytes while it was read, instead of {len(shard.mapped):,}"
+                raise damaged(self.folder, Damage(field.file, None, what))
 
     def _trust(self, blocks: npt.NDArray[np.int64]) -> None:
         for index in blocks[~self._trusted[blocks]].tolist():

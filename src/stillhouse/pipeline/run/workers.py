@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import torch
 
 from stillhouse.engine import StopRequest, stops
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import DamagedError, StillhouseError
 from stillhouse.pipeline.run.lifeline import Lifeline, lifeline
 from stillhouse.pipeline.run.progress import Advance, send_metrics, show_metrics
 from stillhouse.timing import one_thread
@@ -202,6 +202,12 @@ def _raise_first(crew: list[Worker]) -> None:
             raise worker.error
     codes = [worker.process.exitcode for worker in crew if worker.process.exitcode]
     silent = [code for code in codes if code not in STOPPED] or codes  # the others were stopped because of it
+    if silent and silent[0] == -signal.SIGBUS:
+        raise DamagedError(
+            "A worker process ended by SIGBUS: a file that it had mapped, of a store or of `[data] on_disk`, was cut "
+            "short, or its disk failed. Run `stillhouse store verify FOLDER` for the stores of the run, and the same "
+            "command again to resume."
+        )
     if silent:
         raise StillhouseError(
             f"A worker process ended {_ended(silent[0])}. Finished fits are kept: run the same command again to "

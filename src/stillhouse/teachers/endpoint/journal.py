@@ -1,19 +1,21 @@
 """An append-only file of paid answers: an answer that was paid for survives any kill.
 
-One JSON object for each line, ``{"key": ..., "of": ..., ...}``; each line is fsynced before ``append`` returns. A last
-line that a kill or a power cut left incomplete is removed when the file is opened; a damaged line before it is an
-error. Questions are kept only as hashes, and only the owner can read the file: answers may repeat private text.
+One JSON object for each line, ``{"key": ..., "of": ..., ..., "check": ...}``; the check is the hash of the line without
+it. Each line is fsynced before ``append`` returns. A last line that a kill or a power cut left incomplete is removed when
+the file is opened; a line that has changed is an error. Questions are kept only as hashes, and only the owner can read the file: answers may repeat private text.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import xxhash
 from filelock import FileLock
 
 from stillhouse import writing
@@ -21,6 +23,8 @@ from stillhouse.errors import DamagedError, StoppedError, UsageError
 from stillhouse.files import cannot_write
 
 Record: TypeAlias = Mapping[str, Any]
+CHECK = "check"  # the last key of a line: the hash of the line without it
+_ENDING = re.compile(rb', "check": "([0-9a-f]{16})"\}\n$')
 
 
 class Journal:
@@ -78,7 +82,7 @@ class Journal:
         if self._file is None:
             raise RuntimeError("append needs a session")
         text = json.dumps({"key": key, "of": of, **record}, ensure_ascii=True, allow_nan=False)
-        line = (text + "\n").encode()
+        line = f'{text[:-1]}, "{CHECK}": "{_hash(text.encode())}"}}\n'.encode()
         try:
             writing.write_all(self._file, line)
             writing.sync(self._file)
@@ -113,7 +117,7 @@ class Journal:
             if record is not None:
                 self._end += len(line)
                 self._keep(record)
-            elif position == len(lines) - 1:
+            elif position == len(lines) - 1 and _ENDING.search(line) is None:
                 self._cut(self._end)
             else:
                 raise DamagedError(
@@ -139,10 +143,18 @@ class Journal:
             ) from error
 
 
+def _hash(text: bytes) -> str:
+    return xxhash.xxh3_64_hexdigest(text)
+
+
 def _record(line: bytes) -> dict[str, Any] | None:
     """A line as a record, or None where it is not a record."""
     if not line.endswith(b"\n"):
         return None
+    if (ending := _ENDING.search(line)) is not None:
+        line, wanted = line[: ending.start()] + b"}", ending[1].decode()
+        if _hash(line) != wanted:
+            return None
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

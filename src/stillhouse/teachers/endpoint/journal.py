@@ -1,8 +1,9 @@
 """An append-only file of paid answers: an answer that was paid for survives any kill.
 
-One JSON object for each line, ``{"key": ..., "of": ..., ..., "check": ...}``; the check is the hash of the line without
-it. Each line is fsynced before ``append`` returns. A last line that a kill or a power cut left incomplete is removed when
-the file is opened; a line that has changed is an error. Questions are kept only as hashes, and only the owner can read the file: answers may repeat private text.
+One JSON object for each line, ``{"key": ..., "of": ..., ..., "check": ...}``; the check is the hash of the line
+without it. Each line is fsynced before ``append`` returns. A last line that a kill or a power cut left incomplete is
+removed when the file is opened; a line that has changed is an error. Questions are kept only as hashes, and only the
+owner can read the file: answers may repeat private text.
 """
 
 from __future__ import annotations

@@ -8,10 +8,18 @@ from rich.table import Table
 
 from stillhouse.cli.shared import console, say
 from stillhouse.data.columns import columns_line
+from stillhouse.reporting.figures import Interval, difference, written
+from stillhouse.task import Task
+
+PAYS = {
+    "likely": "Distilling is likely to pay",
+    "unlikely": "Distilling is not likely to pay",
+    "open": "The pilot cannot tell whether distilling pays",
+}
 
 
-def show_plan(told: dict[str, Any]) -> None:
-    """Write a plan: lines, then one table."""
+def show_plan(told: dict[str, Any], task: Task) -> None:
+    """Write a plan: lines, then one table, then what a pilot has found."""
     rows, seconds, store = told["rows"], told["seconds"], told["store"]
     say(
         f"rows: {rows['train']:,} for training ({rows['labelled']:,} keep their label), {rows['valid']:,} for "
@@ -29,6 +37,29 @@ def show_plan(told: dict[str, Any]) -> None:
     console().print(codecs_table(store))
     if store["codecs"][0]["gradient_error"] is None:
         say("The gradient error of each codec is not known before the teacher is trained: plan again then.")
+    if "pilot" in told:
+        for line in pilot_lines(told["pilot"], task):
+            say(line)
+
+
+def pilot_lines(found: dict[str, Any], task: Task) -> list[str]:
+    """What a pilot has found, in sentences."""
+    measure = task.measure(found["measure"])
+    figure = written(measure, found["figure"])
+    lines = [
+        f"\nPilot: one seed, {found['steps']:,} steps, {found['calls']:,} teacher calls, {found['seconds']:,.1f} s; "
+        f"validation {measure.label} of the distilled student: {figure} ({found['rows']:,} rows)."
+    ]
+    for rival in found["against"]:
+        value, ends = difference(measure, Interval(rival["value"], rival["low"], rival["high"]))
+        lines.append(f"- against {rival['label'].lower()}: {value} (interval {ends})")
+    run = found["run"]
+    lines.append(
+        f"{PAYS[found['verdict']]}. The intervals are of one net each on validation rows, and the run may differ. "
+        f"To find out for certain: {run['calls']:,} more teacher calls and about {run['seconds']:,.0f} s for "
+        f"{found['seeds']} seeds of {run['steps']:,} steps."
+    )
+    return lines
 
 
 def codecs_table(store: dict[str, Any]) -> Table:

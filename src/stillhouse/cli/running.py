@@ -85,17 +85,21 @@ def plan(
     file: RecipeFile = None,
     /,
     *,
+    pilot: Annotated[
+        bool, Parameter(negative="", help="Run a tenth of it: is distilling likely to beat its rivals?")
+    ] = False,
     json: Json = False,
     allow_code: AllowCode = False,
+    accept_teacher: AcceptTeacher = False,
     flags: Sections = None,
 ) -> None:
     """Say what a recipe will cost."""
     resolved = resolve(file, flags)
-    from stillhouse import pipeline
+    from stillhouse import pipeline, tasks
     from stillhouse.cli.plans import show_plan
 
-    told = pipeline.plan(resolved, allow_code=allow_code)
-    show_json(told) if json else show_plan(told)
+    told = pipeline.plan(resolved, pilot=pilot, allow_code=allow_code, accept_teacher=accept_teacher)
+    show_json(told) if json else show_plan(told, tasks.get(resolved.task.name))
 
 
 def curve(

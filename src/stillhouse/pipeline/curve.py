@@ -15,14 +15,14 @@ from stillhouse.data.asking import How
 from stillhouse.errors import UsageError
 from stillhouse.evaluation.cost import measure_costs
 from stillhouse.files import write_json
-from stillhouse.pipeline.distill import Distillation
+from stillhouse.pipeline.distill import SHARED, Distillation
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import inherit, read_json
 from stillhouse.pipeline.run.progress import say
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.student.load import load_student
 from stillhouse.pipeline.student.train import Arm
-from stillhouse.pipeline.teacher.build import JOURNAL, ready
+from stillhouse.pipeline.teacher.build import ready
 from stillhouse.pipeline.teacher.selection import worth_asking
 from stillhouse.recipe import Recipe
 from stillhouse.reporting import write_curve
@@ -145,7 +145,6 @@ def asked_rows(context: RunContext, calls: int, how: How) -> torch.Tensor:
     return torch.cat([labelled, rest]).sort().values
 
 
-SHARED = (TEACHER, "store", JOURNAL)
 AXES = {
     "labels": Axis(with_labels, of_one_teacher),
     "calls": Axis(lambda recipe, _: recipe, with_baseline, asked_rows),

@@ -31,8 +31,9 @@ from stillhouse.pipeline.evaluation.predict import Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
 from stillhouse.pipeline.rows import read_again
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
-from stillhouse.pipeline.run.folder import SCORES, RunFolder, inherit
+from stillhouse.pipeline.run.folder import PILOT, SCORES, RunFolder, inherit
 from stillhouse.pipeline.run.labels import only, visible_labels
+from stillhouse.pipeline.run.overwrite import pilot_of
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
@@ -43,6 +44,7 @@ from stillhouse.pipeline.student.reading import as_students_read
 from stillhouse.pipeline.student.train import Arm, Asked, Job, Trainer, arms_of, missing_arms
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
+from stillhouse.pipeline.teacher.build import JOURNAL
 from stillhouse.pipeline.teacher.calibration import temperature_of
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
@@ -55,6 +57,7 @@ from stillhouse.types import evaluating, in_eval
 
 ANSWERS = "first_answers.npz"  # of the user's own teacher and student, before anything is trained
 ASKED = 16  # rows
+SHARED = (TEACHER, "store", JOURNAL)  # in a run folder: what runs of one teacher have in common
 SAME = "teacher_same"  # the arm of a teacher that is trained on the student's own labels
 Work = Callable[[Advance], None]
 
@@ -284,6 +287,7 @@ def distill_run(
     with at_work(recipe.output.dir, given):
         run = Distillation(recipe, given)
         inherit(inherited, recipe.output.dir)
+        inherit_pilot(run, recipe.output.dir)
         if run.context.column_types:
             say(columns_line(run.context.column_types))
         check_files(run.context.run.folder)
@@ -307,10 +311,20 @@ def check_files(folder: Path) -> None:
         check_stores(folder)
 
 
+def inherit_pilot(run: Distillation, folder: Path) -> None:
+    """Take over what a pilot in ``folder`` has trained and asked; a store of fewer rows is asked about the others."""
+    context = run.context
+    pilot = pilot_of(folder, context.recipe, context.run.record["parts"])
+    if pilot is not None:
+        context.run.note(**{PILOT: True})
+        inherit({name: pilot / name for name in SHARED}, context.run.folder)
+
+
 def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
     """The sequence up to the teacher's stored answers; folder, rows, views and bytes of the store."""
     with at_work(recipe.output.dir, given):
         run = Distillation(recipe, given)
+        inherit_pilot(run, recipe.output.dir)
         run.plan_fits()
         store = run.ask([TEACHER])[TEACHER]
     return {"store": str(store.folder), "rows": store.rows, "views": store.views, "bytes": store.nbytes}

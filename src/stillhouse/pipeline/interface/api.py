@@ -21,6 +21,7 @@ from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.predict import check_out, predict_file, predict_table, read_file
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.pipeline.student.load import load_student, own_module, student_folder
+from stillhouse.pipeline.tuning.pilot import pilot as run_pilot
 from stillhouse.pipeline.tuning.presets import distill as run_preset
 from stillhouse.pipeline.tuning.tournament import tune as run_tournament
 from stillhouse.recipe import Recipe
@@ -131,15 +132,29 @@ def label(
 
 
 def plan(
-    recipe: RecipeLike | None = None, *, allow_code: bool = False, verbose: bool = True, **options: Unpack[Options]
+    recipe: RecipeLike | None = None,
+    *,
+    pilot: bool = False,
+    accept_teacher: bool = False,
+    allow_code: bool = False,
+    verbose: bool = True,
+    **options: Unpack[Options],
 ) -> dict[str, Any]:
     """Estimate a run: rows, teacher calls, bytes for each codec, fits and seconds.
 
-    The arguments are those of ``distill``.
+    Args:
+        recipe: as for ``distill``.
+        pilot: also run a tenth of it, one seed on a part of the teacher's answers, and say under ``pilot`` whether
+            distilling is likely to beat its rivals: the differences on validation rows with intervals, and what the
+            whole run would take. The run takes over what the pilot has trained and asked.
+        accept_teacher: as for ``distill``, of the pilot.
+        allow_code: as for ``distill``.
+        verbose: as for ``distill``.
+        **options: those of ``distill``.
     """
     resolved, given = resolve(recipe, allow_code=allow_code, **options)
     with shown(verbose):
-        return estimate(resolved, given)
+        return run_pilot(resolved, given, accept=accept_teacher) if pilot else estimate(resolved, given)
 
 
 def curve(

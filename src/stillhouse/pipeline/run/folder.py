@@ -31,6 +31,7 @@ SCORES = "scores.json"
 LEFT_OUT = "left_out"  # the key in run.json of what could not be made, and why
 ROWS = "rows"  # the folder of rows that lie on disk
 STUDY = "study"  # the folder of the tournament that chose the recipe
+PILOT = "pilot"  # the folder of a small part of the run, which says whether the whole may pay
 OVERWRITTEN = "overwritten"  # the key of a run that took the place of another
 RECIPE = "recipe.toml"
 PREPARED = (  # cheap to make again
@@ -247,7 +248,7 @@ def check_folder(folder: Path) -> None:
     if hashes.keeps(folder / RECORD):
         raise DamagedError(f"{folder / RECORD} is missing: it says what the run is. {hashes.cure(folder / RECORD)}")
     begun = (hashes.NAME, RECIPE) if hashes.keeps(folder / RECIPE) or not (folder / RECIPE).exists() else ()
-    if any(p.name not in (".lock", ROWS, STUDY, *begun) for p in folder.iterdir()):
+    if any(p.name not in (".lock", ROWS, STUDY, PILOT, *begun) for p in folder.iterdir()):
         raise UsageError(f"{folder} is not empty and not a run folder. Choose another [output] dir.")
 
 

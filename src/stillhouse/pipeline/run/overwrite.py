@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stillhouse import hashes
 from stillhouse.engine import CHECKPOINT
 from stillhouse.errors import DamagedError, UsageError
-from stillhouse.pipeline.run.folder import OWN, RECIPE, RECORD, flatten, read_json, remove
+from stillhouse.pipeline.run.folder import OWN, PILOT, RECIPE, RECORD, flatten, read_json, remove
 
 if TYPE_CHECKING:
     from stillhouse.recipe import Recipe
@@ -38,8 +38,14 @@ def clear_run(folder: Path, recipe: Recipe, parts: Mapping[str, str]) -> None:
             remove(folder / name)
 
 
-def same_teacher(folder: Path, recipe: Recipe, parts: Mapping[str, str]) -> bool:
-    """Whether the teachers of a folder are trained, and the new run would train the same."""
+def pilot_of(folder: Path, recipe: Recipe, parts: Mapping[str, str]) -> Path | None:
+    """The pilot in a run folder, where its teacher is the run's; None: there is none."""
+    pilot = folder / PILOT
+    return pilot if (pilot / RECORD).exists() and same_teacher(pilot, recipe, parts, aside="teacher.calls") else None
+
+
+def same_teacher(folder: Path, recipe: Recipe, parts: Mapping[str, str], aside: str = "") -> bool:
+    """Whether the teachers of a folder are trained, and the new run would train the same; ``aside`` may differ."""
     file = folder / RECIPE
     try:
         record = read_json(folder / RECORD)
@@ -51,6 +57,7 @@ def same_teacher(folder: Path, recipe: Recipe, parts: Mapping[str, str]) -> bool
     if not file.is_file() or any(path for name in TRAINED for path in (folder / name).rglob(CHECKPOINT)):
         return False
     old, new = (of_teacher(text) for text in (file.read_text(encoding="utf-8"), recipe.absolute().toml()))
+    old, new = ({key: value for key, value in of.items() if key != aside} for of in (old, new))
     before, now = ({k: v for k, v in of.items() if not k.startswith(NOT_OF_TEACHER)} for of in (record["parts"], parts))
     return old == new and before == now
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stillhouse.data.source import take
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import RunContext
-from stillhouse.pipeline.run.folder import OVERWRITTEN
+from stillhouse.pipeline.run.folder import OVERWRITTEN, PILOT
 from stillhouse.pipeline.run.progress import Advance
 from stillhouse.store import Store
 from stillhouse.task import Task
@@ -50,7 +50,7 @@ def ask_all(teacher: Teacher, context: RunContext, layers: Sequence[str], folder
         dtype=keeps.dtype,
         temperature=softening(context.make_methods()),
         library=keeps.dir is not None,
-        replace=keeps.dir is None and bool(context.run.record.get(OVERWRITTEN)),
+        replace=keeps.dir is None and any(context.run.record.get(one) for one in (OVERWRITTEN, PILOT)),
         block_rows=keeps.block_rows,
         row_hashes=data.source.shown_hashes(data.split.train),
         advance=advance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,7 +81,9 @@ class Candidate:
             write_atomic(self.folder / RECIPE_FILE, self.choice.recipe.absolute().toml().encode())
         begun = time.perf_counter()
         try:
-            trainer.fit(Job(self.arm, self.seed), store, teacher, advance)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # advice on a setting that nobody chose
+                trainer.fit(Job(self.arm, self.seed), store, teacher, advance)
             seconds = time.perf_counter() - begun
             facts |= {"state": DONE, "seconds": seconds} | self.judged(trainer, teachers)
         except Halted:

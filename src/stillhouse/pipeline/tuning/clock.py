@@ -9,8 +9,8 @@ from stillhouse.pipeline.run.progress import say
 from stillhouse.pipeline.tuning.leaderboard import Row
 
 FINAL = 0.4  # of the time after the teacher was asked, at least, for the run of the winner
-JUDGING = 0.25  # of the seconds of its fits, for all else in that run
-LEAST = 8.0  # seconds of a run besides its fits
+JUDGING = 0.5  # of the seconds of its fits, for all else in that run
+LEAST = 15.0  # seconds of a run besides its fits
 
 
 class Clock:
@@ -24,18 +24,23 @@ class Clock:
 
     def __init__(self, until: float | None, nets: int, workers: int) -> None:
         self.until, self.nets, self.workers = until, nets, max(1, workers)
-        self.rivals = self.reserve = 0.0
+        self.rivals = self.teachers = self.reserve = 0.0
 
-    def begin(self, rivals: float) -> None:
-        """Start the search: the teacher was asked; ``rivals`` are the seconds of the fits of all rivals."""
-        self.rivals = rivals / self.workers
+    def begin(self, rivals: float, teachers: float) -> None:
+        """Start the search: the teacher was asked.
+
+        Args:
+            rivals: seconds of the fits of all simple models.
+            teachers: seconds of the teachers that the winner's run trains again.
+        """
+        self.rivals, self.teachers = rivals / self.workers, teachers
         if self.until is not None:
             self.reserve = FINAL * max(0.0, self.until - time.monotonic())
 
     def final(self, row: Row, seeds: int) -> float:
         """Seconds of the winner's run, about."""
         fits = self.nets * seeds * (row.seconds or 0.0) / min(self.workers, self.nets * seeds)
-        return (1 + JUDGING) * (fits + self.rivals) + LEAST
+        return (1 + JUDGING) * (fits + self.rivals) + self.teachers + LEAST
 
     def search_until(self, best: Row | None) -> float | None:
         """``time.monotonic`` at which candidates are given up; None: never."""

@@ -12,7 +12,7 @@ import xxhash
 from stillhouse import hashes
 from stillhouse.data.targets import known
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.distill import Distillation
+from stillhouse.pipeline.distill import SAME, Distillation, inherit_pilot
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.run.folder import STUDY, remove
 from stillhouse.pipeline.run.progress import Advance, stage
@@ -65,7 +65,7 @@ def run_study(recipe: Recipe, given: Given, limits: Limits, *, accept: bool) -> 
     """
     folder = recipe.output.dir / STUDY
     with at_work(folder, given):
-        study = Study(of_study(recipe, folder), given, limits)
+        study = Study(of_study(recipe, folder), given, limits, recipe)
         study.prepare(accept=accept)
         study.play()
         return study.finish(recipe, given)
@@ -85,19 +85,31 @@ def of_study(recipe: Recipe, folder: Path) -> Recipe:
 
 
 class Study:
-    """A tournament in its folder."""
+    """A tournament in its folder.
 
-    def __init__(self, recipe: Recipe, given: Given, limits: Limits) -> None:
+    Args:
+        recipe: of the tournament.
+        given: what came from Python.
+        limits: when it ends.
+        whole: the user's recipe, whose arms the winner's run has.
+    """
+
+    def __init__(self, recipe: Recipe, given: Given, limits: Limits, whole: Recipe) -> None:
         self.run = Distillation(recipe, given)
         self.context, self.folder, self.limits = self.run.context, recipe.output.dir, limits
         refuse_without_labels(self.context)
+        inherit_pilot(self.run, self.folder.parent)
         self.seed = self.run.trainer.seeds[0]
         self.journal = journal_of(self.folder, self.context)
         arms = {arm.name: arm for arm in arms_of(self.context, [TEACHER])}
         self.shipped = arms[self.context.task.shipped]
         self.rivals = [arm for name, arm in arms.items() if arm.control.simple or name in self.context.task.rivals]
-        nets = 1 + sum(not arm.control.simple for arm in self.rivals)
+        names = [TEACHER, SAME] if whole.controls.same_teacher else [TEACHER]
+        full = arms_of(replace(self.context, recipe=self.context.task.settle(whole)), names)
+        nets = sum(not arm.control.simple for arm in full if arm.control.trained)
         self.clock = Clock(limits.until, nets, self.run.trainer.at_once)
+        # Models of scikit-learn are not kept: the run fits them again, and a teacher with the same labels besides.
+        self.trained_again = int(self.run.teachers[TEACHER].fitted_here) + (len(names) - 1)
 
     def prepare(self, *, accept: bool) -> None:
         """Train the rivals and the teacher, and ask it: once, for all candidates."""
@@ -107,7 +119,14 @@ class Study:
         run.admit(accept=accept)
         self.last, self.stores = run.taught([TEACHER])
         self.measure_rivals([arm for arm in self.rivals if arm.control.teacher is not None])
-        self.clock.begin(sum(row.seconds or 0.0 for row in self.rows if row.number is None))
+        self.clock.begin(
+            sum(
+                (read_facts(self.folder / RIVALS / a.name) or {}).get("seconds", 0.0)
+                for a in self.rivals
+                if a.control.simple
+            ),
+            self.run.context.run.record["seconds"].get("train teachers", 0.0) * self.trained_again,
+        )
 
     def measure_rivals(self, arms: Sequence[Arm]) -> None:
         """Train and measure arms that are no candidates."""

@@ -7,17 +7,13 @@ from pathlib import Path
 
 from stillhouse import hashes
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.distill import distill_run
+from stillhouse.pipeline.distill import SHARED, distill_run
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.folder import RECORD, STUDY, RunFolder
 from stillhouse.pipeline.run.progress import say
-from stillhouse.pipeline.teacher.build import JOURNAL
 from stillhouse.pipeline.tuning.leaderboard import FILES
 from stillhouse.pipeline.tuning.study import Limits, Winner, run_study
 from stillhouse.recipe import Recipe
-from stillhouse.task import TEACHER
-
-SHARED = (TEACHER, "store", JOURNAL, *FILES)  # what the run takes over from the study
 
 
 def tune(
@@ -66,7 +62,7 @@ def refuse_other_run(folder: Path, given: Given) -> None:
 
 def run_winner(winner: Winner) -> RunFolder:
     """The run of the winner, in the folder of the user's recipe; that of an earlier winner makes room."""
-    inherited = {name: winner.study / name for name in SHARED}
+    inherited = {name: winner.study / name for name in (*SHARED, *FILES)}
     for name in FILES:  # a tournament that went on has another leaderboard
         hashes.remove(winner.recipe.output.dir / name)
     # The teacher was admitted in the study, and the user has said there whether it may be worse.

@@ -70,7 +70,7 @@ def as_latex(told: Told, task: Words) -> str:
     """A tabular with booktabs; an asterisk marks the Pareto front of figure and milliseconds."""
     measure = task.measure(told["measure"])
     lines = [
-        [name_of(entry) + ("*" if entry["front"] else ""), _words(entry), *cells(entry, measure, told["measure"])]
+        [name_of(entry) + ("*" if entry["front"] else ""), setting_of(entry), *cells(entry, measure, told["measure"])]
         for entry in told["candidates"]
     ]
     top = [r"\begin{tabular}{ll" + "r" * (len(COSTS) + 1) + "}", r"\toprule"]
@@ -78,8 +78,9 @@ def as_latex(told: Told, task: Words) -> str:
     return "\n".join([*top, *map(latex_row, lines), r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _words(entry: Told) -> str:
-    return str(entry["words"]) if "number" in entry else ""
+def setting_of(entry: Told) -> str:
+    """What a candidate was, or which simple model a rival is."""
+    return str(entry["words"]) if "number" in entry else str(entry.get("setting", ""))
 
 
 def as_table(told: Told, task: Words, most: int = 20) -> Table:
@@ -103,7 +104,7 @@ def as_table(told: Told, task: Words, most: int = 20) -> Table:
         if "number" not in entry or entry in shown:
             first = name_of(entry) + (" *" if entry["front"] else "")
             style = "bold" if entry["winner"] else None
-            table.add_row(first, _words(entry), *cells(entry, measure, told["measure"]), style=style)
+            table.add_row(first, setting_of(entry), *cells(entry, measure, told["measure"]), style=style)
     return table
 
 

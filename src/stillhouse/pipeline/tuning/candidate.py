@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stillhouse import hashes
+from stillhouse import hashes, students
 from stillhouse.data.targets import known
 from stillhouse.engine import LOG
 from stillhouse.errors import RejectedError, StillhouseError
@@ -108,11 +108,16 @@ class Candidate:
         first = next(iter(found))
         write_npz(self.folder / COMPONENTS, {"components": signed(context, first, found[first].components)})
         costs = measure_cost(net, context.data.valid.inputs[:TIMED], budget_seconds=COST_SECONDS)
+        model = {}
+        if self.arm.control.simple:
+            card = trainer.simple_card(self.arm)["net"]
+            model = {"setting": students.in_words(card["name"], card["settings"], context.task.link)}
         figures = {name: signed(context, name, float(one.components.mean())) for name, one in found.items()}
         return {
             "figures": figures,
             **{name: costs[name] for name in ("bytes", "ms_1", "ms_64")},
             **size_of_net(net),
+            **model,
         }
 
 

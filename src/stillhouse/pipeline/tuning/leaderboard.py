@@ -31,6 +31,7 @@ class Row(NamedTuple):
     unit: str | None = None
     seconds: float | None = None  # of training
     why: str | None = None  # it failed
+    setting: str | None = None  # of a rival that is a simple model: which it is
 
     @property
     def value(self) -> float | None:
@@ -43,7 +44,7 @@ def row_of(name: int | str, facts: Mapping[str, Any] | None) -> Row | None:
     if facts is None:
         return None
     number, arm = (name, None) if isinstance(name, int) else (None, name)
-    kept = ("words", "state", "bytes", "ms_1", "ms_64", "parameters", "unit", "seconds", "why")
+    kept = ("words", "state", "bytes", "ms_1", "ms_64", "parameters", "unit", "seconds", "why", "setting")
     known = {key: facts[key] for key in kept if key in facts}
     return Row(number=number, arm=arm, figures=facts.get("figures", {}), **known)
 

@@ -15,7 +15,7 @@ from stillhouse.errors import UsageError
 from stillhouse.pipeline.distill import SAME, Distillation, inherit_pilot
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.run.folder import STUDY, remove
-from stillhouse.pipeline.run.progress import Advance, stage
+from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.student.reading import as_students_read
@@ -222,7 +222,10 @@ class Study:
             UsageError: no candidate has ended, or none is within the budget.
         """
         fast = [row for row in self.rows if row.number is None or self.clock.allows(row)]
-        row = best_of(fast, self.context.recipe.student.budget)
+        budget = self.context.recipe.student.budget
+        row = best_of(fast, budget) or best_of(self.rows, budget)
+        if row is not None and row not in fast:
+            say("The run of the winner will take longer than the time that is left: no candidate is fast enough.")
         if row is None:
             raise UsageError(nothing_won(self.rows, self.folder))
         write_leaderboard(self.folder, self.context, self.rows, row, SAMPLER)
@@ -245,8 +248,8 @@ def nothing_won(rows: Sequence[Row], folder: Path) -> str:
     failed = next((row.why for row in rows if row.why), None)
     if any(row.number is not None and row.state == DONE for row in rows):
         return (
-            "No candidate is within [student.budget], or fast enough for the time that is left. Raise the limit, or "
-            "give more time: `--time`. The same command goes on with what is done."
+            "No candidate is within [student.budget]. Raise the limit, with another [output] dir or `--overwrite`; or "
+            "try more candidates: the same command goes on."
         )
     return (
         f"No candidate of the tournament in {folder} has ended"

@@ -7,7 +7,7 @@ from typing import Any
 from stillhouse.reporting.charts import Point, scatter
 from stillhouse.reporting.figures import interval, ticks, titled, written
 from stillhouse.reporting.folder import OTHER_STYLE, RunFiles
-from stillhouse.reporting.leaderboard import arm_of, cells, heads, name_of, notes, read_leaderboard
+from stillhouse.reporting.leaderboard import arm_of, cells, heads, name_of, notes, read_leaderboard, setting_of
 from stillhouse.reporting.parts import chart, legend, line
 from stillhouse.reporting.svg import Axis
 from stillhouse.reporting.wording import milliseconds, number, shorts
@@ -39,7 +39,7 @@ def leaderboard(run: RunFiles) -> dict[str, Any] | None:
     lines = [
         line(
             name_of(entry) + (" *" if entry["front"] else ""),
-            [{"text": str(entry["words"]) if "number" in entry else ""}, *cells(entry, measure, told["measure"])],
+            [{"text": setting_of(entry)}, *cells(entry, measure, told["measure"])],
             arm=arm_of(run, entry),
             main=entry["winner"],
         )

@@ -1,0 +1,88 @@
+"""The rules of a tournament: who wins, what a budget allows, what time is left for the run of the winner."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.pipeline.tuning.candidate import DONE, STOPPED, goes_on
+from stillhouse.pipeline.tuning.clock import Clock
+from stillhouse.pipeline.tuning.leaderboard import Row, best_of, on_front
+from stillhouse.recipe import Limits
+
+FREE = Limits()
+
+
+def row(number: int | None, value: float, **facts: Any) -> Row:
+    kept = {"bytes": 100, "ms_1": 1.0, "parameters": 25, "seconds": 10.0} | facts
+    arm = None if number is not None else "simple"
+    return Row(number, arm, "", kept.pop("state", DONE), {"accuracy": value, "nll": kept.pop("nll", -1.0)}, **kept)
+
+
+def test_the_best_candidate_wins_and_no_rival_does() -> None:
+    rows = [row(None, 0.99), row(0, 0.9), row(1, 0.95), row(2, 0.97, state=STOPPED)]
+    found = best_of(rows, FREE)
+    assert found is not None
+    assert found.number == 1
+
+
+def test_of_equals_the_second_measure_decides_then_the_size_then_the_number() -> None:
+    rows = [row(0, 0.9), row(1, 0.9, nll=-0.5), row(2, 0.9, nll=-0.5, bytes=50), row(3, 0.9, nll=-0.5, bytes=50)]
+    found = best_of(rows, FREE)
+    assert found is not None
+    assert found.number == 2
+
+
+def test_a_budget_shuts_out_what_is_larger_or_slower_and_nodes_are_no_parameters() -> None:
+    rows = [row(0, 0.99, bytes=2000), row(1, 0.98, ms_1=9.0), row(2, 0.97, parameters=900, unit="nodes"), row(3, 0.5)]
+    found = best_of(rows, Limits(bytes=1000, latency_ms=2.0, parameters=500))
+    assert found is not None
+    assert found.number == 2
+    assert best_of(rows, Limits(bytes=10)) is None
+
+
+points = st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.7]), st.sampled_from([1.0, 2.0, 3.0])), min_size=1, max_size=8)
+
+
+@given(points)
+def test_each_point_off_the_front_is_beaten_by_one_on_it(drawn: list[tuple[float, float]]) -> None:
+    rows = [row(n, value, ms_1=ms) for n, (value, ms) in enumerate(drawn)]
+    front = [one for one in rows if on_front(one, rows)]
+    assert front
+    for one in rows:
+        as_good = [two for two in front if (two.value or 0) >= (one.value or 0) and (two.ms_1 or 0) <= (one.ms_1 or 0)]
+        assert as_good
+
+
+@given(st.lists(st.integers(0, 5), max_size=9), st.integers(0, 5))
+def test_what_goes_on_is_in_the_better_half(earlier: list[int], mine: int) -> None:
+    better = sum(value > mine for value in earlier)
+    assert goes_on(mine, list(map(float, earlier))) == (better < (len(earlier) + 2) // 2)
+
+
+def test_the_run_of_the_winner_gets_as_many_seeds_as_its_time_allows() -> None:
+    slow, fast = row(0, 0.9, seconds=100.0), row(1, 0.9, seconds=1.0)
+    clock = Clock(time.monotonic() + 600.0, nets=3, workers=2)
+    clock.begin(rivals=0.0, teachers=0.0)
+    assert clock.seeds(fast, [0, 1, 2, 3, 4]) == [0, 1, 2, 3, 4]
+    assert clock.seeds(slow, [4, 5, 6]) == [4, 5]
+    assert not clock.over(fast)
+    assert clock.allows(slow)
+    assert not clock.allows(row(2, 0.9, seconds=1000.0))
+
+
+def test_a_teacher_that_is_trained_again_is_part_of_the_time() -> None:
+    clock = Clock(time.monotonic() + 100.0, nets=3, workers=2)
+    clock.begin(rivals=0.0, teachers=200.0)
+    assert clock.over(row(0, 0.9, seconds=1.0))
+    assert not clock.allows(row(0, 0.9, seconds=1.0))
+
+
+def test_without_a_limit_of_time_nothing_ends_early() -> None:
+    clock = Clock(None, nets=3, workers=2)
+    clock.begin(rivals=10.0, teachers=0.0)
+    assert clock.search_until(None) is None
+    assert clock.seeds(row(0, 0.9, seconds=1e6), [1, 2, 3]) == [1, 2, 3]

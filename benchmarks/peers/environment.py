@@ -42,5 +42,5 @@ def run(name: str | None, runner: str, world: Path, out: Path) -> None:
     """
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment = os.environ | threads | {"PYTHONPATH": str(ROOT)}
-    command = [python(name), "-m", f"benchmarks.peers.runners.{runner}", world, out]
+    command = [str(python(name)), "-m", f"benchmarks.peers.runners.{runner}", str(world), str(out)]
     subprocess.run(command, check=True, env=environment, cwd=ROOT)

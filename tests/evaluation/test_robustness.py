@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,6 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import accuracy_score, roc_auc_score
-from torch import Tensor
 
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, ImageEncoder
@@ -34,7 +34,7 @@ def table(rows: int = 2000) -> Rows:
     return Rows(encoded, frame, encoder, encoded, image=False)
 
 
-def by_name(rows: Rows) -> dict[tuple[str, int], robustness.Rung]:
+def by_name(rows: Rows) -> dict[tuple[str, int], Any]:
     return {(rung.name, rung.severity): rung for rung in robustness.rungs(rows)}
 
 
@@ -110,7 +110,7 @@ def test_missing_numbers_of_an_array_are_the_training_mean() -> None:
     np.testing.assert_allclose(rung.inputs[changed], 0.0, atol=1e-6)
 
 
-def answers(inputs: Tensor) -> Mapping[str, Sequence[np.ndarray]]:
+def answers(inputs: Any) -> Mapping[str, Sequence[np.ndarray]]:
     """A net that says 1 where the first number is positive, and two seeds of a net that looks at the second."""
 
     def says(column: int, slope: float) -> np.ndarray:
@@ -137,7 +137,7 @@ def test_the_ladder_holds_the_accuracy_of_each_arm_on_the_rows_that_the_rung_mad
 
 def test_detection_is_scikit_learns_auc_of_the_confidence() -> None:
     rows = table(300)
-    outside = ood.outsiders(rows)
+    outside: Any = ood.outsiders(rows)
     (told,) = ood.detection(rows, answers, outside)
     for arm, nets in answers(rows.inputs).items():
         strange = answers(outside[told["outsiders"]])[arm]
@@ -151,7 +151,7 @@ def test_detection_is_scikit_learns_auc_of_the_confidence() -> None:
 
 def test_shuffled_columns_keep_every_column_and_break_the_rows() -> None:
     rows = table(300)
-    made = ood.outsiders(rows)["shuffled columns"]
+    made: Any = ood.outsiders(rows)["shuffled columns"]
     for columns in ([0], [1], [2, 3, 4, 5]):
         before, after = (np.sort(x[:, columns].numpy() @ np.arange(1, len(columns) + 1)) for x in (rows.inputs, made))
         np.testing.assert_array_equal(before, after)
@@ -160,7 +160,7 @@ def test_shuffled_columns_keep_every_column_and_break_the_rows() -> None:
 
 def test_inverted_images_span_the_training_range_and_shuffled_ones_keep_their_pixels() -> None:
     rows = images()
-    made = ood.outsiders(rows)
+    made: Any = ood.outsiders(rows)
     assert float(made["inverted"].min()) == pytest.approx(float(rows.inputs.min()))
     ends = made["inverted"] + rows.inputs
     torch.testing.assert_close(ends, ends[:1, :, :1, :1].expand_as(ends))

@@ -12,7 +12,7 @@ import pytest
 from stillhouse import tasks
 from stillhouse.data import Prepared
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.rows import read_rows
+from stillhouse.pipeline.rows import Read, read_rows
 from stillhouse.recipe import parse
 
 ROWS = 120
@@ -25,9 +25,9 @@ def table(**more: Any) -> pd.DataFrame:
     return pd.DataFrame(columns | more)
 
 
-def prepared(path: Path, **settings: Any) -> tuple[Prepared, str]:
+def prepared(path: Path, **settings: Any) -> Read:
     recipe = parse({"data": {"path": str(path), "target": "y", **settings}}, "the test")
-    return read_rows(recipe, None, tasks.get("classification"), as_is=False, cells=True)
+    return read_rows(recipe, None, tasks.get("classification"), as_is=False, cells=True, ready=False)
 
 
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y", "%b %d, %Y", "parquet"])
@@ -37,7 +37,7 @@ def test_order_takes_real_dates_and_takes_them_out_of_the_inputs(tmp_path: Path,
         table(when=DAYS).to_parquet(path)
     else:
         table(when=DAYS.strftime(form)).to_csv(path, index=False)
-    found, _ = prepared(path, order="when")
+    found = prepared(path, order="when").data
     assert found.encoder.names == ("x",)
     assert found.encoder.encode(table(when="any")).shape == (ROWS, 1)
     split = found.split
@@ -48,7 +48,7 @@ def test_weights_reach_the_rows_with_mean_1_and_are_no_input(tmp_path: Path) -> 
     weights = RNG.integers(0, 5, ROWS)
     rows = table(w=[f"{w},5" for w in weights])
     rows.to_csv(tmp_path / "t.csv", index=False)
-    found, fingerprint = prepared(tmp_path / "t.csv", weight="w")
+    found, _, fingerprint = prepared(tmp_path / "t.csv", weight="w")
     assert found.encoder.names == ("x",)
     wanted = weights + 0.5
     for part, name in ((found.train, "train"), (found.valid, "valid"), (found.test, "test")):
@@ -57,8 +57,8 @@ def test_weights_reach_the_rows_with_mean_1_and_are_no_input(tmp_path: Path) -> 
         np.testing.assert_allclose(part.weights, wanted[positions] / wanted[found.split.train].mean(), rtol=1e-6)
     assert float(found.train.weights.mean()) == pytest.approx(1)  # type: ignore[union-attr]
     rows.assign(w=weights + 1).to_csv(tmp_path / "t.csv", index=False)
-    assert prepared(tmp_path / "t.csv", weight="w")[1] != fingerprint
-    assert prepared(tmp_path / "t.csv")[0].train.weights is None
+    assert prepared(tmp_path / "t.csv", weight="w").fingerprint != fingerprint
+    assert prepared(tmp_path / "t.csv").data.train.weights is None
 
 
 @pytest.mark.parametrize("cell", [-1.0, np.nan, "heavy"])
@@ -80,7 +80,7 @@ def test_weights_that_are_all_zero_and_columns_that_are_not_there_are_refused(tm
 
 def from_python(parts: Any, **settings: Any) -> Prepared:
     recipe = parse({"data": settings}, "the test")
-    return read_rows(recipe, parts, tasks.get("classification"), as_is=False, cells=True)[0]
+    return read_rows(recipe, parts, tasks.get("classification"), as_is=False, cells=True, ready=False).data
 
 
 def three(frame: pd.DataFrame, order: Any = None) -> Any:
@@ -126,11 +126,11 @@ def test_another_grouping_order_or_weighing_is_other_data(tmp_path: Path, key: s
         rows = frame.assign(side=side)
         if place == "csv":
             rows.to_csv(tmp_path / "t.csv", index=False)
-            found.append(prepared(tmp_path / "t.csv", **{key: "side"})[1])
+            found.append(prepared(tmp_path / "t.csv", **{key: "side"}).fingerprint)
         else:
             recipe = parse({"data": {key: "side"}}, "the test")
-            read = read_rows(recipe, three(rows), tasks.get("classification"), as_is=False)
-            found.append(read[1])
+            read = read_rows(recipe, three(rows), tasks.get("classification"), as_is=False, ready=False)
+            found.append(read.fingerprint)
     assert found[0] == found[1] != found[2]
 
 
@@ -160,7 +160,7 @@ def test_dates_that_can_be_read_in_two_ways_order_no_rows_until_the_user_says_ho
     table(when=[form.format(day) for day in days]).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(RejectedError, match=r"hold no number or date to order by.*day_first.*month_first"):
         prepared(tmp_path / "t.csv", order="when")
-    split = prepared(tmp_path / "t.csv", order="when", types={"when": type_})[0].split
+    split = prepared(tmp_path / "t.csv", order="when", types={"when": type_}).data.split
     assert days[split.train].max() < days[split.test].min()
-    groups = prepared(tmp_path / "t.csv", group="when")[0]
+    groups = prepared(tmp_path / "t.csv", group="when").data
     assert not set(days[groups.split.train]) & set(days[groups.split.test])

@@ -30,7 +30,7 @@ def fitted(world: World, x: Any, y: Array, weights: Array | None, seed: int) -> 
     booster = lightgbm.train(SETTINGS | objective | {"seed": seed}, data, ROUNDS, valid_sets=[valid], callbacks=[stop])
 
     def predict(given: Any) -> Array:
-        found = booster.predict(given, num_threads=1)
+        found = np.asarray(booster.predict(given, num_threads=1))
         return np.stack([1 - found, found], 1) if classes == 2 else found
 
     return Model(predict, len(booster.model_to_string(num_iteration=booster.best_iteration)))

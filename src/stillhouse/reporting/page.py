@@ -42,7 +42,7 @@ def write(folder: Path, task: Words, leave_out: LeaveOut | None = None) -> Path:
         StillhouseError: the page cannot be written.
     """
     run = read(folder, task)
-    shared = {"head": summary.head(run), "confidence": run.confidence}
+    shared: dict[str, Any] = {"head": summary.head(run), "confidence": run.confidence}
     found = [body(section, run, shared, leave_out) for section in together(task.sections)]
     return page("report.html.j2", folder / "report.html", sections=[one for one in found if one is not None], **shared)
 

@@ -44,7 +44,7 @@ def matched_step(student: nn.Module, context: RunContext, answers: StoredTeacher
     ships = any(ships_parts(m) for _, m, _ in made)
     layers = [path for _, method, _ in made for path in method.student_layers] + [EMBEDDING] * ships
     own = student_spec(student, inputs, layers, len(context.data.train.targets))
-    head = head_of(teacher) if ships else None
+    head = head_of(teacher.module, teacher.example) if ships else None
     theirs = teacher_spec(answers, context, head)
     for _, method, _ in made:
         method.build(own, theirs)
@@ -83,10 +83,10 @@ def student_spec(student: nn.Module, inputs: Tensor, layers: Sequence[str], rows
         return spec_of(Outputs(values, features), rows=rows, classifier=taps.classifier)
 
 
-def head_of(teacher: Asked) -> nn.Module | None:
+def head_of(teacher: nn.Module, example: Tensor) -> nn.Module | None:
     """The classifier of a teacher that is a net, the ``nn.Linear`` that makes its outputs; None where it has none."""
     try:
-        return unwrap(teacher.module).get_submodule(classifier_path(teacher.module, teacher.example))
+        return unwrap(teacher).get_submodule(classifier_path(teacher, example))
     except UsageError:
         return None
 
@@ -97,7 +97,7 @@ def parts_card(context: RunContext, answers: StoredTeacher, teacher: Asked) -> d
     Names, settings and shapes alone: the weights lie beside it.
     """
     shipping = [e for e in context.recipe.method if ships_parts(methods.make(e.name, **e.settings))]
-    head = head_of(teacher)
+    head = head_of(teacher.module, teacher.example)
     if not shipping or not isinstance(head, nn.Linear):
         return {}
     spec = teacher_spec(answers, context, head)

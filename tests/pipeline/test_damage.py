@@ -19,6 +19,7 @@ from stillhouse.errors import DamagedError, StillhouseError, UsageError
 from stillhouse.pipeline import distill
 from stillhouse.recipe import read
 from tests.pipeline.damage import copied, files, flip, look, write_short_run
+from tests.pipeline.recipes import stillhouse
 
 FLIPS = 2000
 
@@ -186,3 +187,15 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(place: Path, monkeypa
     monkeypatch.undo()
     path.chmod(0o644)
     assert sh.load(place / "run") is not None
+
+
+@pytest.mark.slow
+def test_40_random_flips_are_found_by_the_command(place: Path) -> None:
+    draw, paths = random.Random(3), files(place / "run")
+    for path in draw.choices(paths, [path.stat().st_size for path in paths], k=40):
+        bit = draw.randrange(8 * path.stat().st_size)
+        flip(path, bit)
+        ended = stillhouse("distill", str(place / "recipe.toml"))
+        assert ended.returncode == 5, (path, ended.stderr)
+        assert path.name in ended.stderr
+        flip(path, bit)

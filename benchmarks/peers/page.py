@@ -49,7 +49,12 @@ def write() -> Path:
     worlds = [name for name in WORLDS if (HOME / name / OURS).exists()]
     parts = [ABOUT, *(section(name) for name in worlds)]
     missing = [*NOT_RUN.items()]
-    missing += [(name, "not run yet.") for name, peer in PEERS.items() if not facts_of(name)]
+    missing += [
+        (title, "not run yet.")
+        for name, peer in PEERS.items()
+        for entry, title in peer.entries.items()
+        if entry not in facts_of(name).get("entries", {})
+    ]
     parts += ["## Not run", bullets(f"{name}: {why}" for name, why in missing)] if missing else []
     parts += ["## Versions and hours", bullets(hours(worlds))]
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -89,6 +94,7 @@ def peer_lines(world: str) -> list[Line]:
         Line(title, *judged(HOME / "answers" / name / f"{entry}.npz", truth), facts["entries"][entry], seeds)
         for name, peer, facts in finished(world)
         for entry, title in peer.entries.items()
+        if entry in facts["entries"]
         for seeds in [len(facts["entries"][entry]["cpu_seconds"])]
     ]
 

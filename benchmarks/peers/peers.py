@@ -29,7 +29,6 @@ PEERS = {
         "autogluon",
         "automl",
         {
-            "distilled": "AutoGluon `distill()`, our teacher's answers",
             "own_teacher": "AutoGluon `distill()`, its own teacher of the 300 labels",
             "labels": "AutoGluon, the 300 labels",
         },

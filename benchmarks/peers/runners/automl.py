@@ -1,7 +1,6 @@
-"""AutoGluon on a table: on the labels alone, and its ``distill()`` with its own teacher or with ours.
+"""AutoGluon on a table: on the labels alone, and its ``distill()`` with the teacher that it makes of them.
 
-Our teacher comes in as a model of AutoGluon's own kind that looks the stored answers up by row number. Its students
-here are boosted trees and random forests; its other two (CatBoost, a net) are not installed.
+Its students here are boosted trees and random forests; its other two (CatBoost, a net) are not installed.
 """
 
 from __future__ import annotations
@@ -12,31 +11,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from autogluon.core.models import AbstractModel
-from autogluon.tabular import TabularPredictor
+from autogluon.tabular import TabularPredictor  # type: ignore[import-not-found]
 from benchmarks.peers.runners.common import Array, Model, World, run
 
 LABEL = "the_label"
 TEACHERS: dict[Any, Any] = {"GBM": {}, "RF": {}, "XT": {}}
 STUDENTS: dict[Any, Any] = {"GBM": {}, "RF": {}}
 SECONDS = 900  # never reached: what is limited is the list of models
-
-
-class Answers(AbstractModel):  # type: ignore[misc]
-    """A teacher that only looks up; a row without an answer gets equal probabilities."""
-
-    table: dict[int, Array]  # set before it is used; in this process alone
-
-    def _fit(self, X: Any, y: Any, **rest: Any) -> None:  # noqa: N803
-        self.model = "answers"
-
-    def _predict_proba(self, X: Any, **rest: Any) -> Array:  # noqa: N803
-        classes = self.num_classes or 2
-        unknown = np.full(classes, 1 / classes)
-        found = np.stack([self.table.get(int(number), unknown) for number in X.index])
-        return found[:, 1] if classes == 2 else found
 
 
 def rows(world: World, numbers: Array) -> Any:
@@ -68,8 +50,8 @@ def labels_alone(world: World, seed: int) -> Model:
     return packed(made, made.model_names())
 
 
-def distilled(world: World, models: dict[Any, Any]) -> Model:
-    made = predictor(world, models)
+def distilled(world: World, seed: int) -> Model:
+    made = predictor(world, TEACHERS)
     pool = rows(world, world.train[world.labels < 0])
     names = made.distill(
         augmentation_data=pool, hyperparameters=STUDENTS, time_limit=SECONDS, teacher_preds="soft", verbosity=0
@@ -77,18 +59,9 @@ def distilled(world: World, models: dict[Any, Any]) -> Model:
     return packed(made, names)
 
 
-def own_teacher(world: World, seed: int) -> Model:
-    return distilled(world, TEACHERS)
-
-
-def our_teacher(world: World, seed: int) -> Model:
-    Answers.table = dict(zip(world.train.tolist(), world.answers, strict=True))
-    return distilled(world, {Answers: {}})
-
-
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     pd.set_option("mode.copy_on_write", False)
-    entries = {"distilled": (our_teacher, 1), "own_teacher": (own_teacher, 1), "labels": (labels_alone, 1)}
+    entries = {"own_teacher": (distilled, 1), "labels": (labels_alone, 1)}
     run(entries, rows, ("autogluon.tabular", "lightgbm", "scikit-learn"))

@@ -54,7 +54,8 @@ class World:
     @cached_property
     def pictures(self) -> Array:
         """Of all parts, uint8 (N, H, W)."""
-        return np.load(self.folder / PICTURES)
+        found: Array = np.load(self.folder / PICTURES)
+        return found
 
     @property
     def labelled(self) -> Array:
@@ -128,6 +129,6 @@ def run(fits: Mapping[str, tuple[Fit, int]], rows: Callable[[World, Array], Any]
             print(f"{name}, seed {seed}: {spent[-1]:.1f} CPU-seconds", flush=True)
         times = {f"ms_{n}": milliseconds(model.predict, rows(world, world.test[:n])) for n in (1, ROWS)}
         facts["entries"][name] = {"cpu_seconds": spent, "bytes": model.bytes, **times}
+        facts["ended"] = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
         np.savez_compressed(given.out / f"{name}.npz", answers=np.stack(answers))
-    facts["ended"] = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
-    (given.out / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        (given.out / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from benchmarks.peers.runners.common import Array, Fit, Model, World, run
-from imodels import FIGSClassifier, HSTreeClassifier
+from imodels import FIGSClassifier, HSTreeClassifier  # type: ignore[import-not-found]
 from sklearn.tree import DecisionTreeClassifier
 
 LEAVES = 16
@@ -17,9 +18,14 @@ LEAVES = 16
 
 def rows(world: World, numbers: Array) -> Array:
     """Numbers as they are, a column of 0 and 1 for each category."""
-    if not hasattr(world, "encoded"):
-        world.encoded = pd.get_dummies(world.frame).to_numpy(dtype=np.float64)  # type: ignore[attr-defined]
-    found: Array = world.encoded[numbers]
+    found: Array = encoded(world)[numbers]
+    return found
+
+
+@cache
+def encoded(world: World) -> Array:
+    """All rows as numbers."""
+    found: Array = pd.get_dummies(world.frame).to_numpy(dtype=np.float64)
     return found
 
 

@@ -65,3 +65,40 @@ def test_any_figure_that_the_task_watches_can_choose_the_weights(tmp_path: Path)
     assert [line["best"] for line in lines] == [x < min(found[:i], default=2.0) for i, x in enumerate(found)]
     with pytest.raises(UsageError, match=r"'nll'.*gives error"):
         run(tmp_path / "nll", RESTLESS, validation=errors)
+
+
+PATIENT = replace(RESTLESS, steps=400, patience=20)
+
+
+def test_a_fit_ends_when_the_validation_loss_has_not_been_lower_for_the_patience(tmp_path: Path) -> None:
+    trained = run(tmp_path, PATIENT)
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    losses = [line["valid_nll"] for line in lines]
+    lowest = losses.index(min(losses))
+    assert lines[-1]["step"] - lines[lowest]["step"] == PATIENT.patience
+    assert lines[-1]["step"] < PATIENT.steps
+    assert Watch(valid(), validation, MONITOR).figures(trained)["valid_nll"] == pytest.approx(min(losses))
+
+
+@pytest.mark.parametrize("early", [0, 7])
+def test_a_patient_fit_that_was_interrupted_ends_at_the_same_step_with_the_same_weights(
+    tmp_path: Path, early: int
+) -> None:
+    whole = run(tmp_path / "whole", PATIENT).state_dict()
+    lines = (tmp_path / "whole" / LOG).read_text()
+    last, told = json.loads(lines.splitlines()[-1])["step"], 0
+
+    class InterruptedFitError(Exception):
+        pass
+
+    def stop(steps: int) -> None:
+        nonlocal told
+        told += steps
+        if told >= last - early:
+            raise InterruptedFitError
+
+    with pytest.raises(InterruptedFitError):
+        run(tmp_path / "cut", PATIENT, advance=stop)
+    again = run(tmp_path / "cut", PATIENT).state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in again.items())
+    assert (tmp_path / "cut" / LOG).read_text() == lines

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from stillhouse import Recipe, Run
 from stillhouse.pipeline.distill import Distillation
-from stillhouse.pipeline.student.train import Job
+from stillhouse.pipeline.student.arms import Job
 from stillhouse.recipe import read
 from stillhouse.teachers import StoredTeacher
 

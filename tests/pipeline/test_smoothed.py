@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stillhouse.pipeline import Run, distill
-from stillhouse.pipeline.student.train import Job
+from stillhouse.pipeline.student.arms import Job
 from stillhouse.recipe import read
 from tests.pipeline.helpers import opened
 from tests.pipeline.recipes import write_recipe

@@ -22,7 +22,7 @@ ColumnType: TypeAlias = Literal[
 ]
 
 MOST_NAMES = 12  # columns named in a line
-MOST_CATEGORIES = 256  # one-hot columns of one table column at most; rarer categories share the bucket for unseen ones
+MOST_CATEGORIES = 64  # one-hot columns of one table column at most; rarer categories share one: few rows teach nothing
 MOSTLY, FEW = 0.95, 20  # other text counts as mistakes among more than 95 % numbers with more than 20 distinct ones
 FEW_WORDS = 3  # so many different words beside more than 20 numbers are mistakes or marks of empty cells
 FEWEST_NAMES = 10  # different texts of an identifier at least; most rows have their own

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stillhouse.engine.checkpoint import tensor_state
 from stillhouse.errors import UsageError
 
-LOWEST, WEIGHTS = "lowest", "weights/"
+LOWEST, SINCE, WEIGHTS = "lowest", "since", "weights/"
 
 
 class Best:
@@ -29,13 +29,15 @@ class Best:
             )
         self.module = module
         self.lowest = math.inf
+        self.since = 0  # looks since the lowest
         self.weights: dict[str, Tensor] = {}
 
     def look(self, figure: float) -> bool:
         """Keep the present state if its monitored figure is the lowest so far; return whether it is."""
+        self.since += 1
         if not figure < self.lowest:
             return False
-        self.lowest = figure
+        self.lowest, self.since = figure, 0
         self.weights = {name: value.detach().clone() for name, value in tensor_state(self.module).items()}
         return True
 
@@ -46,12 +48,11 @@ class Best:
 
     def state(self) -> dict[str, Tensor]:
         """State for a checkpoint, so that a resumed fit chooses as an uninterrupted one does."""
-        return {LOWEST: torch.tensor(self.lowest, dtype=torch.float64)} | {
-            WEIGHTS + k: v for k, v in self.weights.items()
-        }
+        counted = {LOWEST: torch.tensor(self.lowest, dtype=torch.float64), SINCE: torch.tensor(self.since)}
+        return counted | {WEIGHTS + k: v for k, v in self.weights.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore the state of a checkpoint; an empty one changes nothing."""
         if state:
-            self.lowest = state[LOWEST].item()
+            self.lowest, self.since = state[LOWEST].item(), int(state.get(SINCE, torch.tensor(0)))
             self.weights = {k.removeprefix(WEIGHTS): v for k, v in state.items() if k.startswith(WEIGHTS)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +39,8 @@ class Budget:
 
     ``compile`` runs the student through ``torch.compile`` where the machine can. ``keep`` says which weights are
     returned: the last, or those of the log line with the lowest monitored figure. ``keep_every`` steps, the weights of
-    what would ship are written into a file that stays.
+    what would ship are written into a file that stays. Where the best weights are kept, a fit ends when the monitored
+    figure has not been lower for ``patience`` steps.
     """
 
     steps: int
@@ -53,6 +54,12 @@ class Budget:
     compile: bool = False
     keep: Literal["last", "best"] = "last"
     keep_every: int | None = None
+    patience: int | None = None
+
+    def part(self, steps: int) -> Budget:
+        """The same for another number of steps; patience shrinks with them."""
+        patience = None if self.patience is None else max(1, self.patience * steps // self.steps)
+        return replace(self, steps=steps, patience=patience)
 
 
 def fit(
@@ -124,7 +131,7 @@ def fit(
         )  # fmt: skip
 
     with StopRequest() as stop:
-        for index in range(found.step, budget.steps):
+        for index in unfinished(found.step, budget, best, advance):
             done = index + 1
             batch = batches.at(index, step.student)
             optimiser.lr = lr_at(index, budget.steps, budget.lr)
@@ -153,6 +160,15 @@ def fit(
     if best is not None:
         best.restore()
     return in_eval(step.deployed())
+
+
+def unfinished(done: int, budget: Budget, best: Best | None, advance: Callable[[int], None]) -> Iterator[int]:
+    """The numbers of the steps that are left, until the validation rows have waited too long for a better net."""
+    for index in range(done, budget.steps):
+        if best is not None and budget.patience and best.since * budget.log_every >= budget.patience:
+            advance(budget.steps - index)
+            return
+        yield index
 
 
 def move(

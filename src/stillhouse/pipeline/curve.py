@@ -20,8 +20,8 @@ from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import inherit, read_json
 from stillhouse.pipeline.run.progress import say
 from stillhouse.pipeline.run.session import at_work
+from stillhouse.pipeline.student.arms import Arm
 from stillhouse.pipeline.student.load import load_student
-from stillhouse.pipeline.student.train import Arm
 from stillhouse.pipeline.teacher.build import ready
 from stillhouse.pipeline.teacher.selection import worth_asking
 from stillhouse.recipe import Recipe

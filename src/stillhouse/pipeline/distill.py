@@ -38,10 +38,11 @@ from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup import moved, set_up
+from stillhouse.pipeline.student.arms import Arm, Job, arms_of, missing_arms
 from stillhouse.pipeline.student.logs import join_logs
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.reading import as_students_read
-from stillhouse.pipeline.student.train import Arm, Asked, Job, Trainer, arms_of, missing_arms
+from stillhouse.pipeline.student.train import Asked, Trainer
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
 from stillhouse.pipeline.teacher.build import JOURNAL
@@ -246,6 +247,7 @@ class Distillation:
         logs = [teacher.folder / "metrics.jsonl" for teacher in self.teachers.values()]
         logs += [*logs_of(self.chains), *self.trainer.logs(self.arms)]
         self.context.run.note(warnings=join_logs(self.context.run.folder, logs))
+        self.trainer.note_retuned(self.arms)
 
     def judge(self) -> dict[str, Any]:
         """Ask every net about the test rows and write the scores."""

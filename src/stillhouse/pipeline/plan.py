@@ -17,7 +17,7 @@ from stillhouse.engine import Budget, Step, fit
 from stillhouse.pipeline.distill import Distillation
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.session import at_work
-from stillhouse.pipeline.student.train import fits_of
+from stillhouse.pipeline.student.arms import fits_of
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.assistants import Assistant
 from stillhouse.pipeline.teacher.labeling import RunTeacher

@@ -153,11 +153,18 @@ class Training(Section):
         description="Which weights are kept: the last, or those with the lowest validation loss; default: best for a "
         "student of a table with labelled validation rows, else last.",
     )
+    patience: Positive | None = Field(
+        None,
+        description="Steps without a lower validation loss after which a fit ends, with the best weights; default: "
+        "half of all steps where the best are kept.",
+    )
 
     @model_validator(mode="after")
     def _one_budget(self) -> Training:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("give steps or epochs, not both")
+        if self.patience is not None and self.keep == "last":
+            raise ValueError('patience ends a fit with its best weights: remove keep = "last", or patience')
         return self
 
 

@@ -109,11 +109,12 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One column of categories: one-hot, then a bucket for categories not seen in training, then one for gaps."""
+    """One column of categories: one-hot, then one for rare categories and those not in training, then one for gaps."""
 
     name: str
     categories: tuple[str, ...]  # sorted
     form: Form = CATEGORY
+    rare: int = 0  # categories of the training rows beyond ``MOST_CATEGORIES``, the rarest, which count as one
     gap = None
 
     @property
@@ -124,14 +125,15 @@ class Categorical:
     @property
     def type(self) -> str:
         """What the column holds, in words."""
-        return f"categorical, {len(self.categories)} value{'s' * (len(self.categories) != 1)}"
+        values = f"categorical, {len(self.categories)} value{'s' * (len(self.categories) != 1)}"
+        return f"{values} and {self.rare:,} rare ones as one" if self.rare else values
 
     @classmethod
     def fit(cls, name: str, texts: NDArray[Any], form: Form = CATEGORY) -> Categorical:
-        """Fit on training cells (N,) of text and None; the rarest beyond ``MOST_CATEGORIES`` count as unseen."""
+        """Fit on training cells (N,) of text and None; the rarest beyond ``MOST_CATEGORIES`` count as one."""
         counts = Counter(text for text in texts.tolist() if text is not None)
         frequent = sorted(counts, key=lambda text: (-counts[text], text))[:MOST_CATEGORIES]
-        return cls(name, tuple(sorted(frequent)), form)
+        return cls(name, tuple(sorted(frequent)), form, len(counts) - len(frequent))
 
     def encode(self, cells: Series[Any]) -> Floats:
         """Return (N, width)."""
@@ -174,7 +176,8 @@ class Categorical:
 
     def columns(self) -> list[EncodedColumn]:
         """Whether the column holds each category."""
-        return [EncodedColumn(self.name, name) for name in (*self.categories, "unseen in training", "missing")]
+        others = "rare, or unseen in training" if self.rare else "unseen in training"
+        return [EncodedColumn(self.name, name) for name in (*self.categories, others, "missing")]
 
     def readable(self, cells: Series[Any]) -> tuple[list[Floats], list[str]]:
         """A switch for each category."""
@@ -185,13 +188,14 @@ class Categorical:
     def state(self) -> dict[str, Any]:
         """JSON-able."""
         categories = list(self.categories)
-        return {"type": "categorical", "name": self.name, "categories": categories, "form": self.form.state()}
+        state = {"type": "categorical", "name": self.name, "categories": categories, "form": self.form.state()}
+        return state | ({"rare": self.rare} if self.rare else {})
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Categorical:
         """Rebuild from ``state``; before version 2 it had no form."""
         form = Form.from_state(state.get("form", {"kind": "category"}))
-        return cls(state["name"], tuple(state["categories"]), form)
+        return cls(state["name"], tuple(state["categories"]), form, int(state.get("rare", 0)))
 
 
 def _different(values: list[str]) -> bool:

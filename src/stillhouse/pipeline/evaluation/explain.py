@@ -20,9 +20,10 @@ from stillhouse.pipeline.evaluation.labels import TEST
 from stillhouse.pipeline.evaluation.predict import preview
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.folder import LEFT_OUT, read_json
+from stillhouse.pipeline.student.arms import Arm
 from stillhouse.pipeline.student.load import rules
 from stillhouse.pipeline.student.outputs import net_outputs
-from stillhouse.pipeline.student.train import Arm, Trainer
+from stillhouse.pipeline.student.train import Trainer
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.task import OUTPUTS, TEACHER

@@ -21,10 +21,11 @@ from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher, 
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.folder import LEFT_OUT
 from stillhouse.pipeline.run.progress import say, stage
+from stillhouse.pipeline.student.arms import Arm
 from stillhouse.pipeline.student.calibration import Tempered
 from stillhouse.pipeline.student.factory import size_of
 from stillhouse.pipeline.student.outputs import net_outputs
-from stillhouse.pipeline.student.train import Arm, Trainer
+from stillhouse.pipeline.student.train import Trainer
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.students.figs import SumOfTrees

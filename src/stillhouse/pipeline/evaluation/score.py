@@ -60,6 +60,9 @@ def judge(folder: Path) -> dict[str, Any]:
             f"{len(test.rows):,} of {len(whole.rows):,} test rows have a label, and all figures are of these. They "
             "hold for the others only if the labelled rows were drawn at random.",
         )
+    for arm, found in run.record.get("retuned", {}).items():
+        scores["warnings"].append(found["sentence"])
+        scores["models"].get(arm, {})["retuned"] = found["seeds"]
     scores["warnings"] += run.record.get("found", [])
     if (twice := run.record.get(NOTE)) and (left := ~np.isin(test.rows, twice)).any():
         few = {name: values[left] for name, values in groups.items()}

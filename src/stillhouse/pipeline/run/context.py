@@ -192,6 +192,8 @@ def budget_of(training: Training, rows: int, device: Device = "auto", keep: Lite
             f"{max(1, rows // 2)}` or less, or remove that line."
         )
     steps = training.steps or (training.epochs * -(-rows // batch) if training.epochs else DEFAULT_STEPS)
+    kept = training.keep or ("best" if training.patience else keep)
+    patience = training.patience or max(1, steps // 2)
     return Budget(
         steps,
         batch,
@@ -202,6 +204,7 @@ def budget_of(training: Training, rows: int, device: Device = "auto", keep: Lite
         training.checkpoint_every,
         training.log_every,
         training.compile,
-        training.keep or keep,
+        kept,
         training.keep_every,
+        patience if kept == "best" else None,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -27,10 +26,11 @@ from stillhouse.engine import (
 from stillhouse.files import write_json
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.folder import read_json
-from stillhouse.pipeline.run.labels import counted_rows, only
+from stillhouse.pipeline.run.labels import counted_rows
 from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
-from stillhouse.pipeline.student import calibration
+from stillhouse.pipeline.student import calibration, retuning
+from stillhouse.pipeline.student.arms import Arm, Job, fits_of
 from stillhouse.pipeline.student.config import WEIGHTS, build
 from stillhouse.pipeline.student.logs import BEFORE
 from stillhouse.pipeline.student.self_training import own_labels, rows_with_labels, steps_of_rounds
@@ -38,33 +38,11 @@ from stillhouse.pipeline.student.simple import Problem, choose, whole_texts
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.recipe import BATCH
 from stillhouse.store import Store
-from stillhouse.task import SINGLE, Control
 from stillhouse.teachers import StoredTeacher
-from stillhouse.types import Batch, has_label, in_eval, withheld
+from stillhouse.types import Batch, in_eval
 
 CARD = "simple.json"  # in the folder of a simple model's fit: which it is
 ROUNDS = "rounds.json"  # in the folder of a self-trained student: how many answers became labels
-
-
-class Arm(NamedTuple):
-    """A control of this run: the rows and labels that its students may see."""
-
-    control: Control
-    rows: Tensor  # int64: training rows it is trained on
-    targets: Tensor  # of all training rows; hidden where it may not see them
-
-    @property
-    def name(self) -> str:
-        """Of its folder and its key in the scores."""
-        return self.control.name
-
-    def seeds(self, all_seeds: Sequence[int]) -> Sequence[int]:
-        """The seeds of its nets; a simple model is fitted once, by the first."""
-        return all_seeds[:1] if self.control.simple else all_seeds
-
-    def key(self, seed: int) -> str:
-        """Of one of its nets, in predictions and scores."""
-        return SINGLE if self.control.simple else str(seed)
 
 
 class Asked(Protocol):
@@ -84,13 +62,6 @@ class Asked(Protocol):
         """Its answers."""
 
 
-class Job(NamedTuple):
-    """One student to train."""
-
-    arm: Arm
-    seed: int
-
-
 class Stage(NamedTuple):
     """A part of a student's training, with a budget of its own."""
 
@@ -100,32 +71,6 @@ class Stage(NamedTuple):
     folder: Path
     name: str  # of the fit, within the run
     before: int = 0  # steps of the rounds before it
-
-
-def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
-    """The arms of a run, in the order of the task's controls; ``teachers`` names those that there are."""
-    known, switches = context.data.train.targets, context.recipe.controls.switches
-    labels = {"visible": only(known, context.labelled), "known": known, "none": withheld(known)}
-    rows = {
-        "labelled": context.labelled,
-        "known": torch.nonzero(has_label(known)).flatten(),
-        "all": torch.arange(len(known)),
-        "real": torch.arange(context.real_rows),
-    }
-    wanted = [
-        control
-        for control in context.task.controls.values()
-        if (control.teacher is None or control.teacher in teachers) and switches.get(control.name, True)
-    ]
-    # Without any label there are no rows for an arm that learns from labels alone.
-    return [Arm(c, rows[c.rows], labels[c.labels]) for c in wanted if len(rows[c.rows]) and c.wanted(context)]
-
-
-def missing_arms(context: RunContext, arms: Sequence[Arm]) -> dict[str, str]:
-    """The controls of the task that this run cannot have, with the reason; those that the recipe switches off not."""
-    controls, there = context.recipe.controls, {arm.name for arm in arms}
-    off = {name for name, on in controls.model_dump().items() if on is False}
-    return {c.name: c.needs for c in context.task.controls.values() if c.needs and c.name not in there | off}
 
 
 class Trainer:
@@ -177,7 +122,7 @@ class Trainer:
 
     def logs(self, arms: Sequence[Arm]) -> list[Path]:
         """Where the metrics of the fits are."""
-        folders = [self.context.run.fit_folder(arm.name, seed) for seed in self.seeds for arm in arms]
+        folders = [retuning.chosen(self.context.run.fit_folder(arm.name, seed)) for seed in self.seeds for arm in arms]
         return [log for folder in folders for log in (folder / LOG, *sorted(folder.glob(f"*/{LOG}")))]
 
     def finished(self, arm: Arm, seed: int) -> bool:
@@ -191,8 +136,8 @@ class Trainer:
 
     def fit(self, job: Job, store: Store | None, teacher: Asked | None, advance: Advance) -> None:
         """Train one student, or fit one rival."""
-        context, (arm, seed) = self.context, job
-        hashes.begin(context.run.fit_folder(arm.name, seed))
+        context, arm = self.context, job.arm
+        hashes.begin(context.run.fit_folder(arm.name, job.seed))
         temperature = self.temperatures.get(arm.control.teacher or "", 1.0)
         answers = StoredTeacher(store, context.recipe.training.disagreement, temperature) if store is not None else None
         if arm.control.simple:
@@ -202,14 +147,38 @@ class Trainer:
             net = self.self_fit(job) if arm.control.self_training else self.fit_soft(job, answers)
             self.keep(job, net)
             advance(self.budget.steps)
-        elif arm.control.self_training:
-            self.self_train(job, advance)
         else:
-            folder = context.run.fit_folder(arm.name, seed)
-            stage = Stage(arm.rows, arm.targets, self.budget, folder, f"{arm.name}/{seed}")
-            trained = self.fit_stage(job, self.step(job, answers, teacher), stage, answers, advance)
-            self.keep(job, trained)
-            hashes.remove(folder / CHECKPOINT)
+            self.fit_net(job, answers, teacher, advance)
+
+    def fit_net(self, job: Job, answers: StoredTeacher | None, teacher: Asked | None, advance: Advance) -> None:
+        """Train a net in steps, and again where it is a control and broken; what a resumed call needs stays till then.
+
+        See ``retuning``.
+        """
+        (arm, seed), context = job, self.context
+        folder, name = context.run.fit_folder(arm.name, seed), f"{arm.name}/{seed}"
+        whole = Stage(arm.rows, arm.targets, self.budget, folder, name)
+
+        def again(number: int, budget: Budget) -> nn.Module:
+            place = folder / retuning.FOLDER / str(number)
+            part = whole._replace(budget=budget, folder=place, name=f"{name}/{retuning.FOLDER}/{number}")
+            return self.train_net(job, part, None, None, lambda steps: None).cpu()
+
+        net = self.train_net(job, whole, answers, teacher, advance).cpu()
+        if teacher is None and (found := retuning.retuned(net, context, arm.targets, self.budget, again)) is not None:
+            write_json(folder / retuning.CARD, found.card)
+            net = found.net
+        self.keep(job, net)
+        for file in (*folder.glob(f"*/**/{WEIGHTS}"), *folder.rglob(CHECKPOINT)):
+            hashes.remove(file)
+
+    def train_net(
+        self, job: Job, whole: Stage, answers: StoredTeacher | None, teacher: Asked | None, advance: Advance
+    ) -> nn.Module:
+        """Train a net by a budget, in rounds where it trains itself; what ships of it."""
+        if job.arm.control.self_training:
+            return self.self_train(job, whole, advance)
+        return self.fit_stage(job, self.step(job, answers, teacher), whole, answers, advance)
 
     def keep(self, job: Job, net: nn.Module) -> None:
         """Write the weights of a finished student, its confidence fitted to validation rows."""
@@ -220,6 +189,18 @@ class Trainer:
         if found is not None:
             write_json(folder / calibration.CARD, found.card)
         write_weights(folder / WEIGHTS, tensor_state(net) if found is None else found.weights)
+
+    def note_retuned(self, arms: Sequence[Arm]) -> None:
+        """Write into run.json which controls were broken and trained again, and say it."""
+        found: dict[str, dict[str, Any]] = {}
+        for arm in arms:
+            cards = {
+                arm.key(seed): retuning.card_of(self.weights_of(arm, seed).parent) for seed in arm.seeds(self.seeds)
+            }
+            if cards := {seed: card for seed, card in cards.items() if card}:
+                found[arm.name] = {"sentence": retuning.sentence(arm.control.label, cards), "seeds": cards}
+                say(found[arm.name]["sentence"])
+        self.context.run.note(retuned=found)
 
     def calibration_of(self, arm: Arm, seed: int) -> dict[str, Any]:
         """How the confidence of a finished student was fitted; empty where it was not."""
@@ -249,28 +230,22 @@ class Trainer:
             on_log=self.on_log,
         )
 
-    def self_train(self, job: Job, advance: Advance) -> None:
+    def self_train(self, job: Job, whole: Stage, advance: Advance) -> nn.Module:
         """Train a student without a teacher, in rounds; a finished round is not done again."""
-        arm, seed = job
-        folder, step = self.context.run.fit_folder(arm.name, seed), self.step(job, None, None)
-        rounds = steps_of_rounds(self.budget.steps)
+        step, rounds = self.step(job, None, None), steps_of_rounds(whole.budget.steps)
 
         def train_round(number: int, steps: int, targets: Tensor) -> nn.Module:
-            of_round = folder / f"round-{number}"
-            if (of_round / WEIGHTS).exists():
-                step.student.load_state_dict(read_weights(of_round / WEIGHTS)[0])
+            folder = whole.folder / f"round-{number}"
+            if (folder / WEIGHTS).exists():
+                step.student.load_state_dict(read_weights(folder / WEIGHTS)[0])
                 advance(steps)
             elif steps:
-                budget, before = replace(self.budget, steps=steps), sum(rounds[: number - 1])
-                name = f"{arm.name}/{seed}/{number}"
-                part = Stage(rows_with_labels(targets), targets, budget, of_round, name, before)
-                write_weights(of_round / WEIGHTS, tensor_state(self.fit_stage(job, step, part, None, advance)))
-                hashes.remove(of_round / CHECKPOINT)
-            return step.student
+                budget, before = whole.budget.part(steps), sum(rounds[: number - 1])
+                part = Stage(rows_with_labels(targets), targets, budget, folder, f"{whole.name}/{number}", before)
+                write_weights(folder / WEIGHTS, tensor_state(self.fit_stage(job, step, part, None, advance)))
+            return step.student.cpu()
 
-        self.keep(job, self.in_rounds(job, train_round))
-        for weights in folder.glob(f"*/{WEIGHTS}"):  # they were kept for a call that is resumed
-            hashes.remove(weights)
+        return self.in_rounds(job, rounds, whole.folder, train_round)
 
     def self_fit(self, job: Job) -> nn.Module:
         """As ``self_train``, of a student that is fitted at once."""
@@ -279,17 +254,19 @@ class Trainer:
             arm = job.arm._replace(rows=rows_with_labels(targets), targets=targets)
             return self.fit_soft(Job(arm, job.seed), None)
 
-        return self.in_rounds(job, fit_round)
+        folder = self.context.run.fit_folder(job.arm.name, job.seed)
+        return self.in_rounds(job, steps_of_rounds(self.budget.steps), folder, fit_round)
 
-    def in_rounds(self, job: Job, fit_round: Callable[[int, int, Tensor], nn.Module]) -> nn.Module:
+    def in_rounds(
+        self, job: Job, rounds: Sequence[int], folder: Path, fit_round: Callable[[int, int, Tensor], nn.Module]
+    ) -> nn.Module:
         """The student after all rounds; each is given its number, steps and targets, with answers of the one before."""
-        (arm, seed), rounds = job, steps_of_rounds(self.budget.steps)
-        net, facts = fit_round(1, rounds[0], arm.targets), []
+        net, facts = fit_round(1, rounds[0], job.arm.targets), []
         for number, steps in enumerate(rounds[1:], 2):
-            targets, fact = own_labels(in_eval(net), self.context, arm.targets)
+            targets, fact = own_labels(in_eval(net), self.context, job.arm.targets)
             facts.append(fact)
             net = fit_round(number, steps, targets)
-        write_json(self.context.run.fit_folder(arm.name, seed) / ROUNDS, {"rounds": facts})
+        write_json(folder / ROUNDS, {"rounds": facts})
         return net
 
     @cached_property
@@ -386,8 +363,3 @@ class Trainer:
             return {}
         answers = StoredTeacher(teachers[name].ask(lambda rows: None))
         return parts_card(self.context, answers, teachers[name])
-
-
-def fits_of(arms: Sequence[Arm], seeds: Sequence[int]) -> int:
-    """The number of nets that are trained or fitted."""
-    return sum(len(arm.seeds(seeds)) for arm in arms if arm.control.trained)

@@ -22,11 +22,12 @@ from stillhouse.pipeline.run.context import NOTHING, RunContext
 from stillhouse.pipeline.run.folder import RunFolder, read_json, remove
 from stillhouse.pipeline.run.progress import Advance
 from stillhouse.pipeline.setup import PROBE, method_maker, student_factory
+from stillhouse.pipeline.student.arms import Arm, Job
 from stillhouse.pipeline.student.factory import fitted_name
 from stillhouse.pipeline.student.figures import signed, statistics_of
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.reading import rows_of_students, student_encoder
-from stillhouse.pipeline.student.train import Arm, Asked, Job, Trainer
+from stillhouse.pipeline.student.train import Asked, Trainer
 from stillhouse.pipeline.tuning.space import Choice
 from stillhouse.store import Store
 

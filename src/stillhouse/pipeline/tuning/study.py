@@ -18,8 +18,9 @@ from stillhouse.pipeline.run.folder import STUDY, remove
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
+from stillhouse.pipeline.student.arms import Arm, arms_of
 from stillhouse.pipeline.student.reading import as_students_read
-from stillhouse.pipeline.student.train import Arm, Trainer, arms_of
+from stillhouse.pipeline.student.train import Trainer
 from stillhouse.pipeline.tuning.candidate import DONE, RECIPE_FILE, Candidate, context_of, read_facts, tidy
 from stillhouse.pipeline.tuning.clock import Clock
 from stillhouse.pipeline.tuning.leaderboard import Row, best_of, row_of, write_leaderboard

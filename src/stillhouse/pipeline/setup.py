@@ -183,6 +183,7 @@ def student_factory(
         outputs=spec.width,
         vocabulary=None if data.encoder.text is None else data.encoder.text.vocabulary,
         allow_code=given.allow_code,
+        rows=data.train.inputs,
     )
     made.probe, made.link = data.train.inputs[:PROBE], link
     return made

@@ -25,14 +25,20 @@ def mlp_large(
 
 def _perceptron(shape: tuple[int, ...], outputs: int, hidden: Sequence[int], dropout: float) -> nn.Sequential:
     """Return ``flatten``, ``blocks.<i>`` (linear, ReLU, dropout) and ``head``: the paths that taps can name."""
+    blocks, last = layers(math.prod(shape), hidden, dropout)
+    net = nn.Sequential()
+    net.add_module("flatten", nn.Flatten())
+    net.add_module("blocks", blocks)
+    net.add_module("head", nn.Linear(last, outputs))
+    return net
+
+
+def layers(inputs: int, hidden: Sequence[int], dropout: float) -> tuple[nn.Sequential, int]:
+    """The hidden layers, and the width of the last."""
     fraction("dropout", dropout)
-    widths = [math.prod(shape), *sizes("hidden", hidden)]
+    widths = [inputs, *sizes("hidden", hidden)]
     blocks = nn.Sequential()
     for wide, narrow in pairwise(widths):
         block = [nn.Linear(wide, narrow), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
         blocks.append(nn.Sequential(*block))
-    net = nn.Sequential()
-    net.add_module("flatten", nn.Flatten())
-    net.add_module("blocks", blocks)
-    net.add_module("head", nn.Linear(widths[-1], outputs))
-    return net
+    return blocks, widths[-1]

@@ -16,6 +16,7 @@ from stillhouse.errors import UsageError, nearest
 from stillhouse.settings import check_settings, parameters
 from stillhouse.students.convolutional import cnn_large, cnn_medium, cnn_small, cnn_tiny
 from stillhouse.students.fitted import FITTED, unfitted
+from stillhouse.students.numeric import mlp_numeric
 from stillhouse.students.perceptron import mlp_large, mlp_tiny
 from stillhouse.students.recurrent import gru_tiny
 from stillhouse.students.residual import resnet_small, resnet_tiny
@@ -30,7 +31,7 @@ ADD_UP = frozenset(
 )  # words: no text is too long for them
 
 IMAGES = (cnn_tiny, cnn_small, cnn_medium, cnn_large, resnet_tiny, resnet_small, vit_tiny)
-TABLES = (linear, mlp_tiny, mlp_large, soft_tree)
+TABLES = (linear, mlp_tiny, mlp_numeric, mlp_large, soft_tree)
 TEXTS = (bag_hashed, static_embedding, gru_tiny, transformer_tiny)
 NETS: dict[str, Callable[..., nn.Module]] = {f.__name__: f for f in (*IMAGES, *TABLES, *TEXTS)}
 

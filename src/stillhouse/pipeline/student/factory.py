@@ -19,6 +19,7 @@ from stillhouse.pipeline.student.scratch import drawn_again
 from stillhouse.recipe import Recipe, StudentSection
 from stillhouse.students.budget import largest_within
 from stillhouse.students.families import FAMILIES
+from stillhouse.students.numeric import numeric_columns, shown
 from stillhouse.task import Link, Task
 
 
@@ -83,6 +84,7 @@ def make_students(
     outputs: int,
     vocabulary: int | None,
     allow_code: bool,
+    rows: Tensor | None = None,
 ) -> StudentFactory:
     """Find how students are made.
 
@@ -93,6 +95,7 @@ def make_students(
         outputs: width of the output.
         vocabulary: number of token ids, for texts.
         allow_code: whether ``python:`` names may be run.
+        rows: encoded training rows, to which embeddings of numbers are fitted.
 
     Raises:
         UsageError: a wrong name, setting or file, or nothing that fits the budget.
@@ -108,12 +111,18 @@ def make_students(
     students.check_reads(name, shape, text=vocabulary is not None)
     if vocabulary is not None and "vocabulary" in students.defaults(name):
         settings.setdefault("vocabulary", vocabulary)
+    if rows is not None and rows.is_floating_point() and "columns" in students.defaults(name):
+        settings.setdefault("columns", numeric_columns(rows))
     notes = []
     if section.budget.wanted:
         name, settings, why = within(section, name, settings, shape, outputs)
         notes.append(why)
     card = {"name": name, "settings": settings, "shape": list(shape)}
-    made = StudentFactory(lambda: build(card, outputs), card, notes=notes)
+
+    def make() -> nn.Module:
+        return build(card, outputs) if rows is None else shown(build(card, outputs), rows)
+
+    made = StudentFactory(make, card, notes=notes)
     made.make()  # a wrong name or setting is reported now, not after the teacher was trained
     return started(made, section.start) if section.start is not None else made
 

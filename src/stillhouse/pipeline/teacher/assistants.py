@@ -141,6 +141,7 @@ def make_assistants(context: RunContext, students: RunContext, first: RunTeacher
             outputs=context.spec.width,
             vocabulary=None if context.data.encoder.text is None else context.data.encoder.text.vocabulary,
             allow_code=assistant.name.startswith(CODE),
+            rows=context.data.train.inputs,
         )
         planned.append(
             (

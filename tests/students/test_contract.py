@@ -139,7 +139,7 @@ def test_the_last_linear_is_the_head(name: str) -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_every_size_of_nonsense_is_refused_with_its_name(name: str) -> None:
     for key, default in students.defaults(name).items():
-        wrong = {int: 0, float: 1.0, str: "sideways"}.get(type(default), [0])
+        wrong = {int: 0, float: 1.0, str: "sideways"}.get(type(default), [-1])
         with pytest.raises(UsageError, match=f"{key} = "):
             make(name, **{key: wrong})
 

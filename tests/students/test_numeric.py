@@ -54,7 +54,7 @@ def test_a_column_of_few_values_has_few_pieces_and_one_of_a_single_value_says_no
 
 def test_the_periodic_encoding_is_that_of_the_paper() -> None:
     torch.manual_seed(0)
-    layer, asked = Periodic(3, 5, 4, 0.3), torch.randn(20, 3)
+    layer, asked = Periodic(3, 5, 4), torch.randn(20, 3)
     x, c, w, b = (t.detach().double().numpy() for t in (asked, layer.frequencies, layer.weight, layer.bias))
     for column in range(3):
         angles = 2 * np.pi * x[:, column, None] * c[column]
@@ -74,7 +74,7 @@ def test_columns_of_two_values_are_not_embedded() -> None:
     assert shown(net, rows)(rows).shape == (100, 2)
 
 
-@pytest.mark.parametrize("settings", [{"columns": [4]}, {"bins": 0}, {"embedding": "fourier"}, {"spread": 0.0}])
+@pytest.mark.parametrize("settings", [{"columns": [4]}, {"bins": 0}, {"embedding": "fourier"}, {"width": 0}])
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="mlp_numeric"):
         make("mlp_numeric", shape=(4,), outputs=2, settings=settings)

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from stillhouse.students.bounds import above_zero, fraction, one_of, whole
+from stillhouse.students.bounds import fraction, one_of, whole
 from stillhouse.students.perceptron import layers
 
 EMBEDDINGS = ("piecewise", "periodic")
+SPREAD = 0.3  # standard deviation of the frequencies as they are drawn
 MOST_ROWS = 10_000  # by which quantiles are found
 FAR = torch.finfo(torch.float32).max
 
@@ -30,7 +31,6 @@ def mlp_numeric(
     embedding: str = "piecewise",
     bins: int = 16,
     width: int = 8,
-    spread: float = 0.3,
     columns: Sequence[int] = (),
 ) -> nn.Module:
     """MLP with embedded numbers: piecewise-linear or periodic (Gorishniy et al. 2022; 33,130 parameters for 64 inputs).
@@ -43,7 +43,6 @@ def mlp_numeric(
         embedding: ``"piecewise"`` or ``"periodic"``.
         bins: Pieces of a column, between quantiles of the training rows; of ``"periodic"`` the number of frequencies.
         width: Values that a column becomes, of ``"periodic"``.
-        spread: Standard deviation of the frequencies as they are drawn, of ``"periodic"``.
         columns: Positions of the inputs that are embedded, the others stay as they are; empty: all. In a run they are
             those with more than two different values.
     """
@@ -55,9 +54,8 @@ def mlp_numeric(
         raise ValueError(f"columns = [..., {wanted[-1]}]: there are {inputs} inputs, numbered from 0")
     whole("bins", bins)
     whole("width", width)
-    above_zero("spread", spread)
     plain = embedding == "piecewise"
-    embed = Piecewise(len(wanted), bins) if plain else Periodic(len(wanted), bins, width, spread)
+    embed = Piecewise(len(wanted), bins) if plain else Periodic(len(wanted), bins, width)
     wide = bins if plain else width
     net = nn.Sequential()
     net.add_module("flatten", nn.Flatten())
@@ -139,9 +137,9 @@ class Piecewise(nn.Module):
 class Periodic(nn.Module):
     """Sines and cosines of columns (B, C) at learned frequencies, then a linear layer of each column and ReLU."""
 
-    def __init__(self, columns: int, frequencies: int, width: int, spread: float) -> None:
+    def __init__(self, columns: int, frequencies: int, width: int) -> None:
         super().__init__()
-        self.frequencies = nn.Parameter(spread * torch.randn(columns, frequencies))
+        self.frequencies = nn.Parameter(SPREAD * torch.randn(columns, frequencies))
         bound = (2 * frequencies) ** -0.5
         self.weight = nn.Parameter(torch.empty(columns, 2 * frequencies, width).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(columns, width).uniform_(-bound, bound))

@@ -132,7 +132,8 @@ def calibrated(run: RunFiles) -> Iterator[str]:
     if found:
         yield "## Calibration"
         rows = [
-            [row["label"], *(with_interval(c["value"], c["interval"]) for c in row["cells"])] for row in found["rows"]
+            [row["label"], *(c and with_interval(c["value"], c["interval"]) for c in row["cells"])]
+            for row in found["rows"]
         ]
         yield table(["", *found["heads"][1:]], rows)
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from stillhouse.errors import StillhouseError, UsageError
 from stillhouse.exporting.formats.base import Exportable, Format
-from stillhouse.students.trees import TreeEnsemble
 
 CLOSE = 1e-4  # of answers, absolute and relative: sums of float32 against sums of float64
+# Of a sum of trees, as ``students.trees.TreeEnsemble`` has them.
+TABLES = ("feature", "threshold", "left", "right", "value", "roots", "base")
 Doubles = NDArray[np.float64]
 
 
@@ -29,8 +30,8 @@ def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
         UsageError: the student is no sum of trees, or LightGBM is missing.
         StillhouseError: the file answers differently.
     """
-    net = student.net
-    if not isinstance(net, TreeEnsemble):
+    net: Any = student.net
+    if not all(hasattr(net, table) for table in TABLES):
         raise UsageError(
             'LightGBM\'s file holds trees, and this student is none. Use `[student] name = "lightgbm"` or '
             '"gradient_boosting", or the format "onnx".'
@@ -68,7 +69,7 @@ def units(graph: Any, scores: Tensor, named: str) -> tuple[Doubles, Doubles]:
     return one[0].double().numpy() - shift, shift
 
 
-def text_of(net: TreeEnsemble, named: str, factor: Doubles, shift: Doubles) -> str:
+def text_of(net: Any, named: str, factor: Doubles, shift: Doubles) -> str:
     """The file: a header, then every tree; the base is part of the first round."""
     nodes = {name: getattr(net, name).cpu().numpy() for name in ("feature", "threshold", "left", "right", "value")}
     base, outputs = net.base.double().numpy() * factor + shift, net.outputs

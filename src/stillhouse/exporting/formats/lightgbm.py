@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.errors import StillhouseError, UsageError
-from stillhouse.exporting.formats.base import Exportable, Format
+from stillhouse.exporting.formats.base import Exportable, Format, Made
 
 CLOSE = 1e-4  # of answers, absolute and relative: sums of float32 against sums of float64
 # Of a sum of trees, as ``students.trees.TreeEnsemble`` has them.
@@ -20,15 +22,14 @@ TABLES = ("feature", "threshold", "left", "right", "value", "roots", "base")
 Doubles = NDArray[np.float64]
 
 
-def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
-    """Write the trees as LightGBM does, and compare its answers to the example rows with the student's.
+def make(student: Exportable, metadata: Mapping[str, str]) -> Made:
+    """The trees as LightGBM writes them; its answers to the example rows are compared with the student's.
 
     A row is the encoded inputs, flattened. Two classes are a model of two classes, not of one score; values are in the
     user's units.
 
     Raises:
         UsageError: the student is no sum of trees, or LightGBM is missing.
-        StillhouseError: the file answers differently.
     """
     net: Any = student.net
     if not all(hasattr(net, table) for table in TABLES):
@@ -36,15 +37,20 @@ def write(student: Exportable, out: Path, metadata: Mapping[str, str]) -> None:
             'LightGBM\'s file holds trees, and this student is none. Use `[student] name = "lightgbm"` or '
             '"gradient_boosting", or the format "onnx".'
         )
-    try:
-        import lightgbm
-    except ImportError as error:
-        raise UsageError("The format lightgbm needs LightGBM: `pip install 'stillhouse[trees]'`.") from error
+    if find_spec("lightgbm") is None:
+        raise UsageError("The format lightgbm needs LightGBM: `pip install 'stillhouse[trees]'`.")
     scores = net(student.rows)
     named, answers = objective(student.graph.answers, scores)
-    out.write_text(text_of(net, named, *units(student.graph.answers, scores, named)), encoding="utf-8")
-    found = lightgbm.Booster(model_file=str(out)).predict(student.rows.flatten(1).double().numpy())
-    if not np.allclose(np.asarray(found).reshape(answers.shape), answers.double(), rtol=CLOSE, atol=CLOSE):
+    text = text_of(net, named, *units(student.graph.answers, scores, named))
+    rows = student.rows.flatten(1).double().numpy()
+    return Made(text.encode(), partial(_compare, rows, answers.double().numpy()))
+
+
+def _compare(rows: Doubles, answers: Doubles, out: Path) -> None:
+    import lightgbm
+
+    found = np.asarray(lightgbm.Booster(model_file=str(out)).predict(rows))
+    if not np.allclose(found.reshape(answers.shape), answers, rtol=CLOSE, atol=CLOSE):
         raise StillhouseError(f'{out} answers differently from the student. Use the format "onnx".')
 
 
@@ -120,4 +126,4 @@ def tree_of(nodes: Mapping[str, NDArray[Any]], root: int, column: int, factor: f
     return "\n".join([*lines, "is_linear=0", "shrinkage=1"])
 
 
-FORMAT = Format(".txt", "trees", write)
+FORMAT = Format(".txt", "trees", make)

@@ -9,6 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated
 
@@ -19,8 +20,8 @@ from stillhouse import command
 from stillhouse.cli import commands
 from stillhouse.cli.shared import LOOK, OPTIONS, REFERENCE, RUN, SHIP
 from stillhouse.cli.stores import store
+from stillhouse.cli.streams import drop_output, prepare, tell
 from stillhouse.errors import StillhouseError, UsageError, nearest
-from stillhouse.plain_text import hide, shown
 
 DEBUG = "STILLHOUSE_DEBUG"
 # 128 + SIGINT, SIGTERM, SIGPIPE, SIGHUP (Windows lacks the last two)
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Torch reads this when it makes its threads, later than here. Threads that spin are a little faster on an idle
     # machine, but tens of times slower beside other work: 718 against 17 ms for a small net's step on two cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    prepare()
     given = list(sys.argv[1:] if arguments is None else arguments)
     hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)
     ending = {signal.SIGTERM} | ({hang_up} if signal.getsignal(hang_up) is not signal.SIG_IGN else set())  # not: nohup
@@ -108,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Write a warning in one line, without the place in the code."""
-    sys.stderr.write(f"warning: {shown(hide(' '.join(str(message).split())))}\n")
+    tell(f"warning: {message}")
 
 
 def _run(arguments: list[str]) -> int:
@@ -117,7 +119,7 @@ def _run(arguments: list[str]) -> int:
         app.meta(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails when it flushes at exit
+        drop_output()
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return _fail(STOPPED, INTERRUPTED)
@@ -156,6 +158,8 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 def _fail(message: str, code: int) -> int:
     if os.environ.get(DEBUG):
-        traceback.print_exc()
-    sys.stderr.write(f"error: {shown(hide(' '.join(message.split())))}\n")  # always one paragraph
+        with suppress(OSError, ValueError):
+            traceback.print_exc()
+    tell(f"error: {message}")  # always one paragraph
+    drop_output()
     return code

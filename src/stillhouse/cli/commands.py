@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from stillhouse.cli.shared import Json, console, say, show_csv, show_json, show_run, show_scores
+from stillhouse.cli.streams import tell
 from stillhouse.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def predict(
     if out is None or is_standard_output(out):
         table = pipeline.predict_rows(folder, rows, arm)
         show_json(table.to_dict("records")) if json else show_csv(as_csv(table))
-        sys.stderr.write(f"{len(table):,} rows\n")
+        tell(f"{len(table):,} rows")
         return
     count = pipeline.predict(folder, rows, out, arm=arm)
     show_json({"rows": count, "out": out}) if json else say(f"{count:,} rows: {out}")

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow check bench clean
+.PHONY: demo test slow check bench audit clean
 
 demo: $(STAMP)
 	$(BIN)/stillhouse demo $(ARGS)
@@ -36,6 +36,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,endpoint,explain,hub,lora,onnx,tune]' --group dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --group bare
 	touch $(STAMP)
+
+# Known holes of the versions that are installed; needs the network, so it is no part of `check`.
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -302,7 +302,7 @@ def predict(
         Without ``out`` the predictions (N, ...); with it the number of rows written.
     """
     if out is not None:
-        check_out(out, [rows], [_opened(run).folder])
+        check_out(out, [rows], [run.folder if isinstance(run, Run) else Path(run)])
     model = load(run, module, arm=arm, allow_code=allow_code)
     if out is not None:
         return predict_file(model, rows, out)

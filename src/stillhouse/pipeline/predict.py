@@ -70,9 +70,9 @@ def check_out(
     target = Path(out)
     if is_standard_output(target) or not target.exists():
         return
-    free = target.with_name(f"{target.name.split('.')[0]}-new{''.join(target.suffixes[-1:]) or '.csv'}")
     if target.is_dir():
         raise UsageError(f"{flag} {out} is a folder. Name a file in it: `{flag} {target / 'answers.csv'}`.")
+    free = target.with_name(f"{target.name.split('.')[0]}-new{''.join(target.suffixes[-1:]) or '.csv'}")
     if any(_holds(Path(source), target) for source in reads):
         raise UsageError(f"{flag} {out} is read by this command and would be lost. Name another file: `{flag} {free}`.")
     for run in runs:

@@ -89,3 +89,22 @@ def test_an_ascii_terminal_gets_every_command_and_the_same_data(finished: Path) 
     done = started(["predict", str(finished), "no\udce9where.csv"], env=plain, capture_output=True)
     assert done.returncode == 4
     assert b"unexpected" not in done.stderr
+
+
+@pytest.mark.fault("E16", "memory runs out: said in words, with what takes less", exit=1)
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_the_end_of_the_memory_is_said_in_words(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr("stillhouse.pipeline.evaluate", full)
+    code, _, err = run("evaluate x")
+    assert code == 1
+    assert "batch_size" in err
+    assert "unexpected" not in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -26,6 +27,7 @@ from stillhouse.errors import StillhouseError, UsageError, nearest
 DEBUG = "STILLHOUSE_DEBUG"
 # 128 + SIGINT, SIGTERM, SIGPIPE, SIGHUP (Windows lacks the last two)
 INTERRUPTED, TERMINATED, PIPE_CLOSED, HUNG_UP = 130, 143, 141, 129
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc", re.IGNORECASE)
 STOPPED = "stopped: finished work is kept, and the same command resumes."
 
 
@@ -138,8 +140,18 @@ def _run(arguments: list[str]) -> int:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}. Fix that and run the same command again: it resumes.", 1)
     except Exception as error:  # a defect of ours: one line, with the way to see more
-        return _fail(f"unexpected {type(error).__name__}: {error}. Run again with --debug to see where.", 1)
+        return _fail(_unexpected(error), 1)
     return 0
+
+
+def _unexpected(error: Exception) -> str:
+    """An error that nobody has raised on purpose; only the end of the memory has a cure of its own."""
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return (
+            "Memory ran out, of the machine or the device. Finished work is kept. Lower `[training] batch_size` or "
+            "`[training] workers`, or write `[data] on_disk = true`, and choose another [output] dir."
+        )
+    return f"unexpected {type(error).__name__}: {error}. Run again with --debug to see where."
 
 
 def _unknown(error: UnknownOptionError) -> str:

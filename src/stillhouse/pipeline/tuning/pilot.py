@@ -20,9 +20,9 @@ from stillhouse.pipeline.plan import plan
 from stillhouse.pipeline.run.context import Given, budget_of
 from stillhouse.pipeline.run.folder import PILOT
 from stillhouse.pipeline.run.session import at_work
+from stillhouse.pipeline.student.arms import Arm, fits_of
 from stillhouse.pipeline.student.figures import statistics_of
 from stillhouse.pipeline.student.outputs import net_outputs
-from stillhouse.pipeline.student.train import Arm, fits_of
 from stillhouse.pipeline.teacher.build import ready
 from stillhouse.pipeline.tuning.study import refuse_without_labels
 from stillhouse.recipe import Recipe

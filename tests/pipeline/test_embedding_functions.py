@@ -49,6 +49,7 @@ def test_what_is_no_row_of_numbers_for_each_text_is_refused(embedding_world: Pat
     assert not (tmp_path / "run" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_a_student_cut_out_of_its_teacher_reads_no_more_than_it_has_positions_for(
     embedding_world: Path, tmp_path: Path
 ) -> None:

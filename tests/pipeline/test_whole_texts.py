@@ -119,6 +119,7 @@ def test_the_full_evaluation_and_the_marked_words_reach_the_end(run: Any) -> Non
     assert ends["student"] <= texts.str.len().max()
 
 
+@pytest.mark.slow
 def test_a_number_of_tokens_is_kept_to(tmp_path: Path) -> None:
     run = sh.distill(recipe(tmp_path, student={"tokens": TOKENS}, controls={"simple": False}), verbose=False)
     assert run.load().encoder.length == TOKENS
@@ -126,6 +127,7 @@ def test_a_number_of_tokens_is_kept_to(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("student", "length"),
     [
@@ -146,17 +148,20 @@ def test_other_students_read_what_fits_them(tmp_path: Path, student: dict[str, A
     assert (length is not None) or run.load().encoder.length > TOKENS
 
 
+@pytest.mark.slow
 def test_a_generation_reads_as_the_student_does(tmp_path: Path) -> None:
     over = {"teacher": {"generations": 2}, "controls": {"simple": False}, "training": {"seeds": [0]}}
     run = sh.distill(recipe(tmp_path, **over), verbose=False)
     assert list(run.load().predict([ONE, OTHER])) == list(TAILS)
 
 
+@pytest.mark.slow
 def test_rows_on_disk_give_the_same_student(run: Any, tmp_path: Path) -> None:
     again = sh.distill(recipe(tmp_path, data={"on_disk": True}), verbose=False)
     np.testing.assert_array_equal(answers(again), answers(run))
 
 
+@pytest.mark.slow
 def test_a_plan_times_the_whole_texts(tmp_path: Path) -> None:
     assert sh.plan(recipe(tmp_path))["seconds"]["train students"] > 0
 
@@ -172,6 +177,7 @@ def test_views_of_lost_words_begin_alike_for_every_length(length: int, more: int
     assert torch.equal(whole[some], short[some])
 
 
+@pytest.mark.slow
 def test_views_by_words_go_with_whole_texts_and_other_views_with_equal_lengths(tmp_path: Path) -> None:
     views = {"policy": "words", "count": 2, "strength": 0.1}
     run = sh.distill(recipe(tmp_path, views=views, controls={"simple": False}), verbose=False)
@@ -183,6 +189,7 @@ def own(row: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return torch.where(torch.arange(len(row)) == 1, 5 + (row + 1) % 50, row)
 
 
+@pytest.mark.slow
 def test_views_that_depend_on_the_length_are_refused_with_a_cure_that_works(tmp_path: Path) -> None:
     table = recipe(tmp_path, student={"tokens": 40}, controls={"simple": False}, training={"steps": 10, "seeds": [0]})
     with pytest.raises(UsageError, match=r"\[student\] tokens = 40, but the teacher reads 12"):
@@ -200,6 +207,7 @@ def test_tokens_of_rows_that_are_no_texts_are_refused(tmp_path: Path) -> None:
         sh.distill({"data": {"name": "digits"}, "student": {"tokens": 64}}, out=tmp_path / "run", verbose=False)
 
 
+@pytest.mark.slow
 def test_the_whole_text_ends_somewhere(tmp_path: Path) -> None:
     frame = pd.DataFrame({"text": ["word other " * 600, "other thing"] * 60, "label": ["a", "b"] * 60})
     frame["text"] += [f" number{i}" for i in range(120)]

@@ -55,7 +55,7 @@ it reads 64 tokens, the others whole texts.
 Why: on these texts single words tell the class, and a whole text has more of them than the 64 tokens that the teacher
 reads. Our student is itself a linear model of words, so no gap is left in accuracy. The peers' log-loss is higher
 because nobody fitted their confidence; ours is fitted on the validation rows. Our student is the larger one: it also
-reads pairs of words.
+reads pairs of words. model2vec's vectors stay as they are: only the linear head on their 256 numbers learns.
 """,
     ),
     "pictures": Told(

@@ -107,7 +107,7 @@ def gate(run: RunFiles, record: dict[str, Any]) -> Iterator[str]:
         yield f"The figures of this page come from `{run.run['command']} --accept-teacher`."
     if against:
         yield "### The teacher before it was used"
-        keys = [key for key, by_arm in against.items() if isinstance(by_arm, dict)]
+        keys = [key for key, by_arm in against.items() if isinstance(by_arm, dict) and key != "difference"]
         rows = [
             [run.arm(arm).label, *(written(run.measure(key), against[key].get(arm)) for key in keys)]
             for arm in run.in_order({arm for key in keys for arm in against[key]})

@@ -77,4 +77,4 @@ def write_rows(recipe: Recipe, classes: list[str], folder: Path) -> Array:
     target = frame[recipe.data.target or "label"].astype(str)
     inputs = frame[["text"]] if texts else frame.drop(columns=str(recipe.data.target))
     inputs.to_csv(folder / TABLE, index=False)
-    return np.array([classes.index(name) for name in target], dtype=np.int64)
+    return np.array([classes.index(str(name)) for name in target], dtype=np.int64)

@@ -69,7 +69,7 @@ def strong(x: Tensor, draw: torch.Generator) -> Tensor:
 def batches(n: int, size: int, draw: torch.Generator) -> Iterator[Tensor]:
     """Whole batches of epoch after epoch."""
     while True:
-        yield from torch.randperm(n, generator=draw)[: n // size * size].split(size)
+        yield from torch.split(torch.randperm(n, generator=draw)[: n // size * size], size)
 
 
 def optimizer(model: nn.Module) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:

@@ -318,7 +318,8 @@ def test_importing_the_root_imports_nothing_heavy() -> None:
 
 
 def test_the_root_has_the_promised_names_and_no_other() -> None:
-    verbs = {"distill", "load", "predict", "evaluate", "label", "curve", "plan", "check", "report", "export", "tune"}
+    verbs = {"distill", "load", "predict", "evaluate", "label", "make", "curve", "plan", "check", "report", "export"}
+    verbs |= {"tune"}
     assert set(sh.__all__) == verbs | {"Adapted", "Distiller", "Recipe", "Run", "methods"}
     for name in sh.__all__:
         assert getattr(sh, name) is not None

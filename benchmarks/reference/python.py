@@ -14,7 +14,7 @@ import stillhouse
 from stillhouse.methods.base import Method
 
 ORDER = (
-    "distill", "Run", "load", "predict", "evaluate", "report", "export", "check", "label", "plan", "curve",
+    "distill", "Run", "load", "predict", "evaluate", "report", "export", "check", "label", "make", "plan", "curve",
     "tune",
     "Distiller", "Recipe", "Adapted", "methods",
 )  # fmt: skip

@@ -49,6 +49,7 @@ __all__ = [
     "export",
     "label",
     "load",
+    "make",
     "methods",
     "plan",
     "predict",

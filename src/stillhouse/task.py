@@ -29,6 +29,7 @@ TEMPERATURE = (
     "temperature"  # the name of a net's fitted temperature (N,), the same for all rows; see ``Task.temperature``
 )
 TEACHER = "teacher"  # the arm of the main teacher
+REAL_ROWS, FREE_ROWS, ALL_ROWS = "real", "free", "all"  # variants of a run with made rows; see ``Control.variant``
 SINGLE = "-"  # the seed of an arm that is one net, such as a teacher
 
 
@@ -109,6 +110,7 @@ class Control(NamedTuple):
     simple: bool = False  # whether it is the best of a few cheap models (``students.simple_candidates``), no student
     smoothing: Callable[[Any], float] | None = None  # of its labels, from the run's context; None: as in the recipe
     style: tuple[str, str] = ("arm-other", "cross")  # colour and shape of its mark in charts
+    variant: str | None = None  # trained on other rows: the real ones, those of free makers, or all real ones there are
     step: Callable[..., Any] | None = None  # from student and context to its own training step
     when: Callable[[Any], bool] | None = None  # whether a run (its context) has this control; None: every run
     needs: str = ""  # what a run without it lacks, as the end of a sentence: it is told that the control is left out

@@ -12,9 +12,9 @@ from PIL import Image
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, ImageEncoder
 from stillhouse.data.encoders.text import TextEncoder
+from stillhouse.data.summaries import summaries
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.makers import base as makers
-from stillhouse.makers.columns import summaries
 
 TABLE_MAKERS = ["copula", "marginals", "mixture"]
 DRAW = np.random.default_rng(0)

@@ -55,12 +55,13 @@ RUNNING = {
     "tune": "Hold a tournament of students, methods and budgets on validation rows, and run its winner.",
     "plan": "Say what a recipe will cost before it starts: calls, bytes, fits, seconds.",
     "label": "Only ask the teacher, and keep its outputs in the run folder's store.",
-    "curve": "Run a recipe at several numbers of labels, teacher calls or layers, and draw what distilling gains.",
+    "make": "Only make the rows of [[made]]: raw rows, and pictures to look at.",
+    "curve": "Run a recipe at several numbers of labels, calls, layers or rows, and draw what distilling gains.",
 }
 READING = {
     LOOK: (commands.evaluate, commands.report, commands.compare, commands.check),
     SHIP: (commands.predict, commands.export),
-    REFERENCE: (commands.methods, commands.layers),
+    REFERENCE: (commands.methods, commands.makers, commands.layers),
 }
 app.command(commands.demo, group=RUN, sort_key=0)
 for position, (name, text) in enumerate(RUNNING.items()):

@@ -188,6 +188,22 @@ def methods(
         say(str(cards[0]))
 
 
+def makers(
+    name: Annotated[str | None, Parameter(help="Print this maker's card.")] = None, /, *, json: Json = False
+) -> None:
+    """List the makers of rows, one line each; with a NAME, print its card: needs, prior, paper, settings."""
+    from stillhouse.makers import base
+
+    cards = [base.card(n) for n in ([name] if name is not None else base.names())]
+    if json:
+        listed = [c._asdict() for c in cards]
+        show_json(listed[0] if name is not None else listed)
+    elif name is None:
+        say("\n".join(f"{card.name:<16} {'/'.join(card.kinds):<12} {card.makes}" for card in cards))
+    else:
+        say(str(cards[0]))
+
+
 def layers(
     student: Annotated[str, Parameter(help="A net of the zoo.")],
     teacher: Annotated[

@@ -25,6 +25,8 @@ def show_plan(told: dict[str, Any], task: Task) -> None:
         f"rows: {rows['train']:,} for training ({rows['labelled']:,} keep their label), {rows['valid']:,} for "
         f"validation, {rows['test']:,} for the test; views a row: {told['views']}"
     )
+    if rows["made"]:
+        say(f"made rows: {rows['made']:,} of the rows for training; they have no label")
     if told["columns"]:
         say(columns_line(told["columns"]))
     for teacher in told["teachers"]:

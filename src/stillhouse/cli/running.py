@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from stillhouse import recipe
 from stillhouse.cli.flags import Flags, table
-from stillhouse.cli.shared import Json, show_data, show_json, show_run
+from stillhouse.cli.shared import Json, say, show_data, show_json, show_run
 from stillhouse.errors import UsageError
 
 RecipeFile = Annotated[Path | None, Parameter(help="The recipe (TOML). The flags below are laid over it.")]
@@ -102,6 +102,28 @@ def plan(
     show_json(told) if json else show_plan(told, tasks.get(resolved.task.name))
 
 
+def make(
+    file: RecipeFile = None,
+    /,
+    *,
+    json: Json = False,
+    allow_code: AllowCode = False,
+    overwrite: Overwrite = False,
+    flags: Sections = None,
+) -> None:
+    """Only make rows."""
+    resolved = resolve(file, flags)
+    from stillhouse import pipeline
+
+    found = pipeline.make(resolved, allow_code=allow_code, overwrite=overwrite)
+    if json:
+        show_json(found)
+        return
+    for one in found["made"]:
+        files = [str(one[key]) for key in ("file", "picture") if key in one]
+        say(f"{one['name']}: {one['rows']:,} rows, {', '.join(files)}")
+
+
 def curve(
     file: RecipeFile = None,
     /,
@@ -109,6 +131,8 @@ def curve(
     labels: Annotated[str, Parameter(help="Numbers of labels: 50,100,200.")] = "",
     calls: Annotated[str, Parameter(help="Numbers of teacher calls (rows times views): 1000,4000.")] = "",
     layers: Annotated[str, Parameter(help="Numbers of the teacher's layers that the student keeps: 1,2,4.")] = "",
+    rows: Annotated[str, Parameter(help="Numbers of real training rows: 10,50,200.")] = "",
+    made: Annotated[str, Parameter(help="Numbers of made rows, of the only [[made]]: 0,1000,4000.")] = "",
     json: Json = False,
     allow_code: AllowCode = False,
     accept_teacher: AcceptTeacher = False,
@@ -117,9 +141,8 @@ def curve(
 ) -> None:
     """Run a recipe at several points."""
     resolved = resolve(file, flags)
-    points = {
-        name: numbers(text, f"--{name}") for name, text in (("labels", labels), ("calls", calls), ("layers", layers))
-    }
+    given = {"labels": labels, "calls": calls, "layers": layers, "rows": rows, "made": made}
+    points = {name: numbers(text, f"--{name}", least=int(name != "made")) for name, text in given.items()}
     from stillhouse import pipeline
 
     allowed = {"allow_code": allow_code, "accept_teacher": accept_teacher, "overwrite": overwrite}
@@ -148,14 +171,14 @@ def tune(
     show_run(run, json)
 
 
-def numbers(text: str, flag: str) -> list[int]:
+def numbers(text: str, flag: str, least: int = 1) -> list[int]:
     """Read whole numbers with commas between them.
 
     >>> numbers("50,100, 200", "--labels")
     [50, 100, 200]
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and int(part) >= least for part in parts):
         raise UsageError(f"{flag} {text!r}: write whole numbers with commas between them, `{flag} 50,100,200`.")
     return [int(part) for part in parts]
 

@@ -58,7 +58,7 @@ class Context:
     def of_headline(self, question: Question) -> bool:
         """Whether a question is about the headline: the student against a rival, by the measure of the verdict."""
         main = self.main
-        if main != self.task.questions[0]:  # a run without the first rival: its one question
+        if main != self.task.questions[0] and main.b not in self.task.rivals:  # no rival: its one question
             return question == main
         return question.a == main.a and question.b in self.task.rivals and question.measure in (None, self.measure)
 

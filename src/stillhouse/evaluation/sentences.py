@@ -77,9 +77,14 @@ def _not_compared(rivals: Sequence[Mapping[str, Any]], context: Context) -> str:
         if arm in context.records and arm not in compared:
             measure = context.task.measure(context.measure)
             named.append(f"{arm} (on these rows its answers have no {measure.label})")
-        elif arm not in compared:
+        elif arm not in compared and not _variant(context, arm):  # other runs have no such rival
             named.append(arm)
     return f" Not compared: {', '.join(named)}." if named else ""
+
+
+def _variant(context: Context, arm: str) -> bool:
+    control = context.task.controls.get(arm)
+    return control is not None and control.variant is not None
 
 
 def _direction(measure: Measure, side: int) -> str:

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.source import Ints, Kind, Raw
 from stillhouse.data.splitmix import Words, stream, uniform, words
+from stillhouse.data.summaries import Summary
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
 from stillhouse.settings import check_settings, parameters
-
-if TYPE_CHECKING:
-    from stillhouse.makers.columns import Summary
 
 FOLDER = "makers"
 WHERE = "[[made]] name"
@@ -84,6 +84,16 @@ class Form:
             planes = back + (ink - back) * planes
         return self.from_planes(planes)
 
+    def from_cells(self, cells: Mapping[str, NDArray[Any]]) -> Raw:
+        """Raw rows from columns of cells: a frame, or an array; whole numbers where a column has no others."""
+        import pandas as pd
+
+        whole = {name for name, summary in self.columns.items() if summary.whole}
+        found = {name: np.rint(column) if name in whole else column for name, column in cells.items()}
+        if self.kind == "array":
+            return np.stack([column.astype(np.float64) for column in found.values()], 1)
+        return pd.DataFrame({name: pd.Series(column, dtype=column.dtype) for name, column in found.items()})
+
     def from_planes(self, planes: NDArray[np.float32]) -> Raw:
         """Raw rows for pictures (n, C, H, W) in [0, 1]."""
         low, high = (
@@ -113,6 +123,38 @@ class Maker:
     def key(self) -> str:
         """What determines the rows beside form, settings and seed, such as the content of a folder."""
         return ""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a maker is given that is trained: one round of one entry of a run."""
+
+    form: Form
+    # From encoded rows to outputs (B, *shape), with a gradient; frozen, in eval mode. None: no gradient is needed.
+    teacher: nn.Module | None
+    width: int  # of its outputs
+    scout: nn.Module | None  # a student of the rows so far, frozen; None in the first round
+    number: int  # of the round, from 0
+    seed: int
+    folder: Path  # for the checkpoint and the log of the round
+    identity: str  # of the round, within the run
+    real: Tensor | None = None  # encoded real rows that the run may use, and the teacher's outputs for them
+    answers: Tensor | None = None
+    advance: Callable[[int], None] = lambda steps: None
+    say: Callable[[str], None] = lambda line: None
+
+
+class Trained(Maker):
+    """A maker that is trained, in rounds."""
+
+    needs = frozenset({GRADIENT})
+    steps: int  # optimiser steps of a round
+    batch_size: int  # rows of a step
+    scout_steps: int = 300  # of the student that is the rival of the next round
+
+    def make_round(self, shop: Workshop, ids: Ints) -> Raw:
+        """Train, and make the raw rows of these numbers; the same call resumes a stopped training bit for bit."""
+        raise NotImplementedError
 
 
 class Card(NamedTuple):
@@ -186,6 +228,7 @@ def free(form: Form) -> list[str]:
     have = {STATISTICS} | ({ROWS} if form.real is not None and len(form.real) else set())
     fitting = [name for name in names() if form.kind in get(name).kinds and get(name).needs <= have]
     plain = [name for name in fitting if not any(p.default is p.empty for p in parameters(get(name)).values())]
+    plain = [name for name in plain if not issubclass(get(name), Trained)]
     return sorted(plain, key=lambda name: (-get(name).rank, name))
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from stillhouse.data.source import Ints, Raw
 from stillhouse.data.splitmix import normal, words
+from stillhouse.data.summaries import ordered, summaries
 from stillhouse.makers.base import ROWS, Form, Maker, Paper, draws
-from stillhouse.makers.columns import framed, ordered, summaries
 
 _NORMAL, _GAPS = 77, 78  # streams of random words
 
@@ -50,7 +50,7 @@ class Copula(Maker):
             name: one.cells(np.clip(shares[:, k], 0, 1 - 1e-9), gaps[:, k] < one.missing)
             for k, (name, one) in enumerate(summary.items())
         }
-        return framed(form, cells)
+        return form.from_cells(cells)
 
     def correlation(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Correlation (K, K) of normal scores of ranks (N, K)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from stillhouse.data.source import Ints, Raw
 from stillhouse.makers.base import STATISTICS, Form, Maker, draws
-from stillhouse.makers.columns import framed
 
 _DRAWN = 76  # stream of random words
 
@@ -24,7 +23,7 @@ class Marginals(Maker):
         for place, (name, summary) in enumerate(form.columns.items()):
             empty = shares[:, 2 * place + 1] < summary.missing
             cells[name] = summary.cells(shares[:, 2 * place], empty)
-        return framed(form, cells)
+        return form.from_cells(cells)
 
 
 MAKER = Marginals

@@ -7,8 +7,8 @@ import torch
 
 from stillhouse.data.source import Ints, Raw
 from stillhouse.data.splitmix import normal, words
+from stillhouse.data.summaries import frame_of
 from stillhouse.makers.base import ROWS, Form, Maker, Paper, draws
-from stillhouse.makers.columns import frame_of, framed
 
 _CHOICE, _NORMAL = 79, 80  # streams of random words
 ROWS_EACH = 15  # real rows for each part, by default
@@ -56,7 +56,7 @@ class Mixture(Maker):
         for place, part in enumerate(chosen):  # one by one: the same row whatever is made beside it
             made[place, varies] = (fitted.means_[part] + roots[part] @ drawn[place]) / scale[varies]
         cells = frame_of(form.encoder.decode(torch.from_numpy(made)))
-        return framed(form, {str(name): cells[name].to_numpy() for name in cells.columns})
+        return form.from_cells({str(name): cells[name].to_numpy() for name in cells.columns})
 
 
 MAKER = Mixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -47,10 +48,8 @@ class Axis(NamedTuple):
 def curve(
     recipe: Recipe,
     given: Given = NOTHING,
+    numbers: Mapping[str, Sequence[int]] = MappingProxyType({}),
     *,
-    labels: Sequence[int] = (),
-    calls: Sequence[int] = (),
-    layers: Sequence[int] = (),
     accept_teacher: bool = False,
 ) -> Path:
     """Run a recipe at several points and draw them; see ``stillhouse.curve``. Finished points are not run again.
@@ -63,18 +62,19 @@ def curve(
     Raises:
         UsageError: no number, or one that the data or the teacher do not allow.
     """
-    asked = {kind: numbers for kind, numbers in zip(AXES, (labels, calls, layers), strict=True) if numbers}
+    asked = {kind: numbers[kind] for kind in AXES if numbers.get(kind)}
     if not asked:
         raise UsageError(
-            "A curve needs numbers: `--labels 50,100,200`, `--calls 1000,4000` or `--layers 1,2,4`, or several of them."
+            "A curve needs numbers: `--labels 50,100,200`, `--calls 1000,4000` or `--layers 1,2,4`, "
+            "`--rows 10,50,200` or `--made 0,1000,4000`, or several of them."
         )
     root = recipe.output.dir
     found: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": current()}
     found |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
     hashes.begin(root)
-    for kind, numbers in asked.items():
+    for kind, wanted in asked.items():
         axis, points, example = AXES[kind], {point[kind]: point for point in found.get(kind, [])}, None
-        for number in sorted(set(numbers)):
+        for number in sorted(set(wanted)):
             say(f"curve: {number:,} {kind}")
             folder = root / f"{kind}-{number}"
             first = next((root / p["folder"] for p in points.values() if p["folder"] != folder.name), None)
@@ -120,6 +120,21 @@ def with_layers(recipe: Recipe, number: int) -> Recipe:
     return recipe.model_copy(update={"student": recipe.student.model_copy(update={"derive": derive})})
 
 
+def with_rows(recipe: Recipe, number: int) -> Recipe:
+    """The recipe with so many real training rows."""
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"rows": number})})
+
+
+def with_made(recipe: Recipe, number: int) -> Recipe:
+    """The recipe with so many made rows."""
+    if len(recipe.made) != 1:
+        raise UsageError(
+            f"--made counts the rows of one maker, and the recipe has {len(recipe.made)} [[made]] entries. Keep one."
+        )
+    entries = [recipe.made[0].model_copy(update={"count": number})] if number else []
+    return recipe.model_copy(update={"made": entries})
+
+
 def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
     """What points with other labels share: the teacher, if it sees the same labels in the same units."""
     same_teacher = recipe.teacher.labels == "all" or ready(recipe.teacher, None)
@@ -149,6 +164,8 @@ AXES = {
     "labels": Axis(with_labels, of_one_teacher),
     "calls": Axis(lambda recipe, _: recipe, with_baseline, asked_rows),
     "layers": Axis(with_layers, lambda _: SHARED, sized=True),
+    "rows": Axis(with_rows, of_one_teacher),
+    "made": Axis(with_made, lambda _: SHARED),
 }
 
 
@@ -178,6 +195,7 @@ def run_point(
         inherit(inherited, folder)
         run.plan_fits()
         run.admit(accept=accept)
+        run.make()
         run.train()
         scores = run.judge()
         run.report()

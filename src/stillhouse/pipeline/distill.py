@@ -17,19 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse import hashes, tasks
+from stillhouse import hashes
 from stillhouse.command import current
 from stillhouse.data.columns import columns_line
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import Predictions
 from stillhouse.files import write_npz
 from stillhouse.pipeline.evaluation.explain import Probe, explain
-from stillhouse.pipeline.evaluation.full import write_full
 from stillhouse.pipeline.evaluation.groups import write_groups
-from stillhouse.pipeline.evaluation.labels import TEST, add_labels
+from stillhouse.pipeline.evaluation.labels import TEST
 from stillhouse.pipeline.evaluation.predict import Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
-from stillhouse.pipeline.rows import read_again
+from stillhouse.pipeline.made.facts import MadeFacts
+from stillhouse.pipeline.made.training import MakerTraining, refuse_no_gradient
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.folder import PILOT, SCORES, RunFolder, inherit
 from stillhouse.pipeline.run.labels import only, visible_labels
@@ -37,7 +37,7 @@ from stillhouse.pipeline.run.overwrite import pilot_of
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.workers import run_all
-from stillhouse.pipeline.setup import moved, set_up
+from stillhouse.pipeline.setup import set_up
 from stillhouse.pipeline.student.arms import Arm, Job, arms_of, missing_arms
 from stillhouse.pipeline.student.logs import join_logs
 from stillhouse.pipeline.student.outputs import net_outputs
@@ -49,6 +49,7 @@ from stillhouse.pipeline.teacher.build import JOURNAL
 from stillhouse.pipeline.teacher.calibration import temperature_of
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
+from stillhouse.pipeline.variants import ask, variants_of
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store, check_stores
 from stillhouse.taps import try_taps
@@ -85,7 +86,7 @@ class Distillation:
         choose: Callable[[RunContext, list[Arm]], list[Arm]] | None = None,
     ) -> None:
         typed = command or current()
-        self.context = set_up(recipe, given, command=typed, folder=folder, parts=parts)
+        self.context = self.first_context = set_up(recipe, given, command=typed, folder=folder, parts=parts)
         self.trainer = Trainer(as_students_read(self.context))
         self.choose, self.given = choose, given
 
@@ -117,10 +118,18 @@ class Distillation:
         }
 
     @cached_property
+    def variants(self) -> dict[str, RunContext]:
+        """The run with other training rows, against which made ones are judged."""
+        chained = self.context.recipe.assistant or self.context.recipe.teacher.generations > 1
+        found = {} if chained else variants_of(self.first_context, self.given)
+        self.trainer.variants = found
+        return found
+
+    @cached_property
     def arms(self) -> list[Arm]:
         """The arms of this run."""
-        arms = arms_of(self.context, list(self.teachers))
-        return self.choose(self.context, arms) if self.choose else arms
+        arms = arms_of(self.context, list(self.teachers), self.variants)
+        return arms if self.choose is None else self.choose(self.context, arms)
 
     def plan_fits(self) -> None:
         """Find what will be trained, and refuse what cannot be, before anything is."""
@@ -128,6 +137,7 @@ class Distillation:
         if NOTE not in self.context.run.record:
             for teacher in self.teachers.values():
                 teacher.meet()
+        refuse_no_gradient(self.context, self.teachers[TEACHER])
         context, drawn = self.context, self.context.data.split
         parts = {"train": drawn.train, "valid": drawn.valid, "test": drawn.test, "labelled": drawn.labelled}
         write_npz(context.run.folder / "split.npz", parts)
@@ -212,6 +222,19 @@ class Distillation:
             self.train_teachers()
         admit_teacher(self.context, self.teachers[TEACHER], self.baseline_outputs, accept=accept)
 
+    def make(self) -> None:
+        """Make the rows of makers that are trained against the teacher; rows that are there are not made again."""
+        context = self.context
+        if all(part.free for part in context.made):
+            return
+        teacher = self.teachers[TEACHER]
+        self.work_off([(net.budget.steps, net.train) for net in teacher.trainable])
+        self.context = made = MakerTraining(context, teacher).made()
+        self.trainer.context = made
+        for one in self.teachers.values():
+            one.enter(made)
+        self.__dict__.pop("arms", None), self.__dict__.pop("chains", None)  # they know the rows by number
+
     def baseline_outputs(self) -> NDArray[Any] | None:
         """Normalized outputs of the first seed's baseline on the validation rows; None without such rows."""
         if self.baseline is None:
@@ -243,11 +266,21 @@ class Distillation:
             if teacher.trainable or not all(one.trained for one in self.chains[name]):
                 needed.add(name)
         last, stores = self.taught([name for name in self.teachers if name in needed])
-        self.trainer.train(self.arms, last, stores)
+        varied = {job.arm.control.variant for job in self.trainer.pending(self.arms)}
+        own = {name: ask(self.teachers[TEACHER], name, one) for name, one in self.variants.items() if name in varied}
+        self.trainer.train(self.arms, last, {**stores, **own})
+        self.tell_made(stores)
         logs = [teacher.folder / "metrics.jsonl" for teacher in self.teachers.values()]
         logs += [*logs_of(self.chains), *self.trainer.logs(self.arms)]
         self.context.run.note(warnings=join_logs(self.context.run.folder, logs))
         self.trainer.note_retuned(self.arms)
+
+    def tell_made(self, stores: Mapping[str, Store]) -> None:
+        """Write what is known of made rows (``made/``), where the run has some."""
+        if self.context.made and TEACHER in stores:
+            shipped = [arm for arm in self.arms if arm.name == self.context.task.shipped]
+            with self.context.run.optional("the facts of the made rows"):
+                MadeFacts(self.context, stores[TEACHER]).write(self.trainer, shipped)
 
     def judge(self) -> dict[str, Any]:
         """Ask every net about the test rows and write the scores."""
@@ -295,6 +328,7 @@ def distill_run(
         check_files(run.context.run.folder)
         run.plan_fits()
         run.admit(accept=accept_teacher)
+        run.make()
         run.train()
         run.judge()
         run.explain()
@@ -328,6 +362,7 @@ def label_run(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
         run = Distillation(recipe, given)
         inherit_pilot(run, recipe.output.dir)
         run.plan_fits()
+        run.make()
         store = run.ask([TEACHER])[TEACHER]
     return {"store": str(store.folder), "rows": store.rows, "views": store.views, "bytes": store.nbytes}
 
@@ -339,50 +374,9 @@ def fit_student(recipe: Recipe, given: Given) -> Deployed:
             recipe, given, choose=lambda context, arms: [a for a in arms if a.name == context.task.shipped]
         )
         run.plan_fits()
+        run.make()
         run.train()
         return ship(run.context, run.trainer, run.arms[0], run.teachers)
-
-
-def evaluate_again(
-    folder: Path, *, full: bool = False, labels: Any = None, id: str | None = None, given: Given = NOTHING
-) -> dict[str, Any]:
-    """Judge a finished run again: from its predictions, with labels that came later, and in full with nets and data.
-
-    Raises:
-        UsageError: there is no finished run, or nothing more to judge in full, or what came from Python is missing.
-    """
-    record = RunFolder(folder)
-    recipe = record.recipe
-    if labels is not None:
-        task = tasks.get(record.task_name)
-        reread = partial(read_again, recipe, given.data, task)
-        with at_work(folder, given):
-            add_labels(record, recipe, task, labels, id, reread)
-    elif id is not None:
-        raise UsageError("id names a column of the labels, but no labels are given. Give both, or remove it.")
-    scores = judge(folder)
-    if labels is not None:
-        write_report(folder)
-    if full:
-        refuse_missing(record, given)
-        with at_work(folder, given):
-            run = Distillation(moved(recipe, folder), given, command=record.record["command"])
-            run.explain()
-            write_full(run.probe())
-            run.report()
-    return scores
-
-
-def refuse_missing(run: RunFolder, given: Given) -> None:
-    """Refuse to open a run without what came from Python, which is not stored."""
-    needed = {"teacher": given.teacher, "student": given.student, "method": given.methods, "views": given.views}
-    missing = [name for name, value in needed.items() if name in run.record["parts"] and value is None]
-    if missing:
-        raise UsageError(
-            f"The {' and '.join(missing)} of {run.folder} came from Python, and code is not stored. Give them again: "
-            f"`stillhouse.evaluate({str(run.folder)!r}, full=True, {', '.join(f'{m}=...' for m in missing)}, "
-            "data=...)`."
-        )
 
 
 def check_layers(teachers: Any, inputs: Tensor) -> None:

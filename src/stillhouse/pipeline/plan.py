@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 
 from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
+from stillhouse.makers import base as makers
 from stillhouse.pipeline.distill import Distillation
+from stillhouse.pipeline.made.training import trains
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.student.arms import fits_of
@@ -58,17 +61,19 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
     seconds["ask teachers"] = total(
         [None if t["seconds_a_row"] is None else t["seconds_a_row"] * rows * views for t in asked]
     )
+    if made := [makers.make(entry.name, **entry.settings) for entry in context.recipe.made if trains(entry)]:
+        seconds["make rows"] = making_seconds(context, made, asked[0]["seconds_a_row"])
     seconds["in all"] = total(list(seconds.values()))
     stores = len(teachers) + len(assistants)
     return {
         "rows": {
             "train": rows, "labelled": len(context.labelled),
-            "valid": len(data.valid.targets), "test": len(data.test.targets),
+            "valid": len(data.valid.targets), "test": len(data.test.targets), "made": rows - context.real_rows,
         },
         "columns": context.column_types,
         "views": views,
         "teachers": asked,
-        "teacher_calls": rows * views * stores,
+        "teacher_calls": rows * views * stores + sum(map(answers_to, run.variants.values())),
         "store": _store(context, teachers[0], rows * views, stores),
         "fits": fits,
         "steps": fits * run.trainer.budget.steps,
@@ -76,6 +81,23 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
         "workers": run.trainer.at_once,
         "seconds": {name: None if value is None else round(value, 1) for name, value in seconds.items()},
     }  # fmt: skip
+
+
+def making_seconds(context: RunContext, made: Sequence[makers.Maker], row: float | None) -> float | None:
+    """Seconds of trained makers: a step answers a batch of the teacher forwards and backwards, thrice a forward."""
+    if row is None:
+        return None
+    trained = [entry for entry in context.recipe.made if trains(entry)]
+    found = 0.0
+    for entry, one in zip(trained, made, strict=True):
+        assert isinstance(one, makers.Trained)
+        found += 3 * entry.rounds * one.steps * one.batch_size * row
+    return found
+
+
+def answers_to(context: RunContext) -> int:
+    """Answers of the teacher to all training rows and views."""
+    return len(context.data.train.targets) * context.views.count
 
 
 def _teacher(teacher: RunTeacher) -> dict[str, Any]:

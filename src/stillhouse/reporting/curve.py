@@ -19,7 +19,13 @@ from stillhouse.task import Measure
 
 FILE = "curve.json"
 MS = "milliseconds for 1 row"
-KINDS = (("labels", "labels"), ("calls", "teacher calls"), ("layers", "layers kept"))
+KINDS = (
+    ("labels", "labels"),
+    ("calls", "teacher calls"),
+    ("layers", "layers kept"),
+    ("rows", "real rows"),
+    ("made", "made rows"),
+)
 COSTS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("parameters", "Parameters", count),
     ("bytes", "Bytes", count),

@@ -60,3 +60,17 @@ def as_bytes(inputs: NDArray[np.floating | np.integer | np.bool_]) -> Bytes:
         return moved
     grey: Bytes = moved.mean(axis=3).astype(np.uint8)
     return grey
+
+
+def mosaic(images: Bytes, across: int = 10) -> Bytes:
+    """Put images (K, H, W) or (K, H, W, 3) beside each other, so many in a line; what is missing is black.
+
+    >>> mosaic(np.ones((3, 2, 2), np.uint8), across=2).tolist()
+    [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]]
+    """
+    lines = -(-len(images) // across)
+    whole = np.zeros((lines * across, *images.shape[1:]), np.uint8)
+    whole[: len(images)] = images
+    height, width = images.shape[1:3]
+    beside = np.moveaxis(whole.reshape(lines, across, *images.shape[1:]), 1, 2)
+    return beside.reshape(lines * height, across * width, *images.shape[3:])

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from stillhouse.errors import UsageError
-from stillhouse.task import TEACHER, Control, Question
+from stillhouse.task import ALL_ROWS, FREE_ROWS, REAL_ROWS, TEACHER, Control, Question
 from stillhouse.types import has_label
 
 DISTILLED, LABELS_ONLY, TEACHER_SAME = "distilled", "labels_only", "teacher_same"
+DISTILLED_REAL, DISTILLED_FREE = "distilled_real", "distilled_free"
 SELF_TRAINED, SIMPLE, SIMPLE_DISTILLED = "self_trained", "simple", "simple_distilled"
 ALONE = "the same student trained on the {labels} alone"
 _DISTILLED = Control(
@@ -101,6 +102,28 @@ CONTROLS: Mapping[str, Control] = {
             style=("arm-rival", "disc"),
             when=_has_simple_pool,
         ),
+        _DISTILLED._replace(
+            name=DISTILLED_REAL,
+            label="Distilled, real rows",
+            sentence="the same student distilled on the real rows and the best free views of them",
+            style=("arm-rival", "diamond"),
+            variant=REAL_ROWS,
+            needs="it needs real training rows",
+        ),
+        _DISTILLED._replace(
+            name=DISTILLED_FREE,
+            label="Distilled, free makers",
+            sentence="the same student distilled on rows of makers that need no training",
+            style=("arm-rival", "cross"),
+            variant=FREE_ROWS,
+        ),
+        _DISTILLED._replace(
+            name="distilled_all",
+            label="Distilled, all real rows",
+            sentence="the same student distilled on all real rows that there are",
+            style=("arm-reference", "disc"),
+            variant=ALL_ROWS,
+        ),
         Control(
             "all_labels",
             "All labels",
@@ -146,14 +169,18 @@ TEACHERS: Mapping[str, Control] = {
     ),
 }
 
-RIVALS = (LABELS_ONLY, SELF_TRAINED, SIMPLE)  # what a user without a teacher would do
+# What a user without a teacher would do; and with made rows, what costs nothing to make.
+RIVALS = (LABELS_ONLY, SELF_TRAINED, SIMPLE, DISTILLED_REAL, DISTILLED_FREE)
 
 QUESTIONS = (
     Question(DISTILLED, LABELS_ONLY, "gain"),
     Question(DISTILLED, SELF_TRAINED, "gain"),
     Question(DISTILLED, SIMPLE, "gain"),
+    Question(DISTILLED, DISTILLED_REAL, "gain"),
+    Question(DISTILLED, DISTILLED_FREE, "gain"),
     Question(DISTILLED, TEACHER, "loss"),
     Question(DISTILLED, SIMPLE_DISTILLED, "gain"),
+    Question(DISTILLED, "distilled_all", "loss"),
     Question(DISTILLED, "all_labels", "loss"),
     Question("distilled_same", LABELS_ONLY, "gain"),
     Question(DISTILLED, "smoothed", "gain"),

@@ -185,7 +185,8 @@ class Judge:
         }
         for arm in self.arms:
             labels = int(has_label(arm.targets[arm.rows]).sum())
-            made = int((arm.rows >= context.real_rows).sum())
+            variant = self.trainer.variants.get(arm.control.variant or "", context)
+            made = int((arm.rows >= variant.real_rows).sum())
             unlabelled = len(arm.rows) - labels - made
             saw[arm.name] = {"labels": labels, "unlabelled": unlabelled, "teacher": arm.control.teacher}
             saw[arm.name] |= {"made": made} if made else {}

@@ -17,6 +17,7 @@ from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import label_run
 from stillhouse.pipeline.interface.handle import Run, answers
+from stillhouse.pipeline.making import make_run
 from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.predict import check_out, predict_file, predict_table, read_file
 from stillhouse.pipeline.run.progress import shown
@@ -131,6 +132,24 @@ def label(
         return label_run(resolved, given)
 
 
+def make(
+    recipe: RecipeLike | None = None,
+    *,
+    overwrite: bool = False,
+    allow_code: bool = False,
+    verbose: bool = True,
+    **options: Unpack[Options],
+) -> dict[str, Any]:
+    """Only make the rows of ``[[made]]``, to look at them; ``distill`` goes on with them.
+
+    The arguments are those of ``distill``. Returns for each entry its name, number of rows, file and, of images, a
+    picture.
+    """
+    resolved, given = resolve(recipe, allow_code=allow_code, overwrite=overwrite, **options)
+    with shown(verbose):
+        return make_run(resolved, given)
+
+
 def plan(
     recipe: RecipeLike | None = None,
     *,
@@ -163,6 +182,8 @@ def curve(
     labels: Sequence[int] = (),
     calls: Sequence[int] = (),
     layers: Sequence[int] = (),
+    rows: Sequence[int] = (),
+    made: Sequence[int] = (),
     overwrite: bool = False,
     accept_teacher: bool = False,
     allow_code: bool = False,
@@ -178,6 +199,8 @@ def curve(
         labels: numbers of labels.
         calls: numbers of teacher calls, rows times views.
         layers: numbers of the teacher's layers that the student keeps; see ``[student.derive]``.
+        rows: numbers of real training rows; see ``[data] rows``.
+        made: numbers of made rows, in place of the ``count`` of the only ``[[made]]``; 0: none.
         overwrite: as for ``distill``, in the folder of each point.
         accept_teacher: as for ``distill``.
         allow_code: as for ``distill``.
@@ -189,7 +212,8 @@ def curve(
     """
     resolved, given = resolve(recipe, allow_code=allow_code, overwrite=overwrite, **options)
     with shown(verbose):
-        return run_points(resolved, given, labels=labels, calls=calls, layers=layers, accept_teacher=accept_teacher)
+        numbers = {"labels": labels, "calls": calls, "layers": layers, "rows": rows, "made": made}
+        return run_points(resolved, given, numbers, accept_teacher=accept_teacher)
 
 
 def tune(

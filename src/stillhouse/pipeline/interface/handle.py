@@ -8,7 +8,7 @@ from typing import Any
 
 from stillhouse import tasks
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.distill import evaluate_again
+from stillhouse.pipeline.again import evaluate_again
 from stillhouse.pipeline.evaluation.score import write_report
 from stillhouse.pipeline.export import export as write_export
 from stillhouse.pipeline.run.context import NOTHING, Given

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from stillhouse.data import Prepared
 from stillhouse.data.encoders.made import with_rows
 from stillhouse.data.source import Ints, Raw, Source
+from stillhouse.data.summaries import summaries
 from stillhouse.errors import UsageError
 from stillhouse.makers import base as makers
-from stillhouse.makers.columns import summaries
 from stillhouse.pipeline.run.context import MadePart
 from stillhouse.recipe import MadeEntry, Recipe
 
@@ -36,7 +36,7 @@ def check_entries(recipe: Recipe) -> None:
     entries = recipe.made
     for entry in entries:
         maker = makers.make(entry.name, **entry.settings)
-        if entry.rounds > 1 and makers.GRADIENT not in maker.needs:
+        if entry.rounds > 1 and not isinstance(maker, makers.Trained):
             raise UsageError(
                 f"[[made]] {entry.name!r}, rounds = {entry.rounds}: only a maker that is trained against a student has "
                 "rounds. Remove the line."
@@ -109,7 +109,8 @@ def join_made(recipe: Recipe, data: Prepared, whole: Prepared | None) -> Joined:
     parts: list[MadePart] = []
     rows: list[Raw] = []
     for index, entry in enumerate(recipe.made):
-        maker, trained = check_fit(entry, form), makers.GRADIENT in makers.get(entry.name).needs
+        maker = check_fit(entry, form)
+        trained = isinstance(maker, makers.Trained)
         if trained:
             maker = makers.make(makers.free(form)[0])
         rows.append(maker.make(form, numbers_of(index, entry.count), recipe.data.seed))

@@ -69,6 +69,7 @@ class MadePart(NamedTuple):
     stop: int
     share: float | None  # of a batch; None: as many as they are
     free: bool = True  # whether the maker needs no training
+    rounds: tuple[int, ...] = ()  # of a trained one, how many rows are of each round
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The arms of a run: which students are trained, on which rows, with which labels."""
+"""The arms of a run: each control with the rows and labels that its students may see."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -42,8 +43,16 @@ class Job(NamedTuple):
     seed: int
 
 
-def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
-    """The arms of a run, in the order of the task's controls; ``teachers`` names those that there are."""
+def arms_of(
+    context: RunContext, teachers: Sequence[str], variants: Mapping[str, RunContext] = MappingProxyType({})
+) -> list[Arm]:
+    """The arms of a run, in the order of the task's controls.
+
+    Args:
+        context: of the run.
+        teachers: the names of those that there are.
+        variants: the run with other training rows, by name; see ``Control.variant``.
+    """
     known, switches = context.data.train.targets, context.recipe.controls.switches
     labels = {"visible": only(known, context.labelled), "known": known, "none": withheld(known)}
     rows = {
@@ -55,17 +64,28 @@ def arms_of(context: RunContext, teachers: Sequence[str]) -> list[Arm]:
     wanted = [
         control
         for control in context.task.controls.values()
-        if (control.teacher is None or control.teacher in teachers) and switches.get(control.name, True)
+        if (control.teacher is None or control.teacher in teachers)
+        and (control.variant is None or control.variant in variants)
+        and switches.get(control.name, True)
     ]
     # Without any label there are no rows for an arm that learns from labels alone.
-    return [Arm(c, rows[c.rows], labels[c.labels]) for c in wanted if len(rows[c.rows]) and c.wanted(context)]
+    own = [Arm(c, rows[c.rows], labels[c.labels]) for c in wanted if len(rows[c.rows]) and c.wanted(context)]
+    return [arm if arm.control.variant is None else varied(arm, variants[arm.control.variant], context) for arm in own]
+
+
+def varied(arm: Arm, variant: RunContext, context: RunContext) -> Arm:
+    """An arm with the rows of a variant; it sees no label that the student does not see."""
+    train = variant.data.train.targets
+    targets = only(train, variant.labelled) if len(context.labelled) else withheld(train)
+    return arm._replace(rows=torch.arange(len(train)), targets=targets)
 
 
 def missing_arms(context: RunContext, arms: Sequence[Arm]) -> dict[str, str]:
     """The controls of the task that this run cannot have, with the reason; those that the recipe switches off not."""
     controls, there = context.recipe.controls, {arm.name for arm in arms}
     off = {name for name, on in controls.model_dump().items() if on is False}
-    return {c.name: c.needs for c in context.task.controls.values() if c.needs and c.name not in there | off}
+    possible = [c for c in context.task.controls.values() if c.variant is None or context.made]
+    return {c.name: c.needs for c in possible if c.needs and c.name not in there | off}
 
 
 def fits_of(arms: Sequence[Arm], seeds: Sequence[int]) -> int:

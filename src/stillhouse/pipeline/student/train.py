@@ -82,6 +82,7 @@ class Trainer:
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
+        self.variants: Mapping[str, RunContext] = {}  # the run with other training rows, by name
         # A table has few rows, and a net soon knows them by heart: a control that did would be no rival.
         table = context.data.source.kind == "table" and context.task.supervised and context.watched is not None
         keep: Literal["last", "best"] = "best" if table else "last"
@@ -111,7 +112,8 @@ class Trainer:
 
         def work(job: Job, advance: Advance) -> None:
             name = job.arm.control.teacher
-            self.fit(job, stores[name] if name else None, teachers[name] if name else None, advance)
+            store = stores[job.arm.control.variant or name] if name else None
+            self.fit(job, store, teachers[name] if name else None, advance)
 
         with run.timed("train students"), stage(f"{fits} students", total, "steps") as advance:
             if any(job.arm.control.simple for job in jobs):
@@ -211,7 +213,8 @@ class Trainer:
         self, job: Job, step: Step, part: Stage, answers: StoredTeacher | None, advance: Advance
     ) -> nn.Module:
         """Train a student in place by one budget; what ships of it."""
-        context, views = self.context, self.context.views
+        context = self.context_of(job.arm)
+        views = context.views
         shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
         rows, weights = counted_rows(context, part.targets, part.rows)
         stream = context.stream(rows, batch_size=part.budget.batch_size, seed=job.seed, views=shown)
@@ -276,6 +279,8 @@ class Trainer:
 
     def context_of(self, arm: Arm) -> RunContext:
         """The run as the nets of an arm read it."""
+        if arm.control.variant is not None:
+            return self.variants[arm.control.variant]
         return self.whole if arm.control.simple else self.context
 
     def fit_simple(self, job: Job, answers: StoredTeacher | None) -> None:
@@ -305,7 +310,9 @@ class Trainer:
 
     def fit_soft(self, job: Job, answers: StoredTeacher | None) -> nn.Module:
         """A student that is fitted at once to every row and view that the arm may see."""
-        context, arm, views = self.context, job.arm, self.context.views
+        arm = job.arm
+        context = self.context_of(arm)
+        views = context.views
         assert context.fitted is not None
         rows, weights = counted_rows(context, arm.targets, arm.rows)
         shown = range(views.count if answers else views.labelled)
@@ -327,7 +334,7 @@ class Trainer:
 
     def step(self, job: Job, answers: StoredTeacher | None, teacher: Asked | None) -> Step:
         """The student as its seed initialises it, the same in every arm, and the arm's methods."""
-        context, (arm, seed) = self.context, job
+        context, (arm, seed) = self.context_of(job.arm), job
         control, student = arm.control, self.start(arm, seed)
         if control.step is not None:
             step: Step = control.step(student, context)

@@ -101,9 +101,8 @@ def on_training_rows(
         answers: its normalized outputs for the validation rows.
         targets: of these rows.
     """
-    context = context if teacher.handed_over else teacher.learning
     data, task = context.data, context.task
-    seen = data.train.targets if teacher.handed_over else teacher.visible
+    seen = data.train.targets if teacher.handed_over else teacher.seen
     rows = torch.nonzero(has_label(seen)).flatten()[:MOST_ROWS]
     if teacher.kind == "service" or not len(rows):
         return None

@@ -76,6 +76,12 @@ class RunTeacher:
             for i, (section, given) in enumerate(pairs)
         ]
 
+    def enter(self, context: RunContext) -> None:
+        """Go on in the same run with further training rows, which are asked like all others."""
+        self.context = context
+        for member in self.members:
+            member.enter(context)
+
     def look_in(self, folder: Path) -> None:
         """Find in another folder what an earlier run has trained."""
         self.folder = folder

@@ -85,6 +85,20 @@ def of_study(recipe: Recipe, folder: Path) -> Recipe:
     return recipe.model_copy(update=update)
 
 
+def refuse_trained_makers(context: RunContext) -> None:
+    """Refuse a maker that is trained against the teacher: a tournament asks it once.
+
+    Raises:
+        UsageError: names the maker and what to do.
+    """
+    trained = [part.name for part in context.made if not part.free]
+    if trained:
+        raise UsageError(
+            f"[[made]] {trained[0]!r} is trained against the teacher, and a tournament asks it once. Take a maker that "
+            "needs no training (`stillhouse makers` lists all), or run `stillhouse distill`."
+        )
+
+
 class Study:
     """A tournament in its folder.
 
@@ -99,6 +113,7 @@ class Study:
         self.run = Distillation(recipe, given)
         self.context, self.folder, self.limits = self.run.context, recipe.output.dir, limits
         refuse_without_labels(self.context)
+        refuse_trained_makers(self.context)
         inherit_pilot(self.run, self.folder.parent)
         self.seed = self.run.trainer.seeds[0]
         self.journal = journal_of(self.folder, self.context)

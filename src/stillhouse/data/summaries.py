@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,8 +11,6 @@ from stillhouse.data.source import Raw
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-    from stillhouse.makers.base import Form
 
 POINTS = 257  # quantiles of a column of numbers
 FEW = 64  # a column with so few different numbers is kept as it is
@@ -51,17 +48,6 @@ def frame_of(raw: Raw) -> DataFrame:
     import pandas as pd
 
     return pd.DataFrame(np.asarray(raw, np.float64)) if isinstance(raw, np.ndarray) else raw
-
-
-def framed(form: Form, cells: Mapping[str, NDArray[Any]]) -> Raw:
-    """Raw rows from columns of cells: a frame, or an array; whole numbers where a column has no others."""
-    import pandas as pd
-
-    whole = {name for name, summary in form.columns.items() if summary.whole}
-    found = {name: np.rint(column) if name in whole else column for name, column in cells.items()}
-    if form.kind == "array":
-        return np.stack([column.astype(np.float64) for column in found.values()], 1)
-    return pd.DataFrame({name: pd.Series(column, dtype=column.dtype) for name, column in found.items()})
 
 
 def ordered(raw: Raw) -> NDArray[np.float64]:

@@ -1,0 +1,332 @@
+"""Rows that are made: runs without data, with 50 images, and with few rows of tables; writes three pages.
+
+python -m benchmarks.examples.made no_data few_images made_tables     runs what is not run yet, then writes the pages
+python -m benchmarks.examples.made --pages no_data                    only writes a page, from the run folders
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from benchmarks.examples.cases import churn, letter
+from benchmarks.examples.example import DATA, PAGES, ROOT
+from benchmarks.examples.markdown import fenced, table, with_interval
+from benchmarks.examples.running import note, prepare
+
+from stillhouse import tasks
+from stillhouse.pipeline.distill import Distillation
+from stillhouse.pipeline.run.context import NOTHING
+from stillhouse.pipeline.run.folder import inherit
+from stillhouse.pipeline.run.session import at_work
+from stillhouse.recipe import parse
+from stillhouse.reporting.figures import between, interval, written
+from stillhouse.reporting.folder import read_json
+from stillhouse.reporting.png import encode
+from stillhouse.reporting.wording import ABSENT, count
+
+ACCURACY = tasks.get("classification").measure("accuracy")
+RUNS = Path("runs/examples")
+SEEDS = [0, 1, 2, 3, 4]
+IMAGES: dict[str, Any] = {
+    "data": {"name": "mnist5k", "valid": 0.0},
+    "teacher": {
+        "name": "cnn_large",
+        "labels": "all",
+        "training": {"steps": 400, "batch_size": 128, "lr": 4e-3},
+    },
+    "student": {"name": "cnn_tiny"},
+    "method": [{"name": "hinton", "weight": 1.0, "temperature": 8.0}],
+    "training": {"steps": 500, "batch_size": 128, "lr": 2e-2, "label_weight": 0.0, "seeds": SEEDS},
+    "controls": {"simple": False, "self_trained": False, "all_labels": False},
+}
+NO_DATA = IMAGES | {"data": IMAGES["data"] | {"rows": 0}, "views": {"policy": "affine", "count": 4, "strength": 0.7}}
+FEW = IMAGES | {
+    "data": IMAGES["data"] | {"rows": 50},
+    "views": {"policy": "affine", "count": 8},
+}
+TABLES: dict[str, Any] = {
+    "teacher": {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 200}},
+    "student": {"name": "mlp_tiny", "settings": {"hidden": [32]}},
+    "method": [{"name": "hinton", "weight": 1.0, "temperature": 1.0}],
+    "training": {"steps": 3000, "batch_size": 128, "lr": 1e-2, "label_weight": 0.0, "seeds": SEEDS, "keep": "last"},
+    "controls": {"simple": False, "self_trained": False, "all_labels": False},
+}
+
+
+class Point(NamedTuple):
+    """One run of a page."""
+
+    name: str
+    made: list[dict[str, Any]]
+    over: Mapping[str, Any] = {}  # tables laid over the recipe of the page
+
+
+def made(name: str, count: int, **settings: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "count": count, **settings}]
+
+
+PAGES_OF: dict[str, tuple[dict[str, Any], list[Point]]] = {
+    "no_data": (
+        NO_DATA,
+        [
+            Point("strokes", made("strokes", 4000)),
+            Point("glyphs", made("glyphs", 4000)),
+            Point("blobs", made("blobs", 4000)),
+            Point("inversion", made("inversion", 6000, rounds=3, steps=150, scout_steps=150)),
+        ],
+    ),
+    "few_images": (
+        FEW,
+        [
+            Point("strokes", made("strokes", 3000, share=0.5)),
+            Point("inversion", made("inversion", 3000, share=0.5, rounds=2, steps=150, scout_steps=150)),
+            Point("conditional_gan", made("conditional_gan", 3000, share=0.5)),
+        ],
+    ),
+    "made_tables": (
+        TABLES,
+        [
+            Point(f"{name} {maker}", made(maker, 10000), {"data": data})
+            for name, data in {
+                "letter": {"path": f"{ROOT / DATA}/letter.csv", "target": "lettr", "rows": 500, "valid": 0.0},
+                "churn": {"path": f"{ROOT / DATA}/churn.csv", "target": "churn", "rows": 300, "valid": 0.0},
+            }.items()
+            for maker in ("mixture", "copula", "marginals")
+        ]
+        + [
+            Point(
+                "letter marginals alone",
+                made("marginals", 16000),
+                {"data": {"path": f"{ROOT / DATA}/letter.csv", "target": "lettr", "rows": 0, "valid": 0.0}},
+            )
+        ],
+    ),
+}
+
+
+def folder_of(page: str, point: Point) -> Path:
+    return ROOT / RUNS / page / point.name.replace(" ", "-")
+
+
+def run(page: str, point: Point, first: Path) -> None:
+    """One run to its end; the teacher is that of the first run."""
+    base, folder = PAGES_OF[page][0], folder_of(page, point)
+    if (folder / "report.html").exists():
+        return
+    recipe = parse({**base, **point.over, "made": point.made, "output": {"dir": str(folder)}})
+    begun, cpu = time.monotonic(), time.process_time()
+    with at_work(folder, NOTHING):
+        made_run = Distillation(recipe, command=f"python -m benchmarks.examples.made {page}")
+        if first != folder:
+            inherit({"teacher": first / "teacher"}, folder)
+        made_run.plan_fits()
+        made_run.admit(accept=True)
+        made_run.make()
+        made_run.train()
+        made_run.judge()
+        made_run.report()
+    note(folder, seconds=round(time.monotonic() - begun, 1), own_seconds=round(time.process_time() - cpu, 1))
+
+
+def write(page: str) -> Path:
+    """The page, from the run folders."""
+    points = [point for point in PAGES_OF[page][1] if (folder_of(page, point) / "scores.json").exists()]
+    text = [
+        f"# {TITLES[page][0]}",
+        f"*Written by `python -m benchmarks.examples.made {page}`.*",
+        TITLES[page][1].strip(),
+    ]
+    text += list(figures(page, points))
+    path = PAGES / f"{page}.md"
+    path.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    return path
+
+
+def figures(page: str, points: list[Point]) -> Iterator[str]:
+    arms = {"distilled": "made rows", "distilled_real": "real rows, free views", "distilled_free": "free makers"}
+    arms |= {"distilled_all": "all real rows", "labels_only": "labels alone", "teacher": "the teacher"}
+    scores = {point.name: read_json(folder_of(page, point) / "scores.json") for point in points}
+    shown = [arm for arm in arms if any(arm in one["models"] for one in scores.values())]
+    rows = [[point.name, *(figure(scores[point.name], arm) for arm in shown)] for point in points]
+    yield "## Accuracy on real test rows"
+    yield table(["Maker", *(arms[arm] for arm in shown)], rows)
+    yield f"Mean of {len(SEEDS)} seeds, with the 95 % interval over seeds and test rows."
+    yield "## The verdicts"
+    yield "\n".join(f"- **{point.name}**: {scores[point.name]['sentence']}" for point in points)
+    yield "## What was made, and what it took"
+    facts = [[point.name, *facts_of(folder_of(page, point))] for point in points]
+    heads = ["Maker", "Rows", "Answers", "Entropy of classes", "Nearest real", "Real to real", "Making, s", "In all, s"]
+    yield table(heads, facts)
+    yield (
+        "Seconds are of the clock, on a machine of two cores that also did other work. Nearest real: the median "
+        "distance of a made row to the nearest real one, in encoded units; real to real: that of a real row to the "
+        "next one."
+    )
+    for point in points:
+        if (file := folder_of(page, point) / "made" / f"0-{point.made[0]['name']}" / "0-shown.npz").exists():
+            with np.load(file) as held:
+                picture = held["inputs"] if held["inputs"].ndim == 3 else None
+            if picture is not None:
+                name = f"{page}_{point.name}.png"
+                (PAGES / name).write_bytes(encode(mosaic(picture)))
+                yield f"![Rows of {point.name}, in the order of the teacher's classes]({name})"
+    yield "## How to run it"
+    yield fenced(f"python -m benchmarks.examples.made {page}", "sh")
+
+
+def mosaic(rows: np.ndarray) -> Any:
+    """Pictures (K, H, W) beside each other, ten in a line, in grey."""
+    lines = -(-len(rows) // 10)
+    whole = np.zeros((lines * 10, *rows.shape[1:]), np.float64)
+    whole[: len(rows)] = rows
+    grey = (255 * whole / max(whole.max(), 1)).astype(np.uint8)
+    height, width = rows.shape[1:]
+    return grey.reshape(lines, 10, height, width).transpose(0, 2, 1, 3).reshape(lines * height, 10 * width)
+
+
+def figure(scores: dict[str, Any], arm: str) -> str:
+    found = interval(scores["models"].get(arm, {}).get("measures", {}).get("accuracy"))
+    return with_interval(written(ACCURACY, found), between(ACCURACY, found)) if found else ABSENT
+
+
+def facts_of(folder: Path) -> list[str]:
+    told = read_json(folder / "made" / "made.json")
+    rounds = [one for maker in told["made"] for one in maker["rounds"]]
+    near = [rounds[-1].get(name) for name in ("near_real", "real_to_real")]
+    return [
+        count(sum(one["rows"] for one in rounds)),
+        count(told["answers"]),
+        f"{100 * rounds[-1]['entropy']:.0f} %" if "entropy" in rounds[-1] else ABSENT,
+        *(ABSENT if one is None else f"{one:.1f}" for one in near),
+        f"{told['seconds'].get('make rows', 0):.0f}",
+        f"{read_json(folder / 'example.json').get('seconds', 0):.0f}",
+    ]
+
+
+TITLES = {
+    "no_data": (
+        "MNIST without any image",
+        """
+The student sees no real training row and no label: rows are made, the teacher (a net trained on the 4,000 labelled
+images) answers them, and the student of 4,354 parameters learns from these answers. Each made row has four affine
+views. Test rows are real.
+""",
+    ),
+    "few_images": (
+        "MNIST with 50 images",
+        """
+The owner of the student has 50 real images; the teacher is the same. Half of each batch are real rows in eight affine
+views, half are made. `real rows, free views` is the same student on the 50 images alone, in affine views, with as many
+answers and steps.
+""",
+    ),
+    "made_tables": (
+        "Tables with few rows",
+        """
+The letter table with 500 real rows, and customers of a telephone company with 300: further rows are made from these,
+the teacher (extremely randomised trees on all training rows) answers them. `real rows, free views` are MUNGE's views.
+""",
+    ),
+}
+
+
+GUIDE = """
+# Rows that are made: which maker helps when
+
+*Written by `python -m benchmarks.examples.made`; the figures are read from the run folders of the three pages.*
+
+`[[made]]` adds training rows that a maker makes. The teacher answers them like any row; store, views, students and the
+judgement stay as they are. `stillhouse makers` lists the makers, `stillhouse makers NAME` prints a card with what a
+maker needs and the prior that it brings, `stillhouse make recipe.toml` only makes rows and pictures.
+
+```toml
+[data]
+name = "mnist5k"
+rows = 50            # real training rows for the student; 0: none
+
+[[made]]
+name = "strokes"
+count = 4000
+share = 0.5          # of each batch; default: as many as they are
+```
+
+## What to try first
+
+1. **No real row at all, pictures.** Take the free maker whose prior fits: `strokes` for writing and signs, `glyphs` for
+   letters and symbols, `crops` for photographs (a folder of any other photographs), `blobs` where nothing is known.
+2. **A few real rows, pictures.** Views come first (`[views] policy = "affine"`); they cost nothing but answers. Add a
+   maker where the verdict says that it is better than `distilled_real`, the same student on the real rows with the
+   best free views and as many answers.
+3. **Tables.** `mixture` or `copula` where there are a few hundred rows, `marginals` where there is none and the values
+   of each column are known. The views `munge` are the rival there.
+4. **Trained makers** (`inversion`, `conditional_gan`) cost minutes and a teacher that can be differentiated. No default
+   uses one. `distilled_free` is the same student with the best free maker in their place: a trained maker has earned
+   its place only where the verdict is better than that.
+5. **Texts.** `word_mixture` shuffles spans of unrelated texts of yours. It was not measured here.
+
+## What was found
+
+{figures}
+
+The figures are of real test rows. Intervals, verdicts, pictures and seconds are on {pages}.
+
+## Alarms
+
+After the teacher has answered, the page warns if the entropy of its classes is under 0.7 of the largest, a class has
+fewer than a fifth of its even share, more than 20 % of the rows are there twice, or the values spread less than in the
+round before. Rows with an alarm are kept: in a trial a round collapsed and the rows of the others rescued the student.
+`drop_alarmed = true` leaves such rounds out.
+
+## Privacy
+
+Made rows are not private. A maker that is fitted to real rows, or trained against a teacher that has seen them, may
+show parts of them. `made/` in the run folder is kept for audit; treat it as training data. It is never exported. The
+page shows the distance of made rows to the nearest real row beside that of real rows to each other: an indicator, and
+no guarantee.
+"""
+
+
+def write_guide() -> Path:
+    """The page that says which maker helps when, with the figures of all runs that there are."""
+    arms = ("distilled", "distilled_real", "distilled_free", "teacher")
+    rows = []
+    for page, (_, points) in PAGES_OF.items():
+        for point in points:
+            if (folder_of(page, point) / "scores.json").exists():
+                scores = read_json(folder_of(page, point) / "scores.json")
+                rows.append([f"{TITLES[page][0]}: `{point.name}`", *(plain_figure(scores, arm) for arm in arms)])
+    heads = ["Run", "Distilled", "Real rows, free views", "Free makers", "Teacher"]
+    links = [f"[{TITLES[page][0]}](examples/{page}.md)" for page in PAGES_OF if (PAGES / f"{page}.md").exists()]
+    text = GUIDE.strip().replace("{figures}", table(heads, rows)).replace("{pages}", ", ".join(links))
+    path = PAGES.parent / "makers.md"
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def plain_figure(scores: dict[str, Any], arm: str) -> str:
+    found = interval(scores["models"].get(arm, {}).get("measures", {}).get("accuracy"))
+    return written(ACCURACY, found) if found else ABSENT
+
+
+def main() -> None:
+    """Run the pages that were asked for and write them."""
+    pages = [name for name in sys.argv[1:] if name in PAGES_OF] or list(PAGES_OF)
+    for page in pages:
+        points = PAGES_OF[page][1]
+        if page == "made_tables":
+            prepare(letter.EXAMPLE)
+            prepare(churn.EXAMPLE)
+        for point in points if "--pages" not in sys.argv else ():
+            same = [one for one in points if one.name.split()[0] == point.name.split()[0] or page != "made_tables"]
+            run(page, point, folder_of(page, same[0]))
+        print(write(page))
+    print(write_guide())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The conditional GAN: both nets learn, each from its own loss alone, and a stopped training goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from stillhouse.data.encoders.tensors import ImageEncoder
+from stillhouse.functional import adversarial
+from stillhouse.generators.adversarial import AdversarialStep
+from stillhouse.generators.codes import Codes
+from stillhouse.generators.nets import PictureDiscriminator, PictureGenerator
+from stillhouse.makers import base as makers
+
+DIGITS, LABELS = load_digits(return_X_y=True)
+ENCODER = ImageEncoder.fit(DIGITS.reshape(-1, 8, 8))
+REAL = ENCODER.encode(DIGITS[:40].reshape(-1, 8, 8))
+ANSWERS = torch.nn.functional.one_hot(torch.from_numpy(LABELS[:40]), 10).float().log().clamp(min=-9)
+FORM = makers.Form("image", ENCODER, ENCODER.fill, (float(REAL.max()),), DIGITS[:40].reshape(-1, 8, 8))
+
+
+def shop(folder: Path, **over: Any) -> makers.Workshop:
+    told: dict[str, Any] = {"teacher": None, "scout": None, "number": 0, "seed": 3, "identity": "a run"}
+    return makers.Workshop(form=FORM, width=10, folder=folder, real=REAL, answers=ANSWERS, **{**told, **over})
+
+
+def gan(**settings: Any) -> makers.Trained:
+    made = makers.make("conditional_gan", batch_size=16, width=4, **settings)
+    assert isinstance(made, makers.Trained)
+    return made
+
+
+def step() -> AdversarialStep:
+    torch.manual_seed(0)
+    generator = PictureGenerator((1, 8, 8), latent=8, width=4, low=FORM.low, high=FORM.high, classes=10)
+    judge = PictureDiscriminator((1, 8, 8), width=4, classes=10)
+    return AdversarialStep(generator, judge, REAL, ANSWERS.argmax(1), seed=0, strength=1.0, fill=FORM.low)
+
+
+def test_the_hinge_and_the_fooling_loss_are_those_of_the_papers() -> None:
+    draw = np.random.default_rng(0)
+    real, made = draw.normal(size=20), draw.normal(size=20)
+    wanted = np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + made).mean()
+    assert adversarial.hinge(torch.from_numpy(real), torch.from_numpy(made)).item() == pytest.approx(wanted, rel=1e-12)
+    assert adversarial.fooling(torch.from_numpy(made)).item() == pytest.approx(-made.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("term", "moves"), [("discriminator", "discriminator"), ("generator", "student")])
+def test_each_loss_moves_its_own_net_alone(term: str, moves: str) -> None:
+    whole = step()
+    torch.autograd.backward([whole(Codes(16, 8, 0, 10).at(0, whole.student))[term]])
+    for part in ("discriminator", "student"):
+        found = [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in getattr(whole, part).parameters()]
+        assert any(found) == (part == moves)
+    assert all(p.requires_grad for p in whole.discriminator.parameters())
+
+
+def test_rows_are_pictures_of_the_classes_that_real_rows_have(tmp_path: Path) -> None:
+    made = np.asarray(gan(steps=20).make_round(shop(tmp_path), np.arange(30)))
+    assert made.shape == (30, 8, 8)
+    assert np.isfinite(made).all()
+    assert len(np.unique(made.reshape(30, -1), axis=0)) == 30
+    assert set(step().wanted(torch.arange(10)).tolist()) <= set(LABELS[:40].tolist())
+
+
+def test_a_training_that_is_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    whole = gan(steps=70).make_round(shop(tmp_path / "whole"), np.arange(9))
+    done = 0
+
+    def stop(steps: int) -> None:
+        nonlocal done
+        done += steps
+        if done == 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gan(steps=70).make_round(shop(tmp_path / "part", advance=stop), np.arange(9))
+    again = gan(steps=70).make_round(shop(tmp_path / "part"), np.arange(9))
+    assert np.array_equal(np.asarray(again), np.asarray(whole))
+
+
+def test_the_gradient_is_needed_only_for_the_teachers_loss() -> None:
+    assert gan().needs == {"rows"}
+    assert gan(teacher=0.5).needs == {"rows", "gradient"}
+    assert "conditional_gan" not in makers.free(FORM)

@@ -1,0 +1,81 @@
+"""A maker that is trained against the teacher of a run: rounds, their rows, and what they are judged against."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stillhouse as sh
+from stillhouse.errors import UsageError
+from stillhouse.pipeline.run.folder import read_json
+from stillhouse.store import Store
+from tests.pipeline.recipes import write_recipe
+
+INVERSION = {
+    "name": "inversion", "count": 41, "rounds": 2, "steps": 6, "batch_size": 8, "width": 2, "scout_steps": 5,
+}  # fmt: skip
+FEW = {"rows": 40, "labels": 20}
+
+
+def recipe(folder: Path, **over: Any) -> Path:
+    return write_recipe(folder, **({"made": [INVERSION, {"name": "blobs", "count": 9}], "data": FEW} | over))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> sh.Run:
+    return sh.distill(recipe(tmp_path_factory.mktemp("rounds")), verbose=False)
+
+
+def test_rows_of_all_rounds_are_kept_and_asked(run: sh.Run) -> None:
+    sizes = [len(np.load(run.folder / "made" / "0-inversion" / f"round-{r}.npz")["rows"]) for r in range(2)]
+    assert sizes == [21, 20]
+    assert Store.open(run.folder / "store").rows == 40 + 41 + 9
+
+
+def test_the_student_is_judged_against_real_rows_and_free_makers_with_as_many_answers_and_steps(run: sh.Run) -> None:
+    saw = read_json(run.folder / "run.json")["saw"]
+    assert saw["distilled"]["made"] == saw["distilled_free"]["made"] == 50
+    assert "made" not in saw["distilled_real"]
+    assert saw["distilled_real"]["unlabelled"] == 20
+    stores = {name: Store.open(run.folder / name) for name in ("store", "store_real", "store_free", "store_all")}
+    answers = {name: store.rows * store.views for name, store in stores.items()}
+    assert answers["store"] == answers["store_free"] == 180
+    assert 180 <= answers["store_real"] < 180 + 40
+    compared = {c["b"] for c in run.scores["comparisons"] if c["headline"]}
+    assert {"labels_only", "distilled_real", "distilled_free"} <= compared
+
+
+def test_the_page_and_the_files_that_ship_hold_no_made_row(run: sh.Run) -> None:
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "The rows that were made" in page
+    assert "Made rows are not private" in page
+    assert "made" not in str(read_json(run.folder / "run.json").get("left_out", {}))
+    assert {p.name for p in (run.folder / "student").iterdir()}.isdisjoint({"made"})
+
+
+@pytest.mark.slow
+def test_the_same_call_makes_nothing_again_and_a_lost_round_comes_back_as_it_was(run: sh.Run, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run.folder, copied)
+    kept = np.load(copied / "made" / "0-inversion" / "round-1.npz")["rows"]
+    (copied / "made" / "0-inversion" / "round-1.npz").unlink()
+    again = sh.distill(recipe(tmp_path), verbose=False)
+    assert np.array_equal(np.load(again.folder / "made" / "0-inversion" / "round-1.npz")["rows"], kept)
+    assert again.scores["models"] == run.scores["models"]
+
+
+@pytest.mark.slow
+def test_without_any_real_row_the_free_makers_are_the_rival(tmp_path: Path) -> None:
+    made = sh.distill(recipe(tmp_path, data={"rows": 0, "labels": "all"}, made=[INVERSION]), verbose=False)
+    assert [c["b"] for c in made.scores["comparisons"] if c["headline"]] == ["distilled_free"]
+    assert "distilled_real" in read_json(made.folder / "run.json")["left_out"]
+
+
+def test_a_teacher_without_a_gradient_is_refused_and_free_makers_are_named(tmp_path: Path) -> None:
+    teacher = {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 5}, "training": {}}
+    with pytest.raises(UsageError, match=r"inversion.*differentiated.*extra_trees.*strokes, glyphs, blobs"):
+        sh.distill(recipe(tmp_path, teacher=teacher), verbose=False, accept_teacher=True)

@@ -1,6 +1,6 @@
 """Students for tables against LightGBM on the same teacher's answers, on five tables.
 
-python -m benchmarks.tables [--steps 2000] [--out DIR]     prints the table of docs/benchmarks.md
+python -m benchmarks.tables [--steps 2000] [--out DIR]     prints the table of docs/tables.md
 
 Each table is drawn into the teacher's own rows (40 %), the student's (30 %; at most 300 keep their label), validation
 rows (10 %) and test rows (20 %). The teacher is scikit-learn's boosting of histograms. "Ours" is the student among

@@ -160,19 +160,26 @@ def _about(measure: Measure) -> str:
 
 def _gain(comparison: Mapping[str, Any], context: Context) -> str:
     a, b, measure, difference, better, worse = _words(comparison, context)
-    about = _about(measure)
+    about, control = _about(measure), arms_of(context.task).get(comparison["b"])
+    if control is not None and control.teacher is not None:  # both were taught: that distilling paid is not the question
+        paid = lost = f"{a[0].upper()}{a[1:]}"
+        whether = "which is better"
+    else:
+        other = control is not None and (control.simple or control.self_training)
+        paid, lost = f"Distilling paid: {a}", f"Distilling did {'not pay' if other else 'harm'}: {a}"
+        whether = "whether distilling paid"
     if comparison["verdict"] == BETTER:
-        return f"Distilling paid: {a} is {better} than {b}"
+        return f"{paid} is {better} than {b}"
     if comparison["verdict"] == WORSE:
-        return f"Distilling did harm: {a} is {worse} than {b}"
+        return f"{lost} is {worse} than {b}"
     if comparison["verdict"] == NON_INFERIOR:
         return (
             f"No gain{about} could be shown: {a} is no worse than {b} by more than "
             f"{amount(comparison['margin'], measure)}, and the difference is {difference}"
         )
     return (
-        f"The test rows cannot tell whether distilling paid: the difference{about} between {a} and {b} is "
-        f"{difference}, and chance is not ruled out"
+        f"The test rows cannot tell {whether}: the difference{about} between {a} and {b} is {difference}, and chance is "
+        "not ruled out"
     )
 
 

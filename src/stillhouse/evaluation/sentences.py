@@ -161,7 +161,7 @@ def _about(measure: Measure) -> str:
 def _gain(comparison: Mapping[str, Any], context: Context) -> str:
     a, b, measure, difference, better, worse = _words(comparison, context)
     about, control = _about(measure), arms_of(context.task).get(comparison["b"])
-    if control is not None and control.teacher is not None:  # both were taught: that distilling paid is not the question
+    if control is not None and control.teacher is not None:  # whether distilling paid is not the question
         paid = lost = f"{a[0].upper()}{a[1:]}"
         whether = "which is better"
     else:
@@ -178,8 +178,8 @@ def _gain(comparison: Mapping[str, Any], context: Context) -> str:
             f"{amount(comparison['margin'], measure)}, and the difference is {difference}"
         )
     return (
-        f"The test rows cannot tell {whether}: the difference{about} between {a} and {b} is {difference}, and chance is "
-        "not ruled out"
+        f"The test rows cannot tell {whether}: the difference{about} between {a} and {b} is {difference}, and "
+        "chance is not ruled out"
     )
 
 

@@ -91,7 +91,7 @@ class Inversion(Trained):
         rival_by: str = "",
         steps: int = 300,
         batch_size: int = 64,
-        lr: float = 2e-3,
+        lr: float = 6e-3,
         latent: int = 64,
         width: int = 16,
         scout_steps: int = 300,

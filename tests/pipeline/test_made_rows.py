@@ -113,3 +113,14 @@ def test_each_batch_has_its_share_of_made_rows(tmp_path: Path) -> None:
     assert sum(made) == int(50 * 32 * 0.3)
     again = context.stream(rows, batch_size=32, seed=1, views=2)
     assert all(bool((stream.at(step)[0] == again.at(step)[0]).all()) for step in (49, 3))
+
+
+@pytest.mark.slow
+def test_a_run_without_labels_is_evaluated_in_full_and_planned_with_its_made_rows(
+    no_data: sh.Run, tmp_path: Path
+) -> None:
+    sh.evaluate(no_data.folder, full=True)
+    assert read_json(no_data.folder / "full.json")["attribution"]
+    told = sh.plan(recipe(tmp_path, data={"rows": 0}), verbose=False)
+    assert told["rows"]["made"] == 96
+    assert told["teacher_calls"] >= 2 * 96

@@ -109,9 +109,10 @@ class Full:
         student, baseline = self.probe.student, self.probe.baseline
         first, second = f"{student}/0", f"{student}/1"
         trained = self.nets[student]
-        pairs = {student: (TEACHER, first), baseline: (TEACHER, baseline)}
+        compared = [baseline] if baseline in self.nets else []  # a run without labels has none
+        pairs = {student: (TEACHER, first), **{arm: (TEACHER, arm) for arm in compared}}
         pairs |= {"ceiling": (first, second)} if len(trained) > 1 else {}
-        nets = {baseline: self.nets[baseline][0]}
+        nets = {arm: self.nets[arm][0] for arm in compared}
         nets |= {f"{student}/{i}": net for i, net in enumerate(trained[:2])}
         if not isinstance(asked, Tensor):
             return self.word_attributions(asked[chosen.numpy()], classes, nets, pairs)

@@ -79,3 +79,13 @@ def test_a_teacher_without_a_gradient_is_refused_and_free_makers_are_named(tmp_p
     teacher = {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 5}, "training": {}}
     with pytest.raises(UsageError, match=r"inversion.*differentiated.*extra_trees.*strokes, glyphs, blobs"):
         sh.distill(recipe(tmp_path, teacher=teacher), verbose=False, accept_teacher=True)
+
+
+@pytest.mark.slow
+def test_a_conditional_gan_is_judged_against_real_rows_and_free_makers_whatever_the_teacher_is(tmp_path: Path) -> None:
+    made = [{"name": "conditional_gan", "count": 30, "steps": 8, "batch_size": 8, "width": 2}]
+    trees = {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 5}, "training": {}}
+    run = sh.distill(recipe(tmp_path, made=made, teacher=trees), verbose=False, accept_teacher=True)
+    compared = {c["b"] for c in run.scores["comparisons"] if c["headline"]}
+    assert {"distilled_real", "distilled_free"} <= compared
+    assert "conditional_gan" in (run.folder / "report.html").read_text(encoding="utf-8")

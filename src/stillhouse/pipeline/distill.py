@@ -53,7 +53,7 @@ from stillhouse.pipeline.variants import ask, variants_of
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store, check_stores
 from stillhouse.taps import try_taps
-from stillhouse.task import TEACHER
+from stillhouse.task import ALL_ROWS, TEACHER
 from stillhouse.tasks.predictor import Deployed
 from stillhouse.types import evaluating, in_eval
 
@@ -122,6 +122,8 @@ class Distillation:
         """The run with other training rows, against which made ones are judged."""
         chained = self.context.recipe.assistant or self.context.recipe.teacher.generations > 1
         found = {} if chained else variants_of(self.first_context, self.given)
+        if self.teachers[TEACHER].members:  # their folds count the student's rows
+            found.pop(ALL_ROWS, None)
         self.trainer.variants = found
         return found
 

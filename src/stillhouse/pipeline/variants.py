@@ -64,6 +64,8 @@ def ask(teacher: RunTeacher, name: str, context: RunContext) -> Store:
     """The teacher's answers to the rows of a variant, in a store of its own."""
     own = copy.copy(teacher)
     own.context, own.arm = context, f"{TEACHER}_{name}"
+    if name == ALL_ROWS:
+        own.__dict__["teacher"] = teacher.of_all_rows()  # a built one stands in the place of the cached
     rows = len(context.data.train.targets)
     title = f"The teacher answers {rows:,} rows for the comparison, {context.views.count:,} views each"
     with context.run.timed("ask teachers"), stage(title, rows, "rows") as advance:

@@ -63,6 +63,7 @@ class RunTeacher:
         if arm != TEACHER:  # what came ready has seen other labels: this one is trained here, on the student's own
             self.section = self.section.model_copy(update={"file": None})
         self.kind = kind_of(self.section, self.given)
+        self.by_own_numbers: Teacher | None = None  # set when it is built
         self.members = self.make_members()
 
     def make_members(self) -> list[RunTeacher]:
@@ -215,7 +216,17 @@ class RunTeacher:
 
     def asked_here(self, teacher: Teacher) -> Teacher:
         """A teacher that answers out of fold, by the numbers of the student's rows in place of its own."""
+        self.by_own_numbers = teacher
         return teacher if self.context.whole is None else renumbered(teacher, self.context.places)
+
+    def of_all_rows(self) -> Teacher:
+        """The teacher, asked by the numbers of all rows that it may learn from, not by those of the student's."""
+        found: Teacher = self.teacher
+        if not isinstance(getattr(found, "inner", found), CrossFitted):
+            return found
+        own = self.by_own_numbers
+        assert own is not None
+        return cast(Teacher, self.context.task.enter_teacher(own)) if self.handed_over else own
 
     def answering(self, net: nn.Module) -> ModuleTeacher:
         """A net as a teacher."""

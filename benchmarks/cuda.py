@@ -94,6 +94,7 @@ class Size(NamedTuple):
 
 QUICK, WHOLE = Size((S, M), 64, 6, 1), Size((S, M, L), 512, 60, 5)
 EXAMPLES = 7  # rows on which an export is compared
+FORMATS = ("onnx", "safetensors")  # that hold nets
 
 
 class Held(NamedTuple):
@@ -185,7 +186,7 @@ def compared(world: World, size: Size, kind: str, arithmetic: Arithmetic) -> Ite
         if arithmetic is not FLOAT32:  # a student is exported in float32, whatever it was trained in
             return
         told = outputs(ours.to(kind), world, EXAMPLES)
-        for format in exporting.formats.names():
+        for format in FORMATS:
             file = folder / f"student.{format}"
             yield Held(f"export to {format}", relative(exported(ours, world, file, format), told), FLOAT32.answers)
 

@@ -1,5 +1,6 @@
 """The flags of the shell and a recipe's file say the same thing."""
 
+import os
 import shlex
 import tomllib
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from stillhouse import recipe
-from tests.shell import run
+from tests.shell import process, run
 
 
 def leaves(model: type[BaseModel], path: str = "") -> Iterator[str]:
@@ -24,9 +25,8 @@ def leaves(model: type[BaseModel], path: str = "") -> Iterator[str]:
             yield path + name
 
 
-def test_every_key_of_the_recipe_is_a_flag_with_its_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "240")
-    _, out, _ = run("distill --help")
+def test_every_key_of_the_recipe_is_a_flag_with_its_help() -> None:
+    out, _ = process("distill --help", env=os.environ | {"COLUMNS": "240"}).communicate()
     words = out.split()
     assert {f"--{path.replace('_', '-')}" for path in leaves(recipe.Recipe)} <= set(words)
     assert "Peak learning rate of AdamW; one-cycle cosine." in out

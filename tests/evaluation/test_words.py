@@ -83,7 +83,9 @@ def test_agreement_is_the_mean_of_scipys_spearman_over_texts_with_enough_words()
 def test_nets_that_read_different_lengths_are_compared_on_the_words_that_both_read() -> None:
     short, classes = ENCODERS["MiniLM"], np.zeros(1, np.int64)
     long = TextEncoder.from_tokenizer(short.tokenizer_json, length=4 * short.length)
-    text = [" ".join(["oak", "sea", "word"] * short.length)]
+    different = ["oak", "sea", "word", "rain", "fire", "stone", "bird", "tree", "house", "river", "cloud", "wind"]
+    different += ["snow", "leaf", "moon", "star"]
+    text = [" ".join(different * 3)]  # no two of the words that both read weigh the same: rounding breaks no tie
     net = Counting(0)
     read = {"a": words.Reader(net, short), "b": words.Reader(net, long)}
     pairs = {"same": ("a", "b")}

@@ -14,6 +14,8 @@ import pytest
 from tests.faults.runs import FLAGS, write_table
 from tests.shell import process
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 LONG = FLAGS.replace("--training.steps 20", "--training.steps 200000").replace("workers 1", "workers 2")
 HOLDING = """
 import os, sys, time

@@ -18,7 +18,7 @@ from stillhouse.recipe import Recipe, parse
 WORDS = ("copper", "barley", "cask", "water", "yeast", "spirit")
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # many whole runs
 
 
 def recipe_of(folder: Path, data: dict[str, Any], **over: Any) -> Recipe:

@@ -21,6 +21,8 @@ from stillhouse.recipe import read
 from tests.pipeline.helpers import opened
 from tests.pipeline.value_runs import make_frame, write_recipe
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 X = torch.randn(160, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
 DATA = ((X[:100], Y[:100]), None, (X[100:], Y[100:]))

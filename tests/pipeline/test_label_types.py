@@ -20,6 +20,8 @@ import stillhouse as sh
 from stillhouse.cli import main
 from stillhouse.errors import RejectedError
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 DRAW = np.random.default_rng(0)
 CODES = np.arange(240) % 3
 X = (np.eye(3)[CODES] * 3 + DRAW.normal(size=(240, 3))).astype(np.float32)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stillhouse.data import TextEncoder
-from stillhouse.errors import UsageError
+from stillhouse.errors import DamagedError, UsageError
 from stillhouse.pipeline import distill
 from stillhouse.pipeline.masked_lm_views import CANDIDATES, Guesses
 from stillhouse.recipe import Recipe, parse
@@ -71,7 +71,9 @@ def test_a_run_asks_the_model_once_and_a_second_one_not_at_all(
     assert (seen[words] >= 5).all(), "no special token stands for a word"
 
 
-def test_candidates_of_other_rows_or_cut_short_are_asked_anew(world: Path, tmp_path: Path) -> None:
+def test_candidates_of_other_rows_are_asked_anew_and_a_damaged_file_once_it_is_deleted(
+    world: Path, tmp_path: Path
+) -> None:
     have = gathered(recipe(world, tmp_path))
     guesses, ids = have.views.guesser, have.data.train.inputs[:8]
     first = guesses.candidates(ids)
@@ -79,6 +81,9 @@ def test_candidates_of_other_rows_or_cut_short_are_asked_anew(world: Path, tmp_p
     assert (len(first.ids), len(other.ids)) == (8, 4)
     path = tmp_path / CANDIDATES
     path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(DamagedError, match=r"Delete .*candidates\.npz"):
+        guesses.candidates(ids[:4])
+    path.unlink()
     assert guesses.candidates(ids[:4]).ids.tolist() == other.ids.tolist()
 
 

@@ -19,6 +19,8 @@ from torch.nn.utils import parametrizations, spectral_norm, weight_norm
 import stillhouse as sh
 from stillhouse.errors import RejectedError, UsageError
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 X = torch.randn(170, 4, generator=torch.Generator().manual_seed(0))
 Y = X[:, :3].argmax(1)
 DATA = ((X[:100], Y[:100]), None, (X[100:], Y[100:]))

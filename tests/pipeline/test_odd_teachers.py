@@ -19,6 +19,8 @@ from stillhouse.taps import Taps
 from stillhouse.types import in_eval
 from tests.pipeline.test_odd_students import Body, Knowing, X, distilled, used
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 
 class WritesIn(Knowing):
     def forward(self, rows: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 import stillhouse as sh
 
+pytestmark = pytest.mark.slow  # many whole runs
+
 SEEDS = [0, 1]
 
 

@@ -26,7 +26,7 @@ WORDS = ("copper", "barley", "cask", "water", "yeast", "spirit", "still", "malt"
 QUICK: dict[str, Any] = {"steps": 40, "batch_size": 16, "seeds": [0, 1], "workers": 1}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]  # many whole runs
 
 
 def texts_of(count: int = 90) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from tests.evaluation.schemas import keep_to_schema
 from tests.pipeline.test_teachers_of_all_kinds import CLASSES, SURE, texts_of
 from tests.teachers.misbehaving_server import Server
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.enable_socket]
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.enable_socket, pytest.mark.slow]
 ROWS = texts_of(120)
 TRUTH = dict(ROWS)
 QUICK: dict[str, Any] = {"steps": 20, "batch_size": 16, "seeds": [0, 1], "workers": 1}

@@ -79,7 +79,7 @@ class Mixed(Stream):
 
     >>> mixed = Mixed([(torch.tensor([0, 1]), 0.75), (torch.tensor([7, 8, 9]), 0.25)], batch_size=2, seed=0)
     >>> [int((mixed.at(step)[0] >= 7).sum()) for step in range(4)]
-    [0, 1, 0, 1]
+    [1, 0, 1, 0]
     """
 
     def __init__(self, parts: Sequence[tuple[Tensor, float]], *, batch_size: int, seed: int, views: int = 1) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stillhouse import hashes
+from stillhouse import hashes, writing
 from stillhouse.data import Prepared, Rows, StoredBatches
 from stillhouse.data.encoders.made import kept_rows, with_rows
 from stillhouse.data.source import Raw
@@ -94,7 +94,7 @@ class MakerTraining:
                 taken = with_rows(data, raw)
                 rows = np.arange(len(taken.source) - len(raw), len(taken.source))
                 write_npz(file, raw_arrays(taken.source, rows))
-                (folder / f"round-{number}" / CHECKPOINT).unlink(missing_ok=True)
+                writing.remove(folder / f"round-{number}" / CHECKPOINT)
             found.append(self.read(file))
         return found if not entry.drop_alarmed else self.without_alarms(entry, data, found)
 

@@ -95,7 +95,7 @@ def tried(room: Path, name: str, content: str, commands: Iterator[str] | tuple[s
 
 
 def seeds(count: int) -> settings:
-    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=count, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.fault("F18", "a JSON file of a run with a wrong type, a missing key, or a nesting without end", exit=5)

@@ -31,6 +31,12 @@ def judge(folder: Path) -> dict[str, Any]:
         DamagedError: a file cannot be read.
     """
     run = RunFolder(folder)
+    with run.reading():
+        return _judge(run)
+
+
+def _judge(run: RunFolder) -> dict[str, Any]:
+    folder = run.folder
     recipe, costs, task = run.recipe, read_json(folder / COSTS), tasks.get(run.task_name)
     test = whole = Predictions.load(folder / TEST)
     valid = Predictions.load(folder / VALID) if (folder / VALID).exists() else None
@@ -98,4 +104,5 @@ def without_duplicates(scores: Mapping[str, Any], alone: Mapping[str, Any], rows
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` of a judged run again from the files of its folder, and return its path."""
     run = RunFolder(folder)
-    return write(folder, tasks.get(run.task_name), run.leave_out)
+    with run.reading():
+        return write(folder, tasks.get(run.task_name), run.leave_out)

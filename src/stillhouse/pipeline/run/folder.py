@@ -9,7 +9,7 @@ import shutil
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from stillhouse import hashes, writing
 from stillhouse.errors import DamagedError, RejectedError, UsageError
-from stillhouse.files import copy, write_atomic, write_json
+from stillhouse.files import copy, reading, write_atomic, write_json
 from stillhouse.pipeline.run.progress import say
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ class RunFolder:
         refuse_links(folder)
         if found == UNVERIFIED:
             say(f"{folder} is of version {found} of the run folder, which keeps no hashes: its files are not verified.")
+
+    def reading(self) -> AbstractContextManager[None]:
+        """While its files are read: where no hash vouches for them, what is wrong in them is damage of the folder."""
+        return reading(self.folder) if self.record["version"] == UNVERIFIED else nullcontext()
 
     @property
     def task_name(self) -> str:

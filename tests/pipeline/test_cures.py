@@ -78,6 +78,7 @@ def test_what_is_missing_from_a_finished_run_is_made_again(done: Path, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.fault(
     "B6", "any file of a finished run is lost, or a bit of it flips, and the user does what is said", exit=5
 )

@@ -93,6 +93,7 @@ def test_random_flips_over_the_whole_folder_are_found_and_named(place: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.fault("A1", "one flipped bit anywhere in a run folder", exit=5)
 def test_all_of_2000_random_flips_are_found_and_named(place: Path) -> None:
     assert found(place / "run", FLIPS, seed=2) == FLIPS
@@ -191,6 +192,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(place: Path, monkeypa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # each flip is a process
 def test_40_random_flips_are_found_by_the_command(place: Path) -> None:
     draw, paths = random.Random(3), files(place / "run")
     for path in draw.choices(paths, [path.stat().st_size for path in paths], k=40):

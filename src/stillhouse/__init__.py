@@ -20,19 +20,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stillhouse import methods
     from stillhouse.estimator.distiller import Distiller
-    from stillhouse.pipeline.interface.api import (
-        check,
-        curve,
-        distill,
-        evaluate,
-        export,
-        label,
-        load,
-        plan,
-        predict,
-        report,
-        tune,
-    )
+    from stillhouse.pipeline.interface.api import curve, distill, label, make, plan, tune
+    from stillhouse.pipeline.interface.finished import check, evaluate, export, load, predict, report
     from stillhouse.pipeline.interface.handle import Run
     from stillhouse.recipe import Recipe
     from stillhouse.teachers import Adapted
@@ -57,7 +46,9 @@ __all__ = [
     "tune",
 ]
 
-_AT = {
+_AT = dict.fromkeys(
+    ("check", "evaluate", "export", "load", "predict", "report"), "stillhouse.pipeline.interface.finished"
+) | {
     "Adapted": "stillhouse.teachers",
     "Distiller": "stillhouse.estimator.distiller",
     "Recipe": "stillhouse.recipe",

@@ -11,7 +11,7 @@ import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -20,6 +20,7 @@ from stillhouse.errors import UsageError, nearest
 WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", dict: "table"}
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 ANY = ConfigDict(arbitrary_types_allowed=True)
+Built = TypeVar("Built")
 
 
 def parameters(build: Callable[..., Any], *, keyword_only: bool = False) -> dict[str, inspect.Parameter]:
@@ -55,6 +56,19 @@ def check_settings(
     missing = [name for name, p in known.items() if p.default is p.empty and name not in given]
     if missing:
         raise UsageError(f"{what} needs {', '.join(missing)}: add the line `{missing[0]} = ...`.")
+
+
+def built(what: str, build: Callable[..., Built], given: Mapping[str, Any]) -> Built:
+    """Build a thing with checked settings; see ``check_settings``.
+
+    Raises:
+        UsageError: a setting is unknown, missing or wrong, or the thing itself refuses its value.
+    """
+    check_settings(what, build, given)
+    try:
+        return build(**given)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what}: {error}") from error
 
 
 def _hints(build: Callable[..., Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from stillhouse.generators.adversarial import AdversarialStep
 from stillhouse.generators.codes import Codes
 from stillhouse.generators.nets import PictureDiscriminator, PictureGenerator
 from stillhouse.makers import base as makers
+from tests.makers.stopping import stop_at
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 ENCODER = ImageEncoder.fit(DIGITS.reshape(-1, 8, 8))
@@ -70,16 +71,8 @@ def test_rows_are_pictures_of_the_classes_that_real_rows_have(tmp_path: Path) ->
 
 def test_a_training_that_is_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None:
     whole = gan(steps=70).make_round(shop(tmp_path / "whole"), np.arange(9))
-    done = 0
-
-    def stop(steps: int) -> None:
-        nonlocal done
-        done += steps
-        if done == 60:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        gan(steps=70).make_round(shop(tmp_path / "part", advance=stop), np.arange(9))
+        gan(steps=70).make_round(shop(tmp_path / "part", advance=stop_at(60)), np.arange(9))
     again = gan(steps=70).make_round(shop(tmp_path / "part"), np.arange(9))
     assert np.array_equal(np.asarray(again), np.asarray(whole))
 

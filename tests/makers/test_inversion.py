@@ -18,6 +18,7 @@ from stillhouse.generators.inverting import InvertingStep
 from stillhouse.generators.nets import PictureGenerator
 from stillhouse.makers import base as makers
 from stillhouse.makers.inversion import PRESETS
+from tests.makers.stopping import stop_at
 
 DIGITS = load_digits().images
 ENCODER = ImageEncoder.fit(DIGITS)
@@ -58,16 +59,8 @@ def test_a_round_makes_pictures_of_the_run_and_leaves_the_teacher_as_it_is(tmp_p
 def test_a_training_that_is_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None:
     maker = inversion(steps=70, batch_size=8, width=2)
     whole = maker.make_round(shop(tmp_path / "whole", scout=net(1)), np.arange(9))
-    done = 0
-
-    def stop(steps: int) -> None:
-        nonlocal done
-        done += steps
-        if done == 60:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        maker.make_round(shop(tmp_path / "part", scout=net(1), advance=stop), np.arange(9))
+        maker.make_round(shop(tmp_path / "part", scout=net(1), advance=stop_at(60)), np.arange(9))
     resumed: list[int] = []
     again = maker.make_round(shop(tmp_path / "part", scout=net(1), advance=resumed.append), np.arange(9))
     assert resumed[0] == 50  # from the checkpoint

@@ -24,7 +24,8 @@ from stillhouse.data.splitmix import Words, stream, uniform, words
 from stillhouse.data.summaries import Summary
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
-from stillhouse.settings import check_settings, parameters
+from stillhouse.methods.base import Paper
+from stillhouse.settings import built, parameters
 
 FOLDER = "makers"
 WHERE = "[[made]] name"
@@ -37,19 +38,6 @@ NEEDS = {
 _COLOURS = 71  # stream of random words, after those of views
 
 Pictures = NDArray[np.float32]  # (n, H, W) in [0, 1]: 0 is the background, 1 the ink
-
-
-class Paper(NamedTuple):
-    """A citation as data."""
-
-    authors: str
-    title: str
-    venue: str
-    year: int
-    arxiv: str = ""
-
-    def __str__(self) -> str:
-        return f'{self.authors}, "{self.title}", {self.venue}, {self.year}{f" ({self.arxiv})" if self.arxiv else ""}'
 
 
 @dataclass(frozen=True)
@@ -206,12 +194,7 @@ def make(name: str, **given: Any) -> Maker:
     Raises:
         UsageError: unknown maker, or a setting that is unknown, missing or wrong.
     """
-    maker = get(name)
-    check_settings(f"[[made]] {name!r}", maker, given)
-    try:
-        return maker(**given)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"[[made]] {name!r}: {error}") from error
+    return built(f"[[made]] {name!r}", get(name), given)
 
 
 def card(name: str) -> Card:

@@ -15,7 +15,8 @@ from stillhouse.errors import UsageError
 from stillhouse.generators.adversarial import AdversarialStep, likeliest, rows_of_classes
 from stillhouse.generators.codes import Codes, classes_of, codes_of
 from stillhouse.generators.nets import PictureDiscriminator, PictureGenerator
-from stillhouse.makers.base import GRADIENT, ROWS, Form, Paper, Trained, Workshop
+from stillhouse.makers.base import GRADIENT, ROWS, Form, Trained, Workshop
+from stillhouse.methods.base import Paper
 
 
 class ConditionalGan(Trained):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from stillhouse.data.source import Ints, Raw
 from stillhouse.data.splitmix import normal, words
 from stillhouse.data.summaries import ordered, summaries
-from stillhouse.makers.base import ROWS, Form, Maker, Paper, draws
+from stillhouse.makers.base import ROWS, Form, Maker, draws
+from stillhouse.methods.base import Paper
 
 _NORMAL, _GAPS = 77, 78  # streams of random words
 

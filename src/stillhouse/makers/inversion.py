@@ -20,7 +20,8 @@ from stillhouse.functional.synthesis import RIVALS, Rival
 from stillhouse.generators.codes import Codes, codes_of
 from stillhouse.generators.inverting import InvertingStep, has_statistics, rows_from
 from stillhouse.generators.nets import PictureGenerator
-from stillhouse.makers.base import Form, Paper, Trained, Workshop
+from stillhouse.makers.base import Form, Trained, Workshop
+from stillhouse.methods.base import Paper
 
 NO_STATISTICS = {"confidence": 1.0, "balance": 2.0, "activation": 0.1, "variation": 0.2}  # in place of the default's
 

@@ -8,7 +8,8 @@ import torch
 from stillhouse.data.source import Ints, Raw
 from stillhouse.data.splitmix import normal, words
 from stillhouse.data.summaries import frame_of
-from stillhouse.makers.base import ROWS, Form, Maker, Paper, draws
+from stillhouse.makers.base import ROWS, Form, Maker, draws
+from stillhouse.methods.base import Paper
 
 _CHOICE, _NORMAL = 79, 80  # streams of random words
 ROWS_EACH = 15  # real rows for each part, by default

@@ -37,6 +37,9 @@ class Paper(NamedTuple):
     year: int
     arxiv: str = ""
 
+    def __str__(self) -> str:
+        return f'{self.authors}, "{self.title}", {self.venue}, {self.year}{f" ({self.arxiv})" if self.arxiv else ""}'
+
 
 class Method(nn.Module):
     """What is matched between student and teacher.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.methods.base import CONVENTIONS, Method, Paper
-from stillhouse.settings import check_settings, parameters
+from stillhouse.settings import built, parameters
 
 ENTRY_POINTS = "stillhouse.methods"  # other packages: name = "package.module", a module with METHOD
 PACKAGE = __name__.rpartition(".")[0]
@@ -67,12 +67,7 @@ def make(name: str, **given: Any) -> Method:
     Raises:
         UsageError: unknown method, or a hyper-parameter that is unknown, missing or wrong.
     """
-    method = get(name)
-    check_settings(f"[[method]] {name!r}", method, given)
-    try:
-        return method(**given)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"[[method]] {name!r}: {error}") from error
+    return built(f"[[method]] {name!r}", get(name), given)
 
 
 class Card(NamedTuple):

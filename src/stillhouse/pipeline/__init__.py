@@ -1,20 +1,15 @@
 """The pipeline: recipe -> data, teacher -> store -> fit -> evaluate -> run folder; every stage resumable."""
 
-from stillhouse.pipeline.interface.api import (
+from stillhouse.pipeline.interface.api import curve, distill, label, make, plan, tune
+from stillhouse.pipeline.interface.finished import (
     check,
     compare,
-    curve,
-    distill,
     evaluate,
     export,
-    label,
     load,
-    make,
-    plan,
     predict,
     predict_rows,
     report,
-    tune,
 )
 from stillhouse.pipeline.interface.handle import Run
 from stillhouse.pipeline.predict import check_out

@@ -24,7 +24,8 @@ from stillhouse.pipeline.made.entries import join_made
 from stillhouse.pipeline.masked_lm_views import folder_digest
 from stillhouse.pipeline.rows import read_rows, unlabelled
 from stillhouse.pipeline.run.context import Given, MadePart, RunContext, budget_of
-from stillhouse.pipeline.run.folder import TASK, WEIGHTS, RunFolder, open_run
+from stillhouse.pipeline.run.differences import WEIGHTS
+from stillhouse.pipeline.run.folder import TASK, RunFolder, open_run
 from stillhouse.pipeline.run.overwrite import clear_run
 from stillhouse.pipeline.run.rows_kept import KeptRows
 from stillhouse.pipeline.run.user_code import CODE, own_code

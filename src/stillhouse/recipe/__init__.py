@@ -7,7 +7,6 @@ from stillhouse.recipe.made import MadeEntry
 from stillhouse.recipe.recipe import Recipe, parse, read, refuse_secrets
 from stillhouse.recipe.sections import (
     AUTO,
-    BATCH,
     VIEWS,
     Assistant,
     Controls,
@@ -23,9 +22,9 @@ from stillhouse.recipe.sections import (
     StudentSection,
     TaskSection,
     TeacherSection,
-    Training,
     Views,
 )
+from stillhouse.recipe.training import BATCH, Training
 from stillhouse.toml_tables import merge, read_table
 
 __all__ = [

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name
-from stillhouse.recipe.sections import Positive
+from stillhouse.recipe.base import Positive
 
 
 def _known_maker(name: str) -> str:

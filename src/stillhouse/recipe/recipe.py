@@ -14,24 +14,22 @@ from pydantic import BaseModel, Field, ValidationError
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.plain_text import is_secret_name, secret_place
+from stillhouse.recipe.base import Section
 from stillhouse.recipe.made import MadeEntry
 from stillhouse.recipe.sections import (
-    BATCH,
     Assistant,
     Controls,
     Data,
     Evaluation,
     MethodEntry,
     Output,
-    Section,
     Store,
     StudentSection,
-    StudentTraining,
     TaskSection,
     TeacherSection,
-    Training,
     Views,
 )
+from stillhouse.recipe.training import BATCH, StudentTraining, Training
 from stillhouse.toml_tables import MADE_PATHS, PATHS, anchor, read_table
 
 # What a key that is not given counts as in a digest: its default when it had one, so that older runs are resumed.

@@ -9,12 +9,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
+from stillhouse.recipe.base import Fraction, Positive, Section
+from stillhouse.recipe.training import Training
 
 AUTO = "auto"  # in place of a student's name: a tournament chooses it
-BATCH = 128  # rows a step, by default
 VIEWS = 8  # of each row, by default, where there is a policy
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["all"]
 ColumnType = Literal[
     "numeric", "decimal_point", "decimal_comma", "categorical", "date", "day_first", "month_first", "duration"
@@ -44,12 +43,6 @@ def _known_view(name: str) -> str:
         return check_name("data/views", name, "[views] policy", extra=("none",))
     except UsageError as error:
         raise ValueError(str(error)) from None
-
-
-class Section(BaseModel):
-    """A table of the recipe: unknown keys are errors, values are frozen, defaults are checked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class TaskSection(Section):
@@ -123,71 +116,6 @@ class Views(Section):
     keeps_label: bool | None = Field(
         None, description="Whether a view of your own function keeps the label of its row; default: it does."
     )
-
-
-class Training(Section):
-    """[training] and [teacher.training]: the budget and the optimiser."""
-
-    steps: Positive | None = Field(None, description="Optimiser steps.")
-    epochs: Positive | None = Field(None, description="Passes over the training rows, instead of steps.")
-    batch_size: Positive | None = Field(
-        None, description=f"Rows a step; default: {BATCH}, or all training rows if there are fewer."
-    )
-    lr: float = Field(3e-3, gt=0.0, description="Peak learning rate of AdamW; one-cycle cosine.")
-    weight_decay: float = Field(1e-4, ge=0.0, description="AdamW's decoupled weight decay.")
-    label_smoothing: Fraction = Field(0.0, description="Smoothing of the labels: the teacher-free control.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="Where nets are trained and asked; auto: on an accelerator, if there is one."
-    )
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
-        "32-true", description="Arithmetic of the nets; 16-mixed scales the loss."
-    )
-    checkpoint_every: Positive = Field(200, description="Steps between checkpoints.")
-    keep_every: Positive | None = Field(
-        None, description="Steps between weights that are kept for good, in `step-<n>.safetensors` of the fit."
-    )
-    log_every: Positive = Field(50, description="Steps between lines of metrics.jsonl.")
-    compile: bool = Field(False, description="Run the net through torch.compile, where the machine can.")
-    keep: Literal["last", "best"] | None = Field(
-        None,
-        description="Which weights are kept: the last, or those with the lowest validation loss; default: best for a "
-        "student of a table with labelled validation rows, else last.",
-    )
-    patience: Positive | None = Field(
-        None,
-        description="Steps without a lower validation loss after which a fit ends, with the best weights; default: "
-        "half of all steps where the best are kept.",
-    )
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> Training:
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("give steps or epochs, not both")
-        if self.patience is not None and self.keep == "last":
-            raise ValueError('patience ends a fit with its best weights: remove keep = "last", or patience')
-        return self
-
-
-class StudentTraining(Training):
-    """[training]: the student's, with the seeds of the comparison."""
-
-    label_weight: float = Field(0.1, ge=0.0, description="Weight of the label loss beside the methods.")
-    class_weight: Literal["none", "balanced"] = Field(
-        "none", description="balanced: every class counts alike, in each arm and in a teacher that is trained here."
-    )
-    disagreement: float = Field(
-        0.0,
-        ge=0.0,
-        allow_inf_nan=False,
-        description="d: the methods weigh a row by exp(-d * disagreement of its teachers in nats); 0: all rows alike.",
-    )
-    balance: Literal["none", "gradient", "guard"] = Field(
-        "none",
-        description="gradient: weights become shares of the gradient, measured in the first steps; guard: the weight "
-        "of a method is lowered where validation rows show that it harms.",
-    )
-    workers: Positive | None = Field(None, description="Fits side by side, one thread each; default: one a core.")
-    seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1, description="Each arm has one student for each seed.")
 
 
 class Net(Section):

@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ from filelock import FileLock, Timeout
 from stillhouse import hashes, writing
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 from stillhouse.files import copy, reading, write_atomic, write_json
+from stillhouse.pipeline.run.differences import DATA, differences
 from stillhouse.pipeline.run.progress import say
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ OWN = (  # without rows, candidates.npz, journal.jsonl and the stores: these car
     "scores.json", "split.npz", "student", "taught.npz", "teacher", "teacher_same",
 )  # fmt: skip
 KEPT = (ROWS, "candidates.npz", "journal.jsonl", "store", "store_same", hashes.NAME, RECORD)
-WEIGHTS = " weights"  # behind the name of a part that is a net: the identity of its weights alone
-DATA = "data"  # the key of the data's fingerprint in parts
 TASK = "task"  # the key of a task's name in parts and cards; absent for the default task
 LIBRARIES = (
     "torch", "numpy", "scikit-learn", "scipy", "safetensors", "pandas", "tokenizers",
@@ -189,7 +187,7 @@ def open_run(
     run = RunFolder(folder)
     if run.record["digest"] != digest or run.record["parts"] != parts:
         rows = changed(folder) if changed and run.record["parts"].get(DATA) != parts.get(DATA) else ""
-        odd = differences(folder / RECIPE, recipe, run, parts, rows)
+        odd = differences(folder / RECIPE, recipe, run.record["parts"], parts, rows)
         raise UsageError(
             f"{folder} holds a run of another recipe ({odd}). "
             'Choose another folder: `--output.dir FOLDER`, in Python `out="..."`. Or replace that run: `--overwrite`, '
@@ -324,40 +322,6 @@ def inherit(inherited: Mapping[str, Path], folder: Path) -> None:
         shutil.copytree(source, partial, copy_function=copy)
         writing.rename(partial, target)
         writing.sync_folder(folder)
-
-
-def differences(file: Path, recipe: Recipe, run: RunFolder, parts: dict[str, str], rows: str = "") -> str:
-    """Say which settings differ between the folder's recipe and this one; ``rows`` says how the data do."""
-    from stillhouse.recipe import read_table
-
-    before: dict[str, str] = run.record["parts"]
-    odd = [name for name in before | parts if before.get(name) != parts.get(name)]
-    said = [rows if rows and name == DATA else part_differs(name, before, parts) for name in odd]
-    old, new = flatten(read_table(file)), flatten(tomllib.loads(recipe.absolute().toml()))
-    keys = [k for k in sorted(old | new) if old.get(k) != new.get(k) and not k.startswith("output.")]
-    said += [f"{k}: {old.get(k)} there, {new.get(k)} here" for k in keys[:4]]
-    return "; ".join(one for one in said if one) or "an older format"
-
-
-def part_differs(name: str, before: dict[str, str], now: dict[str, str]) -> str:
-    """Say how a part of the run differs; empty where another part says it."""
-    weights = name + WEIGHTS
-    if name.endswith(WEIGHTS):
-        return ""
-    if name not in before or name not in now:
-        return f"{name}: given {'here, not there' if name in now else 'there, not here'}"
-    if weights not in now:
-        return f"{name}: not the same as there"
-    same = before.get(weights) == now[weights]
-    return f"{name}: {'other code, attributes or hooks' if same else 'other weights'} than there"
-
-
-def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def read_json(path: Path) -> dict[str, Any]:

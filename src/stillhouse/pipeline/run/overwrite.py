@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from stillhouse import hashes
 from stillhouse.engine import CHECKPOINT
 from stillhouse.errors import DamagedError, UsageError
-from stillhouse.pipeline.run.folder import OWN, PILOT, RECIPE, RECORD, flatten, read_json, remove
+from stillhouse.pipeline.run.differences import flatten
+from stillhouse.pipeline.run.folder import OWN, PILOT, RECIPE, RECORD, read_json, remove
 
 if TYPE_CHECKING:
     from stillhouse.recipe import Recipe

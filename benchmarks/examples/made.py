@@ -238,7 +238,7 @@ the teacher (extremely randomised trees on all training rows) answers them. `rea
 GUIDE = """
 # Rows that are made: which maker helps when
 
-*Written by `python -m benchmarks.examples.made`; the figures are read from the run folders of the three pages.*
+*Written by `python -m benchmarks.examples.made`; the figures are read from the run folders of its pages.*
 
 `[[made]]` adds training rows that a maker makes. The teacher answers them like any row; store, views, students and the
 judgement stay as they are. `stillhouse makers` lists the makers, `stillhouse makers NAME` prints a card with what a
@@ -263,7 +263,8 @@ share = 0.5          # of each batch; default: as many as they are
    maker where the verdict says that it is better than `distilled_real`, the same student on the real rows with the
    best free views and as many answers.
 3. **Tables.** `mixture` or `copula` where there are a few hundred rows, `marginals` where there is none and the values
-   of each column are known. The views `munge` are the rival there.
+   of each column are known. The views `munge` are the rival there. These three have no page yet:
+   try them, and believe the verdict.
 4. **Trained makers** (`inversion`, `conditional_gan`) cost minutes and a teacher that can be differentiated. No default
    uses one. `distilled_free` is the same student with the best free maker in their place: a trained maker has earned
    its place only where the verdict is better than that.

@@ -208,11 +208,11 @@ def compare(runs: Sequence[RunLike], format: str = "page", out: str | Path | Non
 def export(
     run: RunLike, format: str = "onnx", module: Any = None, *, arm: str | None = None, allow_code: bool = False
 ) -> Path:
-    """Write ``export/student.onnx`` or ``export/student.safetensors``, compared with the torch student.
+    """Write the student in a format of its own, such as ``export/student.onnx``, compared with the torch student.
 
     Args:
         run: a run or its folder.
-        format: ``"onnx"`` or ``"safetensors"``.
+        format: ``"onnx"``, ``"safetensors"``, or of trees ``"lightgbm"``, LightGBM's own file.
         module: as for ``load``.
         arm: as for ``load``; the file then has its name.
         allow_code: as for ``load``.

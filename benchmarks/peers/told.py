@@ -19,8 +19,8 @@ ABOUT = """
 Written by `python -m benchmarks.peers`. Each peer had the same rows, the same labels, the same validation rows and,
 where a teacher is named, the same stored answers of the same teacher. It ran in a process of its own, AutoGluon,
 imodels and model2vec in environments of their own, with documented calls and settings that were not searched on
-these rows. No peer saw a label of a test row: its answers to the test rows were judged here. Our rows come from the runs behind the pages
-of the examples.
+these rows. No peer saw a label of a test row: its answers to the test rows were judged here. Our rows come
+from the runs behind the pages of the examples.
 
 CPU-seconds are of the process, on one thread, for one fit, reading of the rows left out; our runs do not count theirs.
 Milliseconds are the CPU time of `predict` from raw rows (a data frame, texts, pictures) to probabilities, the median

@@ -20,7 +20,7 @@ def lines(folder: str) -> dict[str, str]:
     No module is imported.
 
     >>> list(lines("data/views"))[:2]
-    ['affine', 'cutout']
+    ['affine', 'color']
     """
     path = _HERE / folder
     names = sorted(module.name for module in pkgutil.iter_modules([str(path)]) if module.name != _SHARED)

@@ -15,6 +15,7 @@ NOT_APPLICABLE = {
     "tinybert": "needs layers of tokens",
     "margin_mse": "is for scores of queries and passages",
 }
+ONE_LAYER = ("adversarial_features", "fitnet")
 NEEDS_MAPS = ("attention", "cwd", "reviewkd")
 
 
@@ -70,7 +71,7 @@ def _variants(map_pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, Seque
         known = methods.settings(methods.get(name))
         if name in NOT_APPLICABLE or (name in NEEDS_MAPS and not map_pairs):
             continue
-        if name in ("fitnet", "vid", *NEEDS_MAPS):
+        if name in (*ONE_LAYER, "vid", *NEEDS_MAPS):
             yield name, _layered(name, map_pairs)
         elif name in _KNOBS:
             yield name, _KNOBS[name]
@@ -79,6 +80,7 @@ def _variants(map_pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, Seque
 
 
 _KNOBS: dict[str, Sequence[Mapping[str, Any]]] = {
+    "adversarial_logits": [{"class_weight": w} for w in (0.0, 1.0)],
     "hinton": [{"temperature": t} for t in (2.0, 4.0, 8.0)],
     "dkd": [{"beta": b} for b in (2.0, 8.0)],
     "lskd": [{"temperature": t} for t in (2.0, 4.0)],
@@ -97,7 +99,7 @@ _KNOBS: dict[str, Sequence[Mapping[str, Any]]] = {
 
 def _layered(name: str, map_pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """A deeper and a shallower layer, or the classifier's input where there are no maps to pair."""
-    several = name != "fitnet"
+    several = name not in ONE_LAYER
     suffix = "s" if several else ""
     pairs = list(reversed(map_pairs)) or [("embedding", "embedding")]
 

@@ -32,16 +32,16 @@ probabilities, `s` the student's logits. The first five are presets of the maker
 with float64 formulas by `tests/functional/test_synthesis.py`; a generator is trained where DeepInversion optimises
 pictures.
 
-* DAFL** (Chen et al., ICCV 2019, arXiv:1904.01186): `CE(t, argmax t) - a mean |f| + b sum_c m_c log m_c, m = mean_i
+* **DAFL** (Chen et al., ICCV 2019, arXiv:1904.01186): `CE(t, argmax t) - a mean |f| + b sum_c m_c log m_c, m = mean_i
   p_i`, with the teacher's last features `f`; the generator and the student learn side by side.
-* ZSKT** (Micaelli and Storkey, NeurIPS 2019, arXiv:1905.09768), from DAFL's loop: `-KL(p || softmax s)`, the
+* **ZSKT** (Micaelli and Storkey, NeurIPS 2019, arXiv:1905.09768), from DAFL's loop: `-KL(p || softmax s)`, the
   student is the rival of the generator.
-* DFAD** (Fang et al., 2019, arXiv:1912.11006), beside ZSKT: `-mean |t - s|`.
-* DeepInversion, ADI** (Yin et al., CVPR 2020, arXiv:1912.08795): `CE(t, y) + sum_l |mu_l - mean_l| + |var_l - v_l|
+* **DFAD** (Fang et al., 2019, arXiv:1912.11006), beside ZSKT: `-mean |t - s|`.
+* **DeepInversion, ADI** (Yin et al., CVPR 2020, arXiv:1912.08795): `CE(t, y) + sum_l |mu_l - mean_l| + |var_l - v_l|
   + TV(x)`, with the statistics that BatchNorm layers kept; ADI adds `1 - JS(p, softmax s)`.
-* DFQ** (Choi et al., CVPR Workshops 2020, arXiv:2005.04136), of DAFL, ZSKT and DeepInversion: `CE + balance +
+* **DFQ** (Choi et al., CVPR Workshops 2020, arXiv:2005.04136), of DAFL, ZSKT and DeepInversion: `CE + balance +
   statistics - KL(p || softmax s)`, the default here.
-* FastDFKD** (Fang et al., AAAI 2022, arXiv:2112.06253), of DFQ: a generator that is meta-learned over rounds, and a
+* **FastDFKD** (Fang et al., AAAI 2022, arXiv:2112.06253), of DFQ: a generator that is meta-learned over rounds, and a
   pool of all rows. The pool is built here, the meta-learned generator is not.
 """
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"

@@ -158,3 +158,27 @@ def paired(student_layers: Sequence[str], teacher_layers: Sequence[str]) -> tupl
             "layer needs its teacher layer, and one pair at least. `stillhouse layers STUDENT TEACHER` proposes pairs."
         )
     return tuple(student_layers), tuple(teacher_layers)
+
+
+class Discriminator(nn.Module):
+    """Tells a teacher's outputs from a student's: ``(..., D)`` to ``(..., outputs)``, two hidden layers.
+
+    Args:
+        inputs: D.
+        width: of both hidden layers.
+        outputs: how many numbers it gives.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(width, outputs),
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Scores."""
+        return cast(Tensor, self.layers(values))

@@ -39,6 +39,7 @@ EXAMPLES: dict[str, Example] = {
     "cwd": Example({"student_layers": ["a"], "teacher_layers": ["c"]}, **MAPS),
     "reviewkd": Example({"student_layers": ["a", "b"], "teacher_layers": ["c", "d"]}, **MAPS),
     "vid": Example({"student_layers": ["a"], "teacher_layers": ["c"]}, **MAPS),
+    "adversarial_features": Example({"student_layer": "a", "teacher_layer": "c"}, **MAPS),
     "fitnet": Example({"student_layer": "a", "teacher_layer": "c"}, **MAPS),
     "distilbert": Example({"student_layer": "a", "teacher_layer": "c"}, **TOKENS),
     "tinybert": Example({"student_layers": ["a"], "teacher_layers": ["c"]}, **TOKENS),

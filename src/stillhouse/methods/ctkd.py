@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from stillhouse.functional.adversarial import reverse
 from stillhouse.functional.probabilities import log_probabilities
 from stillhouse.functional.reduction import at_least_float32, prepare, reduce
 from stillhouse.methods.base import Method, Paper
@@ -49,16 +50,11 @@ def ctkd(
     >>> round(loss.item(), 4), theta.grad.item() < 0  # descending -d loss / d theta: the temperature rises
     (1.1244, True)
     """
-    temperature = lowest + span * torch.sigmoid(_reverse(at_least_float32(theta), reversal))
+    temperature = lowest + span * torch.sigmoid(reverse(at_least_float32(theta), reversal))
     # The temperature learns too, so this is not the fused divergence, which is differentiable by the student alone.
     student, teacher = prepare(student_logits, teacher_logits, mask)
     log_q, log_p = (log_probabilities(logits, temperature) for logits in (student, teacher))
     return reduce(temperature**2 * (log_p.exp() * (log_p - log_q)).sum(-1), mask, reduction)
-
-
-def _reverse(value: Tensor, strength: float) -> Tensor:
-    """The value itself, whose gradient is multiplied by -strength."""
-    return value.detach() * (1 + strength) - value * strength
 
 
 class CTKD(Method):

@@ -26,6 +26,8 @@ LISTS = {  # tables of which there may be several: one flag each, written as one
     "assistant": "A net between teacher and student: NAME or NAME,SETTING=VALUE; repeat the flag, largest first.",
 }
 
+SHORT = {"teacher.accept_drift": "--accept-drift"}  # a second, short name of a flag
+
 
 def table_type(model: type[BaseModel], path: str = "", group: Group | None = None) -> Any:
     """Return a TypedDict with the fields of a recipe table, nested as the recipe is, each with its flag's help.
@@ -157,6 +159,8 @@ def _flag(path: str, field: FieldInfo, group: Group | None) -> Any:
         "negative": None if bool in kinds else "",
         "converter": _whole_numbers if int in kinds or list[int] in kinds else None,
     }
+    if path in SHORT:
+        settings["name"] = (path.rpartition(".")[2].replace("_", "-"), SHORT[path])
     return Annotated[annotation, Parameter(help=text, group=group, **settings)]
 
 

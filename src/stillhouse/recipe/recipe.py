@@ -88,7 +88,7 @@ class Recipe(Section):
             aside["views"] = {*places["views"], "keeps_label"}
         if self.task == TaskSection():
             aside["task"] = True  # so that runs from before there were tasks are resumed
-        aside["teacher"] = dict.fromkeys(places["teacher"], True) | {
+        aside["teacher"] = dict.fromkeys((*places["teacher"], "accept_drift"), True) | {
             "endpoint": {*CEILINGS, *PATHS["teacher.endpoint"]}
         }
         text = self.model_dump_json(exclude=aside)

@@ -202,6 +202,11 @@ class TeacherSection(Member):
         "random", description="How rows are chosen if calls do not reach all; labelled rows are always chosen."
     )
     labels: Labels | Literal["same"] = Field("same", description='Labels it sees: "same" as the student, "all", or N.')
+    accept_drift: bool = Field(
+        False,
+        description="Use the answers of a service also where it changes its model or fingerprint while it is asked; "
+        "such rows are marked.",
+    )
     calibrate: Literal["temperature", "none"] = Field(
         "temperature",
         description="Before its answers teach, its confidence is fitted by one temperature to labelled rows that it "

@@ -20,6 +20,7 @@ from stillhouse.pipeline.evaluation.labels import TEST
 from stillhouse.pipeline.evaluation.predict import COSTS, VALID
 from stillhouse.pipeline.run.folder import SCORES, RunFolder, read_json
 from stillhouse.pipeline.run.rows_kept import NOTE
+from stillhouse.pipeline.teacher.endpoint import warnings as service_warnings
 from stillhouse.reporting import write
 
 
@@ -75,6 +76,7 @@ def _judge(run: RunFolder) -> dict[str, Any]:
         with suppress(RejectedError):  # the rows that are left cannot be judged alone, as where a class has none
             alone = judged(test.only(left), groups=few)
             scores["warnings"].append(without_duplicates(scores, alone, int((~left).sum()), task.shipped))
+    scores["warnings"] += service_warnings(run.record)
     if gate := run.record.get("teacher_gate"):
         scores["warnings"] += teacher_gate.warnings(task, gate)
     write_json(folder / SCORES, scores)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NET_FILE = ".safetensors"
 JOURNAL = "journal.jsonl"  # what a service has answered, in the run folder
+SERVICE = "service"  # the key in run.json of what it told and cost
 Kind = Literal["object", "members", "service", "hub", "file", "fitted here", "net"]
 
 
@@ -206,6 +207,7 @@ def service(context: RunContext) -> EndpointTeacher:
     from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
     section = context.recipe.teacher.endpoint
+    kept = context.run.record.get(SERVICE, {}) if context.run else {}  # a recipe is checked before there is a folder
     return EndpointTeacher(
         str(section.url),
         section.model,
@@ -221,6 +223,7 @@ def service(context: RunContext) -> EndpointTeacher:
         api_key_env=section.api_key_env or None,
         concurrency=section.concurrency,
         samples=section.samples,
+        accept_drift=context.recipe.teacher.accept_drift or bool(kept.get("drifted")),
         max_calls=section.max_calls,
         max_cost=section.max_cost,
         price_in=section.price_in or None,

@@ -7,7 +7,7 @@ out of every part, for the teacher and the students; ``run.json`` says how many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.progress import say, stage
+from stillhouse.pipeline.teacher.build import SERVICE as NOTE
 from stillhouse.pipeline.teacher.build import kind_of, service
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.sizes import total
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
 PARTS = ("train", "valid", "test")
-NOTE = "service"  # the key in run.json
 SPLIT = "split.npz"
+SHOWN = 10  # rows that a warning names
 COUNTS = ("scored", "refused", "malformed", "rejected", "calls", "tokens_in", "tokens_out")
 
 Flags = NDArray[np.bool_]
@@ -103,7 +104,7 @@ def answered_only(context: RunContext) -> RunContext:
     answered = np.logical_and.reduce([one.answered for one in found])
     keep = dict(zip(PARTS, np.split(answered, ends), strict=True))
     left = keeping(context, keep)
-    note(run, found, keep)
+    note(run, found, keep, rows_of(context))
     return left
 
 
@@ -114,7 +115,12 @@ def ask(context: RunContext) -> list[Answered]:
     different = len(set(texts))
     title, total = "asking the service", len(services) * different
     with context.run.timed("ask teachers"), stage(title, total, "texts") as advance:
-        return [one.prefetch(texts, advance) for one in services]
+        return [one.prefetch(texts, advance, rows_of(context)) for one in services]
+
+
+def rows_of(context: RunContext) -> list[int]:
+    """The numbers of the texts in the data, in the order in which they are asked."""
+    return [int(row) for part in PARTS for row in getattr(context.data.split, part)]
 
 
 def keeping(context: RunContext, keep: dict[str, Flags]) -> RunContext:
@@ -146,13 +152,38 @@ def refuse_losses(data: Prepared, rows: dict[str, NDArray[np.int64]], labelled: 
         )
 
 
-def note(run: RunFolder, found: Sequence[Answered], keep: dict[str, Flags]) -> None:
+def warnings(record: Mapping[str, Any]) -> list[str]:
+    """What the page says of a service that has changed while it was asked.
+
+    Args:
+        record: run.json.
+    """
+    found: dict[str, Any] = record.get(NOTE, {})
+    rows: list[int] = found.get("drifted", [])
+    if not rows:
+        return []
+    changed = [f"{name} {', then '.join(map(repr, told))}" for name, told in found["told"].items() if len(told) > 1]
+    more = f" and {len(rows) - SHOWN:,} more, all in run.json" if len(rows) > SHOWN else ""
+    return [
+        f"The service changed while it was asked: {'; '.join(changed)}. {len(rows):,} of {found['texts']:,} rows have "
+        f"answers of a later one (rows {', '.join(map(str, rows[:SHOWN]))}{more}), so the student learned from more "
+        "than one teacher."
+    ]
+
+
+def note(run: RunFolder, found: Sequence[Answered], keep: dict[str, Flags], numbers: Sequence[int]) -> None:
     """Write what all services together answered and cost into ``run.json`` and as a line."""
     left_out = {part: int((~flags).sum()) for part, flags in keep.items()}
     counts = {name: sum(getattr(one, name) for one in found) for name in COUNTS}
     cost = total(one.cost for one in found)  # without a price there is no sum
     rows = len(found[0].answered)
-    run.note(**{NOTE: {"texts": rows, "left_out": left_out, "cost": cost} | counts})
+    told: dict[str, list[str]] = {}
+    for one in found:
+        for name, values in one.told.items():
+            told[name] = list(dict.fromkeys([*told.get(name, []), *values]))
+    drifted = np.flatnonzero(np.logical_or.reduce([one.drifted for one in found]))
+    marked = sorted(numbers[int(place)] for place in drifted)
+    run.note(**{NOTE: {"texts": rows, "left_out": left_out, "cost": cost, "told": told, "drifted": marked} | counts})
     price = "" if cost is None else f", cost {cost:.4g}"
     said = ", ".join(f"{counts[name]} {name}" for name in ("refused", "malformed", "rejected"))
     say(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import DamagedError
+from stillhouse.teachers.endpoint.drift import TOLD, told_by
 from stillhouse.teachers.endpoint.journal import Record
 from stillhouse.teachers.endpoint.naming import Naming
 
@@ -42,6 +43,8 @@ class Reply(NamedTuple):
     tokens_in: int | None = None  # None: the service did not report it
     tokens_out: int | None = None
     content: str = ""  # its text, the first ``SHOWN`` characters
+    model: str | None = None  # what the service says of itself; None: nothing
+    system_fingerprint: str | None = None
 
     def record(self) -> dict[str, Any]:
         """As JSON-able values; absent ones are left out."""
@@ -61,6 +64,7 @@ def reply_of(record: Record, classes: int) -> Reply:
     labelled = isinstance(reply.label, int) and 0 <= reply.label < classes
     if (
         reply.kind not in get_args(Kind)
+        or not all(isinstance(getattr(reply, name), str | None) for name in TOLD)
         or (reply.kind == "scored" and not scored)
         or (reply.kind == "label" and not labelled)
     ):
@@ -96,7 +100,9 @@ def parse(body: bytes, naming: Naming) -> Reply:
     else:
         reply = Reply("malformed", content=json.dumps(message)[:SHOWN])
     return reply._replace(
-        tokens_in=_count(usage.get("prompt_tokens")), tokens_out=_count(usage.get("completion_tokens"))
+        tokens_in=_count(usage.get("prompt_tokens")),
+        tokens_out=_count(usage.get("completion_tokens")),
+        **told_by(data),
     )
 
 
@@ -159,6 +165,8 @@ class Answered(NamedTuple):
     tokens_in: int
     tokens_out: int
     cost: float | None  # None: there are no prices
+    drifted: NDArray[np.bool_]  # (N,); whether the service told of another model than in its first answer
+    told: dict[str, list[str]]  # what it told of its model ("model", "system_fingerprint"): each value, first one first
 
 
 def _count(value: object) -> int | None:

@@ -8,11 +8,12 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stillhouse.errors import RejectedError, StoppedError
 from stillhouse.teachers.endpoint.answers import MalformedError, Reply, parse
 from stillhouse.teachers.endpoint.budget import Meter
+from stillhouse.teachers.endpoint.drift import TOLD
 from stillhouse.teachers.endpoint.http import Exchange, Received
 from stillhouse.teachers.endpoint.question import Question
 
@@ -164,7 +165,10 @@ class Client:
             except MalformedError as error:
                 self.strange += 1
                 reply = Reply("malformed" if last else "lost", content=str(error)[:200])
-            return reply._replace(content=self.exchange.clean(reply.content)[:200])
+            told: dict[str, Any] = {
+                name: self.exchange.clean(value) for name in TOLD if (value := getattr(reply, name))
+            }
+            return reply._replace(content=self.exchange.clean(reply.content)[:200], **told)
         if received.outcome == "malformed":
             self.strange += 1
             return Reply("malformed" if last else "lost", content=received.detail)

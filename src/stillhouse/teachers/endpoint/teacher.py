@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from stillhouse.teachers.endpoint.addresses import address
 from stillhouse.teachers.endpoint.answers import FAILED, Answered, Reply, Settled, reply_of, settle
 from stillhouse.teachers.endpoint.budget import Ceilings, Meter
 from stillhouse.teachers.endpoint.client import MOST_STRANGE, Client, Patience, Timing
+from stillhouse.teachers.endpoint.drift import First, refusal
 from stillhouse.teachers.endpoint.http import Exchange, api_key
 from stillhouse.teachers.endpoint.journal import Journal
 from stillhouse.teachers.endpoint.question import Constraint, Question, key_of
@@ -69,6 +71,7 @@ class EndpointTeacher:
         price_out: for a million tokens received.
         samples: answers that make a distribution where the service gives no probabilities.
         smoothing: number of answers, spread evenly over the classes, that are added to those.
+        accept_drift: also use answers of another model than the first one; else they are kept, and not used.
         decode: from encoded inputs to texts, for batches without raw rows.
         timing: the clocks.
 
@@ -102,6 +105,7 @@ class EndpointTeacher:
         price_out: float | None = None,
         samples: int = 5,
         smoothing: float = 1.0,
+        accept_drift: bool = False,
         decode: Callable[[Tensor], Any] | None = None,
         timing: Timing | None = None,
     ) -> None:
@@ -113,7 +117,7 @@ class EndpointTeacher:
         self.url = address(url, allow_http=allow_http)
         self.shape = (len(self.question.classes),)
         self.journal, self.decode, self.api_key_env = Journal(journal), decode, api_key_env
-        self.samples, self.smoothing = samples, smoothing
+        self.samples, self.smoothing, self.accept_drift = samples, smoothing, accept_drift
         self.concurrency, self.timeout = concurrency, timeout
         self.ceilings = Ceilings(max_calls, max_tokens, max_cost, price_in, price_out)
         self.patience = Patience(tries, retries, timing or Timing())
@@ -124,6 +128,7 @@ class EndpointTeacher:
         self._failures = 0  # in a row
         self._suspected: list[str] = []  # keys of these questions: they are asked again if the service turns out broken
         self._works = False  # whether the service has ever named a class
+        self._first = First()
 
     @property
     def parameters(self) -> int:
@@ -141,23 +146,30 @@ class EndpointTeacher:
             StoppedError, RejectedError, UsageError, DamagedError: as ``prefetch``.
         """
         texts = self._texts(batch)
-        self._complete(texts, lambda done: None)
+        self._complete(texts, lambda done: None, batch.rows.tolist())
         return Outputs(torch.from_numpy(self._log_probs_of(texts)[0]).to(batch.inputs.device))
 
-    def prefetch(self, texts: Sequence[str], advance: Callable[[int], None] = lambda texts: None) -> Answered:
+    def prefetch(
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] = lambda texts: None,
+        rows: Sequence[int] | None = None,
+    ) -> Answered:
         """Ask for missing answers, once for each different text.
 
         Args:
             texts: N texts.
             advance: called with the number of texts that have just been answered, among the different ones to ask.
+            rows: N numbers of the texts for messages; default: their positions.
 
         Raises:
             StoppedError: a limit is reached, or the service does not answer; all answers are kept.
-            RejectedError: a row is not a text; the service refuses the key, the model or every text.
+            RejectedError: a row is not a text; the service refuses the key, the model or every text, or has changed
+                its model.
             UsageError: there is no key, or httpx is not installed.
             DamagedError: the journal is damaged.
         """
-        self._complete(texts, advance)
+        self._complete(texts, advance, rows)
         log_probs, scored = self._log_probs_of(texts)
         kinds = Counter(reply.kind for text in dict.fromkeys(texts) for reply in self._replies(text))
         calls, tokens_in, tokens_out = self._paid()
@@ -172,9 +184,13 @@ class EndpointTeacher:
             tokens_in=tokens_in,
             tokens_out=tokens_out,
             cost=self.ceilings.cost(tokens_in, tokens_out),
+            drifted=np.array([any(map(self._first.differing, self._replies(text))) for text in texts], bool),
+            told=self._first.told,
         )
 
-    def _complete(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
+    def _complete(
+        self, texts: Sequence[str], advance: Callable[[int], None], rows: Sequence[int] | None = None
+    ) -> None:
         """Ask for the missing answers of these texts; refuses rows that are not texts."""
         bad = [row for row, text in enumerate(texts) if not isinstance(text, str)]
         if bad:
@@ -187,7 +203,7 @@ class EndpointTeacher:
             with self.journal.session():
                 missing = self._missing(different)
                 if missing:
-                    self._ask(missing, advance)
+                    self._ask(missing, advance, lambda text: (rows or range(len(texts)))[texts.index(text)])
 
     def _log_probs_of(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
         """Log-probabilities (N, C) of completely answered texts, and the number of those that come from the service."""
@@ -211,7 +227,9 @@ class EndpointTeacher:
 
     def _replies(self, text: str) -> list[Reply]:
         key = key_of(self._digest, text)
+        self._first.read(self.journal.of(self._digest))
         kept = [reply_of(record, self.shape[0]) for record in self.journal.records(key)]
+        kept = [reply for reply in kept if self.accept_drift or not self._first.differing(reply)]
         return kept + ([self._rejected[key]] if key in self._rejected else [])
 
     def _settled(self, text: str) -> Settled | None:
@@ -226,7 +244,7 @@ class EndpointTeacher:
         replies = [reply for reply in replies if reply.kind != "void"]
         return len(replies), sum(r.tokens_in or 0 for r in replies), sum(r.tokens_out or 0 for r in replies)
 
-    def _ask(self, texts: Sequence[str], advance: Callable[[int], None]) -> None:
+    def _ask(self, texts: Sequence[str], advance: Callable[[int], None], row_of: Callable[[str], int]) -> None:
         """Ask in a separate thread, because a notebook's thread already has a running loop."""
         key = api_key(self.api_key_env, self.url)
         self._failures, self._suspected = 0, []
@@ -234,7 +252,7 @@ class EndpointTeacher:
         exchange = Exchange(self.url, key, self.timeout, self.concurrency, self.api_key_env)
         client = Client(exchange, self.question, Meter(self.ceilings, *self._paid()), self.patience, self._log_probs)
         with closing(asyncio.new_event_loop()) as loop, ThreadPoolExecutor(1) as thread:
-            done = thread.submit(loop.run_until_complete, self._all(client, texts, advance))
+            done = thread.submit(loop.run_until_complete, self._all(client, texts, advance, row_of))
             try:
                 done.result()
             except BaseException:  # an interrupt; wait for the running requests and keep their answers
@@ -244,21 +262,30 @@ class EndpointTeacher:
             finally:
                 self._log_probs = client.log_probs
 
-    async def _all(self, client: Client, texts: Sequence[str], advance: Callable[[int], None]) -> None:
+    async def _all(
+        self, client: Client, texts: Sequence[str], advance: Callable[[int], None], row_of: Callable[[str], int]
+    ) -> None:
         rest = iter(texts)
         async with aclosing(client.exchange):
-            workers = (self._work(client, rest, min(SYSTEMATIC, len(texts)), advance) for _ in range(self.concurrency))
-            await asyncio.gather(*workers)
+            least = min(SYSTEMATIC, len(texts))
+            await asyncio.gather(*(self._work(client, rest, least, advance, row_of) for _ in range(self.concurrency)))
         if client.error is not None:
             raise client.error
 
-    async def _work(self, client: Client, rest: Iterator[str], systematic: int, advance: Callable[[int], None]) -> None:
+    async def _work(
+        self,
+        client: Client,
+        rest: Iterator[str],
+        systematic: int,
+        advance: Callable[[int], None],
+        row_of: Callable[[str], int],
+    ) -> None:
         """Ask about the remaining texts until there are none or the client is stopped."""
         try:
             for text in rest:
                 key = key_of(self._digest, text)
                 while self._settled(text) is None and not client.stopping.is_set():
-                    await client.ask(text, lambda reply, key=key: self._keep(key, reply))  # type: ignore[misc]
+                    await client.ask(text, partial(self._keep, key, lambda text=text: row_of(text)))  # type: ignore[misc]
                 self._refuse_rejections(client, systematic)
                 if client.stopping.is_set():
                     return
@@ -274,11 +301,14 @@ class EndpointTeacher:
             self.journal.append(suspected, self._digest, Reply("void").record())
         self._suspected = []
 
-    def _keep(self, key: str, reply: Reply) -> None:
+    def _keep(self, key: str, row: Callable[[], int], reply: Reply) -> None:
         if reply.kind == "rejected":
             self._rejected[key] = reply
             return
         self.journal.append(key, self._digest, reply.record())
+        self._first.read(self.journal.of(self._digest))
+        if not self.accept_drift and (found := self._first.differing(reply)):
+            raise RejectedError(refusal(found, row()))
         if reply.kind in ("scored", "label"):
             self._works, self._failures, self._suspected = True, 0, []
         elif reply.kind == "malformed" or (reply.kind in FAILED and not self._works):  # refusals can be about the texts

@@ -35,6 +35,7 @@ class AdversarialStep(Step):
         fill: encoded value of the background, by channel.
         teacher: frozen, for the term ``confidence``; None: left out.
         weight: of that term.
+        penalty: weight of the term ``slope``, the R1 penalty of the discriminator on real rows; 0: left out.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class AdversarialStep(Step):
         fill: tuple[float, ...],
         teacher: nn.Module | None = None,
         weight: float = 0.0,
+        penalty: float = 0.0,
     ) -> None:
         super().__init__(generator, label_weight=0.0)
-        self.discriminator = discriminator
+        self.discriminator, self.penalty = discriminator, penalty
         self.rows = (real, classes, torch.unique(classes))
         self.seed, self.strength, self.fill, self.teacher_weight = seed, strength, fill, weight
         self.frozen = (None if teacher is None or not weight else in_eval(teacher),)
@@ -72,15 +74,18 @@ class AdversarialStep(Step):
     def forward(
         self, batch: Batch, teacher: Outputs | None = None, call: Callable[[Tensor], Any] | None = None
     ) -> dict[str, Tensor]:
-        """Return the losses of both nets and, with a teacher, that of the class that it finds."""
+        """Return the losses of both nets, the penalty and, with a teacher, the loss on the class that it finds."""
         real, classes, _ = self.rows
         chosen = torch.from_numpy(whole(words(self.seed, _REAL, batch.rows.cpu().numpy()), len(real)))
         asked = self.wanted(batch.targets)
         made = self.student(batch.inputs, asked)
         shown = self.changed(real[chosen].to(made), batch.rows, 0)
+        shown = shown.detach().requires_grad_(bool(self.penalty))
         scores = self.discriminator(shown, classes[chosen].to(asked))
         against = self.discriminator(self.changed(made.detach(), batch.rows, 1), asked)
         terms = {"discriminator": adversarial.hinge(scores, against)}
+        if self.penalty:
+            terms["slope"] = self.penalty / 2 * adversarial.steepness(scores, shown).mean()
         self.discriminator.requires_grad_(False)  # the generator's loss moves the generator alone
         terms["generator"] = adversarial.fooling(self.discriminator(self.changed(made, batch.rows, 1), asked))
         self.discriminator.requires_grad_(True)

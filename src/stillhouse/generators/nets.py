@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
@@ -66,15 +68,16 @@ class PictureGenerator(nn.Module):
 
 
 class PictureDiscriminator(nn.Module):
-    """How real a picture of a class looks: a projection discriminator with spectral norms.
+    """How real a picture of a class looks: a projection discriminator.
 
-    Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018.
+    Miyato and Koyama, "cGANs with projection discriminator", ICLR 2018; with ``spectral`` norms, as there, or without.
     """
 
-    def __init__(self, shape: tuple[int, ...], *, width: int, classes: int) -> None:
+    def __init__(self, shape: tuple[int, ...], *, width: int, classes: int, spectral: bool = True) -> None:
         super().__init__()
         channels = shape[0] if len(shape) == 3 else 1
-        norm = nn.utils.parametrizations.spectral_norm
+        norm: Callable[[nn.Module], nn.Module]
+        norm = nn.utils.parametrizations.spectral_norm if spectral else lambda layer: layer
         self.shape = (channels, shape[-2], shape[-1])
         self.features = nn.Sequential(
             norm(nn.Conv2d(channels, width, 4, 2, 2)),

@@ -1,8 +1,8 @@
 """A small conditional GAN on a few real rows, of the classes that the teacher takes them for.
 
-A generator and a discriminator with spectral norms and a projection of the class (hinge loss); real and made rows are
-changed alike before they are judged. `teacher` adds the teacher's loss on the class that a row was asked for; it needs
-a teacher that can be differentiated.
+A generator and a discriminator with a projection of the class (hinge loss), held back by spectral norms or by the R1
+penalty; real and made rows are changed alike before they are judged. `teacher` adds the teacher's loss on the class
+that a row was asked for; it needs a teacher that can be differentiated.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from stillhouse.generators.nets import PictureDiscriminator, PictureGenerator
 from stillhouse.makers.base import GRADIENT, ROWS, Form, Trained, Workshop
 from stillhouse.methods.base import Paper
 
+REGULARIZERS = ("spectral", "r1")
+
 
 class ConditionalGan(Trained):
     """A conditional GAN.
@@ -30,6 +32,9 @@ class ConditionalGan(Trained):
         width: channels of the generator's last hidden layer and of the discriminator's first.
         strength: of the changes before a row is judged, as of the view `affine`; 0: none.
         teacher: weight of the teacher's loss; 0: none.
+        regularizer: what holds the discriminator back, "spectral" norms (Miyato et al. 2018) or "r1", a penalty on its
+            slope at real rows (Mescheder et al. 2018).
+        penalty: weight of the R1 penalty.
     """
 
     paper = Paper("Mirza and Osindero", "Conditional generative adversarial nets", "arXiv", 2014, "1411.1784")
@@ -47,11 +52,18 @@ class ConditionalGan(Trained):
         width: int = 16,
         strength: float = 1.0,
         teacher: float = 0.0,
+        regularizer: str = "spectral",
+        penalty: float = 1.0,
     ) -> None:
         if min(steps, batch_size, latent, width) < 1 or not lr > 0 or strength < 0 or teacher < 0:
             raise ValueError(
                 "steps, batch_size, latent and width are at least 1, lr is above 0, the others at least 0."
             )
+        if regularizer not in REGULARIZERS:
+            raise ValueError(f"regularizer = {regularizer!r} is not known. Write one of {', '.join(REGULARIZERS)}.")
+        if not penalty > 0:
+            raise ValueError(f"penalty = {penalty:g} is above 0. Write `penalty = 1.0`.")
+        self.regularizer, self.penalty = regularizer, penalty
         self.steps, self.batch_size, self.lr, self.latent, self.width = steps, batch_size, lr, latent, width
         self.strength, self.teacher = strength, teacher
         if teacher:
@@ -68,10 +80,11 @@ class ConditionalGan(Trained):
         assert shop.answers is not None
         seed, form, count = shop.seed * 1000 + shop.number, shop.form, shop.width
         torch.manual_seed(seed)
+        spectral = self.regularizer == "spectral"
         sizes = {"latent": self.latent, "width": self.width, "classes": count}
         step = AdversarialStep(
             PictureGenerator(form.encoder.shape, low=form.low, high=form.high, **sizes),
-            PictureDiscriminator(form.encoder.shape, width=self.width, classes=count),
+            PictureDiscriminator(form.encoder.shape, width=self.width, classes=count, spectral=spectral),
             shop.real,
             likeliest(shop.answers),
             seed=seed,
@@ -79,6 +92,7 @@ class ConditionalGan(Trained):
             fill=form.low,
             teacher=shop.teacher,
             weight=self.teacher,
+            penalty=0.0 if spectral else self.penalty,
         )
         trained = fit(
             step,

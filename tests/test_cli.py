@@ -45,6 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
         ("distill --data.name digits --student.name cnn_tinny --training.steps 1", "cnn_tiny"),
         ("evaluate missing", "missing"),
         ("export missing --format onnxx", "onnx"),
+        ("evaluate a.csv b.csv", "takes b.csv"),
         ("methods hintn", "Did you mean 'hinton'"),
         ("layers cnn_tiny --shape 4", "mlp_tiny"),
         ("predict", "requires an argument"),

@@ -95,6 +95,15 @@ def test_a_list_in_one_word_is_the_list_that_a_recipe_would_have() -> None:
     assert (table["training"]["seeds"], table["data"]["drop"]) == ([3, 4], ["[odd"])
 
 
+@pytest.mark.parametrize("words", ["false", "=false", "False", None])
+def test_a_switch_takes_true_and_false_as_other_keys_take_their_values(words: str | None) -> None:
+    flag = "--controls.no-all-labels" if words is None else f"--controls.all_labels {words}".replace(" =", "=")
+    code, out, err = run(f"distill {flag} --data.classes true false --print-recipe")
+    assert (code, err) == (0, "")
+    assert tomllib.loads(out)["controls"]["all_labels"] is False
+    assert tomllib.loads(out)["data"]["classes"] == ["true", "false"]
+
+
 def test_flags_win_over_the_file_and_leave_the_rest(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
     file.write_text('[data]\nname = "digits"\nlabels = 50\n[training]\nsteps = 7\n')

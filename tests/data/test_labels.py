@@ -172,6 +172,15 @@ def test_an_undeclared_minus_one_is_refused_with_the_line_that_declares_it(label
     assert (hidden.targets[:40] == -1).tolist() == [one == -1 for one in y[:40]]
 
 
+def test_numbers_of_classes_in_a_file_are_refused_with_the_name_of_each(tmp_path: Path) -> None:
+    classes, numbers = ["red", "green", "blue"], np.arange(24) % 3
+    pd.DataFrame({"x": X[:24, 0], "y": numbers}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(RejectedError, match="0 is 'red', 1 is 'green', 2 is 'blue'"):
+        read(path=tmp_path / "a.csv", target="y", classes=classes)
+    pd.DataFrame({"x": X[:24, 0], "y": np.array(classes)[numbers]}).to_csv(tmp_path / "a.csv", index=False)
+    assert read(path=tmp_path / "a.csv", target="y", classes=classes).targets.tolist() == numbers.tolist()
+
+
 @pytest.mark.parametrize("text", ["nan", "NaN", "None", "<NA>", "NaT"])
 def test_text_that_may_be_a_gap_is_a_class_or_none_as_the_user_says(text: str) -> None:
     y = np.array(["a", text, "b"])[np.arange(ROWS) % 3]

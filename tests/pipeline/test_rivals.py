@@ -78,8 +78,15 @@ def test_each_can_be_handed_over(run: Any, arm: str) -> None:
 
 
 def test_another_arm_is_refused_with_the_names_of_those_there_are(run: Any) -> None:
-    with pytest.raises(UsageError, match=r"'simpel'.*Did you mean 'simple'.*self_trained"):
+    with pytest.raises(UsageError, match=r"'simpel'.*Did you mean 'simple'"):
         sh.load(run, arm="simpel")
+    with pytest.raises(UsageError) as caught:
+        sh.load(run, arm="nothing")
+    assert {name: str(caught.value).count(f" {name}") for name in ("distilled", "labels_only", "self_trained")} == {
+        "distilled": 1,
+        "labels_only": 1,
+        "self_trained": 1,
+    }
 
 
 def test_self_training_done_again_ends_with_the_same_weights(run: Any) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stillhouse import tasks
 from stillhouse.pipeline.tuning.candidate import DONE, STOPPED, goes_on
 from stillhouse.pipeline.tuning.clock import Clock
 from stillhouse.pipeline.tuning.leaderboard import Row, best_of, on_front
 from stillhouse.recipe import Limits
+from stillhouse.reporting.leaderboard import as_csv, notes
 
 FREE = Limits()
 
@@ -79,6 +83,24 @@ def test_a_teacher_that_is_trained_again_is_part_of_the_time() -> None:
     clock.begin(rivals=0.0, teachers=200.0)
     assert clock.over(row(0, 0.9, seconds=1.0))
     assert not clock.allows(row(0, 0.9, seconds=1.0))
+
+
+@given(st.text(min_size=1, max_size=9).filter(lambda text: "\r" not in text))
+def test_texts_of_the_leaderboard_come_back_from_its_csv_and_compute_nothing(why: str) -> None:
+    one = {"number": 0, "words": f"=1+1, {why}", "state": "failed", "why": why, "figures": {}, "front": False}
+    text = as_csv({"candidates": [{**one, "winner": False}]})
+    (line,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert line["words"] == f"'=1+1, {why}"
+    assert line["why"] in (why, f"'{why}")
+    assert line["ms_1"] == ""
+
+
+def test_one_candidate_and_one_rival_are_counted_as_one() -> None:
+    found = {"state": DONE, "figures": {"accuracy": 0.9}, "front": True}
+    lines = [{**found, "number": 0, "winner": True}, {**found, "words": "Labels only", "winner": False}]
+    told = {"candidates": lines, "measure": "accuracy", "higher": True, "rows": 1200, "sampler": "TPE"}
+    said = notes(told, tasks.get("classification"))[0]
+    assert said.startswith("1 candidate and 1 rival on 1,200 validation rows, one net each (TPE); 0 stopped")
 
 
 def test_without_a_limit_of_time_nothing_ends_early() -> None:

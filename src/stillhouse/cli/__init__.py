@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.exceptions import UnknownOptionError
+from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
 
 from stillhouse import command
 from stillhouse.cli import commands
@@ -28,6 +28,7 @@ DEBUG = "STILLHOUSE_DEBUG"
 # 128 + SIGINT, SIGTERM, SIGPIPE, SIGHUP (Windows lacks the last two)
 INTERRUPTED, TERMINATED, PIPE_CLOSED, HUNG_UP = 130, 143, 141, 129
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc", re.IGNORECASE)
+HELP = "See `stillhouse --help`, and `--help` of the command."
 STOPPED = "stopped: finished work is kept, and the same command resumes."
 
 
@@ -85,7 +86,20 @@ def launch(
     """Set the options of all commands, then run one."""
     if debug:
         os.environ[DEBUG] = "1"
-    app(tokens)
+    app(_with_values(tokens))
+
+
+def _with_values(tokens: Sequence[str]) -> list[str]:
+    """The words, where a switch of the recipe takes the true or false behind it, as other keys take their values."""
+    given = list(tokens)
+    if not {"true", "false"} & {word.lower() for word in given}:
+        return given
+    from stillhouse.cli.flags import SWITCHES  # the recipe's models take a quarter of a second to load
+
+    for place in range(len(given) - 1, 0, -1):
+        if given[place].lower() in ("true", "false") and given[place - 1].replace("_", "-") in SWITCHES:
+            given[place - 1 : place + 1] = [f"{given[place - 1]}={given[place].lower()}"]
+    return given
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,6 +146,9 @@ def _run(arguments: list[str]) -> int:
         return _fail(STOPPED, int(stop.code))
     except UnknownOptionError as error:
         return _fail(_unknown(error), UsageError.exit_code)
+    except UnusedCliTokensError as error:
+        said = f"No argument and no flag takes {shlex.join(error.unused_tokens or [])}."
+        return _fail(f"{said} {HELP}", UsageError.exit_code)
     except CycloptsError as error:
         said = str(error).replace(", ...", " and others").rstrip(".")  # the library shortens a list of commands
         return _fail(f"{said}. See `stillhouse --help`.", UsageError.exit_code)
@@ -160,8 +177,7 @@ def _unknown(error: UnknownOptionError) -> str:
     typed = (error.token.keyword or error.token.value).partition("=")[0]
     flags = [name for one in error.argument_collection if one.show and not one.children for name in one.names]
     close = nearest(typed, flags)
-    help_ = "See `stillhouse --help`, and `--help` of the command."
-    return f"Unknown option: {typed}.{close if 'Did you mean' in close else ''} {help_}"
+    return f"Unknown option: {typed}.{close if 'Did you mean' in close else ''} {HELP}"
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

@@ -29,6 +29,9 @@ LISTS = {  # tables of which there may be several: one flag each, written as one
 SHORT = {"teacher.accept_drift": "--accept-drift"}  # a second, short name of a flag
 
 
+SWITCHES: set[str] = set()  # the flags of keys that are true or false; filled by ``table_type``
+
+
 def table_type(model: type[BaseModel], path: str = "", group: Group | None = None) -> Any:
     """Return a TypedDict with the fields of a recipe table, nested as the recipe is, each with its flag's help.
 
@@ -154,6 +157,8 @@ def _flag(path: str, field: FieldInfo, group: Group | None) -> Any:
     elif field.default not in (None, []):
         text += f" [default: {field.default}]"
     kinds = (annotation, *get_args(annotation))
+    if set(get_args(annotation) or [annotation]) <= {bool, type(None)}:
+        SWITCHES.add(f"--{path.replace('_', '-')}")
     settings: dict[str, Any] = {
         "consume_multiple": any(get_origin(kind) is list for kind in kinds),
         "negative": None if bool in kinds else "",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.reporting.figures import written
 from stillhouse.reporting.folder import OTHER_STYLE, RunFiles, Words, read_json
-from stillhouse.reporting.tables import latex_row
-from stillhouse.reporting.wording import Arm, count, decimal, milliseconds
+from stillhouse.reporting.tables import csv_of, latex_row
+from stillhouse.reporting.wording import Arm, count, decimal, milliseconds, several
 from stillhouse.task import Measure
 
 if TYPE_CHECKING:
@@ -40,18 +38,15 @@ def name_of(entry: Told) -> str:
 
 def as_csv(told: Told) -> str:
     """A header, and a line of plain numbers for each candidate and rival; what is not known is empty."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     measures = list(dict.fromkeys(name for entry in told["candidates"] for name in entry["figures"]))
     keys = ["number", "arm", "words", "state"]
     costs = ["ms_1", "ms_64", "bytes", "parameters", "seconds"]
-    writer.writerow([*keys, *(f"valid_{name}" for name in measures), *costs, "front", "winner", "why"])
+    lines = [[*keys, *(f"valid_{name}" for name in measures), *costs, "front", "winner", "why"]]
     for entry in told["candidates"]:
-        figures = [entry["figures"].get(name, "") for name in measures]
+        figures = [entry["figures"].get(name) for name in measures]
         rest = [str(entry[key]).lower() for key in ("front", "winner")]
-        line = [*(entry.get(key, "") for key in keys), *figures, *(entry.get(key, "") for key in costs)]
-        writer.writerow([*line, *rest, entry.get("why", "")])
-    return file.getvalue()
+        lines.append([*map(entry.get, keys), *figures, *map(entry.get, costs), *rest, entry.get("why")])
+    return csv_of(lines)
 
 
 def cells(entry: Told, measure: Measure, name: str) -> list[str]:
@@ -116,8 +111,9 @@ def notes(told: Told, task: Words) -> list[str]:
     early = sum(entry["state"] == "stopped early" for entry in ended)
     failed = [entry for entry in ended if entry["state"] == "failed"]
     said = [
-        f"{len(ended)} candidates and {len(told['candidates']) - len(ended)} rivals on {count(told['rows'])} "
-        f"validation rows, one net each ({told['sampler']}); {early} stopped early by successive halving. "
+        f"{several(len(ended), 'candidate')} and {several(len(told['candidates']) - len(ended), 'rival')} on "
+        f"{several(told['rows'], 'validation row')}, one net each ({told['sampler']}); {early} stopped early by "
+        "successive halving. "
         "An asterisk marks the Pareto front of figure and milliseconds.",
         f"Candidate {won['number']} has the best figure of the candidates and is trained again with other seeds; the "
         "best of many is flattered by these rows, so its verdict is that of the test rows.",

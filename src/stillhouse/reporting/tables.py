@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,10 @@ def gain(run: RunFiles, arm: str) -> dict[str, Any]:
 
 def as_csv(runs: Mapping[str, RunFiles]) -> str:
     """A header, and a line of plain numbers for each model; what is not known is empty."""
-    file, measures = io.StringIO(), measures_of(runs)
+    measures = measures_of(runs)
     ends = ("", "_low", "_high", "_sd")
     heads = ["run", "model", "labels", "seeds", "test_rows", *(key + end for key in measures for end in ends)]
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*heads, "gain", "gain_low", "gain_high", "gain_over", "gain_measure", "verdict", *SIZES])
+    lines = [[*heads, "gain", "gain_low", "gain_high", "gain_over", "gain_measure", "verdict", *SIZES]]
     for name, run in runs.items():
         for arm in run.shown_arms:
             model, compared = run.models[arm], gain(run, arm)
@@ -79,7 +78,15 @@ def as_csv(runs: Mapping[str, RunFiles]) -> str:
                 line += [*_numbers(run.figure(arm, key)), _deviation(model, key)]
             line += [*_numbers(interval(compared.get("difference")))]
             line += [compared.get(key) for key in ("b", "measure", "verdict")] + [model.get(key) for key in SIZES]
-            writer.writerow(["" if value is None else marked(value) for value in line])
+            lines.append(line)
+    return csv_of(lines)
+
+
+def csv_of(lines: Iterable[Sequence[Any]]) -> str:
+    """Lines of CSV; texts that a spreadsheet would compute are marked, and None is an empty cell."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerows(["" if value is None else marked(value) for value in line] for line in lines)
     return file.getvalue()
 
 

@@ -165,6 +165,15 @@ def count(value: object) -> str:
     return decimal(value, 0)
 
 
+def several(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> several(1, "rival"), several(1200, "validation row")
+    ('1 rival', '1,200 validation rows')
+    """
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def milliseconds(value: object) -> str:
     """Write a latency with three significant digits.
 

@@ -32,8 +32,6 @@ def get(name: str) -> Task:
                 f"The task {name!r} is not supported: nets answer a whole row here, with classes, labels, numbers or a "
                 f"vector. The tasks are {', '.join(names())} (`[task] name`)."
             )
-        raise UsageError(
-            f"There is no task {name!r}.{nearest(name, names())} Known: {', '.join(names())}. Fix `[task] name`."
-        )
+        raise UsageError(f"There is no task {name!r}.{nearest(name, names())} Fix `[task] name`.")
     task: Task = importlib.import_module(f"{__name__}.{name}.task").TASK
     return task

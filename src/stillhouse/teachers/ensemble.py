@@ -51,8 +51,7 @@ class EnsembleTeacher:
         joins = task.teachers.joins
         if how not in joins:
             raise UsageError(
-                f"[teacher] combine = {how!r}: the task {task.name} cannot join teachers so.{nearest(how, joins)} "
-                f"Write one of {', '.join(joins)}."
+                f"[teacher] combine = {how!r}: the task {task.name} cannot join teachers so.{nearest(how, joins)}"
             )
         self.shape = _same_shape(self.teachers)
         self.weights = _normalised(weights, len(self.teachers))

@@ -117,12 +117,12 @@ def student_folder(folder: Path, arm: str | None = None) -> Path:
     kept = sorted(path.name for path in (folder / ARMS).glob("*") if (path / CARD).exists())
     if arm in kept:
         return folder / ARMS / arm
-    if (shipped / CARD).exists() and arm == tasks.get(task_name(read_json(shipped / CARD))).shipped:
-        return shipped
-    raise UsageError(
-        f"{folder} keeps nothing of an arm {arm!r}.{nearest(arm, kept)} It keeps the student, without --arm, and "
-        f"{', '.join(kept) if kept else 'no other'}."
-    )
+    if (shipped / CARD).exists():
+        own = tasks.get(task_name(read_json(shipped / CARD))).shipped
+        if arm == own:
+            return shipped
+        kept.append(own)
+    raise UsageError(f"{folder} keeps nothing of an arm {arm!r}.{nearest(arm, kept)}")
 
 
 def own_module(folder: Path, module: Any, allow_code: bool, *, kept: bool = False) -> nn.Module | None:

@@ -152,6 +152,12 @@ def _refuse_undeclared(found: Labels, unknown: list[int], declared: tuple[str, .
     names = [label_name(found.values[i]) for i in unknown]
     name = "-1" if "-1" in names else names[0]
     cure = f"Add {'it' if len(unknown) == 1 else 'them'} to [data] classes, or fix those rows."
+    if all(one.isdecimal() and int(one) < len(declared) for one in names):
+        told = ", ".join(f"{place} is {one!r}" for place, one in enumerate(declared[:SHOWN]))
+        cure = (
+            f"If these numbers count the classes from 0, write the names in their place: {told}"
+            f"{', ...' if len(declared) > SHOWN else ''}."
+        )
     if name == "-1":
         cure = "If -1 means that a row has no label, write `[data] no_label = -1`; if it is a class, add it to classes."
     raise RejectedError(
@@ -217,7 +223,7 @@ def _refuse_names_of_rows(found: Labels, texts: list[str], cells: TargetCells) -
     labelled = int((found.codes >= 0).sum())
     if len(texts) > FEW and labelled < 2 * len(texts):
         raise RejectedError(
-            f"{cells.where} holds {len(texts)} different texts in {labelled} rows, such as {texts[0]!r}: they look "
+            f"{cells.where}: {len(texts)} different texts in {labelled} rows, such as {texts[0]!r}: they look "
             "like identifiers, dates, or numbers written as text, not like classes. Name another column in [data] "
             f"target, write {REGRESSION}, or list all classes in [data] classes."
         )
@@ -237,7 +243,7 @@ def _refuse_measurements(found: Labels, numbers: list[Any], cells: TargetCells) 
     codes = distinct > 0 and min(numbers) in (0, 1) and max(numbers) - min(numbers) == distinct - 1
     if distinct > FEW and labelled < (ROWS_A_CODE if codes else ROWS_A_NUMBER) * distinct:
         raise RejectedError(
-            f"{cells.where} holds {distinct} different numbers in {labelled} rows, from {min(numbers)} to "
+            f"{cells.where}: {distinct} different numbers in {labelled} rows, from {min(numbers)} to "
             f"{max(numbers)}: they look like measurements or counts, not classes. Write {REGRESSION}; if each number "
             f"is a class, list all in `[data] classes = {_toml(sorted(numbers))}`."
         )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import stillhouse as sh
 from tests.faults.runs import FLAGS, write_table
+from tests.pipeline.test_teachers_of_all_kinds import plan_of, service_recipe, texts_of, write_texts
 from tests.shell import run
+from tests.teachers.misbehaving_server import Server
 
 
 def command(folder: Path, out: str = "run", more: str = "") -> str:
@@ -34,6 +40,65 @@ def test_a_changed_cell_is_named_by_its_row_and_the_cure_works(copied: Path) -> 
     assert "240 rows there, 241 here" in run(command(folder))[2]
     code, _, err = run(command(folder, "another"))
     assert code == 0, err
+
+
+def counting_teacher(asked: str) -> Callable[[Any], np.ndarray]:
+    """A function from rows to probabilities that writes down which rows it was asked about."""
+
+    def teacher(rows: Any) -> np.ndarray:
+        values = np.asarray(rows, dtype=np.float64)
+        with Path(asked).open("a") as file:
+            file.writelines(f"{value[0]:.6f}\n" for value in values)
+        yes = 1 / (1 + np.exp(-4 * (values[:, 0] + 0.3 * values[:, 1])))
+        return np.stack([1 - yes, yes], 1)
+
+    return teacher
+
+
+@pytest.mark.slow
+@pytest.mark.fault("F18", "a run is begun anew after a cell has changed: only that row is asked again", exit=0)
+@pytest.mark.parametrize("overwrite", [False, True], ids=["another folder", "--overwrite"])
+def test_only_the_changed_row_is_asked_again(overwrite: bool, tmp_path: Path) -> None:
+    asked, file = tmp_path / "asked", tmp_path / "rows.csv"
+    store = {"block_rows": 32} | ({} if overwrite else {"dir": str(tmp_path / "answers")})
+    table = {"data": {"path": str(file), "target": "kind", "labels": 60}, "store": store}
+    table["views"] = {"policy": "none"}
+    label = partial(sh.label, table, teacher=counting_teacher(str(asked)), student="mlp_tiny", verbose=False)
+    write_table(file)
+    assert label(out=tmp_path / "first")["views"] == 1
+    train = np.load(tmp_path / "first" / "split.npz")["train"]
+    lines = file.read_text().splitlines()
+    inputs = [line.split(",")[0] for line in lines[1:]]
+    assert {inputs[row] for row in train} <= set(asked.read_text().split())
+    asked.unlink()
+    changed = int(train[-1])
+    cells = lines[changed + 1].split(",")
+    lines[changed + 1] = ",".join([f"{float(cells[0]) * 1.01:.6f}", *cells[1:]])
+    file.write_text("\n".join(lines) + "\n")
+    assert label(out=tmp_path / ("first" if overwrite else "second"), overwrite=overwrite)["rows"] == len(train)
+    first = {inputs[row] for row in train[:64]}  # by these it is seen what kind of answers a function gives
+    assert set(asked.read_text().split()) - first == {lines[changed + 1].split(",")[0]}
+
+
+@pytest.mark.slow
+@pytest.mark.fault("F18", "a service is asked again about the changed text alone", exit=0)
+@pytest.mark.enable_socket
+def test_a_service_is_asked_again_about_the_changed_text_alone(tmp_path: Path) -> None:
+    rows = texts_of(40)
+    with Server(plan=plan_of(rows, {})) as server:
+        write_texts(tmp_path, rows)
+        recipe = service_recipe(tmp_path, server.url, samples=1)
+        shared = f"label {recipe} --data.labels 10 --store.dir {tmp_path / 'answers'} --output.dir"
+        code, _, err = run(f"{shared} {tmp_path / 'first'}")
+        assert code == 0, err
+        assert len(server.asked) == 40
+        server.asked.clear()
+        rows[5] = (rows[5][0] + " indeed", rows[5][1])
+        write_texts(tmp_path, rows)
+        assert run(f"{shared} {tmp_path / 'first'}")[0] == 2, "the data changed"
+        code, _, err = run(f"{shared} {tmp_path / 'second'}")
+        assert code == 0, err
+    assert server.asked == {rows[5][0]: 1}
 
 
 @pytest.fixture(scope="module")

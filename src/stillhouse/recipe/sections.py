@@ -300,7 +300,9 @@ class Store(Section):
     )
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="Precision of what is stored.")
     block_rows: Positive = Field(1024, description="Rows of a block, which is written at once.")
-    dir: Path | None = Field(None, description="A folder of answers that several runs share; default: the run's own.")
+    dir: Path | None = Field(
+        None, description="A folder of answers, a service's too, that several runs share; default: the run's own."
+    )
     teacher_precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="Arithmetic of a neural teacher; bf16-mixed is refused if it changes the gradient."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def runs(flags: npt.NDArray[np.bool_], start: int, of: bool) -> list[range]:
 
 
 class Earlier:
-    """An earlier store whose key differs in the rows alone.
+    """An earlier store whose key differs in the rows alone, and in parts that its answers do not depend on (``aside``).
 
     With one view, a row's answer follows its content, whatever the row's new number is. With several, a view depends on
     the row's number, so an answer is valid only for a row that kept both content and number.
@@ -55,9 +56,11 @@ class Earlier:
         DamagedError: its manifest or row hashes are damaged (damaged blocks are only not reused).
     """
 
-    def __init__(self, folder: Path, wanted: Manifest, row_hashes: npt.NDArray[np.uint64] | None) -> None:
+    def __init__(
+        self, folder: Path, wanted: Manifest, row_hashes: npt.NDArray[np.uint64] | None, aside: Collection[str] = ()
+    ) -> None:
         old = read_manifest(folder)
-        _refuse_other(folder, old, wanted)
+        _refuse_other(folder, old, wanted, {"rows", *aside})
         hashes = read_row_hashes(folder, old)
         if isinstance(hashes, Damage):
             raise damaged(folder, hashes)
@@ -83,8 +86,8 @@ class Earlier:
             draft.fill(places, self._store.raw(source[places]))
 
 
-def _refuse_other(folder: Path, old: Manifest, wanted: Manifest) -> None:
-    reasons = [reason(name) for name in old.key.differing(wanted.key) if name != "rows"]
+def _refuse_other(folder: Path, old: Manifest, wanted: Manifest, aside: Collection[str]) -> None:
+    reasons = [reason(name) for name in old.key.differing(wanted.key) if name not in aside]
     reasons += [f"{name} differ" for name in ("fields", "views") if getattr(old, name) != getattr(wanted, name)]
     if reasons:
         raise RejectedError(

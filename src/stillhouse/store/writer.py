@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +34,7 @@ class Writer:
         row_hashes: uint64 ``(rows,)``, the content hash of each row (``hash_rows``), so that for later data that
             differs in some rows only those are asked.
         reuse: an earlier store whose key differs in the rows alone: answers that are still valid are copied, not asked.
+        aside: other parts of its key that may differ, because these answers do not depend on them.
         wait: seconds to wait for another writer before refusing; negative: without limit.
 
     Raises:
@@ -54,6 +55,7 @@ class Writer:
         block_rows: int = 1024,
         row_hashes: npt.NDArray[Any] | None = None,
         reuse: Path | str | None = None,
+        aside: Collection[str] = (),
         wait: float = 0.0,
     ) -> None:
         self.folder = Path(folder)
@@ -70,7 +72,7 @@ class Writer:
             self._manifest = self._claim(wanted)
             self._open_shards(hashes)
             if reuse is not None:
-                self._earlier = Earlier(Path(reuse), self._manifest, row_hashes)
+                self._earlier = Earlier(Path(reuse), self._manifest, row_hashes, aside)
                 self._copy_known(self._earlier)
         except BaseException:
             self._release()

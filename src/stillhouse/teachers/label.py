@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from stillhouse.types import Batch, Outputs, Teacher, shape_of
 PROBE = 8  # rows that are asked twice before anything is kept; fewer where there are few
 COARSE_ROWS, COARSEST = 64, 0.02  # rows of the probe of a half-precision teacher; error of the gradient it may bring
 COUNT = re.compile(r" count=\d+ ")  # in the description of views
+UNSEEN = frozenset({"preprocessing"})  # parts of a key that say nothing to a teacher that reads raw rows
 WAIT = -1.0  # seconds for another run that fills the same store: for ever, since it does this run's work
 
 
@@ -89,11 +90,12 @@ def label(
         }
     )
     place = folder / whole.digest[:16] if library else folder
+    aside = UNSEEN if views.count == 1 and getattr(teacher, "reads_raw", False) else frozenset()
     if (place / NAME).exists():
         there = Store.open(place)
         if there.complete and serves(there, whole, len(inputs), views.count):
             return there
-        if replace and there.key != whole and not differs_in_rows(place, whole):
+        if replace and there.key != whole and not differs_in_rows(place, whole, aside):
             shutil.rmtree(place)
     few = min(len(inputs), PROBE, max(2, len(inputs) // SHARE))
     probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few), None))
@@ -107,7 +109,8 @@ def label(
         views=views.count,
         block_rows=block_rows,
         row_hashes=row_hashes,
-        reuse=None if row_hashes is None else earlier(folder, place, whole),
+        reuse=None if row_hashes is None else earlier(folder, place, whole, aside),
+        aside=aside,
         wait=WAIT if library else 0.0,
     ) as writer:
         fill(writer, Asker(teacher, inputs, views, kept, temperature, raw), block_rows, advance)
@@ -129,28 +132,28 @@ def serves(there: Store, key: Key, rows: int, views: int) -> bool:
     return {**parts, "layers": parts.get("layers", "")} == {**wanted, "layers": wanted.get("layers", "")}
 
 
-def earlier(folder: Path, place: Path, key: Key) -> Path | None:
-    """A store whose rows can be used again: one whose key differs in the rows alone.
+def earlier(folder: Path, place: Path, key: Key, aside: Set[str]) -> Path | None:
+    """A store whose rows can be used again: one whose key differs in the rows alone, and in what is ``aside``.
 
     In a library it stays where it is; one that stands where the new one goes is moved aside. One that an interrupted
     call moved aside is found again.
     """
-    if folder == place and differs_in_rows(place, key):
+    if folder == place and differs_in_rows(place, key, aside):
         return supersede(place)
     beside = folder if folder != place else folder.parent
     others = [found.folder for found in ls(beside)] if beside.is_dir() else []
     if folder == place:
         others = [other for other in others if other.name.startswith(f"{folder.name}{SUPERSEDED}")]
-    return next((other for other in others if differs_in_rows(other, key)), None)
+    return next((other for other in others if differs_in_rows(other, key, aside)), None)
 
 
-def differs_in_rows(folder: Path, key: Key) -> bool:
-    """Whether a folder holds a sound store that differs from the key in its rows alone."""
+def differs_in_rows(folder: Path, key: Key, aside: Set[str]) -> bool:
+    """Whether a folder holds a sound store that differs from the key in its rows alone, whatever is ``aside``."""
     try:
         there = Store.open(folder).key
     except (RejectedError, DamagedError):
         return False
-    return "rows" in there.parts and there.differing(key) == ["rows"]
+    return "rows" in there.parts and {*there.differing(key)} - aside == {"rows"}
 
 
 class Asker:

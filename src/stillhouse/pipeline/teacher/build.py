@@ -212,7 +212,7 @@ def service(context: RunContext) -> EndpointTeacher:
         str(section.url),
         section.model,
         context.spec.names,
-        journal=context.recipe.output.dir / JOURNAL,
+        journal=journal_of(context),
         prompt=None if section.prompt is None else read_prompt(section.prompt),
         descriptions=section.descriptions,
         examples=examples_of(section.examples),
@@ -230,6 +230,12 @@ def service(context: RunContext) -> EndpointTeacher:
         price_out=section.price_out or None,
         decode=context.data.encoder.decode,
     )
+
+
+def journal_of(context: RunContext) -> Path:
+    """Where the answers of a service are: beside the stores that runs share, so that no run pays for them again."""
+    own, shared = context.recipe.output.dir / JOURNAL, context.recipe.store.dir
+    return own if shared is None or own.exists() else shared / JOURNAL
 
 
 def read_prompt(path: Path) -> str:

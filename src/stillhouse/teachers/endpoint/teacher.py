@@ -79,6 +79,8 @@ class EndpointTeacher:
         UsageError: an argument is wrong.
     """
 
+    reads_raw = True  # its answer to a text follows from the text, whatever the encoder is
+
     def __init__(
         self,
         url: str,

@@ -33,6 +33,8 @@ class FittedTeacher:
         batch_rows: rows a call at most.
     """
 
+    reads_raw = True  # its answer to a row follows from the row as it was read, whatever the encoder is
+
     def __init__(
         self,
         ask: Callable[[Any], Any],

@@ -82,5 +82,5 @@ def test_a_policy_is_known_by_its_file_alone() -> None:
 
 
 def test_an_unknown_policy_is_refused_with_the_nearest_that_there_is() -> None:
-    with pytest.raises(UsageError, match=r"views\.policy = 'shfit'.*Did you mean 'shift'\?"):
+    with pytest.raises(UsageError, match=r"views\.policy = 'shfit': \[views\].*Did you mean 'shift'\? Fix that line"):
         parse({"views": {"policy": "shfit"}})

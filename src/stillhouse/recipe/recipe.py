@@ -150,7 +150,9 @@ def _explain(error: ValidationError, where: str) -> str:
         return f"{where}: unknown key {place!r}.{nearest(path[-1], _keys(path[:-1]), table)} Rename or remove it."
     more = f" ({len(error.errors()) - 1} further problems follow this one.)" if len(error.errors()) > 1 else ""
     given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return f"{where}: {place or 'recipe'}{given}: {first['msg']}.{more} Fix that line and run again."
+    says = first["msg"].removeprefix("Value error, ")  # pydantic's own word before what a check here says
+    end = "" if says.endswith((".", "?")) else "."
+    return f"{where}: {place or 'recipe'}{given}: {says}{end}{more} Fix that line and run again."
 
 
 def _keys(path: list[str]) -> list[str]:

@@ -42,7 +42,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     Where the folder keeps hashes, the file's hash is noted first; see ``stillhouse.hashes``.
 
     Raises:
-        StoppedError: the disk is full or the folder cannot be written; what was there before is untouched.
+        StoppedError: the disk is full or fails; what was there before is untouched.
+        UsageError: the folder may not be written.
         DamagedError: the hashes of the folder are damaged.
     """
     write_pieces(path, [data])

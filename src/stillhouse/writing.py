@@ -15,17 +15,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stillhouse.errors import StoppedError
+from stillhouse.errors import StillhouseError, StoppedError, UsageError
 
 LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # names of temporary files
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def cannot_write(path: Path, error: OSError) -> StoppedError:
-    """The one error for a full disk or a folder that cannot be written."""
+def cannot_write(path: Path, error: OSError) -> StillhouseError:
+    """The one error for a full disk, a disk that fails, and a folder that may not be written."""
+    why = error.strerror or error
+    if error.errno in DENIED:
+        return UsageError(f"{path} cannot be written ({why}). Choose another folder, or change its permissions.")
+    cure = "Free some space" if error.errno in FULL else "Check the disk"
     return StoppedError(
-        f"Cannot write {path}: {error.strerror or error}. All files written before are complete. "
-        "Free some space or choose another [output] dir, then run the same command again to resume."
+        f"Cannot write {path}: {why}. All files written before are complete. {cure} or choose another [output] dir, "
+        "then run the same command again to resume."
     )
 
 
@@ -123,7 +129,7 @@ def write_straight(path: Path, data: bytes) -> None:
 
     Raises:
         BrokenPipeError: its reader has ended.
-        StoppedError: it cannot be written.
+        StoppedError, UsageError: it cannot be written.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)

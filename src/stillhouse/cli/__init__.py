@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -11,13 +12,14 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
 
-from stillhouse import command
+from stillhouse import command, writing
 from stillhouse.cli import commands
 from stillhouse.cli.shared import LOOK, OPTIONS, REFERENCE, RUN, SHIP
 from stillhouse.cli.stores import store
@@ -155,6 +157,9 @@ def _run(arguments: list[str]) -> int:
     except StillhouseError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
+        if error.errno in writing.FULL | {errno.EROFS}:  # no reading ends so
+            told = writing.cannot_write(Path(error.filename or "a file"), error)
+            return _fail(str(told), told.exit_code)
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}. Fix that and run the same command again: it resumes.", 1)
     except Exception as error:  # a defect of ours: one line, with the way to see more

@@ -246,7 +246,8 @@ def gc(root: Path | str, keep: Collection[str] | None = None) -> list[Path]:
 
 def _clear(folder: Path, whole: bool) -> list[Path]:
     try:
-        held = disk.lock(folder, 0.0)
+        with disk.explained(folder):
+            held = disk.lock(folder, 0.0)
     except RejectedError:
         return []
     try:

@@ -260,22 +260,27 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold a run folder alone; a call that is refused before any work leaves no folder that was not there.
 
     Raises:
-        UsageError: another process is at work in it.
+        UsageError: another process is at work in it, or it may not be written.
+        StoppedError: the disk is full.
     """
     new = [one for one in (folder, *folder.parents) if not one.exists()]
     begun = (folder / RECORD).exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            writing.sweep(folder)
-            try:
-                yield
-            except (UsageError, RejectedError):
-                if not begun:
-                    forget(folder, new)
-                raise
-    except Timeout:
-        raise UsageError(f"Another process is at work in {folder}. Wait for it, or choose another folder.") from None
+    with writing.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held = FileLock(folder / ".lock", timeout=0).acquire()
+        except Timeout:
+            raise UsageError(
+                f"Another process is at work in {folder}. Wait for it, or choose another folder."
+            ) from None
+    with held:
+        writing.sweep(folder)
+        try:
+            yield
+        except (UsageError, RejectedError):
+            if not begun:
+                forget(folder, new)
+            raise
 
 
 def forget(folder: Path, new: Sequence[Path]) -> None:

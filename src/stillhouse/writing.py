@@ -1,7 +1,7 @@
 """Every byte that this package writes to a file passes through here, and every name that it gives or takes.
 
-A test may replace ``write_some``, ``sync``, ``rename``, ``sync_folder`` and ``remove`` to let a disk fail, or to lose
-what was not synced.
+A test may replace ``write_some``, ``sync``, ``rename``, ``create_only_if_absent``, ``sync_folder`` and ``remove`` to
+let a disk fail, or to lose what was not synced.
 """
 
 from __future__ import annotations
@@ -78,6 +78,20 @@ def rename(source: Path, target: Path) -> None:
 def remove(path: Path) -> None:
     """Delete a file, or of a link only the link, if it is there."""
     path.unlink(missing_ok=True)
+
+
+def create_only_if_absent(draft: Path, path: Path) -> bool:
+    """Give a synced file a second name that nobody has taken: of several writers the first wins, without a lock.
+
+    Returns:
+        Whether this call gave the name. On a network file system a repeated request may be told that the name is there
+        although it was the first that made it; the number of names tells.
+    """
+    try:
+        os.link(draft, path, follow_symlinks=False)
+    except FileExistsError:
+        return draft.stat().st_nlink > 1
+    return True
 
 
 def sync_folder(path: Path) -> None:

@@ -65,6 +65,12 @@ def label(
     file: RecipeFile = None,
     /,
     *,
+    plan: Annotated[
+        bool, Parameter(negative="", help="Only train the teacher, and freeze the work for several processes.")
+    ] = False,
+    shard: Annotated[
+        str | None, Parameter(help="Label one share of a plan, counted from 0: 0/4 to 3/4; auto in an array job.")
+    ] = None,
     json: Json = False,
     print_recipe: PrintRecipe = False,
     allow_code: AllowCode = False,
@@ -78,7 +84,7 @@ def label(
         return
     from stillhouse import pipeline
 
-    show_data(pipeline.label(resolved, allow_code=allow_code, overwrite=overwrite), json)
+    show_data(pipeline.label(resolved, plan=plan, shard=shard, allow_code=allow_code, overwrite=overwrite), json)
 
 
 def plan(

@@ -14,7 +14,10 @@ LISTED = ("folder", "digest", "rows", "rows_done", "views", "nbytes", "complete"
 Root = Annotated[Path, Parameter(help="Where to look, folders below it included.")]
 
 store = App(
-    name="store", help="Maintain stores of teacher outputs: ls, why, verify, repair, gc.", group=REFERENCE, sort_key=9
+    name="store",
+    help="Maintain stores of teacher outputs: ls, why, verify, repair, gc; of those in parts status, merge.",
+    group=REFERENCE,
+    sort_key=9,
 )
 
 
@@ -39,6 +42,36 @@ def why(a: StoreFolder, b: StoreFolder, /, *, json: Json = False) -> None:
 
     reasons = maintenance.why(a, b)
     show_json(reasons) if json else say("\n".join(reasons) or "The two stores hold the same outputs.")
+
+
+@store.command
+def status(folder: StoreFolder, /, *, json: Json = False) -> None:
+    """Say how far a store in parts is: parts done, missing, and being labelled now."""
+    from stillhouse.store import part_care
+    from stillhouse.store.places import Folder
+
+    found = part_care.status(Folder(folder))
+    if json:
+        show_json(found._asdict())
+        return
+    state = "merged" if found.merged else "not merged"
+    say(
+        f"{found.place}: {found.done:,} of {found.parts:,} parts of {found.part_rows:,} rows, {state}; "
+        f"{len(found.missing):,} missing, of these {len(found.running):,} running"
+    )
+    if found.missing:
+        say(f"missing: {part_care.named(found.missing)}")
+
+
+@store.command
+def merge(folder: StoreFolder, /, *, json: Json = False) -> None:
+    """Finish a store in parts: every bit is checked, and its manifest is written, once."""
+    from stillhouse.store import part_care
+    from stillhouse.store.places import Folder
+
+    plan = part_care.merge(Folder(folder))
+    found = {"store": str(folder), "rows": plan.rows, "views": plan.views, "parts": plan.parts, "bytes": plan.nbytes}
+    show_json(found) if json else say(f"{folder} is complete: {plan.rows:,} rows in {plan.parts:,} parts.")
 
 
 @store.command

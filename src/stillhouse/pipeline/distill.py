@@ -148,13 +148,16 @@ class Distillation:
         self.hold_to_answers()
         write_groups(context)
 
-    def hold_to_answers(self) -> None:
+    def hold_to_answers(self, folder: Path | None = None) -> None:
         """Refuse objects that look as they did in an earlier call and answer differently: they may read a file.
+
+        Args:
+            folder: of that call; None: of this run.
 
         Raises:
             UsageError: names what answers differently.
         """
-        context, file = self.context, self.context.run.folder / ANSWERS
+        context, file = self.context, (folder or self.context.run.folder) / ANSWERS
         inputs, now = context.data.train.inputs[:ASKED], {}
         if context.teacher is not None and TEACHER in self.teachers:
             teacher, rows = self.teachers[TEACHER].teacher, torch.arange(len(inputs))  # folds know rows by number
@@ -177,7 +180,7 @@ class Distillation:
             others = [name for name in now if name in kept and not same[name](kept[name], now[name])]
         if others:
             raise UsageError(
-                f"The {' and the '.join(others)} of {context.run.folder} answered differently to the first "
+                f"The {' and the '.join(others)} of {file.parent} answered differently to the first "
                 f"{len(inputs)} training rows when the run began: it draws random numbers, or reads a file or a value "
                 "that has changed. Give what the run began with, or choose another folder with `--output.dir` (from "
                 'Python `out="..."`).'

@@ -77,7 +77,7 @@ class Recipe(Section):
     def digest(self) -> str:
         """Hash of all settings that change a run; paths do not count, the contents of files are hashed beside it."""
         places = {section: set(keys) for section, keys in PATHS.items() if "." not in section}
-        aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir"}} | places
+        aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir", "part_bytes"}} | places
         # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
         aside["evaluation"] = {"max_duplicates"}
         aside["data"] = {*places["data"], "on_disk"}

@@ -300,6 +300,9 @@ class Store(Section):
     )
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="Precision of what is stored.")
     block_rows: Positive = Field(1024, description="Rows of a block, which is written at once.")
+    part_bytes: Positive | None = Field(
+        None, description="Bytes of a part of a store in parts, about; such a store is labelled by several processes."
+    )
     dir: Path | None = Field(
         None, description="A folder of answers, a service's too, that several runs share; default: the run's own."
     )

@@ -19,7 +19,7 @@ from stillhouse.errors import RejectedError, StoppedError, UsageError
 
 WRITES = (
     *("make_folder", "create", "resize", "write_at", "sync"),
-    *("replace", "move", "sync_folder", "remove", "remove_folder"),
+    *("replace", "create_only_if_absent", "move", "sync_folder", "remove", "remove_folder"),
 )
 LOCK = "writer.lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -119,6 +119,11 @@ def move(source: Path, target: Path) -> None:
     if target.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     writing.rename(source, target)
+
+
+def create_only_if_absent(draft: Path, path: Path) -> bool:
+    """Give a synced file its name, if nobody has taken it; says whether this call did."""
+    return writing.create_only_if_absent(draft, path)
 
 
 def sync_folder(path: Path) -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stillhouse.errors import DamagedError, RejectedError, StillhouseError
-from stillhouse.store import disk
+from stillhouse.store import disk, part_care
 from stillhouse.store.fields import Field
-from stillhouse.store.manifest import COPY, NAME, Manifest, read_manifest
+from stillhouse.store.manifest import COPY, NAME, PLAN, Manifest, in_parts, read_manifest
+from stillhouse.store.part_reading import read_store
+from stillhouse.store.part_writing import missing
+from stillhouse.store.parts import Plan
+from stillhouse.store.places import Folder
 from stillhouse.store.shards import (
     ROW_HASHES,
     Damage,
@@ -50,7 +54,7 @@ def why(a: Path | str, b: Path | str) -> list[str]:
         RejectedError: one of them is not a store.
         DamagedError: a manifest is damaged.
     """
-    one, two = read_manifest(Path(a)), read_manifest(Path(b))
+    one, two = described(Path(a)), described(Path(b))
     differ = {
         "the kept fields differ": one.fields != two.fields,
         "the number of rows differs": one.rows != two.rows,
@@ -59,13 +63,21 @@ def why(a: Path | str, b: Path | str) -> list[str]:
     return one.key.why(two.key) + [reason for reason, holds in differ.items() if holds]
 
 
+def described(folder: Path) -> Manifest | Plan:
+    """Key, fields and sizes of a store of either version."""
+    return read_store(Folder(folder))[0] if in_parts(folder) else read_manifest(folder)
+
+
 def ls(root: Path | str) -> list[Listing]:
     """List the stores in a folder and below it, sorted by path; nothing is changed and no block is read."""
-    return [_listing(path.parent) for path in sorted(Path(root).rglob(NAME)) if not path.parent.is_symlink()]
+    folders = {path.parent for name in (NAME, PLAN) for path in Path(root).rglob(name)}
+    return [_listing(folder) for folder in sorted(folders) if not folder.is_symlink()]
 
 
 def _listing(folder: Path) -> Listing:
     try:
+        if in_parts(folder):
+            return _listing_of_parts(folder)
         manifest = read_manifest(folder)
     except StillhouseError as error:
         return Listing(folder, "", (), 0, 0, 0, 0, str(error))
@@ -78,6 +90,12 @@ def _listing(folder: Path) -> Listing:
     )
 
 
+def _listing_of_parts(folder: Path) -> Listing:
+    plan = read_store(Folder(folder))[0]
+    left = sum(len(plan.part(number)) for number in missing(Folder(folder), plan))
+    return Listing(folder, plan.key.digest, plan.fields, plan.rows, plan.rows - left, plan.views, plan.nbytes, "")
+
+
 def verify(folder: Path | str) -> list[Damage]:
     """Check every bit of a store: manifest, its copy, headers, sizes, every committed block, and foreign files.
 
@@ -88,6 +106,8 @@ def verify(folder: Path | str) -> list[Damage]:
         RejectedError: there is no store, a newer Stillhouse wrote it, or a file is a symbolic link.
     """
     folder = Path(folder)
+    if in_parts(folder):
+        return part_care.verify(Folder(folder))
     try:
         manifest = read_manifest(folder)
     except DamagedError:
@@ -139,6 +159,8 @@ def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
         RejectedError: there is no store, or another process is writing it.
     """
     folder = Path(folder)
+    if in_parts(folder):
+        return part_care.repair(Folder(folder))
     with disk.explained(folder):
         disk.refuse_link(folder)
         held = disk.lock(folder, wait)
@@ -212,8 +234,12 @@ def supersede(folder: Path | str, wait: float = 0.0) -> Path:
         The new path: the same name with ``.superseded-`` and the first digits of its key. ``gc`` deletes it.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
-    aside = folder.with_name(f"{folder.name}{SUPERSEDED}{manifest.key.digest[:8]}")
+    aside = folder.with_name(f"{folder.name}{SUPERSEDED}{described(folder).key.digest[:8]}")
+    if in_parts(folder):  # nobody holds it: a writer that is still at work ends with an error
+        with disk.explained(aside):
+            disk.move(folder, aside)
+            disk.sync_folder(folder.parent)
+        return aside
     with disk.explained(aside):
         held = disk.lock(folder, wait)
         try:
@@ -240,7 +266,8 @@ def gc(root: Path | str, keep: Collection[str] | None = None) -> list[Path]:
         if not listing.digest:
             continue
         unused = keep is not None and listing.digest not in keep
-        gone += _clear(listing.folder, whole=unused or SUPERSEDED in listing.folder.name)
+        clear = part_care.clear if in_parts(listing.folder) else _clear
+        gone += clear(listing.folder, unused or SUPERSEDED in listing.folder.name)
     return gone
 
 

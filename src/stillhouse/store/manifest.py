@@ -20,8 +20,10 @@ from stillhouse.store.keys import Key
 
 NAME = "manifest.json"
 COPY = "manifest.copy.json"
+PLAN = "plan.json"  # of a store in parts
 FORMAT = "stillhouse store"
-VERSION = 1
+VERSION = 1  # of a store of one file a field
+PARTS_VERSION = 2  # of a store in parts; see ``parts``
 _HEAD = '{"checksum": "%s",'
 
 
@@ -78,8 +80,13 @@ class Manifest:
         lines = [f"{json.dumps(name)}: {json.dumps(value)}," for name, value in table.items()]
         blocks = ",\n".join("null" if b is None else '["' + '", "'.join(b) + '"]' for b in self.blocks)
         body = "\n".join(lines) + f'\n"blocks": [\n{blocks}\n]}}\n'
-        encoded = body.encode()
-        return (_HEAD % xxhash.xxh3_128_hexdigest(encoded)).encode() + b"\n" + encoded
+        return sealed(body)
+
+
+def sealed(body: str) -> bytes:
+    """JSON without its first brace, behind a first line that holds the checksum of all bytes after it."""
+    encoded = body.encode()
+    return (_HEAD % xxhash.xxh3_128_hexdigest(encoded)).encode() + b"\n" + encoded
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
@@ -96,7 +103,36 @@ def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 
 
 def read_manifest(folder: Path, name: str = NAME) -> Manifest:
-    """Read and check a store's manifest.
+    """Read and check the manifest of a store of version 1.
+
+    Raises:
+        RejectedError: there is no store here, it is one in parts, or a newer Stillhouse wrote it.
+        DamagedError: the bytes do not match their checksum, or are not a manifest.
+    """
+    table = read_table(folder, name)
+    if table["version"] == PARTS_VERSION:
+        raise RejectedError(
+            f"The store {folder} is kept in parts (version {PARTS_VERSION}), and only a store in one piece can be used "
+            "here. Ask the teacher for all rows, in a new folder."
+        )
+    return Manifest(
+        key=Key(table["key"]),
+        fields=fields_in(table),
+        rows=table["rows"],
+        views=table["views"],
+        block_rows=table["block_rows"],
+        row_hashes=table["row_hashes"],
+        blocks=tuple(None if b is None else tuple(b) for b in table["blocks"]),
+    )
+
+
+def fields_in(table: dict[str, Any]) -> tuple[Field, ...]:
+    """The fields that a manifest lists."""
+    return tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in table["fields"])
+
+
+def read_table(folder: Path, name: str = NAME) -> dict[str, Any]:
+    """Read and check a store's manifest of either version, as a table.
 
     Raises:
         RejectedError: there is no store here, or a newer Stillhouse wrote it.
@@ -113,36 +149,47 @@ def read_manifest(folder: Path, name: str = NAME) -> Manifest:
             f"There is no store in {folder}: it has no {name}. Give the folder of a store, or make one with "
             "`stillhouse label`."
         ) from None
-    return _parsed(data, path)
-
-
-def _parsed(data: bytes, path: Path) -> Manifest:
-    head, _, body = data.partition(b"\n")
-    if head != (_HEAD % xxhash.xxh3_128_hexdigest(body)).encode():
-        raise DamagedError(
-            f"{path}: its bytes do not match its own checksum, so it was truncated or changed. "
-            f"`stillhouse store repair {path.parent}` restores it from its copy where there is one."
-        )
-    table = json.loads(b"{" + body)
-    if table["format"] != FORMAT or table["version"] > VERSION:
-        raise RejectedError(
-            f"{path} is {table['format']!r} of version {table['version']}, and this Stillhouse reads versions up to "
-            f"{VERSION}: a newer version wrote it. Upgrade with `pip install --upgrade stillhouse`."
-        )
-    return Manifest(
-        key=Key(table["key"]),
-        fields=tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in table["fields"]),
-        rows=table["rows"],
-        views=table["views"],
-        block_rows=table["block_rows"],
-        row_hashes=table["row_hashes"],
-        blocks=tuple(None if b is None else tuple(b) for b in table["blocks"]),
+    return unsealed(
+        data, str(path), f"`stillhouse store repair {folder}` restores it from its copy where there is one."
     )
 
 
-def check_key(folder: Path, manifest: Manifest, key: Key) -> None:
+def unsealed(data: bytes, path: str, cure: str, form: str = FORMAT) -> dict[str, Any]:
+    """The table of a sealed file.
+
+    Args:
+        data: of the file.
+        path: for the errors.
+        cure: the end of the error for damage.
+        form: its "format".
+
+    Raises:
+        RejectedError: it is of another format, or a newer Stillhouse wrote it.
+        DamagedError: the bytes do not match their checksum.
+    """
+    head, _, body = data.partition(b"\n")
+    if head != (_HEAD % xxhash.xxh3_128_hexdigest(body)).encode():
+        raise DamagedError(f"{path}: its bytes do not match its own checksum, so it was truncated or changed. {cure}")
+    table: dict[str, Any] = json.loads(b"{" + body)
+    if table["format"] != form or table["version"] > PARTS_VERSION:
+        raise RejectedError(
+            f"{path} is {table['format']!r} of version {table['version']}, and this Stillhouse reads versions up to "
+            f"{PARTS_VERSION}: a newer version wrote it. Upgrade with `pip install --upgrade stillhouse`."
+        )
+    return table
+
+
+def in_parts(folder: Path) -> bool:
+    """Whether a folder holds a store in parts; where its manifest is damaged, its plan tells."""
+    try:
+        return bool(read_table(folder)["version"] == PARTS_VERSION)
+    except (RejectedError, DamagedError):
+        return (folder / PLAN).exists()
+
+
+def check_key(folder: Path, there: Key, key: Key) -> None:
     """Raise ``RejectedError``, with the reasons, for a store that belongs to another key."""
-    reasons = key.why(manifest.key)
+    reasons = key.why(there)
     if reasons:
         raise RejectedError(
             f"The store {folder} holds answers to another question: {', '.join(reasons)}. It is not used. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.store.fields import Array, Field, widen
 from stillhouse.store.keys import Key
-from stillhouse.store.manifest import Manifest, check_key, read_manifest
+from stillhouse.store.manifest import Manifest, check_key, in_parts, read_manifest
+from stillhouse.store.places import Folder
 from stillhouse.store.shards import Damage, Shard, block_damage, damaged, map_shard
 
 
@@ -20,11 +22,14 @@ class Store:
     Opening maps the shards and reads none of them; several processes may read while one writes. Use ``Store.open``.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, shards: list[Shard], verify: bool) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, shards: list[Shard], verify: bool, files: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
+        self._files = files or [field.file for field in manifest.fields]
         self._manifest = manifest
         self._shards = shards
-        self._flat = [(f.name, f, s.numbers(f)) for f, s in zip(manifest.fields, shards, strict=False)]
+        self.payloads = [(f.name, f, s.numbers(f)) for f, s in zip(manifest.fields, shards, strict=False)]
         self._shape = (manifest.rows, manifest.views)
         self._verify = verify
         self._trusted = np.zeros(len(manifest.blocks), bool)
@@ -43,10 +48,14 @@ class Store:
             DamagedError: manifest or shards are damaged; names the shard and the fault.
             RejectedError: no store, another key (with the reasons), a newer format, or a symbolic link.
         """
+        from stillhouse.store.part_reading import open_parts
+
         folder = Path(folder)
+        if in_parts(folder):
+            return open_parts(Folder(folder), key, verify)
         manifest = read_manifest(folder)
         if key is not None:
-            check_key(folder, manifest, key)
+            check_key(folder, manifest.key, key)
         shards = []
         for field in manifest.fields if any(manifest.blocks) else ():
             mapped = map_shard(folder, manifest, field)
@@ -109,20 +118,26 @@ class Store:
         try:
             flat = np.ravel_multi_index((rows, views), self._shape)
         except ValueError:
-            raise UsageError(
-                f"The store {self.folder} has rows 0-{self.rows - 1} and views 0-{self.views - 1}, but training asks "
-                f"for rows {rows.min()}-{rows.max()} and views {views.min()}-{views.max()}. Label these data first."
-            ) from None
-        self._refuse_cut()
-        if not self._all_trusted:
-            self._trust(np.unique(rows // self._manifest.block_rows))
-        return {name: widen(field, payload.take(flat, 0)) for name, field, payload in self._flat}
+            raise self._outside(rows, views) from None
+        self.trust(rows)
+        return {name: widen(field, payload.take(flat, 0)) for name, field, payload in self.payloads}
 
     def raw(self, rows: npt.NDArray[np.int64]) -> dict[str, Array]:
         """The stored form of all views of some rows, ``(n, views, *shape)`` for each field, without widening."""
+        self.trust(rows)
+        return {name: p.reshape(*self._shape, *field.shape).take(rows, 0) for name, field, p in self.payloads}
+
+    def trust(self, rows: npt.NDArray[np.int64]) -> None:
+        """Check the blocks of some rows, each on first use; raises as ``read``."""
         self._refuse_cut()
-        self._trust(np.unique(rows // self._manifest.block_rows))
-        return {name: p.reshape(*self._shape, *field.shape).take(rows, 0) for name, field, p in self._flat}
+        if not self._all_trusted:
+            self._trust(np.unique(rows // self._manifest.block_rows))
+
+    def _outside(self, rows: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> UsageError:
+        return UsageError(
+            f"The store {self.folder} has rows 0-{self.rows - 1} and views 0-{self.views - 1}, but training asks "
+            f"for rows {rows.min()}-{rows.max()} and views {views.min()}-{views.max()}. Label these data first."
+        )
 
     def _refuse_cut(self) -> None:
         """Refuse shards that were cut short after they were mapped: reading behind the end would end the process.
@@ -130,10 +145,10 @@ class Store:
         Raises:
             DamagedError: names the shard.
         """
-        for field, shard in zip(self.fields, self._shards, strict=False):
+        for file, shard in zip(self._files, self._shards, strict=False):
             if (size := shard.mapped.size()) < len(shard.mapped):
                 what = f"the file was cut to {size:,} bytes while it was read, instead of {len(shard.mapped):,}"
-                raise damaged(self.folder, Damage(field.file, None, what))
+                raise damaged(self.folder, Damage(file, None, what))
 
     def _trust(self, blocks: npt.NDArray[np.int64]) -> None:
         for index in blocks[~self._trusted[blocks]].tolist():
@@ -143,9 +158,9 @@ class Store:
                     f"Rows {block.start}-{block.stop - 1} of the store {self.folder} are not labelled yet "
                     f"({self.rows_done} of {self.rows} are). Run the same labelling command again to complete it."
                 )
-            for field, shard in zip(self.fields, self._shards, strict=True) if self._verify else ():
+            for field, file, shard in zip(self.fields, self._files, self._shards, strict=True) if self._verify else ():
                 damage = block_damage(self._manifest, field, shard.block(block), index)
                 if damage is not None:
-                    raise damaged(self.folder, damage)
+                    raise damaged(self.folder, damage._replace(shard=file))
             self._trusted[index] = True
         self._all_trusted = bool(self._trusted.all())

@@ -61,7 +61,7 @@ class Shard(NamedTuple):
 def map_shard(folder: Path, manifest: Manifest, field: Field) -> Shard | Damage:
     """Map a field's shard, or return why it is not the shard of the manifest."""
     header = manifest.header(field)
-    mapped = _mapped(folder, field.file, manifest.shard_bytes(field), header)
+    mapped = map_file(folder, field.file, manifest.shard_bytes(field), header)
     if isinstance(mapped, Damage):
         return mapped
     return Shard(mapped, np.frombuffer(mapped, np.uint8)[len(header) :], manifest.row_bytes(field))
@@ -141,7 +141,7 @@ def read_row_hashes(folder: Path, manifest: Manifest) -> npt.NDArray[np.uint64] 
     if manifest.row_hashes is None:
         return None
     header = npy_header((manifest.rows,), np.dtype("<u8"))
-    mapped = _mapped(folder, ROW_HASHES, len(header) + 8 * manifest.rows, header)
+    mapped = map_file(folder, ROW_HASHES, len(header) + 8 * manifest.rows, header)
     if isinstance(mapped, Damage):
         return mapped
     disk.prefetch(mapped, 0, len(mapped))
@@ -150,7 +150,7 @@ def read_row_hashes(folder: Path, manifest: Manifest) -> npt.NDArray[np.uint64] 
     return np.frombuffer(mapped, "<u8", offset=len(header))
 
 
-def _mapped(folder: Path, name: str, size: int, header: bytes) -> mmap.mmap | Damage:
+def map_file(folder: Path, name: str, size: int, header: bytes) -> mmap.mmap | Damage:
     """Map a ``.npy`` file after checking its size and its header."""
     try:
         with disk.explained(folder / name):

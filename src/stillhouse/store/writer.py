@@ -128,7 +128,7 @@ class Writer:
             names = {p.name for p in self.folder.iterdir()} - {disk.LOCK, f"{NAME}.tmp"}
         if NAME in names:
             there = read_manifest(self.folder)
-            check_key(self.folder, there, wanted.key)
+            check_key(self.folder, there.key, wanted.key)
             _check_same(self.folder, there, wanted)
             return there
         if names:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from stillhouse.data import Views
 from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.store import Dense, Key, Store, Writer, ls, supersede
 from stillhouse.store.maintenance import SUPERSEDED
-from stillhouse.store.manifest import NAME
+from stillhouse.store.manifest import NAME, PLAN, in_parts
+from stillhouse.store.part_care import merge
+from stillhouse.store.part_writing import settle_plan, write_part
+from stillhouse.store.parts import MANY_ROWS, PART_BYTES, Plan, part_rows, sidecar_name
+from stillhouse.store.places import Folder
 from stillhouse.task import Task
 from stillhouse.teachers.crossfit import whole_of
 from stillhouse.teachers.module import ModuleTeacher
@@ -46,6 +51,9 @@ def label(
     temperature: float = 1.0,
     library: bool = False,
     replace: bool = False,
+    part_bytes: int | None = None,
+    device: str = "cpu",
+    share: Callable[[int], Iterable[int]] | None = None,
     row_hashes: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda rows: None,
     raw: Callable[[np.ndarray, Tensor | None], Any] | None = None,
@@ -65,13 +73,19 @@ def label(
         temperature: softens the teacher before classes are left out; not used for whole rows.
         library: ``folder`` holds the stores of many runs, each under the digest of its key.
         replace: a store of another key is removed, not refused.
+        part_bytes: about the bytes of a part, for a store in parts; None: in one piece, unless there are many rows or
+            the store is planned in parts.
+        device: the kind of device on which the teacher answers; a store in parts keeps to it.
+        share: of a store in parts: from the number of parts to those that are labelled now; None: all that are missing,
+            and then the store is merged.
         row_hashes: uint64 (N,), content of each row: only changed rows are asked again.
         advance: called with the number of rows that were answered.
         raw: from row numbers, and the inputs of a view of these rows or None, to raw rows, for teachers that take no
             tensors; None: such a teacher decodes the inputs.
 
     Returns:
-        The store; where it was complete before, nothing is written, so its folder may be read-only.
+        The store; where it was complete before, nothing is written, so its folder may be read-only. After a share it
+        is not complete.
 
     Raises:
         RejectedError: the store belongs to something else; the teacher answers with NaN or differs from itself.
@@ -91,7 +105,7 @@ def label(
     )
     place = folder / whole.digest[:16] if library else folder
     aside = UNSEEN if views.count == 1 and getattr(teacher, "reads_raw", False) else frozenset()
-    if (place / NAME).exists():
+    if (place / NAME).exists() or (place / PLAN).exists():
         there = Store.open(place)
         if there.complete and serves(there, whole, len(inputs), views.count):
             return there
@@ -101,10 +115,16 @@ def label(
     probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few), None))
     refuse_coarse(teacher, inputs[:COARSE_ROWS], shift=task.shift_invariant)
     shapes = {path: tuple(value.shape[1:]) for path, value in probe.features.items()}
+    fields, ask = fields_of(kept, shape, shapes, dtype), Asker(teacher, inputs, views, kept, temperature, raw)
+    if share is not None or wants_parts(place, len(inputs), part_bytes):
+        size = part_rows(fields, views.count, part_bytes or PART_BYTES)
+        hashed = row_hashes is not None
+        plan = Plan(whole, tuple(fields), len(inputs), views.count, block_rows, size, hashed, device=device)
+        return label_parts(Folder(place), plan, ask, row_hashes, share, advance)
     with Writer(
         place,
         whole,
-        fields_of(kept, shape, shapes, dtype),
+        fields,
         rows=len(inputs),
         views=views.count,
         block_rows=block_rows,
@@ -113,8 +133,45 @@ def label(
         aside=aside,
         wait=WAIT if library else 0.0,
     ) as writer:
-        fill(writer, Asker(teacher, inputs, views, kept, temperature, raw), block_rows, advance)
+        fill(writer, ask, block_rows, advance)
     return Store.open(place, whole)
+
+
+def wants_parts(place: Path, rows: int, part_bytes: int | None) -> bool:
+    """Whether a store is kept in parts; one that is there stays as it is."""
+    if (place / PLAN).exists() or (place / NAME).exists():
+        return in_parts(place)
+    return part_bytes is not None or rows > MANY_ROWS
+
+
+def label_parts(
+    place: Folder,
+    wanted: Plan,
+    ask: Asker,
+    row_hashes: np.ndarray | None,
+    share: Callable[[int], Iterable[int]] | None,
+    advance: Callable[[int], None],
+) -> Store:
+    """Label parts of a store, one after the other; see ``label``.
+
+    Raises:
+        RejectedError: the plan in this place is for other answers, or for another kind of device.
+    """
+    plan = wanted if place.has(PLAN) else replace_fields(wanted, batch=batch_of(ask, wanted.block_rows))
+    plan = settle_plan(place, plan)
+    if plan.device not in ("", wanted.device):
+        raise RejectedError(
+            f"The store {place} is planned for answers computed on {plan.device!r}, and this process computes on "
+            f'{wanted.device!r}, where the last digits differ. Write `[training] device = "{plan.device}"`, or plan '
+            "again in a new folder."
+        )
+    hashes = None if row_hashes is None else (lambda rows: row_hashes[rows.start : rows.stop])
+    for number in range(plan.parts) if share is None else share(plan.parts):
+        if not place.has(sidecar_name(number)):
+            write_part(place, plan, number, ask, hashes, advance)
+    if share is None:
+        merge(place)
+    return Store.open(place.folder, plan.key)
 
 
 def serves(there: Store, key: Key, rows: int, views: int) -> bool:
@@ -150,6 +207,8 @@ def earlier(folder: Path, place: Path, key: Key, aside: Set[str]) -> Path | None
 def differs_in_rows(folder: Path, key: Key, aside: Set[str]) -> bool:
     """Whether a folder holds a sound store that differs from the key in its rows alone, whatever is ``aside``."""
     try:
+        if in_parts(folder):  # is asked for whole
+            return False
         there = Store.open(folder).key
     except (RejectedError, DamagedError):
         return False
@@ -200,11 +259,16 @@ def fill(writer: Writer, ask: Asker, block_rows: int, advance: Callable[[int], N
     """Ask about missing rows, in batches of the size that is fastest for this teacher."""
     size = 0
     for block in writer.missing():
-        size = size or fastest_batch(ask.first, min(block_rows, max(len(ask.inputs) // SHARE, SMALLEST)))
+        size = size or batch_of(ask, block_rows)
         for start in range(block.start, block.stop, size):
             stop = min(start + size, block.stop)
             writer.put(start, ask(np.arange(start, stop)))
             advance(stop - start)
+
+
+def batch_of(ask: Asker, block_rows: int) -> int:
+    """How many rows to ask this teacher about at once."""
+    return fastest_batch(ask.first, min(block_rows, max(len(ask.inputs) // SHARE, SMALLEST)))
 
 
 def refuse_not_finite(name: str, answers: np.ndarray, rows: np.ndarray, view: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+from stillhouse.errors import UsageError
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import label_run
@@ -13,6 +14,7 @@ from stillhouse.pipeline.interface.handle import Run
 from stillhouse.pipeline.making import make_run
 from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.run.progress import shown
+from stillhouse.pipeline.shards import label_share, plan_labels
 from stillhouse.pipeline.tuning.pilot import pilot as run_pilot
 from stillhouse.pipeline.tuning.presets import distill as run_preset
 from stillhouse.pipeline.tuning.tournament import tune as run_tournament
@@ -107,6 +109,8 @@ def distill(
 def label(
     recipe: RecipeLike | None = None,
     *,
+    plan: bool = False,
+    shard: str | None = None,
     overwrite: bool = False,
     allow_code: bool = False,
     verbose: bool = True,
@@ -114,12 +118,29 @@ def label(
 ) -> dict[str, Any]:
     """Only ask the teacher: train it if the recipe says so, and keep its outputs in the run folder's store.
 
-    The arguments are those of ``distill``, which can later distil the same run. Returns the store's folder, rows, views
-    and bytes.
+    Several processes or machines share the work: one call plans it, others label a share each, ``merge`` joins them.
+
+    Args:
+        recipe: as for ``distill``, which can later distil the same run.
+        plan: only train the teacher, and freeze all that the answers depend on.
+        shard: label one share of the parts of a plan, "0/4" to "3/4"; "auto" in an array job.
+        overwrite: as for ``distill``.
+        allow_code: as for ``distill``.
+        verbose: as for ``distill``.
+        **options: those of ``distill``.
+
+    Returns:
+        The store's folder, rows, views and bytes; of a store in parts also how many there are.
     """
+    if plan and shard is not None:
+        raise UsageError("--plan is done once, before the shares are labelled. Leave out --shard.")
+    if shard is not None and overwrite:
+        raise UsageError("--overwrite replaces a run, and a share belongs to one. Give it to `label --plan`.")
     resolved, given = resolve(recipe, allow_code=allow_code, overwrite=overwrite, **options)
     with shown(verbose):
-        return label_run(resolved, given)
+        if shard is not None:
+            return label_share(resolved, given, shard)
+        return plan_labels(resolved, given) if plan else label_run(resolved, given)
 
 
 def make(

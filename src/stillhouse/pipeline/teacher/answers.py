@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,15 @@ def softening(methods: Sequence[tuple[str, Method, float]]) -> float:
     return next((float(getattr(m, "temperature", 1.0)) for _, m, _ in methods if m.sparse), 1.0)
 
 
-def ask_all(teacher: Teacher, context: RunContext, layers: Sequence[str], folder: Path, advance: Advance) -> Store:
-    """The answers of a teacher to every training row and view, in the store of a folder."""
+def ask_all(
+    teacher: Teacher,
+    context: RunContext,
+    layers: Sequence[str],
+    folder: Path,
+    advance: Advance,
+    share: Callable[[int], Iterable[int]] | None = None,
+) -> Store:
+    """The answers of a teacher to every training row and view, in the store of a folder; for a share see ``label``."""
     data, keeps = context.data, context.recipe.store
     key = {
         "preprocessing": xxhash.xxh3_64_hexdigest(repr(data.encoder.state()).encode()),
@@ -51,6 +58,9 @@ def ask_all(teacher: Teacher, context: RunContext, layers: Sequence[str], folder
         temperature=softening(context.make_methods()),
         library=keeps.dir is not None,
         replace=keeps.dir is None and any(context.run.record.get(one) for one in (OVERWRITTEN, PILOT)),
+        part_bytes=keeps.part_bytes,
+        device=context.device.type,
+        share=share,
         block_rows=keeps.block_rows,
         row_hashes=data.source.shown_hashes(data.split.train),
         advance=advance,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -286,10 +286,18 @@ class RunTeacher:
         own = self.given is not None and not self.whole.of_hub(inner)
         return inner, {} if own else self.whole.card(inner)
 
-    def ask(self, advance: Advance) -> Store:
-        """Its answers to every training row and view; asked now where they are not there yet."""
-        folder = self.context.run.folder / self.arm.replace(TEACHER, "store")
-        return ask_all(self.teacher, self.context, self.layers, folder, advance)
+    def ask(
+        self, advance: Advance, share: Callable[[int], Iterable[int]] | None = None, folder: Path | None = None
+    ) -> Store:
+        """Its answers to every training row and view; asked now where they are not there yet.
+
+        Args:
+            advance: called with numbers of rows.
+            share: of a store in parts; see ``teachers.label``.
+            folder: of the run that the store belongs to; None: this one.
+        """
+        place = (folder or self.context.run.folder) / self.arm.replace(TEACHER, "store")
+        return ask_all(self.teacher, self.context, self.layers, place, advance, share)
 
     def outputs(self, part: str) -> NDArray[np.float32]:
         """Its normalized outputs for the rows of "valid" or "test", (N, *shape)."""

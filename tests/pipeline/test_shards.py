@@ -109,8 +109,8 @@ def test_the_commands_in_a_row(tmp_path: Path) -> None:
     recipe = tmp_path / "r.toml"
     recipe.write_text(
         '[data]\nname = "digits"\n[teacher]\nname = "mlp_tiny"\n[teacher.training]\nsteps = 200\n[student]\n'
-        'name = "mlp_tiny"\n[training]\nsteps = 20\nseeds = [0]\n[store]\npart_bytes = 4000\n[evaluation]\nresamples = 200\n'
-        "[controls]\nsimple = false\nself_trained = false\nall_labels = false\n[output]\n"
+        'name = "mlp_tiny"\n[training]\nsteps = 20\nseeds = [0]\n[store]\npart_bytes = 4000\n'
+        "[evaluation]\nresamples = 200\n[controls]\nsimple = false\nself_trained = false\nall_labels = false\n[output]\n"
         f'dir = "{tmp_path / "run"}"\n'
     )
     shares, store_folder = [f"label {recipe} --shard {i}/2" for i in range(2)], tmp_path / "run" / "store"

@@ -122,8 +122,8 @@ def check_planned(context: RunContext, planned: RunFolder) -> None:
         others = [name for name in PARTS if not np.array_equal(kept[name], getattr(split, name))]
     if others:
         raise RejectedError(
-            f"This process draws other {others[0]} rows than the plan in {planned.folder}: are the data and the versions "
-            "of the libraries (`versions` in run.json) those of the planning machine?"
+            f"This process draws other {others[0]} rows than the plan in {planned.folder}: are the data and the "
+            "versions of the libraries (`versions` in run.json) those of the planning machine?"
         )
 
 

@@ -107,12 +107,10 @@ def test_array_jobs_name_their_share() -> None:
 def test_the_commands_in_a_row(tmp_path: Path) -> None:
     """A teacher that is trained here, a recipe in a file, three processes, and the run behind them."""
     recipe = tmp_path / "r.toml"
-    recipe.write_text(
-        '[data]\nname = "digits"\n[teacher]\nname = "mlp_tiny"\n[teacher.training]\nsteps = 200\n[student]\n'
-        'name = "mlp_tiny"\n[training]\nsteps = 20\nseeds = [0]\n[store]\npart_bytes = 4000\n'
-        "[evaluation]\nresamples = 200\n[controls]\nsimple = false\nself_trained = false\nall_labels = false\n[output]\n"
-        f'dir = "{tmp_path / "run"}"\n'
-    )
+    tables = ['[data]\nname = "digits"', '[teacher]\nname = "mlp_tiny"', "[teacher.training]\nsteps = 200"]
+    tables += ['[student]\nname = "mlp_tiny"', "[training]\nsteps = 20\nseeds = [0]", "[store]\npart_bytes = 4000"]
+    tables += ["[evaluation]\nresamples = 200", "[controls]\nsimple = false\nself_trained = false"]
+    recipe.write_text("\n".join([*tables, f'[output]\ndir = "{tmp_path / "run"}"']))
     shares, store_folder = [f"label {recipe} --shard {i}/2" for i in range(2)], tmp_path / "run" / "store"
     assert run(shares[0])[0] == 2
     assert run(f"label {recipe} --plan")[0] == 0

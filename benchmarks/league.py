@@ -1,6 +1,7 @@
 """The league: every method in two small worlds, equally tuned, judged on five paired seeds.
 
     python -m benchmarks.league [--work FOLDER] [--steps 500] [--seeds 5] [--out docs]
+    python -m benchmarks.league --only crd vkd      these beside hinton, on a page of their own: ``league_some.md``
 
 Each method gets six trials on validation rows; the best is trained anew with each seed and judged on test rows that
 nothing has seen. Finished fits are kept in the work folder, so the same command again goes on where it was stopped.
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from benchmarks.league_entries import LABELS_ONLY, Entry, Trial, entries
+from benchmarks.league_entries import HINTON, LABELS_ONLY, Entry, Trial, entries
 from benchmarks.league_page import Row, WorldResult, write_page
 from benchmarks.league_worlds import WORLDS, World
 from torch import nn
@@ -145,14 +146,16 @@ def best(jobs: Sequence[Job]) -> Job:
     return max(jobs, key=lambda job: job.score)
 
 
-def play(make: Callable[..., World], name: str, work: Path, steps: int, seeds: int) -> WorldResult:
-    """Tune and judge all entries in one world."""
+def play(
+    make: Callable[..., World], name: str, work: Path, steps: int, seeds: int, only: Sequence[str] = ()
+) -> WorldResult:
+    """Tune and judge all entries in one world, or hinton and those of these names."""
     tuning, final = (make(phase, work / name / phase) for phase in ("tuning", "final"))
     plain = Trial(None, {}, 0.0)
     rates = [[Job(tuning, plain, TUNING_SEED + i, lr, steps) for i in range(2)] for lr in RATES]
     run(f"{name}: learning rate", [job for pair in rates for job in pair])
     lr = max(rates, key=lambda pair: sum(job.score for job in pair))[0].lr
-    playing: list[Entry] = entries(tuning.map_pairs)
+    playing: list[Entry] = [e for e in entries(tuning.map_pairs) if not only or e.name in (HINTON, *only)]
     tried = {e.name: [Job(tuning, trial, TUNING_SEED, lr, steps) for trial in e.trials] for e in playing}
     run(f"{name}: tuning", [job for jobs in tried.values() for job in jobs])
     chosen = {e.name: best(tried[e.name]) for e in playing}
@@ -184,10 +187,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs"))
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", default=(), help="names of entries, for a page of their own")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    results = [play(make, name, given.work, given.steps, given.seeds) for name, make in WORLDS.items()]
-    write_page(given.out, results, steps=given.steps, seeds=given.seeds)
+    results = [play(make, name, given.work, given.steps, given.seeds, given.only) for name, make in WORLDS.items()]
+    write_page(given.out, results, steps=given.steps, seeds=given.seeds, only=given.only)
 
 
 if __name__ == "__main__":

@@ -103,11 +103,14 @@ def judge(result: WorldResult) -> list[Judged]:
     return sorted(found, key=lambda judged: -judged.gap.value)
 
 
-def write_page(out: Path, results: Sequence[WorldResult], *, steps: int, seeds: int) -> None:
-    """Write ``league.md`` and ``league.svg``."""
+def write_page(out: Path, results: Sequence[WorldResult], *, steps: int, seeds: int, only: Sequence[str] = ()) -> None:
+    """Write ``league.md`` and ``league.svg``; where only some play, ``league_some.md`` without a picture."""
     tables = [(result, judge(result)) for result in results]
-    text = _head(results, steps, seeds) + "".join(_world(result, table) for result, table in tables)
-    write_atomic(out / "league.md", text.encode())
+    worlds = "".join(_world(result, table) for result, table in tables)
+    if only:
+        write_atomic(out / "league_some.md", (_head_of_some(results, steps, seeds, only) + worlds).encode())
+        return
+    write_atomic(out / "league.md", (_head(results, steps, seeds) + worlds).encode())
     panels = [Panel(TITLES[result.name], [_line(judged) for judged in table]) for result, table in tables]
     write_atomic(out / "league.svg", draw(panels).encode())
 
@@ -145,6 +148,15 @@ Not played: {out}. Born-again generations and teacher assistants are runs of sev
 played either.
 
 ![Gap recovered by each method in both worlds](league.svg)
+"""
+
+
+def _head_of_some(results: Sequence[WorldResult], steps: int, seeds: int, only: Sequence[str]) -> str:
+    hours = sum(result.seconds for result in results) / 3600
+    return f"""# Methods that came after the league
+
+Written by `python -m benchmarks.league --steps {steps} --seeds {seeds} --only {" ".join(only)}` in {hours:.1f} hours of
+one core: the worlds, the tuning and the words are those of [the league](league.md), and hinton plays again beside them.
 """
 
 

@@ -97,3 +97,11 @@ def test_the_page_says_plainly_who_helps_who_does_not_and_who_failed(tmp_path: P
     picture = ET.fromstring((tmp_path / "league.svg").read_text())
     names = [e.text for e in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert {"hinton", "crd"} <= set(names)
+
+
+def test_some_that_play_alone_are_on_a_page_of_their_own_that_names_the_command(tmp_path: Path) -> None:
+    write_page(tmp_path, [result()], steps=7, seeds=5, only=["crd"])
+    page = (tmp_path / "league_some.md").read_text()
+    assert "python -m benchmarks.league --steps 7 --seeds 5 --only crd" in page
+    assert "Worse than labels only: crd." in page
+    assert not (tmp_path / "league.md").exists()

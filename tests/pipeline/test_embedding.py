@@ -17,7 +17,7 @@ from stillhouse.data import TextEncoder
 from stillhouse.engine.checkpoint import save_checkpoint
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import Predictions
-from stillhouse.pipeline import Run, distill, load
+from stillhouse.pipeline import Run, distill, load, tune
 from stillhouse.recipe import parse
 from stillhouse.store import Store
 from stillhouse.tasks.embedding.contrast import info_nce, lose_words
@@ -164,6 +164,12 @@ def test_the_command_prints_the_scores(run: Run, capsys: pytest.CaptureFixture[s
 def test_what_embedders_do_not_have_is_refused(folder: Path, over: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         distill(recipe(folder, "refused", **over))
+
+
+def test_a_tournament_of_embedders_is_refused_before_the_teacher_is_asked(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"has none.*stillhouse distill"):
+        tune(recipe(folder, "tuned"), trials=1)
+    assert not (folder / "tuned").exists()
 
 
 def test_a_method_of_logits_is_refused(folder: Path) -> None:

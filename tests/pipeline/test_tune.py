@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from stillhouse.pipeline import Run, load, tune
 from stillhouse.recipe import read
 from stillhouse.store import Store
 from tests.pipeline.tournaments import recipe_of
+from tests.shell import process
 from tests.shell import run as shell
 
 TRIALS = 6
@@ -135,6 +137,37 @@ def test_a_tournament_that_was_stopped_has_the_winner_of_one_that_was_not(
         rows = list(csv.DictReader(file))
     assert [{key: row[key] for key in keys} for row in rows] == [{key: row[key] for key in keys} for row in board]
     assert read(again.folder / "recipe.toml").student == read(held / "run/recipe.toml").student
+
+
+@pytest.mark.slow
+def test_a_tournament_with_a_time_that_was_killed_keeps_the_candidates_that_had_ended(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(recipe_of(tmp_path).toml())
+    command = f"tune {tmp_path / 'recipe.toml'} --time 900 --trials 6 --accept-teacher"
+    with process(command) as killed:
+        assert killed.stderr is not None
+        assert any(line.startswith("candidates 4 to") for line in killed.stderr), "the second group was never begun"
+        killed.kill()
+    ended = {path: path.read_bytes() for path in (tmp_path / "run/study/trials").glob("[0-3]/facts.json")}
+    assert len(ended) == 4
+    before = {path: path.stat().st_mtime_ns for path in ended}
+    code, _, error = shell(command)
+    assert code == 0, error
+    assert {path: path.read_bytes() for path in ended} == ended
+    assert {path: path.stat().st_mtime_ns for path in ended} == before, "what had ended was tried again"
+    with (tmp_path / "run/leaderboard.csv").open() as file:
+        assert sorted(row["number"] for row in csv.DictReader(file) if row["number"]) == [str(n) for n in range(6)]
+
+
+@pytest.mark.slow
+def test_a_time_that_is_too_short_names_one_that_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(recipe_of(tmp_path).toml())
+    command = f"tune {tmp_path / 'recipe.toml'} --trials 2 --accept-teacher --time"
+    code, _, error = shell(f"{command} 0.1")
+    assert code == 2
+    cure = re.search(r"`--time (\d+)`", error)
+    assert cure, error
+    code, _, error = shell(f"{command} {cure[1]}")
+    assert code == 0, error
 
 
 def test_what_cannot_be_compared_is_refused_and_the_cure_works(

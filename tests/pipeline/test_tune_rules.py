@@ -7,12 +7,13 @@ import io
 import time
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse import tasks
 from stillhouse.pipeline.tuning.candidate import DONE, STOPPED, goes_on
-from stillhouse.pipeline.tuning.clock import Clock
+from stillhouse.pipeline.tuning.clock import LEAST, Before, Clock, Moment
 from stillhouse.pipeline.tuning.leaderboard import Row, best_of, on_front
 from stillhouse.recipe import Limits
 from stillhouse.reporting.leaderboard import as_csv, notes
@@ -69,8 +70,8 @@ def test_what_goes_on_is_in_the_better_half(earlier: list[int], mine: int) -> No
 
 def test_the_run_of_the_winner_gets_as_many_seeds_as_its_time_allows() -> None:
     slow, fast = row(0, 0.9, seconds=100.0), row(1, 0.9, seconds=1.0)
-    clock = Clock(time.monotonic() + 600.0, nets=3, workers=2)
-    clock.begin(rivals=0.0, teachers=0.0)
+    clock = Clock(time.monotonic() + 550.0, nets=3, workers=2)
+    clock.begin(Before())
     assert clock.seeds(fast, [0, 1, 2, 3, 4]) == [0, 1, 2, 3, 4]
     assert clock.seeds(slow, [4, 5, 6]) == [4, 5]
     assert not clock.over(fast)
@@ -80,7 +81,7 @@ def test_the_run_of_the_winner_gets_as_many_seeds_as_its_time_allows() -> None:
 
 def test_a_teacher_that_is_trained_again_is_part_of_the_time() -> None:
     clock = Clock(time.monotonic() + 100.0, nets=3, workers=2)
-    clock.begin(rivals=0.0, teachers=200.0)
+    clock.begin(Before(again=200.0))
     assert clock.over(row(0, 0.9, seconds=1.0))
     assert not clock.allows(row(0, 0.9, seconds=1.0))
 
@@ -103,8 +104,18 @@ def test_one_candidate_and_one_rival_are_counted_as_one() -> None:
     assert said.startswith("1 candidate and 1 rival on 1,200 validation rows, one net each (TPE); 0 stopped")
 
 
+def test_other_work_on_the_machine_makes_the_rest_of_the_run_longer_and_self_training_is_more_than_one_fit() -> None:
+    clocks = [Clock(time.monotonic() + 100.0, nets=4, workers=2, self_trained=alone) for alone in (False, True)]
+    for clock in clocks:
+        clock.begin(Before(rounds=3.0))
+    alone, rounds = (clock.final(row(0, 0.9, seconds=10.0), 1) for clock in clocks)
+    assert rounds - alone == pytest.approx(1.25 * 10)  # two more fits of 10 s on two workers, and their judgement
+    clocks[0].set_up(Moment(0.0, 0.0), Moment(6.0, 2.0))
+    assert clocks[0].final(row(0, 0.9, seconds=10.0), 1) - alone == pytest.approx(6.0 + 2 * LEAST)
+
+
 def test_without_a_limit_of_time_nothing_ends_early() -> None:
     clock = Clock(None, nets=3, workers=2)
-    clock.begin(rivals=10.0, teachers=0.0)
+    clock.begin(Before(again=10.0))
     assert clock.search_until(None) is None
     assert clock.seeds(row(0, 0.9, seconds=1e6), [1, 2, 3]) == [1, 2, 3]

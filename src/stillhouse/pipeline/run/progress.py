@@ -124,8 +124,9 @@ def _on_standard_error() -> Iterator[None]:
 
 @contextmanager
 def stage(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show one stage; yields the function that gets the number of finished units."""
+    """Show one stage; yields the function that gets the number of finished units, whose plural ``unit`` is."""
     bar = _terminal() and not _silent.get()
+    unit = unit.removesuffix("s") if total == 1 else unit
     with _bar(title, total, unit) if bar else _lines(title, total, unit) as advance:
         yield advance
 

@@ -37,6 +37,7 @@ from stillhouse.pipeline.student.self_training import own_labels, rows_with_labe
 from stillhouse.pipeline.student.simple import Problem, choose, whole_texts
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.recipe import BATCH
+from stillhouse.reporting.wording import several
 from stillhouse.store import Store
 from stillhouse.teachers import StoredTeacher
 from stillhouse.types import Batch, in_eval
@@ -115,7 +116,7 @@ class Trainer:
             store = stores[job.arm.control.variant or name] if name else None
             self.fit(job, store, teachers[name] if name else None, advance)
 
-        with run.timed("train students"), stage(f"{fits} students", total, "steps") as advance:
+        with run.timed("train students"), stage(several(fits, "student"), total, "steps") as advance:
             if any(job.arm.control.simple for job in jobs):
                 _ = self.whole  # made here once, not by each worker
             advance(total - len(jobs) * self.budget.steps)

@@ -33,6 +33,7 @@ from stillhouse.pipeline.student.step import matched_step, ships_parts
 from stillhouse.pipeline.teacher.answers import ask_all
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.recipe import StudentSection
+from stillhouse.reporting.wording import several
 from stillhouse.store import Store
 from stillhouse.taps import EMBEDDING
 from stillhouse.task import TEACHER
@@ -194,7 +195,7 @@ def ask_assistants(
             with context.run.timed("train teachers"), stage(title, total, "steps") as advance:
                 run_all(to_train, lambda one, report: one.train(now[one.arm], report), workers, advance)
         for one in level:
-            title = f"{one.name}: {context.views.count} views a row, {one.teacher.parameters:,} parameters"
+            title = f"{one.name}: {several(context.views.count, 'view')} a row, {one.teacher.parameters:,} parameters"
             with context.run.timed("ask teachers"), stage(title, len(context.data.train.targets), "rows") as advance:
                 now[one.arm] = one.ask(advance)
     if any(chains.values()):

@@ -21,6 +21,7 @@ from stillhouse.pipeline.teacher.answers import AsModule, answers_of, ask_all, p
 from stillhouse.pipeline.teacher.build import NET_FILE, build_teacher, kind_of, own_kind, ready
 from stillhouse.pipeline.teacher.train import TeacherNet
 from stillhouse.recipe import Member
+from stillhouse.reporting.wording import several
 from stillhouse.store import Store
 from stillhouse.task import TEACHER
 from stillhouse.teachers import SKLEARN_NAMES, CrossFitted, EnsembleTeacher, ModuleTeacher, fit_sklearn, fold_of
@@ -239,7 +240,7 @@ class RunTeacher:
         context = self.learning
         labelled = torch.nonzero(has_label(self.visible)).flatten()
         rows, weights = counted_rows(context, self.visible, labelled)
-        with context.run.timed("train teachers"), stage(f"{self.label}: {self.name}", 1, "fit") as advance:
+        with context.run.timed("train teachers"), stage(f"{self.label}: {self.name}", 1, "fits") as advance:
             fitted = fit_sklearn(
                 self.name,
                 self.section.settings,
@@ -320,7 +321,8 @@ def train_teachers(context: RunContext, teachers: Sequence[RunTeacher], workers:
     nets = [net for teacher in teachers for net in teacher.trainable]
     if nets:
         total = sum(net.budget.steps for net in nets)
-        with context.run.timed("train teachers"), stage(f"training {len(nets)} teacher(s)", total, "steps") as advance:
+        title = several(len(nets), "teacher")
+        with context.run.timed("train teachers"), stage(title, total, "steps") as advance:
             run_all(nets, lambda net, report: net.train(report), workers, advance)
 
 
@@ -332,7 +334,7 @@ def ask_teachers(context: RunContext, teachers: Sequence[RunTeacher], workers: i
         context.views.ready()
         rows, views = len(context.data.train.targets), context.views.count
         built = teacher.teacher  # trees are fitted now, before the clock of the answers starts
-        title = f"{teacher.label}: {views} views a row, {built.parameters:,} parameters"
+        title = f"{teacher.label}: {several(views, 'view')} a row, {built.parameters:,} parameters"
         with context.run.timed("ask teachers"), stage(title, rows, "rows") as advance:
             stores[teacher.arm] = teacher.ask(advance)
     return stores

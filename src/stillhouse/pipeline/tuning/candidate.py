@@ -73,6 +73,8 @@ class Candidate:
         self, trainer: Trainer, store: Store | None, teacher: Asked | None, teachers: Any, advance: Advance
     ) -> None:
         """Train it, and write its facts."""
+        if self.until is not None and time.monotonic() > self.until:
+            return
         watch = Rungs(self)
         trainer.on_log = watch
         facts: dict[str, Any] = {"words": self.words}

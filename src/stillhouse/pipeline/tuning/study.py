@@ -22,11 +22,12 @@ from stillhouse.pipeline.student.arms import Arm, arms_of
 from stillhouse.pipeline.student.reading import as_students_read
 from stillhouse.pipeline.student.train import Trainer
 from stillhouse.pipeline.tuning.candidate import DONE, RECIPE_FILE, Candidate, context_of, read_facts, tidy
-from stillhouse.pipeline.tuning.clock import Clock
+from stillhouse.pipeline.tuning.clock import Before, Clock, Moment
 from stillhouse.pipeline.tuning.leaderboard import Row, best_of, row_of, write_leaderboard
 from stillhouse.pipeline.tuning.sampler import FILE, SAMPLER, Drawn, Journal, at_rungs, generation
 from stillhouse.pipeline.tuning.space import space_of, starts
 from stillhouse.recipe import AUTO, Recipe, read
+from stillhouse.reporting.wording import several
 from stillhouse.students import Member
 from stillhouse.task import TEACHER
 
@@ -64,9 +65,10 @@ def run_study(recipe: Recipe, given: Given, limits: Limits, *, accept: bool) -> 
     Raises:
         UsageError: there is no labelled validation row, or nothing to compare.
     """
-    folder = recipe.output.dir / STUDY
+    folder, begun = recipe.output.dir / STUDY, Moment.now()
     with at_work(folder, given):
         study = Study(of_study(recipe, folder), given, limits, recipe)
+        study.clock.set_up(begun, Moment.now())
         study.prepare(accept=accept)
         study.play()
         return study.finish(recipe, given)
@@ -122,8 +124,9 @@ class Study:
         self.rivals = [arm for name, arm in arms.items() if arm.control.simple or name in self.context.task.rivals]
         names = [TEACHER, SAME] if whole.controls.same_teacher else [TEACHER]
         full = arms_of(replace(self.context, recipe=self.context.task.settle(whole)), names)
-        nets = sum(not arm.control.simple for arm in full if arm.control.trained)
-        self.clock = Clock(limits.until, nets, self.run.trainer.at_once)
+        trained = [arm for arm in full if arm.control.trained and not arm.control.simple]
+        alone = any(arm.control.self_training for arm in trained)
+        self.clock = Clock(limits.until, len(trained), self.run.trainer.at_once, self_trained=alone)
         # Models of scikit-learn are not kept: the run fits them again, and a teacher with the same labels besides.
         self.trained_again = int(self.run.teachers[TEACHER].fitted_here) + (len(names) - 1)
 
@@ -135,14 +138,19 @@ class Study:
         run.admit(accept=accept)
         self.last, self.stores = run.taught([TEACHER])
         self.measure_rivals([arm for arm in self.rivals if arm.control.teacher is not None])
-        self.clock.begin(
-            sum(
-                (read_facts(self.folder / RIVALS / a.name) or {}).get("seconds", 0.0)
-                for a in self.rivals
-                if a.control.simple
-            ),
-            self.run.context.run.record["seconds"].get("train teachers", 0.0) * self.trained_again,
-        )
+        self.clock.begin(self.before())
+
+    def before(self) -> Before:
+        """What the winner's run will do again, as long as it took here."""
+        facts = {arm.name: read_facts(self.folder / RIVALS / arm.name) or {} for arm in self.rivals}
+        seconds = {name: found.get("seconds", 0.0) for name, found in facts.items()}
+        spent = self.context.run.record["seconds"]
+        again = sum(seconds[arm.name] for arm in self.rivals if arm.control.simple)
+        again += spent.get("train teachers", 0.0) * self.trained_again + spent.get("teacher gate", 0.0)
+        alone = [seconds[a.name] for a in self.rivals if a.control.self_training]
+        labels = seconds.get(self.context.task.baseline or "", 0.0)
+        rounds = max(1.0, alone[0] / labels) if alone and labels else 1.0
+        return Before(again, rounds)
 
     def measure_rivals(self, arms: Sequence[Arm]) -> None:
         """Train and measure arms that are no candidates."""
@@ -152,7 +160,7 @@ class Study:
         ]
         if any(arm.control.simple for arm in arms):
             _ = self.run.trainer.whole  # made here once, not by each worker
-        self.measure([one for one in found if read_facts(one.folder) is None], f"{len(arms)} rivals")
+        self.measure([one for one in found if read_facts(one.folder) is None], several(len(arms), "rival"))
 
     def measure(self, candidates: Sequence[Candidate], title: str) -> None:
         """Train and measure candidates side by side."""
@@ -243,13 +251,14 @@ class Study:
         if row is not None and row not in fast:
             say("The run of the winner will take longer than the time that is left: no candidate is fast enough.")
         if row is None:
-            raise UsageError(nothing_won(self.rows, self.folder))
+            raise UsageError(nothing_won(self.rows, self.folder, self.clock.enough()))
         write_leaderboard(self.folder, self.context, self.rows, row, SAMPLER)
         file = self.folder / TRIALS / str(row.number) / RECIPE_FILE
         hashes.check(file)
         chosen = read(file)
         update = {name: getattr(recipe, name) for name in ("output", "controls", "store", "evaluation")}
         seeds = self.clock.seeds(row, recipe.training.seeds[: self.limits.seeds])
+        self.clock.tell(row, len(seeds))
         update["training"] = chosen.training.model_copy(update={"seeds": seeds, "workers": recipe.training.workers})
         facts = read_facts(self.folder / TRIALS / str(row.number)) or {}
         own = given._replace(
@@ -259,7 +268,7 @@ class Study:
         return Winner(chosen.model_copy(update=update), own, row, self.folder)
 
 
-def nothing_won(rows: Sequence[Row], folder: Path) -> str:
+def nothing_won(rows: Sequence[Row], folder: Path, seconds: int) -> str:
     """Why there is no winner, and what to do."""
     failed = next((row.why for row in rows if row.why), None)
     if any(row.number is not None and row.state == DONE for row in rows):
@@ -270,7 +279,8 @@ def nothing_won(rows: Sequence[Row], folder: Path) -> str:
     return (
         f"No candidate of the tournament in {folder} has ended"
         + (f"; one failed with {failed}" if failed else "")
-        + ". Give it more time, `--time 600`, or fewer `[training] steps`: the same command goes on with what is done."
+        + f". Give it more time, here `--time {seconds}`, or fewer `[training] steps`: the same command goes on with "
+        "what is done."
     )
 
 
@@ -295,7 +305,8 @@ def refuse_without_labels(context: RunContext) -> None:
     if not context.task.supervised:
         raise UsageError(
             f"A tournament compares students by labelled validation rows, and a run of the task {context.task.name!r} "
-            "learns from no label. Run its recipe by `stillhouse distill`."
+            "has none: all its rows train or are held out for the judgement. Run its recipe by `stillhouse distill`; "
+            "`stillhouse compare` shows several such runs side by side."
         )
     targets = context.data.source.targets[context.data.split.valid]
     if not known(targets).any():

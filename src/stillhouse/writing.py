@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from stillhouse.errors import StillhouseError, StoppedError, UsageError
 LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")  # names of temporary files
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DENIED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_muted = False  # whether nothing is to be written
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -42,6 +44,17 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+@contextmanager
+def nothing() -> Iterator[None]:
+    """Write nothing within: for a process that works beside the one that writes the files of both."""
+    global _muted
+    before, _muted = _muted, True
+    try:
+        yield
+    finally:
+        _muted = before
 
 
 def write_some(descriptor: int, data: memoryview, offset: int | None = None) -> int:
@@ -72,12 +85,14 @@ def truncate(descriptor: int, size: int) -> None:
 
 def rename(source: Path, target: Path) -> None:
     """Give a file or folder another name beside it: a reader sees the old one or the new one, never a part."""
-    source.replace(target)
+    if not _muted:
+        source.replace(target)
 
 
 def remove(path: Path) -> None:
     """Delete a file, or of a link only the link, if it is there."""
-    path.unlink(missing_ok=True)
+    if not _muted:
+        path.unlink(missing_ok=True)
 
 
 def create_only_if_absent(draft: Path, path: Path) -> bool:
@@ -109,6 +124,10 @@ def temporary(path: Path, mode: int = 0o666) -> Iterator[tuple[Path, int]]:
 
     While it is open it is locked, so that ``sweep`` leaves it alone. ``mode`` is limited by the umask.
     """
+    if _muted:
+        with tempfile.TemporaryFile() as file:
+            yield path.with_name(f".{path.name}.tmp"), file.fileno()
+        return
     while True:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         descriptor = os.open(draft, _NEW, mode)
@@ -131,6 +150,8 @@ def open_to_append(path: Path, mode: int = 0o666) -> int:
 
 def append(path: Path, data: bytes) -> None:
     """Write behind the end of a file."""
+    if _muted:
+        return
     descriptor = open_to_append(path)
     try:
         write_all(descriptor, data)

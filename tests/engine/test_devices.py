@@ -15,10 +15,11 @@ from torch import Tensor, nn
 import stillhouse as sh
 from stillhouse import tasks
 from stillhouse.data import Rows, StoredBatches, Stream, Views
-from stillhouse.engine import CHECKPOINT, LOG, Step, check_place, device_of, loop
+from stillhouse.engine import CHECKPOINT, LOG, Step, StopRequest, check_place, device_of, loop
 from stillhouse.engine.optim import AdamW
 from stillhouse.engine.placement import devices
 from stillhouse.engine.scaling import PATIENCE, FixedScale, LossScale
+from stillhouse.engine.slices import Whole
 from stillhouse.errors import UsageError
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import label_loss
@@ -97,8 +98,10 @@ def test_an_overflow_changes_no_weight_and_writes_no_infinite_number(tmp_path: P
     trained = list(step.parameters())
     optimiser = AdamW([(trained, 0.0)], 0.1)
     batch = StoredBatches(rows(), Stream(torch.arange(80), batch_size=16, seed=3), Views("none", 1, 0.0, 0)).at(0, step)
-    terms = {name: 1000 * term for name, term in step(batch, answer(batch)).items()}
-    sizes, _ = loop.move(terms, optimiser, scale, [True] * len(trained), None)
+    taken = Whole(step, optimiser, nullcontext).measure(
+        0, batch, answer, 1000 * scale.factor, apart=True, call=None, stop=StopRequest()
+    )
+    sizes, _ = loop.move(taken, optimiser, scale, [True] * len(trained), None)
     assert all(torch.equal(before[k], v) for k, v in step.student.named_parameters())
     assert scale.factor.item() == pytest.approx(1.5e38)
     assert all(torch.isfinite(v) for v in sizes.values())

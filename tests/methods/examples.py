@@ -67,8 +67,8 @@ class Net(nn.Module):
         features = {k: layer(inputs).unflatten(-1, self.shapes[k]) for k, layer in self.layers.items()}
         return Outputs(self.logits(inputs), features)
 
-    def spec(self, width: int) -> Spec:
-        return Spec(self.logits.out_features, self.shapes, ROWS, nn.Linear(width, self.logits.out_features), "logits")
+    def spec(self, width: int, rows: int) -> Spec:
+        return Spec(self.logits.out_features, self.shapes, rows, nn.Linear(width, self.logits.out_features), "logits")
 
 
 class Setup(NamedTuple):
@@ -88,15 +88,17 @@ class Setup(NamedTuple):
         return torch.stack(list(self.terms(batch).values())).sum()
 
 
-def setup(name: str, classes: int = CLASSES, dtype: torch.dtype = torch.float64, **extra: Any) -> Setup:
-    """Build a method by name, always with the same weights."""
+def setup(
+    name: str, classes: int = CLASSES, dtype: torch.dtype = torch.float64, rows: int = ROWS, **extra: Any
+) -> Setup:
+    """Build a method by name for some training rows, always with the same weights."""
     torch.manual_seed(0)
     example = EXAMPLES.get(name, Example())
     method = method_class(name)(**{**required(name), **example.settings, **extra})
     student = Net(dict.fromkeys(method.student_layers, example.student), classes)
     given = dict.fromkeys(method.teacher_layers, example.teacher) | dict.fromkeys(example.features, (classes,))
     teacher = Net(given, classes)
-    method.build(student.spec(example.student[-1]), teacher.spec(example.teacher[-1]))
+    method.build(student.spec(example.student[-1], rows), teacher.spec(example.teacher[-1], rows))
     method.progress = 1.0
     for net in (student, teacher, method):
         net.to(dtype)

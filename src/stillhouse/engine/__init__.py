@@ -2,6 +2,7 @@
 
 from stillhouse.engine.checkpoint import NAME as CHECKPOINT
 from stillhouse.engine.checkpoint import read_shapes, read_weights, tensor_state, write_weights
+from stillhouse.engine.group import ALONE, Group, LostProcessError, Together
 from stillhouse.engine.log import LOG, read_log
 from stillhouse.engine.loop import Budget, fit
 from stillhouse.engine.placement import Device, check_place, describe, device_of
@@ -9,12 +10,16 @@ from stillhouse.engine.signals import StopRequest, stops
 from stillhouse.engine.step import Step
 
 __all__ = [
+    "ALONE",
     "CHECKPOINT",
     "LOG",
     "Budget",
     "Device",
+    "Group",
+    "LostProcessError",
     "Step",
     "StopRequest",
+    "Together",
     "check_place",
     "describe",
     "device_of",

@@ -15,6 +15,7 @@ from stillhouse import hashes, writing
 from stillhouse.data import Rows
 from stillhouse.engine.balance import ShareWatch
 from stillhouse.engine.best import Best
+from stillhouse.engine.group import ALONE, Group
 from stillhouse.engine.meter import Meter, shares
 from stillhouse.engine.step import Step
 from stillhouse.errors import UsageError
@@ -97,11 +98,16 @@ class Watch:
 
 
 class Recorder:
-    """Makes the lines of one fit's log: the terms in ``meter``, their shares, and the figures of ``watch``."""
+    """Makes the lines of one fit's log: the terms in ``meter``, their shares, and the figures of ``watch``.
 
-    def __init__(self, log: Log, step: Step, meter: Meter, watch: Watch, best: Best | None) -> None:
-        self.log, self.step, self.meter, self.watch, self.best = log, step, meter, watch, best
-        self.share_watch = ShareWatch(step.weights, read_log(log.path))
+    Of a group of processes the first has the log; the others keep the best weights as it decides.
+    """
+
+    def __init__(
+        self, log: Log | None, step: Step, meter: Meter, watch: Watch, best: Best | None, group: Group = ALONE
+    ) -> None:
+        self.log, self.step, self.meter, self.watch, self.best, self.group = log, step, meter, watch, best, group
+        self.share_watch = None if log is None else ShareWatch(step.weights, read_log(log.path))
 
     def write(self, done: int, lr: float, norms: Mapping[str, Tensor], told: Sequence[str] = ()) -> bool:
         """Write the line after ``done`` steps, with the rate and the gradient norm of each term in the last one.
@@ -112,16 +118,20 @@ class Recorder:
         line = self._losses(norms) | {"step": done, "lr": lr}
         if not math.isfinite(line["loss"]):
             return False
+        seen = self.watch.figures(self.step.shipped()) if self.group.leads else {}
+        chosen = {}
+        if self.best is not None:  # the first process looks at the validation rows for all
+            figure = self.watch.monitored(seen) if self.group.leads else math.nan
+            chosen["best"] = self.best.look(self.group.of_first([figure])[0])
+        if self.log is None or self.share_watch is None:
+            return True
         guard = self.step.guard
         lowered = guard is not None and guard.lowered  # its share is then meant to be small
         warning = " ".join(told) if told else None if lowered else self.share_watch.look(line["shares"])
         line |= {"warning": warning} if warning else {}
         if self.step.balance is not None or lowered:  # the weights in force are not the recipe's
             line["weights"] = {source: float(self.step.weight(source)) for source in self.step.weights}
-        seen = self.watch.figures(self.step.shipped())
-        if self.best is not None:
-            line["best"] = self.best.look(self.watch.monitored(seen))
-        self.log.write(line | seen)
+        self.log.write(line | chosen | seen)
         return True
 
     def _losses(self, norms: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -10,22 +10,22 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from stillhouse import hashes
 from stillhouse.data import Batches, Rows
 from stillhouse.engine.balance import MEASURED_STEPS, Balance
 from stillhouse.engine.best import Best
-from stillhouse.engine.checkpoint import NAME, keep_weights, load_checkpoint, save_checkpoint
 from stillhouse.engine.compiling import compiled
-from stillhouse.engine.gradients import Gradient, added, backward_each, by_source, norms
+from stillhouse.engine.gradients import Gradient, added, by_source, norms
+from stillhouse.engine.group import ALONE, Group
 from stillhouse.engine.guard import held_out_gradient
+from stillhouse.engine.keeping import Keeper
 from stillhouse.engine.log import LOG, Log, Recorder, Validation, Watch
 from stillhouse.engine.meter import Meter
 from stillhouse.engine.optim import AdamW, lr_at, make_optimiser
 from stillhouse.engine.placement import Device, Precision, placement
 from stillhouse.engine.scaling import FixedScale
 from stillhouse.engine.signals import StopRequest
+from stillhouse.engine.slices import ALL, Measured, Sliced, Whole
 from stillhouse.engine.step import Step
-from stillhouse.errors import StillhouseError
 from stillhouse.memory_format import channels_last
 from stillhouse.types import Batch, Outputs, in_eval
 
@@ -40,7 +40,7 @@ class Budget:
     ``compile`` runs the student through ``torch.compile`` where the machine can. ``keep`` says which weights are
     returned: the last, or those of the log line with the lowest monitored figure. ``keep_every`` steps, the weights of
     what would ship are written into a file that stays. Where the best weights are kept, a fit ends when the monitored
-    figure has not been lower for ``patience`` steps.
+    figure has not been lower for ``patience`` steps. A step is taken in ``slices`` where their number is given.
     """
 
     steps: int
@@ -55,6 +55,7 @@ class Budget:
     keep: Literal["last", "best"] = "last"
     keep_every: int | None = None
     patience: int | None = None
+    slices: int | None = None
 
     def part(self, steps: int) -> Budget:
         """The same for another number of steps; patience shrinks with them."""
@@ -76,6 +77,8 @@ def fit(
     tags: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] = lambda steps: None,
     on_log: Callable[[dict[str, Any]], None] = lambda line: None,
+    group: Group = ALONE,
+    seed: int = 0,
 ) -> nn.Module:
     """Train ``step`` in place and return what ships of it, in eval mode.
 
@@ -95,9 +98,12 @@ def fit(
         tags: written into each line of the log.
         advance: called with the number of steps that were done.
         on_log: called with each line of the log.
+        group: the processes that train it together, each with its part of the budget's slices; the first writes.
+        seed: of the random numbers of slices.
 
     Raises:
         StillhouseError: the loss is no longer finite; the last good checkpoint is kept.
+        LostProcessError: another process of the group has ended.
         KeyboardInterrupt, SystemExit: a signal came; the state was saved first.
     """
     device, arithmetic, scale = placement(budget.device, budget.precision)
@@ -106,57 +112,43 @@ def fit(
     channels_last(step.student, batches.example)
     optimiser = make_optimiser(step, lr=budget.lr, weight_decay=budget.weight_decay)
     of_student = list(map(set(step.student.parameters()).__contains__, optimiser.parameters))
-    hashes.begin(folder)
-    checkpoint, watch = folder / NAME, Watch(valid, validation, monitor)
+    takes = Whole(step, optimiser, arithmetic)
+    if budget.slices:
+        takes = Sliced(step, optimiser.parameters, group, budget.slices, seed, arithmetic)
+    keeper, watch = Keeper(folder, identity, step, optimiser, batches, group), Watch(valid, validation, monitor)
     best = Best(step, len(valid.targets) if valid is not None else 0) if budget.keep == "best" else None
-    found = load_checkpoint(checkpoint, identity=identity, module=step, optimiser=optimiser)
-    if best is not None:
-        best.load(found.best)
-    if batches.reads_net and found.step:
-        batches.load(found.batches)
-    scale.load(found.scale)
+    found = keeper.restore(best, scale)
     call = compiled(step.student) if budget.compile else None
     meter = Meter(found.meter)
-    recorder = Recorder(Log(folder / LOG, found.step, dict(tags or {}), on_log), step, meter, watch, best)
+    log = Log(folder / LOG, found.step, dict(tags or {}), on_log) if group.leads else None
+    recorder = Recorder(log, step, meter, watch, best, group)
     advance(found.step)
-
-    def save(done: int) -> None:
-        if not is_finite(step):
-            raise diverged(done, checkpoint, budget.lr)
-        hashes.record_start(folder / LOG)
-        save_checkpoint(
-            checkpoint, step=done, identity=identity, module=step, optimiser=optimiser, meter=meter.state(),
-            best=best.state() if best is not None else {}, batches=batches.state() if batches.reads_net else {},
-            scale=scale.state(),
-        )  # fmt: skip
-
     with StopRequest() as stop:
         for index in unfinished(found.step, budget, best, advance):
             done = index + 1
+            takes.draw(index)
             batch = batches.at(index, step.student)
             optimiser.lr = lr_at(index, budget.steps, budget.lr)
             measured = step.balance is not None and index < MEASURED_STEPS
             # A method that warms up is measured, and trained for these few steps, as it is when it has warmed up.
             step.set_progress(1.0 if measured else index / budget.steps)
             logs = done % budget.log_every == 0 or done == budget.steps
-            with arithmetic():
-                # Compiled code gives its memory up in the backward pass, so it cannot be asked for each term's norm.
-                terms = step(batch, answer(batch) if answer else None, None if logs or measured else call)
+            # Compiled code gives its memory up in the backward pass, so it cannot be asked for each term's norm.
+            apart, run = logs or measured, None if logs or measured else call
+            taken = takes.measure(index, batch, answer, scale.factor, apart=apart, call=run, stop=stop)
             balance, look = step.balance if measured else None, watched(step, watch.rows, optimiser) if logs else None
-            sizes, told = move(terms, optimiser, scale, of_student if logs or measured else None, balance, look)
-            meter.add(list(terms), torch.stack([term.detach() for term in terms.values()]))
+            sizes, told = move(taken, optimiser, scale, of_student if apart else None, balance, look)
+            meter.add(list(taken.terms), torch.stack(list(taken.terms.values())))
             if logs and not recorder.write(done, optimiser.lr, sizes, told):
-                raise diverged(done, checkpoint, budget.lr)
+                raise keeper.diverged(done, budget.lr)
             if budget.keep_every and done % budget.keep_every == 0:
-                keep_weights(folder, done, step.shipped())
+                keeper.keep(done)
             # Read once: a signal that comes later is seen after the next step.
-            if (stopped := stop.received is not None) or (done % budget.checkpoint_every == 0 and done < budget.steps):
-                save(done)
+            if (stopped := takes.stopped(taken, stop)) or (done % budget.checkpoint_every == 0 and done < budget.steps):
+                keeper.save(done, budget.lr, meter, best, scale)
             stop.raise_if_received(saved=stopped)
             advance(1)
-    if not is_finite(step):
-        raise diverged(budget.steps, checkpoint, budget.lr)
-    hashes.record_start(folder / LOG)
+    keeper.end(budget.steps, budget.lr)
     if best is not None:
         best.restore()
     return in_eval(step.deployed())
@@ -172,7 +164,7 @@ def unfinished(done: int, budget: Budget, best: Best | None, advance: Callable[[
 
 
 def move(
-    terms: Mapping[str, Tensor],
+    taken: Measured,
     optimiser: AdamW,
     scale: FixedScale,
     of_student: Sequence[bool] | None,
@@ -182,10 +174,10 @@ def move(
     """Move the weights by the gradient of the terms' sum; in float16 only if no gradient has overflowed.
 
     Args:
-        terms: scalars.
+        taken: the gradient.
         optimiser: moves them.
         scale: of the loss.
-        of_student: which parameters are the student's, to measure each term's gradient alone; None: it is not measured.
+        of_student: which parameters are the student's, where the terms' gradients are told apart and measured.
         balance: is shown these measures.
         look: is shown the gradient of each source before the weights move.
 
@@ -193,20 +185,16 @@ def move(
         The norm of each term's own gradient over the student's parameters, where it is measured; what ``look`` says.
     """
     told: list[str] = []
-    optimiser.zero_grad()
+    overflow = scale.unscale(part for gradient in taken.each.values() for part in gradient if part is not None)
     if of_student is None:
-        learned = [term for term in terms.values() if term.requires_grad]
-        torch.autograd.backward(learned, [scale.factor] * len(learned))  # without the sum, which would only add work
-        overflow, sizes = scale.unscale(p.grad for p in optimiser.parameters if p.grad is not None), {}
+        gradient, sizes = taken.each[ALL], {}
     else:
-        each = backward_each(terms, optimiser.parameters, scale.factor)
-        overflow = scale.unscale(part for gradient in each.values() for part in gradient if part is not None)
         if balance is not None:
-            balance.observe(norms(by_source(each), of_student))
+            balance.observe(norms(by_source(taken.each), of_student))
         if look is not None:
-            told = look(by_source(each))
-        optimiser.set_grad(added(each.values()))
-        sizes = norms(each, of_student)
+            told = look(by_source(taken.each))
+        gradient, sizes = added(taken.each.values()), norms(taken.each, of_student)
+    optimiser.set_grad(gradient)
     optimiser.step(overflow)
     scale.update(overflow)
     return sizes, told
@@ -218,17 +206,3 @@ def watched(step: Step, rows: Rows | None, optimiser: AdamW) -> Look | None:
     if guard is None or loss is None or rows is None:
         return None
     return lambda each: guard.look(each, held_out_gradient(step.student, loss, rows, optimiser.parameters))
-
-
-def is_finite(module: nn.Module) -> bool:
-    """Whether every parameter is finite; one wait for the device."""
-    return bool(torch.stack([p.detach().isfinite().all() for p in module.parameters()]).all())
-
-
-def diverged(step: int, checkpoint: Path, lr: float) -> StillhouseError:
-    """The error for a loss or a weight that is no longer finite."""
-    kept = f"The last good checkpoint is kept at {checkpoint}." if checkpoint.exists() else "No checkpoint was due yet."
-    return StillhouseError(
-        f"Training diverged by step {step}: the loss or a weight is not finite, most often because the learning rate "
-        f"is too high. {kept} Lower it, for instance `[training] lr = {lr / 10:g}`, and use a new [output] dir."
-    )

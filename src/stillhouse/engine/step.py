@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -35,6 +35,13 @@ class LabelLoss(Protocol):
         row_weights: Tensor | None = None,
     ) -> Tensor:
         """A scalar, from outputs (B, ...) and targets as in ``Batch``; ``count`` labelled rows, None: not counted."""
+
+
+class Shares(NamedTuple):
+    """What part of a batch some rows are: the mean over the batch is the sum of its parts' means times these."""
+
+    labels: Tensor  # scalar in [0, 1]: of the known labels
+    rows: Tensor  # scalar in [0, 1]: of the rows (or tokens) that count for the methods
 
 
 class Step(nn.Module):
@@ -85,15 +92,39 @@ class Step(nn.Module):
 
         Without ``teacher``, its outputs, the labels alone count. ``call`` runs the student in another way (compiled).
         """
+        return self.terms(self.outputs(batch, call), teacher, batch)
+
+    def outputs(self, batch: Batch, call: Callable[[Tensor], Any] | None = None) -> Outputs:
+        """The student's outputs, with the features that the methods read."""
         outputs = logits_of((call or self.student)(batch.inputs))
-        student = Outputs(outputs, self.taps.take())
+        return Outputs(outputs, self.taps.take())
+
+    def terms(
+        self,
+        student: Outputs,
+        teacher: Outputs | None,
+        batch: Batch,
+        shares: Shares | None = None,
+        only: Literal["uncoupled", "coupled"] | None = None,
+    ) -> dict[str, Tensor]:
+        """The weighted terms of a batch.
+
+        Args:
+            student: its outputs.
+            teacher: its outputs; None: the labels alone count.
+            batch: the rows.
+            shares: what part of a larger batch these rows are; None: they are all of it.
+            only: the terms that are sums over rows ("uncoupled", the labels among them), or those that relate rows to
+                each other ("coupled"); None: all.
+        """
         terms: dict[str, Tensor] = {}
-        if self.loss is not None and self.label_weight:
+        if self.loss is not None and self.label_weight and only != "coupled":
+            weight = self.weight(LABELS)
             terms[LABELS] = self.loss(
-                outputs,
+                student.values,
                 batch.targets,
                 smoothing=self.label_smoothing,
-                weight=self.weight(LABELS),
+                weight=weight if shares is None else weight * shares.labels,
                 count=batch.labels,
                 row_weights=batch.weights,
             )
@@ -101,12 +132,20 @@ class Step(nn.Module):
             one_by_one = weighted(batch, teacher.weights, batch.weights)
             for name, method in zip(self.names, self.methods, strict=True):
                 assert isinstance(method, Method)
+                if only is not None and method.batch_coupled != (only == "coupled"):
+                    continue
                 # Rows that are related to each other cannot count in part.
                 rows = unweighted(one_by_one) if method.batch_coupled else one_by_one
                 found: dict[str, Tensor] = method(student, teacher, rows)
                 for term, value in found.items():
+                    value = value if shares is None else value * shares.rows
                     terms[name if term == name or len(found) == 1 else f"{name}/{term}"] = self.weighed(name, value)
         return terms
+
+    @property
+    def coupled(self) -> list[Method]:
+        """The methods that relate the rows of a batch to each other."""
+        return [method for method in self.methods if isinstance(method, Method) and method.batch_coupled]
 
     def weight(self, source: str) -> float | Tensor:
         """The weight of the labels or of a method, as the recipe gives it or as it was balanced or lowered."""

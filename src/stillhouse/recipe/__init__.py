@@ -24,7 +24,7 @@ from stillhouse.recipe.sections import (
     TeacherSection,
     Views,
 )
-from stillhouse.recipe.training import BATCH, Training
+from stillhouse.recipe.training import BATCH, StudentTraining, Training
 from stillhouse.toml_tables import merge, read_table
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Setting",
     "Store",
     "StudentSection",
+    "StudentTraining",
     "TaskSection",
     "TeacherSection",
     "Training",

@@ -34,6 +34,7 @@ from stillhouse.toml_tables import MADE_PATHS, PATHS, anchor, read_table
 
 # What a key that is not given counts as in a digest: its default when it had one, so that older runs are resumed.
 NOT_GIVEN = {'"batch_size"': BATCH, '"count"': 1, '"strength"': 2.0}
+PROCESSES = ("devices", "nodes")  # they change no weight where the slices stay the same
 _VARIABLE = re.compile(
     r"(?!.{20,}$)[A-Za-z_][A-Za-z0-9_]*|[A-Z_][A-Z0-9_]*"
 )  # a long name in small letters may be a key
@@ -77,7 +78,8 @@ class Recipe(Section):
     def digest(self) -> str:
         """Hash of all settings that change a run; paths do not count, the contents of files are hashed beside it."""
         places = {section: set(keys) for section, keys in PATHS.items() if "." not in section}
-        aside: dict[str, Any] = {"output": True, "training": {"workers"}, "store": {"dir", "part_bytes"}} | places
+        aside: dict[str, Any] = {"output": True, "store": {"dir", "part_bytes"}} | places
+        aside["training"] = {"workers", *PROCESSES} | ({"slices"} if self.training.parts is None else set())
         # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
         aside["evaluation"] = {"max_duplicates"}
         aside["data"] = {*places["data"], "on_disk"}
@@ -92,6 +94,7 @@ class Recipe(Section):
             "endpoint": {*CEILINGS, *PATHS["teacher.endpoint"]}
         }
         text = self.model_dump_json(exclude=aside)
+        text = text.replace('"slices":null', f'"slices":{self.training.parts}')
         for key, before in NOT_GIVEN.items():
             text = text.replace(f"{key}:null", f"{key}:{before}")
         return xxhash.xxh3_64_hexdigest(text.encode())

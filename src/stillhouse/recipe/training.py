@@ -72,5 +72,37 @@ class StudentTraining(Training):
         description="gradient: weights become shares of the gradient, measured in the first steps; guard: the weight "
         "of a method is lowered where validation rows show that it harms.",
     )
+    devices: Positive = Field(
+        1, description="Devices of each machine that train one net together; on CPUs processes of one thread."
+    )
+    nodes: Positive = Field(1, description="Machines that train one net together, each started by `torchrun`.")
+    slices: Positive | None = Field(
+        None,
+        description="Parts of a batch whose gradients are added in a fixed order, a power of two: the weights are then "
+        "the same bits on any number of devices that divides it; default: one for each device.",
+    )
     workers: Positive | None = Field(None, description="Fits side by side, one thread each; default: one a core.")
     seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1, description="Each arm has one student for each seed.")
+
+    @property
+    def processes(self) -> int:
+        """How many processes train one net."""
+        return self.devices * self.nodes
+
+    @property
+    def parts(self) -> int | None:
+        """Into how many slices a step is cut; None: one process sees whole batches."""
+        return self.slices or (self.processes if self.processes > 1 else None)
+
+    @model_validator(mode="after")
+    def _slices_fit(self) -> StudentTraining:
+        if self.slices is None:
+            return self
+        if self.slices & (self.slices - 1):
+            raise ValueError(f"slices = {self.slices} is no power of two: set 2, 4, 8 ...")
+        if self.slices % self.processes:
+            raise ValueError(
+                f"slices = {self.slices} cannot be shared evenly by {self.processes} processes (devices x nodes): set "
+                "a multiple of them"
+            )
+        return self

@@ -16,10 +16,10 @@ from stillhouse.data.columns import IDENTIFIER
 from stillhouse.data.encoders.made import rows_of
 from stillhouse.data.source import as_shown
 from stillhouse.engine import Budget, Device, device_of
-from stillhouse.errors import RejectedError
+from stillhouse.errors import RejectedError, UsageError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.folder import RunFolder
-from stillhouse.recipe import BATCH, Recipe, Training
+from stillhouse.recipe import BATCH, Recipe, StudentTraining, Training
 from stillhouse.students.families import Member
 from stillhouse.task import OutputSpec, Task
 from stillhouse.types import has_label
@@ -208,4 +208,20 @@ def budget_of(training: Training, rows: int, device: Device = "auto", keep: Lite
         kept,
         training.keep_every,
         patience if kept == "best" else None,
+        slices_of(training, batch),
     )
+
+
+def slices_of(training: Training, batch: int) -> int | None:
+    """Into how many slices a step is cut; None: it is not.
+
+    Raises:
+        UsageError: a slice would have fewer than two rows.
+    """
+    slices = training.parts if isinstance(training, StudentTraining) else None
+    if slices is not None and batch < 2 * slices:
+        raise UsageError(
+            f"[training] {slices} slices of a batch of {batch} rows have fewer than two rows each. Set `[training] "
+            f"batch_size = {2 * slices}` or more, or fewer slices and devices."
+        )
+    return slices

@@ -84,7 +84,7 @@ def run_all(jobs: Sequence[Job], work: Callable[[Job, Advance], None], workers: 
     taken, done = context.Value("q", 0), context.Value("q", 0)
     crew: list[Worker] = []
     with StopRequest() as stop, lifeline() as line:
-        with _garbage_kept():
+        with garbage_kept():
             for _ in range(workers):
                 here, there = context.Pipe(duplex=False)
                 process = context.Process(target=_serve, args=(jobs, work, taken, done, there, line), daemon=True)
@@ -120,7 +120,7 @@ class Worker:
 
 
 @contextmanager
-def _garbage_kept() -> Iterator[None]:
+def garbage_kept() -> Iterator[None]:
     """Let children born within leave what they inherit uncollected.
 
     Garbage that the parent has not collected yet may hold threads of a native library, such as an ONNX session's. They
@@ -160,12 +160,12 @@ def _serve(
         sys.exit(130)
     except BaseException as error:
         if not (isinstance(error, SystemExit) and error.code in STOPPED):
-            out.send(_sendable(error))
+            out.send(sendable(error))
             sys.exit(1)
         raise
 
 
-def _sendable(error: BaseException) -> BaseException:
+def sendable(error: BaseException) -> BaseException:
     """An error for the parent process, with its traceback as a note; in words where it cannot be sent."""
     try:
         sent = ForkingPickler.loads(ForkingPickler.dumps(error))
@@ -210,12 +210,13 @@ def _raise_first(crew: list[Worker]) -> None:
         )
     if silent:
         raise StillhouseError(
-            f"A worker process ended {_ended(silent[0])}. Finished fits are kept: run the same command again to "
+            f"A worker process ended {ended(silent[0])}. Finished fits are kept: run the same command again to "
             "resume, with fewer `[training] workers`; with 1, an error shows where it is."
         )
 
 
-def _ended(code: int) -> str:
+def ended(code: int) -> str:
+    """How a process ended, by its exit code."""
     if code == -signal.SIGKILL:
         return "by SIGKILL, most often because memory ran out"
     if code < 0:

@@ -7,7 +7,7 @@ examined: a strawman would make the distilled student look good.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +37,12 @@ class Retuned(NamedTuple):
 
 
 def retuned(
-    net: nn.Module, context: RunContext, targets: Tensor, budget: Budget, train: Callable[[int, Budget], nn.Module]
+    net: nn.Module,
+    context: RunContext,
+    targets: Tensor,
+    budget: Budget,
+    train: Callable[[int, Budget], nn.Module],
+    agreed: Callable[[Sequence[float]], list[float]] = list,
 ) -> Retuned | None:
     """Train a broken control again; None where it is not broken, or no validation row can tell.
 
@@ -47,6 +52,7 @@ def retuned(
         targets: that it saw, of all training rows.
         budget: by which it was trained.
         train: trains it again from its first weights; the number of the try, from 1, names its files.
+        agreed: the numbers that the first of several processes has found.
     """
     task, valid = context.task, context.watched
     # Balanced classes are taught with other shares than the validation rows have.
@@ -54,7 +60,7 @@ def retuned(
         return None
     if context.recipe.training.class_weight != "none":
         return None
-    first, least = loss_of(net, task, valid), constant_loss(task, context.spec, targets, valid)
+    first, least = agreed([loss_of(net, task, valid), constant_loss(task, context.spec, targets, valid)])
     if first <= WORSE * least:
         return None
     nets, tried = [net], []
@@ -64,7 +70,9 @@ def retuned(
         often = min(budget.log_every, max(1, steps // LOOKS))  # the best weights may be early ones
         again = replace(budget.part(steps), keep="best", weight_decay=stronger, log_every=often)
         nets.append(train(number, again))
-        tried.append({"weight_decay": stronger, "steps": again.steps, "loss": loss_of(nets[-1], task, valid)})
+        tried.append(
+            {"weight_decay": stronger, "steps": again.steps, "loss": agreed([loss_of(nets[-1], task, valid)])[0]}
+        )
     losses = [first, *(one["loss"] for one in tried)]
     best = losses.index(min(losses))
     return Retuned(in_eval(nets[best]), {"loss": first, "least": least, "tried": tried, "chosen": best})

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from stillhouse import hashes, students
 from stillhouse.data import Rows, StoredBatches
 from stillhouse.engine import (
+    ALONE,
     CHECKPOINT,
     LOG,
     Budget,
+    Group,
     Step,
     describe,
     fit,
@@ -28,6 +30,7 @@ from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.folder import read_json
 from stillhouse.pipeline.run.labels import counted_rows
 from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
+from stillhouse.pipeline.run.together import run_together
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
 from stillhouse.pipeline.student import calibration, retuning
 from stillhouse.pipeline.student.arms import Arm, Job, fits_of
@@ -96,9 +99,11 @@ class Trainer:
         self.seeds = context.recipe.training.seeds
         self.workers = context.recipe.training.workers or default_workers(context.device)
         why = why_alone()
-        self.at_once = self.workers if why is None else 1
-        if self.at_once < self.workers:
+        self.processes = context.recipe.training.processes
+        self.at_once = self.workers if why is None and self.processes == 1 else 1
+        if self.at_once < self.workers and self.processes == 1:
             say(f"One fit at a time: {why}.")
+        self.group: Group = ALONE  # the processes that train the present fit
 
     def pending(self, arms: Sequence[Arm]) -> list[Job]:
         """The fits that no earlier, interrupted run has finished, the arms of one seed beside each other."""
@@ -120,8 +125,27 @@ class Trainer:
             if any(job.arm.control.simple for job in jobs):
                 _ = self.whole  # made here once, not by each worker
             advance(total - len(jobs) * self.budget.steps)
-            run_all(jobs, work, self.workers, advance)
+            run_all([job for job in jobs if not self.shared(job)], work, self.workers, advance)
+            self.train_together([job for job in jobs if self.shared(job)], work, advance)
         run.note(engine=describe(self.budget.device, self.budget.precision, compile=self.budget.compile))
+
+    def shared(self, job: Job) -> bool:
+        """Whether several processes train a fit together."""
+        return self.processes > 1 and self.context.fitted is None and not job.arm.control.simple
+
+    def train_together(self, jobs: Sequence[Job], work: Callable[[Job, Advance], None], advance: Advance) -> None:
+        """Do some fits one after the other, each in all processes; see ``run.together``."""
+
+        def all_jobs(group: Group) -> None:
+            self.group = group
+            try:
+                for job in jobs:
+                    work(job, advance if group.leads else lambda steps: None)
+            finally:
+                self.group = ALONE
+
+        if jobs:
+            run_together(self.processes, all_jobs, self.context.device)
 
     def logs(self, arms: Sequence[Arm]) -> list[Path]:
         """Where the metrics of the fits are."""
@@ -140,7 +164,8 @@ class Trainer:
     def fit(self, job: Job, store: Store | None, teacher: Asked | None, advance: Advance) -> None:
         """Train one student, or fit one rival."""
         context, arm = self.context, job.arm
-        hashes.begin(context.run.fit_folder(arm.name, job.seed))
+        if self.group.leads:
+            hashes.begin(context.run.fit_folder(arm.name, job.seed))
         temperature = self.temperatures.get(arm.control.teacher or "", 1.0)
         answers = StoredTeacher(store, context.recipe.training.disagreement, temperature) if store is not None else None
         if arm.control.simple:
@@ -168,9 +193,15 @@ class Trainer:
             return self.train_net(job, part, None, None, lambda steps: None).cpu()
 
         net = self.train_net(job, whole, answers, teacher, advance).cpu()
-        if teacher is None and (found := retuning.retuned(net, context, arm.targets, self.budget, again)) is not None:
+        agreed = self.group.of_first
+        if (
+            teacher is None
+            and (found := retuning.retuned(net, context, arm.targets, self.budget, again, agreed)) is not None
+        ):
             write_json(folder / retuning.CARD, found.card)
             net = found.net
+        if not self.group.leads:
+            return
         self.keep(job, net)
         for file in (*folder.glob(f"*/**/{WEIGHTS}"), *folder.rglob(CHECKPOINT)):
             hashes.remove(file)
@@ -232,6 +263,8 @@ class Trainer:
             tags={"arm": job.arm.name, "seed": job.seed} | ({BEFORE: part.before} if part.before else {}),
             advance=advance,
             on_log=self.on_log,
+            group=self.group,
+            seed=job.seed,
         )
 
     def self_train(self, job: Job, whole: Stage, advance: Advance) -> nn.Module:
@@ -240,7 +273,8 @@ class Trainer:
 
         def train_round(number: int, steps: int, targets: Tensor) -> nn.Module:
             folder = whole.folder / f"round-{number}"
-            if (folder / WEIGHTS).exists():
+            there = float((folder / WEIGHTS).exists())
+            if self.group.of_first([there])[0]:
                 step.student.load_state_dict(read_weights(folder / WEIGHTS)[0])
                 advance(steps)
             elif steps:
@@ -268,6 +302,7 @@ class Trainer:
         net, facts = fit_round(1, rounds[0], job.arm.targets), []
         for number, steps in enumerate(rounds[1:], 2):
             targets, fact = own_labels(in_eval(net), self.context, job.arm.targets)
+            targets = self.group.first_tensor(targets)
             facts.append(fact)
             net = fit_round(number, steps, targets)
         write_json(folder / ROUNDS, {"rounds": facts})

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
 
 from stillhouse import students
+from stillhouse.archives import open_npz
 from stillhouse.errors import UsageError
 from tests.shell import run
 
@@ -94,3 +97,59 @@ def test_a_card_is_compared_with_its_weights_before_memory_is_taken(hidden: Any,
     code, _, err = run(f"predict {copied} {copied.parent / 'rows.csv'}")
     assert code in (2, 5), err
     assert "unexpected" not in err
+
+
+def declaring(path: Path, shape: str, held: bytes = b"\0" * 64, packing: int = zipfile.ZIP_STORED) -> None:
+    """Write an archive of labels and of an x of any shape, which holds a few bytes."""
+    np.savez(path, y=np.zeros(4, np.int64))
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    with zipfile.ZipFile(path, "a") as archive:
+        magic = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little")
+        archive.writestr("x.npy", magic + head.encode() + held, packing)
+
+
+@pytest.mark.fault("E16", "an archive of arrays that declares more numbers than it holds", exit=4)
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("shape", ["(1000000, 1000000)", "(1000000000000,)", "(-1, 4)", "(3, 10)"])
+def test_an_archive_is_compared_with_its_size_before_memory_is_taken(shape: str, packing: int, tmp_path: Path) -> None:
+    file = tmp_path / "rows.npz"
+    declaring(file, shape, packing=packing)
+    with pytest.raises(ValueError, match="declares"):
+        open_npz(file)
+    code, _, err = run(f"distill --data.arrays {file} --output.dir {tmp_path / 'run'}")
+    assert (code, "declares" in err) == (4, True), err
+    declaring(file, "(4, 4)", packing=packing)
+    with open_npz(file) as held:
+        assert held["x"].shape == (4, 4)
+
+
+@pytest.mark.fault("E16", "arrays of a run that declare more numbers than they hold", exit=5)
+@pytest.mark.parametrize("name", ["predictions.npz", "valid.npz", "groups.npz"])
+def test_arrays_of_a_run_are_compared_with_their_size(name: str, copied: Path) -> None:
+    from tests.faults.test_mutations import unsealed
+
+    unsealed(copied)
+    declaring(copied / name, "(1000000, 1000000)")
+    for command in (f"evaluate {copied}", f"report {copied}"):
+        code, _, err = run(command)
+        assert code in (0, 5), err  # a page without groups needs no groups
+        assert "unexpected" not in err
+
+
+@pytest.mark.fault("E16", "a folder of arrays whose file declares more numbers than it holds", exit=4)
+@pytest.mark.parametrize("name", ["x.npy", "y.npy"])
+def test_a_folder_of_arrays_is_compared_with_its_size(name: str, tmp_path: Path) -> None:
+    for one in ("x", "y"):
+        np.save(tmp_path / f"{one}.npy", np.zeros((4, 4) if one == "x" else 4))
+    data = (tmp_path / name).read_bytes().replace(b"(4,", b"(4000000000000,")
+    (tmp_path / name).write_bytes(data)
+    code, _, err = run(f"distill --data.arrays {tmp_path} --output.dir {tmp_path / 'run'}")
+    assert (code, "Write it with `numpy.save`" in err) == (4, True), err
+
+
+def test_no_module_opens_an_archive_by_itself() -> None:
+    allowed = {"archives.py", "data/formats/arrays.py", "data/on_disk/mapped.py"}  # the others map single arrays
+    source = Path(students.__file__).parents[1]
+    found = {p.relative_to(source).as_posix() for p in source.rglob("*.py") if "np.load(" in p.read_text()}
+    assert found <= allowed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shlex
 import signal
 import sys
@@ -25,11 +24,11 @@ from stillhouse.cli.shared import LOOK, OPTIONS, REFERENCE, RUN, SHIP
 from stillhouse.cli.stores import store
 from stillhouse.cli.streams import drop_output, prepare, tell
 from stillhouse.errors import StillhouseError, UsageError, nearest
+from stillhouse.memory import ran_out
 
 DEBUG = "STILLHOUSE_DEBUG"
 # 128 + SIGINT, SIGTERM, SIGPIPE, SIGHUP (Windows lacks the last two)
 INTERRUPTED, TERMINATED, PIPE_CLOSED, HUNG_UP = 130, 143, 141, 129
-_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc", re.IGNORECASE)
 HELP = "See `stillhouse --help`, and `--help` of the command."
 STOPPED = "stopped: finished work is kept, and the same command resumes."
 
@@ -169,7 +168,7 @@ def _run(arguments: list[str]) -> int:
 
 def _unexpected(error: Exception) -> str:
     """An error that nobody has raised on purpose; only the end of the memory has a cure of its own."""
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+    if ran_out(error):
         return (
             "Memory ran out, of the machine or the device. Finished work is kept. Lower `[training] batch_size` or "
             "`[training] workers`, or write `[data] on_disk = true`, and choose another [output] dir."

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.data.targets import known
 from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.evaluation.statistics import Floats as Floats
@@ -119,7 +120,7 @@ class Predictions:
         """
         hashes.check(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open_npz(path) as file:
                 arrays = {name: file[name] for name in file.files}
             targets, rows, names = arrays.pop("targets"), arrays.pop("rows"), arrays.pop("classes")
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:

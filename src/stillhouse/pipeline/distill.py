@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.command import current
 from stillhouse.data.columns import columns_line
 from stillhouse.errors import UsageError
@@ -176,7 +177,7 @@ class Distillation:
             return
         same = dict.fromkeys(now, context.task.same_answers) | {"views": np.array_equal}
         hashes.check(file)
-        with np.load(file) as kept:
+        with open_npz(file) as kept:
             others = [name for name in now if name in kept and not same[name](kept[name], now[name])]
         if others:
             raise UsageError(

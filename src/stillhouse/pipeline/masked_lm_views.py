@@ -12,6 +12,7 @@ import xxhash
 from torch import Tensor
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.data import Encoder, TextEncoder
 from stillhouse.data.views.base import Candidates
 from stillhouse.errors import UsageError
@@ -74,7 +75,7 @@ def kept(path: Path, key: str) -> Candidates | None:
     """What is kept under this key; None where there is nothing, or nothing whole."""
     hashes.check(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             return Candidates(file["ids"], file["chances"]) if str(file["key"]) == key else None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.reporting.figures import Interval, interval
 from stillhouse.reporting.wording import Arm, capital, percent
@@ -314,7 +315,7 @@ def _arrays(path: Path) -> dict[str, Array]:
         return {}
     hashes.check(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy each raise their own on damaged bytes
         raise _damaged(path, error) from error

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from stillhouse.errors import RejectedError, StillhouseError
+from stillhouse.memory import in_halves, ran_out
 from stillhouse.memory_format import channels_last
 from stillhouse.taps import Taps, tensors
 from stillhouse.task import OutputSpec, Task
@@ -80,11 +81,20 @@ class ModuleTeacher:
 
     @torch.inference_mode()
     def outputs(self, batch: Batch) -> Outputs:
-        """Values float32 (B, *shape) and the tapped features, detached."""
+        """Values float32 (B, *shape) and the tapped features, detached; in halves where memory does not suffice."""
+        parts = in_halves(
+            lambda start, stop: self._outputs(batch.inputs[start:stop], batch.rows[start:stop]), 0, len(batch.rows)
+        )
+        if len(parts) == 1:
+            return parts[0]
+        features = {path: torch.cat([part.features[path] for part in parts]) for path in parts[0].features}
+        return Outputs(torch.cat([part.values for part in parts]), features)
+
+    def _outputs(self, given: Tensor, rows: Tensor) -> Outputs:
         # A wrapper's `.train()` may have woken dropout and batch statistics since the last call.
         if any(module.training for module in self._modules):
             in_eval(self._net)
-        inputs, home = batch.inputs, batch.inputs.device
+        inputs, home = given, given.device
         if self.device is not None and self.device.type != home.type:
             inputs = inputs.to(self.device)
         if not self._placed:
@@ -95,11 +105,11 @@ class ModuleTeacher:
         # Entering a context takes a fourth of a small net's time, so none is entered that changes nothing.
         with torch.autocast(where, torch.bfloat16, half) if half or torch.is_autocast_enabled(where) else nullcontext():
             # A module of the user's may write into its inputs.
-            own = inputs.clone() if self.identity is not None and inputs is batch.inputs else inputs
+            own = inputs.clone() if self.identity is not None and inputs is given else inputs
             returned = answer_of(self._net, own, "The teacher")
-        if inputs is not batch.inputs:
+        if inputs is not given:
             returned = tree_map(lambda part: part.to(home) if isinstance(part, Tensor) else part, returned)
-        values = self.read(returned, batch.rows.cpu().numpy()).values.to(home)
+        values = self.read(returned, rows.cpu().numpy()).values.to(home)
         return Outputs(values, {path: value.float().to(home) for path, value in self.taps.take().items()})
 
     def fingerprint(self) -> str:
@@ -233,9 +243,11 @@ def answer_of(module: nn.Module, inputs: Tensor, who: str, *, named: bool = True
         if named and isinstance(returned, Mapping) and all(np.ndim(column) == 1 for column in returned.values()):
             return returned
         return logits_of(returned)
-    except (StillhouseError, MemoryError, torch.OutOfMemoryError):
+    except StillhouseError:
         raise
     except Exception as error:
+        if ran_out(error):
+            raise
         raise RejectedError(
             f"{who} failed on inputs of shape {tuple(inputs.shape)} ({inputs.dtype}): {type(error).__name__}: {error}. "
             "Give a module that takes such a batch and returns a tensor with one row for each input, or wrap it: "

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stillhouse.memory import ran_out
+
 SMALLEST, GROWTH = 32, 1.05  # rows to begin with; rows a second must grow by this factor for a doubling to be kept
 REPEATS, SHORT = 3, 0.02  # calls a size, and the seconds after which no further one is needed
 SHARE = 16  # at most one sixteenth of the rows is asked while looking
@@ -37,7 +39,9 @@ def fastest_batch(ask: Callable[[int], Tensor], limit: int) -> int:
         before = free_memory()
         try:
             answers, seconds = timed(ask, size)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
             break
         faster = size / seconds
         if not torch.equal(answers[:SMALLEST], reference) or faster < GROWTH * rate:

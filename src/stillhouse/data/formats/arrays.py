@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.archives import open_npz
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.files.format import Format, Inputs, Wanted
 from stillhouse.data.inputs import check_finite
@@ -69,7 +70,7 @@ def load_npz(path: Path, room: Path | None = None) -> dict[str, NDArray[Any]]:
         StoppedError: the disk is full.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with open_npz(path) as content:
             keys = list(content.files)
             found = {key: content[key] for key in keys if key == "y" or (key == "x" and room is None)}
         if room is not None and "x" in keys:
@@ -94,7 +95,8 @@ def _mapped_folder(folder: Path) -> dict[str, NDArray[Any]]:
         raise RejectedError(f"{folder} has no x.npy. Write x.npy and y.npy there with `numpy.save`.")
     try:
         x = np.load(files["x"], mmap_mode="r", allow_pickle=False)
-        return {"x": x} | ({"y": np.load(files["y"], allow_pickle=False)} if files["y"].exists() else {})
+        # Mapped first: a file that declares more than it holds is then refused, and takes no memory.
+        return {"x": x} | ({"y": np.array(np.load(files["y"], "r", False))} if files["y"].exists() else {})
     except _BROKEN as error:
         raise RejectedError(
             f"{folder}: x.npy or y.npy is not a plain array: {error}. Write it with `numpy.save`."

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.data import Source
 from stillhouse.errors import UsageError, nearest
 from stillhouse.files import write_npz
@@ -46,7 +47,7 @@ def read_groups(folder: Path) -> dict[str, Texts]:
     if not (folder / FILE).exists():
         return {}
     hashes.check(folder / FILE)
-    with np.load(folder / FILE, allow_pickle=False) as file:
+    with open_npz(folder / FILE) as file:
         return {str(name): values for name, values in zip(file["names"], file["values"], strict=True)}
 
 

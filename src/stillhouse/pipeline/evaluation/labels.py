@@ -14,6 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.data import Source, TargetCells, formats
 from stillhouse.data.cells import name_of
 from stillhouse.data.files.target import USUAL_LABELS, wanted_targets
@@ -83,7 +84,7 @@ def read_keys(folder: Path) -> Keys:
     """What ``write_keys`` wrote."""
     hashes.check(folder / KEYS)
     try:
-        with np.load(folder / KEYS, allow_pickle=False) as file:
+        with open_npz(folder / KEYS) as file:
             forms = {name: Form.from_state(form) for name, form in json.loads(str(file["forms"])).items()}
             names = tuple(map(str, file["columns"]))
             return Keys(file["rows"], file["hashes"], names, forms, int(file["size"]), str(file["kind"]))

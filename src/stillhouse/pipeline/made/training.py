@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from stillhouse import hashes, writing
+from stillhouse.archives import open_npz
 from stillhouse.data import Prepared, Rows, StoredBatches
 from stillhouse.data.encoders.made import kept_rows, with_rows
 from stillhouse.data.source import Raw
@@ -121,7 +122,7 @@ class MakerTraining:
     def read(self, file: Path) -> Raw:
         """Raw rows of a round that was made."""
         hashes.check(file)
-        with np.load(file, allow_pickle=False) as held:
+        with open_npz(file) as held:
             arrays = {name: held[name] for name in held.files}
         if set(arrays) == {"rows"}:
             rows: Raw = arrays["rows"]

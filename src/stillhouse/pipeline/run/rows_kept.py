@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.data import Source, Split
 from stillhouse.data.source import row_hashes
 from stillhouse.errors import RejectedError
@@ -58,7 +59,7 @@ class KeptRows:
         if not file.exists():
             return ""
         hashes.check(file)
-        with np.load(file, allow_pickle=False) as kept:
+        with open_npz(file) as kept:
             before = kept["rows"]
         if len(before) != len(self.rows):
             return f"the data changed: {len(before):,} rows there, {len(self.rows):,} here"

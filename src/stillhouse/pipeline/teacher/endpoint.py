@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.data import Prepared, Split
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.run.context import RunContext
@@ -97,7 +98,7 @@ def answered_only(context: RunContext) -> RunContext:
         return context
     if NOTE in run.record and (run.folder / SPLIT).exists():
         hashes.check(run.folder / SPLIT)
-        with np.load(run.folder / SPLIT, allow_pickle=False) as file:
+        with open_npz(run.folder / SPLIT) as file:
             return keeping(context, {p: np.isin(getattr(context.data.split, p), file[p]) for p in PARTS})
     found = ask(context)
     ends = np.cumsum([len(getattr(context.data.split, part)) for part in PARTS])[:-1]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from stillhouse.archives import open_npz
 from stillhouse.reporting.folder import Gallery, RunFiles, read_json
 from stillhouse.reporting.parts import line
 from stillhouse.reporting.rows import pictures, shown
@@ -89,7 +88,7 @@ def a_round(run: RunFiles, title: str, maker: dict[str, Any], told: dict[str, An
     found |= {"pictures": [], "cards": [], "classes": [], "histogram": []}
     names = [str(name) for name in run.scores.get("classes", [])]
     if file.exists():
-        with np.load(file, allow_pickle=False) as held:
+        with open_npz(file) as held:
             arrays = {name: held[name] for name in held.files}
         gallery = Gallery(arrays["rows"], arrays["inputs"], tuple(map(str, arrays.get("columns", ()))))
         drawn, classes = pictures(gallery), arrays["classes"]

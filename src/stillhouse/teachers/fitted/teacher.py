@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.errors import RejectedError, StillhouseError
+from stillhouse.memory import in_halves, ran_out
 from stillhouse.teachers.protocol import Read, Rows
 from stillhouse.teachers.values import name_rows
 from stillhouse.types import Batch, Outputs
@@ -59,11 +60,15 @@ class FittedTeacher:
         """
         raw = self.decode(batch.inputs) if batch.raw is None else batch.raw
         rows, device = batch.rows.cpu().numpy(), batch.inputs.device
-        parts = []
-        for start in range(0, len(rows), self.batch_rows):
-            part = slice(start, start + self.batch_rows)
+        parts: list[Outputs] = []
+
+        def ask(start: int, stop: int) -> Outputs:
+            part = slice(start, stop)
             chosen = (raw.iloc[part] if hasattr(raw, "iloc") else raw[part]).copy()  # it may write into its rows
-            parts.append(self.read(asked(self.ask, chosen, rows[part]), rows[part]))
+            return self.read(asked(self.ask, chosen, rows[part]), rows[part])
+
+        for start in range(0, len(rows), self.batch_rows):
+            parts += in_halves(ask, start, min(start + self.batch_rows, len(rows)))
         if not parts:
             return Outputs(torch.empty(0, *self.shape, device=device))
         features = {name: torch.cat([one.features[name] for one in parts]).to(device) for name in parts[0].features}
@@ -112,9 +117,11 @@ def asked(ask: Callable[[Any], Any], raw: Any, rows: Rows | None = None) -> Any:
     """
     try:
         return in_order_of(raw, ask(raw))
-    except (StillhouseError, MemoryError):
+    except StillhouseError:
         raise
     except Exception as error:  # the user's own code may raise anything
+        if ran_out(error):
+            raise
         raise RejectedError(
             f"The teacher failed on {name_rows(np.full(len(raw), -1) if rows is None else rows)}: "
             f"{type(error).__name__}: {error}. It is given rows as they were read; fix those rows or the teacher. Rows "

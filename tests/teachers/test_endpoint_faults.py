@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import sys
-from email.utils import formatdate
+from email.utils import format_datetime, formatdate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stillhouse.errors import RejectedError, StoppedError, UsageError
-from stillhouse.teachers.endpoint.client import LONGEST_RETRY_AFTER, Timing
+from stillhouse.teachers.endpoint.client import LONGEST_RETRY_AFTER, Timing, retry_after
 from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 from tests.teachers import misbehaving_server as bad
 from tests.teachers.misbehaving_server import Act, Server, answer, raw, status
@@ -21,6 +23,7 @@ from tests.teachers.misbehaving_server import Act, Server, answer, raw, status
 pytestmark = pytest.mark.enable_socket
 CLASSES = ("sport", "politics")
 KEY = "sk-secret-4711"
+BOMB = gzip.compress(b" " * (1 << 24), 1)
 
 
 class FakeTime:
@@ -50,6 +53,7 @@ def teacher_of(server: Server, folder: Path, **settings: Any) -> EndpointTeacher
     return EndpointTeacher(server.url, "m", CLASSES, **(defaults | settings))
 
 
+@pytest.mark.fault("G19", "a compressed body that would unpack to 16 MB, an endless body, one that breaks off", exit=0)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -65,6 +69,7 @@ def teacher_of(server: Server, folder: Path, **settings: Any) -> EndpointTeacher
         raw(b"\xff\xfe"),
         raw(b"<html>sign in</html>", Content_Type="text/html"),
         raw(gzip.compress(b"{}"), Content_Encoding="gzip"),
+        raw(BOMB, Content_Encoding="gzip"),
         lambda handler: handler.send(204, b""),
         bad.disconnect,
         bad.endless,
@@ -78,6 +83,7 @@ def test_what_goes_wrong_once_is_asked_again_and_is_no_answer(tmp_path: Path, fa
     assert (found.refused, found.malformed, found.rejected) == (0, 0, 0)
 
 
+@pytest.mark.fault("G19", "a body that never ends, or comes a byte at a time", exit=0)
 @pytest.mark.parametrize("fault", [bad.hang, bad.drip])
 def test_a_request_ends_when_its_time_is_over_however_it_is_spent(tmp_path: Path, fault: Act) -> None:
     with Server(plan={"x": [fault, answer("B")]}) as server:
@@ -85,9 +91,17 @@ def test_a_request_ends_when_its_time_is_over_however_it_is_spent(tmp_path: Path
     assert server.asked["x"] == 2
 
 
+@pytest.mark.fault("G19", "an absurd Retry-After: at most ten minutes are waited, whatever it asks for", exit=0)
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), (formatdate(1e9 + 30, usegmt=True), 30.0), ("999999", LONGEST_RETRY_AFTER), ("0", 0.0)],
+    [
+        ("9" * 300, LONGEST_RETRY_AFTER),
+        (formatdate(1e9 - 1e8, usegmt=True), 0.0),
+        ("7", 7.0),
+        (formatdate(1e9 + 30, usegmt=True), 30.0),
+        ("999999", LONGEST_RETRY_AFTER),
+        ("0", 0.0),
+    ],
 )
 def test_retry_after_is_honoured_in_seconds_and_as_a_date_up_to_a_cap(
     tmp_path: Path, header: str, seconds: float
@@ -105,6 +119,16 @@ def test_a_retry_after_that_says_nothing_is_left_aside(tmp_path: Path, header: s
     with Server(plan={"x": [fault, answer("A")]}) as server:
         teacher_of(server, tmp_path, timing=time.timing).prefetch(["x"])
     assert time.passed == pytest.approx(1.0)
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.one_of(st.text(max_size=40), st.integers().map(str), st.floats().map(str), st.datetimes().map(format_datetime)),
+    st.floats(-1e12, 1e12),
+)
+def test_no_header_and_no_clock_makes_a_wait_long_or_negative(header: str, now: float) -> None:
+    seconds = retry_after(header, now)
+    assert seconds is None or 0.0 <= seconds <= LONGEST_RETRY_AFTER
 
 
 def test_back_off_doubles_from_try_to_try(tmp_path: Path) -> None:

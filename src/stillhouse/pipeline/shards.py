@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stillhouse import hashes
+from stillhouse.archives import open_npz
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.pipeline.distill import Distillation, inherit_pilot
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
@@ -118,7 +119,7 @@ def check_planned(context: RunContext, planned: RunFolder) -> None:
     if not file.exists():
         raise UsageError(f"There is no plan in {planned.folder}. {PLANNED}")
     hashes.check(file)
-    with np.load(file) as kept:
+    with open_npz(file) as kept:
         others = [name for name in PARTS if not np.array_equal(kept[name], getattr(split, name))]
     if others:
         raise RejectedError(

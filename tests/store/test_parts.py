@@ -19,7 +19,7 @@ from stillhouse.errors import DamagedError, RejectedError, UsageError
 from stillhouse.store import Field, Key, Store
 from stillhouse.store.part_care import merge, status
 from stillhouse.store.part_writing import write_part
-from stillhouse.store.parts import Plan, part_rows
+from stillhouse.store.parts import part_rows
 from stillhouse.store.places import Folder
 from tests.store import tiny, tiny_parts
 from tests.store.tiny_parts import PLAN
@@ -180,8 +180,7 @@ def test_two_tasks_with_one_name_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_of_two_writers_of_a_part_one_wins_fifty_times(tmp_path: Path) -> None:
-    plan = Plan(tiny.KEY, tiny.FIELDS, rows=50, views=tiny.VIEWS, block_rows=1, part_rows=1, hashed=False)
-    place, fork = Folder(tmp_path / "new"), multiprocessing.get_context("fork")
+    plan, place, fork = tiny_parts.MANY, Folder(tmp_path / "new"), multiprocessing.get_context("fork")
     tiny_parts.label(place, [], plan)
     barrier = fork.Barrier(2)
 

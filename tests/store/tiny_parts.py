@@ -16,6 +16,8 @@ from tests.store import tiny
 
 PLAN = Plan(tiny.KEY, tiny.FIELDS, tiny.ROWS, tiny.VIEWS, block_rows=3, part_rows=4, hashed=True, batch=2)
 
+MANY = Plan(tiny.KEY, tiny.FIELDS, rows=50, views=tiny.VIEWS, block_rows=1, part_rows=1, hashed=False)  # to race for
+
 
 def answers(rows: tiny.Array) -> dict[str, tiny.Array]:
     """The teacher, asked by row number."""

@@ -11,6 +11,7 @@ from stillhouse.cli.shared import REFERENCE, Json, say, show_json
 
 StoreFolder = Annotated[Path, Parameter(help="A store: the folder that holds its manifest.")]
 LISTED = ("folder", "digest", "rows", "rows_done", "views", "nbytes", "complete", "problem")  # of `ls --json`
+Place = Annotated[str, Parameter(help="A store: the folder that holds its manifest, or s3://bucket/prefix/digest.")]
 Root = Annotated[Path, Parameter(help="Where to look, folders below it included.")]
 
 store = App(
@@ -45,12 +46,12 @@ def why(a: StoreFolder, b: StoreFolder, /, *, json: Json = False) -> None:
 
 
 @store.command
-def status(folder: StoreFolder, /, *, json: Json = False) -> None:
+def status(folder: Place, /, *, json: Json = False) -> None:
     """Say how far a store in parts is: parts done, missing, and being labelled now."""
     from stillhouse.store import part_care
-    from stillhouse.store.places import Folder
+    from stillhouse.store.buckets import place_of
 
-    found = part_care.status(Folder(folder))
+    found = part_care.status(place_of(folder))
     if json:
         show_json(found._asdict())
         return
@@ -64,18 +65,18 @@ def status(folder: StoreFolder, /, *, json: Json = False) -> None:
 
 
 @store.command
-def merge(folder: StoreFolder, /, *, json: Json = False) -> None:
+def merge(folder: Place, /, *, json: Json = False) -> None:
     """Finish a store in parts: every bit is checked, and its manifest is written, once."""
     from stillhouse.store import part_care
-    from stillhouse.store.places import Folder
+    from stillhouse.store.buckets import place_of
 
-    plan = part_care.merge(Folder(folder))
+    plan = part_care.merge(place_of(folder))
     found = {"store": str(folder), "rows": plan.rows, "views": plan.views, "parts": plan.parts, "bytes": plan.nbytes}
     show_json(found) if json else say(f"{folder} is complete: {plan.rows:,} rows in {plan.parts:,} parts.")
 
 
 @store.command
-def verify(folder: StoreFolder, /, *, json: Json = False) -> None:
+def verify(folder: Place, /, *, json: Json = False) -> None:
     """Check every bit of a store; exits 0 when it is whole, 5 when it is damaged."""
     from stillhouse.errors import DamagedError
     from stillhouse.store import maintenance
@@ -92,7 +93,7 @@ def verify(folder: StoreFolder, /, *, json: Json = False) -> None:
 
 
 @store.command
-def repair(folder: StoreFolder, /, *, json: Json = False) -> None:
+def repair(folder: Place, /, *, json: Json = False) -> None:
     """Remove the damaged blocks of a store; the command of its run then asks the teacher for these only."""
     from stillhouse.store import maintenance
 

@@ -160,7 +160,7 @@ def share_named(text: str, environment: Mapping[str, str]) -> str:
 def facts(store: Store) -> dict[str, Any]:
     """What ``label`` says of a store in parts."""
     found: dict[str, Any] = {
-        "store": str(store.folder),
+        "store": str(store.place if isinstance(store, PartStore) else store.folder),
         "rows": store.rows,
         "views": store.views,
         "bytes": store.nbytes,

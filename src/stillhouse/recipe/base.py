@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+BUCKET = "s3://"
+
+
+def _address(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) and not value.startswith(BUCKET) else value
+
+
+Address = Annotated[Path | str, BeforeValidator(_address)]  # a folder, or a bucket: s3://bucket/prefix
 
 
 class Section(BaseModel):

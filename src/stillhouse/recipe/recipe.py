@@ -78,7 +78,7 @@ class Recipe(Section):
     def digest(self) -> str:
         """Hash of all settings that change a run; paths do not count, the contents of files are hashed beside it."""
         places = {section: set(keys) for section, keys in PATHS.items() if "." not in section}
-        aside: dict[str, Any] = {"output": True, "store": {"dir", "part_bytes"}} | places
+        aside: dict[str, Any] = {"output": True, "store": {"dir", "cache", "part_bytes"}} | places
         aside["training"] = {"workers", *PROCESSES} | ({"slices"} if self.training.parts is None else set())
         # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
         aside["evaluation"] = {"max_duplicates"}

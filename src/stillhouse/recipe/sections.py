@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from stillhouse.errors import UsageError
 from stillhouse.folders import check_name, lines
-from stillhouse.recipe.base import Fraction, Positive, Section
+from stillhouse.recipe.base import Address, Fraction, Positive, Section
 from stillhouse.recipe.training import Training
 
 AUTO = "auto"  # in place of a student's name: a tournament chooses it
@@ -303,9 +303,12 @@ class Store(Section):
     part_bytes: Positive | None = Field(
         None, description="Bytes of a part of a store in parts, about; such a store is labelled by several processes."
     )
-    dir: Path | None = Field(
-        None, description="A folder of answers, a service's too, that several runs share; default: the run's own."
+    dir: Address | None = Field(
+        None,
+        description="A folder of answers, a service's too, or a bucket, s3://bucket/prefix, that several runs share; "
+        "default: the run's own.",
     )
+    cache: Path | None = Field(None, description="Where the local copy of a bucket lies; default: in the run folder.")
     teacher_precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="Arithmetic of a neural teacher; bf16-mixed is refused if it changes the gradient."
     )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from stillhouse.errors import DamagedError, RejectedError, StillhouseError
 from stillhouse.store import disk, part_care
+from stillhouse.store.buckets import is_bucket, place_of
 from stillhouse.store.fields import Field
 from stillhouse.store.manifest import COPY, NAME, PLAN, Manifest, in_parts, read_manifest
 from stillhouse.store.part_reading import read_store
@@ -105,6 +106,8 @@ def verify(folder: Path | str) -> list[Damage]:
     Raises:
         RejectedError: there is no store, a newer Stillhouse wrote it, or a file is a symbolic link.
     """
+    if is_bucket(folder):
+        return part_care.verify(place_of(folder))
     folder = Path(folder)
     if in_parts(folder):
         return part_care.verify(Folder(folder))
@@ -158,6 +161,8 @@ def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
         DamagedError: the manifest is damaged and its copy is missing or damaged too.
         RejectedError: there is no store, or another process is writing it.
     """
+    if is_bucket(folder):
+        return part_care.repair(place_of(folder))
     folder = Path(folder)
     if in_parts(folder):
         return part_care.repair(Folder(folder))

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import xxhash
 
 from stillhouse.errors import RejectedError
-from stillhouse.hashes import digest_of
 from stillhouse.store.fields import Array, Field, widen
 from stillhouse.store.keys import Key
 from stillhouse.store.manifest import NAME, PLAN, check_key
@@ -203,7 +202,7 @@ def part_damages(place: Place, plan: Plan, sidecar: Sidecar) -> list[Damage]:
     for name, file in sidecar.files.items():
         path = file_name(sidecar.part, name, file.digest)
         try:
-            size, digest = place.size(path), digest_of(place.local(path, file.digest))
+            size, digest = place.size(path), place.digest(path)
         except FileNotFoundError:
             found.append(Damage(path, None, "the file is missing"))
             continue

@@ -52,6 +52,9 @@ class Place(Protocol):
     def size(self, name: str) -> int:
         """Bytes of a file; raises FileNotFoundError."""
 
+    def digest(self, name: str) -> str:
+        """The xxh3-128 of a file, read whole; raises FileNotFoundError."""
+
     def local(self, name: str, digest: str) -> Path:
         """A file to map; raises FileNotFoundError. ``digest`` is its xxh3-128."""
 
@@ -113,6 +116,10 @@ class Folder(Place):
     def size(self, name: str) -> int:
         """See ``Place``."""
         return (self.folder / name).stat(follow_symlinks=False).st_size
+
+    def digest(self, name: str) -> str:
+        """See ``Place``."""
+        return hashes.digest_of(self.folder / name)
 
     def local(self, name: str, digest: str) -> Path:
         """See ``Place``."""

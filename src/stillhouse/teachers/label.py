@@ -17,9 +17,11 @@ from torch import Tensor
 from stillhouse.data import Views
 from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.store import Dense, Key, Store, Writer, ls, supersede
+from stillhouse.store.buckets import Bucket, mirror
 from stillhouse.store.maintenance import SUPERSEDED
 from stillhouse.store.manifest import NAME, PLAN, in_parts
 from stillhouse.store.part_care import merge
+from stillhouse.store.part_reading import open_parts
 from stillhouse.store.part_writing import settle_plan, write_part
 from stillhouse.store.parts import MANY_ROWS, PART_BYTES, Plan, part_rows, sidecar_name
 from stillhouse.store.places import Folder
@@ -51,6 +53,7 @@ def label(
     temperature: float = 1.0,
     library: bool = False,
     replace: bool = False,
+    bucket: str | None = None,
     part_bytes: int | None = None,
     device: str = "cpu",
     share: Callable[[int], Iterable[int]] | None = None,
@@ -73,6 +76,7 @@ def label(
         temperature: softens the teacher before classes are left out; not used for whole rows.
         library: ``folder`` holds the stores of many runs, each under the digest of its key.
         replace: a store of another key is removed, not refused.
+        bucket: address of a bucket that is the library; ``folder`` then holds its local copy.
         part_bytes: about the bytes of a part, for a store in parts; None: in one piece, unless there are many rows or
             the store is planned in parts.
         device: the kind of device on which the teacher answers; a store in parts keeps to it.
@@ -111,16 +115,19 @@ def label(
             return there
         if replace and there.key != whole and not differs_in_rows(place, whole, aside):
             shutil.rmtree(place)
+    far = None if bucket is None else Bucket(f"{bucket}/{whole.digest[:16]}", place)
+    if far is not None and far.has(NAME):
+        return Store.open(mirror(far).folder, whole)
     few = min(len(inputs), PROBE, max(2, len(inputs) // SHARE))
     probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few), None))
     refuse_coarse(teacher, inputs[:COARSE_ROWS], shift=task.shift_invariant)
     shapes = {path: tuple(value.shape[1:]) for path, value in probe.features.items()}
     fields, ask = fields_of(kept, shape, shapes, dtype), Asker(teacher, inputs, views, kept, temperature, raw)
-    if share is not None or wants_parts(place, len(inputs), part_bytes):
+    if share is not None or far is not None or wants_parts(place, len(inputs), part_bytes):
         size = part_rows(fields, views.count, part_bytes or PART_BYTES)
         hashed = row_hashes is not None
         plan = Plan(whole, tuple(fields), len(inputs), views.count, block_rows, size, hashed, device=device)
-        return label_parts(Folder(place), plan, ask, row_hashes, share, advance)
+        return label_parts(far or Folder(place), plan, ask, row_hashes, share, advance)
     with Writer(
         place,
         whole,
@@ -145,7 +152,7 @@ def wants_parts(place: Path, rows: int, part_bytes: int | None) -> bool:
 
 
 def label_parts(
-    place: Folder,
+    place: Folder | Bucket,
     wanted: Plan,
     ask: Asker,
     row_hashes: np.ndarray | None,
@@ -169,9 +176,10 @@ def label_parts(
     for number in range(plan.parts) if share is None else share(plan.parts):
         if not place.has(sidecar_name(number)):
             write_part(place, plan, number, ask, hashes, advance)
-    if share is None:
-        merge(place)
-    return Store.open(place.folder, plan.key)
+    if share is not None:
+        return open_parts(place, plan.key)
+    merge(place)
+    return Store.open((mirror(place) if isinstance(place, Bucket) else place).folder, plan.key)
 
 
 def serves(there: Store, key: Key, rows: int, views: int) -> bool:

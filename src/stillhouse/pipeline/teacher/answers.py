@@ -46,17 +46,20 @@ def ask_all(
         "views": context.views.describe(),
         "layers": " ".join(layers),
     }
+    bucket = keeps.dir if isinstance(keeps.dir, str) else None
+    place = keeps.dir if isinstance(keeps.dir, Path) else (bucket and keeps.cache) or folder
     return label(
         teacher,
         data.train.inputs,
         context.views,
-        folder if keeps.dir is None else keeps.dir,
+        place,
         task=getattr(teacher, "task", context.task),
         key=key,
         codec=keeps.codec,
         dtype=keeps.dtype,
         temperature=softening(context.make_methods()),
         library=keeps.dir is not None,
+        bucket=bucket,
         replace=keeps.dir is None and any(context.run.record.get(one) for one in (OVERWRITTEN, PILOT)),
         part_bytes=keeps.part_bytes,
         device=context.device.type,

@@ -235,7 +235,7 @@ def service(context: RunContext) -> EndpointTeacher:
 def journal_of(context: RunContext) -> Path:
     """Where the answers of a service are: beside the stores that runs share, so that no run pays for them again."""
     own, shared = context.recipe.output.dir / JOURNAL, context.recipe.store.dir
-    return own if shared is None or own.exists() else shared / JOURNAL
+    return shared / JOURNAL if isinstance(shared, Path) and not own.exists() else own
 
 
 def read_prompt(path: Path) -> str:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stillhouse.students.lightgbm_text import Doubles, Tables, whole_model
+from stillhouse.students.native_trees import NativeWalk, can_walk
 from stillhouse.students.tree_paths import at_once, levels_of, paths_of, walked
 
 FEW = 8  # rows for which all paths at once are faster than a walk
@@ -61,6 +63,7 @@ class TreeEnsemble(nn.Module):
     share: Tensor
     roots: Tensor
     base: Tensor
+    native: NativeWalk | None  # made when it is needed
 
     def __init__(self, forest: Forest, inputs: int) -> None:
         super().__init__()
@@ -96,17 +99,50 @@ class TreeEnsemble(nn.Module):
         alone = not torch.compiler.is_exporting() and rows.shape[0] <= FEW and device.type == "cpu"
         if alone and self.paths is not None and rows.dtype == torch.float32:
             found = at_once(rows, self.paths)
+        elif (leaves := self._natively(rows)) is not None:
+            found = self.value.index_select(0, leaves.reshape(-1)).view(len(leaves), -1, self.value.shape[1])
         else:
             found = walked(rows, self.levels.to(device), self.feature, self.threshold, self.value)
-        leaves = found.transpose(0, 1)[:, self.levels.place.to(device)]
-        return self.base + leaves.reshape(rows.shape[0], -1, self.outputs).sum(1)
+        values = found.transpose(0, 1)[:, self.levels.place.to(device)]
+        return self.base + values.reshape(rows.shape[0], -1, self.outputs).sum(1)
 
     def is_leaf(self) -> Tensor:
         """Which nodes (nodes,) have no branch."""
         return self.left == torch.arange(self.size, device=self.left.device)
 
+    def _natively(self, rows: Tensor) -> Tensor | None:
+        """The leaves (T, B) of float32 rows without gaps by LightGBM, where it is installed; None: walk the tables."""
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        traced = tracing or torch.compiler.is_compiling() or torch.compiler.is_exporting()
+        if traced or rows.dtype != torch.float32 or rows.device.type != "cpu" or self.base.device.type != "cpu":
+            return None
+        if self.native is None and can_walk(self.threshold, len(self.levels.roots)):
+            self.native = NativeWalk(self._tables(), self.levels.roots.tolist(), self.inputs)
+        if self.native is None or bool(rows.isnan().any()):  # the library reads NaN as 0, the tables send it left
+            return None
+        return self.native(rows.detach())
+
+    def lightgbm_model(self, named: str, factor: Doubles, shift: Doubles) -> str:
+        """The text of LightGBM's model file.
+
+        Args:
+            named: the objective, in the library's words.
+            factor: (K,) by which outputs are multiplied.
+            shift: (K,) what is added then.
+        """
+        base = self.base.double().cpu().numpy() * factor + shift
+        return whole_model(self._tables(), self.roots.tolist(), self.inputs, named, factor, base)
+
+    def _tables(self) -> Tables:
+        return {name: getattr(self, name).cpu().numpy() for name in ("feature", "threshold", "left", "right", "value")}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made again when it is needed."""
+        return {**self.__dict__, "native": None}
+
     def _prepare(self) -> None:
         """What follows from the tables and is not stored."""
+        self.native = None
         left, right, feature, threshold, value, roots = (
             getattr(self, name).detach().cpu() for name in ("left", "right", "feature", "threshold", "value", "roots")
         )

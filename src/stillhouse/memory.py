@@ -43,3 +43,13 @@ def in_halves(ask: Callable[[int, int], Answer], start: int, stop: int) -> list[
     warnings.warn(f"Memory does not suffice for {stop - start} rows at once, so halves are asked.", stacklevel=2)
     middle = (start + stop) // 2  # outside of the handler, which holds what the failed call has allocated
     return [*in_halves(ask, start, middle), *in_halves(ask, middle, stop)]
+
+
+def in_pieces(ask: Callable[[int, int], Answer], rows: int, size: int) -> list[Answer]:
+    """Ask about ``size`` rows at a time, or fewer where memory does not suffice; see ``in_halves``.
+
+    >>> in_pieces(lambda start, stop: (start, stop), 5, 2), in_pieces(lambda start, stop: (start, stop), 0, 2)
+    ([(0, 2), (2, 4), (4, 5)], [(0, 0)])
+    """
+    starts = range(0, max(rows, 1), size)
+    return [answer for start in starts for answer in in_halves(ask, start, min(start + size, rows))]

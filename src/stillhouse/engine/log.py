@@ -20,10 +20,12 @@ from stillhouse.engine.meter import Meter, shares
 from stillhouse.engine.step import Step
 from stillhouse.errors import UsageError
 from stillhouse.files import write_atomic
+from stillhouse.memory import in_pieces
 from stillhouse.types import evaluating, logits_of
 
 LOG = "metrics.jsonl"
 VALID = "valid_"  # before the names of the figures on validation rows
+CHUNK = 1024  # validation rows a forward
 
 Validation = Callable[[Tensor, Tensor], dict[str, float]]  # from outputs (N, ...) and targets to figures by name
 
@@ -82,8 +84,9 @@ class Watch:
             return {}
         device = next((p.device for p in student.parameters()), torch.device("cpu"))
         with evaluating(student):
-            parts = (part.to(device) for part in torch.split(self.rows.inputs, 1024))
-            outputs = torch.cat([logits_of(student(part)).float() for part in parts]).to(self.rows.targets.device)
+            inputs, home = self.rows.inputs, self.rows.targets.device
+            parts = in_pieces(lambda a, b: logits_of(student(inputs[a:b].to(device))).float(), len(inputs), CHUNK)
+            outputs = torch.cat(parts).to(home)
         return {VALID + name: value for name, value in self.validation(outputs, self.rows.targets).items()}
 
     def monitored(self, figures: dict[str, float]) -> float:

@@ -17,6 +17,7 @@ from stillhouse.engine.compiling import compiled
 from stillhouse.engine.gradients import Gradient, added, by_source, norms
 from stillhouse.engine.group import ALONE, Group
 from stillhouse.engine.guard import held_out_gradient
+from stillhouse.engine.halving import Halving
 from stillhouse.engine.keeping import Keeper
 from stillhouse.engine.log import LOG, Log, Recorder, Validation, Watch
 from stillhouse.engine.meter import Meter
@@ -112,7 +113,7 @@ def fit(
     channels_last(step.student, batches.example)
     optimiser = make_optimiser(step, lr=budget.lr, weight_decay=budget.weight_decay)
     of_student = list(map(set(step.student.parameters()).__contains__, optimiser.parameters))
-    takes = Whole(step, optimiser, arithmetic)
+    takes: Whole = Halving(step, optimiser, arithmetic, seed)
     if budget.slices:
         takes = Sliced(step, optimiser.parameters, group, budget.slices, seed, arithmetic)
     keeper, watch = Keeper(folder, identity, step, optimiser, batches, group), Watch(valid, validation, monitor)
@@ -139,7 +140,7 @@ def fit(
             balance, look = step.balance if measured else None, watched(step, watch.rows, optimiser) if logs else None
             sizes, told = move(taken, optimiser, scale, of_student if apart else None, balance, look)
             meter.add(list(taken.terms), torch.stack(list(taken.terms.values())))
-            if logs and not recorder.write(done, optimiser.lr, sizes, told):
+            if logs and not recorder.write(done, optimiser.lr, sizes, [*told, *takes.news()]):
                 raise keeper.diverged(done, budget.lr)
             if budget.keep_every and done % budget.keep_every == 0:
                 keeper.keep(done)

@@ -107,6 +107,10 @@ class Whole:
             each = {ALL: [p.grad for p in self.optimiser.parameters]}
         return Measured({name: term.detach() for name, term in terms.items()}, each, stopped=False)
 
+    def news(self) -> list[str]:
+        """What the log is to say of how steps are taken, since this was last asked: here nothing."""
+        return []
+
     def stopped(self, taken: Measured, stop: StopRequest) -> bool:
         """Whether the fit is to stop after this step."""
         return stop.received is not None

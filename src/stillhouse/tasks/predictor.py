@@ -19,7 +19,7 @@ from stillhouse.engine import tensor_state, write_weights
 from stillhouse.errors import RejectedError
 from stillhouse.exporting import Exportable
 from stillhouse.files import write_json, write_output
-from stillhouse.memory import in_halves
+from stillhouse.memory import in_pieces
 from stillhouse.plain_text import cell
 from stillhouse.students.rules import Leaf
 from stillhouse.types import logits_of
@@ -190,6 +190,4 @@ def without_answer(outputs: Tensor) -> Tensor:
 @torch.inference_mode()
 def run_net(net: nn.Module, inputs: Tensor) -> Tensor:
     """Outputs of a net (N, ...) for encoded rows, in chunks of rows, or of fewer where memory does not suffice."""
-    starts = range(0, max(len(inputs), 1), CHUNK)
-    asked = (in_halves(lambda a, b: logits_of(net(inputs[a:b])), at, min(at + CHUNK, len(inputs))) for at in starts)
-    return torch.cat([part for parts in asked for part in parts])
+    return torch.cat(in_pieces(lambda start, stop: logits_of(net(inputs[start:stop])), len(inputs), CHUNK))

@@ -27,8 +27,8 @@ Milliseconds are the CPU time of `predict` from raw rows (a data frame, texts, p
 of repeated calls. The machine was shared with other work, so that times bear only large gaps. Bytes are not counted
 alike: of ours and of the loop they are the weights (our card, `model.json`, comes on top: 7 KB for the table, 0.5 MB
 for texts, where it holds the tokenizer), of LightGBM its model file, of imodels' and scikit-learn's trees a pickle, of
-TF-IDF the words and the table as float16, of model2vec vectors and head, of AutoGluon its folder. A dash: not measured.
-There is one draw of labels and rows: read gaps of a point or two as none.
+TF-IDF the words and the table as float16, of model2vec vectors and head, of AutoGluon the files of the models that
+answer. A dash: not measured. There is one draw of labels and rows: read gaps of a point or two as none.
 """.strip()
 
 TOLD = {

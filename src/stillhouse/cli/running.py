@@ -58,7 +58,8 @@ def distill(
 
     allowed = {"allow_code": allow_code, "accept_teacher": accept_teacher, "overwrite": overwrite}
     run = pipeline.distill(resolved, preset=preset, time_limit=time_limit, **allowed)  # type: ignore[arg-type]
-    show_run(run, json)
+    if not pipeline.follows():  # of several processes the first speaks
+        show_run(run, json)
 
 
 def label(

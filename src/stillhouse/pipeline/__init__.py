@@ -13,6 +13,7 @@ from stillhouse.pipeline.interface.finished import (
 )
 from stillhouse.pipeline.interface.handle import Run
 from stillhouse.pipeline.predict import check_out
+from stillhouse.pipeline.run.torchrun import follows
 
 __all__ = [
     "Run",
@@ -23,6 +24,7 @@ __all__ = [
     "distill",
     "evaluate",
     "export",
+    "follows",
     "label",
     "load",
     "make",

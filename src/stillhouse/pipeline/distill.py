@@ -7,20 +7,20 @@ score -> explain -> report
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse import hashes
-from stillhouse.archives import open_npz
 from stillhouse.command import current
 from stillhouse.data.columns import columns_line
+from stillhouse.engine import device_of
 from stillhouse.errors import UsageError
 from stillhouse.evaluation import Predictions
 from stillhouse.files import write_npz
@@ -29,6 +29,7 @@ from stillhouse.pipeline.evaluation.groups import write_groups
 from stillhouse.pipeline.evaluation.labels import TEST
 from stillhouse.pipeline.evaluation.predict import Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
+from stillhouse.pipeline.first_answers import ANSWERS, hold
 from stillhouse.pipeline.made.facts import MadeFacts
 from stillhouse.pipeline.made.training import MakerTraining, refuse_no_gradient
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
@@ -37,14 +38,15 @@ from stillhouse.pipeline.run.labels import only, visible_labels
 from stillhouse.pipeline.run.overwrite import pilot_of
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
+from stillhouse.pipeline.run.torchrun import check_processes, leading
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup import set_up
 from stillhouse.pipeline.student.arms import Arm, Job, arms_of, missing_arms
 from stillhouse.pipeline.student.logs import join_logs
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.reading import as_students_read
-from stillhouse.pipeline.student.train import Asked, Trainer
-from stillhouse.pipeline.teacher.answers import answers_of
+from stillhouse.pipeline.student.stages import Asked
+from stillhouse.pipeline.student.train import Trainer
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
 from stillhouse.pipeline.teacher.build import JOURNAL
 from stillhouse.pipeline.teacher.calibration import temperature_of
@@ -58,8 +60,6 @@ from stillhouse.task import ALL_ROWS, TEACHER
 from stillhouse.tasks.predictor import Deployed
 from stillhouse.types import evaluating, in_eval
 
-ANSWERS = "first_answers.npz"  # of the user's own teacher and student, before anything is trained
-ASKED = 16  # rows
 SHARED = (TEACHER, "store", JOURNAL)  # in a run folder: what runs of one teacher have in common
 SAME = "teacher_same"  # the arm of a teacher that is trained on the student's own labels
 Work = Callable[[Advance], None]
@@ -150,42 +150,11 @@ class Distillation:
         write_groups(context)
 
     def hold_to_answers(self, folder: Path | None = None) -> None:
-        """Refuse objects that look as they did in an earlier call and answer differently: they may read a file.
-
-        Args:
-            folder: of that call; None: of this run.
-
-        Raises:
-            UsageError: names what answers differently.
-        """
-        context, file = self.context, (folder or self.context.run.folder) / ANSWERS
-        inputs, now = context.data.train.inputs[:ASKED], {}
-        if context.teacher is not None and TEACHER in self.teachers:
-            teacher, rows = self.teachers[TEACHER].teacher, torch.arange(len(inputs))  # folds know rows by number
-            now["teacher"] = answers_of(teacher, context.task, inputs, rows, context.shown(rows.numpy()))
-        if self.given.student is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                rows = self.trainer.context.data.train.inputs[:ASKED]
-                now["student"] = net_outputs(in_eval(context.students.make()), rows, context.task)
-        if context.views.own is not None:
-            rows = torch.arange(len(inputs))
-            now["views"] = context.views.apply(inputs, rows, torch.ones_like(rows)).numpy()
-        if not file.exists():
-            if now:
-                write_npz(file, now)
-            return
-        same = dict.fromkeys(now, context.task.same_answers) | {"views": np.array_equal}
-        hashes.check(file)
-        with open_npz(file) as kept:
-            others = [name for name in now if name in kept and not same[name](kept[name], now[name])]
-        if others:
-            raise UsageError(
-                f"The {' and the '.join(others)} of {file.parent} answered differently to the first "
-                f"{len(inputs)} training rows when the run began: it draws random numbers, or reads a file or a value "
-                "that has changed. Give what the run began with, or choose another folder with `--output.dir` (from "
-                'Python `out="..."`).'
-            )
+        """Refuse objects that look as they did in an earlier call and answer differently; see ``first_answers``."""
+        context = self.context
+        teacher = self.teachers[TEACHER].teacher if context.teacher is not None and TEACHER in self.teachers else None
+        own = self.trainer.context if self.given.student is not None else None
+        hold(context, teacher, own, (folder or context.run.folder) / ANSWERS)
 
     def train_teachers(self) -> None:
         """Train side by side what the gate compares: the teachers, and the first seed's baseline where rows can tell.
@@ -267,19 +236,34 @@ class Distillation:
 
     def train(self) -> None:
         """Ask the teachers whose answers are still needed, and train the students; what was lost is made again."""
-        needed = {job.arm.control.teacher for job in self.trainer.pending(self.arms)}
-        for name, teacher in self.teachers.items():
-            if teacher.trainable or not all(one.trained for one in self.chains[name]):
-                needed.add(name)
-        last, stores = self.taught([name for name in self.teachers if name in needed])
-        varied = {job.arm.control.variant for job in self.trainer.pending(self.arms)}
-        own = {name: ask(self.teachers[TEACHER], name, one) for name, one in self.variants.items() if name in varied}
-        self.trainer.train(self.arms, last, {**stores, **own})
+        lost = {
+            name
+            for name, teacher in self.teachers.items()
+            if teacher.trainable or not all(one.trained for one in self.chains[name])
+        }
+        last, stores = self.answers(self.trainer.pending(self.arms), lost)
+        self.trainer.train(self.arms, last, stores)
         self.tell_made(stores)
         logs = [teacher.folder / "metrics.jsonl" for teacher in self.teachers.values()]
         logs += [*logs_of(self.chains), *self.trainer.logs(self.arms)]
         self.context.run.note(warnings=join_logs(self.context.run.folder, logs))
         self.trainer.note_retuned(self.arms)
+
+    def answers(
+        self, jobs: Sequence[Job], more: AbstractSet[str] = frozenset()
+    ) -> tuple[dict[str, Asked], dict[str, Store]]:
+        """The teachers of some fits and of ``more``, and the answers of each and of each variant."""
+        needed = {job.arm.control.teacher for job in jobs} | more
+        last, stores = self.taught([name for name in self.teachers if name in needed])
+        varied = {job.arm.control.variant for job in jobs}
+        own = {name: ask(self.teachers[TEACHER], name, one) for name, one in self.variants.items() if name in varied}
+        return last, {**stores, **own}
+
+    def follow(self, fits: Sequence[tuple[str, int]]) -> None:
+        """Take part in some fits of another process, which has done all that comes before them."""
+        arms = {arm.name: arm for arm in self.arms}
+        jobs = [Job(arms[name], seed) for name, seed in fits]
+        self.trainer.train_together(jobs, self.trainer.work(*self.answers(jobs)), lambda steps: None)
 
     def tell_made(self, stores: Mapping[str, Store]) -> None:
         """Write what is known of made rows (``made/``), where the run has some."""
@@ -325,7 +309,9 @@ def distill_run(
         accept_teacher: continue with a teacher that is not better than its student.
         inherited: folders and files of an earlier run that would be the same here, by their name in the run folder.
     """
-    with at_work(recipe.output.dir, given):
+    wanted = recipe.training
+    check_processes(wanted.devices, wanted.nodes, device_of(wanted.device).type == "cuda")
+    with leading(), at_work(recipe.output.dir, given):
         run = Distillation(recipe, given)
         inherit(inherited, recipe.output.dir)
         inherit_pilot(run, recipe.output.dir)

@@ -14,6 +14,7 @@ from stillhouse.pipeline.interface.handle import Run
 from stillhouse.pipeline.making import make_run
 from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.run.progress import shown
+from stillhouse.pipeline.run.torchrun import follows
 from stillhouse.pipeline.shards import label_share, plan_labels
 from stillhouse.pipeline.tuning.pilot import pilot as run_pilot
 from stillhouse.pipeline.tuning.presets import distill as run_preset
@@ -101,7 +102,7 @@ def distill(
         recipe, teacher=teacher, student=student, data=data, task=task, method=method, views=views, steps=steps,
         epochs=epochs, batch_size=batch_size, lr=lr, seeds=seeds, out=out, overwrite=overwrite, allow_code=allow_code,
     )  # fmt: skip
-    with shown(verbose, on_log):
+    with shown(verbose and not follows(), on_log):
         run = run_preset(resolved, given, preset=preset, seconds=time_limit, accept=accept_teacher)
         return Run(run.folder, given)
 

@@ -22,9 +22,16 @@ def at_work(folder: Path, given: Given) -> Iterator[None]:
     Raises:
         UsageError: another process is at work in the folder.
     """
+    with locked(folder), objects_at_work(given):
+        yield
+
+
+@contextmanager
+def objects_at_work(given: Given) -> Iterator[None]:
+    """Work with what came from Python, in a folder that another process holds."""
     # The threads of OpenMP are not in a forked process, and waiting for them would not end.
     threads = one_thread() if in_a_pool() else nullcontext()
-    with locked(folder), using(given.teacher, given.student, given.views), usual_torch(), threads:
+    with using(given.teacher, given.student, given.views), usual_torch(), threads:
         yield
 
 

@@ -9,49 +9,27 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import NamedTuple, TypeVar
 
 import torch
-import torch.distributed as dist
-from torch._C._distributed_c10d import Store, TCPStore
-from torch.distributed.rendezvous import rendezvous
+from torch._C._distributed_c10d import TCPStore
 
 from stillhouse import writing
-from stillhouse.engine import ALONE, Group, LostProcessError, Together, stops
+from stillhouse.engine import ALONE, Group, LostProcessError, stops
 from stillhouse.errors import UsageError
+from stillhouse.pipeline.run import torchrun
 from stillhouse.pipeline.run.lifeline import Lifeline, lifeline
+from stillhouse.pipeline.run.torchrun import GRACE, RESUME, TIMEOUT, group_of, place
 from stillhouse.pipeline.run.workers import STOPPED, ended, garbage_kept, sendable, why_alone
 from stillhouse.timing import one_thread
 
 Found = TypeVar("Found")
-TIMEOUT = 600.0  # seconds that a process waits for the others: the first may judge validation rows meanwhile
-GRACE = 5.0  # seconds in which the cause of a loss becomes known
-POLL = 0.1  # seconds between two looks
-FAILED, ALIVE = "failed/", "alive/"  # keys of what processes tell each other, before their number
-RESUME = "The last checkpoint is kept: run the same command again to resume."
 HERE = "127.0.0.1"
-
-
-class Place(NamedTuple):
-    """Where a process stands among those that ``torchrun`` has started."""
-
-    rank: int
-    size: int
-    local: int  # its number on its machine
-
-
-def place() -> Place | None:
-    """Where this process stands; None outside ``torchrun``."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-    if not all(name in os.environ for name in names):
-        return None
-    return Place(*(int(os.environ[name]) for name in names[:3]))
 
 
 def run_together(size: int, work: Callable[[Group], Found], device: torch.device, timeout: float = TIMEOUT) -> Found:
@@ -72,19 +50,8 @@ def run_together(size: int, work: Callable[[Group], Found], device: torch.device
         return work(ALONE)
     with one_thread():
         if place() is not None:
-            return joined(work, device, timeout)
+            return torchrun.joined(work, device, timeout)
         return started(size, work, device, timeout)
-
-
-def joined(work: Callable[[Group], Found], device: torch.device, timeout: float) -> Found:
-    """Work as one of the processes that ``torchrun`` has started."""
-    here = place()
-    assert here is not None
-    if device.type == "cuda":
-        torch.cuda.set_device(here.local)
-    store, rank, size = next(iter(rendezvous("env://", timeout=timedelta(seconds=timeout))))
-    with group_of(store, rank, size, device, timeout) as group:
-        return told(store, group, work)
 
 
 def started(size: int, work: Callable[[Group], Found], device: torch.device, timeout: float) -> Found:
@@ -138,45 +105,13 @@ class Other(NamedTuple):
             self.process.join()
 
 
-def told(store: Store, group: Group, work: Callable[[Group], Found]) -> Found:
-    """Work, and tell the others why it failed."""
-    try:
-        return work(group)
-    except LostProcessError as error:
-        raise LostProcessError(found_out(store, group, error)) from error
-    except BaseException as error:
-        store.set(FAILED + str(group.rank), f"{type(error).__name__}: {error}")
-        raise
-
-
-def found_out(store: Store, group: Group, error: LostProcessError) -> str:
-    """Which processes failed, or do not answer, as far as it can be known."""
-    others, end = set(range(group.size)) - {group.rank}, time.monotonic() + GRACE
-    try:
-        store.set(ALIVE + str(group.rank), "")
-        while True:
-            failed = [one for one in sorted(others) if store.check([FAILED + str(one)])]
-            if failed:
-                why = store.get(FAILED + str(failed[0])).decode()
-                return (
-                    f"Process {failed[0]} of {group.size} (counted from 0) that train together failed: {why} {RESUME}"
-                )
-            silent = [one for one in sorted(others) if not store.check([ALIVE + str(one)])]
-            if not silent or time.monotonic() > end:
-                break
-            time.sleep(POLL)
-    except (RuntimeError, dist.DistError):
-        silent = [0]  # it keeps the store, where the launcher does not
-    who = " and ".join(map(str, silent)) or "unknown"
-    return f"Of {group.size} processes that train together, number {who} does not answer ({error}). {RESUME}"
-
-
 def cause_of(error: LostProcessError, others: list[Other], size: int) -> BaseException:
     """Why a process was lost: what it raised, or how it ended."""
     wait([other.process.sentinel for other in others], timeout=GRACE)
     for other in others:
-        if other.pipe.poll():
-            return named(other.pipe.recv(), other.rank, size)
+        with suppress(EOFError):  # it said nothing before it ended
+            if other.pipe.poll():
+                return named(other.pipe.recv(), other.rank, size)
     for other in others:
         code = other.process.exitcode
         if code in STOPPED:
@@ -219,29 +154,3 @@ def _serve(
             raise
         out.send(sendable(error))
         os._exit(1)
-
-
-@contextmanager
-def group_of(store: Store, rank: int, size: int, device: torch.device, timeout: float) -> Iterator[Group]:
-    """The group of torch.distributed: gloo, and nccl on CUDA."""
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    if dist.is_initialized():
-        raise UsageError(
-            "torch.distributed is at work in this process already. Call `torch.distributed.destroy_process_group()` "
-            "before the run."
-        )
-    usual = os.environ.get("GLOO_SOCKET_IFNAME")
-    if place() is None and sys.platform == "linux":
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # processes of one machine need no network
-    try:
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout))
-        group = Together()
-    except (RuntimeError, dist.DistError) as error:
-        raise LostProcessError(f"{size} processes cannot meet to train together ({error}). {RESUME}") from error
-    finally:
-        if usual is None:
-            os.environ.pop("GLOO_SOCKET_IFNAME", None)
-    try:
-        yield group
-    finally:
-        dist.destroy_process_group()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +25,14 @@ from stillhouse.engine import (
     tensor_state,
     write_weights,
 )
+from stillhouse.errors import UsageError
 from stillhouse.files import write_json
 from stillhouse.pipeline.run.context import RunContext, budget_of
 from stillhouse.pipeline.run.folder import read_json
 from stillhouse.pipeline.run.labels import counted_rows
 from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.together import run_together
+from stillhouse.pipeline.run.torchrun import announce
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
 from stillhouse.pipeline.student import calibration, retuning
 from stillhouse.pipeline.student.arms import Arm, Job, fits_of
@@ -38,6 +40,7 @@ from stillhouse.pipeline.student.config import WEIGHTS, build
 from stillhouse.pipeline.student.logs import BEFORE
 from stillhouse.pipeline.student.self_training import own_labels, rows_with_labels, steps_of_rounds
 from stillhouse.pipeline.student.simple import Problem, choose, whole_texts
+from stillhouse.pipeline.student.stages import Asked, Stage
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.recipe import BATCH
 from stillhouse.reporting.wording import several
@@ -47,34 +50,6 @@ from stillhouse.types import Batch, in_eval
 
 CARD = "simple.json"  # in the folder of a simple model's fit: which it is
 ROUNDS = "rounds.json"  # in the folder of a self-trained student: how many answers became labels
-
-
-class Asked(Protocol):
-    """A teacher that has been asked about every training row."""
-
-    arm: str
-
-    @property
-    def module(self) -> nn.Module:
-        """The teacher as a module."""
-
-    @property
-    def example(self) -> Tensor:
-        """Two rows as it reads them."""
-
-    def ask(self, advance: Advance) -> Store:
-        """Its answers."""
-
-
-class Stage(NamedTuple):
-    """A part of a student's training, with a budget of its own."""
-
-    rows: Tensor  # int64: training rows
-    targets: Tensor  # of all training rows
-    budget: Budget
-    folder: Path
-    name: str  # of the fit, within the run
-    before: int = 0  # steps of the rounds before it
 
 
 class Trainer:
@@ -100,6 +75,11 @@ class Trainer:
         self.workers = context.recipe.training.workers or default_workers(context.device)
         why = why_alone()
         self.processes = context.recipe.training.processes
+        if self.processes > 1 and context.fitted is not None:
+            raise UsageError(
+                f"[training] {self.processes} processes train one net together, and {context.fitted!r} is fitted at "
+                "once. Remove `devices` and `nodes`, or take a net."
+            )
         self.at_once = self.workers if why is None and self.processes == 1 else 1
         if self.at_once < self.workers and self.processes == 1:
             say(f"One fit at a time: {why}.")
@@ -112,14 +92,9 @@ class Trainer:
 
     def train(self, arms: Sequence[Arm], teachers: Mapping[str, Asked], stores: Mapping[str, Store]) -> None:
         """Train what is not trained yet; ``teachers`` by arm are the last of each chain, ``stores`` their answers."""
-        run, jobs = self.context.run, self.pending(arms)
+        run, jobs, work = self.context.run, self.pending(arms), self.work(teachers, stores)
         fits = fits_of(arms, self.seeds)
         total = fits * self.budget.steps
-
-        def work(job: Job, advance: Advance) -> None:
-            name = job.arm.control.teacher
-            store = stores[job.arm.control.variant or name] if name else None
-            self.fit(job, store, teachers[name] if name else None, advance)
 
         with run.timed("train students"), stage(several(fits, "student"), total, "steps") as advance:
             if any(job.arm.control.simple for job in jobs):
@@ -128,6 +103,16 @@ class Trainer:
             run_all([job for job in jobs if not self.shared(job)], work, self.workers, advance)
             self.train_together([job for job in jobs if self.shared(job)], work, advance)
         run.note(engine=describe(self.budget.device, self.budget.precision, compile=self.budget.compile))
+
+    def work(self, teachers: Mapping[str, Asked], stores: Mapping[str, Store]) -> Callable[[Job, Advance], None]:
+        """What does a fit."""
+
+        def fit(job: Job, advance: Advance) -> None:
+            name = job.arm.control.teacher
+            store = stores[job.arm.control.variant or name] if name else None
+            self.fit(job, store, teachers[name] if name else None, advance)
+
+        return fit
 
     def shared(self, job: Job) -> bool:
         """Whether several processes train a fit together."""
@@ -144,6 +129,7 @@ class Trainer:
             finally:
                 self.group = ALONE
 
+        announce([(job.arm.name, job.seed) for job in jobs])
         if jobs:
             run_together(self.processes, all_jobs, self.context.device)
 

@@ -27,7 +27,8 @@ from stillhouse.pipeline.student.factory import fitted_name
 from stillhouse.pipeline.student.figures import signed, statistics_of
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.reading import rows_of_students, student_encoder
-from stillhouse.pipeline.student.train import Asked, Trainer
+from stillhouse.pipeline.student.stages import Asked
+from stillhouse.pipeline.student.train import Trainer
 from stillhouse.pipeline.tuning.space import Choice
 from stillhouse.store import Store
 

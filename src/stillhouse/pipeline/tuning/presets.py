@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.pipeline.distill import distill_run
+from stillhouse.pipeline.following import follow_run, refuse_torchrun
 from stillhouse.pipeline.plan import plan
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.progress import say
+from stillhouse.pipeline.run.torchrun import follows
 from stillhouse.pipeline.tuning.tournament import tune
 from stillhouse.recipe import AUTO, Recipe
 
@@ -50,7 +52,8 @@ def distill(
                 "time_limit says how long a preset may take, and none is named: `--preset good --time-limit 600`, in "
                 'Python `preset="good", time_limit=600`. A recipe as it is takes what `stillhouse plan` says.'
             )
-        return distill_run(recipe, given, accept_teacher=accept)
+        return follow_run(recipe, given) if follows() else distill_run(recipe, given, accept_teacher=accept)
+    refuse_torchrun()
     wanted = SHORT if preset is None else PRESETS[preset]
     trials = wanted.trials or (SHORT.trials if auto else 0)
     if trials:

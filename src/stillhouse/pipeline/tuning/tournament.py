@@ -8,6 +8,7 @@ from pathlib import Path
 from stillhouse import hashes
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.distill import SHARED, distill_run
+from stillhouse.pipeline.following import refuse_torchrun
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.folder import RECORD, STUDY, RunFolder
 from stillhouse.pipeline.run.progress import say
@@ -38,6 +39,7 @@ def tune(
     Raises:
         UsageError: no limit, or the folder holds a run that no tournament has chosen.
     """
+    refuse_torchrun()
     if seconds is None and trials is None:
         raise UsageError(
             "A tournament needs an end: `--time 600` (seconds) or `--trials 60`, in Python time= or trials=."

@@ -1,10 +1,11 @@
 """Random numbers by counter: the published generator, and a replay that depends on the key alone."""
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stillhouse.data.splitmix import mix, shuffled, stream, words
+from stillhouse.data.splitmix import mix, permuted, shuffled, stream, words
 from tests.data.splitmix_reference import reference, reference_word
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -50,3 +51,31 @@ def test_shuffled_is_a_permutation(count: int, seed: int) -> None:
 def test_shuffled_sorts_positions_by_words_of_the_authors_generator(count: int, seed: int, epoch: int) -> None:
     order = sorted(range(count), key=lambda position: reference_word(seed, epoch, position))
     assert shuffled(count, seed, epoch).tolist() == order
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 400), INT64, INT64)
+def test_permuted_is_a_permutation_that_any_part_of_the_places_agrees_with(count: int, seed: int, epoch: int) -> None:
+    whole = permuted(np.arange(count), count, seed, epoch)
+    assert sorted(whole.tolist()) == list(range(count))
+    middle = np.arange(count // 3, count // 2 + 1) % count
+    assert permuted(middle, count, seed, epoch).tolist() == whole[middle].tolist()
+
+
+@pytest.mark.parametrize("count", [2**20 + 1, 10**9, 10**11, 2**40])
+def test_permuted_needs_no_table(count: int) -> None:
+    places = np.arange(count - 5_000, count)
+    found = permuted(places, count, 3)
+    assert len(np.unique(found)) == len(places)
+    assert found.min() >= 0
+    assert found.max() < count
+    # Places beside each other go far apart: a third of the count, as for two that are drawn.
+    assert abs(np.abs(np.diff(found)).mean() / count - 1 / 3) < 0.02
+    assert not np.array_equal(found, permuted(places, count, 4))
+
+
+def test_permuted_never_changes() -> None:
+    """A run that is resumed by a later version goes on in the same order."""
+    assert permuted(np.arange(6), 10**9, 1, 21, 0).tolist() == [
+        137944364, 628551265, 276254419, 739273727, 761215925, 275701777,
+    ]  # fmt: skip

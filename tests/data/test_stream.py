@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data import Stream
+from stillhouse.data import stream as stream_module
 from stillhouse.errors import RejectedError
 
 Sizes: TypeAlias = tuple[int, int, int, int]  # rows, batch, views, seed
@@ -73,3 +74,28 @@ def test_a_row_stands_anywhere_in_the_epoch_equally_often() -> None:
 def test_no_rows_are_refused() -> None:
     with pytest.raises(RejectedError, match="no row to train on"):
         Stream(torch.arange(0), batch_size=4, seed=0)
+
+
+def test_above_a_number_of_rows_an_epoch_is_still_every_row_once_and_every_view_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream_module, "KEYED_FROM", 50)
+    rows = torch.arange(101) * 3
+    order = Stream(rows, batch_size=101, seed=4, views=2)
+    first, second = order.at(0), order.at(1)
+    assert sorted(first[0].tolist()) == sorted(second[0].tolist()) == rows.tolist()
+    assert not torch.equal(first[0], second[0])
+    seen = {
+        *zip(first[0].tolist(), first[1].tolist(), strict=True),
+        *zip(second[0].tolist(), second[1].tolist(), strict=True),
+    }
+    assert len(seen) == 202
+    short = Stream(rows, batch_size=7, seed=4, views=2)
+    drawn = torch.cat([short.at(step)[0] for step in range(15)])[:101]
+    assert torch.equal(drawn, first[0])  # whatever the batches
+    assert short._order.cache_info().currsize == 0  # no table was made
+
+
+def test_the_order_of_many_rows_belongs_to_the_identity_of_a_run() -> None:
+    assert stream_module.order_version(1 << 20) is None  # as before: older runs are resumed
+    assert stream_module.order_version((1 << 20) + 1) == "feistel 1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -105,8 +106,13 @@ class Source:
         Returns:
             uint64 (len(rows),).
         """
-        chosen = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
-        found = (row_hashes(self.take(chosen[some])) for some in pieces(len(chosen), self.row_bytes))
+        return self._row_hashes if rows is None else self._row_hashes[np.asarray(rows, np.int64)]
+
+    @cached_property
+    def _row_hashes(self) -> NDArray[np.uint64]:
+        """Of all rows, hashed once: fingerprint, duplicates, views and stores each ask for them."""
+        every = np.arange(len(self))
+        found = (row_hashes(self.take(every[some])) for some in pieces(len(every), self.row_bytes))
         return np.concatenate([np.empty(0, np.uint64), *found])
 
     @property

@@ -19,6 +19,7 @@ Words: TypeAlias = NDArray[np.uint64]
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FACTOR_1 = np.uint64(0xBF58476D1CE4E5B9)
 _FACTOR_2 = np.uint64(0x94D049BB133111EB)
+_ROUNDS = 6  # of the Feistel network; from four on it is a strong pseudorandom permutation (Luby and Rackoff 1988)
 _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
 
 
@@ -70,6 +71,36 @@ def shuffled(count: int, *key: int) -> NDArray[np.int64]:
     Each step of ``words`` is a bijection, so no two positions tie and any sorting algorithm gives the same order.
     """
     return np.argsort(words(*key, np.arange(count)))
+
+
+def permuted(places: ArrayLike, count: int, *key: int) -> NDArray[np.int64]:
+    """Return where a permutation of ``range(count)`` sends some places; no table is made, whatever the count.
+
+    A Feistel network permutes the numbers of an even number of bits; one that is not below the count is sent on until
+    it is (cycle walking; Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). The domain is at
+    most four times the count, so few are sent on often.
+
+    Args:
+        places: integers in [0, count), of any shape with at least one axis.
+        count: at least 1.
+        key: integers that choose the permutation.
+
+    >>> sorted(permuted(np.arange(5), 5, 7).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
+    mask, rounds = (np.uint64(1) << half) - np.uint64(1), words(*key, np.arange(_ROUNDS))
+
+    def once(word: Words) -> Words:
+        left, right = word >> half, word & mask
+        for subkey in rounds:
+            left, right = right, left ^ (mix(right + subkey) & mask)
+        return (left << half) | right
+
+    found = once(np.asarray(places, np.int64).astype(np.uint64))
+    while (outside := found >= np.uint64(count)).any():
+        found[outside] = once(found[outside])
+    return found.astype(np.int64)
 
 
 def uniform(drawn: Words) -> NDArray[np.float64]:

@@ -8,11 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from stillhouse.data.splitmix import shuffled, words
+from stillhouse.data.splitmix import permuted, shuffled, words
 from stillhouse.errors import RejectedError
 
+KEYED_FROM = 1 << 20  # above so many rows the order of an epoch is computed place by place, without a table
 _ORDER, _OFFSET = 21, 22
 
 
@@ -38,8 +40,7 @@ class Stream:
         self.batch_size = batch_size
         self.seed = seed
         self.views = views
-        self._epoch = lru_cache(maxsize=1)(self._make)
-        self._offsets = (words(seed, _OFFSET, self.rows.numpy()) % np.uint64(views)).astype(np.int64)
+        self._order = lru_cache(maxsize=1)(self._make)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the rows and the views of a step (from 0), int64 (batch_size,) each."""
@@ -53,19 +54,36 @@ class Stream:
             return self.rows[:0], self.rows[:0]
         while left:
             number, offset = divmod(start, count)
-            rows, views = self._epoch(number)
-            part = slice(offset, min(offset + left, count))
-            pieces.append((rows[part], views[part]))
-            start, left = start + part.stop - offset, left - (part.stop - offset)
+            stop = min(offset + left, count)
+            pieces.append(self._part(number, offset, stop))
+            start, left = start + stop - offset, left - (stop - offset)
         if len(pieces) == 1:
             return pieces[0]
         return torch.cat([rows for rows, _ in pieces]), torch.cat([views for _, views in pieces])
 
-    def _make(self, number: int) -> tuple[Tensor, Tensor]:
-        """Rows and views of an epoch."""
-        order = shuffled(len(self.rows), self.seed, _ORDER, number)
-        views = (self._offsets[order] + number) % self.views
-        return self.rows[torch.from_numpy(order)], torch.from_numpy(views)
+    def _part(self, number: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Rows and views at some places of an epoch."""
+        count = len(self.rows)
+        if count > KEYED_FROM:
+            order = permuted(np.arange(start, stop), count, self.seed, _ORDER, number)
+        else:
+            order = self._order(number)[start:stop]
+        rows = self.rows[torch.from_numpy(order)]
+        first = (words(self.seed, _OFFSET, rows.numpy()) % np.uint64(self.views)).astype(np.int64)
+        return rows, torch.from_numpy((first + number) % self.views)
+
+    def _make(self, number: int) -> NDArray[np.int64]:
+        """The order of an epoch of few rows."""
+        return shuffled(len(self.rows), self.seed, _ORDER, number)
+
+
+def order_version(rows: int) -> str | None:
+    """What the order of so many rows is called in the identity of a run; None: it has always been the same.
+
+    >>> order_version(1 << 20), order_version((1 << 20) + 1)
+    (None, 'feistel 1')
+    """
+    return "feistel 1" if rows > KEYED_FROM else None
 
 
 class Mixed(Stream):

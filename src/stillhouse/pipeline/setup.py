@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stillhouse import methods, tasks
 from stillhouse.data import Prepared
 from stillhouse.data.splits.duplicates import across, sentences
+from stillhouse.data.stream import order_version
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
@@ -80,6 +81,8 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     found = {"data": fingerprint} | contents(recipe)
     if task.name != TaskSection().name:
         found[TASK] = task.name
+    if (order := order_version(len(data.train.targets))) is not None:
+        found["order"] = order
     check_measure(task, recipe.evaluation.measure or task.headline, data.source.names)
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher
     if spec is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -99,43 +100,45 @@ class PartStore(Store):
 
     def read(self, rows: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> dict[str, Array]:
         """See ``Store``."""
-        if len(rows) and not (
-            rows.min() >= 0 and rows.max() < self.rows and views.min() >= 0 and views.max() < self.views
-        ):
-            raise self._outside(rows, views)
-        found = self._gather(rows, rows % self.plan.part_rows * self.views + views)
+        if self.plan.parts == 1:
+            return self._part(0).read(rows, views)
+        try:
+            found = self._gather(np.ravel_multi_index((rows, views), (self.rows, self.views)))
+        except ValueError:
+            raise self._outside(rows, views) from None
         return {field.name: widen(field, found[field.name]) for field in self.fields}
 
     def raw(self, rows: npt.NDArray[np.int64]) -> dict[str, Array]:
         """See ``Store``."""
-        views = np.arange(self.views)
-        each = np.repeat(rows, self.views)
-        found = self._gather(each, each % self.plan.part_rows * self.views + np.tile(views, len(rows)))
+        found = self._gather((rows[:, None] * self.views + np.arange(self.views)).ravel())
         return {name: array.reshape(len(rows), self.views, *array.shape[1:]) for name, array in found.items()}
 
-    def _gather(self, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> dict[str, Array]:
-        """Stored numbers at places (of row and view) in the parts of some rows, by field."""
-        numbers = rows // self.plan.part_rows
-        if not len(rows) or (numbers == numbers[0]).all():
-            part = self._part(int(numbers[0]) if len(rows) else 0, rows)
-            return {name: payload.take(places, 0) for name, _, payload in part.payloads}
-        order = np.argsort(numbers, kind="stable")
-        ends = np.flatnonzero(np.diff(numbers[order], append=-1)) + 1
-        found = {field.name: np.empty((len(rows), *field.shape), field.stored) for field in self.fields}
-        start = 0
-        for stop in ends.tolist():
-            some = order[start:stop]
-            start = stop
-            for name, _, payload in self._part(int(numbers[some[0]]), rows[some]).payloads:
-                found[name][some] = payload.take(places[some], 0)
-        return found
+    def _gather(self, flat: npt.NDArray[np.int64]) -> dict[str, Array]:
+        """Stored numbers of (row, view) pairs, counted over the whole store, by field."""
+        size = self.plan.part_rows * self.views
+        numbers = flat // size
+        order = numbers.argsort(kind="stable")  # part by part, so that each is asked once
+        numbers = numbers[order]
+        places = flat[order] - numbers * size
+        found = {field.name: np.empty((len(flat), *field.shape), field.stored) for field in self.fields}
+        edges = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(flat)]
+        for start, stop in pairwise(edges) if len(flat) else ():
+            some = places[start:stop]
+            part = self._part(int(numbers[start]))
+            part.trust(some // self.views)
+            for name, _, payload in part.payloads:
+                payload.take(
+                    some, 0, found[name][start:stop], "clip"
+                )  # places are within; "raise" would copy once more
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return {name: array.take(back, 0) for name, array in found.items()}
 
-    def _part(self, number: int, rows: npt.NDArray[np.int64]) -> Store:
-        """A part, of which the blocks of some rows are sound."""
+    def _part(self, number: int) -> Store:
+        """A part as a store of its own, opened at its first use."""
         part = self._opened.get(number)
         if part is None:
             part = self._opened[number] = self._open_part(number)
-        part.trust(rows - number * self.plan.part_rows)
         return part
 
     def _open_part(self, number: int) -> Store:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
 MOST_PACKED = 1040  # times that a byte of a packed file may unpack to: deflate cannot do more (1032)
+# What the libraries raise for a broken archive, when it is opened or an array is read
+BROKEN = (
+    *(OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, RuntimeError, OverflowError),
+)
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -18,7 +24,7 @@ def open_npz(path: Path) -> np.lib.npyio.NpzFile:
 
     Raises:
         ValueError: an array declares more numbers than the archive can hold, or is none.
-        OSError, zipfile.BadZipFile: it cannot be read.
+        OSError, zipfile.BadZipFile: it cannot be read, or another of ``BROKEN``.
     """
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():

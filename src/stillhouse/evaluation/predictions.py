@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse import hashes
-from stillhouse.archives import open_npz
+from stillhouse.archives import BROKEN, open_npz
 from stillhouse.data.targets import known
 from stillhouse.errors import DamagedError, RejectedError
 from stillhouse.evaluation.statistics import Floats as Floats
@@ -123,7 +122,7 @@ class Predictions:
             with open_npz(path) as file:
                 arrays = {name: file[name] for name in file.files}
             targets, rows, names = arrays.pop("targets"), arrays.pop("rows"), arrays.pop("classes")
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except BROKEN as error:
             raise DamagedError(f"{path} cannot be read as predictions: {error}. {hashes.cure(path)}") from error
         records: dict[str, dict[str, dict[str, NDArray[Any]]]] = {}
         for key, values in arrays.items():

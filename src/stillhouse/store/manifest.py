@@ -14,6 +14,7 @@ import numpy as np
 import xxhash
 
 from stillhouse.errors import DamagedError, RejectedError
+from stillhouse.files import reading
 from stillhouse.store import disk
 from stillhouse.store.fields import Field
 from stillhouse.store.keys import Key
@@ -115,20 +116,37 @@ def read_manifest(folder: Path, name: str = NAME) -> Manifest:
             f"The store {folder} is kept in parts (version {PARTS_VERSION}), and only a store in one piece can be used "
             "here. Ask the teacher for all rows, in a new folder."
         )
-    return Manifest(
-        key=Key(table["key"]),
-        fields=fields_in(table),
-        rows=table["rows"],
-        views=table["views"],
-        block_rows=table["block_rows"],
-        row_hashes=table["row_hashes"],
-        blocks=tuple(None if b is None else tuple(b) for b in table["blocks"]),
-    )
+    with reading(folder / name, _cure(folder)):
+        return _of_table(table)
+
+
+def _of_table(table: dict[str, Any]) -> Manifest:
+    """A manifest of version 1; ``ValueError`` or another error where the table is none."""
+    sizes = {name: whole_number(table[name]) for name in ("rows", "views", "block_rows")}
+    fields, hashes = fields_in(table), table["row_hashes"]
+    blocks = tuple(None if b is None else tuple(b) for b in table["blocks"])
+    if len(blocks) != -(-sizes["rows"] // max(sizes["block_rows"], 1)):
+        raise ValueError("the number of blocks")
+    if any(len(block) != len(fields) or {*map(type, block)} - {str} for block in blocks if block is not None):
+        raise ValueError("the hashes of a block")
+    if not isinstance(hashes, str | None):
+        raise ValueError("row_hashes")
+    return Manifest(key=Key(table["key"]), fields=fields, row_hashes=hashes, blocks=blocks, **sizes)
 
 
 def fields_in(table: dict[str, Any]) -> tuple[Field, ...]:
     """The fields that a manifest lists."""
-    return tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in table["fields"])
+    for field in table["fields"]:
+        if not isinstance(field["name"], str) or not field["name"]:
+            raise ValueError("the name of a field")
+    return tuple(Field(f["name"], tuple(map(whole_number, f["shape"])), f["dtype"]) for f in table["fields"])
+
+
+def whole_number(value: object) -> int:
+    """A size, at least 0; ``ValueError`` for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+        raise ValueError(f"{value!r} is no size")
+    return value
 
 
 def read_table(folder: Path, name: str = NAME) -> dict[str, Any]:
@@ -149,9 +167,11 @@ def read_table(folder: Path, name: str = NAME) -> dict[str, Any]:
             f"There is no store in {folder}: it has no {name}. Give the folder of a store, or make one with "
             "`stillhouse label`."
         ) from None
-    return unsealed(
-        data, str(path), f"`stillhouse store repair {folder}` restores it from its copy where there is one."
-    )
+    return unsealed(data, str(path), _cure(folder))
+
+
+def _cure(folder: Path) -> str:
+    return f"`stillhouse store repair {folder}` restores it from its copy where there is one."
 
 
 def unsealed(data: bytes, path: str, cure: str, form: str = FORMAT) -> dict[str, Any]:
@@ -170,10 +190,13 @@ def unsealed(data: bytes, path: str, cure: str, form: str = FORMAT) -> dict[str,
     head, _, body = data.partition(b"\n")
     if head != (_HEAD % xxhash.xxh3_128_hexdigest(body)).encode():
         raise DamagedError(f"{path}: its bytes do not match its own checksum, so it was truncated or changed. {cure}")
-    table: dict[str, Any] = json.loads(b"{" + body)
-    if table["format"] != form or table["version"] > PARTS_VERSION:
+    with reading(Path(path), cure):
+        table: dict[str, Any] = json.loads(b"{" + body)
+        found, version = table["format"], table["version"]
+        newer = version > PARTS_VERSION or found != form
+    if newer:
         raise RejectedError(
-            f"{path} is {table['format']!r} of version {table['version']}, and this Stillhouse reads versions up to "
+            f"{path} is {found!r} of version {version}, and this Stillhouse reads versions up to "
             f"{PARTS_VERSION}: a newer version wrote it. Upgrade with `pip install --upgrade stillhouse`."
         )
     return table

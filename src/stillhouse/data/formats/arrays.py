@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.archives import open_npz
+from stillhouse.archives import BROKEN, open_npz
 from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.files.format import Format, Inputs, Wanted
 from stillhouse.data.inputs import check_finite
@@ -21,7 +21,6 @@ from stillhouse.errors import RejectedError, nearest
 from stillhouse.files import READ_BYTES, write_pieces
 
 _WRITE = "Write it with `numpy.savez(path, x=x, y=y)`."
-_BROKEN = (OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, zipfile.BadZipFile)
 
 
 def read_arrays(path: Path, wanted: Wanted) -> Source:
@@ -75,7 +74,7 @@ def load_npz(path: Path, room: Path | None = None) -> dict[str, NDArray[Any]]:
             found = {key: content[key] for key in keys if key == "y" or (key == "x" and room is None)}
         if room is not None and "x" in keys:
             found["x"] = np.load(_unpacked(path, room), mmap_mode="r", allow_pickle=False)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise RejectedError(f"{path} cannot be read as .npz of plain arrays: {error}. {_WRITE}") from None
     if "x" not in found:
         raise RejectedError(f"{path} has no array 'x'.{nearest('x', keys)} {_WRITE}")
@@ -97,7 +96,7 @@ def _mapped_folder(folder: Path) -> dict[str, NDArray[Any]]:
         x = np.load(files["x"], mmap_mode="r", allow_pickle=False)
         # Mapped first: a file that declares more than it holds is then refused, and takes no memory.
         return {"x": x} | ({"y": np.array(np.load(files["y"], "r", False))} if files["y"].exists() else {})
-    except _BROKEN as error:
+    except BROKEN as error:
         raise RejectedError(
             f"{folder}: x.npy or y.npy is not a plain array: {error}. Write it with `numpy.save`."
         ) from None

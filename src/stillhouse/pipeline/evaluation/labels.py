@@ -14,7 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from stillhouse import hashes
-from stillhouse.archives import open_npz
+from stillhouse.archives import BROKEN, open_npz
 from stillhouse.data import Source, TargetCells, formats
 from stillhouse.data.cells import name_of
 from stillhouse.data.files.target import USUAL_LABELS, wanted_targets
@@ -88,7 +88,7 @@ def read_keys(folder: Path) -> Keys:
             forms = {name: Form.from_state(form) for name, form in json.loads(str(file["forms"])).items()}
             names = tuple(map(str, file["columns"]))
             return Keys(file["rows"], file["hashes"], names, forms, int(file["size"]), str(file["kind"]))
-    except (OSError, ValueError, KeyError) as error:
+    except BROKEN as error:
         raise DamagedError(
             f"{folder / KEYS} cannot be read: {error}. Labels cannot be matched to the rows of this run. "
             f"{hashes.cure(folder / KEYS)}"

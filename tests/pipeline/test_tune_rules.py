@@ -114,6 +114,18 @@ def test_other_work_on_the_machine_makes_the_rest_of_the_run_longer_and_self_tra
     assert clocks[0].final(row(0, 0.9, seconds=10.0), 1) - alone == pytest.approx(6.0 + 2 * LEAST)
 
 
+def test_better_candidates_that_could_not_win_are_named() -> None:
+    figures = {4: 0.9, 7: 0.95, 8: 0.93}
+    lines = [
+        {"number": number, "state": DONE, "figures": {"accuracy": value}, "front": True, "winner": number == 4}
+        for number, value in figures.items()
+    ]
+    told = {"candidates": lines, "measure": "accuracy", "higher": True, "rows": 12, "sampler": "TPE"}
+    said = notes(told, tasks.get("classification"))[1]
+    assert said.startswith("Candidates 7, 8 have a better figure but")
+    assert "candidate 4 has the best figure of the others and is trained again" in said
+
+
 def test_without_a_limit_of_time_nothing_ends_early() -> None:
     clock = Clock(None, nets=3, workers=2)
     clock.begin(Before(again=10.0))

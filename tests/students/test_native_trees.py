@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stillhouse import students
 from stillhouse.students import trees
-from stillhouse.students.trees import FEW, MANY, TreeEnsemble
+from stillhouse.students.trees import FEW, TreeEnsemble
 from stillhouse.task import Link
 
 pytest.importorskip("lightgbm")
@@ -72,14 +72,6 @@ def test_copies_and_loaded_weights_answer_as_their_own_trees_do(net: TreeEnsembl
     assert torch.equal(other(x), wanted)
     for same in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert torch.equal(same(x), wanted)
-
-
-def test_one_row_of_many_trees_has_the_same_outputs_too() -> None:
-    net = fitted("lightgbm", 10, "softmax")
-    assert len(net.roots) >= MANY
-    x = torch.randn(1, INPUTS, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(net(x), by_tables(net, x))
-    assert net.native is not None
 
 
 def test_few_trees_are_walked_here() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,8 +116,8 @@ def notes(told: Told, task: Words) -> list[str]:
         f"{several(told['rows'], 'validation row')}, one net each ({told['sampler']}); {early} stopped early by "
         "successive halving. "
         "An asterisk marks the Pareto front of figure and milliseconds.",
-        f"Candidate {won['number']} has the best figure of the candidates and is trained again with other seeds; the "
-        "best of many is flattered by these rows, so its verdict is that of the test rows.",
+        f"{_won(told, won, name)} and is trained again with other seeds; the best of many is flattered by these rows, "
+        "so its verdict is that of the test rows.",
     ]
     if (ahead := _ahead(told, won, name)) is not None:
         said.append(
@@ -124,6 +125,23 @@ def notes(told: Told, task: Words) -> list[str]:
             f"{written(measure, ahead['figures'][name])} against {written(measure, won['figures'][name])}."
         )
     return [*said, *(f"Candidate {one['number']} failed: {one['why']}" for one in failed)]
+
+
+def _won(told: Told, won: Told, name: str) -> str:
+    """Why the winner won; a better candidate may be too large, too slow, or take too long to train."""
+    sign = 1 if told["higher"] else -1
+    better = [
+        str(one["number"])
+        for one in told["candidates"]
+        if "number" in one and sign * one["figures"].get(name, -sign * math.inf) > sign * won["figures"][name]
+    ]
+    if not better:
+        return f"Candidate {won['number']} has the best figure of the candidates"
+    which = f"Candidate {better[0]} has" if len(better) == 1 else f"Candidates {', '.join(better)} have"
+    return (
+        f"{which} a better figure but would break [student.budget], or the run would not end in time; candidate "
+        f"{won['number']} has the best figure of the others"
+    )
 
 
 def _ahead(told: Told, won: Told, name: str) -> Told | None:

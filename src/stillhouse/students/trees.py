@@ -16,7 +16,6 @@ from stillhouse.students.native_trees import NativeWalk, can_walk
 from stillhouse.students.tree_paths import at_once, levels_of, paths_of, walked
 
 FEW = 8  # rows for which all paths at once are faster than a walk
-MANY = 200  # trees for which a walk by the library is faster even for few rows
 
 
 class Forest(NamedTuple):
@@ -98,12 +97,10 @@ class TreeEnsemble(nn.Module):
         rows, device = inputs.flatten(1), self.base.device
         # An exported graph takes any number of rows, so its way to the leaves cannot depend on it.
         alone = not torch.compiler.is_exporting() and rows.shape[0] <= FEW and device.type == "cpu"
-        quick = alone and self.paths is not None and len(self.levels.roots) < MANY
-        leaves = None if quick else self._natively(rows)
-        if leaves is not None:
-            found = self.value.index_select(0, leaves.reshape(-1)).view(len(leaves), -1, self.value.shape[1])
-        elif alone and self.paths is not None and rows.dtype == torch.float32:
+        if alone and self.paths is not None and rows.dtype == torch.float32:
             found = at_once(rows, self.paths)
+        elif (leaves := self._natively(rows)) is not None:
+            found = self.value.index_select(0, leaves.reshape(-1)).view(len(leaves), -1, self.value.shape[1])
         else:
             found = walked(rows, self.levels.to(device), self.feature, self.threshold, self.value)
         values = found.transpose(0, 1)[:, self.levels.place.to(device)]

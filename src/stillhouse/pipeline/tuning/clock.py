@@ -12,7 +12,7 @@ from stillhouse.pipeline.tuning.leaderboard import Row
 
 FINAL = 0.4  # of the time after the teacher was asked, at least, for the run of the winner
 JUDGING = 0.25  # of the seconds of its fits: answers, figures and files of more and slower nets take longer
-LEAST = 12.0  # seconds of judgement and report of a small run, on a machine that does nothing else
+LEAST = 8.0  # seconds of judgement and report of a small run, on a machine that does nothing else
 
 
 MOST_BUSY = 10.0

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ import torch
 from torch import Tensor
 
 import stillhouse as sh
+from stillhouse import pipeline
 from stillhouse.engine import ALONE, Group, LostProcessError, read_weights
 from stillhouse.errors import StillhouseError, UsageError
-from stillhouse.recipe import Recipe, parse
+from stillhouse.recipe import parse
 from tests.engine.several import Stopping, case, differ, together, trained
 
 RECIPE = """
 [data]
-arrays = "rows.npz"
+arrays = "FOLDER/rows.npz"
 no_label = -1
 [teacher]
 name = "extra_trees"
@@ -33,7 +35,7 @@ seeds = [0]
 [controls]
 self_trained = true
 [output]
-dir = "run"
+dir = "FOLDER/run"
 """
 
 
@@ -45,7 +47,7 @@ def files(folder: Path) -> Path:
     targets = inputs[:, :3].argmax(1)
     targets[60:400] = -1
     np.savez(folder / "rows.npz", x=inputs, y=targets)
-    (folder / "recipe.toml").write_text(RECIPE)
+    (folder / "recipe.toml").write_text(RECIPE.replace("FOLDER", str(folder)))
     return folder
 
 
@@ -61,17 +63,10 @@ def fits(folder: Path) -> dict[str, Tensor]:
 
 def distilled(folder: Path, **training: Any) -> dict[str, Tensor]:
     """The students of a run in a folder of its own."""
-    os.chdir(files(folder))
-    table = sh.Recipe.model_validate(parse_toml(folder)).model_dump()
+    table = tomllib.loads((files(folder) / "recipe.toml").read_text())
     table["training"] |= training
-    sh.distill(Recipe.model_validate(table), accept_teacher=True, verbose=False)
+    sh.distill(table, accept_teacher=True, verbose=False)
     return fits(folder)
-
-
-def parse_toml(folder: Path) -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads((folder / "recipe.toml").read_text())
 
 
 @pytest.mark.slow
@@ -87,6 +82,25 @@ def test_a_run_in_two_processes_and_one_by_torchrun_end_with_the_bits_of_one(tmp
     )  # fmt: skip
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.count("report:") == 1
+    assert differ(one, fits(folder)) == 0
+
+
+@pytest.mark.slow
+def test_shares_of_the_fits_in_any_order_make_the_run_of_one_call(tmp_path: Path, capsys: Any) -> None:
+    one = distilled(tmp_path / "one", seeds=[0, 1])
+    folder = files(tmp_path / "shares")
+    recipe = str(folder / "recipe.toml")
+    (folder / "recipe.toml").write_text(Path(recipe).read_text().replace("seeds = [0]", "seeds = [0, 1]"))
+    with pytest.raises(UsageError, match="stillhouse label RECIPE"):
+        pipeline.fit_students(recipe, share="1/3", verbose=False)
+    sh.label(recipe, verbose=False)
+    first = pipeline.fit_students(recipe, share="1/3", verbose=False)
+    again = pipeline.fit_students(recipe, share="1/3", verbose=False)
+    assert first == again
+    assert not set(first["trained"]) & set(first["missing"])
+    last = pipeline.fit_students(recipe, share="2/3", verbose=False)
+    sh.distill(recipe, accept_teacher=True)
+    assert f"Missing: {', '.join(last['missing'])}." in capsys.readouterr().err
     assert differ(one, fits(folder)) == 0
 
 

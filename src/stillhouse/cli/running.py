@@ -42,6 +42,10 @@ def distill(
         str | None, Parameter(help="fast: two seeds; good, best: a tournament of 16 or 64 candidates first.")
     ] = None,
     time_limit: Annotated[float | None, Parameter(help="Seconds for all of the preset.")] = None,
+    fits: Annotated[
+        str | None,
+        Parameter(help="Only train one share of the students, after `label`: 0/4 to 3/4; auto in an array job."),
+    ] = None,
     json: Json = False,
     print_recipe: PrintRecipe = False,
     allow_code: AllowCode = False,
@@ -56,6 +60,11 @@ def distill(
         return
     from stillhouse import pipeline
 
+    if fits is not None:
+        if preset is not None or time_limit is not None or overwrite or accept_teacher:
+            raise UsageError("--fits trains students alone. Give the other options to `stillhouse distill` afterwards.")
+        show_data(pipeline.fit_students(resolved, share=fits, allow_code=allow_code), json)
+        return
     allowed = {"allow_code": allow_code, "accept_teacher": accept_teacher, "overwrite": overwrite}
     run = pipeline.distill(resolved, preset=preset, time_limit=time_limit, **allowed)  # type: ignore[arg-type]
     if not pipeline.follows():  # of several processes the first speaks

@@ -1,6 +1,6 @@
 """The pipeline: recipe -> data, teacher -> store -> fit -> evaluate -> run folder; every stage resumable."""
 
-from stillhouse.pipeline.interface.api import curve, distill, label, make, plan, tune
+from stillhouse.pipeline.interface.api import curve, distill, fit_students, label, make, plan, tune
 from stillhouse.pipeline.interface.finished import (
     check,
     compare,
@@ -24,6 +24,7 @@ __all__ = [
     "distill",
     "evaluate",
     "export",
+    "fit_students",
     "follows",
     "label",
     "load",

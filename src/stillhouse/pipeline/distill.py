@@ -61,6 +61,7 @@ from stillhouse.tasks.predictor import Deployed
 from stillhouse.types import evaluating, in_eval
 
 SHARED = (TEACHER, "store", JOURNAL)  # in a run folder: what runs of one teacher have in common
+ANSWERED = "answered"  # the key in run.json of the teachers that have answered every row
 SAME = "teacher_same"  # the arm of a teacher that is trained on the student's own labels
 Work = Callable[[Advance], None]
 
@@ -224,7 +225,9 @@ class Distillation:
             names: of the teachers; None: all.
         """
         chosen = [teacher for name, teacher in self.teachers.items() if names is None or name in names]
-        return ask_teachers(self.context, chosen, self.trainer.workers)
+        found, run = ask_teachers(self.context, chosen, self.trainer.workers), self.context.run
+        run.note(**{ANSWERED: sorted({*run.record.get(ANSWERED, ()), *found})})
+        return found
 
     def taught(self, names: Sequence[str]) -> tuple[dict[str, Asked], dict[str, Store]]:
         """By first teacher, the last of each chain and its answers, with the confidence of the first fitted."""
@@ -271,6 +274,13 @@ class Distillation:
             shipped = [arm for arm in self.arms if arm.name == self.context.task.shipped]
             with self.context.run.optional("the facts of the made rows"):
                 MadeFacts(self.context, stores[TEACHER]).write(self.trainer, shipped)
+
+    def tell_missing(self) -> None:
+        """Say which fits are not there, where others are: shares were trained before, or a run was stopped."""
+        every, left = self.trainer.jobs(self.arms), self.trainer.pending(self.arms)
+        if left and len(left) < len(every):
+            names, there = ", ".join(job.name for job in left), len(every) - len(left)
+            say(f"{there} of {len(every)} fits are there. Missing: {names}.")
 
     def judge(self) -> dict[str, Any]:
         """Ask every net about the test rows and write the scores."""
@@ -319,6 +329,7 @@ def distill_run(
             say(columns_line(run.context.column_types))
         check_files(run.context.run.folder)
         run.plan_fits()
+        run.tell_missing()
         run.admit(accept=accept_teacher)
         run.make()
         run.train()

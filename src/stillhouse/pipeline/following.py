@@ -32,14 +32,13 @@ def follow_run(recipe: Recipe, given: Given) -> RunFolder:
     return RunFolder(recipe.output.dir)
 
 
-def refuse_torchrun() -> None:
-    """Refuse a tournament among processes that train one net together.
+def refuse_torchrun(what: str) -> None:
+    """Refuse what trains nets side by side among processes that train one net together.
 
     Raises:
         UsageError: ``torchrun`` has started this process.
     """
     if place() is not None:
         raise UsageError(
-            "A tournament trains its candidates side by side, and `torchrun` starts processes that train one net "
-            "together. Start it without `torchrun`."
+            f"{what}, and `torchrun` starts processes that train one net together. Start it without `torchrun`."
         )

@@ -10,6 +10,7 @@ from stillhouse.errors import UsageError
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import label_run
+from stillhouse.pipeline.fits import fit_share
 from stillhouse.pipeline.interface.handle import Run
 from stillhouse.pipeline.making import make_run
 from stillhouse.pipeline.plan import plan as estimate
@@ -142,6 +143,33 @@ def label(
         if shard is not None:
             return label_share(resolved, given, shard)
         return plan_labels(resolved, given) if plan else label_run(resolved, given)
+
+
+def fit_students(
+    recipe: RecipeLike | None = None,
+    *,
+    share: str,
+    allow_code: bool = False,
+    verbose: bool = True,
+    **options: Unpack[Options],
+) -> dict[str, Any]:
+    """Only train one share of the students of a run whose teacher has been asked (``label``), as array jobs do.
+
+    The other arguments are those of ``distill``, which afterwards trains what is missing and judges all.
+
+    Args:
+        recipe: as for ``distill``.
+        share: "0/4" to "3/4", or "auto" in an array job.
+        allow_code: as for ``distill``.
+        verbose: as for ``distill``.
+        **options: those of ``distill``.
+
+    Returns:
+        ``fits``, the share; ``trained``, its fits; ``missing``, the fits of the run that are not there.
+    """
+    resolved, given = resolve(recipe, allow_code=allow_code, **options)
+    with shown(verbose):
+        return fit_share(resolved, given, share)
 
 
 def make(

@@ -42,6 +42,11 @@ class Job(NamedTuple):
     arm: Arm
     seed: int
 
+    @property
+    def name(self) -> str:
+        """Of its folder, within the fits of the run."""
+        return f"{self.arm.name}/{self.seed}"
+
 
 def arms_of(
     context: RunContext, teachers: Sequence[str], variants: Mapping[str, RunContext] = MappingProxyType({})

@@ -77,32 +77,38 @@ class Trainer:
         self.processes = context.recipe.training.processes
         if self.processes > 1 and context.fitted is not None:
             raise UsageError(
-                f"[training] {self.processes} processes train one net together, and {context.fitted!r} is fitted at "
-                "once. Remove `devices` and `nodes`, or take a net."
+                f"{context.fitted!r} is fitted at once. Remove [training] devices and nodes, or take a net."
             )
         self.at_once = self.workers if why is None and self.processes == 1 else 1
         if self.at_once < self.workers and self.processes == 1:
             say(f"One fit at a time: {why}.")
         self.group: Group = ALONE  # the processes that train the present fit
 
+    def jobs(self, arms: Sequence[Arm]) -> list[Job]:
+        """All fits, the arms of one seed beside each other."""
+        found = (Job(arm, seed) for seed in self.seeds for arm in arms if seed in arm.seeds(self.seeds))
+        return [job for job in found if job.arm.control.trained]
+
     def pending(self, arms: Sequence[Arm]) -> list[Job]:
-        """The fits that no earlier, interrupted run has finished, the arms of one seed beside each other."""
-        all_jobs = (Job(arm, seed) for seed in self.seeds for arm in arms if seed in arm.seeds(self.seeds))
-        return [job for job in all_jobs if not self.finished(*job)]
+        """The fits that no earlier, interrupted run has finished."""
+        return [job for job in self.jobs(arms) if not self.finished(*job)]
 
     def train(self, arms: Sequence[Arm], teachers: Mapping[str, Asked], stores: Mapping[str, Store]) -> None:
         """Train what is not trained yet; ``teachers`` by arm are the last of each chain, ``stores`` their answers."""
         run, jobs, work = self.context.run, self.pending(arms), self.work(teachers, stores)
         fits = fits_of(arms, self.seeds)
         total = fits * self.budget.steps
-
         with run.timed("train students"), stage(several(fits, "student"), total, "steps") as advance:
-            if any(job.arm.control.simple for job in jobs):
-                _ = self.whole  # made here once, not by each worker
             advance(total - len(jobs) * self.budget.steps)
-            run_all([job for job in jobs if not self.shared(job)], work, self.workers, advance)
-            self.train_together([job for job in jobs if self.shared(job)], work, advance)
+            self.do(jobs, work, advance)
         run.note(engine=describe(self.budget.device, self.budget.precision, compile=self.budget.compile))
+
+    def do(self, jobs: Sequence[Job], work: Callable[[Job, Advance], None], advance: Advance) -> None:
+        """Do some fits: side by side, or each in all processes."""
+        if any(job.arm.control.simple for job in jobs):
+            _ = self.whole  # made here once, not by each worker
+        run_all([job for job in jobs if not self.shared(job)], work, self.workers, advance)
+        self.train_together([job for job in jobs if self.shared(job)], work, advance)
 
     def work(self, teachers: Mapping[str, Asked], stores: Mapping[str, Store]) -> Callable[[Job, Advance], None]:
         """What does a fit."""

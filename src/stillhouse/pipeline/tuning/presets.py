@@ -53,7 +53,7 @@ def distill(
                 'Python `preset="good", time_limit=600`. A recipe as it is takes what `stillhouse plan` says.'
             )
         return follow_run(recipe, given) if follows() else distill_run(recipe, given, accept_teacher=accept)
-    refuse_torchrun()
+    refuse_torchrun("A tournament trains its candidates side by side")
     wanted = SHORT if preset is None else PRESETS[preset]
     trials = wanted.trials or (SHORT.trials if auto else 0)
     if trials:

@@ -39,7 +39,7 @@ def tune(
     Raises:
         UsageError: no limit, or the folder holds a run that no tournament has chosen.
     """
-    refuse_torchrun()
+    refuse_torchrun("A tournament trains its candidates side by side")
     if seconds is None and trials is None:
         raise UsageError(
             "A tournament needs an end: `--time 600` (seconds) or `--trials 60`, in Python time= or trials=."

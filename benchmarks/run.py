@@ -23,6 +23,7 @@ from benchmarks.speed.causes import CAUSES
 from benchmarks.speed.fidelity import gradients
 from benchmarks.speed.gathers import gathers
 from benchmarks.speed.page import facts, page
+from benchmarks.speed.rows import many_rows
 from benchmarks.speed.scale import scale
 from benchmarks.speed.start import starts
 from benchmarks.speed.timing import Row
@@ -38,6 +39,7 @@ GROUPS: dict[str, Callable[[bool], list[Row]]] = {
     "divergence": divergence,
     "gradients": gradients,
     "scale": scale,
+    "rows": many_rows,
     "starts": starts,
 }
 

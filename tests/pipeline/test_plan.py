@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ def test_a_plan_counts_what_the_run_then_does(tmp_path: Path) -> None:
     assert (teacher["ready"], told["teacher_fits"]) == (False, 1)
     assert {codec["gradient_error"] for codec in told["store"]["codecs"]} == {None}
     run = distill(recipe, accept_teacher=True)
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert peak <= 1.2 * told["memory"]
     store = Store.open(run.folder / "store")
     fits = [path for path in (run.folder / "fits").glob("*/*") if path.is_dir()]
     assert told["teacher_calls"] == store.rows * store.views

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -33,11 +35,13 @@ from stillhouse.types import Teacher
 
 PROBE = 256  # rows of the probe batch
 MASS = 0.999  # of each row's classes, for the top-k codec that is proposed
+LIBRARIES = 120 << 20  # bytes of what a run imports and a plan does not
+COPIES = 4  # of the encoded rows, at the most, which a run holds and a plan does not
 WARM_UP, MEASURED = 2, 20  # steps that are not timed, and steps that are
 
 
 def plan(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
-    """Rows, views, teacher calls, bytes and gradient error of each codec, fits, steps and seconds.
+    """Rows, views, teacher calls, bytes and gradient error of each codec, fits, steps, resident memory and seconds.
 
     The seconds come from a few steps of each net that is to be trained and from a probe batch; they do not include the
     cost of methods. A teacher that is not trained yet is timed untrained, and the error of its codecs is not known.
@@ -79,8 +83,22 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
         "steps": fits * run.trainer.budget.steps,
         "teacher_fits": sum(len(t.trainable) for t in teachers) + len(assistants),
         "workers": run.trainer.at_once,
+        "memory": _memory(context),
         "seconds": {name: None if value is None else round(value, 1) for name, value in seconds.items()},
     }  # fmt: skip
+
+
+def _memory(context: RunContext) -> int:
+    """Bytes that the run's largest process will hold at its peak.
+
+    A plan reads and encodes the rows just as the run does, so it begins with its own peak. Then come libraries that
+    only a run needs, and copies of encoded rows, which are mapped with [data] on_disk. ``benchmarks.speed.rows``
+    compares it with a run.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    encoded = sum(part.inputs.nbytes for part in context.data[3:])
+    return own + LIBRARIES + (0 if context.recipe.data.on_disk else COPIES * encoded)
 
 
 def making_seconds(context: RunContext, made: Sequence[makers.Maker], row: float | None) -> float | None:

@@ -45,9 +45,9 @@ share = 0.5          # of each batch; default: as many as they are
 2. **A few real rows, pictures.** Views come first (`[views] policy = "affine"`); they cost nothing but answers. Add a
    maker where the verdict says that it is better than `distilled_real`, the same student on the real rows with the
    best free views and as many answers.
-3. **Tables.** `mixture` or `copula` where there are a few hundred rows, `marginals` where there is none and the values
-   of each column are known. The views `munge` are the rival there. These three have no page yet:
-   try them, and believe the verdict.
+3. **Tables.** `mixture` first, where there are a few hundred rows: of three tables it was better than MUNGE's views of
+   the same rows on two, and not told apart from them on the third. `copula` was not better than those views on the one
+   table where it was tried. `marginals` where there is no row and the values of each column are known.
 4. **Trained makers** (`inversion`, `conditional_gan`) cost minutes and a teacher that can be differentiated. No default
    uses one. `distilled_free` is the same student with the best free maker in their place: a trained maker has earned
    its place only where the verdict is better than that.

@@ -19,7 +19,7 @@ from stillhouse.errors import DamagedError, RejectedError, UsageError
 from stillhouse.store import Field, Key, Store
 from stillhouse.store.part_care import merge, status
 from stillhouse.store.part_writing import write_part
-from stillhouse.store.parts import part_rows
+from stillhouse.store.parts import part_rows, sidecar_name
 from stillhouse.store.places import Folder
 from tests.store import tiny, tiny_parts
 from tests.store.tiny_parts import PLAN
@@ -179,8 +179,10 @@ def test_two_tasks_with_one_name_are_told_apart(tmp_path: Path) -> None:
     assert {name: data for name, data in tiny_parts.contents(place.folder).items() if name in before} == before
 
 
-def test_of_two_writers_of_a_part_one_wins_fifty_times(tmp_path: Path) -> None:
-    plan, place, fork = tiny_parts.MANY, Folder(tmp_path / "new"), multiprocessing.get_context("fork")
+@pytest.mark.parametrize("rounds", [5, pytest.param(50, marks=pytest.mark.slow)])
+def test_of_two_writers_of_a_part_one_wins_every_time(tmp_path: Path, rounds: int) -> None:
+    plan = replace(tiny_parts.MANY, rows=rounds)
+    place, fork = Folder(tmp_path / "new"), multiprocessing.get_context("fork")
     tiny_parts.label(place, [], plan)
     barrier = fork.Barrier(2)
 
@@ -197,12 +199,12 @@ def test_of_two_writers_of_a_part_one_wins_fifty_times(tmp_path: Path) -> None:
     for child in children:
         child.join()
     won = [int(path.read_text()) for path in tmp_path.glob("*.won")]
-    assert (sum(won), len(won)) == (50, 2)
+    assert (sum(won), len(won)) == (rounds, 2)
     merge(place)
     names = tiny_parts.contents(place.folder)
-    assert sum(name.startswith("parts/") for name in names) == 50 * (1 + len(tiny.FIELDS))
+    assert sum(name.startswith("parts/") for name in names) == rounds * (1 + len(tiny.FIELDS))
     assert not store.verify(place.folder)
-    tiny.assert_answers(Store.open(place.folder), tiny.inputs(50))
+    tiny.assert_answers(Store.open(place.folder), tiny.inputs(rounds))
 
 
 @pytest.mark.slow
@@ -298,3 +300,24 @@ def test_a_changed_sidecar_of_a_merged_store_is_found(folder: Path) -> None:
         Store.open(folder).read(np.array([9]), np.array([0]))
     store.repair(folder)
     assert status(Folder(folder)).missing == [2]
+
+
+def test_opening_a_merged_store_reads_the_root_alone(folder: Path) -> None:
+    """So a store of any number of rows opens at once: nothing of a part is read before its rows are."""
+    for side in (folder / "parts").glob("*.json"):
+        side.unlink()
+    opened = Store.open(folder, tiny.KEY)
+    assert (opened.rows, opened.complete, opened.rows_done, opened.nbytes) == (10, True, 10, PLAN.nbytes)
+    with pytest.raises(DamagedError, match=r"parts/00000001.json: the file is missing"):
+        opened.read(np.array([4]), np.array([0]))
+
+
+def test_the_status_of_a_thousand_million_rows_follows_from_names(tmp_path: Path) -> None:
+    place = Folder(tmp_path / "new")
+    plan = replace(PLAN, rows=10**9, part_rows=1 << 21)
+    tiny_parts.label(place, [], plan)
+    for number in range(0, plan.parts, 2):
+        place.create(sidecar_name(number), b"not read")
+    told = status(place)
+    assert (told.parts, told.done, told.missing[:2]) == (477, 239, [1, 3])
+    assert Store.open(place.folder).rows_done == 1 << 21

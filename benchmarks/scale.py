@@ -69,6 +69,8 @@ def shards(quick: bool) -> list[Row]:
         for number in range(first, plan.parts, of):
             write_part(Folder(folder), plan, number, answers)
 
+    processor: dict[int, list[float]] = {1: [], 2: []}
+
     def run(of: int, base: Path) -> float:
         folder = base / str(time.monotonic_ns())
         settle_plan(Folder(folder), plan)
@@ -80,15 +82,17 @@ def shards(quick: bool) -> list[Row]:
                 share(folder, first, of)
                 os._exit(0)
             children.append(child)
-        for child in children:
-            assert os.waitpid(child, 0)[1] == 0
+        ended = [os.wait4(child, 0) for child in children]
+        assert not any(status for _, status, _ in ended)
+        processor[of].append(max(usage.ru_utime + usage.ru_stime for _, _, usage in ended))
         return time.perf_counter() - begun
 
     with scratch() as base:
         cases = {"two": lambda: run(2, base), "one": lambda: run(1, base), "one again": lambda: run(1, base)}
         found = interleaved(cases, rounds)
     value = ratio(found, "two", "one")
-    busy = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    share_of = statistics.median(processor[2]) / statistics.median(processor[1])
+    busy = f"{share_of:.2f} in processor time of the longer; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     return [
         Row(
             "two processes of --shard / one",

@@ -67,6 +67,9 @@ def after_power_loss(operations: list[Operation], names_kept: bool) -> dict[str,
 
 
 @pytest.mark.parametrize("names_kept", [False, True], ids=["unsynced names lost", "unsynced names kept"])
+@pytest.mark.fault(
+    "G19", "power is lost: unsynced writes are dropped, renames undone, and each file fits its hash", exit=0
+)
 def test_after_a_power_loss_at_any_moment_each_file_fits_its_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names_kept: bool
 ) -> None:

@@ -115,6 +115,7 @@ def test_files_that_do_not_decode_are_named(tmp_path: Path) -> None:
         read_image_folder(tmp_path)
 
 
+@pytest.mark.fault("E27", "an image that unpacks to far more than it is", exit=4)
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(folder_of(tmp_path) / "cat" / "big.png", size=(40, 40))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)

@@ -43,6 +43,7 @@ def wait_for_log(folder: Path, lines: int) -> None:
 
 
 @pytest.mark.parametrize("lines", random.Random(0).sample(range(1, 11), 4))
+@pytest.mark.fault("B22", "kill -9 at any moment of a training: the same command ends with the same bits", exit=137)
 def test_a_fit_killed_at_any_moment_ends_with_the_same_student(
     lines: int, tmp_path: Path, undisturbed: tuple[dict[str, torch.Tensor], str]
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_fit_killed_at_any_moment_ends_with_the_same_student(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+@pytest.mark.fault("B23", "TERM and INT in a training: saved at that step, and the same command resumes", exit=143)
 def test_a_signal_saves_at_the_very_step_and_resumes(
     number: int, code: int, tmp_path: Path, undisturbed: tuple[dict[str, torch.Tensor], str]
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path, content: bytes | s
         Predictions.load(tmp_path / "absent.npz")
 
 
+@pytest.mark.fault("C24", "a pickle in an array of a run", exit=5)
 def test_a_pickle_in_the_file_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
     np.savez(path, targets=TARGETS, rows=ROWS, classes=np.array(["a", None], dtype=object))

@@ -139,6 +139,7 @@ def test_a_run_that_is_cut_off_between_checkpoints_ends_with_the_same_bits(
         assert all(torch.equal(mine[name], theirs[name]) for name in mine), arm
 
 
+@pytest.mark.fault("D28", "the report runs no script", exit=0)
 def test_the_report_has_no_script_and_holds_the_figures(run: Run) -> None:
     page = parsed(run.report_path)
     assert not {"script", "iframe", "link rel=stylesheet"} & {tag for tag, _ in page.tags}

@@ -79,6 +79,7 @@ def after_power_loss(operations: list[Operation], folder: Path, names_kept: bool
 
 
 @pytest.mark.parametrize("names_kept", [False, True], ids=["unsynced names lost", "unsynced names kept"])
+@pytest.mark.fault("G19", "power is lost while a store is written: the same command ends with the same store", exit=0)
 def test_after_a_power_loss_at_any_moment_labelling_goes_on_to_the_same_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names_kept: bool
 ) -> None:

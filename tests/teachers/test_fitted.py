@@ -207,6 +207,7 @@ exploded: list[int] = []
 @pytest.mark.parametrize(
     "name", ["m.pkl", "m.joblib", "m.pickle", "m.txt", "m.onnx", "m.skops", "m.cbm", "m.json", "m.bin"]
 )
+@pytest.mark.fault("C24", "a pickle, whatever its name", exit=4)
 def test_a_pickle_is_never_opened_whatever_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(RejectedError, match=r"is a pickle.*hand the loaded model over in Python"):

@@ -92,6 +92,7 @@ def test_a_folder_cannot_vouch_for_a_revision(folder: Path) -> None:
         open_hub(folder, revision=COMMIT)
 
 
+@pytest.mark.fault("C24", "pickled weights of a hub model", exit=4)
 def test_pickled_weights_are_refused_with_the_way_out(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(RejectedError, match=r"pickle \(pytorch_model\.bin\).*save_pretrained"):

@@ -49,6 +49,7 @@ def test_external_data_in_the_file_s_own_folder_are_read_and_count_for_the_finge
 
 
 @pytest.mark.parametrize("name", ["../secret.bin", "sub/../../secret.bin", "..\\secret.bin", "", "*/_ORT_MEM_ADDR_/*"])
+@pytest.mark.fault("C25", "an ONNX file that names data outside its folder", exit=4)
 def test_external_data_outside_the_folder_are_never_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(RefusedError, match="not inside the file's folder"):
         examine(net(tmp_path / "m", outside(name)))
@@ -98,6 +99,7 @@ def test_operators_of_a_library_that_is_not_here_are_named(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x08\x08\x12\x00"])
+@pytest.mark.fault("C25", "a file that is no ONNX file, or is cut short", exit=4)
 def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
     with pytest.raises(RefusedError, match="not an ONNX file, or was truncated"):
@@ -129,6 +131,7 @@ def program(tmp_path: Path, text: str) -> Path:
     return place
 
 
+@pytest.mark.fault("C25", "a file that kills its reader", exit=4)
 def test_a_file_that_kills_its_reader_kills_the_child_alone(tmp_path: Path) -> None:
     before = os.getpid()
     with pytest.raises(RejectedError, match=r"f\.onnx cannot be a teacher: the process .* died with status -6"):
@@ -142,6 +145,7 @@ def test_a_file_that_never_ends_is_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fault("E25", "an ONNX graph that never ends", exit=4)
 def test_a_loop_without_end_in_a_graph_is_stopped(tmp_path: Path) -> None:
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["a"], ["b"])], "body",

@@ -26,7 +26,7 @@ from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, difference, interval, written
 from stillhouse.reporting.folder import RunFiles, read_json
 from stillhouse.reporting.folder import read as read_run
-from stillhouse.reporting.wording import ABSENT, count
+from stillhouse.reporting.wording import ABSENT, count, several
 
 ACCURACY = "accuracy"
 CHARACTERS = 10**8  # of a cell at most: csv stops at 131,072 by default
@@ -224,7 +224,7 @@ def student(name: str, run: RunFiles, times: Mapping[str, float]) -> list[str]:
     found = next(c for c in run.scores["comparisons"] if (c["a"], c["b"]) == ("distilled", "labels_only"))
     gain = interval(found["difference"])
     said = with_interval(*difference(run.measure(ACCURACY), gain)) if gain else ABSENT
-    return [f"{name}, {len(run.scores['seeds'])} seeds", *costs(run, "student", times), *arms, said]
+    return [f"{name}, {several(len(run.scores['seeds']), 'seed')}", *costs(run, "student", times), *arms, said]
 
 
 def costs(run: RunFiles, side: str, times: Mapping[str, float]) -> list[str]:

@@ -19,6 +19,7 @@ from stillhouse.store.buckets import Bucket, mirror
 from stillhouse.store.part_care import merge, repair, status, verify
 from stillhouse.store.part_writing import settle_plan
 from tests.pipeline import test_shards
+from tests.shell import run
 from tests.store import tiny, tiny_parts
 from tests.store.servers import KEYS, careless, weed
 
@@ -70,6 +71,9 @@ def test_an_address_names_bucket_and_prefix_and_is_no_path() -> None:
     assert (store.dir, recipe.parse({"store": {"dir": "answers"}}).store.dir) == ("s3://bucket/a", Path("answers"))
     there = recipe.parse({"store": {"dir": "s3://bucket/a"}})
     assert there.absolute().store.dir == "s3://bucket/a"
+    assert 'dir = "s3://bucket/a"' in run("label --store.dir s3://bucket/a --print-recipe")[1]
+    with pytest.raises(UsageError, match="a bucket is given as text"):
+        recipe.parse({"store": {"dir": Path("s3://bucket/a")}})
     assert there.digest() == recipe.parse({}).digest()  # a place does not change a run
 
 

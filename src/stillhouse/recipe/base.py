@@ -13,10 +13,12 @@ BUCKET = "s3://"
 
 
 def _address(value: Any) -> Any:
+    if isinstance(value, Path) and value.parts[:1] == ("s3:",):
+        raise ValueError(f"a bucket is given as text, not as a path: {BUCKET}bucket/prefix")
     return Path(value) if isinstance(value, str) and not value.startswith(BUCKET) else value
 
 
-Address = Annotated[Path | str, BeforeValidator(_address)]  # a folder, or a bucket: s3://bucket/prefix
+Address = Annotated[str | Path, BeforeValidator(_address)]  # a folder, or a bucket: s3://bucket/prefix
 
 
 class Section(BaseModel):

@@ -34,6 +34,8 @@ def show_plan(told: dict[str, Any], task: Task) -> None:
         say(f"{teacher['arm']}: {teacher['name']}{size}{'' if teacher['ready'] else ', to be trained first'}")
     say(f"teacher calls: {told['teacher_calls']:,} rows")
     say(f"fits: {told['fits']} students of {told['steps'] // told['fits']:,} steps, {told['workers']} side by side")
+    if told["advice"] is not None:
+        say(told["advice"])
     timed = [f"{name} {'not known before it is done' if s is None else f'{s:,.1f} s'}" for name, s in seconds.items()]
     say(f"memory: about {told['memory'] / (1 << 20):,.0f} MiB resident at the peak of one process")
     say(f"estimated: {', '.join(timed)}")

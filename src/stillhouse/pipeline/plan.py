@@ -37,6 +37,8 @@ PROBE = 256  # rows of the probe batch
 MASS = 0.999  # of each row's classes, for the top-k codec that is proposed
 LIBRARIES = 120 << 20  # bytes of what a run imports and a plan does not
 COPIES = 4  # of the encoded rows, at the most, which a run holds and a plan does not
+SUM = 0.01  # seconds of a sum over the processes of a step, on CPUs
+WORTH = 0.9  # of the time, that another way must take at most to be named
 WARM_UP, MEASURED = 2, 20  # steps that are not timed, and steps that are
 
 
@@ -84,6 +86,7 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
         "teacher_fits": sum(len(t.trainable) for t in teachers) + len(assistants),
         "workers": run.trainer.at_once,
         "memory": _memory(context),
+        "advice": advice(seconds["train students"], fits * run.trainer.budget.steps, fits, run.trainer.processes),
         "seconds": {name: None if value is None else round(value, 1) for name, value in seconds.items()},
     }  # fmt: skip
 
@@ -212,8 +215,36 @@ def _seconds(
     if context.fitted is not None:  # a student that is fitted at once has no step to measure
         return {"train teachers": first, "train students": None}
     student = _step_seconds(context.students.make(), trainer.context, trainer.budget, scratch / "student")
-    seconds = fits * trainer.budget.steps * student / min(trainer.at_once, fits)
-    return {"train teachers": first, "train students": seconds}
+    steps = fits * trainer.budget.steps
+    if trainer.processes > 1:
+        return {"train teachers": first, "train students": steps * (student / trainer.processes + SUM)}
+    return {"train teachers": first, "train students": steps * student / min(trainer.at_once, fits)}
+
+
+def advice(seconds: float | None, steps: int, fits: int, processes: int) -> str | None:
+    """What is faster than several processes that train one net; None where nothing is, or it is not known.
+
+    The same processes can train fits side by side, each one alone, without a sum over all of them in each step.
+
+    Args:
+        seconds: of the students, each trained by all processes.
+        steps: of all students.
+        fits: how many there are.
+        processes: how many train one net.
+
+    >>> advice(12.0, 1000, 10, 2)
+    'Several devices hardly help here: 2 processes that train one net together take about 12 s, and fits side by side about 2 s. Remove `[training] devices` and `nodes`; on several machines share the fits: `stillhouse distill RECIPE --fits 0/2`.'
+    """  # noqa: E501
+    if seconds is None or processes == 1:
+        return None
+    alone = max(seconds - steps * SUM, 0.0) * processes / min(processes, fits)
+    if alone > WORTH * seconds:
+        return None
+    return (
+        f"Several devices hardly help here: {processes} processes that train one net together take about "
+        f"{seconds:,.0f} s, and fits side by side about {alone:,.0f} s. Remove `[training] devices` and `nodes`; on "
+        f"several machines share the fits: `stillhouse distill RECIPE --fits 0/{processes}`."
+    )
 
 
 def _step_seconds(net: nn.Module, context: RunContext, budget: Budget, folder: Path) -> float:
@@ -222,7 +253,7 @@ def _step_seconds(net: nn.Module, context: RunContext, budget: Budget, folder: P
     rows = Rows(train.inputs, context.task.any_targets(train.targets))  # only the time counts, not the label
     with one_thread():
         for number, steps in enumerate((WARM_UP, WARM_UP, WARM_UP + MEASURED)):  # the very first fit is slow
-            short = dataclasses.replace(budget, steps=steps, keep="last", compile=False)
+            short = dataclasses.replace(budget, steps=steps, keep="last", compile=False, slices=None)
             begun = time.perf_counter()
             everything, views = torch.arange(len(rows.targets)), context.views
             stream = Stream(everything, batch_size=budget.batch_size, seed=0, views=views.labelled)

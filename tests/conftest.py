@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from stillhouse import timing
+
+# No test fails because the machine is busy.
+settings.register_profile("stillhouse", deadline=None)
+settings.load_profile("stillhouse")
 
 
 @pytest.fixture(autouse=True, scope="session")

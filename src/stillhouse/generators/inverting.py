@@ -72,13 +72,13 @@ class InvertingStep(Step):
         if scout is teacher:
             raise RejectedError("The rival of the teacher is the teacher itself: they never differ. Give a student.")
         self.how, self.augment = how, augment
-        self.terms = {name: weight for name, weight in weights.items() if weight}
+        self.term_weights = {name: weight for name, weight in weights.items() if weight}
         if scout is None:
-            self.terms.pop("rival", None)
+            self.term_weights.pop("rival", None)
         # No parts of this module: what is frozen is neither trained nor kept in checkpoints.
         self.frozen = (in_eval(teacher), None if scout is None else in_eval(scout))
-        self.statistics = Statistics(teacher) if self.terms.get("statistics") else None
-        self.tapped = Taps(teacher, [EMBEDDING]) if self.terms.get("activation") else None
+        self.statistics = Statistics(teacher) if self.term_weights.get("statistics") else None
+        self.tapped = Taps(teacher, [EMBEDDING]) if self.term_weights.get("activation") else None
 
     def forward(
         self, batch: Batch, teacher: Outputs | None = None, call: Callable[[Tensor], Any] | None = None
@@ -89,7 +89,9 @@ class InvertingStep(Step):
         assert asked is not None
         shown = self.augment(rows, batch.rows)
         answers = logits_of(asked(shown))
-        return {name: weight * self.term(name, rows, answers, scout, shown) for name, weight in self.terms.items()}
+        return {
+            name: weight * self.term(name, rows, answers, scout, shown) for name, weight in self.term_weights.items()
+        }
 
     def term(self, name: str, rows: Tensor, answers: Tensor, scout: nn.Module | None, shown: Tensor) -> Tensor:
         """One term of the loss, without its weight."""

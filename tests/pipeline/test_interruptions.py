@@ -91,6 +91,7 @@ def test_a_full_disk_is_one_clear_error_and_the_same_command_resumes(tmp_path: P
     assert student_bits(tmp_path / "run") == student_bits(finished.folder)
 
 
+@pytest.mark.slow
 def test_a_rate_that_diverges_ends_with_exit_1_and_the_cure(tmp_path: Path) -> None:
     ended = stillhouse("distill", str(write_recipe(tmp_path, training={"lr": 1e20})))
     assert ended.returncode == 1

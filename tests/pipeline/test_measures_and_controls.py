@@ -81,6 +81,7 @@ def test_what_does_not_fit_is_refused_before_a_folder_is_begun(tmp_path: Path, o
     assert not (tmp_path / "run" / "run.json").exists(), "the corrected call may use the same folder"
 
 
+@pytest.mark.slow
 def test_a_control_that_is_switched_off_is_not_trained(tmp_path: Path) -> None:
     both = distilled(tmp_path / "both")
     one = distilled(tmp_path / "one", recipe={"controls": {"all_labels": False}})

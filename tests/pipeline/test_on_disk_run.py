@@ -44,6 +44,7 @@ def arrays(run: Run, name: str) -> dict[str, np.ndarray]:
         return {key: file[key] for key in file.files}
 
 
+@pytest.mark.slow
 def test_the_run_is_the_same_bit_for_bit_and_goes_on_either_way(tmp_path: Path) -> None:
     path = write_table(tmp_path)
     memory = distill(recipe_of(path, tmp_path / "memory", on_disk=False), accept_teacher=True)
@@ -60,6 +61,7 @@ def test_the_run_is_the_same_bit_for_bit_and_goes_on_either_way(tmp_path: Path) 
     assert again.scores == disk.scores
 
 
+@pytest.mark.slow
 def test_planning_first_leaves_the_folder_to_the_run(tmp_path: Path) -> None:
     recipe = recipe_of(write_table(tmp_path), tmp_path / "run", on_disk=True)
     assert plan(recipe)["rows"]

@@ -133,6 +133,7 @@ def test_predict_writes_values_and_intervals_of_each_target(
     assert answers.shape == ((48,) if len(targets) == 1 else (48, 2))
 
 
+@pytest.mark.slow
 def test_the_exported_graph_answers_in_the_users_units(single: sh.Run, double: sh.Run) -> None:
     runtime = pytest.importorskip("onnxruntime")
     frame = make_frame()[INPUTS]

@@ -126,6 +126,7 @@ def test_a_refused_call_in_a_folder_with_files_touches_none(tmp_path: Path) -> N
 # A default that does not fit is fitted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 86, 127])
 def test_a_default_batch_is_no_larger_than_the_training_rows_and_a_line_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, number: int

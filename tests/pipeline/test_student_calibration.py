@@ -108,6 +108,7 @@ def test_the_temperature_is_folded_into_the_last_layer_and_nothing_else_differs(
         np.testing.assert_allclose(on[name] * found, off[name], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_ships_and_what_is_exported_are_the_net_that_was_judged(runs: Any) -> None:
     shipped_as_judged(runs[0], sh.load(runs[0].folder))
 
@@ -125,6 +126,7 @@ def shipped_as_judged(run: Any, student: Any, **module: Any) -> None:
     np.testing.assert_allclose(found, judged, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_net_whose_outputs_do_not_follow_its_last_layer_ships_with_its_temperature_behind_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
     run = distil(tmp_path / "run", student=Bounded(), steps=60)
@@ -147,6 +149,7 @@ def test_weights_that_serve_twice_are_not_divided() -> None:
     assert divided(Tied(), 2.0, torch.ones(3, 4)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "student",
     [
@@ -175,6 +178,7 @@ def test_few_rows_that_are_all_right_do_not_say_that_a_net_is_never_wrong() -> N
     assert 0.3 < fit_temperature(sure, targets) < 1
 
 
+@pytest.mark.slow
 def test_labels_of_a_row_have_one_temperature(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(900, 4)).astype(np.float32)
@@ -193,6 +197,7 @@ def test_labels_of_a_row_have_one_temperature(tmp_path: Path) -> None:
     assert model["measures"]["log_loss"]["value"] < model["unfitted"]["log_loss"]["value"]
 
 
+@pytest.mark.slow
 def test_too_few_validation_rows_leave_the_weights_as_they_are(tmp_path: Path) -> None:
     few = rows(20, 1)
     run = sh.distill(

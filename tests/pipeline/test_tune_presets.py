@@ -27,6 +27,7 @@ def chosen(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return distill(recipe, preset="fast", accept_teacher=True)
 
 
+@pytest.mark.slow
 def test_auto_runs_the_best_candidate_within_the_budget(chosen: Run) -> None:
     board = chosen.leaderboard
     (won,) = board[board["winner"]].to_dict("records")

@@ -80,6 +80,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
         make("mlp_numeric", shape=(4,), outputs=2, settings=settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embedding", ["piecewise", "periodic"])
 def test_a_run_fits_the_embedding_to_its_rows_ships_it_and_exports_it(tmp_path: Path, embedding: str) -> None:
     import onnxruntime

@@ -255,6 +255,7 @@ print(*(identity_of(make(2.0)) for make in t.KINDS.values()), identity_of(t.shif
 """
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_identities() -> None:
     done = subprocess.run([sys.executable, "-c", IN_ANOTHER_PROCESS], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [*(identity_of(make(2.0)) for make in KINDS.values()), identity_of(shifted())]

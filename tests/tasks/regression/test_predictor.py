@@ -101,6 +101,7 @@ def test_answers_of_several_targets_carry_their_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["high_b"] - found["prediction_b"], 0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean", [0.0, 100.0, 1e6])
 def test_its_graph_answers_in_the_users_units_and_says_so(tmp_path: Path, mean: float) -> None:
     frame, model = shipped(tmp_path, ["a", "b"], mean, **INTERVALS)

@@ -156,8 +156,8 @@ def _run(arguments: list[str]) -> int:
     except StillhouseError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
-        if error.errno in writing.FULL | {errno.EROFS}:  # no reading ends so
-            told = writing.cannot_write(Path(error.filename or "a file"), error)
+        if error.filename and error.errno in writing.FULL | {errno.EROFS}:  # without a name it is standard output
+            told = writing.cannot_write(Path(error.filename), error)
             return _fail(str(told), told.exit_code)
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}. Fix that and run the same command again: it resumes.", 1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.errors import RejectedError, StillhouseError
-from stillhouse.memory import in_halves, ran_out
+from stillhouse.memory import in_pieces, ran_out
 from stillhouse.teachers.protocol import Read, Rows
 from stillhouse.teachers.values import name_rows
 from stillhouse.types import Batch, Outputs
@@ -60,17 +60,15 @@ class FittedTeacher:
         """
         raw = self.decode(batch.inputs) if batch.raw is None else batch.raw
         rows, device = batch.rows.cpu().numpy(), batch.inputs.device
-        parts: list[Outputs] = []
+        if not len(rows):
+            return Outputs(torch.empty(0, *self.shape, device=device))
 
         def ask(start: int, stop: int) -> Outputs:
             part = slice(start, stop)
             chosen = (raw.iloc[part] if hasattr(raw, "iloc") else raw[part]).copy()  # it may write into its rows
             return self.read(asked(self.ask, chosen, rows[part]), rows[part])
 
-        for start in range(0, len(rows), self.batch_rows):
-            parts += in_halves(ask, start, min(start + self.batch_rows, len(rows)))
-        if not parts:
-            return Outputs(torch.empty(0, *self.shape, device=device))
+        parts = in_pieces(ask, len(rows), self.batch_rows)
         features = {name: torch.cat([one.features[name] for one in parts]).to(device) for name in parts[0].features}
         return Outputs(torch.cat([one.values for one in parts]).to(device), features)
 

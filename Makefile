@@ -35,7 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1,<27'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,endpoint,explain,hub,lora,onnx,s3,tune]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,endpoint,explain,hub,language,lora,onnx,ray,s3,tune]' --group dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --group bare
 	touch $(STAMP)
 

@@ -23,6 +23,7 @@ from benchmarks.speed.causes import CAUSES
 from benchmarks.speed.fidelity import gradients
 from benchmarks.speed.gathers import gathers
 from benchmarks.speed.page import facts, page
+from benchmarks.speed.refusals import refusals
 from benchmarks.speed.rows import many_rows
 from benchmarks.speed.scale import scale
 from benchmarks.speed.start import starts
@@ -40,6 +41,7 @@ GROUPS: dict[str, Callable[[bool], list[Row]]] = {
     "gradients": gradients,
     "scale": scale,
     "rows": many_rows,
+    "refusals": refusals,
     "starts": starts,
 }
 

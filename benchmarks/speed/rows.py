@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from benchmarks.speed.commands import Command, command
 from benchmarks.speed.loops import scratch
 from benchmarks.speed.timing import Row
 
@@ -31,13 +28,13 @@ def many_rows(quick: bool) -> list[Row]:
         found = [measured(size, folder / str(size)) for size in sizes]
     sized = " / ".join(f"{n:,}" for n in sizes)
     made = []
-    for command in ("distill", "predict"):
-        seconds = [one[command]["seconds"] for one in found]
+    for name in ("distill", "predict"):
+        seconds = [one[name]["seconds"] for one in found]
         slopes = [(b - a) / (m - n) for (n, m), (a, b) in zip(pairwise(sizes), pairwise(seconds), strict=True)]
         bend = slopes[1] / slopes[0]
         made.append(
             Row(
-                f"{command}, seconds a row of {COLUMNS} columns, {sizes[1]:,} to {sizes[2]:,} rows / {sizes[0]:,} to "
+                f"{name}, seconds a row of {COLUMNS} columns, {sizes[1]:,} to {sizes[2]:,} rows / {sizes[0]:,} to "
                 f"{sizes[1]:,}",
                 "<= 1.10, linear or cheaper",
                 bend,
@@ -67,14 +64,22 @@ def measured(size: int, folder: Path) -> dict[str, dict[str, float]]:
     table, run = folder / "rows.csv", folder / "run"
     write(table, size)
     flags = [*FLAGS.split(), "--data.path", str(table), "--output.dir", str(run)]
-    said = json.loads(command(["plan", *flags, "--json"])["out"])
+    said = json.loads(done(["plan", *flags, "--json"]).out)
     found = {"plan": {"memory": float(said["memory"]), "seconds": 0.0}}
     for name, arguments in (
         ("distill", [*flags, "--accept-teacher"]),
         ("predict", [str(run), str(table), "-o", str(folder / "answers.csv")]),
     ):
-        told = command([name, *arguments])
-        found[name] = {"seconds": told["seconds"], "memory": told["memory"]}
+        told = done([name, *arguments])
+        found[name] = {"seconds": told.seconds, "memory": told.memory}
+    return found
+
+
+def done(arguments: Sequence[str]) -> Command:
+    """A command that must succeed."""
+    found = command(arguments)
+    if found.code:
+        raise SystemExit(found.err)
     return found
 
 
@@ -88,30 +93,3 @@ def write(path: Path, size: int) -> None:
             kinds = np.where(x[:, 0] + 0.3 * x[:, 1] > 0, "yes", "no")
             form = ",".join(["%.4f"] * COLUMNS)
             file.writelines(f"{form % tuple(line)},{kind}\n" for line, kind in zip(x.tolist(), kinds, strict=True))
-
-
-def command(arguments: Sequence[str]) -> dict[str, Any]:
-    """Run a command in a process of its own: its output, its seconds of the processor, and its largest memory."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.speed.rows", *arguments], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    out, _, last = done.stdout.rstrip("\n").rpartition("\n")
-    found: dict[str, Any] = {"out": out} | json.loads(last)
-    return found
-
-
-def main(arguments: Sequence[str]) -> int:
-    """The command in this process; behind its output one line of what it took."""
-    from stillhouse.cli import main as stillhouse
-
-    code = stillhouse(list(arguments))
-    used, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = sum(one.ru_utime + one.ru_stime for one in (used, children))
-    print("\n" + json.dumps({"seconds": seconds, "memory": 1024 * max(used.ru_maxrss, children.ru_maxrss)}))
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -17,10 +17,12 @@ from torch import Tensor
 from stillhouse.errors import UsageError
 from stillhouse.functional import blocks
 from stillhouse.functional.divergences import (
+    acceptance,
     adaptive_kl,
     alpha_beta,
     forward_kl,
     jensen_shannon,
+    lk_hybrid,
     reverse_kl,
     skew_kl,
     skew_reverse_kl,
@@ -28,6 +30,7 @@ from stillhouse.functional.divergences import (
 )
 from stillhouse.functional.sparse import sparse_divergence, sparse_forward_kl
 from stillhouse.functional.vocabulary import vocabulary_loss
+from stillhouse.methods.hinton import hinton
 
 Divergence = Callable[..., Tensor]
 FAMILY: dict[str, tuple[Divergence, dict[str, Any]]] = {
@@ -46,6 +49,9 @@ FAMILY: dict[str, tuple[Divergence, dict[str, Any]]] = {
     "alpha_beta_other_way": (alpha_beta, {"alpha": 0.2, "beta": 0.7}),
     "alpha_beta_reverse_kl": (alpha_beta, {"alpha": 0.0, "beta": 1.0}),
     "alpha_beta_logs": (alpha_beta, {"alpha": 0.0, "beta": 0.0}),
+    "adaptive_kl": (adaptive_kl, {"mu": 0.3, "temperature": 2.0}),
+    "acceptance": (acceptance, {"temperature": 2.0}),
+    "lk_hybrid": (lk_hybrid, {"eta": 1.0, "temperature": 0.7}),
     "alpha_beta_itakura_saito": (alpha_beta, {"alpha": 1.0, "beta": -1.0}),
 }
 
@@ -149,10 +155,10 @@ def test_a_sparse_forward_kl_keeps_its_tails(tail: str, index: torch.dtype) -> N
     assert_same(ours, plain, [hidden, weight, bias])
 
 
-def test_what_cannot_be_taken_block_by_block_is_refused() -> None:
+def test_what_cannot_be_taken_in_chunks_is_refused() -> None:
     (hidden, weight, _), teacher = problem()
-    with pytest.raises(UsageError, match=r"adaptive_kl is no sum.*forward_kl, reverse_kl"):
-        vocabulary_loss(adaptive_kl, hidden, weight, teacher)
+    with pytest.raises(UsageError, match=r"hinton cannot be taken in chunks.*forward_kl, reverse_kl"):
+        vocabulary_loss(hinton, hidden, weight, teacher)
     log_p, ids = teacher.log_softmax(-1).topk(11, dim=-1)
     with pytest.raises(UsageError, match=r"lists 11 of 11 classes.*its logits"):
         vocabulary_loss(forward_kl, hidden, weight, ids, log_p)

@@ -18,9 +18,9 @@ from stillhouse.types import Batch, Outputs
 from tests.methods.examples import Setup, batch, method_class, part, setup
 
 NAMES = methods.names()
-# Correlation is free of scale and the total variation of first order: the factor T^2, which the design fixes for all,
-# makes their gradients grow with T. Their cards say so.
-GROWS_WITH_TEMPERATURE = {"dist", "total_variation"}
+# Correlation is free of scale, the total variation and losses made of it are of first order: the factor T^2, which the
+# design fixes for all, makes their gradients grow with T. Their cards say so.
+GROWS_WITH_TEMPERATURE = {"acceptance", "dist", "lk_hybrid", "total_variation"}
 OF_OUTPUTS = {"logit", "divergence", "value"}
 FAMILIES = OF_OUTPUTS | {"feature", "relation", "contrast", "transformer", "embedding"}
 

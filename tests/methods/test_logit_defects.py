@@ -14,10 +14,12 @@ from torch import Tensor
 
 from stillhouse.errors import UsageError
 from stillhouse.functional.divergences import (
+    acceptance,
     adaptive_kl,
     alpha_beta,
     forward_kl,
     jensen_shannon,
+    lk_hybrid,
     reverse_kl,
     skew_kl,
     skew_reverse_kl,
@@ -46,6 +48,8 @@ PER_SAMPLE: dict[str, Loss] = {
     "skew_reverse_kl": skew_reverse_kl,
     "adaptive_kl": adaptive_kl,
     "total_variation": total_variation,
+    "acceptance": acceptance,
+    "lk_hybrid": lk_hybrid,
     "alpha_beta": alpha_beta,
     "dkd": lambda s, t, **kept: dkd(s, t, t.argmax(-1), **kept),
     "nkd": lambda s, t, **kept: nkd(s, t, t.argmax(-1), **kept),

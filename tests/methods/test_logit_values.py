@@ -22,7 +22,9 @@ from tests.reference.inputs import KINDS
 from tests.reference.registry import function_of, value_and_gradient
 
 CASES = {name: own[0] for table in (logit.CASES, divergences.CASES) for name, own in table.items()}
-STEPS = {"total_variation": 1e-6}  # a long step would cross the kinks of |p - q|
+STEPS = dict.fromkeys(
+    ["acceptance", "lk_hybrid", "total_variation"], 1e-6
+)  # a long step would cross the kinks of |p - q|
 
 
 def adversarial(name: str, kind: str) -> tuple[Array, ...]:

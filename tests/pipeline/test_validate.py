@@ -46,6 +46,7 @@ def test_two_runs_share_the_answers_of_one_teacher(tmp_path: Path) -> None:
     ("over", "message"),
     [
         ({"method": [{"name": "dkd"}], "store": {"codec": "topk:3"}}, "'dkd' reads all of them.*forward_kl, hinton"),
+        ({"method": [{"name": "reverse_kl"}], "store": {"codec": "sampled:3"}}, r"part \(forward_kl, hinton\)"),
         (
             {"method": [{"name": "hinton"}, {"name": "forward_kl"}], "store": {"codec": "topk:3"}},
             "the methods want 1, 4",

@@ -108,6 +108,29 @@ def alpha_beta(
     return float(temperature**2 * (-1 / (a * b) * terms.sum(-1)).mean())
 
 
+def overlap(student: Array, teacher: Array, temperature: float = 1.0) -> Array:
+    """Share of the student's tokens that speculative decoding accepts, one a row: sum of min(p, q)."""
+    return np.asarray(np.minimum(softmax(teacher, temperature), softmax(student, temperature)).sum(-1))
+
+
+def acceptance(student: Array, teacher: Array, temperature: float = 1.0) -> float:
+    return float(-(temperature**2) * np.log(overlap(student, teacher, temperature)).mean())
+
+
+def lk_hybrid(
+    student: Array, teacher: Array, eta: float = 3.0, temperature: float = 1.0, weights: Array | None = None
+) -> float:
+    weight = np.exp(-eta * overlap(student, teacher, temperature)) if weights is None else weights
+    divergence = kl(log_softmax(teacher, temperature), log_softmax(student, temperature))
+    distance = 0.5 * np.abs(softmax(teacher, temperature) - softmax(student, temperature)).sum(-1)
+    return float(temperature**2 * (weight * divergence + (1 - weight) * distance).mean())
+
+
+def frozen_hybrid(student: Array, teacher: Array, eta: float = 3.0, temperature: float = 1.0) -> dict[str, Array]:
+    """The weight carries no gradient."""
+    return {"weights": np.exp(-eta * overlap(student, teacher, temperature))}
+
+
 CASES: dict[str, list[Case]] = {
     "forward_kl": [Case("forward_kl", forward_kl, pair), Case("forward_kl", forward_kl, pair, {"temperature": 3.0})],
     "reverse_kl": [Case("reverse_kl", reverse_kl, pair), Case("reverse_kl", reverse_kl, pair, {"temperature": 3.0})],
@@ -135,5 +158,10 @@ CASES: dict[str, list[Case]] = {
     "alpha_beta": [
         Case("alpha_beta", alpha_beta, pair, s)
         for s in ({}, {"alpha": 0.7, "beta": 0.2, "temperature": 2.0}, {"alpha": 0.5, "beta": 0.5})
+    ],
+    "acceptance": [Case("acceptance", acceptance, pair, s) for s in ({}, {"temperature": 2.0})],
+    "lk_hybrid": [
+        Case("lk_hybrid", lk_hybrid, pair, s, constants=frozen_hybrid)
+        for s in ({}, {"eta": 0.5, "temperature": 2.0}, {"eta": 0.0})
     ],
 }

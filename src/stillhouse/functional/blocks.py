@@ -38,6 +38,7 @@ class Dense(NamedTuple):
     pointwise: Pointwise
     side: Tensor  # (N, C), or (N, E) with a layer
     layer: Layer | None = None
+    whole: bool = False  # whether a loss takes all classes of a row at once
 
     def of_rows(self, rows: Tensor | slice) -> Dense:
         """The targets of some rows."""
@@ -56,7 +57,7 @@ class Dense(NamedTuple):
         self, hidden: Tensor, layer: Layer, temperature: float, learn: bool
     ) -> tuple[Tensor, list[tuple[slice, Tensor]]]:
         """Losses ``(n,)`` without the factor T^2 and, to learn from, their slopes by the softened logits, by blocks."""
-        parts = blocks(len(hidden), layer.weight)
+        parts = [slice(0, len(layer.weight))] if self.whole else blocks(len(hidden), layer.weight)
         student = Softened([layer.block(hidden, part) for part in parts], temperature, layer.bias is not None)
         teacher = Softened([self.block(part) for part in parts], temperature, self.may_rule_out)
         losses = student.normaliser.new_zeros(len(hidden))

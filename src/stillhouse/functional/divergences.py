@@ -248,3 +248,60 @@ def alpha_beta(
     """
     of_class = partial(pointwise.alpha_beta, alpha=alpha, beta=beta)
     return fused(of_class, student_logits, teacher_logits, temperature, mask, reduction, careful=True)
+
+
+def acceptance(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Minus the logarithm of the share of the student's tokens that a teacher accepts in speculative decoding.
+
+    Formula:
+        T^2 * mean_i -log sum_c min(p_c, q_c), which is -log(1 - TV): the loss LK-alpha. Its gradient is that of the
+        total variation over the accepted share, so it does not vanish where the student is far off.
+
+    Defaults:
+        T = 1, the temperature at which the draft is used. Near a perfect student it is of first order in p - q, so
+        with T^2 its gradient grows like T, as that of the total variation does.
+
+    Deviations:
+        Published code adds a small number to the sum before the logarithm; here the sum is taken over logarithms.
+
+    >>> import torch
+    >>> z = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    >>> round(acceptance(*z).item(), 5)
+    0.94638
+    """
+    return fused(pointwise.acceptance, student_logits, teacher_logits, temperature, mask, reduction, careful=True)
+
+
+def lk_hybrid(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    eta: float = 3.0,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Forward KL while the teacher accepts little of the student, total variation once it accepts much.
+
+    Formula:
+        T^2 * mean_i [w_i KL(p || q) + (1 - w_i) TV(p, q)], w_i = exp(-eta sum_c min(p_c, q_c)): the loss LK-lambda. The
+        weight carries no gradient. eta = 0 is forward KL; eta >= 0.
+
+    Defaults:
+        eta = 3 (the paper's best), T = 1. The total variation's part of the gradient grows like T.
+
+    Deviations:
+        The weight is that of each token; some code takes the mean over the batch, which would tie its rows together.
+
+    >>> import torch
+    >>> z = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    >>> round(lk_hybrid(*z).item(), 5)
+    0.73508
+    """
+    of_class = partial(pointwise.lk_hybrid, eta=eta)
+    return fused(of_class, student_logits, teacher_logits, temperature, mask, reduction)

@@ -1,6 +1,9 @@
-"""Forward KL to what a store keeps of a teacher: its largest classes with the mass of the tail, or sampled classes."""
+"""Divergences from what a store keeps of a teacher: its largest classes and their tail, or sampled classes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +13,8 @@ from stillhouse.functional.divergences import forward_kl
 from stillhouse.functional.sparse import bucket, sampled_cross_entropy
 
 
-def listed_kl(
+def listed_divergence(
+    divergence: Callable[..., Tensor],
     student_logits: Tensor,
     indices: Tensor,
     log_probs: Tensor,
@@ -18,25 +22,35 @@ def listed_kl(
     softened: float,
     temperature: float = 1.0,
     mask: Tensor | None = None,
+    **settings: Any,
 ) -> Tensor:
-    """Forward KL over the listed classes and the tail; for a sample, the cross-entropy that has its gradient.
+    """A divergence over the listed classes and the tail as one more class; forward KL also from a sample.
+
+    The student keeps all its classes: what it gives to those that are not listed is its tail, so no divergence rewards
+    it for mass outside of the list (as reverse KL over the listed classes alone would).
 
     Args:
+        divergence: a function of :mod:`stillhouse.functional.divergences`.
         student_logits: ``(..., C)``.
         indices: int64 ``(..., k)``, distinct within a row where there is a tail.
         log_probs: ``(..., k)``, of the masses, or of the importance weights of a sample.
         log_tail: ``(...)``, the mass of all other classes as it was kept (1 minus the listed masses would hold their
             rounding). None: the classes were sampled.
         softened: The temperature at which the teacher was softened before classes were left out.
+        temperature: of the divergence.
+        mask: Bool or weights ``(...)``.
+        settings: Further arguments of the divergence, such as ``beta``.
 
     Returns:
         Nats times T^2, the mean over the samples that count.
 
     Raises:
-        UsageError: the teacher was softened at another temperature; a tail cannot be softened later.
+        UsageError: the teacher was softened at another temperature, since a tail cannot be softened later; or classes
+            were sampled and the divergence is not forward KL.
 
     >>> student, teacher = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[0.5]]).log()
-    >>> round(listed_kl(student, torch.tensor([[2]]), teacher, teacher[:, 0], softened=1.0).item(), 4)
+    >>> listed = torch.tensor([[2]]), teacher, teacher[:, 0]
+    >>> round(listed_divergence(forward_kl, student, *listed, softened=1.0).item(), 4)
     0.151
     """
     if softened != temperature:
@@ -46,7 +60,12 @@ def listed_kl(
             '`[store] codec = "dense"`.'
         )
     if log_tail is None:
+        if divergence is not forward_kl:
+            raise UsageError(
+                f"A store of sampled classes gives the gradient of forward KL alone, and {divergence.__name__} needs "
+                'the largest classes and their tail. Write `[store] codec = "topk:32"`, or match with `forward_kl`.'
+            )
         return sampled_cross_entropy(student_logits, indices, log_probs.exp(), temperature, mask)
     ours, _ = bucket(student_logits, indices, log_probs, temperature, mask)
     theirs = torch.cat([log_probs, log_tail.unsqueeze(-1)], -1)
-    return temperature**2 * forward_kl(ours, theirs, mask=mask)
+    return temperature**2 * divergence(ours, theirs, mask=mask, **settings)

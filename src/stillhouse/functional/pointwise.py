@@ -7,8 +7,8 @@ one term for each class. A function below takes any of the classes, (..., B), an
 * the slope of each term by ``log_q``, (..., B). With s the slopes and S their sum over all classes, the gradient by the
   student's logits is ``s - q S``.
 
-``adaptive_kl`` sorts the classes, so it takes all of them and no block. A parameter outside its range is a
-``UsageError``.
+``adaptive_kl``, ``acceptance`` and ``lk_hybrid`` relate the classes of a row to each other, so they take all of them
+and no block; ``acceptance`` returns one term a row, (..., 1). A parameter outside its range is a ``UsageError``.
 """
 
 from __future__ import annotations
@@ -92,6 +92,26 @@ def adaptive_kl(log_q: Tensor, log_p: Tensor, mu: float = 0.5) -> tuple[Tensor, 
     head = _head_share(log_p.exp(), log_q.exp(), mu).unsqueeze(-1)
     pairs = zip(forward_kl(log_q, log_p), reverse_kl(log_q, log_p), strict=True)
     terms, slope = (head * forward + (1 - head) * reverse for forward, reverse in pairs)
+    return terms, slope
+
+
+def acceptance(log_q: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor]:
+    """-log sum min(p, q): one term a row. A class where q < p has the slope -q / sum min(p, q), any other one 0."""
+    least = torch.minimum(log_q, log_p)
+    overlap = least.logsumexp(-1, keepdim=True)
+    # Half of the slope where both are equal: the gradient of a perfect student is then 0, as that of |p - q| is.
+    below = (log_p - log_q).sign_().add_(1.0).mul_(-0.5)
+    return -overlap, below.mul_(least.sub_(overlap).exp_())
+
+
+def lk_hybrid(log_q: Tensor, log_p: Tensor, eta: float = 3.0) -> tuple[Tensor, Tensor]:
+    """Take w KL(p || q) + (1 - w) TV, w = exp(-eta sum min(p, q)), which carries no gradient."""
+    if not eta >= 0:
+        raise UsageError(f"eta = {eta} is below 0. Write 0 for forward KL alone, 3 as the paper does.")
+    overlap = torch.minimum(log_q, log_p).exp_().sum(-1, keepdim=True)
+    weight = overlap.mul_(-eta).exp_()
+    pairs = zip(forward_kl(log_q, log_p), total_variation(log_q, log_p), strict=True)
+    terms, slope = (kl.mul_(weight).add_(distance.mul_(1 - weight)) for kl, distance in pairs)
     return terms, slope
 
 

@@ -27,9 +27,11 @@ from stillhouse.functional.sparse import sparse_divergence, sparse_forward_kl
 POINTWISE: dict[Callable[..., Tensor], Pointwise] = {
     getattr(divergences, name): getattr(pointwise, name)
     for name in (
-        "forward_kl", "reverse_kl", "jensen_shannon", "skew_kl", "skew_reverse_kl", "total_variation", "alpha_beta"
+        "forward_kl", "reverse_kl", "jensen_shannon", "skew_kl", "skew_reverse_kl", "total_variation", "alpha_beta",
+        "adaptive_kl", "acceptance", "lk_hybrid",
     )
 }  # fmt: skip
+WHOLE = (divergences.adaptive_kl, divergences.acceptance, divergences.lk_hybrid)  # relate a row's classes to each other
 
 
 def vocabulary_loss(
@@ -49,8 +51,8 @@ def vocabulary_loss(
     """``divergence(hidden @ weight.T + bias, *teacher, temperature=..., mask=..., ...)`` without the logits.
 
     Args:
-        divergence: A function of :mod:`stillhouse.functional.divergences` that is a sum over classes (all but
-            ``adaptive_kl``, which sorts the classes).
+        divergence: A function of :mod:`stillhouse.functional.divergences`. Those that relate a token's classes to each
+            other (``adaptive_kl``, ``acceptance``, ``lk_hybrid``) take all classes of a chunk at once.
         hidden: ``(..., D)``, the student's last hidden states.
         weight: ``(C, D)``, the student's output matrix.
         teacher: Logits ``(..., C)``; or hidden states ``(..., E)`` with ``teacher_weight``; or the ids ``(..., k)``,
@@ -70,7 +72,7 @@ def vocabulary_loss(
         A scalar, or ``(...)`` for ``"none"``; differentiable once, by ``hidden``, ``weight`` and ``bias``.
 
     Raises:
-        UsageError: shapes, chunk, temperature, reduction or mask do not fit, or the divergence is no such sum.
+        UsageError: shapes, chunk, temperature, reduction or mask do not fit, or the divergence is unknown.
 
     >>> from stillhouse.functional.divergences import forward_kl
     >>> hidden, weight = torch.eye(2), torch.tensor([[2.0, 0.0], [0.0, 1.0]])
@@ -81,8 +83,8 @@ def vocabulary_loss(
     if divergence not in POINTWISE:
         known = ", ".join(function.__name__ for function in POINTWISE)
         raise UsageError(
-            f"{getattr(divergence, '__name__', divergence)} is no sum over classes that can be taken block by block. "
-            f"Over a vocabulary there are: {known}."
+            f"{getattr(divergence, '__name__', divergence)} cannot be taken in chunks of tokens. Over a "
+            f"vocabulary there are: {known}."
         )
     if sparse and teacher[0].shape[-1] >= len(weight):
         raise UsageError(
@@ -97,7 +99,7 @@ def vocabulary_loss(
     else:
         layer = None if teacher_weight is None else Layer(*_detached(sides[0], teacher_weight, teacher_bias))
         _check_classes(weight, sides[0] if layer is None else layer.weight.T)
-        target = Dense(partial(POINTWISE[divergence], **settings), sides[0], layer)
+        target = Dense(partial(POINTWISE[divergence], **settings), sides[0], layer, divergence in WHOLE)
     rows = None if mask is None else mask.flatten().nonzero().squeeze(-1)
     hidden, weight, bias = _autocast(hidden, weight, bias)
     walk = _Walk(target, rows, temperature, chunk)

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stillhouse.functional.listed import listed_divergence
 from stillhouse.types import Batch, Outputs, Spec
 
 # What outputs are: log-probabilities of classes, log-odds of independent labels, real values
@@ -41,6 +42,15 @@ class Paper(NamedTuple):
         return f'{self.authors}, "{self.title}", {self.venue}, {self.year}{f" ({self.arxiv})" if self.arxiv else ""}'
 
 
+LK = Paper(
+    "Samarin, Krutikov, Shevtsov, Skvortsov, Fisin, Golubev",
+    "LK Losses: Direct Acceptance Rate Optimization for Speculative Decoding",
+    "arXiv",
+    2026,
+    arxiv="2602.23881",
+)
+
+
 class Method(nn.Module):
     """What is matched between student and teacher.
 
@@ -52,7 +62,8 @@ class Method(nn.Module):
     family: ClassVar[str]  # "logit", "divergence", "feature", "relation", "contrast", "transformer", "embedding"
     needs: frozenset[str]  # of ``KINDS``, "features", "embedding" and "targets"
     batch_coupled: bool = False  # True where a row's loss depends on the other rows of its batch
-    sparse: bool = False  # True where it also takes a teacher that gives only some classes (``Outputs.sparse``)
+    sparse: bool = False  # True where it also takes a teacher that gives its largest classes and their tail
+    sampled: bool = False  # True where it also takes a teacher that gives a sample of the classes
     perfect_is_zero: bool = True  # False where the smallest value is an entropy or has learned variance
     student_layers: tuple[str, ...] = ()  # tap paths this instance reads from the student
     teacher_layers: tuple[str, ...] = ()  # and from the teacher; the store keeps them beside the logits
@@ -84,6 +95,7 @@ class Divergence(Method):
 
     family = "divergence"
     needs = frozenset({"logits"})
+    sparse = True
     divergence: ClassVar[Callable[..., Tensor]]
 
     def __init__(self, **settings: float) -> None:
@@ -92,9 +104,12 @@ class Divergence(Method):
         vars(self).update(settings)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Return the divergence under its own name."""
+        """Return the divergence under its own name, also from a teacher that gives only some classes."""
         settings = {name: getattr(self, name) for name in self.settings}
-        loss = self.divergence(student.logits, teacher.logits, **settings, mask=batch.mask)
+        if teacher.sparse is None:
+            loss = self.divergence(student.logits, teacher.logits, **settings, mask=batch.mask)
+        else:
+            loss = listed_divergence(self.divergence, student.logits, *teacher.sparse, mask=batch.mask, **settings)
         return {self.divergence.__name__: loss}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stillhouse.functional.divergences import forward_kl
-from stillhouse.functional.listed import listed_kl
+from stillhouse.functional.listed import listed_divergence
 from stillhouse.methods.base import Method, Paper
 from stillhouse.types import Batch, Outputs
 
@@ -48,7 +48,7 @@ class Hinton(Method):
     )
     family = "logit"
     needs = frozenset({"logits"})
-    sparse = True
+    sparse = sampled = True
 
     def __init__(self, temperature: float = 4.0) -> None:
         super().__init__()
@@ -57,8 +57,10 @@ class Hinton(Method):
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return ``soft_targets``."""
         if teacher.sparse is not None:
-            loss = listed_kl(student.logits, *teacher.sparse, temperature=self.temperature, mask=batch.mask)
-            return {"soft_targets": loss}
+            found = listed_divergence(
+                forward_kl, student.logits, *teacher.sparse, temperature=self.temperature, mask=batch.mask
+            )
+            return {"soft_targets": found}
         return {"soft_targets": hinton(student.logits, teacher.logits, self.temperature, batch.mask)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import nn
 
@@ -21,7 +21,7 @@ from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.build import check_teacher, kind_of
 from stillhouse.pipeline.views import check_views, own_view
 from stillhouse.recipe import AUTO, Controls, Member, Net, Recipe, Store
-from stillhouse.store import Dense
+from stillhouse.store import Dense, Sampled
 from stillhouse.students.families import FAMILIES
 from stillhouse.task import Task
 from stillhouse.teachers import SKLEARN_NAMES, make_codec
@@ -145,18 +145,20 @@ def check_controls(controls: Controls, task: Task) -> None:
 
 def check_codec(keeps: Store, made: Methods, task: Task) -> None:
     """Refuse an unknown codec, and one that does not keep what a method reads or the task's outputs have."""
-    if isinstance(make_codec(keeps.codec, keeps.dtype, task), Dense):
+    keeper = make_codec(keeps.codec, keeps.dtype, task)
+    if isinstance(keeper, Dense):
         return
+    part: Literal["sparse", "sampled"] = "sampled" if isinstance(keeper, Sampled) else "sparse"
     if not task.shift_invariant:
         raise UsageError(
             f"[store] codec = {keeps.codec!r} keeps some classes of each row, and a run of the task {task.name!r} has "
             'none. Set `[store] codec = "dense"`.'
         )
     for name, method, _ in made:
-        if {"logits", "targets"} & method.needs and not method.sparse:
+        if {"logits", "targets"} & method.needs and not getattr(method, part):
             raise UsageError(
                 f"[store] codec = {keeps.codec!r} keeps some classes of each row, and the method {name!r} reads all of "
-                f"them. Take one that can use a part ({', '.join(sparse_methods())}), or set `[store] codec = "
+                f"them. Take one that can use such a part ({', '.join(able(part))}), or set `[store] codec = "
                 '"dense"`.'
             )
     temperatures = {softening([entry]) for entry in made if entry[1].sparse}
@@ -212,9 +214,9 @@ def check_guard(recipe: Recipe, watched: bool, fitted: str | None) -> None:
         raise UsageError(f"{where} looks at labelled validation rows, and there are none. Set `[data] valid = 0.1`.")
 
 
-def sparse_methods() -> list[str]:
-    """The names of all methods that can use a part of the classes."""
-    return [name for name in methods.names() if methods.get(name).sparse]
+def able(part: Literal["sparse", "sampled"]) -> list[str]:
+    """The names of all methods that can use the largest classes and their tail, or a sample of the classes."""
+    return [name for name in methods.names() if getattr(methods.get(name), part)]
 
 
 def default_method(recipe: Recipe) -> str:

@@ -22,14 +22,28 @@ CACHED = 1 << 18  # numbers of a block: 1 MiB in float32
 
 
 class Layer(NamedTuple):
-    """An output layer: logits are ``states @ weight.T + bias``."""
+    """An output layer: logits are ``z = (states @ weight.T + bias) * scale``, or with a cap ``cap * tanh(z / cap)``."""
 
     weight: Tensor  # (C, D)
     bias: Tensor | None = None  # (C,)
+    scale: float = 1.0  # of Cohere's and Granite's models
+    cap: float | None = None  # Gemma's soft cap: no logit is beyond it
 
     def block(self, states: Tensor, classes: slice) -> Tensor:
         """Logits ``(n, B)`` of a block of classes."""
-        return linear(states, self.weight[classes], None if self.bias is None else self.bias[classes])
+        logits = linear(states, self.weight[classes], None if self.bias is None else self.bias[classes])
+        logits = logits if self.scale == 1.0 else logits * self.scale
+        return logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
+
+    def through(self, slope: Tensor, states: Tensor, classes: slice) -> Tensor:
+        """From slopes ``(n, B)`` by the logits of a block to slopes by what the matrix gives.
+
+        Under a cap the logits are computed once more: keeping them would be what chunks are there to save.
+        """
+        if self.cap is not None:
+            capped = at_least_float32(self.block(states, classes)).div_(self.cap)
+            slope = slope * (1.0 - capped.square_())
+        return slope if self.scale == 1.0 else slope * self.scale
 
 
 class Dense(NamedTuple):

@@ -9,6 +9,7 @@ dense: the student is reduced to the listed classes and the rest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -42,6 +43,10 @@ def vocabulary_loss(
     bias: Tensor | None = None,
     teacher_weight: Tensor | None = None,
     teacher_bias: Tensor | None = None,
+    scale: float = 1.0,
+    cap: float | None = None,
+    teacher_scale: float = 1.0,
+    teacher_cap: float | None = None,
     temperature: float = 1.0,
     chunk: int = 256,
     mask: Tensor | None = None,
@@ -61,6 +66,12 @@ def vocabulary_loss(
         bias: ``(C,)`` of the student's output layer.
         teacher_weight: ``(C, E)``.
         teacher_bias: ``(C,)``.
+        scale: By which the student's model multiplies its logits (Cohere's ``logit_scale``; 1 over Granite's
+            ``logits_scaling``).
+        cap: The soft cap of the student's logits, after the scale: ``cap * tanh(logits / cap)`` (Gemma's
+            ``final_logit_softcapping``); None: there is none.
+        teacher_scale: The same for a teacher that is given by its hidden states.
+        teacher_cap: The same.
         temperature: Softens both sides (the student alone where the teacher is sparse) and brings its T^2.
         chunk: Tokens at a time. It changes memory and speed, not the result.
         mask: Bool ``(...)``, which tokens count; the others are not computed.
@@ -92,17 +103,20 @@ def vocabulary_loss(
             "Pass its logits instead, or list fewer."
         )
     _check(hidden, teacher, mask, temperature, chunk, reduction)
+    _check_shape_of_logits(scale=scale, cap=cap, teacher_scale=teacher_scale, teacher_cap=teacher_cap)
     sides = [side.detach().flatten(0, hidden.ndim - 2) for side in teacher]
     target: Target
     if sparse:
         target = Sparse(_sparse(divergence, settings), sides[0], sides[1])
     else:
-        layer = None if teacher_weight is None else Layer(*_detached(sides[0], teacher_weight, teacher_bias))
+        layer = None
+        if teacher_weight is not None:
+            layer = Layer(*_detached(sides[0], teacher_weight, teacher_bias), teacher_scale, teacher_cap)
         _check_classes(weight, sides[0] if layer is None else layer.weight.T)
         target = Dense(partial(POINTWISE[divergence], **settings), sides[0], layer, divergence in WHOLE)
     rows = None if mask is None else mask.flatten().nonzero().squeeze(-1)
     hidden, weight, bias = _autocast(hidden, weight, bias)
-    walk = _Walk(target, rows, temperature, chunk)
+    walk = _Walk(target, rows, temperature, chunk, scale, cap)
     losses: Tensor = _Vocabulary.apply(walk, reduction, hidden.flatten(0, -2), weight, bias)  # type: ignore[no-untyped-call]
     return losses.reshape(hidden.shape[:-1]) if reduction == "none" else losses
 
@@ -110,8 +124,15 @@ def vocabulary_loss(
 class _Walk:
     """The way over all chunks of ``chunk`` tokens; ``rows`` (int64) are the tokens that count, None: all."""
 
-    def __init__(self, target: Target, rows: Tensor | None, temperature: float, chunk: int) -> None:
+    def __init__(
+        self, target: Target, rows: Tensor | None, temperature: float, chunk: int, scale: float, cap: float | None
+    ) -> None:
         self.target, self.rows, self.temperature, self.chunk = target, rows, temperature, chunk
+        self.scale, self.cap = scale, cap
+
+    def layer(self, weight: Tensor, bias: Tensor | None) -> Layer:
+        """The student's output layer."""
+        return Layer(weight, bias, self.scale, self.cap)
 
     def __call__(
         self, hidden: Tensor, layer: Layer, scale: Tensor | float, learned: tuple[bool, bool, bool]
@@ -136,7 +157,7 @@ class _Walk:
             factor = (scale[part].unsqueeze(-1) if isinstance(scale, Tensor) else scale) * self.temperature
             of_states = torch.zeros_like(states, dtype=wide) if sums[0] is not None else None
             for classes, slope in slopes:
-                slope = slope.mul_(factor).to(states.dtype)
+                slope = layer.through(slope.mul_(factor), states, classes).to(states.dtype)
                 _add(of_states, slope, layer.weight[classes])
                 _add(None if sums[1] is None else sums[1][classes], slope.T, states)
                 if sums[2] is not None:
@@ -158,7 +179,7 @@ class _Vocabulary(torch.autograd.Function):
         scale = 1.0 / max(count, 1) if reduction == "mean" else 1.0
         at_once = reduction != "none"
         with torch.autocast(hidden.device.type, enabled=False):
-            losses, sums = walk(hidden, Layer(weight, bias), scale, learned if at_once else (False, False, False))
+            losses, sums = walk(hidden, walk.layer(weight, bias), scale, learned if at_once else (False, False, False))
         if at_once:
             ctx.gradients = tuple(None if s is None else s.to(hidden.dtype) for s in sums)
             return losses.sum() * scale
@@ -173,7 +194,7 @@ class _Vocabulary(torch.autograd.Function):
             return (None, None, *(None if g is None else g * upstream[0].to(g.dtype) for g in ctx.gradients))
         hidden, weight, bias = ctx.saved_tensors
         with torch.autocast(hidden.device.type, enabled=False):
-            _, sums = ctx.walk(hidden, Layer(weight, bias), upstream[0], tuple(ctx.needs_input_grad[2:]))
+            _, sums = ctx.walk(hidden, ctx.walk.layer(weight, bias), upstream[0], tuple(ctx.needs_input_grad[2:]))
         return (None, None, *(None if s is None else s.to(hidden.dtype) for s in sums))
 
 
@@ -211,6 +232,13 @@ def _detached(states: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tens
             "Pass the states that go into that matrix."
         )
     return weight.detach(), None if bias is None else bias.detach()
+
+
+def _check_shape_of_logits(**given: float | None) -> None:
+    """Refuse a scale or a cap that is not above 0."""
+    for name, value in given.items():
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{name} = {value}: it must be above 0. Take the value of the model's own configuration.")
 
 
 def _check_classes(weight: Tensor, logits: Tensor) -> None:

@@ -50,3 +50,8 @@ def test_no_two_folders_import_each_other() -> None:
     found = two_way(imports, packages)
     pairs = sorted(" <-> ".join(sorted(pair)) for pair in found)
     assert not pairs, f"These folders import each other: {pairs}"
+
+
+def test_the_sequence_has_few_files_beside_its_folders() -> None:
+    flat = [one for one in (Path(__file__).parents[1] / "src/stillhouse/pipeline").glob("*.py") if one.stem[0] != "_"]
+    assert len(flat) <= 12, f"Put some of these into a folder of pipeline/: {sorted(one.name for one in flat)}"

@@ -21,7 +21,7 @@ from stillhouse.command import reproduced_by
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.arguments import resolve
 from stillhouse.pipeline.run.folder import RECORD, locked
-from stillhouse.pipeline.setup import set_up
+from stillhouse.pipeline.setup.set_up import set_up
 from stillhouse.recipe import read
 from stillhouse.reporting.figures import between, difference, interval, written
 from stillhouse.reporting.folder import RunFiles, read_json

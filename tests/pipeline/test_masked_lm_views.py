@@ -12,7 +12,7 @@ import torch
 from stillhouse.data import TextEncoder
 from stillhouse.errors import DamagedError, UsageError
 from stillhouse.pipeline import distill
-from stillhouse.pipeline.masked_lm_views import CANDIDATES, Guesses
+from stillhouse.pipeline.setup.masked_lm_views import CANDIDATES, Guesses
 from stillhouse.recipe import Recipe, parse
 from tests.pipeline.helpers import opened
 from tests.teachers.masked_folders import TOKENS, masked_model, newsgroups

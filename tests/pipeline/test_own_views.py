@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stillhouse.data import Views
 from stillhouse.errors import UsageError
-from stillhouse.pipeline.own_views import own_policy, try_views
+from stillhouse.pipeline.setup.own_views import own_policy, try_views
 from tests.data.splitmix_reference import reference_word
 
 IMAGES = torch.rand(40, 2, 5, 6, generator=torch.Generator().manual_seed(0))

@@ -13,7 +13,7 @@ from torch import nn
 import stillhouse as sh
 from stillhouse import store
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.shards import share_named
+from stillhouse.pipeline.distributed.shards import share_named
 from stillhouse.pipeline.student.config import WEIGHTS
 from stillhouse.store.part_care import merge, status
 from stillhouse.store.places import Folder

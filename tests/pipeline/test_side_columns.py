@@ -12,7 +12,7 @@ import pytest
 from stillhouse import tasks
 from stillhouse.data import Prepared
 from stillhouse.errors import RejectedError, UsageError
-from stillhouse.pipeline.rows import Read, read_rows
+from stillhouse.pipeline.setup.rows import Read, read_rows
 from stillhouse.recipe import parse
 
 ROWS = 120

@@ -12,11 +12,11 @@ from stillhouse.pipeline.distill import Distillation
 from stillhouse.pipeline.evaluation.full import write_full
 from stillhouse.pipeline.evaluation.labels import add_labels
 from stillhouse.pipeline.evaluation.score import judge, write_report
-from stillhouse.pipeline.rows import read_again
 from stillhouse.pipeline.run.context import NOTHING, Given
 from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.session import at_work
-from stillhouse.pipeline.setup import moved
+from stillhouse.pipeline.setup.rows import read_again
+from stillhouse.pipeline.setup.set_up import moved
 
 
 def evaluate_again(

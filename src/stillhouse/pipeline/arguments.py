@@ -16,7 +16,7 @@ from stillhouse.errors import UsageError
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.user_code import CODE
-from stillhouse.pipeline.setup import make_methods
+from stillhouse.pipeline.setup.set_up import make_methods
 from stillhouse.recipe import MethodEntry, Recipe, merge, parse, read_table, refuse_secrets
 from stillhouse.teachers.identity import identity_of
 

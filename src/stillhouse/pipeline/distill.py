@@ -40,7 +40,7 @@ from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.torchrun import check_processes, leading
 from stillhouse.pipeline.run.workers import run_all
-from stillhouse.pipeline.setup import set_up
+from stillhouse.pipeline.setup.set_up import set_up
 from stillhouse.pipeline.student.arms import Arm, Job, arms_of, missing_arms
 from stillhouse.pipeline.student.logs import join_logs
 from stillhouse.pipeline.student.outputs import net_outputs

@@ -14,7 +14,7 @@ from stillhouse.data import Prepared, Views
 from stillhouse.pipeline.made.training import real_of
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.run.progress import stage
-from stillhouse.pipeline.views import make_views
+from stillhouse.pipeline.setup.views import make_views
 from stillhouse.recipe import Views as ViewsTable
 from stillhouse.store import Store
 from stillhouse.task import ALL_ROWS, FREE_ROWS, REAL_ROWS, TEACHER

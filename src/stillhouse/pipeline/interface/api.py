@@ -10,13 +10,13 @@ from stillhouse.errors import UsageError
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import label_run
-from stillhouse.pipeline.fits import fit_share
+from stillhouse.pipeline.distributed.fits import fit_share
+from stillhouse.pipeline.distributed.shards import label_share, plan_labels
 from stillhouse.pipeline.interface.handle import Run
 from stillhouse.pipeline.making import make_run
 from stillhouse.pipeline.plan import plan as estimate
 from stillhouse.pipeline.run.progress import shown
 from stillhouse.pipeline.run.torchrun import follows
-from stillhouse.pipeline.shards import label_share, plan_labels
 from stillhouse.pipeline.tuning.pilot import pilot as run_pilot
 from stillhouse.pipeline.tuning.presets import distill as run_preset
 from stillhouse.pipeline.tuning.tournament import tune as run_tournament

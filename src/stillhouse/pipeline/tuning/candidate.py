@@ -21,7 +21,7 @@ from stillhouse.pipeline.evaluation.predict import size_of_net
 from stillhouse.pipeline.run.context import NOTHING, RunContext
 from stillhouse.pipeline.run.folder import RunFolder, read_json, remove
 from stillhouse.pipeline.run.progress import Advance
-from stillhouse.pipeline.setup import PROBE, method_maker, student_factory
+from stillhouse.pipeline.setup.set_up import PROBE, method_maker, student_factory
 from stillhouse.pipeline.student.arms import Arm, Job
 from stillhouse.pipeline.student.factory import fitted_name
 from stillhouse.pipeline.student.figures import signed, statistics_of

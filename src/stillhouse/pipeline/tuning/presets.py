@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stillhouse.errors import UsageError, nearest
 from stillhouse.pipeline.distill import distill_run
-from stillhouse.pipeline.following import follow_run, refuse_torchrun
+from stillhouse.pipeline.distributed.following import follow_run, refuse_torchrun
 from stillhouse.pipeline.plan import plan
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.folder import RunFolder

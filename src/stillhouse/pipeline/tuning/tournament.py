@@ -8,7 +8,7 @@ from pathlib import Path
 from stillhouse import hashes
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.distill import SHARED, distill_run
-from stillhouse.pipeline.following import refuse_torchrun
+from stillhouse.pipeline.distributed.following import refuse_torchrun
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.folder import RECORD, STUDY, RunFolder
 from stillhouse.pipeline.run.progress import say

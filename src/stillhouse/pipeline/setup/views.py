@@ -8,11 +8,11 @@ from stillhouse.data import Encoder, Prepared, Views
 from stillhouse.data.views.base import FOLDER, NONE, Policy, get
 from stillhouse.errors import UsageError
 from stillhouse.folders import lines
-from stillhouse.pipeline.masked_lm_views import Guesses, check_model
-from stillhouse.pipeline.own_views import Change, own_policy, try_views
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.progress import say
 from stillhouse.pipeline.run.user_code import CODE, own_code
+from stillhouse.pipeline.setup.masked_lm_views import Guesses, check_model
+from stillhouse.pipeline.setup.own_views import Change, own_policy, try_views
 from stillhouse.pipeline.teacher.build import token_embedding
 from stillhouse.recipe import VIEWS, Recipe
 from stillhouse.recipe import Views as ViewsTable

@@ -15,11 +15,11 @@ from stillhouse.methods.base import KINDS, Method
 from stillhouse.pipeline.made.entries import check_entries
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.user_code import CODE, check_own, own_code, refuse_code
+from stillhouse.pipeline.setup.views import check_views, own_view
 from stillhouse.pipeline.student.config import TIMM
 from stillhouse.pipeline.student.own import own_student
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.build import check_teacher, kind_of
-from stillhouse.pipeline.views import check_views, own_view
 from stillhouse.recipe import AUTO, Controls, Member, Net, Recipe, Store
 from stillhouse.store import Dense, Sampled
 from stillhouse.students.families import FAMILIES

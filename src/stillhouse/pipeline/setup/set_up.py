@@ -22,14 +22,16 @@ from stillhouse.evaluation import check_measure
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.made.entries import identities as made_identities
 from stillhouse.pipeline.made.entries import join_made
-from stillhouse.pipeline.masked_lm_views import folder_digest
-from stillhouse.pipeline.rows import read_rows, unlabelled
 from stillhouse.pipeline.run.context import Given, MadePart, RunContext, budget_of
 from stillhouse.pipeline.run.differences import WEIGHTS
 from stillhouse.pipeline.run.folder import TASK, RunFolder, open_run
 from stillhouse.pipeline.run.overwrite import clear_run
 from stillhouse.pipeline.run.rows_kept import KeptRows
 from stillhouse.pipeline.run.user_code import CODE, own_code
+from stillhouse.pipeline.setup.masked_lm_views import folder_digest
+from stillhouse.pipeline.setup.rows import read_rows, unlabelled
+from stillhouse.pipeline.setup.validate import check_disagreement, check_guard, check_recipe
+from stillhouse.pipeline.setup.views import make_views, own_view
 from stillhouse.pipeline.student.factory import StudentFactory, fitted_name, make_students
 from stillhouse.pipeline.student.own import tried
 from stillhouse.pipeline.student.reading import rows_of_students, student_encoder
@@ -43,8 +45,6 @@ from stillhouse.pipeline.teacher.build import (
 )
 from stillhouse.pipeline.teacher.endpoint import answered_only, check_service
 from stillhouse.pipeline.teacher.selection import asked_only
-from stillhouse.pipeline.validate import check_disagreement, check_guard, check_recipe
-from stillhouse.pipeline.views import make_views, own_view
 from stillhouse.recipe import MethodEntry, Recipe, TaskSection
 from stillhouse.taps import try_taps
 from stillhouse.task import Link, OutputSpec, Task

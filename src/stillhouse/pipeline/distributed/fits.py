@@ -8,12 +8,12 @@ from typing import Any
 from stillhouse import writing
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.distill import ANSWERED, Distillation
-from stillhouse.pipeline.following import refuse_torchrun
+from stillhouse.pipeline.distributed.following import refuse_torchrun
+from stillhouse.pipeline.distributed.shards import share_named
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.folder import RECORD, RunFolder
 from stillhouse.pipeline.run.progress import stage
 from stillhouse.pipeline.run.session import objects_at_work
-from stillhouse.pipeline.shards import share_named
 from stillhouse.recipe import Recipe
 from stillhouse.store.parts import shard_of
 from stillhouse.task import TEACHER

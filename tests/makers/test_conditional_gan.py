@@ -111,6 +111,6 @@ def test_a_training_that_is_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_the_gradient_is_needed_only_for_the_teachers_loss() -> None:
-    assert gan().needs == {"rows"}
-    assert gan(teacher=0.5).needs == {"rows", "gradient"}
+    assert gan().needs == {"rows", "classes"}
+    assert gan(teacher=0.5).needs == {"rows", "classes", "gradient"}
     assert "conditional_gan" not in makers.free(FORM)

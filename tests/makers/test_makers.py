@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from stillhouse.data.encoders.tensors import ImageEncoder
 from stillhouse.errors import UsageError
 from stillhouse.makers import base as makers
+from stillhouse.pipeline.made.entries import ends_of
 
 DIGITS = load_digits().images
 GREY = np.random.default_rng(0).integers(0, 256, (40, 9, 14), np.uint8)
@@ -43,6 +46,27 @@ def test_a_picture_is_one_of_the_run_and_follows_from_its_number_and_the_seed(na
     assert not np.array_equal(np.asarray(maker.make(form, ids, 4)), made)
     assert len(np.unique(made.reshape(700, -1), axis=0)) > 650
     assert len(np.asarray(maker.make(form, ids[:0], 3))) == 0
+
+
+@pytest.mark.parametrize("name", IMAGE_MAKERS)
+def test_ink_is_dark_where_the_borders_of_the_pictures_are_bright(name: str) -> None:
+    dark = (DIGITS / 16 * 255).astype(np.uint8)
+    made = {}
+    for ground, raw in {"dark": dark, "bright": 255 - dark}.items():
+        encoder = ImageEncoder.fit(raw)
+        low, high = ends_of(encoder.encode(raw), encoder.fill)
+        made[ground] = np.asarray(makers.make(name).make(makers.Form("image", encoder, low, high), np.arange(90), 3))
+    assert np.abs(made["dark"].astype(int) - (255 - made["bright"].astype(int))).max() <= 1
+    assert made["dark"][:, 0].mean() < 70
+
+
+def test_crops_keep_their_brightness_on_any_ground(tmp_path: Path) -> None:
+    Image.fromarray(np.full((40, 40), 230, np.uint8)).save(tmp_path / "light.png")
+    raw = 255 - (DIGITS / 16 * 255).astype(np.uint8)
+    encoder = ImageEncoder.fit(raw)
+    form = makers.Form("image", encoder, *ends_of(encoder.encode(raw), encoder.fill))
+    made = np.asarray(makers.make("crops", folder=str(tmp_path)).make(form, np.arange(5), 0))
+    assert abs(made.astype(int) - 230).max() <= 1
 
 
 @pytest.mark.parametrize("name", makers.names())

@@ -75,6 +75,15 @@ def test_without_any_real_row_the_free_makers_are_the_rival(tmp_path: Path) -> N
     assert "distilled_real" in read_json(made.folder / "run.json")["left_out"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixup", "cutmix"])
+def test_rounds_go_with_views_that_mix_rows(policy: str, tmp_path: Path) -> None:
+    made = sh.distill(recipe(tmp_path, views={"policy": policy, "count": 2}, made=[INVERSION]), verbose=False)
+    assert Store.open(made.folder / "store").rows == 40 + 41
+    again = sh.distill(recipe(tmp_path, views={"policy": policy, "count": 2}, made=[INVERSION]), verbose=False)
+    assert again.scores == made.scores
+
+
 def test_a_teacher_without_a_gradient_is_refused_and_free_makers_are_named(tmp_path: Path) -> None:
     teacher = {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 5}, "training": {}}
     with pytest.raises(UsageError, match=r"inversion.*differentiated.*extra_trees.*strokes, glyphs, blobs"):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 import stillhouse as sh
 from stillhouse.errors import UsageError
@@ -91,6 +92,10 @@ def test_a_smaller_number_of_rows_is_a_part_of_a_larger_one(tmp_path: Path) -> N
         ({"data": {"name": "digits", "rows": 4000}}, r"rows = 4000, but there are"),
         ({"made": [STROKES | {"share": 1.0}]}, "leaves no place"),
         ({"made": [STROKES | {"rounds": 2}]}, "rounds = 2.*Remove the line"),
+        ({"made": [STROKES | {"drop_alarmed": True}]}, "drop_alarmed = true.*Remove the line"),
+        ({"made": [{"name": "inversion", "count": 2, "rounds": 3}]}, "rounds = 3.*count = 2.*at most `rounds = 2`"),
+        ({"data": {"name": "digits", "rows": 1}}, "fewer than the 10 classes.*rows = 10"),
+        ({"data": {"name": "digits", "rows": 0}, "made": [STROKES | {"count": 1}]}, "single row.*2 or more"),
         ({"data": {"name": "breast_cancer"}}, "of the kind table|of the kind array"),
         ({"data": {"name": "digits", "on_disk": True}}, "Remove on_disk"),
     ],
@@ -113,6 +118,19 @@ def test_each_batch_has_its_share_of_made_rows(tmp_path: Path) -> None:
     assert sum(made) == int(50 * 32 * 0.3)
     again = context.stream(rows, batch_size=32, seed=1, views=2)
     assert all(bool((stream.at(step)[0] == again.at(step)[0]).all()) for step in (49, 3))
+
+
+@pytest.mark.parametrize("name", ["inversion", "conditional_gan"])
+@pytest.mark.parametrize("task", ["regression", "multilabel"])
+def test_makers_that_look_for_classes_are_refused_where_answers_are_none_and_others_are_named(
+    name: str, task: str
+) -> None:
+    x, classes = load_digits(return_X_y=True)
+    y = classes.astype(float) + 0.5 if task == "regression" else np.stack([classes % 2, classes > 4], 1)
+    parts = [(x[rows].reshape(-1, 8, 8), y[rows]) for rows in (slice(900), slice(900, 1300), slice(1300, None))]
+    table = {**TINY, "data": {}, "views": {}, "task": {"name": task}, "made": [{"name": name, "count": 40}]}
+    with pytest.raises(UsageError, match=r"rows of each class.*strokes, glyphs, blobs, crops"):
+        sh.distill(table, data=tuple(parts), verbose=False)
 
 
 @pytest.mark.slow

@@ -41,6 +41,19 @@ def test_makers_are_listed_and_have_cards(capsys: pytest.CaptureFixture[str]) ->
     assert "a teacher that can be differentiated" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("points", "says"),
+    [({"made": [0, 40]}, "--made 0 leaves no row.*Leave out the 0"), ({"calls": [80]}, "--calls 80.*Take `--made`")],
+)
+def test_a_curve_without_sense_is_refused_before_its_first_point(
+    points: dict[str, list[int]], says: str, tmp_path: Path
+) -> None:
+    path = write_recipe(tmp_path, made=[STROKES], data={"rows": 0, "labels": "all"})
+    with pytest.raises(UsageError, match=says):
+        sh.curve(path, **points, verbose=False)  # type: ignore[arg-type]
+    assert not list(tmp_path.glob("run/*"))
+
+
 @pytest.mark.slow
 def test_curves_along_real_and_made_rows(tmp_path: Path) -> None:
     path = write_recipe(tmp_path, made=[STROKES], data={"labels": 20}, training={"seeds": [0], "steps": 10})

@@ -29,11 +29,12 @@ from stillhouse.settings import built, parameters
 
 FOLDER = "makers"
 WHERE = "[[made]] name"
-ROWS, GRADIENT, STATISTICS = "rows", "gradient", "statistics"
+ROWS, GRADIENT, STATISTICS, CLASSES = "rows", "gradient", "statistics", "classes"
 NEEDS = {
     ROWS: "real training rows",
     GRADIENT: "a teacher that can be differentiated",
     STATISTICS: "what each column holds",
+    CLASSES: "a teacher that takes each row for one of several classes",
 }
 _COLOURS = 71  # stream of random words, after those of views
 
@@ -46,10 +47,11 @@ class Form:
 
     kind: Kind
     encoder: Encoder
-    low: tuple[float, ...] = (0.0,)  # of pictures, by channel: the encoded value of the background
-    high: tuple[float, ...] = (1.0,)  # and the greatest one in training
+    low: tuple[float, ...] = (0.0,)  # of pictures, by channel: the encoded value of the background, dark or bright,
+    high: tuple[float, ...] = (1.0,)  # and of the ink: the other end of the values in training
     real: Raw | None = None  # the real training rows that the run may use; None: none
     columns: Mapping[str, Summary] = field(default_factory=dict)  # of tables: what each column holds, without any row
+    classes: bool = True  # whether the teacher takes each row for one of several classes
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -66,6 +68,8 @@ class Form:
     def from_pictures(self, pictures: Pictures, ids: Ints, seed: int) -> Raw:
         """Raw rows for grey pictures (n, H, W); where rows have several channels, ink and background get colours."""
         planes = pictures[:, None].repeat(self.channels, 1)
+        if self.low > self.high:
+            planes = 1 - planes
         if self.channels > 1:
             colours = uniform(stream(words(seed, _COLOURS, ids), 2 * self.channels)).astype(np.float32)
             back, ink = colours[:, : self.channels, None, None], colours[:, self.channels :, None, None]
@@ -83,10 +87,10 @@ class Form:
         return pd.DataFrame({name: pd.Series(column, dtype=column.dtype) for name, column in found.items()})
 
     def from_planes(self, planes: NDArray[np.float32]) -> Raw:
-        """Raw rows for pictures (n, C, H, W) in [0, 1]."""
+        """Raw rows for pictures (n, C, H, W) in [0, 1], of which 1 is the brightest."""
         low, high = (
             np.broadcast_to(np.asarray(ends, np.float32), (self.channels,))[:, None, None]
-            for ends in (self.low, self.high)
+            for ends in sorted((self.low, self.high))
         )
         encoded = (low + (high - low) * planes).astype(np.float32)
         return self.encoder.decode(torch.from_numpy(encoded).reshape(len(planes), *self.encoder.shape))
@@ -135,7 +139,7 @@ class Workshop:
 class Trained(Maker):
     """A maker that is trained, in rounds."""
 
-    needs = frozenset({GRADIENT})
+    needs = frozenset({GRADIENT, CLASSES})
     steps: int  # optimiser steps of a round
     batch_size: int  # rows of a step
     scout_steps: int = 300  # of the student that is the rival of the next round
@@ -206,13 +210,19 @@ def card(name: str) -> Card:
     return Card(name, lines(FOLDER)[name], sorted(maker.needs), sorted(maker.kinds), maker.prior, paper, settings, text)
 
 
-def free(form: Form) -> list[str]:
-    """The makers of such rows that need neither training nor a gradient, the best measured first."""
+def free(form: Form, *, plain: bool = True) -> list[str]:
+    """The makers of such rows that need neither training nor a gradient, the best measured first.
+
+    Args:
+        form: of the rows.
+        plain: only those that need no setting, such as a folder of the user's.
+    """
     have = {STATISTICS} | ({ROWS} if form.real is not None and len(form.real) else set())
-    fitting = [name for name in names() if form.kind in get(name).kinds and get(name).needs <= have]
-    plain = [name for name in fitting if not any(p.default is p.empty for p in parameters(get(name)).values())]
-    plain = [name for name in plain if not issubclass(get(name), Trained)]
-    return sorted(plain, key=lambda name: (-get(name).rank, name))
+    found = [name for name in names() if form.kind in get(name).kinds and get(name).needs <= have]
+    found = [name for name in found if not issubclass(get(name), Trained)]
+    if plain:
+        found = [name for name in found if not any(p.default is p.empty for p in parameters(get(name)).values())]
+    return sorted(found, key=lambda name: (-get(name).rank, name))
 
 
 def draws(seed: int, purpose: int, ids: Ints, count: int) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from stillhouse.errors import UsageError
 from stillhouse.generators.adversarial import AdversarialStep, likeliest, rows_of_classes
 from stillhouse.generators.codes import Codes, classes_of, codes_of
 from stillhouse.generators.nets import PictureDiscriminator, PictureGenerator
-from stillhouse.makers.base import GRADIENT, ROWS, Form, Trained, Workshop
+from stillhouse.makers.base import CLASSES, GRADIENT, ROWS, Form, Trained, Workshop
 from stillhouse.methods.base import Paper
 
 REGULARIZERS = ("spectral", "r1")
@@ -39,7 +39,7 @@ class ConditionalGan(Trained):
 
     paper = Paper("Mirza and Osindero", "Conditional generative adversarial nets", "arXiv", 2014, "1411.1784")
     prior = "some real rows"
-    needs = frozenset({ROWS})
+    needs = frozenset({ROWS, CLASSES})
     kinds = frozenset({"image"})
 
     def __init__(
@@ -67,7 +67,7 @@ class ConditionalGan(Trained):
         self.steps, self.batch_size, self.lr, self.latent, self.width = steps, batch_size, lr, latent, width
         self.strength, self.teacher = strength, teacher
         if teacher:
-            self.needs = frozenset({ROWS, GRADIENT})  # type: ignore[misc]  # of this entry
+            self.needs = frozenset({ROWS, CLASSES, GRADIENT})  # type: ignore[misc]  # of this entry
 
     def check(self, form: Form) -> None:
         """Refuse pictures that are too small for the nets."""

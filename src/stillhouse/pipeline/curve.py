@@ -68,6 +68,9 @@ def curve(
             "A curve needs numbers: `--labels 50,100,200`, `--calls 1000,4000` or `--layers 1,2,4`, "
             "`--rows 10,50,200` or `--made 0,1000,4000`, or several of them."
         )
+    for kind, wanted in asked.items():  # what no point allows is refused before the first
+        for number in wanted:
+            AXES[kind].at(recipe, number)
     root = recipe.output.dir
     found: dict[str, Any] = {"schema": 1, "recipe": recipe.digest(), "command": current()}
     found |= {"confidence": recipe.evaluation.confidence} | earlier(root / FILE, recipe.digest())
@@ -131,8 +134,20 @@ def with_made(recipe: Recipe, number: int) -> Recipe:
         raise UsageError(
             f"--made counts the rows of one maker, and the recipe has {len(recipe.made)} [[made]] entries. Keep one."
         )
+    if not number and recipe.data.rows == 0:
+        raise UsageError("--made 0 leaves no row to train on, for [data] rows = 0. Leave out the 0.")
     entries = [recipe.made[0].model_copy(update={"count": number})] if number else []
     return recipe.model_copy(update={"made": entries})
+
+
+def with_calls(recipe: Recipe, number: int) -> Recipe:
+    """The recipe as it is: calls are chosen among the rows of the run, not by a key."""
+    if recipe.made:
+        raise UsageError(
+            f"--calls {number} chooses among real rows, and [[made]] adds rows that are asked. Take `--made` or "
+            "`--rows`, or remove [[made]]."
+        )
+    return recipe
 
 
 def of_one_teacher(recipe: Recipe) -> tuple[str, ...]:
@@ -162,7 +177,7 @@ def asked_rows(context: RunContext, calls: int, how: How) -> torch.Tensor:
 
 AXES = {
     "labels": Axis(with_labels, of_one_teacher),
-    "calls": Axis(lambda recipe, _: recipe, with_baseline, asked_rows),
+    "calls": Axis(with_calls, with_baseline, asked_rows),
     "layers": Axis(with_layers, lambda _: SHARED, sized=True),
     "rows": Axis(with_rows, of_one_teacher),
     "made": Axis(with_made, lambda _: SHARED),

@@ -38,6 +38,11 @@ def fewer(source: Source, parts: Split, count: int, labels: int | Literal["all"]
         )
     if labels == "all":
         kept = stratified(parts.train, source.strata, count, key=(seed, _ROWS), least=1)
+        if len(kept) > count:
+            raise UsageError(
+                f"[data] rows = {count} is fewer than the {len(kept)} classes, and each keeps a row at least. Write "
+                f"`rows = {len(kept)}` or more."
+            )
         return replace(parts, train=kept, labelled=np.intersect1d(kept, parts.labelled, assume_unique=True))
     if len(parts.labelled) > count:
         raise UsageError(

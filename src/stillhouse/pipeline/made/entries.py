@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stillhouse.data import Prepared
 from stillhouse.data.encoders.made import with_rows
@@ -35,12 +37,7 @@ def check_entries(recipe: Recipe) -> None:
     """
     entries = recipe.made
     for entry in entries:
-        maker = makers.make(entry.name, **entry.settings)
-        if entry.rounds > 1 and not isinstance(maker, makers.Trained):
-            raise UsageError(
-                f"[[made]] {entry.name!r}, rounds = {entry.rounds}: only a maker that is trained against a student has "
-                "rounds. Remove the line."
-            )
+        check_rounds(entry, makers.make(entry.name, **entry.settings))
     shares = [entry.share for entry in entries if entry.share is not None]
     real = recipe.data.rows != 0
     if sum(shares) >= 1 and (real or len(shares) < len(entries)):
@@ -53,6 +50,8 @@ def check_entries(recipe: Recipe) -> None:
             "[data] rows = 0 leaves no row to train on. Add rows that are made, such as `[[made]]` with `name = "
             '"blobs"` and `count = 4000` (`stillhouse makers` lists all), or give rows.'
         )
+    if recipe.data.rows is not None and recipe.data.rows + sum(entry.count for entry in entries) == 1:
+        raise UsageError("[data] rows and [[made]] count leave a single row to train on. Write 2 or more.")
     if entries and recipe.data.on_disk:
         raise UsageError(
             "[[made]] rows are kept in memory, and [data] on_disk = true keeps none there. Remove on_disk."
@@ -64,16 +63,54 @@ def check_entries(recipe: Recipe) -> None:
         )
 
 
-def form_of(data: Prepared, whole: Prepared | None) -> makers.Form:
-    """What makers are told of the rows of a run."""
+def check_rounds(entry: MadeEntry, maker: makers.Maker) -> None:
+    """Refuse rounds without a row, and what only rounds have where there are none.
+
+    Raises:
+        UsageError: names the line.
+    """
+    trained = isinstance(maker, makers.Trained)
+    for line, given in (
+        (f"rounds = {entry.rounds}", entry.rounds > 1),
+        ("drop_alarmed = true", entry.drop_alarmed),
+    ):
+        if given and not trained:
+            raise UsageError(
+                f"[[made]] {entry.name!r}, {line}: only a maker that is trained has rounds. Remove the line."
+            )
+    if entry.rounds > entry.count:
+        raise UsageError(
+            f"[[made]] {entry.name!r}, rounds = {entry.rounds}: each round makes a row at least, and count = "
+            f"{entry.count}. Write at most `rounds = {entry.count}`, or a larger count."
+        )
+
+
+def form_of(data: Prepared, whole: Prepared | None, *, classes: bool) -> makers.Form:
+    """What makers are told of the rows of a run; ``classes``: whether the teacher's outputs are of classes."""
     source, encoder, real = data.source, data.encoder, data.split.train
     seen = data if whole is None else whole
     low, high = encoder.fill, encoder.fill
     if source.kind == "image" and len(seen.train.inputs):
-        planes = seen.train.inputs.reshape(len(seen.train.inputs), len(encoder.fill), -1)
-        high = tuple(planes.amax((0, 2)).float().tolist())
+        low, high = ends_of(seen.train.inputs, encoder.fill)
     columns = {} if source.kind not in ("table", "array") else summaries(seen.source.take(seen.split.train))
-    return makers.Form(source.kind, encoder, low, high, source.take(real) if len(real) else None, columns)
+    rows = source.take(real) if len(real) else None
+    return makers.Form(source.kind, encoder, low, high, rows, columns, classes)
+
+
+def ends_of(pictures: Tensor, least: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The encoded values of background and ink, by channel; the background is the end that borders are nearer to.
+
+    Args:
+        pictures: (N, ..., H, W) encoded.
+        least: of each channel.
+    """
+    planes = pictures.reshape(len(pictures), len(least), *pictures.shape[-2:]).float()
+    most = planes.amax((0, 2, 3))
+    sides = [planes[:, :, 0], planes[:, :, -1], planes[..., 0], planes[..., -1]]
+    border = torch.stack([side.transpose(0, 1).flatten(1).median(1).values for side in sides]).mean(0)
+    dark = bool((border - torch.tensor(least)).sum() <= (most - border).sum())
+    ends = least, tuple(most.tolist())
+    return ends if dark else ends[::-1]
 
 
 def check_fit(entry: MadeEntry, form: makers.Form) -> makers.Maker:
@@ -82,12 +119,17 @@ def check_fit(entry: MadeEntry, form: makers.Form) -> makers.Maker:
     Raises:
         UsageError: names the makers that can.
     """
-    maker, fitting = makers.make(entry.name, **entry.settings), makers.free(form)
+    maker, fitting = makers.make(entry.name, **entry.settings), makers.free(form, plain=False)
     known = f"These can: {', '.join(fitting)}." if fitting else "No maker makes such rows."
     if form.kind not in maker.kinds:
         raise UsageError(
             f"[[made]] {entry.name!r} makes rows of the kind {' or '.join(sorted(maker.kinds))}, and these are of the "
             f"kind {form.kind}. {known}"
+        )
+    if makers.CLASSES in maker.needs and not form.classes:
+        raise UsageError(
+            f"[[made]] {entry.name!r} looks for rows of each class, and the answers of this teacher are no classes, of "
+            f"which a row has one. {known}"
         )
     if makers.ROWS in maker.needs and form.real is None:
         raise UsageError(
@@ -97,7 +139,7 @@ def check_fit(entry: MadeEntry, form: makers.Form) -> makers.Maker:
     return maker
 
 
-def join_made(recipe: Recipe, data: Prepared, whole: Prepared | None) -> Joined:
+def join_made(recipe: Recipe, data: Prepared, whole: Prepared | None, *, classes: bool) -> Joined:
     """The data with the rows of all entries; the best free maker of the kind stands in for one that is trained later.
 
     Raises:
@@ -105,7 +147,7 @@ def join_made(recipe: Recipe, data: Prepared, whole: Prepared | None) -> Joined:
     """
     if not recipe.made:
         return Joined(data, ())
-    form, start = form_of(data, whole), len(data.train.targets)
+    form, start = form_of(data, whole, classes=classes), len(data.train.targets)
     parts: list[MadePart] = []
     rows: list[Raw] = []
     for index, entry in enumerate(recipe.made):

@@ -14,7 +14,7 @@ from torch import nn
 
 from stillhouse import hashes, writing
 from stillhouse.archives import open_npz
-from stillhouse.data import Prepared, Rows, StoredBatches
+from stillhouse.data import Prepared, Rows, StoredBatches, Views
 from stillhouse.data.encoders.made import kept_rows, with_rows
 from stillhouse.data.source import Raw
 from stillhouse.engine import CHECKPOINT, Budget, fit
@@ -28,6 +28,7 @@ from stillhouse.pipeline.run.progress import say, stage
 from stillhouse.pipeline.student.step import matched_step
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.recipe import MadeEntry
+from stillhouse.task import TEACHER
 from stillhouse.teachers import StoredTeacher
 from stillhouse.teachers.differentiable import differentiable
 from stillhouse.types import in_eval, withheld
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from stillhouse.pipeline.teacher.labeling import RunTeacher
 
 FOLDER = "made"  # of the run folder: rows that were made, kept for audit, never exported
+SCOUT = "scout"  # in the name of the store of its answers, where the run's own views do not do
 PROBE = 16  # rows on which a teacher that is differentiated must answer as it does otherwise
 
 
@@ -59,7 +61,7 @@ class MakerTraining:
 
     def __init__(self, context: RunContext, teacher: RunTeacher) -> None:
         self.context, self.teacher = context, teacher
-        self.form = form_of(real_of(context), context.whole)
+        self.form = told_form(context)
 
     def made(self) -> RunContext:
         """The context with the rows of each entry, each entry behind the one before."""
@@ -113,10 +115,12 @@ class MakerTraining:
             told |= class_facts(outputs) if self.context.task.link == "softmax" else {}
             alarms = alarms_of(told, before, self.context.spec.names)
             before = told
-            if alarms:
-                say(f"! [[made]] {entry.name!r}, round {number + 1} is left out: {alarms[0]}.")
-            else:
+            if not alarms:
                 kept.append(raw)
+            elif number or len(found) > 1:
+                say(f"! [[made]] {entry.name!r}, round {number + 1} is left out: {alarms[0]}.")
+        if not kept:
+            say(f"! [[made]] {entry.name!r}: each round has an alarm, and a run needs rows, so the first stays.")
         return kept or found[:1]
 
     def read(self, file: Path) -> Raw:
@@ -174,10 +178,11 @@ class MakerTraining:
     def scout(self, folder: Path, number: int, maker: makers.Trained, data: Prepared) -> nn.Module:
         """A student of the rows so far, frozen; it is no student of the comparison."""
         context = self.context
-        pool = None if context.views.pool is None else data.train.inputs
-        own = replace(context, data=data, made=(), views=replace(context.views, pool=pool))
-        teacher = copy.copy(self.teacher)
-        teacher.context = own
+        teacher, views = copy.copy(self.teacher), context.views
+        if views.pool is not None:  # each row is mixed with others, and later rounds bring more of these
+            views = Views("none", 1, 0.0, context.recipe.data.seed)
+            teacher.arm = f"{TEACHER}_{SCOUT}"
+        teacher.context = own = replace(context, data=data, made=(), views=views)
         rows = len(data.train.targets)
         with context.run.timed("ask teachers"), stage("the teacher answers made rows", rows, "rows") as advance:
             answers = StoredTeacher(teacher.ask(advance))
@@ -216,16 +221,21 @@ def refuse_no_gradient(context: RunContext, teacher: RunTeacher) -> None:
         return
     asked = None if teacher.members or not teacher.handed_over or teacher.kind == "service" else teacher.teacher
     if asked is None or differentiable(asked, context.data.train.inputs[:PROBE]) is None:
-        raise no_gradient(entry, form_of(real_of(context), context.whole), teacher.name)
+        raise no_gradient(entry, told_form(context), teacher.name)
 
 
 def no_gradient(entry: MadeEntry, form: makers.Form, teacher: str) -> UsageError:
     """The error for a teacher that cannot be differentiated."""
-    free = ", ".join(makers.free(form)) or "none for such rows"
+    free = ", ".join(makers.free(form, plain=False)) or "none for such rows"
     return UsageError(
         f"[[made]] {entry.name!r} needs a teacher that can be differentiated: a net whose answers are its outputs. The "
         f"teacher {teacher!r} cannot be. These makers need only its answers: {free}."
     )
+
+
+def told_form(context: RunContext) -> makers.Form:
+    """What makers are told of the rows of a run."""
+    return form_of(real_of(context), context.whole, classes=context.task.link == "softmax")
 
 
 def real_of(context: RunContext) -> Prepared:

@@ -149,7 +149,7 @@ def data_of(recipe: Recipe, given: Given, task: Task, checked: Sequence[tuple[st
         task = task.bind(data.source.targets[seen], data.source.names)
         data, whole = entered(task, data), None if whole is None else entered(task, whole)
     whole = data if recipe.made and whole is None else whole
-    data, made = join_made(recipe, data, whole)
+    data, made = join_made(recipe, data, whole, classes=task.link == "softmax")
     return RunData(task, data, whole, made, fingerprint)
 
 

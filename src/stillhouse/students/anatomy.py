@@ -13,6 +13,7 @@ from stillhouse.students.stacks import configs
 # What the projections are called in BERT, RoBERTa, ELECTRA, ViT; DistilBERT; BART, LLaMA; MPNet.
 PROJECTIONS = (("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q_proj", "k_proj", "v_proj"), ("q", "k", "v"))
 HEADS = ("num_attention_heads", "n_heads", "num_heads", "heads")
+KEY_HEADS = ("num_key_value_heads",)
 FEEDFORWARD = ("intermediate_size", "hidden_dim", "ffn_dim")
 
 
@@ -23,7 +24,8 @@ class Attention:
     path: str  # of the module that holds the projections and knows the number of heads
     inward: tuple[str, ...]  # paths of query, key, value
     out: str
-    heads: int
+    heads: int  # of the queries
+    shared: int = 1  # heads of queries that read one head of keys (grouped-query attention)
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ def anatomy(net: nn.Module, path: str) -> Block:
 
 
 def head_group(net: nn.Module, attention: Attention) -> Group:
-    """The heads of one attention: rows of the input projections, columns of the output projection."""
+    """The heads of one attention: rows of the input projections, columns of the output projection.
+
+    Heads that share their keys are one unit.
+    """
     slots = [slot for path in attention.inward for slot in _written(net, path)]
     slots.append(Slot(attention.out, "weight", 1, reads=True))
-    return Group(f"{attention.path}: heads", attention.heads, slots)
+    return Group(f"{attention.path}: heads", attention.heads // attention.shared, slots)
 
 
 def feedforward_group(net: nn.Module, block: Block) -> Group:
@@ -84,6 +89,9 @@ def hidden_group(net: nn.Module, blocks: list[Block]) -> Group:
     inner = {
         path for block in blocks for path in (*(block.attention.inward if block.attention else ()), *block.feedforward)
     }
+    models: list[Any] = [m for m in net.modules() if hasattr(m, "get_output_embeddings")]
+    heads = [m.get_output_embeddings() for m in models]
+    inner |= {path for path, module in net.named_modules() if any(module is head for head in heads)}  # of tokens
     outer = {
         path for block in blocks for path in (block.attention.out if block.attention else None, block.back) if path
     }
@@ -134,9 +142,11 @@ def _attention(net: nn.Module, linear: dict[str, nn.Linear]) -> Attention | None
         holder = paths[0].rpartition(".")[0]
         after = list(linear)[max(list(linear).index(p) for p in paths) + 1 :]
         heads = _heads(net.get_submodule(holder))
-        same = len({linear[p].out_features for p in paths}) == 1  # else keys are shared between heads (GQA)
-        if after and heads and same and linear[after[0]].in_features == linear[paths[0]].out_features:
-            return Attention(holder, tuple(paths), after[0], heads)
+        asked, *kept = (linear[p].out_features for p in paths)
+        shared = asked // kept[0]
+        fits = len(set(kept)) == 1 and kept[0] * shared == asked and heads and heads % shared == 0
+        if after and heads and fits and linear[after[0]].in_features == asked:
+            return Attention(holder, tuple(paths), after[0], heads, shared)
     return None
 
 

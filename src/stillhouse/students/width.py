@@ -10,6 +10,7 @@ from stillhouse.errors import UsageError
 from stillhouse.students.anatomy import (
     FEEDFORWARD,
     HEADS,
+    KEY_HEADS,
     Attention,
     Block,
     feedforward_group,
@@ -66,15 +67,16 @@ def narrow_blocks(
     attentions = [block.attention for block in blocks if block.attention is not None]
     if width is not None or heads is not None:
         hidden = hidden_group(net, list(blocks))
-        size = _head_size(net, attentions[0])
-        units = hidden.units if width is None else _hidden_width(hidden.units, width, heads, size)
+        size, shared = _head_size(net, attentions[0]), attentions[0].shared
+        units = hidden.units if width is None else _hidden_width(hidden.units, width, heads, size, shared)
         heads = units // size if heads is None else heads
         _check_heads(attentions, heads)
         _check_biases(net, attentions[0].heads, heads)
         groups += [*(head_group(net, attention) for attention in attentions), hidden]
-        counts += [heads] * len(attentions) + [units]
+        counts += [heads // shared] * len(attentions) + [units]
         notes += [f"heads: {heads} of {attentions[0].heads}", f"hidden units: {units} of {hidden.units}"]
-        if heads * size != units and configs(net):
+        sized = any(getattr(config, "head_dim", None) for config in configs(net))  # the configuration holds the size
+        if heads * size != units and configs(net) and not sized:
             notes.append(
                 f"{heads} heads of {size} do not fill {units} hidden units, and no Hugging Face configuration can "
                 f"express that: build it by derive before loading weights, or narrow the width to {heads * size} too"
@@ -113,33 +115,36 @@ def _tell(
     for attention in attentions:
         old, heads = sizes.get(f"{attention.path}: heads", (0, 0))
         if heads < old:
-            tell_heads(net, attention, heads)
-            tell_config(net, HEADS, heads)
+            tell_heads(net, attention, heads * attention.shared)
+            tell_config(net, HEADS, heads * attention.shared)
+            tell_config(net, KEY_HEADS, heads)
     if "hidden units" in sizes:
         tell_config(net, ("hidden_size", "dim"), sizes["hidden units"][1])
     if share is not None:
         tell_config(net, FEEDFORWARD, counts[-1])
 
 
-def _hidden_width(units: int, width: float | int, heads: int | None, size: int) -> int:
-    step = size if heads is None else heads
+def _hidden_width(units: int, width: float | int, heads: int | None, size: int, shared: int) -> int:
+    step = size * shared if heads is None else heads
+    name = "heads =" if heads is not None else "the head size" if shared == 1 else f"{shared} x the head size,"
     if isinstance(width, float):
         return min(units, max(1, round(units * width / step)) * step)
     if not 1 <= width <= units or width % step:
         below = max(step, min(width, units) // step * step)
         raise UsageError(
             f"width = {width} hidden units of {units} cannot be kept: the width must be a multiple of "
-            f"{'the head size' if heads is None else 'heads ='} {step}, at most {units}. Write width = {below}."
+            f"{name} {step}, at most {units}. Write width = {below}."
         )
     return width
 
 
 def _check_heads(attentions: Sequence[Attention], heads: int) -> None:
-    there = min(attention.heads for attention in attentions)
-    if not 1 <= heads <= there:
+    there, shared = min(attention.heads for attention in attentions), attentions[0].shared
+    if not 1 <= heads <= there or heads % shared:
+        several = f"multiple of {shared} (so many share their keys) up to" if shared > 1 else "number of 1 to"
         raise UsageError(
-            f"heads = {heads} cannot be kept: each attention has {there}. Write heads = {max(1, there // 2)}, or any "
-            f"number of 1 to {there}."
+            f"heads = {heads} cannot be kept: each attention has {there}. Write heads = "
+            f"{max(1, there // 2 // shared) * shared}, or any {several} {there}."
         )
 
 

@@ -78,7 +78,7 @@ def derive_causal(
     if probe is not None:
         probe = probe[: max(1, PROBE // probe.shape[-1])]
     made = derive(
-        CausalWindows(model),
+        CausalWindows(model).train(model.training),
         layers=layers,
         choose=choose,
         width=width,
@@ -97,7 +97,7 @@ def derive_causal(
             f"vocabulary: {vocabulary:,} of {len(table):,} ids and one class for the rest; {seen:.2%} of tokens kept"
         )
         rows = [_with_rest(row, len(table), vocabulary) for row in rows]
-    return Derived(CausalStudent(rebuilt(cut.model), table), rows, notes, made.layers, table)
+    return Derived(CausalStudent(rebuilt(cut.model), table).train(model.training), rows, notes, made.layers, table)
 
 
 def rebuilt(model: nn.Module) -> nn.Module:

@@ -161,7 +161,9 @@ class Endpoint(Section):
 class Member(Net):
     """[[teacher.member]]: one of several teachers whose answers are combined."""
 
-    name: str | None = Field(None, description="A name from the zoo, or a scikit-learn teacher.")
+    name: str | None = Field(
+        None, description="A name from the zoo, a scikit-learn teacher, or tfidf_linear: of whole texts."
+    )
     file: Path | None = Field(None, description="A ready teacher, as [teacher] file.")
     hub: str | None = Field(None, description="As [teacher] hub.")
     tune: Literal["none", "probe", "full", "lora"] = Field("none", description="As [teacher] tune.")
@@ -180,7 +182,9 @@ class TeacherSection(Member):
     """[teacher]: the model whose outputs the student matches."""
 
     name: str | None = Field(
-        None, description="A net of the zoo, a scikit-learn model, `timm:NAME` or `python:package.module:function`."
+        None,
+        description="A net of the zoo, a scikit-learn model, tfidf_linear (it reads whole texts), `timm:NAME` or "
+        "`python:package.module:function`.",
     )
     file: Path | None = Field(
         None,

@@ -19,7 +19,7 @@ from stillhouse.pipeline.setup.views import check_views, own_view
 from stillhouse.pipeline.student.config import TIMM
 from stillhouse.pipeline.student.own import own_student
 from stillhouse.pipeline.teacher.answers import softening
-from stillhouse.pipeline.teacher.build import check_teacher, kind_of
+from stillhouse.pipeline.teacher.build import TEXT_MODELS, check_teacher, kind_of
 from stillhouse.recipe import AUTO, Controls, Member, Net, Recipe, Store
 from stillhouse.store import Dense, Sampled
 from stillhouse.students.families import FAMILIES
@@ -60,7 +60,7 @@ class Role(NamedTuple):
 
 def roles_of(recipe: Recipe, given: Given, task: Task) -> list[Role]:
     """The tables of a recipe whose names and settings are used."""
-    fitted = [*getattr(task.teachers, "ESTIMATORS", {})]
+    fitted = [*getattr(task.teachers, "ESTIMATORS", {}), *(TEXT_MODELS if task.fits else ())]
     other = f"`{TIMM}NAME` is a net of timm, `{CODE}package.module:function` your own."
     ready = f'{other} A fitted model goes into `[teacher] file = "model.txt"`, in Python `teacher=model`.'
     teachers: list[tuple[str, Member]] = [] if given.teacher is not None else [("[teacher]", recipe.teacher)]

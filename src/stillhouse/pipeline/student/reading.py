@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -48,9 +48,16 @@ def student_encoder(section: StudentSection, given: Any, data: Prepared, views: 
     name = section.family or section.name or students.DEFAULT_OF_TEXTS
     if given is not None or section.derive.wanted or name not in students.ADD_UP or not views.any_length:
         return None
-    whole, rows = longer(found, max(WHOLE, found.length)) or found, data.split.train
+    whole = whole_texts(data)
+    return None if whole is found else whole
+
+
+def whole_texts(data: Prepared) -> TextEncoder:
+    """The encoder of rows of texts with as many tokens as the longest training text has, up to 512."""
+    found, rows = cast(TextEncoder, data.encoder.text), data.split.train
+    whole = longer(found, max(WHOLE, found.length)) or found
     parts = (data.source.take(rows[start : start + PIECE]) for start in range(0, len(rows), PIECE))
-    return longer(found, max(whole.longest(parts), found.length))
+    return longer(found, max(whole.longest(parts), found.length)) or found
 
 
 def longer(encoder: TextEncoder, length: int) -> TextEncoder | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NET_FILE = ".safetensors"
 JOURNAL = "journal.jsonl"  # what a service has answered, in the run folder
 SERVICE = "service"  # the key in run.json of what it told and cost
+TEXT_MODELS = ("tfidf_linear",)  # students that are fitted at once, which may teach too: they read whole texts
 Kind = Literal["object", "members", "service", "hub", "file", "fitted here", "net"]
 
 
@@ -46,7 +47,7 @@ def kind_of(section: Member, given: Any = None) -> Kind:
         return "net"
     if chosen:
         return chosen[0]
-    return "fitted here" if section.name in SKLEARN_NAMES else "net"
+    return "fitted here" if section.name in (*SKLEARN_NAMES, *TEXT_MODELS) else "net"
 
 
 def ready(section: Member, given: Any) -> bool:

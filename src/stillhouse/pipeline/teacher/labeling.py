@@ -18,7 +18,8 @@ from stillhouse.pipeline.run.labels import counted_rows, only
 from stillhouse.pipeline.run.progress import Advance, stage
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.teacher.answers import AsModule, answers_of, ask_all, probe_of
-from stillhouse.pipeline.teacher.build import NET_FILE, build_teacher, kind_of, own_kind, ready
+from stillhouse.pipeline.teacher.build import NET_FILE, TEXT_MODELS, build_teacher, kind_of, own_kind, ready
+from stillhouse.pipeline.teacher.fitted_texts import fit_texts, refuse_other_rows
 from stillhouse.pipeline.teacher.train import TeacherNet
 from stillhouse.recipe import Member
 from stillhouse.reporting.wording import several
@@ -129,8 +130,8 @@ class RunTeacher:
 
     @property
     def fitted_here(self) -> bool:
-        """Whether it is a model of scikit-learn that is fitted in this run."""
-        return self.kind in ("net", "fitted here") and self.name in SKLEARN_NAMES
+        """Whether it is fitted in this run at once, a model of scikit-learn or of texts."""
+        return self.kind in ("net", "fitted here") and self.name in (*SKLEARN_NAMES, *TEXT_MODELS)
 
     @property
     def whole(self) -> TeacherNet:
@@ -178,6 +179,8 @@ class RunTeacher:
             return
         if ready(self.section, self.given):
             _ = self.teacher
+        elif self.name in TEXT_MODELS:
+            refuse_other_rows(self.name, text=self.context.data.encoder.text is not None)
         elif self.fitted_here:
             make_estimator(self.context.task.teachers.ESTIMATORS, self.name, self.section.settings, seed=0)
         elif self.section.hub is None:
@@ -203,7 +206,7 @@ class RunTeacher:
                 labelled_views=context.views.labelled,
             )
         if self.fitted_here:
-            return self.fit_trees()
+            return self.fit_at_once()
         if self.weights is not None:
             loaded: Teacher = context.task.enter_teacher(self.answering(self.whole.load(self.weights)))
             return loaded
@@ -235,23 +238,27 @@ class RunTeacher:
         precision, device = context.recipe.store.teacher_precision, context.device
         return ModuleTeacher(net, task, context.spec, self.layers, precision, kind=own_kind(task), device=device)
 
-    def fit_trees(self) -> Teacher:
-        """A model of scikit-learn, fitted to the labels it may see, and once more without each fold."""
+    def fit_at_once(self) -> Teacher:
+        """A model of scikit-learn or of texts, fitted to the labels it may see, and once more without each fold."""
         context = self.learning
         labelled = torch.nonzero(has_label(self.visible)).flatten()
         rows, weights = counted_rows(context, self.visible, labelled)
         with context.run.timed("train teachers"), stage(f"{self.label}: {self.name}", 1, "fits") as advance:
-            fitted = fit_sklearn(
-                self.name,
-                self.section.settings,
-                context.data.train.inputs,
-                self.visible if weights is None else only(self.visible, rows),
-                weights,
-                task=context.task,
-                spec=context.spec,
-                folds=self.section.folds or FOLDS,
-                seed=context.recipe.data.seed,
-            )
+            labels, folds = self.visible if weights is None else only(self.visible, rows), self.section.folds or FOLDS
+            if self.name in TEXT_MODELS:
+                fitted = fit_texts(context, self.section, labels, weights, folds=folds)
+            else:
+                fitted = fit_sklearn(
+                    self.name,
+                    self.section.settings,
+                    context.data.train.inputs,
+                    labels,
+                    weights,
+                    task=context.task,
+                    spec=context.spec,
+                    folds=folds,
+                    seed=context.recipe.data.seed,
+                )
             advance(1)
         return self.asked_here(fitted)
 

@@ -120,8 +120,8 @@ def section(name: str, folder: Path) -> Iterator[str]:
     yield (
         f"Killed after {count(round(record['killed_after']))} s with {several(record['kept'], 'candidate')}. The "
         f"second call was given {count(record['given'])} s and took **{count(round(record['seconds']))} s**, the run "
-        f"of the winner included; {several(after, 'candidate')} had ended. (Processes that wanted the two cores, by the "
-        f"load before and after: {low} and {high}.)"
+        f"of the winner included; {several(after, 'candidate')} had ended. (Processes that wanted the two cores, by "
+        f"the load before and after: {low} and {high}.)"
     )
     yield leaderboard(told, run)
     yield "\n".join(f"- {note}" for note in notes(told, run.task))

@@ -126,7 +126,7 @@ class Distillation:
         found = {} if chained else variants_of(self.first_context, self.given)
         if self.teachers[TEACHER].members:  # their folds count the student's rows
             found.pop(ALL_ROWS, None)
-        self.trainer.variants = found
+        self.trainer.variants = {name: as_students_read(one) for name, one in found.items()}
         return found
 
     @cached_property
@@ -206,7 +206,7 @@ class Distillation:
         teacher = self.teachers[TEACHER]
         self.work_off([(net.budget.steps, net.train) for net in teacher.trainable])
         self.context = made = MakerTraining(context, teacher).made()
-        self.trainer.context = made
+        self.trainer.context = as_students_read(made)
         for one in self.teachers.values():
             one.enter(made)
         self.__dict__.pop("arms", None), self.__dict__.pop("chains", None)  # they know the rows by number
@@ -273,7 +273,7 @@ class Distillation:
         if self.context.made and TEACHER in stores:
             shipped = [arm for arm in self.arms if arm.name == self.context.task.shipped]
             with self.context.run.optional("the facts of the made rows"):
-                MadeFacts(self.context, stores[TEACHER]).write(self.trainer, shipped)
+                MadeFacts(self.context, stores[TEACHER]).write(self.trainer, shipped, self.teachers)
 
     def tell_missing(self) -> None:
         """Say which fits are not there, where others are: shares were trained before, or a run was stopped."""

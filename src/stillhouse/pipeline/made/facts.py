@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from stillhouse.pipeline.student.arms import Arm
     from stillhouse.pipeline.student.train import Trainer
+    from stillhouse.pipeline.teacher.labeling import RunTeacher
 
 FILE, SHOWN, ROWS = "made.json", "shown.npz", "rows.npz"
 PICTURED = 40  # rows of a round
@@ -50,12 +51,13 @@ class MadeFacts:
         numbers = context.data.split.train
         self.words = context.data.source.row_hashes(numbers)
 
-    def write(self, trainer: Trainer, shipped: Sequence[Arm]) -> None:
+    def write(self, trainer: Trainer, shipped: Sequence[Arm], teachers: Mapping[str, RunTeacher]) -> None:
         """Write ``made.json``, the rows for audit and those that the report shows; warn of alarms.
 
         Args:
             trainer: of the run.
             shipped: the arm whose first student is compared with the teacher, if there is one.
+            teachers: of the run; what methods add to a student is built again from their answers.
         """
         context, told = self.context, []
         hashes.begin(context.run.folder / FOLDER)
@@ -74,7 +76,10 @@ class MadeFacts:
                 start += size
             paper = "" if maker.paper is None else str(maker.paper)
             told.append({"name": entry.name, "prior": maker.prior, "paper": paper, "rounds": rounds})
-        agreement = self.agreement(trainer.trained(shipped[0], trainer.seeds[0])) if shipped else {}
+        agreement = {}
+        if shipped:
+            student = trainer.trained(shipped[0], trainer.seeds[0], trainer.parts(shipped[0], teachers))
+            agreement = self.agreement(student, trainer.context.data.train.inputs)
         seconds = {k: v for k, v in context.run.record.get("seconds", {}).items() if k in ("make rows", "ask teachers")}
         answers = len(self.outputs) * context.views.count
         facts = {"schema": 1, "made": told, "agreement": agreement, "seconds": seconds, "answers": answers}
@@ -100,8 +105,13 @@ class MadeFacts:
         classes = self.outputs[chosen].argmax(1).numpy() if self.context.task.link == "softmax" else np.empty(0)
         write_npz(folder / f"{number}-{SHOWN}", {"rows": numbers, "classes": classes, **shown})
 
-    def agreement(self, student: nn.Module) -> dict[str, float]:
-        """Share of rows on which student and teacher have the same likeliest class, of made and of real rows."""
+    def agreement(self, student: nn.Module, inputs: Tensor) -> dict[str, float]:
+        """Share of rows on which student and teacher have the same likeliest class, of made and of real rows.
+
+        Args:
+            student: of the run.
+            inputs: all training rows, as students read them.
+        """
         if self.context.task.link != "softmax":
             return {}
         real, total = self.context.real_rows, len(self.outputs)
@@ -109,7 +119,7 @@ class MadeFacts:
         for name, (start, stop) in {"real": (0, real), "made": (real, total)}.items():
             rows = np.unique(np.linspace(start, max(stop - 1, start), min(1000, stop - start)).astype(np.int64))
             if stop > start:
-                own = net_outputs(student, self.context.data.train.inputs[rows], self.context.task)
+                own = net_outputs(student, inputs[rows], self.context.task)
                 found[name] = float((own.argmax(1) == self.outputs[rows].argmax(1).numpy()).mean())
         return found
 

@@ -94,7 +94,8 @@ def a_round(run: RunFiles, title: str, maker: dict[str, Any], told: dict[str, An
         drawn, classes = pictures(gallery), arrays["classes"]
         alts = [f"Made row, {names[c] if c < len(names) else c}" for c in classes.tolist()] or ["Made row"] * len(drawn)
         found["pictures"] = [{"image": image, "alt": alt} for image, alt in zip(drawn, alts, strict=False)]
-        found["cards"] = [] if drawn else [shown(gallery, k, drawn) for k in range(min(TEXTS, len(gallery.rows)))]
+        few = range(0 if drawn else min(TEXTS, len(gallery.rows)))
+        found["cards"] = [shown(gallery, k, drawn) | {"row": int(gallery.rows[k])} for k in few]
     if "classes" in told:
         shares = enumerate(told["classes"])
         found["classes"] = [line(names[c] if c < len(names) else str(c), [percent(share)]) for c, share in shares]

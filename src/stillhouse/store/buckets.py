@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import xxhash
 
 from stillhouse.errors import DamagedError, StoppedError, UsageError
+from stillhouse.extras import library
 from stillhouse.store import disk
 from stillhouse.store.manifest import NAME, PLAN
 from stillhouse.store.parts import PARTS, Root, file_name, read_root, read_sidecar, sidecar_name
@@ -247,13 +248,10 @@ def open_client(bucket: str, prefix: str) -> S3Store:
     Raises:
         UsageError: the extra is not installed, or the variables say nothing that works.
     """
-    try:
-        from obstore.exceptions import BaseError
-        from obstore.store import S3Store
-    except ModuleNotFoundError:
-        raise UsageError(
-            "A bucket needs the package obstore, which is not installed: `pip install 'stillhouse[s3]'`."
-        ) from None
+    library("obstore", "A bucket")
+    from obstore.exceptions import BaseError
+    from obstore.store import S3Store
+
     options: dict[str, Any] = {"retry_config": {"max_retries": RETRIES}}
     if urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in LOCAL:
         options["client_options"] = {"allow_http": True}

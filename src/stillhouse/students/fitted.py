@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor, nn
 
+from stillhouse import extras
 from stillhouse.errors import UsageError, nearest
 from stillhouse.settings import check_settings
 from stillhouse.students.boosting import GradientBoosting
@@ -126,18 +126,15 @@ def unfitted(name: str, shape: tuple[int, ...], outputs: int, settings: Mapping[
 
 def is_installed(name: str) -> bool:
     """Whether the package that a student's fit needs is here."""
-    needed = FITTED[name].package
-    return needed is None or find_spec(needed[0]) is not None
+    package = FITTED[name].package
+    return package is None or extras.is_installed(package)
 
 
 def _check_package(name: str) -> None:
-    needed = FITTED[name].package
-    if needed is not None and not is_installed(name):
+    if (package := FITTED[name].package) is not None and not is_installed(name):
         others = [other for other, one in FITTED.items() if one.package is None and one.reads == FITTED[name].reads]
-        raise UsageError(
-            f"The student {name!r} needs the package {needed[0]}, which is not installed: "
-            f"`pip install 'stillhouse[{needed[1]}]'`. Without it: {', '.join(map(repr, others))}."
-        )
+        without = f"Without it: {', '.join(map(repr, others))}."
+        raise UsageError(f"{extras.missing(package, f'The student {name!r}')} {without}")
 
 
 def _settled(name: str, settings: Mapping[str, Any]) -> FittedStudent:

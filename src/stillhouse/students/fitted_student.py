@@ -21,12 +21,12 @@ class FittedStudent(ABC):
 
     Attributes:
         reads: the kinds of inputs that it understands; texts are token ids (N, L) int64, where 0 is padding.
-        package: that ``fit`` needs beyond those of every installation, and the extra that brings it; loading and
+        package: that ``fit`` needs beyond those of every installation; loading and
             predicting need none.
     """
 
     reads: ClassVar[tuple[Reads, ...]]
-    package: ClassVar[tuple[str, str] | None] = None
+    package: ClassVar[str | None] = None
 
     def in_words(self, link: Link) -> str:
         """Its name in a sentence, such as "logistic regression"."""

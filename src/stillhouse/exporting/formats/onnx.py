@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse.errors import StillhouseError, UsageError
+from stillhouse.errors import StillhouseError
 from stillhouse.exporting.formats.base import Exportable, Format, Made
+from stillhouse.extras import library
 
 BATCHES = (1, 2, 7)  # compared: one row, the traced number, and a number that no other size in a net is likely to be
 TOLERANCE = 1e-5  # largest difference, in the form in which outputs are compared, that the order of arithmetic explains
@@ -44,16 +45,9 @@ def make(student: Exportable, metadata: Mapping[str, str]) -> Made:
 
 
 def _runtime() -> Any:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            f"Exporting to ONNX needs the package {error.name!r}, which is not installed: "
-            f"`pip install 'stillhouse[{EXTRA}]'`, or export to safetensors."
-        ) from error
-    return onnxruntime
+    for package in ("onnx", "onnxscript"):
+        library(package, "Exporting to ONNX")
+    return library("onnxruntime", "Exporting to ONNX")
 
 
 class _Graph(nn.Module):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from stillhouse import hashes
-from stillhouse.errors import UsageError
+from stillhouse.extras import library
 from stillhouse.files import write_atomic
 from stillhouse.pipeline.tuning.candidate import DONE, FAILED, STOPPED
 from stillhouse.pipeline.tuning.space import Choice, Space
@@ -50,12 +50,7 @@ def quiet() -> Iterator[Any]:
     Raises:
         UsageError: it is not installed.
     """
-    try:
-        import optuna
-    except ImportError:
-        raise UsageError(
-            "A tournament needs the package optuna, which is not installed: `pip install 'stillhouse[tune]'`."
-        ) from None
+    optuna = library("optuna", "A tournament")
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(logging.WARNING)
     try:

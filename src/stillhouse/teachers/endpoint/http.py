@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from stillhouse.errors import UsageError
+from stillhouse.extras import library
 from stillhouse.plain_text import hide, shown
 from stillhouse.teachers.endpoint.addresses import Resolver, is_local
 
@@ -17,7 +18,6 @@ LARGEST = 1 << 20  # bytes of an answer that are read
 CONNECT = 10.0  # seconds, at most, until there is a connection
 DENIED = (401, 403)
 SHOWN = 300  # characters of a service's error that are shown
-NEEDED = "A service as teacher needs httpx. Install it with `pip install 'stillhouse[endpoint]'`."
 
 Outcome: TypeAlias = Literal["answer", "malformed", "busy", "lost", "rejected", "fatal", "spent"]
 
@@ -53,10 +53,7 @@ class Exchange:
     """
 
     def __init__(self, url: str, key: str | None, timeout: float, connections: int, variable: str | None) -> None:
-        try:
-            import httpx
-        except ImportError:
-            raise UsageError(NEEDED) from None
+        httpx = library("httpx", "A service as teacher")
         self.url, self._key, self.timeout, self.variable = url, key, timeout, variable
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
         self._resolver = Resolver()

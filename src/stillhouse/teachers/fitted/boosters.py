@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.extras import library
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.fitted.child import ask_child
 from stillhouse.teachers.fitted.columns import by_name, matrix_of, with_categories
@@ -138,9 +138,9 @@ def load_booster(
     """
     ask_child(CHILD, path, name)
     if name == "lightgbm":
-        booster = library(name).Booster(model_file=str(path))
+        booster = library(name, "This teacher").Booster(model_file=str(path))
     else:
-        booster = library(name).Booster()
+        booster = library(name, "This teacher").Booster()
         booster.load_model(str(path))
     return from_booster(booster, task, spec, decode=decode, identity=identity)
 
@@ -152,19 +152,8 @@ def load_catboost(path: Path, task: Task, spec: OutputSpec) -> Any:
         RejectedError: the file is damaged, or its objective is not of this task.
     """
     ask_child(CHILD, path, "catboost")
-    model = getattr(library("catboost"), task.teachers.catboost)()
+    model = getattr(library("catboost", "This teacher"), task.teachers.catboost)()
     model.load_model(str(path), format="cbm")
     objective = str(model.get_all_params().get("loss_function", "")).partition(":")[0]
     task.teachers.booster("catboost", objective, len(model.classes_), spec)
     return model
-
-
-def library(name: str) -> Any:
-    """A library of the extra ``trees``; the error of a missing one names the extra."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(
-            f"This teacher needs the package {name!r}, which cannot be imported ({error}): "
-            "`pip install 'stillhouse[trees]'`."
-        ) from error

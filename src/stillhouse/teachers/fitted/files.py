@@ -9,9 +9,10 @@ from typing import Any
 import xxhash
 
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.extras import library
 from stillhouse.files import add_contents
 from stillhouse.task import OutputSpec, Task
-from stillhouse.teachers.fitted.boosters import library, load_booster, load_catboost
+from stillhouse.teachers.fitted.boosters import load_booster, load_catboost
 from stillhouse.teachers.fitted.objects import from_object, refuse_kind
 from stillhouse.teachers.fitted.onnx import OnnxTeacher
 from stillhouse.teachers.fitted.teacher import Decode, FittedTeacher
@@ -65,7 +66,7 @@ def load_fitted(
 
 def load_skops(path: Path, trusted: Sequence[str]) -> Any:
     """An estimator from a skops file; refuses one with types that neither skops nor the caller trusts."""
-    skops = library("skops.io")
+    skops = library("skops.io", "This teacher")
     try:
         unknown = sorted(set(skops.get_untrusted_types(file=path)) - set(trusted))
         if not unknown:
@@ -118,7 +119,7 @@ def refuse_mismatch(path: Path, suffix: str) -> None:
 
 def file_identity(path: Path, name: str) -> str:
     """Hash of a file's bytes and of the version of the library that reads it, which must be installed."""
-    library(name)
+    library(name, "This teacher")
     digest = xxhash.xxh3_128(f"{name} {version_of(name)} ".encode())
     add_contents(digest, path)
     return digest.hexdigest()

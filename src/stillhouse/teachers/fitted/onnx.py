@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 import xxhash
 
 from stillhouse.errors import RejectedError, UsageError, nearest
+from stillhouse.extras import is_installed, missing
 from stillhouse.files import add_contents
 from stillhouse.task import OutputSpec, Task
 from stillhouse.teachers.fitted.child import PATIENCE, ask_child
@@ -50,8 +50,8 @@ def see(path: Path, *, patience: int = PATIENCE, program: Path = CHILD) -> Seen:
     if not path.is_file():
         raise UsageError(f"There is no file {path}. Name the teacher's ONNX file.")
     for package in ("onnx", "onnxruntime"):
-        if importlib.util.find_spec(package) is None:
-            raise UsageError(f"An ONNX teacher needs the package {package!r}: `pip install 'stillhouse[onnx]'`.")
+        if not is_installed(package):  # the child imports it, not this process
+            raise missing(package, "An ONNX teacher")
     found = ask_child(program, path, patience=patience)
     ports = {
         side: tuple(Port(p["name"], p["type"], tuple(p["shape"])) for p in found[side])

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from stillhouse.errors import UsageError
+from stillhouse.extras import library
 from stillhouse.teachers.hub.configs import plain_config
-from stillhouse.teachers.hub.models import HubModel, library
+from stillhouse.teachers.hub.models import HubModel
 from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, ReadyClassifier
 
 
@@ -41,7 +42,7 @@ def from_card(card: dict[str, Any], outputs: int) -> nn.Module:
     Raises:
         UsageError: transformers is not installed.
     """
-    transformers = library("transformers")
+    transformers = library("transformers", "This model")
     facts = card.get("hub") or card["embedder"]
     config = plain_config(facts["config"], "The card of the student (model.json)")
     found = HubModel(Path(), "encoder", "", None, None, facts["vocabulary"], facts["pad"])

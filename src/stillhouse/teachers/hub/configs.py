@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import RejectedError
+from stillhouse.extras import library
 
 ATTENTION = ("sdpa", "eager")  # computed by torch alone
 EXECUTABLE = (
@@ -40,10 +41,8 @@ def plain_config(config: Any, where: str | Path) -> Any:
         RejectedError: a key asks for code or a kernel, the architecture is not part of transformers, or a value has the
             wrong type.
     """
-    from stillhouse.teachers.hub.models import library
-
     refuse_executable(config, where)
-    transformers = library("transformers")
+    transformers = library("transformers", "This model")
     name = config.get("model_type")
     if not isinstance(name, str) or name not in transformers.CONFIG_MAPPING:
         raise RejectedError(

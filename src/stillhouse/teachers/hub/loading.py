@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.extras import library
 from stillhouse.teachers.hub.configs import plain_config
-from stillhouse.teachers.hub.models import HubModel, default_prompt, library, pooling_modes, sentence_modules
+from stillhouse.teachers.hub.models import HubModel, default_prompt, pooling_modes, sentence_modules
 from stillhouse.teachers.hub.nets import Embedder, EncoderClassifier, MaskedModel, ReadyClassifier
 from stillhouse.teachers.hub.sizes import check_sizes, weights_of
 from stillhouse.teachers.hub.tuning import How, prepare_tuning
@@ -152,7 +153,7 @@ def _encoder(model: HubModel) -> Any:
 
 def _load(model: HubModel, kind: str) -> nn.Module:
     """The weights of a folder, float32, in eval mode; they must be complete."""
-    transformers = library("transformers")
+    transformers = library("transformers", "This model")
     file = model.folder / "config.json"
     config = plain_config(json.loads(file.read_text(encoding="utf-8")), file)
     check_sizes(config, weights_of(model.folder), getattr(transformers, kind), file)

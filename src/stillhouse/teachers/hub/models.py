@@ -5,15 +5,14 @@ Nothing here runs code of a model, reads a pickle, or opens a connection that th
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from stillhouse.data.encoders.text import TextEncoder
 from stillhouse.errors import RejectedError, UsageError
+from stillhouse.extras import library
 from stillhouse.teachers.hub.configs import check_files, refuse_executable
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -66,17 +65,6 @@ def open_hub(where: str | Path, *, revision: str | None = None, allow_network: b
     return HubModel(folder, kind, tokenizer, commit, labels, vocabulary, encoder.pad_id)
 
 
-def library(package: str, extra: str = "hub") -> ModuleType:
-    """An optional library; if it is not installed, a UsageError names the extra."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise UsageError(
-            f"This model needs {package}, which is not installed ({error}). "
-            f"Install it with `pip install 'stillhouse[{extra}]'`."
-        ) from error
-
-
 def _find(where: str, revision: str | None, allow_network: bool) -> tuple[Path, str | None]:
     """The folder of a model and its commit, if known."""
     folder = Path(where).expanduser()
@@ -97,7 +85,7 @@ def _find(where: str, revision: str | None, allow_network: bool) -> tuple[Path, 
 
 
 def _cached(name: str, revision: str | None, allow_network: bool) -> tuple[Path, str | None]:
-    hub = library("huggingface_hub")
+    hub = library("huggingface_hub", "This model")
     try:
         folder = Path(
             hub.snapshot_download(name, revision=revision, local_files_only=not allow_network, allow_patterns=NEEDED)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from stillhouse.errors import UsageError, nearest
-from stillhouse.teachers.hub.models import library
+from stillhouse.extras import library
 
 FETCHES = ("cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay")
 OURS = ("in_chans", "num_classes")
@@ -38,7 +38,7 @@ def timm_classifier(name: str, shape: tuple[int, ...], classes: int, settings: M
             f"timm's {name!r} reads images (C, H, W) and takes {' and '.join(OURS)} from the data, whose rows are "
             f"{shape}; its settings are {dict(settings)}. Leave those out, or use a net of the zoo."
         )
-    timm = library("timm", "timm")
+    timm = library("timm", "This model")
     if name not in (known := timm.list_models()):
         raise UsageError(f"timm has no model {name!r}.{nearest(name, known)}")
     try:

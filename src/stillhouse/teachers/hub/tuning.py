@@ -12,6 +12,7 @@ from typing import Literal
 from torch import nn
 
 from stillhouse.errors import UsageError
+from stillhouse.extras import library
 
 How = Literal["probe", "full", "lora"]
 # Queries and values, as in the paper, by their names in BERT and ViT, DistilBERT, BART and LLaMA, MPNet.
@@ -59,16 +60,11 @@ def merged(net: nn.Module) -> nn.Module:
 
 
 def _adapted(net: nn.Module, head: str, rank: int, alpha: float) -> nn.Module:
-    try:
-        import peft
-    except ImportError as error:
-        raise UsageError(
-            "tune = \"lora\" needs peft, which is not installed: pip install 'stillhouse[lora]'"
-        ) from error
+    peft = library("peft", 'tune = "lora"')
     if rank < 1:
         raise UsageError(f"rank = {rank} of LoRA must be at least 1. Write rank = 8.")
     targets = _targets(net, head)
-    config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, modules_to_save=[head])  # type: ignore[arg-type]
+    config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, modules_to_save=[head])
     wrapped: nn.Module = peft.get_peft_model(net, config)
     return wrapped
 

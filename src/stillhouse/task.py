@@ -30,6 +30,7 @@ TEMPERATURE = (
 )
 TEACHER = "teacher"  # the arm of the main teacher
 REAL_ROWS, FREE_ROWS, ALL_ROWS = "real", "free", "all"  # variants of a run with made rows; see ``Control.variant``
+FRESH_ROWS = "fresh"  # the variant with all rows of the data that are in no other part: [data] rows left some out
 SINGLE = "-"  # the seed of an arm that is one net, such as a teacher
 
 
@@ -110,8 +111,9 @@ class Control(NamedTuple):
     simple: bool = False  # whether it is the best of a few cheap models (``students.simple_candidates``), no student
     smoothing: Callable[[Any], float] | None = None  # of its labels, from the run's context; None: as in the recipe
     style: tuple[str, str] = ("arm-other", "cross")  # colour and shape of its mark in charts
-    variant: str | None = None  # trained on other rows: the real ones, those of free makers, or all real ones there are
+    variant: str | None = None  # trained on other rows: the real ones, those of free makers, all there are, fresh ones
     step: Callable[..., Any] | None = None  # from student and context to its own training step
+    seconds: bool = False  # whether it is also trained for the time that the teacher took to answer
     when: Callable[[Any], bool] | None = None  # whether a run (its context) has this control; None: every run
     needs: str = ""  # what a run without it lacks, as the end of a sentence: it is told that the control is left out
 
@@ -133,6 +135,14 @@ class Section(NamedTuple):
     template: str  # Jinja, with the values as ``it``; a section without values is left out
     order: int  # on the page, ascending
     heading: str = ""  # of the section; empty: the title
+
+
+class Streamed(NamedTuple):
+    """What several nets answered to the rows of a part, as a task keeps it."""
+
+    records: Mapping[str, Record]  # by net, arrays (D, ...) of the D things that are judged, such as documents
+    targets: NDArray[Any]  # (D, ...)
+    rows: NDArray[np.int64]  # (D,): the number of a row of the source in which each begins
 
 
 class Judgement(Protocol):
@@ -239,6 +249,7 @@ class Task(Judgement, Protocol):
     full: bool  # whether ``evaluate --full`` adds anything
     surrogate: bool  # whether a tree of classes can explain a student
     marks_words: bool  # whether the words of a text can be ranked by their effect on an output
+    streamed: bool  # whether a row's outputs are too many to be held: nets are recorded side by side, row by row
     influence: Any  # how much a step on each training row lowers the loss on held-out rows; None: not defined
 
     def settle(self, recipe: Any) -> Any:
@@ -251,6 +262,36 @@ class Task(Judgement, Protocol):
         """Whether a method reads outputs of this kind, or none."""
 
     # Data
+    def prepared(self, recipe: Any) -> Any:
+        """The rows of a task that divides its data before it encodes them, ``data.Prepared``; None: as everywhere."""
+
+    def students(self, recipe: Any, spec: OutputSpec, data: Any) -> Any:
+        """How students are built, as ``pipeline.run.context.MakesStudents``; None: as everywhere."""
+
+    def build_net(self, card: Mapping[str, Any]) -> nn.Module:
+        """The net of a card ``{"of_task": ...}`` that ``students`` wrote, with random weights."""
+
+    def ready_teacher(self, section: Any, spec: OutputSpec, data: Any, device: Any) -> Any:
+        """The teacher of [teacher] hub or gguf, ``types.Teacher``; None: it is read as everywhere."""
+
+    def stream(
+        self,
+        nets: Mapping[str, Callable[[Tensor], Tensor]],
+        data: Any,
+        part: str,
+        most: int | None,
+        advance: Callable[[int], None],
+    ) -> Streamed:
+        """Record several nets on the rows of a part, where ``streamed``.
+
+        Args:
+            nets: by name, from encoded rows (B, ...) to outputs; the first is the teacher.
+            data: of the run.
+            part: "valid" or "test", or "train".
+            most: rows at most; None: all.
+            advance: called with numbers of rows.
+        """
+
     def read_targets(self, cells: Any, names: Sequence[str] | None) -> Any:
         """From ``data.targets.TargetCells`` and [data] classes to ``data.targets.Targets``."""
 

@@ -10,12 +10,13 @@ from stillhouse.errors import UsageError
 from stillhouse.files import read_small
 
 PATHS = {
-    "data": ("path", "arrays", "images", "text", "tokenizer"),
+    "data": ("path", "arrays", "images", "text", "corpus", "chat", "tokenizer"),
     "views": ("model",),
-    "teacher": ("file", "hub"),
+    "teacher": ("file", "hub", "gguf"),
     "teacher.endpoint": ("prompt",),
     "student": ("start",),
 }
+NAMES = ("hub", "gguf")  # may also be names: of a model in the local cache, of a file in the folder of another key
 MADE_PATHS = ("folder", "file")  # settings of makers
 
 
@@ -41,7 +42,7 @@ def anchor(table: dict[str, Any], folder: Path) -> None:
     for section, keys in sections:
         for key in keys if isinstance(section, dict) else ():
             value = section.get(key)
-            if isinstance(value, str) and (key != "hub" or (folder / value).exists()):
+            if isinstance(value, str) and (key not in NAMES or (folder / value).exists()):
                 section[key] = str(folder / value)
 
 

@@ -108,6 +108,16 @@ def has_label(targets: Tensor) -> Tensor:
     return known.any(-1) if targets.ndim > 1 else known
 
 
+def rows_with_label(targets: Tensor) -> Tensor:
+    """Bool (N,): which rows have a label that may be used; of tokens or several targets a row, at least one.
+
+    >>> rows_with_label(torch.tensor([[2, -1], [-1, -1]])).tolist()
+    [True, False]
+    """
+    found = has_label(targets)
+    return found.flatten(1).any(1) if found.ndim > 1 else found
+
+
 def withheld(targets: Tensor) -> Tensor:
     """Targets of the same shape and type in which no row has a label."""
     return torch.full_like(targets, torch.nan if targets.is_floating_point() else -1)

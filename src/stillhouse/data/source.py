@@ -21,7 +21,7 @@ from stillhouse.data.targets import known
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Kind: TypeAlias = Literal["image", "table", "array", "text"]
+Kind: TypeAlias = Literal["image", "table", "array", "text", "tokens"]
 Raw: TypeAlias = "DataFrame | NDArray[Any]"
 Held: TypeAlias = "Raw | MappedTable | MappedTexts"  # in memory, or on disk until rows are taken
 Ints: TypeAlias = NDArray[np.int64]
@@ -48,7 +48,8 @@ class Source:
 
     # (N, ...) array; "table": a frame of columns as ``Form.read`` gives them; "text": an object array (N,) of str
     raw: Held
-    targets: NDArray[Any]  # classes: int64 (N,) in [0, C), or -1; else float32 (N, K), NaN: the row has no label
+    # classes: int64 (N,) in [0, C), or -1; tokens: int64 (N, T); else float32 (N, K), NaN: the row has no label
+    targets: NDArray[Any]
     names: tuple[str, ...]  # of the C classes, in the order of the targets, or of the K targets
     kind: Kind
     name: str
@@ -77,7 +78,7 @@ class Source:
     @property
     def strata(self) -> Ints:
         """Int64 (N,): the class of each row, -1 where it has no label; targets that are not classes are one stratum."""
-        if self.targets.dtype.kind == "f":
+        if self.targets.dtype.kind == "f" or self.targets.ndim > 1:
             return self.known.astype(np.int64) - 1
         return self.targets
 

@@ -97,10 +97,7 @@ def known(targets: NDArray[Any]) -> Bools:
     >>> known(np.array([2, -1])).tolist(), known(np.array([[1.5, np.nan], [np.nan, np.nan]])).tolist()
     ([True, False], [True, False])
     """
-    if targets.dtype.kind != "f":
-        found: Bools = targets >= 0
-        return found
-    given: Bools = ~np.isnan(targets)
+    given: Bools = ~np.isnan(targets) if targets.dtype.kind == "f" else targets >= 0
     return np.asarray(given if targets.ndim == 1 else given.any(1))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillhouse import hashes
 from stillhouse.command import current
@@ -43,10 +43,12 @@ from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup.set_up import set_up
 from stillhouse.pipeline.student.arms import Arm, Job, arms_of, missing_arms
 from stillhouse.pipeline.student.logs import join_logs
+from stillhouse.pipeline.student.more_steps import give_time
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.reading import as_students_read
 from stillhouse.pipeline.student.stages import Asked
 from stillhouse.pipeline.student.train import Trainer
+from stillhouse.pipeline.teacher.answers import asked_about
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
 from stillhouse.pipeline.teacher.build import JOURNAL
 from stillhouse.pipeline.teacher.calibration import temperature_of
@@ -196,7 +198,8 @@ class Distillation:
             return
         if NOTE not in self.context.run.record:
             self.train_teachers()
-        admit_teacher(self.context, self.teachers[TEACHER], self.baseline_outputs, accept=accept)
+        control = self.baseline_net if self.context.task.streamed else self.baseline_outputs
+        admit_teacher(self.context, self.teachers[TEACHER], control, accept=accept)
 
     def make(self) -> None:
         """Make the rows of makers that are trained against the teacher; rows that are there are not made again."""
@@ -213,10 +216,12 @@ class Distillation:
 
     def baseline_outputs(self) -> NDArray[Any] | None:
         """Normalized outputs of the first seed's baseline on the validation rows; None without such rows."""
-        if self.baseline is None:
-            return None
-        net = self.trainer.trained(self.baseline, self.trainer.seeds[0])
-        return net_outputs(net, self.trainer.context.data.valid.inputs, self.context.task)
+        net = self.baseline_net()
+        return None if net is None else net_outputs(net, self.trainer.context.data.valid.inputs, self.context.task)
+
+    def baseline_net(self) -> nn.Module | None:
+        """The first seed's baseline; None without validation rows."""
+        return None if self.baseline is None else self.trainer.trained(self.baseline, self.trainer.seeds[0])
 
     def ask(self, names: Sequence[str] | None = None) -> dict[str, Store]:
         """Ask the teachers about every training row; returns the stores of the first in each chain.
@@ -245,6 +250,9 @@ class Distillation:
             if teacher.trainable or not all(one.trained for one in self.chains[name])
         }
         last, stores = self.answers(self.trainer.pending(self.arms), lost)
+        if any(arm.control.seconds for arm in self.arms):
+            main, size = self.teachers[TEACHER], self.trainer.budget.batch_size
+            give_time(self.trainer.context, self.arms, asked_about(main.teacher), main.module, size)
         self.trainer.train(self.arms, last, stores)
         self.tell_made(stores)
         logs = [teacher.folder / "metrics.jsonl" for teacher in self.teachers.values()]
@@ -258,7 +266,7 @@ class Distillation:
         """The teachers of some fits and of ``more``, and the answers of each and of each variant."""
         needed = {job.arm.control.teacher for job in jobs} | more
         last, stores = self.taught([name for name in self.teachers if name in needed])
-        varied = {job.arm.control.variant for job in jobs}
+        varied = {job.arm.control.variant for job in jobs if job.arm.control.teacher}
         own = {name: ask(self.teachers[TEACHER], name, one) for name, one in self.variants.items() if name in varied}
         return last, {**stores, **own}
 

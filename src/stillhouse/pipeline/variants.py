@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stillhouse.data import Prepared, Views
+from stillhouse.data.corpus.prepare import unused
 from stillhouse.pipeline.made.training import real_of
 from stillhouse.pipeline.run.context import Given, RunContext
 from stillhouse.pipeline.run.progress import stage
 from stillhouse.pipeline.setup.views import make_views
 from stillhouse.recipe import Views as ViewsTable
 from stillhouse.store import Store
-from stillhouse.task import ALL_ROWS, FREE_ROWS, REAL_ROWS, TEACHER
+from stillhouse.task import ALL_ROWS, FREE_ROWS, FRESH_ROWS, REAL_ROWS, TEACHER
 
 if TYPE_CHECKING:
     from stillhouse.pipeline.teacher.labeling import RunTeacher
@@ -27,15 +28,17 @@ BEST = {"image": "affine", "table": "munge", "array": "munge", "text": "words"}
 
 
 def variants_of(context: RunContext, given: Given) -> dict[str, RunContext]:
-    """The variants of a run with made rows, by name; empty where it has none.
+    """The variants of a run, by name: with rows that its teacher is not asked about, and of a run with made rows.
 
     Args:
         context: of the run, as it was set up: rows of free makers stand in for those that are trained.
         given: what came from Python.
     """
-    if not context.made:
-        return {}
     found: dict[str, RunContext] = {}
+    if any(control.variant == FRESH_ROWS for control in context.task.controls.values()):
+        found[FRESH_ROWS] = replace(context, data=unused(context.data))
+    if not context.made:
+        return found
     answers = len(context.data.train.targets) * context.views.count
     if context.real_rows:
         found[REAL_ROWS] = with_views(context, given, real_of(context), answers)

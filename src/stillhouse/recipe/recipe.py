@@ -85,12 +85,18 @@ class Recipe(Section):
         aside["data"] = {*places["data"], "on_disk"}
         if self.data.rows is None:  # keys that were not there before: older runs are resumed
             aside["data"].add("rows")
+        if self.data.corpus is None and self.data.chat is None:
+            aside["data"] |= {"context", "packing", "loss_on"}
+            aside["training"].add("text_weight")
+        if self.student.derive.vocabulary is None:
+            aside["student"] = dict.fromkeys(places["student"], True) | {"derive": {"vocabulary"}}
         aside["made"] = {"__all__": {*MADE_PATHS}} if self.made else True
         if self.views.keeps_label is None:
             aside["views"] = {*places["views"], "keeps_label"}
         if self.task == TaskSection():
             aside["task"] = True  # so that runs from before there were tasks are resumed
-        aside["teacher"] = dict.fromkeys((*places["teacher"], "accept_drift"), True) | {
+        of_tokens = ("dtype",) if self.teacher.dtype == "float32" else ()
+        aside["teacher"] = dict.fromkeys((*places["teacher"], "accept_drift", *of_tokens), True) | {
             "endpoint": {*CEILINGS, *PATHS["teacher.endpoint"]}
         }
         text = self.model_dump_json(exclude=aside)

@@ -48,7 +48,9 @@ def _known_view(name: str) -> str:
 class TaskSection(Section):
     """[task]: what the nets answer."""
 
-    name: str = Field("classification", description="classification, multilabel, regression or embedding.")
+    name: str = Field(
+        "classification", description="classification, multilabel, regression, embedding or language_modelling."
+    )
 
 
 class Data(Section):
@@ -61,6 +63,19 @@ class Data(Section):
         None, description="A folder of images with a subfolder for each class; `unlabelled` has rows without label."
     )
     text: Path | None = Field(None, description="Texts: .csv, .tsv, .jsonl or .parquet with a column of text.")
+    corpus: Path | None = Field(
+        None,
+        description="Texts for language models: .txt, .jsonl, .parquet, a folder of them, or one saved by `datasets`; "
+        "a folder or file called test is the test.",
+    )
+    chat: Path | None = Field(None, description="Dialogues for language models: .jsonl with `messages` in each line.")
+    context: int | None = Field(None, ge=8, description="Tokens of a window of a language model; default: 512.")
+    packing: Literal["documents", "stream"] = Field(
+        "documents", description="Whether documents in one window are blind to each other, or one stream of tokens."
+    )
+    loss_on: Literal["assistant", "all"] = Field(
+        "assistant", description="Of dialogues, what is learned: the assistant's turns with their end, or everything."
+    )
     column: str | None = Field(None, description="The column of the text; default: found by its content.")
     target: str | list[str] | None = Field(
         None, description="Column of the label, by name or number, or a list; an empty cell is a row without label."
@@ -193,6 +208,12 @@ class TeacherSection(Member):
     )
     hub: str | None = Field(None, description="A Hugging Face model: a local folder, or a name in the local cache.")
     revision: str | None = Field(None, description="Commit of the hub model.")
+    gguf: Path | None = Field(
+        None, description="A language model in a .gguf file; beside `hub`, the name of such a file in its folder."
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Numbers in which a language model computes; bfloat16 is refused if answers change."
+    )
     tune: Literal["none", "probe", "full", "lora"] = Field(
         "none", description="How a hub model is trained on these classes; none: it has them already."
     )
@@ -237,11 +258,14 @@ class Derive(Section):
     heads: Positive | None = Field(None, description="Attention heads kept in each layer.")
     feedforward: float | None = Field(None, gt=0.0, le=1.0, description="Share of the feed-forward units kept.")
     embedding_rank: Positive | None = Field(None, description="Rank of a factorised token embedding.")
+    vocabulary: Positive | None = Field(
+        None, description="Of a language model, the most frequent tokens kept; one more class stands for the others."
+    )
 
     @property
     def wanted(self) -> bool:
         """Whether anything is to be derived."""
-        return any((self.layers, self.width, self.heads, self.feedforward, self.embedding_rank))
+        return any((self.layers, self.width, self.heads, self.feedforward, self.embedding_rank, self.vocabulary))
 
 
 class Limits(Section):

@@ -58,6 +58,11 @@ class StudentTraining(Training):
     """[training]: the student's, with the seeds of the comparison."""
 
     label_weight: float = Field(0.1, ge=0.0, description="Weight of the label loss beside the methods.")
+    text_weight: float | None = Field(
+        None,
+        ge=0.0,
+        description="Of language models, weight of the next-token loss beside the methods; default: 0.5.",
+    )
     class_weight: Literal["none", "balanced"] = Field(
         "none", description="balanced: every class counts alike, in each arm and in a teacher that is trained here."
     )

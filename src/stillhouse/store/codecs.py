@@ -16,7 +16,7 @@ from stillhouse.errors import UsageError
 from stillhouse.store.fields import LARGEST, Array, Field, refuse
 from stillhouse.store.probabilities import LOG_ZERO, in_parts, log_softmax, log_sum_exp, rounded
 
-INT16_CLASSES = 32_767
+INT16_CLASSES, UINT16_CLASSES = 32_767, 65_536
 
 
 class Sparse(NamedTuple):
@@ -93,7 +93,7 @@ class Dense(Codec):
         if not self.shift:  # of logits, minus infinity is the logarithm of 0
             refuse(self.fields(*outputs.shape[1:])[0], outputs, np.isinf(outputs), 0)
         shifted = self.shift and self.dtype != "float32"
-        values = outputs - outputs.max(axis=1, keepdims=True) if shifted else outputs
+        values = outputs - outputs.max(axis=-1, keepdims=True) if shifted else outputs
         return {self.field: rounded(values, self.dtype, self.field)}
 
     def decode(self, arrays: dict[str, Array]) -> Array:
@@ -139,14 +139,35 @@ class TopK(Codec):
         return f"topk:{self.k}:{self.dtype}"
 
     def fields(self, *shape: int) -> list[Field]:
-        """``indices (k,)`` and ``log_probs (k + 1,)``, the tail last; k is at most the number of classes."""
-        (classes,) = shape
+        """``indices (..., k)`` and ``log_probs (..., k + 1)``, the tail last; k is at most the number of classes.
+
+        Args:
+            shape: of a row's outputs: (C,), of tokens (T, C).
+        """
+        *lead, classes = shape
         k = min(self.k, classes)
-        return [Field("indices", (k,), index_dtype(classes)), Field("log_probs", (k + 1,), self.dtype)]
+        indices = Field("indices", (*lead, k), index_dtype(classes))
+        return [indices, Field("log_probs", (*lead, k + 1), self.dtype)]
 
     def encode(self, logits: Array) -> dict[str, Array]:
         """Return ``indices`` by falling probability (equal ones by class) and ``log_probs``, the tail last."""
-        return in_parts(self._encode, logits)
+        lead = logits.shape[:-1]
+        found = in_parts(self._encode, logits.reshape(-1, logits.shape[-1]))
+        return {name: array.reshape(*lead, array.shape[-1]) for name, array in found.items()}
+
+    def pack(self, indices: Array, log_probs: Array, log_tail: Array) -> dict[str, Array]:
+        """The arrays of ``encode``, of a teacher that lists classes itself.
+
+        Args:
+            indices: ``(..., k)``, distinct within a row.
+            log_probs: ``(..., k)`` float, of the listed classes.
+            log_tail: ``(...)`` float, of the mass of all others; minus infinity where there is none.
+
+        Raises:
+            RejectedError: NaN, or a number too large.
+        """
+        kept = np.concatenate([log_probs, log_tail[..., None]], axis=-1)
+        return {"indices": indices, "log_probs": rounded(np.maximum(kept, LOG_ZERO), self.dtype)}
 
     def _encode(self, logits: Array) -> dict[str, Array]:
         log_probs = log_softmax(logits)
@@ -179,8 +200,10 @@ class TopK(Codec):
 
 
 def index_dtype(classes: int) -> str:
-    """The smaller of int16 and int32 that holds every class number."""
-    return "int16" if classes <= INT16_CLASSES else "int32"
+    """The smallest of int16, uint16 and int32 that holds every class number."""
+    if classes <= INT16_CLASSES:
+        return "int16"
+    return "uint16" if classes <= UINT16_CLASSES else "int32"
 
 
 def check_float(dtype: str) -> None:

@@ -1,4 +1,4 @@
-"""What a store keeps for each (row, view): names, shapes, and the six number formats."""
+"""What a store keeps for each (row, view): names, shapes, and the seven number formats."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ STORED: dict[str, np.dtype[Any]] = {
     "float16": np.dtype("<f2"),
     "bfloat16": np.dtype("<u2"),
     "int16": np.dtype("<i2"),
+    "uint16": np.dtype("<u2"),
     "int32": np.dtype("<i4"),
     "int64": np.dtype("<i8"),
 }
@@ -88,7 +89,7 @@ def narrow(field: Field, values: Array, first_row: int = 0) -> Array:
         RejectedError: NaN, plus infinity or a number too large; names the field and the first five rows.
         UsageError: floats for an integer field, or the reverse.
     """
-    if field.dtype.startswith("int"):
+    if "int" in field.dtype:
         return _narrow_int(field, values, first_row)
     if values.dtype.kind != "f":
         raise UsageError(f"Field {field.name!r} keeps {field.dtype}, but got {values.dtype}: give floats.")

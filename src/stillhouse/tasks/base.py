@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillhouse.errors import UsageError
 from stillhouse.methods.base import KINDS, Method
 from stillhouse.recipe import MethodEntry, Recipe
 from stillhouse.students import Member, simple_candidates
-from stillhouse.task import Floats, Link, OutputSpec, Section
+from stillhouse.task import Floats, Link, OutputSpec, Section, Streamed
 from stillhouse.tasks.judgement import Judge
 from stillhouse.types import Teacher
 
@@ -37,6 +37,7 @@ class BaseTask(Judge):
     full = False
     surrogate = False
     marks_words = False
+    streamed = False
     influence: Any = None
 
     @property
@@ -64,6 +65,33 @@ class BaseTask(Judge):
     def matches(self, method: Method) -> bool:
         """Whether what it needs of outputs, if anything, is what this task's are."""
         return method.needs & KINDS <= {self.reads}
+
+    def prepared(self, recipe: Recipe) -> Any:
+        """None: rows are read as everywhere."""
+        return None
+
+    def students(self, recipe: Recipe, spec: OutputSpec, data: Any) -> Any:
+        """None: students are built as everywhere."""
+        return None
+
+    def build_net(self, card: Mapping[str, Any]) -> nn.Module:
+        """No card of a net is this task's own."""
+        raise NotImplementedError(f"the task {self.name} builds no nets of its own")
+
+    def ready_teacher(self, section: Any, spec: OutputSpec, data: Any, device: Any) -> Any:
+        """None: a teacher is read as everywhere."""
+        return None
+
+    def stream(
+        self,
+        nets: Mapping[str, Callable[[Tensor], Tensor]],
+        data: Any,
+        part: str,
+        most: int | None,
+        advance: Callable[[int], None],
+    ) -> Streamed:
+        """No task but a streamed one is asked for this."""
+        raise NotImplementedError(f"the task {self.name} holds the outputs of all rows")
 
     def output_spec(self, targets: NDArray[Any], names: Sequence[str]) -> OutputSpec | None:
         """One output for each name."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stillhouse.data import Views
 from stillhouse.errors import DamagedError, RejectedError
-from stillhouse.store import Dense, Key, Store, Writer, ls, supersede
+from stillhouse.store import Dense, Key, Store, TopK, Writer, ls, supersede
 from stillhouse.store.buckets import Bucket, mirror
 from stillhouse.store.maintenance import SUPERSEDED
 from stillhouse.store.manifest import NAME, PLAN, in_parts
@@ -29,7 +29,7 @@ from stillhouse.task import Task
 from stillhouse.teachers.crossfit import whole_of
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.teachers.pace import SHARE, SMALLEST, fastest_batch
-from stillhouse.teachers.stored import FEATURE, SOFTENED, Codec, encoded, fields_of, key_parts, make_codec
+from stillhouse.teachers.stored import FEATURE, SOFTENED, Codec, encoded, fields_of, key_parts, make_codec, packed
 from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 PROBE = 8  # rows that are asked twice before anything is kept; fewer where there are few
@@ -119,6 +119,7 @@ def label(
     if far is not None and far.has(NAME):
         return Store.open(mirror(far).folder, whole)
     few = min(len(inputs), PROBE, max(2, len(inputs) // SHARE))
+    few = 1 if rows_at_once(teacher) else few  # a window of tokens is many answers
     probe = check_teacher(teacher, inputs[:few], None if raw is None else raw(np.arange(few), None))
     refuse_coarse(teacher, inputs[:COARSE_ROWS], shift=task.shift_invariant)
     shapes = {path: tuple(value.shape[1:]) for path, value in probe.features.items()}
@@ -253,7 +254,15 @@ class Asker:
             view = torch.full_like(chosen, number)
             inputs = self.views.apply(self.inputs[chosen], chosen, view)
             raw = self.raw(rows, inputs if number else None)
-            outputs = self.teacher.outputs(Batch(inputs, torch.full_like(chosen, -1), chosen, view, raw=raw))
+            batch = Batch(inputs, torch.full_like(chosen, -1), chosen, view, raw=raw)
+            listed = getattr(self.teacher, "listed", None)
+            if listed is not None and isinstance(self.codec, TopK):  # it lists classes itself
+                found = packed(self.codec, listed(batch, self.codec.k, self.temperature).sparse)
+                for name, array in found.items():
+                    refuse_not_finite(name, array, rows, number)
+                    answers.setdefault(name, []).append(array)
+                continue
+            outputs = self.teacher.outputs(batch)
             found = {FEATURE + path: value.float().numpy() for path, value in outputs.features.items()}
             values = outputs.values.float().numpy()
             for name, array in ({"outputs": values} | found).items():
@@ -276,7 +285,14 @@ def fill(writer: Writer, ask: Asker, block_rows: int, advance: Callable[[int], N
 
 def batch_of(ask: Asker, block_rows: int) -> int:
     """How many rows to ask this teacher about at once."""
+    if fixed := rows_at_once(ask.teacher):
+        return fixed
     return fastest_batch(ask.first, min(block_rows, max(len(ask.inputs) // SHARE, SMALLEST)))
+
+
+def rows_at_once(teacher: Teacher) -> int | None:
+    """How many rows a teacher says that it is to be asked about together; None: that is measured."""
+    return getattr(teacher, "batch_rows", None)
 
 
 def refuse_not_finite(name: str, answers: np.ndarray, rows: np.ndarray, view: int) -> None:

@@ -18,7 +18,7 @@ from stillhouse.types import Batch, Outputs, Sparse
 FEATURE = "feature:"  # prefix of the stored tapped layers
 KEPT = "codec"  # the part of a store's key that says how its outputs are kept
 FIELD = "outputs"  # the part that names their field; left out where it is the logits of classes
-CLASSES = "classes"  # the part that says how many classes there are; left out where the outputs are no such logits
+CLASSES = "classes"  # the part with the shape of the logits: classes, of tokens behind the length of a row
 SOFTENED = "temperature"  # the part that says at which temperature classes were left out
 LOGITS = "logits"
 SMALLEST = 1e-30  # stands for a probability of 0 inside the logarithm
@@ -64,7 +64,7 @@ class StoredTeacher:
             made = replace(made, field=parts.get(FIELD, LOGITS), shift=CLASSES in parts)
             self.shape: tuple[int, ...] = next(field.shape for field in store.fields if field.name == made.field)
         else:
-            self.shape = (int(parts[CLASSES]),)
+            self.shape = tuple(map(int, parts[CLASSES].split()))
         self.codec: Codec = made
         self.temperature = float(parts.get(SOFTENED, "1"))
 
@@ -119,7 +119,7 @@ def key_parts(codec: Codec, shape: tuple[int, ...]) -> dict[str, str]:
     """What a store's key says of the outputs and how they are kept."""
     parts = {KEPT: codec.name}
     if not isinstance(codec, Dense) or codec.shift:
-        parts[CLASSES] = str(shape[0])
+        parts[CLASSES] = " ".join(map(str, shape))
     if isinstance(codec, Dense) and codec.field != LOGITS:
         parts[FIELD] = codec.field
     return parts
@@ -135,3 +135,9 @@ def fields_of(codec: Codec, shape: tuple[int, ...], features: dict[str, tuple[in
 def encoded(codec: Codec, values: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
     """What a codec keeps of outputs (N, ...); whole rows stay as they are, since they can be softened later."""
     return codec.encode(values if isinstance(codec, Dense) else values / temperature)
+
+
+def packed(codec: TopK, listed: Sparse) -> dict[str, np.ndarray]:
+    """What a codec keeps of a teacher that lists classes itself (N, ..., k), softened already."""
+    assert listed.log_tail is not None
+    return codec.pack(*(part.numpy() for part in (listed.indices, listed.log_probs, listed.log_tail)))

@@ -54,7 +54,9 @@ class StoredBatches(Batches):
         inputs = self.views.apply(self.inputs[rows], rows, views)
         targets = self.views.targets(self.targets[rows], views)
         weights = None if self.weights is None else self.weights[rows]
-        return Batch(inputs, targets, rows, views, labels=self._count(rows, views), weights=weights)
+        # Of tokens, those that are learned are those that are matched: neither padding nor a prompt.
+        mask = has_label(targets) if targets.ndim > 1 and not targets.is_floating_point() else None
+        return Batch(inputs, targets, rows, views, mask, labels=self._count(rows, views), weights=weights)
 
     def _count(self, rows: Tensor, views: Tensor) -> int:
         """How many labels the rows have in these views."""

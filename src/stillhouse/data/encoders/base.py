@@ -105,6 +105,16 @@ class Encoder(Protocol):
         return None
 
     @property
+    def output_shape(self) -> tuple[int, ...] | None:
+        """Shape of a net's outputs for one row; None: the targets say it."""
+        return None
+
+    @property
+    def key_parts(self) -> dict[str, str]:
+        """Further parts of a store's key: what its answers depend on, beside the encoder's whole state."""
+        return {}
+
+    @property
     def image_form(self) -> ImageForm | None:
         """The form of raw images, where image files can be read as rows; else None."""
         return None

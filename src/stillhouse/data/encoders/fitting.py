@@ -13,6 +13,7 @@ from stillhouse.data.encoders.base import Encoder
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, IdentityEncoder, ImageEncoder
 from stillhouse.data.encoders.text import TextEncoder, TextOptions
+from stillhouse.data.encoders.tokens import TokenEncoder
 from stillhouse.data.on_disk.mapped import FIT, MappedTable, MappedTexts, open_array, pieces, write_array
 from stillhouse.data.source import Held, Ints, Source, take
 from stillhouse.errors import DamagedError, RejectedError
@@ -78,4 +79,5 @@ _KINDS: dict[str, Callable[[dict[str, Any]], Encoder]] = {
     "array": ArrayEncoder.from_state,
     "identity": IdentityEncoder.from_state,
     "text": TextEncoder.from_state,
+    "tokens": TokenEncoder.from_state,
 }

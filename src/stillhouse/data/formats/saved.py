@@ -45,7 +45,7 @@ def read_saved(folder: Path, wanted: Wanted) -> Source:
         UsageError: no such column, or no label column is found.
         RejectedError: the folder is not such a folder, is damaged, or its rows cannot be used.
     """
-    opened = _opened(folder)
+    opened = open_saved(folder)
     names = [str(name) for name in opened.cells.columns]
     targets = _targets(names, wanted.target, folder)
     aside = {*targets, *wanted.drop}
@@ -65,7 +65,8 @@ class _Part(NamedTuple):
     class_names: dict[str, tuple[str, ...]]  # of the columns that are a ClassLabel
 
 
-def _opened(folder: Path) -> Opened:
+def open_saved(folder: Path) -> Opened:
+    """Open the columns of all parts of a saved folder; rows of a part called test are the test."""
     import pandas as pd
 
     if not _is_saved(folder):
@@ -162,7 +163,7 @@ def _is_saved(path: Path) -> bool:
 
 
 def _rows(path: Path, encoder: Encoder, column: str | None) -> Inputs:
-    opened = _opened(path)
+    opened = open_saved(path)
     if encoder.text is not None:
         return Inputs(text_rows(opened, column))
     return Inputs(cast("DataFrame", opened.cells))

@@ -26,13 +26,14 @@ from stillhouse.pipeline.student.calibration import Tempered
 from stillhouse.pipeline.student.factory import size_of
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Trainer
+from stillhouse.pipeline.teacher.answers import asked_about
 from stillhouse.pipeline.teacher.endpoint import asks_service
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.students.figs import SumOfTrees
 from stillhouse.students.trees import TreeEnsemble
 from stillhouse.task import OUTPUTS, SINGLE, TEACHER, TEMPERATURE
 from stillhouse.tasks.predictor import ARMS, CARD, FOLDER, WEIGHTS, Deployed
-from stillhouse.types import Teacher, has_label
+from stillhouse.types import Teacher, count_bytes, count_parameters, rows_with_label
 
 VALID, COSTS = "predictions_valid.npz", "costs.json"
 GALLERY, GALLERY_FILE = "the gallery of rows", "gallery.npz"
@@ -56,8 +57,9 @@ class Judge:
             return
         students = sum(len(arm.seeds(self.trainer.seeds)) for arm in self.arms)
         with context.run.timed("evaluate"), stage("evaluation on the test rows", students, "students") as advance:
-            folder = context.run.folder
-            if len(context.data.valid.targets) and not (folder / VALID).exists():
+            folder, task = context.run.folder, context.task
+            asks_valid = len(context.data.valid.targets) and not task.streamed
+            if asks_valid and not (folder / VALID).exists():
                 self.ask("valid", lambda n: None).save(folder / VALID)
             if not (folder / TEST).exists():
                 forget_labels(context.run)
@@ -68,7 +70,8 @@ class Judge:
 
     def done(self) -> bool:
         """Whether all that is made here is there, of an earlier call."""
-        run, valid = self.context.run, len(self.context.data.valid.targets)
+        run = self.context.run
+        valid = len(self.context.data.valid.targets) and not self.context.task.streamed
         files = [COSTS, TEST, KEYS, *([VALID] if valid else [])]
         files += [] if GALLERY in run.record.get(LEFT_OUT, {}) else [GALLERY_FILE]
         folders = [run.folder / FOLDER, *(run.folder / ARMS / arm.name for arm in self.shipped_beside())]
@@ -86,6 +89,8 @@ class Judge:
         """What every net answers to the rows of one split, as the task records it."""
         context = self.context
         task = context.task
+        if task.streamed:
+            return self.streamed(part, advance)
         records: dict[str, dict[str, Any]] = {}
         for name, teacher in self.teachers.items():
             records[name] = {SINGLE: task.record(torch.from_numpy(teacher.outputs(part)))}
@@ -103,6 +108,25 @@ class Judge:
         targets = context.data.source.targets[numbers]  # in the user's units; training rows may have scaled ones
         return Predictions(targets, numbers, context.spec.names, records)
 
+    def streamed(self, part: str, advance: Any) -> Predictions:
+        """The same where outputs are too many to be held: every net answers a row before the next one is read."""
+        context, seeds = self.context, self.trainer.seeds
+        keys = {f"{arm.name}/{arm.key(seed)}": (arm, seed) for arm in self.arms for seed in arm.seeds(seeds)}
+        nets: dict[str, Any] = {TEACHER: asked_about(self.teachers[TEACHER].teacher)}
+        nets |= {key: self.trainer.trained(*one) for key, one in keys.items()}
+        rows, done = len(getattr(context.data, part).targets), 0
+
+        def tell(count: int) -> None:
+            nonlocal done
+            before, done = done, done + count
+            advance(done * len(keys) // rows - before * len(keys) // rows)
+
+        found = context.task.stream(nets, context.data, part, None, tell)
+        records: dict[str, dict[str, Any]] = {TEACHER: {SINGLE: found.records[TEACHER]}}
+        for key, (arm, seed) in keys.items():
+            records.setdefault(arm.name, {})[arm.key(seed)] = found.records[key]
+        return Predictions(found.targets, found.rows, context.spec.names, records)
+
     def parts(self, arm: Arm) -> dict[str, Any]:
         """What the arm's methods ship with the student."""
         return self.trainer.parts(arm, self.teachers)
@@ -118,8 +142,9 @@ class Judge:
         distance = task.distance(test.records[arm.name][str(seed)], teacher)
         most = np.argsort(-distance, kind="stable")[:GALLERY_ROWS]
         marks: dict[str, NDArray[Any]] = {}
-        with run.optional("the words that count"):
-            marks = self.marks(test.rows[most], np.asarray(teacher[OUTPUTS])[most], student)
+        if task.marks_words:
+            with run.optional("the words that count"):
+                marks = self.marks(test.rows[most], np.asarray(teacher[OUTPUTS])[most], student)
         with run.optional(GALLERY):
             write_npz(run.folder / GALLERY_FILE, preview(context, test.rows[most]) | marks)
         if context.students.notes:
@@ -150,14 +175,21 @@ class Judge:
         nets = {"student": student} if paid else {"teacher": main.module, "student": student}
         reads = {"teacher": context, "student": self.trainer.context}
         costs: dict[str, Any] = {"teacher": {}, "student": {}}
+        if context.task.streamed:  # a row is hundreds of answers: timing it would take as long as asking
+            sized = {key: {"parameters": count_parameters(n), "bytes": count_bytes(n)} for key, n in nets.items()}
+            return costs | sized | self.spent()
         with context.run.optional("the costs of the nets"):
             costs |= measure_costs(nets, {name: read.data.test.inputs[:64] for name, read in reads.items()})
         costs["teacher"] = {"parameters": None} if paid else sizes(main.teacher, costs["teacher"])
         costs["student"] |= size_of_net(student)
         with context.run.optional("the costs of the rivals"):
             costs |= self.costs_of_arms()
-        answers = len(context.data.train.targets) * context.views.count
-        return costs | {"teacher_calls": answers, "seconds": context.run.record["seconds"]}
+        return costs | self.spent()
+
+    def spent(self) -> dict[str, Any]:
+        """How often the teacher was asked, and the seconds of each stage."""
+        answers = len(self.context.data.train.targets) * self.context.views.count
+        return {"teacher_calls": answers, "seconds": self.context.run.record["seconds"]}
 
     def costs_of_arms(self) -> dict[str, dict[str, Any]]:
         """Size and latency of each net that need not be as large as the student, by arm; of simple models also seconds.
@@ -184,7 +216,7 @@ class Judge:
             name: {"labels": t.labels_seen, "unlabelled": 0, "teacher": None} for name, t in self.teachers.items()
         }
         for arm in self.arms:
-            labels = int(has_label(arm.targets[arm.rows]).sum())
+            labels = int(rows_with_label(arm.targets[arm.rows]).sum())
             variant = self.trainer.variants.get(arm.control.variant or "", context)
             made = int((arm.rows >= variant.real_rows).sum())
             unlabelled = len(arm.rows) - labels - made

@@ -25,6 +25,7 @@ from stillhouse.task import OutputSpec, Task
 from stillhouse.types import has_label
 
 DEFAULT_STEPS = 1000
+WATCHED = 4  # validation rows that training watches, where outputs are too many to be held for all
 
 
 class Given(NamedTuple):
@@ -149,6 +150,8 @@ class RunContext:
     def watched(self) -> Rows | None:
         """The validation rows that training watches; None where none has a label to watch it by."""
         valid = self.data.valid
+        if self.task.streamed:  # their outputs are held while they are watched
+            valid = valid.take(torch.arange(min(WATCHED, len(valid.targets))))
         return valid if not self.task.supervised or has_label(valid.targets).any() else None
 
     @property

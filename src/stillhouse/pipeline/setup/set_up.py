@@ -90,7 +90,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     views = make_views(recipe, given, data)
     read = student_encoder(recipe.student, given.student, data, views)
     rows = rows_of_students(data, read, PROBE)
-    students = student_factory(recipe, given, spec, task.link, data, rows)
+    students = students_of(recipe, given, spec, task, data, rows)
     if students.own:
         size = budget_of(recipe.training, len(data.train.targets)).batch_size
         students.build = tried(students.build, given.student, rows, task, spec, size)
@@ -176,6 +176,12 @@ def only_asked(context: RunContext) -> RunContext:
     return asked_only(context, wanted.calls, wanted.ask)
 
 
+def students_of(recipe: Recipe, given: Given, spec: OutputSpec, task: Task, data: Prepared, rows: Tensor) -> Any:
+    """How students are built: by the task, or as everywhere."""
+    own = None if given.student is not None else task.students(recipe, spec, data)
+    return student_factory(recipe, given, spec, task.link, data, rows) if own is None else own
+
+
 def student_factory(
     recipe: Recipe, given: Given, spec: OutputSpec, link: Link, data: Prepared, rows: Tensor
 ) -> StudentFactory:
@@ -195,12 +201,14 @@ def student_factory(
 
 @torch.inference_mode()
 def spec_of_teacher(recipe: Recipe, given: Given, task: Task, data: Prepared) -> tuple[OutputSpec, Any]:
-    """The shape of a ready teacher's output, where the data do not say it, and the teacher.
+    """The shape of a ready teacher's output, where the targets do not say it, and the teacher that was given.
 
     Raises:
         UsageError: the teacher does not come ready.
         RejectedError: it fails, or does not answer one row of numbers for each row.
     """
+    if (shape := data.encoder.output_shape) is not None:
+        return OutputSpec(shape), given.teacher
     kind, inputs = kind_of(recipe.teacher, given.teacher), data.train.inputs
     if kind == "object" and not isinstance(given.teacher, nn.Module):
         ask = getattr(given.teacher, task.teachers.asks, given.teacher)
@@ -251,7 +259,7 @@ def contents(recipe: Recipe) -> dict[str, str]:
     teachers = [recipe.teacher, *recipe.teacher.member]
     named = [(f"teacher file {i}", t.file) for i, t in enumerate(teachers)]
     named += [("student start", recipe.student.start), ("tokenizer", recipe.data.tokenizer)]
-    named += [("prompt", recipe.teacher.endpoint.prompt)]
+    named += [("prompt", recipe.teacher.endpoint.prompt), ("teacher gguf", gguf_of(recipe))]
     for what, path in named:
         if path is not None and path.is_file():
             found[what] = xxhash.xxh3_64_hexdigest(path.read_bytes())
@@ -263,6 +271,12 @@ def contents(recipe: Recipe) -> dict[str, str]:
     if recipe.views.model is not None and recipe.views.model.is_dir():
         found["views model"] = folder_digest(recipe.views.model)
     return found
+
+
+def gguf_of(recipe: Recipe) -> Path | None:
+    """The .gguf file of the teacher."""
+    wanted = recipe.teacher
+    return wanted.gguf if wanted.gguf is None or wanted.hub is None else Path(wanted.hub) / wanted.gguf
 
 
 def method_maker(entries: Sequence[MethodEntry], task: Task) -> Callable[[], list[tuple[str, Method, float]]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.labels import only
 from stillhouse.task import SINGLE, Control
-from stillhouse.types import has_label, withheld
+from stillhouse.types import rows_with_label, withheld
 
 
 class Arm(NamedTuple):
@@ -62,7 +62,7 @@ def arms_of(
     labels = {"visible": only(known, context.labelled), "known": known, "none": withheld(known)}
     rows = {
         "labelled": context.labelled,
-        "known": torch.nonzero(has_label(known)).flatten(),
+        "known": torch.nonzero(rows_with_label(known)).flatten(),
         "all": torch.arange(len(known)),
         "real": torch.arange(context.real_rows),
     }

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stillhouse import hashes, students
+from stillhouse import hashes, students, tasks
 from stillhouse.engine import read_shapes, read_weights
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 
@@ -22,8 +22,8 @@ def build(card: dict[str, Any], outputs: int) -> nn.Module:
 
     Args:
         card: ``{"name", "settings", "shape"}`` of the zoo or of timm, ``{"hub": ...}`` or
-            ``{"embedder": ...}`` of a Hugging Face net, or ``{"from": card, "derive": settings}``
-            of one cut out of another.
+            ``{"embedder": ...}`` of a Hugging Face net, ``{"of_task": name, ...}`` of one that a task builds itself, or
+            ``{"from": card, "derive": settings}`` of one cut out of another.
         outputs: width of the output.
 
     Raises:
@@ -33,6 +33,9 @@ def build(card: dict[str, Any], outputs: int) -> nn.Module:
         from stillhouse.students.derive import derive
 
         return derive(build(card["from"], outputs), **card["derive"]).module
+    if "of_task" in card:
+        net: nn.Module = tasks.get(card["of_task"]).build_net(card)
+        return net
     if "hub" in card or "embedder" in card:
         from stillhouse.teachers.hub.cards import from_card
 
@@ -65,7 +68,7 @@ def given_weights(path: Path, key: str) -> dict[str, Tensor]:
 
 def is_described(card: dict[str, Any]) -> bool:
     """Whether a card says in full how its net is built; that of the user's own module does not."""
-    return bool({"name", "from", "hub", "embedder"} & set(card))
+    return bool({"name", "from", "hub", "embedder", "of_task"} & set(card))
 
 
 def check_fits(make: Callable[[], nn.Module], file: Path) -> None:

@@ -132,6 +132,9 @@ def derived(section: StudentSection) -> StudentFactory:
     if section.name is not None or section.start is not None or section.budget.wanted:
         raise UsageError("[student.derive] defines the whole student: remove [student] name, start and budget.")
 
+    if section.derive.vocabulary is not None:
+        raise UsageError("[student.derive] vocabulary is for language models. Remove the line.")
+
     def build() -> nn.Module:
         raise UsageError("[student.derive] needs a teacher that is a net.")
 

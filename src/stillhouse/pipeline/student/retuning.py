@@ -56,7 +56,7 @@ def retuned(
     """
     task, valid = context.task, context.watched
     # Balanced classes are taught with other shares than the validation rows have.
-    if valid is None or not len(valid.targets) or not task.supervised:
+    if valid is None or not len(valid.targets) or not task.supervised or task.streamed:
         return None
     if context.recipe.training.class_weight != "none":
         return None

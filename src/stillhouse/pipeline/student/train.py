@@ -34,8 +34,9 @@ from stillhouse.pipeline.run.progress import Advance, say, show_metrics, stage
 from stillhouse.pipeline.run.together import run_together
 from stillhouse.pipeline.run.torchrun import announce
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
-from stillhouse.pipeline.student import calibration, retuning
+from stillhouse.pipeline.student import calibration, more_steps, retuning
 from stillhouse.pipeline.student.arms import Arm, Job, fits_of
+from stillhouse.pipeline.student.classes import Classes
 from stillhouse.pipeline.student.config import WEIGHTS, build
 from stillhouse.pipeline.student.logs import BEFORE
 from stillhouse.pipeline.student.self_training import own_labels, rows_with_labels, steps_of_rounds
@@ -83,6 +84,11 @@ class Trainer:
         if self.at_once < self.workers and self.processes == 1:
             say(f"One fit at a time: {why}.")
         self.group: Group = ALONE  # the processes that train the present fit
+
+    def budget_of(self, arm: Arm) -> Budget:
+        """The budget of an arm: that of all, or with as many further steps as the teacher's time would have paid."""
+        more = self.context.run.record.get(more_steps.NOTE, {}).get(arm.name, 0)
+        return self.budget.part(self.budget.steps + more) if more else self.budget
 
     def jobs(self, arms: Sequence[Arm]) -> list[Job]:
         """All fits, the arms of one seed beside each other."""
@@ -177,7 +183,7 @@ class Trainer:
         """
         (arm, seed), context = job, self.context
         folder, name = context.run.fit_folder(arm.name, seed), f"{arm.name}/{seed}"
-        whole = Stage(arm.rows, arm.targets, self.budget, folder, name)
+        whole = Stage(arm.rows, arm.targets, self.budget_of(arm), folder, name)
 
         def again(number: int, budget: Budget) -> nn.Module:
             place = folder / retuning.FOLDER / str(number)
@@ -242,14 +248,15 @@ class Trainer:
         shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
         rows, weights = counted_rows(context, part.targets, part.rows)
         stream = context.stream(rows, batch_size=part.budget.batch_size, seed=job.seed, views=shown)
+        own = Classes(step.student)
         return fit(
             step,
-            StoredBatches(Rows(context.data.train.inputs, part.targets, weights), stream, views),
+            StoredBatches(Rows(context.data.train.inputs, own.targets(part.targets), weights), stream, views),
             part.budget,
             folder=part.folder,
             identity=f"{context.run.record['digest']}/{part.name}",
-            answer=answers.outputs if answers else None,
-            valid=context.watched,
+            answer=own.answer(answers.outputs) if answers else None,
+            valid=own.rows(context.watched),
             validation=context.task.validation,
             monitor=context.task.monitor,
             tags={"arm": job.arm.name, "seed": job.seed} | ({BEFORE: part.before} if part.before else {}),

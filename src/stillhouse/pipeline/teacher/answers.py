@@ -45,6 +45,7 @@ def ask_all(
         "preprocessing": xxhash.xxh3_64_hexdigest(repr(data.encoder.state()).encode()),
         "views": context.views.describe(),
         "layers": " ".join(layers),
+        **data.encoder.key_parts,
     }
     bucket = keeps.dir if isinstance(keeps.dir, str) else None
     place = keeps.dir if isinstance(keeps.dir, Path) else (bucket and keeps.cache) or folder
@@ -89,6 +90,16 @@ def probe_of(context: RunContext) -> Batch:
     rows = torch.arange(min(PROBE, len(data.train.inputs)))
     raw = context.shown(rows.numpy())
     return Batch(data.train.inputs[: len(rows)], torch.full_like(rows, -1), rows, torch.zeros_like(rows), raw=raw)
+
+
+def asked_about(teacher: Teacher) -> Callable[[Tensor], Tensor]:
+    """A teacher as a function from encoded rows of other splits to its outputs."""
+
+    def ask(inputs: Tensor) -> Tensor:
+        rows = torch.full((len(inputs),), -1)
+        return teacher.outputs(Batch(inputs, rows, rows, torch.zeros_like(rows))).values
+
+    return ask
 
 
 class AsModule(nn.Module):

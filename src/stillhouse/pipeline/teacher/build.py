@@ -36,7 +36,7 @@ def kind_of(section: Member, given: Any = None) -> Kind:
         raise UsageError("teacher = [] holds no teacher. Give at least one.")
     if given is not None:
         return "members" if isinstance(given, list | tuple) else "object"
-    ways: dict[Kind, bool] = {"hub": section.hub is not None}
+    ways: dict[Kind, bool] = {"hub": section.hub is not None or getattr(section, "gguf", None) is not None}
     if isinstance(section, TeacherSection):
         ways |= {"members": bool(section.member), "service": section.endpoint.url is not None}
     ways["file"] = section.file is not None
@@ -158,6 +158,8 @@ def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequ
     task, spec, decode = context.task, context.spec, context.decode
     kind, precision = kind_of(section, given), context.recipe.store.teacher_precision
     outputs: str | None = section.outputs
+    if kind == "hub" and (own := task.ready_teacher(section, spec, context.data, context.device)) is not None:
+        return cast(Teacher, own)
     if kind == "hub":
         net = whole_length(hub_net(section, task, spec.names), layers)
         return ModuleTeacher(net, task, spec, layers, precision, kind=outputs or own_kind(task), device=context.device)

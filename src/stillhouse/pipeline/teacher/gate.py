@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from stillhouse.data.source import take
 from stillhouse.data.targets import known
@@ -16,13 +16,14 @@ from stillhouse.errors import RejectedError
 from stillhouse.evaluation import teacher_gate
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.progress import say
-from stillhouse.pipeline.teacher.answers import answers_of
+from stillhouse.pipeline.teacher.answers import answers_of, asked_about
 from stillhouse.pipeline.teacher.labeling import RunTeacher
-from stillhouse.task import Task
+from stillhouse.task import TEACHER, Task
 from stillhouse.teachers.values import name_rows
 from stillhouse.types import Teacher, has_label
 
 NOTE = "teacher_gate"  # the key in run.json
+MOST_STREAMED = 16  # rows whose outputs are too many to be held, on which teacher and baseline are compared
 MOST_ROWS = 2048  # labelled rows that the teacher is asked about where there are no validation rows
 WAYS_ON = (
     "Then run again into a new [output] dir; or continue with this teacher all the same: `--accept-teacher` "
@@ -30,15 +31,14 @@ WAYS_ON = (
 )
 
 
-def admit_teacher(
-    context: RunContext, teacher: RunTeacher, control: Callable[[], NDArray[np.float32] | None], *, accept: bool
-) -> None:
+def admit_teacher(context: RunContext, teacher: RunTeacher, control: Callable[[], Any], *, accept: bool) -> None:
     """Examine a teacher and refuse one that has nothing to add.
 
     Args:
         context: of the run.
         teacher: already trained.
-        control: gives the normalized outputs of the first seed's baseline on the validation rows, or None without any.
+        control: gives the normalized outputs of the first seed's baseline on the validation rows, or None without any;
+            for a task that is streamed the net itself.
         accept: continue whatever is found.
 
     Raises:
@@ -58,10 +58,12 @@ def admit_teacher(
         raise RejectedError(f"The teacher is refused. {problems} {WAYS_ON}")
 
 
-def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float32] | None) -> dict[str, Any]:
+def examine(context: RunContext, teacher: RunTeacher, control: Any) -> dict[str, Any]:
     """All that is known of the teacher before its answers are used; see ``evaluation.teacher_gate``."""
     data, task = context.data, context.task
     split = data.split
+    if task.streamed:
+        return examine_streamed(context, teacher, control)
     inputs, targets, rows, raw = gate_rows(context)
     answers, steady = ask_twice(teacher.teacher, task, inputs, rows, raw)
     finding: dict[str, Any] = {
@@ -87,6 +89,33 @@ def examine(context: RunContext, teacher: RunTeacher, control: NDArray[np.float3
     hashes = data.source.row_hashes()
     parts = {"train": split.train, "valid": split.valid, "test": split.test, "labelled": split.labelled}
     finding["leakage"] = teacher_gate.leakage({name: hashes[part] for name, part in parts.items()})
+    return finding | {"problems": teacher_gate.problems(task, finding)}
+
+
+def examine_streamed(context: RunContext, teacher: RunTeacher, control: nn.Module | None) -> dict[str, Any]:
+    """The same where outputs are too many to be held; ``control`` is the first seed's baseline."""
+    data, task = context.data, context.task
+    part, baseline = "valid" if len(data.valid.targets) else "train", task.questions[0].b
+    asked = asked_about(teacher.teacher)
+    two = getattr(data, part).inputs[:2]
+    together, apart = asked(two), torch.cat([asked(one[None]) for one in two])
+    nets = {TEACHER: asked} if control is None else {TEACHER: asked, baseline: control}
+    found = task.stream(nets, data, part, MOST_STREAMED, lambda rows: None)
+    finding: dict[str, Any] = {
+        "rows_from": part,
+        "handed_over": teacher.handed_over,
+        "folds": teacher.folds,
+        "answers": [],
+        "finite": bool(together.isfinite().all()),
+        "deterministic": bool(torch.equal(together, asked(two))),
+        "steady": task.same_answers(task.normalize(together).numpy(), task.normalize(apart).numpy()),
+        **task.examine(found.records[TEACHER], found.records.get(baseline), found.targets, context.spec.names),
+    }
+    if control is None:
+        finding["why"] = "there are no validation rows. Set [data] valid above 0"
+    hashes, split = data.source.row_hashes(), data.split
+    parts = {"train": split.train, "valid": split.valid, "test": split.test, "labelled": split.labelled}
+    finding["leakage"] = teacher_gate.leakage({name: hashes[rows] for name, rows in parts.items()})
     return finding | {"problems": teacher_gate.problems(task, finding)}
 
 

@@ -30,7 +30,7 @@ from stillhouse.teachers.crossfit import renumbered, rows_seen, whole_of
 from stillhouse.teachers.hub.tuning import merged
 from stillhouse.teachers.sklearn import make_estimator
 from stillhouse.teachers.stored import FEATURE
-from stillhouse.types import Teacher, has_label, withheld
+from stillhouse.types import Teacher, has_label, rows_with_label, withheld
 
 FOLDS = 5  # of models of scikit-learn, where the recipe does not say; a net is a training for each, so none
 
@@ -101,6 +101,8 @@ class RunTeacher:
         """The kind of model, by its name in the recipe."""
         if self.weights or (self.kind in ("net", "fitted here") and self.section.hub is None):
             return self.whole.name
+        if (gguf := getattr(self.section, "gguf", None)) is not None:
+            return str(gguf.name)
         return self.section.hub or (self.section.file.name if self.section.file else self.kind)
 
     @property
@@ -112,7 +114,7 @@ class RunTeacher:
     @property
     def labels_seen(self) -> int | None:
         """Labels used to train it here; None for a teacher that was passed in."""
-        return None if self.handed_over else int(has_label(self.visible).sum())
+        return None if self.handed_over else int(rows_with_label(self.visible).sum())
 
     @property
     def seen(self) -> Tensor:
@@ -212,7 +214,7 @@ class RunTeacher:
             return loaded
         if ready(self.section, self.given):
             ready_teacher = self.asked_here(build_teacher(context, self.section, self.given, self.layers))
-            if self.kind != "service":
+            if self.kind != "service" and not context.task.streamed:
                 ready_teacher.outputs(probe_of(context))  # what its answers are is decided here, once
             return cast(Teacher, context.task.enter_teacher(ready_teacher))
         whole, *folds = [self.answering(net.load()) for net in self.nets]

@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
 
@@ -152,15 +153,27 @@ def _encoder(model: HubModel) -> Any:
 
 
 def _load(model: HubModel, kind: str) -> nn.Module:
-    """The weights of a folder, float32, in eval mode; they must be complete."""
+    return load_folder(model.folder, kind)
+
+
+def load_folder(folder: Path, kind: str) -> nn.Module:
+    """The weights of a folder, float32, in eval mode; they must be complete.
+
+    Args:
+        folder: as ``save_pretrained`` writes it.
+        kind: the class of transformers.
+
+    Raises:
+        RejectedError: they are not, or need code of the model.
+    """
     transformers = library("transformers", "This model")
-    file = model.folder / "config.json"
+    file = folder / "config.json"
     config = plain_config(json.loads(file.read_text(encoding="utf-8")), file)
-    check_sizes(config, weights_of(model.folder), getattr(transformers, kind), file)
+    check_sizes(config, weights_of(folder), getattr(transformers, kind), file)
     try:
-        with _silence(transformers.utils.logging):
+        with silence(transformers.utils.logging):
             net, loaded = getattr(transformers, kind).from_pretrained(
-                model.folder,
+                folder,
                 config=config,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -170,7 +183,7 @@ def _load(model: HubModel, kind: str) -> nn.Module:
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise RejectedError(
-            f"The model in {model.folder} cannot be loaded as {kind}: {str(error).splitlines()[0]} Download it again, "
+            f"The model in {folder} cannot be loaded as {kind}: {str(error).splitlines()[0]} Download it again, "
             "or save it with `save_pretrained` and a release of transformers that supports it."
         ) from error
     # The authors leave out a pooler that was never trained, and it is not used here.
@@ -178,7 +191,7 @@ def _load(model: HubModel, kind: str) -> nn.Module:
     if missing or loaded["mismatched_keys"]:
         lacks = ", ".join(missing[:3]) or str(next(iter(loaded["mismatched_keys"])))
         raise RejectedError(
-            f"The weights in {model.folder} are incomplete: {lacks} would be random. Save the model again with "
+            f"The weights in {folder} are incomplete: {lacks} would be random. Save the model again with "
             "`save_pretrained`, by the class that it was trained as."
         )
     made: nn.Module = net.eval()
@@ -186,7 +199,7 @@ def _load(model: HubModel, kind: str) -> nn.Module:
 
 
 @contextmanager
-def _silence(logging: ModuleType) -> Iterator[None]:
+def silence(logging: ModuleType) -> Iterator[None]:
     """Hide progress bars and tables of a library while it loads; problems are raised as errors."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

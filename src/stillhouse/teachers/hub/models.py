@@ -47,12 +47,12 @@ def open_hub(where: str | Path, *, revision: str | None = None, allow_network: b
         RejectedError: only pickled weights, own Python code, no fast tokenizer, or a tokenizer with more ids than the
             model has embeddings.
     """
-    folder, commit = _find(str(where), revision, allow_network)
-    config = _read(folder, "config.json")
-    _refuse_code(folder, config)
-    _refuse_pickles(folder)
+    folder, commit = find_folder(str(where), revision, allow_network)
+    config = read_json(folder, "config.json")
+    refuse_code(folder, config)
+    refuse_pickles(folder)
     check_files(folder)
-    tokenizer, kind = _tokenizer(folder), _kind(folder, config)
+    tokenizer, kind = tokenizer_of(folder), _kind(folder, config)
     vocabulary = int(_text_config(config).get("vocab_size", 0))
     encoder = TextEncoder.from_tokenizer(tokenizer, length=128)  # only inspected: it splits no text
     if encoder.vocabulary > vocabulary:
@@ -65,7 +65,7 @@ def open_hub(where: str | Path, *, revision: str | None = None, allow_network: b
     return HubModel(folder, kind, tokenizer, commit, labels, vocabulary, encoder.pad_id)
 
 
-def _find(where: str, revision: str | None, allow_network: bool) -> tuple[Path, str | None]:
+def find_folder(where: str, revision: str | None, allow_network: bool) -> tuple[Path, str | None]:
     """The folder of a model and its commit, if known."""
     folder = Path(where).expanduser()
     if folder.is_dir():
@@ -99,7 +99,7 @@ def _cached(name: str, revision: str | None, allow_network: bool) -> tuple[Path,
     return folder, folder.name
 
 
-def _read(folder: Path, name: str) -> Any:
+def read_json(folder: Path, name: str) -> Any:
     """A JSON file of the folder."""
     try:
         return json.loads((folder / name).read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def _read(folder: Path, name: str) -> Any:
         raise RejectedError(f"{folder / name} cannot be read as JSON: {error}. Save the model again.") from error
 
 
-def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
+def refuse_code(folder: Path, config: dict[str, Any]) -> None:
     """Refuse a model whose architecture is code in its own folder."""
     refuse_executable(config, folder / "config.json")
     foreign = [m["type"] for m in sentence_modules(folder) if not m["type"].startswith(FREE_OF_CODE)]
@@ -123,7 +123,8 @@ def _refuse_code(folder: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _refuse_pickles(folder: Path) -> None:
+def refuse_pickles(folder: Path) -> None:
+    """Refuse a folder whose weights are no safetensors."""
     if (folder / "model.safetensors").exists() or (folder / "model.safetensors.index.json").exists():
         return
     pickled = sorted(f.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for f in folder.glob(pattern))
@@ -136,7 +137,8 @@ def _refuse_pickles(folder: Path) -> None:
     raise RejectedError(f"{folder} holds no weights (model.safetensors). Download the whole model, or save it again.")
 
 
-def _tokenizer(folder: Path) -> str:
+def tokenizer_of(folder: Path) -> str:
+    """The content of its tokenizer.json."""
     try:
         return (folder / "tokenizer.json").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -157,7 +159,7 @@ def sentence_modules(folder: Path) -> list[dict[str, Any]]:
     """The chain of modules of a sentence-transformers folder, each with ``type`` and ``path``; empty for any other."""
     if not (folder / "modules.json").exists():
         return []
-    chain = _read(folder, "modules.json")
+    chain = read_json(folder, "modules.json")
     keys = ("type", "path")
     fit = isinstance(chain, list) and all(
         isinstance(m, dict) and isinstance(m.get(k), str) for m in chain for k in keys
@@ -172,7 +174,7 @@ def sentence_modules(folder: Path) -> list[dict[str, Any]]:
 
 def pooling_modes(folder: Path, path: str) -> tuple[str, ...]:
     """How a sentence-transformers folder pools, in the terms of newer releases; files of all releases are read."""
-    config = _read(folder, f"{path}/config.json")
+    config = read_json(folder, f"{path}/config.json")
     if "pooling_mode" in config:
         mode = config["pooling_mode"]
         return (mode,) if isinstance(mode, str) else tuple(mode)
@@ -184,7 +186,7 @@ def pooling_modes(folder: Path, path: str) -> tuple[str, ...]:
 def default_prompt(folder: Path) -> str | None:
     """The prompt that a sentence-transformers folder puts before every text, if any."""
     name = "config_sentence_transformers.json"
-    config = _read(folder, name) if (folder / name).exists() else {}
+    config = read_json(folder, name) if (folder / name).exists() else {}
     chosen = config.get("default_prompt_name")
     return None if chosen is None else str(config.get("prompts", {}).get(chosen, "")) or None
 

@@ -1,0 +1,175 @@
+"""Students of language models: cut out of the teacher, from a causal folder, or a small random transformer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.data import Prepared
+from stillhouse.errors import UsageError
+from stillhouse.extras import library
+from stillhouse.recipe import Recipe
+from stillhouse.task import Link
+from stillhouse.tasks.language_modelling.reading import files_of, start_of
+from stillhouse.teachers.causal.loading import load_causal, refuse_foreign
+from stillhouse.teachers.hub.configs import plain_config
+from stillhouse.windows import CausalWindows
+
+NAME = "language_modelling"
+TRANSFORMER = "causal_transformer"
+SIZES = {"hidden": 128, "layers": 2, "heads": 4, "feedforward": 512}
+PROBE = 8  # windows on which layers and units are scored
+
+
+class CausalStudents:
+    """How the students of a run are built; see ``pipeline.run.context.MakesStudents``.
+
+    Args:
+        make_first: builds a student, of the teacher's module.
+        table: whether the student keeps some of the teacher's classes.
+        derived: the settings of one that is cut out of its teacher.
+        pretrained: whether it starts with weights from elsewhere.
+    """
+
+    own = False
+    link: Link = "softmax"
+    probe: Tensor | None = None
+
+    def __init__(
+        self, make_first: Callable[[Any], nn.Module], *, derived: dict[str, Any] | None = None, pretrained: bool
+    ) -> None:
+        self.make_first, self.derived, self.pretrained = make_first, derived, pretrained
+        self.origin: Callable[[], tuple[nn.Module, dict[str, Any]]] | None = None
+        self.card: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self._first: nn.Module | None = None
+
+    def make(self) -> nn.Module:
+        """The student as a fit starts with it; random weights follow torch's global seed."""
+        if not self.pretrained:
+            return self.make_first(None)
+        if self._first is None:
+            self._first = self.make_first(None if self.origin is None else self.origin()[0])
+        return copy.deepcopy(self._first)
+
+    def scratch(self) -> nn.Module:
+        """The same net with weights drawn again."""
+        return built(self.built_card())
+
+    def built_card(self) -> dict[str, Any]:
+        """How to build it again: the configuration of its model, and whether it has a table of classes."""
+        net: Any = self._first if self._first is not None else self.make()
+        return card_of(net)
+
+
+def card_of(net: Any) -> dict[str, Any]:
+    """The card of a causal student: the configuration of its model, and how many ids its table of classes has."""
+    config = {k: v for k, v in net.model.config.to_dict().items() if k not in ("quantization_config", "dtype")}
+    table = getattr(net, "table", None)
+    return {"of_task": NAME, "config": config, "table": None if table is None else len(table)}
+
+
+def built(card: dict[str, Any]) -> nn.Module:
+    """The net of a card with random weights."""
+    config = plain_config(card["config"], "the student's card")
+    model = library("transformers", "A language model").AutoModelForCausalLM.from_config(config)
+    table = None if card["table"] is None else torch.zeros(card["table"], dtype=torch.int64)
+    if table is None:
+        return CausalWindows(model)
+    from stillhouse.students.causal import CausalStudent
+
+    return CausalStudent(model, table)
+
+
+def students(recipe: Recipe, data: Prepared) -> CausalStudents:
+    """How the students of a run are built.
+
+    Raises:
+        UsageError: the recipe names a net that reads no windows, or a setting that it does not have.
+        RejectedError: the student's folder has another tokenizer.
+    """
+    section = recipe.student
+    if section.derive.wanted:
+        if section.name is not None or section.start is not None:
+            raise UsageError("[student.derive] defines the whole student: remove [student] name and start.")
+        settings = section.derive.model_dump()
+        if settings.pop("embedding_rank", None):
+            raise UsageError("[student.derive] embedding_rank: a language model keeps its embedding. Remove the line.")
+        return _derived(settings, data)
+    if section.start is not None:
+        return _from_folder(recipe)
+    if section.name not in (None, TRANSFORMER):
+        raise UsageError(
+            f'[student] name = {section.name!r} reads no windows of tokens. Write `name = "{TRANSFORMER}"`, cut the '
+            "student out of its teacher (`[student.derive] layers = 4`), or start from a causal model's folder "
+            '(`[student] start = "folder"`).'
+        )
+    return _random(dict(section.settings), data)
+
+
+def _derived(settings: dict[str, Any], data: Prepared) -> CausalStudents:
+    probe = data.train.inputs[:PROBE]
+    if settings.get("vocabulary"):
+        encoder: Any = data.encoder
+        seen = data.train.targets[data.train.targets >= 0]
+        settings["counts"] = torch.bincount(seen.flatten(), minlength=encoder.vocabulary.size)
+        ends = [one for one in (encoder.vocabulary.start, encoder.vocabulary.end) if one is not None]
+        settings["special"] = torch.tensor(ends, dtype=torch.int64)
+    found = CausalStudents(lambda teacher: nn.Identity(), derived=settings, pretrained=True)
+
+    def cut(teacher: Any) -> nn.Module:
+        if teacher is None:
+            raise UsageError("[student.derive] needs the teacher that the student is cut out of.")
+        from stillhouse.students.causal import derive_causal
+
+        made = derive_causal(teacher, probe=probe, **settings)
+        found.notes = list(made.notes)
+        return made.module
+
+    found.make_first = cut
+    return found
+
+
+def _from_folder(recipe: Recipe) -> CausalStudents:
+    path = recipe.student.start
+    assert path is not None
+    files, teacher = start_of(path), files_of(recipe.teacher)
+    refuse_foreign(teacher.vocabulary, files.vocabulary, f"The student {path}")
+    return CausalStudents(lambda _: CausalWindows(load_causal(files)), pretrained=True)
+
+
+def _random(settings: dict[str, Any], data: Prepared) -> CausalStudents:
+    odd = [name for name in settings if name not in SIZES]
+    if odd:
+        raise UsageError(f"[student.settings] {odd[0]}: {TRANSFORMER} has {', '.join(SIZES)}. Rename or remove it.")
+    sizes, encoder = {**SIZES, **settings}, data.encoder
+    config = _config(sizes, encoder)
+
+    def make(teacher: Any) -> nn.Module:
+        return CausalWindows(library("transformers", "A language model").AutoModelForCausalLM.from_config(config))
+
+    return CausalStudents(make, pretrained=False)
+
+
+def _config(sizes: dict[str, int], encoder: Any) -> Any:
+    if sizes["hidden"] % sizes["heads"]:
+        raise UsageError(
+            f"[student.settings] hidden = {sizes['hidden']} is no multiple of heads = {sizes['heads']}. Change one."
+        )
+    words = encoder.vocabulary
+    return library("transformers", "A language model").LlamaConfig(
+        vocab_size=words.size,
+        hidden_size=sizes["hidden"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        intermediate_size=sizes["feedforward"],
+        max_position_embeddings=max(encoder.context, 64),
+        bos_token_id=words.start,
+        eos_token_id=words.end,
+        pad_token_id=None,
+        tie_word_embeddings=True,
+    )

@@ -1,0 +1,104 @@
+"""A causal model that is asked about windows: all its classes, or the largest with the mass of the rest."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillhouse.errors import RejectedError
+from stillhouse.teachers.module import ModuleTeacher, on_device
+from stillhouse.types import Batch, Outputs, Sparse, in_eval
+from stillhouse.windows import CausalWindows
+
+BOUND = 0.01  # nats: KL of the exact to the coarse model, above which half precision is refused
+BATCH = 4  # windows that are asked together
+
+
+class Tokens(CausalWindows):
+    """A causal model of which the first classes are tokens; those behind them are padding."""
+
+    def __init__(self, model: nn.Module, classes: int) -> None:
+        super().__init__(model)
+        self.classes = classes
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (B, T, classes) of windows (B, 2, T)."""
+        return super().forward(inputs)[..., : self.classes]
+
+
+class CausalTeacher(ModuleTeacher):
+    """A language model as a teacher; see ``ModuleTeacher``.
+
+    Args:
+        module: the net.
+        task: of the run.
+        spec: (T, V).
+        identity: of its files.
+        half: compute in bfloat16; the module's weights are then a copy.
+        device: where it computes.
+    """
+
+    batch_rows = BATCH
+
+    def __init__(
+        self, module: Tokens, task: Any, spec: Any, identity: str, *, half: bool = False, device: torch.device | None
+    ) -> None:
+        super().__init__(module, task, spec, identity=identity + (" bfloat16" if half else ""), device=device)
+        self.half = half
+        if half:
+            self._net = in_eval(copy.deepcopy(module).to(torch.bfloat16))
+            self._net = self._net if device is None else on_device(self._net, device)
+            self._modules = list(self._net.modules())
+            self._placed = True
+
+    @torch.inference_mode()
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits float32 (B, T, V) of windows (B, 2, T), on the device where it computes."""
+        if any(module.training for module in self._modules):
+            in_eval(self._net)
+        found: Tensor = self._net(inputs if self.device is None else inputs.to(self.device))
+        return found.float()
+
+    @torch.inference_mode()
+    def outputs(self, batch: Batch) -> Outputs:
+        """All log-probabilities but for a constant, float32 (B, T, V)."""
+        return Outputs(self.logits(batch.inputs).to(batch.inputs.device))
+
+    @torch.inference_mode()
+    def listed(self, batch: Batch, k: int, temperature: float = 1.0) -> Outputs:
+        """The k largest classes of each position by falling probability, and the mass of the others."""
+        found = [self._listed(part, k, temperature) for part in batch.inputs.split(1)]
+        home = batch.inputs.device
+        indices, log_probs, tail = (torch.cat(parts).to(home) for parts in zip(*found, strict=True))
+        unknown = torch.full((), torch.nan, device=home).expand(len(batch.inputs), *self.shape)
+        return Outputs(unknown, sparse=Sparse(indices, log_probs, tail, temperature))
+
+    def _listed(self, inputs: Tensor, k: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+        logits = self.logits(inputs)
+        logits = logits if temperature == 1.0 else logits / temperature
+        whole = logits.logsumexp(-1, keepdim=True)
+        values, indices = logits.topk(min(k, logits.shape[-1]), -1)
+        # The mass of the others is added up of them, not 1 minus the listed: that would keep their rounding alone.
+        rest = logits.scatter_(-1, indices, -torch.inf).logsumexp(-1)
+        return indices, values - whole, rest - whole.squeeze(-1)
+
+
+def check_half(exact: Callable[[Tensor], Tensor], coarse: CausalTeacher, inputs: Tensor) -> float:
+    """KL in nats of the exact model's answers to those in half precision, over the tokens of some windows.
+
+    Raises:
+        RejectedError: it is above ``BOUND``.
+    """
+    with torch.inference_mode():
+        true, rough = exact(inputs).float().log_softmax(-1), coarse.logits(inputs).to(inputs.device).log_softmax(-1)
+    kl = float((true.exp() * (true - rough)).sum(-1).mean())
+    if not kl <= BOUND:
+        raise RejectedError(
+            f"In bfloat16 this teacher's answers differ from its own by {kl:.3g} nats a token, more than {BOUND:g}. "
+            'Ask it in float32: `[teacher] dtype = "float32"`.'
+        )
+    return kl

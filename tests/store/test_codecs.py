@@ -54,14 +54,17 @@ def test_a_codec_that_does_not_exist_is_refused(name: str) -> None:
         codec(name)
 
 
-@pytest.mark.parametrize(("classes", "dtype"), [(32_767, "int16"), (32_768, "int32"), (49_152, "int32")])
+@pytest.mark.parametrize(
+    ("classes", "dtype"),
+    [(32_767, "int16"), (32_768, "uint16"), (65_536, "uint16"), (65_537, "int32"), (49_152, "uint16")],
+)
 def test_the_index_type_follows_the_number_of_classes(classes: int, dtype: str) -> None:
     for one in (TopK(3), Sampled(3)):
         assert one.fields(classes)[0].dtype == dtype
 
 
-def test_at_49152_classes_21_of_them_and_the_tail_take_128_bytes() -> None:
-    assert TopK(21).bytes_per_row(49_152) == 128
+def test_at_49152_classes_32_of_them_and_the_tail_take_130_bytes() -> None:
+    assert TopK(32).bytes_per_row(49_152) == 130
 
 
 def test_dense_float32_is_exact() -> None:

@@ -112,8 +112,8 @@ class TopK(Codec):
 
     The masses are those at temperature 1: to match at another temperature, encode ``logits / temperature``.
 
-    >>> TopK(21).bytes_per_row(49_152)
-    128
+    >>> TopK(32).bytes_per_row(49_152)
+    130
     """
 
     k: int

@@ -11,7 +11,7 @@ from stillhouse.task import Task
 # Parts of the names that other tools give to tasks that are none here: none of ours is meant.
 ELSEWHERE = (
     "token", "ner", "tagging", "detection", "segment", "rerank", "rank", "cross_encoder", "pair", "seq2seq", "generat",
-    "summar", "translat", "language_model", "causal", "question", "speech", "cluster", "depth",
+    "summar", "translat", "question", "speech", "cluster", "depth",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def get(name: str) -> Task:
         if any(part in name.lower().replace("-", "_") for part in ELSEWHERE):
             raise UsageError(
                 f"The task {name!r} is not supported: nets answer a whole row here, with classes, labels, numbers or a "
-                f"vector. The tasks are {', '.join(names())} (`[task] name`)."
+                f"vector, or the next token of a text. The tasks are {', '.join(names())} (`[task] name`)."
             )
         raise UsageError(f"There is no task {name!r}.{nearest(name, names())} Fix `[task] name`.")
     task: Task = importlib.import_module(f"{__name__}.{name}.task").TASK

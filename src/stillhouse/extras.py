@@ -9,8 +9,10 @@ from typing import Any
 from stillhouse.errors import UsageError
 
 EXTRAS = {  # by package, the extra that installs it
+    "accelerate": "language",
     "captum": "explain",
     "catboost": "trees",
+    "gguf": "language",
     "httpx": "endpoint",
     "huggingface_hub": "hub",
     "lightgbm": "trees",

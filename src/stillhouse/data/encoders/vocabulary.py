@@ -9,7 +9,6 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from stillhouse.data.encoders.wordpiece import library
 from stillhouse.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -54,8 +53,10 @@ def parsed(tokenizer_json: str) -> Tokenizer:
     Raises:
         RejectedError: it is none.
     """
+    from tokenizers import Tokenizer as Reader
+
     try:
-        tokenizer: Tokenizer = library().Tokenizer.from_str(tokenizer_json)
+        tokenizer: Tokenizer = Reader.from_str(tokenizer_json)
     except Exception as error:  # the library raises no narrower class
         raise RejectedError(f"The teacher's tokenizer cannot be read: {error}. Save the model again.") from error
     tokenizer.no_truncation()

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from stillhouse.data import encoder_from_state
 from stillhouse.data.encoders.tokens import TokenEncoder
 from stillhouse.errors import UsageError
-from stillhouse.extras import library
 from stillhouse.exporting import Exportable
+from stillhouse.extras import library
 from stillhouse.functional.kept_classes import spread
 from stillhouse.students.rules import Leaf
 from stillhouse.tasks.predictor import Deployed

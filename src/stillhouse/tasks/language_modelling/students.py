@@ -13,6 +13,7 @@ from stillhouse.data import Prepared
 from stillhouse.errors import UsageError
 from stillhouse.extras import library
 from stillhouse.recipe import Recipe
+from stillhouse.students.causal import CausalStudent, derive_causal
 from stillhouse.task import Link
 from stillhouse.tasks.language_modelling.reading import files_of, start_of
 from stillhouse.teachers.causal.loading import load_causal, refuse_foreign
@@ -80,8 +81,6 @@ def built(card: dict[str, Any]) -> nn.Module:
     table = None if card["table"] is None else torch.zeros(card["table"], dtype=torch.int64)
     if table is None:
         return CausalWindows(model)
-    from stillhouse.students.causal import CausalStudent
-
     return CausalStudent(model, table)
 
 
@@ -124,8 +123,6 @@ def _derived(settings: dict[str, Any], data: Prepared) -> CausalStudents:
     def cut(teacher: Any) -> nn.Module:
         if teacher is None:
             raise UsageError("[student.derive] needs the teacher that the student is cut out of.")
-        from stillhouse.students.causal import derive_causal
-
         made = derive_causal(teacher, probe=probe, **settings)
         found.notes = list(made.notes)
         return made.module

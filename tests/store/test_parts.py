@@ -18,8 +18,9 @@ from stillhouse import store
 from stillhouse.errors import DamagedError, RejectedError, UsageError
 from stillhouse.store import Field, Key, Store
 from stillhouse.store.part_care import merge, status
-from stillhouse.store.part_writing import write_part
-from stillhouse.store.parts import part_rows, sidecar_name
+from stillhouse.store.part_reading import LOOKED
+from stillhouse.store.part_writing import settle_plan, write_part
+from stillhouse.store.parts import Plan, part_rows, sidecar_name
 from stillhouse.store.places import Folder
 from tests.store import tiny, tiny_parts
 from tests.store.tiny_parts import PLAN
@@ -282,6 +283,43 @@ def test_root_and_plan_each_stand_for_the_other_when_one_is_damaged(folder: Path
     store.repair(folder)
     assert not store.verify(folder)
     tiny.assert_answers(Store.open(folder))
+
+
+def test_a_part_that_is_cut_short_is_named_by_reads_of_other_parts(folder: Path) -> None:
+    opened = Store.open(folder)
+    rows = np.arange(opened.rows)
+    opened.read(rows, np.zeros_like(rows))
+    cut = next((folder / "parts").glob("00000001.logits.*"))
+    os.truncate(cut, 10)
+    with pytest.raises(DamagedError, match=rf"{cut.name}: the file was cut to 10 bytes.*store repair"):
+        _ = [opened.read(rows[:2], np.zeros_like(rows[:2])) for _ in range(LOOKED)]
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2)])
+@pytest.mark.parametrize("rows", [1, 4, 5, 11])
+def test_parts_of_all_sizes_and_headers_of_all_lengths_read_as_they_were_written(
+    tmp_path: Path, shape: tuple[int, ...], rows: int
+) -> None:
+    fields = (Field("a", shape, "int16"), Field("b", (5,), "float32"))
+    plan = Plan(Key({}), fields, rows, 3, 3, 4, hashed=False, batch=2)
+    drawn = np.random.default_rng(0)
+    whole = {
+        "a": drawn.integers(0, 99, (rows, 3, *shape)).astype("<i2"),
+        "b": drawn.normal(size=(rows, 3, 5)).astype("<f4"),
+    }
+    settle_plan(place := Folder(tmp_path), plan)
+    for number in range(plan.parts):
+        write_part(place, plan, number, lambda at: {name: array[at] for name, array in whole.items()})
+    merge(place)
+    opened = Store.open(tmp_path)
+    at, views = drawn.integers(rows, size=40), drawn.integers(3, size=40)
+    for name, found in opened.read(at, views).items():
+        assert np.array_equal(found, whole[name][at, views])
+    for name, found in opened.raw(at).items():
+        assert np.array_equal(found, whole[name][at])
+    for outside in (-1, rows):
+        with pytest.raises(UsageError, match="training asks"):
+            opened.raw(np.array([outside]))
 
 
 def test_a_read_finds_a_changed_bit_before_it_is_used(folder: Path) -> None:

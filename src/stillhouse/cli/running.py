@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -81,6 +81,8 @@ def label(
     shard: Annotated[
         str | None, Parameter(help="Label one share of a plan, counted from 0: 0/4 to 3/4; auto in an array job.")
     ] = None,
+    on: Annotated[Literal["ray"] | None, Parameter(help="Plan, label all parts by Ray, and merge.")] = None,
+    address: Annotated[str | None, Parameter(help="HOST:PORT of a cluster of Ray; default: on this machine.")] = None,
     json: Json = False,
     print_recipe: PrintRecipe = False,
     allow_code: AllowCode = False,
@@ -94,7 +96,10 @@ def label(
         return
     from stillhouse import pipeline
 
-    show_data(pipeline.label(resolved, plan=plan, shard=shard, allow_code=allow_code, overwrite=overwrite), json)
+    found = pipeline.label(
+        resolved, plan=plan, shard=shard, on=on, address=address, allow_code=allow_code, overwrite=overwrite
+    )
+    show_data(found, json)
 
 
 def plan(

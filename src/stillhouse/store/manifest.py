@@ -90,8 +90,8 @@ def sealed(body: str) -> bytes:
     return (_HEAD % xxhash.xxh3_128_hexdigest(encoded)).encode() + b"\n" + encoded
 
 
-def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """The header of a ``.npy`` file of format 1.0, magic included, padded to a multiple of 64 bytes.
+def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any], least: int = 0) -> bytes:
+    """The header of a ``.npy`` file of format 1.0, magic included, padded to a multiple of 64 bytes, ``least`` or more.
 
     numpy does not write it, because its padding has changed between versions, and stores are compared bit by bit.
 
@@ -99,6 +99,7 @@ def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     128
     """
     text = f"{{'descr': {dtype.str!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
+    text = text.ljust(least - 11)
     text += " " * (-(len(text) + 11) % 64) + "\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
+import mmap
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
 from stillhouse.errors import RejectedError
+from stillhouse.store import disk
 from stillhouse.store.fields import Array, Field, widen
 from stillhouse.store.keys import Key
-from stillhouse.store.manifest import NAME, PLAN, check_key
+from stillhouse.store.manifest import NAME, PLAN, Manifest, check_key
 from stillhouse.store.part_writing import missing
 from stillhouse.store.parts import Plan, Root, Sidecar, file_name, read_plan, read_root, read_sidecar, sidecar_name
 from stillhouse.store.places import Place
 from stillhouse.store.reader import Store
-from stillhouse.store.shards import Damage, Shard, damaged, map_file
+from stillhouse.store.shards import Damage, block_damage, cut_short, damaged, other_header, other_size
+from stillhouse.store.spans import Span
+
+LOOKED = 64  # reads, or as many as there are files: then their sizes are looked at again
 
 
 def open_parts(place: Place, key: Key | None = None, verify: bool = True) -> PartStore:
@@ -51,14 +58,27 @@ class PartStore(Store):
     """The committed answers of a store in parts, read by (row, view).
 
     Opening reads the root alone. A part's sidecar and files are opened when a row of it is first read, and each of its
-    blocks is checked on first use, as in a store in one piece.
+    blocks is checked on first use, as in a store in one piece. The files of a field lie in one range of addresses, so a
+    batch is gathered at once, from however many parts.
     """
 
     def __init__(self, place: Place, plan: Plan, root: Root | None, verify: bool) -> None:
         self.place, self.plan, self.root = place, plan, root
         self.folder = Path(str(place))
         self._verify = verify
-        self._opened: dict[int, Store] = {}
+        self._shape = (plan.rows, plan.views)
+        self._blocks = -(-plan.part_rows // plan.block_rows)  # of each part but the last
+        self._trusted = np.zeros((plan.parts - 1) * self._blocks + len(plan.blocks(plan.parts - 1)), bool)
+        self._all_trusted = False
+        self._opened: dict[int, tuple[Manifest, list[str]]] = {}  # its blocks, and the names of its files
+        self._files: list[tuple[str, Path, int]] = []  # all that are mapped: name, where, bytes
+        self._reads = 0
+
+    @cached_property
+    def _spans(self) -> list[FieldSpan]:
+        stride = distance(self.plan)
+        with disk.explained(self.folder):
+            return [FieldSpan(self.plan, field, stride) for field in self.fields]
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -100,58 +120,113 @@ class PartStore(Store):
 
     def read(self, rows: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> dict[str, Array]:
         """See ``Store``."""
-        if self.plan.parts == 1:
-            return self._part(0).read(rows, views)
-        try:
-            found = self._gather(np.ravel_multi_index((rows, views), (self.rows, self.views)))
-        except ValueError:
-            raise self._outside(rows, views) from None
-        return {field.name: widen(field, found[field.name]) for field in self.fields}
+        return {field.name: widen(field, array) for field, array in self._gather(rows, views)}
 
     def raw(self, rows: npt.NDArray[np.int64]) -> dict[str, Array]:
         """See ``Store``."""
-        found = self._gather((rows[:, None] * self.views + np.arange(self.views)).ravel())
-        return {name: array.reshape(len(rows), self.views, *array.shape[1:]) for name, array in found.items()}
+        found = self._gather(rows.repeat(self.views), np.tile(np.arange(self.views), len(rows)))
+        return {field.name: array.reshape(len(rows), self.views, *field.shape) for field, array in found}
 
-    def _gather(self, flat: npt.NDArray[np.int64]) -> dict[str, Array]:
-        """Stored numbers of (row, view) pairs, counted over the whole store, by field."""
-        size = self.plan.part_rows * self.views
-        numbers = flat // size
-        order = numbers.argsort(kind="stable")  # part by part, so that each is asked once
-        numbers = numbers[order]
-        places = flat[order] - numbers * size
-        found = {field.name: np.empty((len(flat), *field.shape), field.stored) for field in self.fields}
-        edges = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(flat)]
-        for start, stop in pairwise(edges) if len(flat) else ():
-            some = places[start:stop]
-            part = self._part(int(numbers[start]))
-            part.trust(some // self.views)
-            for name, _, payload in part.payloads:
-                payload.take(
-                    some, 0, found[name][start:stop], "clip"
-                )  # places are within; "raise" would copy once more
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return {name: array.take(back, 0) for name, array in found.items()}
+    def _gather(self, rows: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> list[tuple[Field, Array]]:
+        """Stored numbers of (row, view) pairs."""
+        try:
+            at = np.ravel_multi_index((rows, views), self._shape)
+        except ValueError:
+            raise self._outside(rows, views) from None
+        self.trust(rows)
+        if self.plan.parts > 1:
+            at += rows // self.plan.part_rows * self._spans[0].gap
+        return [(span.field, span.numbers.take(at, 0)) for span in self._spans]
 
-    def _part(self, number: int) -> Store:
-        """A part as a store of its own, opened at its first use."""
-        part = self._opened.get(number)
-        if part is None:
-            part = self._opened[number] = self._open_part(number)
-        return part
+    def trust(self, rows: npt.NDArray[np.int64]) -> None:
+        """Check the blocks of some rows, each on first use; raises as ``read``."""
+        if self._reads % max(LOOKED, len(self._files)) == 0:
+            for name, path, size in self._files:
+                if damage := cut_short(name, path.stat().st_size, size):
+                    raise damaged(self.folder, damage)
+        self._reads += 1
+        if self._all_trusted:
+            return
+        parts, places = np.divmod(rows, self.plan.part_rows)
+        blocks = parts * self._blocks + places // self.plan.block_rows
+        for block in np.unique(blocks[~self._trusted[blocks]]).tolist():
+            self._check(*divmod(block, self._blocks))
+            self._trusted[block] = True
+        self._all_trusted = bool(self._trusted.all())
 
-    def _open_part(self, number: int) -> Store:
-        place, plan = self.place, self.plan
-        sidecar = sidecar_of(place, plan, number, None if self.root is None else self.root.seals[number])
-        shards = []
-        for field in plan.fields:
-            mapped = part_shard(place, plan, sidecar, field)
-            if isinstance(mapped, Damage):
-                raise damaged(self.folder, mapped)
-            shards.append(mapped)
-        names = tuple(file_name(number, field.name, sidecar.files[field.name].digest) for field in plan.fields)
-        return Store(self.folder, sidecar.as_manifest(plan), shards, self._verify, names)
+    def _check(self, part: int, block: int) -> None:
+        """Check a block of a part, which is opened at its first use."""
+        if part not in self._opened:
+            self._opened[part] = self._open(part)
+        manifest, names = self._opened[part]
+        for span, name in zip(self._spans, names, strict=True) if self._verify else ():
+            damage = block_damage(manifest, span.field, span.block(part, manifest.block(block)), block)
+            if damage is not None:
+                raise damaged(self.folder, damage._replace(shard=name))
+
+    def _open(self, part: int) -> tuple[Manifest, list[str]]:
+        """Map the files of a part."""
+        place, plan, names = self.place, self.plan, []
+        sidecar = sidecar_of(place, plan, part, None if self.root is None else self.root.seals[part])
+        for span in self._spans:
+            file = sidecar.files[span.field.name]
+            name = file_name(part, span.field.name, file.digest)
+            try:
+                path = place.local(name, file.digest)
+                with disk.explained(path):
+                    damage = span.lay(part, path, name)
+            except FileNotFoundError:
+                damage = Damage(name, None, "the file is missing")
+            if damage is not None:
+                raise damaged(self.folder, damage)
+            self._files.append((name, path, file.nbytes))
+            names.append(name)
+        return sidecar.as_manifest(plan), names
+
+
+class FieldSpan:
+    """The answers of one kind in all parts, as one array.
+
+    Args:
+        plan: of the store.
+        field: what is kept.
+        stride: see ``distance``.
+    """
+
+    def __init__(self, plan: Plan, field: Field, stride: int) -> None:
+        self.plan, self.field = plan, field
+        self.gap = stride - plan.part_rows * plan.views
+        self.header, nbytes = len(plan.files(0)[field.name][0]), field.nbytes
+        self._span = Span(plan.parts, stride * nbytes)
+        count = (plan.parts - 1) * stride + len(plan.part(plan.parts - 1)) * plan.views
+        flat: npt.NDArray[Any] = self._span.bytes[self.header : self.header + count * nbytes].view(field.stored)
+        self.numbers = flat.reshape(-1, *field.shape)
+
+    def lay(self, part: int, path: Path, name: str) -> Damage | None:
+        """Map the file of a part, or say why it is not that."""
+        header, size = self.plan.files(part)[self.field.name]
+        if damage := other_size(name, self._span.lay(part, path), size):
+            return damage
+        start = part * self._span.distance
+        return other_header(name, self._span.bytes[start : start + len(header)].tobytes(), header)
+
+    def block(self, part: int, rows: range) -> memoryview:
+        """The bytes of some rows of a part, read from the disk in one request."""
+        row_bytes = self.plan.views * self.field.nbytes
+        start, size = part * self._span.distance + self.header + rows.start * row_bytes, len(rows) * row_bytes
+        self._span.prefetch(start, size)
+        return self._span.bytes[start : start + size].data
+
+
+def distance(plan: Plan) -> int:
+    """How many (row, view) pairs the files of two neighbouring parts begin apart.
+
+    It is one for all fields, with room for the headers, and whole pages of each field's bytes.
+    """
+    headers = plan.files(0)
+    pairs = plan.part_rows * plan.views + max(-(-len(headers[f.name][0]) // f.nbytes) for f in plan.fields)
+    unit = max(mmap.PAGESIZE // math.gcd(mmap.PAGESIZE, f.nbytes) for f in plan.fields)  # all are powers of two
+    return -(-pairs // unit) * unit
 
 
 def sidecar_of(place: Place, plan: Plan, number: int, seal: str | None = None) -> Sidecar:
@@ -182,21 +257,6 @@ def sidecar_of(place: Place, plan: Plan, number: int, seal: str | None = None) -
     if seal is not None and xxhash.xxh3_128_hexdigest(data) != seal:
         raise damaged(Path(str(place)), Damage(name, None, "it is not the sidecar that was merged"))
     return read_sidecar(data, plan, number, f"{place}/{name}", cure)
-
-
-def part_shard(place: Place, plan: Plan, sidecar: Sidecar, field: Field) -> Shard | Damage:
-    """Map the file of a field in a part, or return why it is not the file of the sidecar."""
-    file = sidecar.files[field.name]
-    name = file_name(sidecar.part, field.name, file.digest)
-    header = plan.files(sidecar.part)[field.name][0]
-    try:
-        path = place.local(name, file.digest)
-    except FileNotFoundError:
-        return Damage(name, None, "the file is missing")
-    mapped = map_file(path.parent, path.name, file.nbytes, header)
-    if isinstance(mapped, Damage):
-        return mapped._replace(shard=name)
-    return Shard(mapped, np.frombuffer(mapped, np.uint8)[len(header) :], plan.views * field.nbytes)
 
 
 def part_damages(place: Place, plan: Plan, sidecar: Sidecar) -> list[Damage]:

@@ -75,11 +75,15 @@ class Plan:
         return xxhash.xxh3_128_hexdigest(json.dumps(self.form(), sort_keys=True).encode())
 
     def files(self, number: int) -> dict[str, tuple[bytes, int]]:
-        """By name of a field, and ``row_hashes``, the header of its file in a part and the file's size in bytes."""
+        """By name of a field, and ``row_hashes``, the header of its file in a part and the file's size in bytes.
+
+        The headers of a field have one length, so that its answers lie at one distance from the start of each file.
+        """
         rows = len(self.part(number))
         found = {}
         for field in self.fields:
-            header = npy_header((rows, self.views, *field.shape), field.stored)
+            whole = npy_header((self.part_rows, self.views, *field.shape), field.stored)
+            header = npy_header((rows, self.views, *field.shape), field.stored, len(whole))
             found[field.name] = header, len(header) + rows * self.views * field.nbytes
         if self.hashed:
             header = npy_header((rows,), np.dtype("<u8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from stillhouse.store.fields import Array, Field, widen
 from stillhouse.store.keys import Key
 from stillhouse.store.manifest import Manifest, check_key, in_parts, read_manifest
 from stillhouse.store.places import Folder
-from stillhouse.store.shards import Damage, Shard, block_damage, damaged, map_shard
+from stillhouse.store.shards import Damage, Shard, block_damage, cut_short, damaged, map_shard
 
 
 class Store:
@@ -22,14 +21,11 @@ class Store:
     Opening maps the shards and reads none of them; several processes may read while one writes. Use ``Store.open``.
     """
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, shards: list[Shard], verify: bool, files: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, shards: list[Shard], verify: bool) -> None:
         self.folder = folder
-        self._files = files or [field.file for field in manifest.fields]
         self._manifest = manifest
         self._shards = shards
-        self.payloads = [(f.name, f, s.numbers(f)) for f, s in zip(manifest.fields, shards, strict=False)]
+        self._payloads = [(f.name, f, s.numbers(f)) for f, s in zip(manifest.fields, shards, strict=False)]
         self._shape = (manifest.rows, manifest.views)
         self._verify = verify
         self._trusted = np.zeros(len(manifest.blocks), bool)
@@ -120,12 +116,12 @@ class Store:
         except ValueError:
             raise self._outside(rows, views) from None
         self.trust(rows)
-        return {name: widen(field, payload.take(flat, 0)) for name, field, payload in self.payloads}
+        return {name: widen(field, payload.take(flat, 0)) for name, field, payload in self._payloads}
 
     def raw(self, rows: npt.NDArray[np.int64]) -> dict[str, Array]:
         """The stored form of all views of some rows, ``(n, views, *shape)`` for each field, without widening."""
         self.trust(rows)
-        return {name: p.reshape(*self._shape, *field.shape).take(rows, 0) for name, field, p in self.payloads}
+        return {name: p.reshape(*self._shape, *field.shape).take(rows, 0) for name, field, p in self._payloads}
 
     def trust(self, rows: npt.NDArray[np.int64]) -> None:
         """Check the blocks of some rows, each on first use; raises as ``read``."""
@@ -145,10 +141,9 @@ class Store:
         Raises:
             DamagedError: names the shard.
         """
-        for file, shard in zip(self._files, self._shards, strict=False):
-            if (size := shard.mapped.size()) < len(shard.mapped):
-                what = f"the file was cut to {size:,} bytes while it was read, instead of {len(shard.mapped):,}"
-                raise damaged(self.folder, Damage(file, None, what))
+        for field, shard in zip(self.fields, self._shards, strict=False):
+            if damage := cut_short(field.file, shard.mapped.size(), len(shard.mapped)):
+                raise damaged(self.folder, damage)
 
     def _trust(self, blocks: npt.NDArray[np.int64]) -> None:
         for index in blocks[~self._trusted[blocks]].tolist():
@@ -158,9 +153,9 @@ class Store:
                     f"Rows {block.start}-{block.stop - 1} of the store {self.folder} are not labelled yet "
                     f"({self.rows_done} of {self.rows} are). Run the same labelling command again to complete it."
                 )
-            for field, file, shard in zip(self.fields, self._files, self._shards, strict=True) if self._verify else ():
+            for field, shard in zip(self.fields, self._shards, strict=True) if self._verify else ():
                 damage = block_damage(self._manifest, field, shard.block(block), index)
                 if damage is not None:
-                    raise damaged(self.folder, damage._replace(shard=file))
+                    raise damaged(self.folder, damage)
             self._trusted[index] = True
         self._all_trusted = bool(self._trusted.all())

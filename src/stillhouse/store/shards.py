@@ -157,10 +157,30 @@ def map_file(folder: Path, name: str, size: int, header: bytes) -> mmap.mmap | D
             mapped = disk.map_file(folder / name)
     except FileNotFoundError:
         return Damage(name, None, "the file is missing")
-    found = 0 if mapped is None else len(mapped)
-    if mapped is None or found != size:
-        word = "truncated" if found < size else "too long"
-        return Damage(name, None, f"the file is {word}: {found:,} bytes instead of {size:,}")
-    if mapped[: len(header)] != header:
-        return Damage(name, None, "its header is damaged, or it is another store's file")
+    damage = other_size(name, 0 if mapped is None else len(mapped), size)
+    if damage is None and mapped is not None:
+        damage = other_header(name, mapped[: len(header)], header)
+    if damage is not None:
+        return damage
+    assert mapped is not None  # a file with a header is not empty
     return mapped
+
+
+def other_size(name: str, found: int, size: int) -> Damage | None:
+    """Whether a file has another size than it should."""
+    if found == size:
+        return None
+    word = "truncated" if found < size else "too long"
+    return Damage(name, None, f"the file is {word}: {found:,} bytes instead of {size:,}")
+
+
+def other_header(name: str, found: bytes, header: bytes) -> Damage | None:
+    """Whether a file begins in another way than it should."""
+    return None if found == header else Damage(name, None, "its header is damaged, or it is another store's file")
+
+
+def cut_short(name: str, found: int, size: int) -> Damage | None:
+    """Whether a file was cut short after it was mapped: reading behind its end would end the process."""
+    if found >= size:
+        return None
+    return Damage(name, None, f"the file was cut to {found:,} bytes while it was read, instead of {size:,}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ PARTS = ("train", "valid", "test", "labelled")  # in it
 PLANNED = "Plan first, once: `stillhouse label RECIPE --plan` (in Python `label(..., plan=True)`)."
 
 
-def plan_labels(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
+def plan_labels(recipe: Recipe, given: Given = NOTHING) -> Store:
     """Train the teacher and freeze what every part depends on: weights, split, encoder, batch size, kind of device."""
     with at_work(recipe.output.dir, given):
         run = Distillation(recipe, given)
@@ -42,8 +43,7 @@ def plan_labels(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
         teacher = run.teachers[TEACHER]
         train_teachers(run.context, [teacher], run.trainer.workers)
         run.context.views.ready()
-        store = teacher.ask(lambda rows: None, share=lambda parts: ())
-    return facts(store)
+        return teacher.ask(lambda rows: None, share=lambda parts: ())
 
 
 def label_share(recipe: Recipe, given: Given, shard: str) -> dict[str, Any]:
@@ -60,8 +60,22 @@ def label_share(recipe: Recipe, given: Given, shard: str) -> dict[str, Any]:
         UsageError: there is no plan of this recipe, or no such share.
         RejectedError: this process would answer another question than the plan.
     """
-    shard, folder = share_named(shard, os.environ), recipe.output.dir
+    shard = share_named(shard, os.environ)
     shard_of(shard, 1)  # a wrong one is refused before the data are read
+    with as_planned(recipe, given) as teacher:
+        store = ask_share(teacher, shard, recipe.output.dir)
+    return {"shard": shard, **facts(store)}
+
+
+@contextmanager
+def as_planned(recipe: Recipe, given: Given) -> Iterator[RunTeacher]:
+    """The teacher of a plan, ready to be asked about its parts; nothing else is written into the run folder.
+
+    Raises:
+        UsageError: there is no plan of this recipe.
+        RejectedError: this process would answer another question than the plan.
+    """
+    folder = recipe.output.dir
     if not (folder / RECORD).exists():
         raise UsageError(f"There is no plan in {folder}. {PLANNED}")
     with tempfile.TemporaryDirectory() as scratch, at_work(Path(scratch), given):
@@ -74,8 +88,7 @@ def label_share(recipe: Recipe, given: Given, shard: str) -> dict[str, Any]:
             raise UsageError(f"The teacher of {folder} is not trained yet. {PLANNED}")
         run.hold_to_answers(folder)
         run.context.views.ready()
-        store = ask_share(teacher, shard, folder)
-    return {"shard": shard, **facts(store)}
+        yield teacher
 
 
 def ask_share(teacher: RunTeacher, shard: str, folder: Path) -> Store:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.arguments import Options, resolve
 from stillhouse.pipeline.curve import curve as run_points
 from stillhouse.pipeline.distill import label_run
 from stillhouse.pipeline.distributed.fits import fit_share
-from stillhouse.pipeline.distributed.shards import label_share, plan_labels
+from stillhouse.pipeline.distributed.on_ray import label_on_ray
+from stillhouse.pipeline.distributed.shards import facts, label_share, plan_labels
 from stillhouse.pipeline.interface.handle import Run
 from stillhouse.pipeline.making import make_run
 from stillhouse.pipeline.plan import plan as estimate
@@ -113,6 +114,8 @@ def label(
     *,
     plan: bool = False,
     shard: str | None = None,
+    on: Literal["ray"] | None = None,
+    address: str | None = None,
     overwrite: bool = False,
     allow_code: bool = False,
     verbose: bool = True,
@@ -126,6 +129,8 @@ def label(
         recipe: as for ``distill``, which can later distil the same run.
         plan: only train the teacher, and freeze all that the answers depend on.
         shard: label one share of the parts of a plan, "0/4" to "3/4"; "auto" in an array job.
+        on: "ray" plans, labels all missing parts by Ray, and merges; the recipe then names all, without Python objects.
+        address: HOST:PORT of a cluster of Ray; None: Ray starts on this machine.
         overwrite: as for ``distill``.
         allow_code: as for ``distill``.
         verbose: as for ``distill``.
@@ -138,11 +143,17 @@ def label(
         raise UsageError("--plan is done once, before the shares are labelled. Leave out --shard.")
     if shard is not None and overwrite:
         raise UsageError("--overwrite replaces a run, and a share belongs to one. Give it to `label --plan`.")
+    if on is None and address is not None:
+        raise UsageError("--address is that of a cluster of Ray. Write `--on ray` too.")
+    if on is not None and (plan or shard is not None):
+        raise UsageError("--on ray plans, labels all parts and merges. Leave out --plan and --shard.")
     resolved, given = resolve(recipe, allow_code=allow_code, overwrite=overwrite, **options)
     with shown(verbose):
+        if on is not None:
+            return label_on_ray(resolved, given, address)
         if shard is not None:
             return label_share(resolved, given, shard)
-        return plan_labels(resolved, given) if plan else label_run(resolved, given)
+        return facts(plan_labels(resolved, given)) if plan else label_run(resolved, given)
 
 
 def fit_students(

@@ -6,12 +6,13 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.data import Stream
 from stillhouse.data import stream as stream_module
 from stillhouse.errors import RejectedError
+from stillhouse.recipe import parse
 
 Sizes: TypeAlias = tuple[int, int, int, int]  # rows, batch, views, seed
 SIZES = st.tuples(st.integers(1, 12), st.integers(1, 30), st.integers(1, 4), st.integers(0, 99))
@@ -99,3 +100,37 @@ def test_above_a_number_of_rows_an_epoch_is_still_every_row_once_and_every_view_
 def test_the_order_of_many_rows_belongs_to_the_identity_of_a_run() -> None:
     assert stream_module.order_version(1 << 20) is None  # as before: older runs are resumed
     assert stream_module.order_version((1 << 20) + 1) == "feistel 1"
+    assert stream_module.order_version(5, "parts") == "parts 1"
+    plain, parts = (parse({"training": training}).digest() for training in ({"order": "rows"}, {"order": "parts"}))
+    assert plain == parse({}).digest() != parts
+
+
+@settings(max_examples=8, deadline=None)
+@given(count=st.integers(1, 300), batch=st.integers(20, 500), seed=st.integers(0, 9))
+def test_an_order_by_parts_is_every_row_once_whatever_the_batches(count: int, batch: int, seed: int) -> None:
+    rows = torch.arange(count) * 2
+    whole = Stream(rows, batch_size=count, seed=seed, views=2, order="parts")
+    some = Stream(rows, batch_size=batch, seed=seed, views=2, order="parts")
+    first, second = whole.at(0), whole.at(1)
+    assert sorted(first[0].tolist()) == sorted(second[0].tolist()) == rows.tolist()
+    assert len({*zip(first[0].tolist(), first[1].tolist(), strict=True)} & {*zip(*map(list, second), strict=True)}) == 0
+    drawn = torch.cat([some.at(step)[0] for step in range(-(-count // batch))])[:count]
+    assert torch.equal(drawn, first[0])
+
+
+def test_an_order_by_parts_uses_an_eighth_of_the_rows_at_a_time_and_mixes_them() -> None:
+    count = 64 * 256
+    epochs = [Stream(torch.arange(count), batch_size=count, seed=seed, order="parts").at(0)[0] for seed in (0, 1)]
+    for order in epochs:
+        windows = [sorted({row // 256 for row in some}) for some in order.numpy().reshape(8, -1).tolist()]
+        assert all(len(parts) == 8 for parts in windows)
+        assert sum(parts[-1] - parts[0] > 8 for parts in windows) >= 7  # parts from everywhere
+        assert all(len({row // 256 for row in some}) == 8 for some in order.numpy().reshape(-1, 128).tolist())
+    assert not torch.equal(*epochs)
+
+
+def test_every_row_stands_in_every_window_of_an_order_by_parts_equally_often() -> None:
+    order = Stream(torch.arange(96), batch_size=12, seed=0, order="parts")
+    places = torch.stack([torch.cat([order.at(8 * epoch + i)[0] for i in range(8)]).argsort() for epoch in range(100)])
+    counts = torch.stack([torch.bincount(row // 24, minlength=4) for row in places.T])
+    assert abs(counts - 25).max() < 5 * 25**0.5

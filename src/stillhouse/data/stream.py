@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from stillhouse.data.splitmix import permuted, shuffled, words
 from stillhouse.errors import RejectedError
 
 KEYED_FROM = 1 << 20  # above so many rows the order of an epoch is computed place by place, without a table
-_ORDER, _OFFSET = 21, 22
+PARTS, WINDOW = 64, 8  # about so many parts in an order by parts; so many of them are mixed at a time
+_ORDER, _OFFSET, _PARTS, _WITHIN = 21, 22, 23, 24
+
+Order = Literal["rows", "parts"]
 
 
 class Stream:
@@ -26,8 +30,15 @@ class Stream:
     consecutive epochs each (row, view) comes once.
     """
 
-    def __init__(self, rows: Tensor, *, batch_size: int, seed: int, views: int = 1) -> None:
-        """Args: rows: int64 ids that may be drawn; batch_size: rows a step; seed: of the order; views: of each row.
+    def __init__(self, rows: Tensor, *, batch_size: int, seed: int, views: int = 1, order: Order = "rows") -> None:
+        """Make the order.
+
+        Args:
+            rows: int64 ids that may be drawn.
+            batch_size: rows a step.
+            seed: of the order.
+            views: of each row.
+            order: "rows" mixes all rows; "parts" see ``by_parts``.
 
         Raises:
             RejectedError: no row may be drawn.
@@ -40,6 +51,7 @@ class Stream:
         self.batch_size = batch_size
         self.seed = seed
         self.views = views
+        self.order = order
         self._order = lru_cache(maxsize=1)(self._make)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
@@ -64,7 +76,9 @@ class Stream:
     def _part(self, number: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Rows and views at some places of an epoch."""
         count = len(self.rows)
-        if count > KEYED_FROM:
+        if self.order == "parts":
+            order = by_parts(start, stop, count, self.seed, number)
+        elif count > KEYED_FROM:
             order = permuted(np.arange(start, stop), count, self.seed, _ORDER, number)
         else:
             order = self._order(number)[start:stop]
@@ -77,12 +91,47 @@ class Stream:
         return shuffled(len(self.rows), self.seed, _ORDER, number)
 
 
-def order_version(rows: int) -> str | None:
+def by_parts(start: int, stop: int, count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Which rows stand at some places of an epoch that goes from part to part.
+
+    Rows are divided into 33 to 64 neighbouring parts (fewer where there are fewer rows), of a power of two of rows; the
+    last may be shorter. Parts are shuffled, and then the rows within each window of 8 parts: about an eighth of the
+    rows is in use at a time, so answers that lie far away, or do not fit into memory, are fetched once an epoch.
+
+    Args:
+        start: the first place.
+        stop: one behind the last place.
+        count: of all rows.
+        seed: of the order.
+        epoch: its number.
+
+    >>> sorted(by_parts(0, 100, 100, 0, 0).tolist()) == list(range(100))
+    True
+    """
+    size = 1 << max(0, (count - 1).bit_length() - PARTS.bit_length() + 1)
+    parts = shuffled(-(-count // size), seed, _PARTS, epoch)
+    sizes = np.minimum(size, count - parts * size)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    found = []
+    for number, first in enumerate(range(0, len(parts), WINDOW)):
+        low, high = int(ends[first]), int(ends[min(first + WINDOW, len(parts))])
+        if low >= stop or high <= start:
+            continue
+        places = np.arange(max(start, low), min(stop, high)) - low
+        at = low + permuted(places, high - low, seed, _WITHIN, epoch, number)
+        part = np.searchsorted(ends, at, "right") - 1
+        found.append(parts[part] * size + at - ends[part])
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def order_version(rows: int, order: Order = "rows") -> str | None:
     """What the order of so many rows is called in the identity of a run; None: it has always been the same.
 
-    >>> order_version(1 << 20), order_version((1 << 20) + 1)
-    (None, 'feistel 1')
+    >>> order_version(1 << 20), order_version((1 << 20) + 1), order_version(9, "parts")
+    (None, 'feistel 1', 'parts 1')
     """
+    if order == "parts":
+        return "parts 1"
     return "feistel 1" if rows > KEYED_FROM else None
 
 
@@ -94,15 +143,24 @@ class Mixed(Stream):
         batch_size: rows a step.
         seed: of the orders.
         views: of each row.
+        order: of each stream.
 
     >>> mixed = Mixed([(torch.tensor([0, 1]), 0.75), (torch.tensor([7, 8, 9]), 0.25)], batch_size=2, seed=0)
     >>> [int((mixed.at(step)[0] >= 7).sum()) for step in range(4)]
     [1, 0, 1, 0]
     """
 
-    def __init__(self, parts: Sequence[tuple[Tensor, float]], *, batch_size: int, seed: int, views: int = 1) -> None:
+    def __init__(
+        self,
+        parts: Sequence[tuple[Tensor, float]],
+        *,
+        batch_size: int,
+        seed: int,
+        views: int = 1,
+        order: Order = "rows",
+    ) -> None:
         super().__init__(torch.cat([rows for rows, _ in parts]), batch_size=batch_size, seed=seed, views=views)
-        self._streams = [Stream(rows, batch_size=batch_size, seed=seed, views=views) for rows, _ in parts]
+        self._streams = [Stream(rows, batch_size=batch_size, seed=seed, views=views, order=order) for rows, _ in parts]
         self._ends = np.cumsum([share for _, share in parts])[:-1].tolist()
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:

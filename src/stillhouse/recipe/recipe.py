@@ -80,10 +80,12 @@ class Recipe(Section):
         places = {section: set(keys) for section, keys in PATHS.items() if "." not in section}
         aside: dict[str, Any] = {"output": True, "store": {"dir", "cache", "part_bytes"}} | places
         aside["training"] = {"workers", *PROCESSES} | ({"slices"} if self.training.parts is None else set())
+        if self.training.order == "rows":  # keys that were not there before: older runs are resumed
+            aside["training"].add("order")
         # A ceiling may be raised when a stopped run is resumed: earlier answers stay the same.
         aside["evaluation"] = {"max_duplicates"}
         aside["data"] = {*places["data"], "on_disk"}
-        if self.data.rows is None:  # keys that were not there before: older runs are resumed
+        if self.data.rows is None:
             aside["data"].add("rows")
         if self.data.corpus is None and self.data.chat is None:
             aside["data"] |= {"context", "packing", "loss_on"}

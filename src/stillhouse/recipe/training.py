@@ -77,6 +77,11 @@ class StudentTraining(Training):
         description="gradient: weights become shares of the gradient, measured in the first steps; guard: the weight "
         "of a method is lowered where validation rows show that it harms.",
     )
+    order: Literal["rows", "parts"] = Field(
+        "rows",
+        description="rows: all rows are mixed in each epoch; parts: an eighth of them at a time, for answers that do "
+        "not fit into memory.",
+    )
     devices: Positive = Field(
         1, description="Devices of each machine that train one net together; on CPUs processes of one thread."
     )

@@ -119,13 +119,15 @@ class RunContext:
         """The order of training on these rows; made rows with a share of their own have it in each batch."""
         parts = [(rows[(rows >= p.start) & (rows < p.stop)], p.share) for p in self.made if p.share is not None]
         fixed = [(some, share) for some, share in parts if len(some)]
+        order = self.recipe.training.order
         if not fixed:
-            return Stream(rows, batch_size=batch_size, seed=seed, views=views)
+            return Stream(rows, batch_size=batch_size, seed=seed, views=views, order=order)
         rest = rows[~torch.isin(rows, torch.cat([some for some, _ in fixed]))]
         taken = sum(share for _, share in fixed)
         left = 1 - taken if len(rest) else 0.0
         shared = [(some, share * (1 - left) / taken) for some, share in fixed]
-        return Mixed([(rest, left), *shared] if len(rest) else shared, batch_size=batch_size, seed=seed, views=views)
+        parts = [(rest, left), *shared] if len(rest) else shared
+        return Mixed(parts, batch_size=batch_size, seed=seed, views=views, order=order)
 
     @property
     def labelled(self) -> Tensor:

@@ -81,7 +81,7 @@ def set_up(recipe: Recipe, given: Given, *, command: str, folder: Path | None = 
     found = {"data": fingerprint} | contents(recipe)
     if task.name != TaskSection().name:
         found[TASK] = task.name
-    if (order := order_version(len(data.train.targets))) is not None:
+    if (order := order_version(len(data.train.targets), recipe.training.order)) is not None:
         found["order"] = order
     check_measure(task, recipe.evaluation.measure or task.headline, data.source.names)
     spec, teacher = task.output_spec(data.source.targets, data.source.names), given.teacher

@@ -41,8 +41,10 @@ pictures.
   + TV(x)`, with the statistics that BatchNorm layers kept; ADI adds `1 - JS(p, softmax s)`.
 * **DFQ** (Choi et al., CVPR Workshops 2020, arXiv:2005.04136), of DAFL, ZSKT and DeepInversion: `CE + balance +
   statistics - KL(p || softmax s)`, the default here.
-* **FastDFKD** (Fang et al., AAAI 2022, arXiv:2112.06253), of DFQ: a generator that is meta-learned over rounds, and a
-  pool of all rows. The pool is built here, the meta-learned generator is not.
+* **FastDFKD** (Fang et al., AAAI 2022, arXiv:2112.06253), of DFQ: the maker `fast_inversion`
+  (`src/stillhouse/makers/fast_inversion.py`). A generator is meta-learned so that a few steps make the rows of a batch
+  of codes: with weights `w`, and `w_k` after `k` steps on the terms above, the loss is Reptile's `|w - w_k|^2 / 2`,
+  whose gradient is `w - w_k`. Published code offers this beside first-order MAML. Rows of all rounds are a pool.
 """
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"
 SEEDS = (0, 1)

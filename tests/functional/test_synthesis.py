@@ -75,3 +75,18 @@ def test_the_rival_is_minus_the_disagreement_and_gives_both_nets_a_gradient(
 def test_the_rival_is_largest_where_both_agree(how: synthesis.Rival, least: float) -> None:
     assert synthesis.rival(T, T, how).item() == pytest.approx(least, abs=1e-6)
     assert synthesis.rival(S, T, how).item() < least
+
+
+def test_reptile_is_half_the_squared_distance_and_its_gradient_the_difference() -> None:
+    own, other = ([DRAW.normal(size=shape) for shape in ((3, 4), (5,))] for _ in range(2))
+    learned = [torch.from_numpy(part).requires_grad_() for part in own]
+    adapted = [torch.from_numpy(part).requires_grad_() for part in other]
+    loss = synthesis.reptile(learned, adapted)
+    assert loss.item() == pytest.approx(
+        sum(((a - b) ** 2).sum() for a, b in zip(own, other, strict=True)) / 2, rel=1e-12
+    )
+    torch.autograd.backward([loss])
+    for part, a, b in zip(learned, own, other, strict=True):
+        assert part.grad is not None
+        np.testing.assert_allclose(part.grad.numpy(), a - b, rtol=1e-12)
+    assert all(part.grad is None for part in adapted)

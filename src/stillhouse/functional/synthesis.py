@@ -67,6 +67,22 @@ def activation(features: Tensor) -> Tensor:
     return -features.float().abs().mean()
 
 
+def reptile(learned: Sequence[Tensor], adapted: Sequence[Tensor]) -> Tensor:
+    """Half the squared distance of meta-learned weights from the same weights after a few steps.
+
+    Its gradient is their difference, the step of Reptile (Nichol, Achiam and Schulman, 2018, arXiv:1803.02999).
+
+    Args:
+        learned: weights that are meta-learned; the gradient goes to them alone.
+        adapted: the same weights after the steps.
+
+    >>> reptile([torch.tensor([1.0, 2.0])], [torch.tensor([0.0, 4.0])]).item()
+    2.5
+    """
+    parts = [(own - other.detach()).square().sum() for own, other in zip(learned, adapted, strict=True)]
+    return torch.stack(parts).sum() / 2
+
+
 def rival(student: Tensor, teacher: Tensor, how: Rival = "kl") -> Tensor:
     """Minus the disagreement of a student with the teacher: rows on which they differ are wanted.
 

@@ -84,10 +84,13 @@ class InvertingStep(Step):
         self, batch: Batch, teacher: Outputs | None = None, call: Callable[[Tensor], Any] | None = None
     ) -> dict[str, Tensor]:
         """Return the weighted terms; ``teacher`` is not used, the frozen net answers."""
-        rows = (call or self.student)(batch.inputs)
+        return self.judged((call or self.student)(batch.inputs), batch.rows)
+
+    def judged(self, rows: Tensor, numbers: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of encoded rows; ``numbers`` are those of their codes."""
         asked, scout = (None if net is None else net.to(rows.device) for net in self.frozen)
         assert asked is not None
-        shown = self.augment(rows, batch.rows)
+        shown = self.augment(rows, numbers)
         answers = logits_of(asked(shown))
         return {
             name: weight * self.term(name, rows, answers, scout, shown) for name, weight in self.term_weights.items()

@@ -144,6 +144,10 @@ class Trained(Maker):
     batch_size: int  # rows of a step
     scout_steps: int = 300  # of the student that is the rival of the next round
 
+    def asked(self, count: int) -> int:
+        """Rows that the teacher answers with a gradient in a round of so many rows."""
+        return self.steps * self.batch_size
+
     def make_round(self, shop: Workshop, ids: Ints) -> Raw:
         """Train, and make the raw rows of these numbers; the same call resumes a stopped training bit for bit."""
         raise NotImplementedError

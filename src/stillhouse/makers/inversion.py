@@ -114,20 +114,25 @@ class Inversion(Trained):
         self.steps, self.batch_size, self.lr = steps, batch_size, lr
         self.latent, self.width, self.scout_steps = latent, width, scout_steps
 
+    @property
+    def name(self) -> str:
+        """As in a recipe."""
+        return type(self).__module__.rpartition(".")[2]
+
     def weights(self, shop: Workshop) -> dict[str, float]:
         """The weights of a round; without BatchNorm in the teacher that term is left out, with a line."""
         given = PRESETS[self.preset].weights | self.own
         if given.get("statistics") and (shop.teacher is None or not has_statistics(shop.teacher)):
             rest = (given if self.preset != DEFAULT else given | NO_STATISTICS | self.own) | {"statistics": 0.0}
             shop.say(
-                "inversion: the teacher has no BatchNorm layer, so the term `statistics` is left out; the weights are "
-                f"{', '.join(f'{name} {weight:g}' for name, weight in rest.items() if weight)}."
+                f"{self.name}: the teacher has no BatchNorm layer, so the term `statistics` is left out; the weights "
+                f"are {', '.join(f'{name} {weight:g}' for name, weight in rest.items() if weight)}."
             )
             given = rest
         if shop.scout is None and not any(weight for name, weight in given.items() if name != "rival"):
             given = given | {"confidence": 1.0, "balance": 1.0}
             shop.say(
-                "inversion: in the first round there is no student to disagree with, so `confidence` and `balance` "
+                f"{self.name}: in the first round there is no student to disagree with, so `confidence` and `balance` "
                 "stand in for the term `rival`."
             )
         return given
@@ -135,7 +140,7 @@ class Inversion(Trained):
     def check(self, form: Form) -> None:
         """Refuse pictures that are too small for two steps of doubling."""
         if min(form.sides) < 2:
-            raise UsageError("[[made]] 'inversion' makes pictures of at least 2 pixels a side. Take 'blobs'.")
+            raise UsageError(f"[[made]] {self.name!r} makes pictures of at least 2 pixels a side. Take 'blobs'.")
 
     def generator(self, form: Form, classes: int = 0) -> PictureGenerator:
         """A fresh generator of such rows."""

@@ -112,7 +112,7 @@ def making_seconds(context: RunContext, made: Sequence[makers.Maker], row: float
     found = 0.0
     for entry, one in zip(trained, made, strict=True):
         assert isinstance(one, makers.Trained)
-        found += 3 * entry.rounds * one.steps * one.batch_size * row
+        found += 3 * entry.rounds * one.asked(entry.count // entry.rounds) * row
     return found
 
 

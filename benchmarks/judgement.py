@@ -1,7 +1,8 @@
 """Do the intervals cover, and do the verdicts cry wolf? Simulated experiments; the tables go to docs/statistics.md.
 
 Run ``python -m benchmarks.judgement`` (about ten minutes on one core) to print the tables, with ``--write`` to put
-them into docs/statistics.md as well, with ``--experiments 200`` for a quick look.
+them into docs/statistics.md with the day as well, with ``--experiments 200`` for a quick look. Names of tables, such as
+``claims headline``, run only these. Every line has a generator of its own, so the same code gives the same line again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -438,29 +440,38 @@ def coverage_table(experiments: int) -> str:
     return "\n".join(lines)
 
 
+TABLES: dict[str, tuple[Callable[[int], str], int]] = {  # and how many times the experiments
+    "claims": (claims_table, 2),
+    "headline": (headline_table, 2),
+    "measures": (measures_table, 1),
+    "coverage": (coverage_table, 1),
+}
+
+
 def put(name: str, table: str) -> None:
-    """Replace a table between its marks in the page."""
+    """Replace a table between its marks in the page, with the day under it."""
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(f"<!-- {name} -->\n")
     _, after = rest.split(f"<!-- /{name} -->")
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    table = f"{table}\n\n*`python -m benchmarks.judgement {name}`, run on {day}.*"
     PAGE.write_text(f"{before}<!-- {name} -->\n{table}\n<!-- /{name} -->{after}", encoding="utf-8")
 
 
 def main() -> None:
     """Print the tables, and put them where the page has room for them."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", nargs="*", help=f"of {', '.join(TABLES)}; default: all")
     parser.add_argument("--experiments", type=int, default=1000, help="of each kind; claims get twice as many")
     parser.add_argument("--write", action="store_true", help="into docs/statistics.md")
     options = parser.parse_args()
+    if unknown := [name for name in options.table if name not in TABLES]:
+        parser.error(f"no table is called {', '.join(unknown)}; there are {', '.join(TABLES)}")
     start = time.perf_counter()
-    tables = {
-        "claims": claims_table(2 * options.experiments),
-        "headline": headline_table(2 * options.experiments),
-        "measures": measures_table(options.experiments),
-        "coverage": coverage_table(options.experiments),
-    }
-    for name, table in tables.items():
-        print(f"{name}\n\n{table}\n")
+    for name in options.table or TABLES:
+        make, times = TABLES[name]
+        table = make(times * options.experiments)
+        print(f"{name}\n\n{table}\n", flush=True)
         if options.write:
             put(name, table)
     print(f"{time.perf_counter() - start:.0f} seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def right(run: Any, model: str) -> float:
     return float(run.scores["models"][model]["measures"]["accuracy"]["value"])
 
 
+def clean(run: Any) -> float:
+    """The teacher's accuracy on test rows before they are corrupted, as the full evaluation gives it."""
+    run.evaluate(full=True, verbose=False)
+    rungs = json.loads((run.folder / "full.json").read_text())["robustness"]
+    (found,) = {rung["accuracy"][TEACHER]["value"] for rung in rungs if rung["severity"] == 0}
+    return float(found)
+
+
 @pytest.mark.slow
 def test_tfidf_beside_a_net_brings_what_stands_where_the_net_does_not_read(tmp_path: Path) -> None:
     net = {"name": "static_embedding", "settings": {"width": 4}, "training": {"steps": 5, "batch_size": 16}}
@@ -63,7 +72,22 @@ def test_tfidf_beside_a_net_brings_what_stands_where_the_net_does_not_read(tmp_p
     run = sh.distill(recipe(tmp_path, both), accept_teacher=True, verbose=False)
     assert right(run, TEACHER) > 0.95, "the net alone reads nothing that tells"
     assert right(run, "distilled") > 0.95
-    assert run.record["data"]["tokens"]["teacher"] == TOKENS
+    tokens = run.record["data"]["tokens"]
+    assert tokens["teacher"] == tokens["students"] > TOKENS, "the most that a member reads"
+    assert clean(run) == right(run, TEACHER), "corrupted texts are asked about as whole texts"
+    assert np.load(run.folder / "gallery.npz")["teacher_spans"].max() > len(" ".join(PLAIN)), "words at the end count"
+
+
+@pytest.mark.slow
+def test_the_full_evaluation_shows_a_function_of_texts_the_whole_text(tmp_path: Path) -> None:
+    def teacher(texts: Any) -> Any:
+        return np.array(
+            [[0.9, 0.1] if any(word in text for word in ENDS["cellar"].split()) else [0.1, 0.9] for text in texts]
+        )
+
+    run = sh.distill(recipe(tmp_path, {}), teacher=teacher, accept_teacher=True, verbose=False)
+    assert right(run, TEACHER) == 1.0
+    assert clean(run) == 1.0
 
 
 def test_labelled_rows_are_answered_by_a_fit_that_has_not_seen_them(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from stillhouse.evaluation.robustness import Rows
 from stillhouse.evaluation.text_corruption import Texts
 from stillhouse.files import write_json
 from stillhouse.pipeline.evaluation.explain import Probe
-from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher
+from stillhouse.pipeline.evaluation.word_marks import asked_net, reader_of
 from stillhouse.pipeline.run.progress import stage
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.teacher.answers import answers_of
@@ -98,7 +98,8 @@ class Full:
             arm: [self.task.judged(net_outputs(net, ours, self.task)) for net in nets]
             for arm, nets in self.nets.items()
         }
-        teacher = answers_of(self.probe.teacher.teacher, self.task, theirs, torch.full((len(theirs),), -1), None)
+        texts = None if isinstance(rows, Tensor) else rows  # for teachers that read them, not their tokens
+        teacher = answers_of(self.probe.teacher.teacher, self.task, theirs, torch.full((len(theirs),), -1), texts)
         return {TEACHER: [self.task.judged(teacher)], **found}
 
     def attributions(self, rows: Rows) -> dict[str, Any]:
@@ -136,7 +137,7 @@ class Full:
         assert theirs is not None
         assert ours is not None
         asked = {name: words.Reader(asked_net(net, self.task), ours) for name, net in nets.items()}
-        asked[TEACHER] = words.Reader(asked_teacher(self.probe.teacher.teacher, self.task), theirs)
+        asked[TEACHER] = reader_of(self.probe.teacher.teacher, self.task, theirs)
         ways = words.agreements(asked, pairs, list(texts), classes, self.evaluation.confidence)
         if not ways:
             return {"why": f"No text has {words.FEWEST_WORDS} words to rank."}

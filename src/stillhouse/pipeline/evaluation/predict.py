@@ -17,7 +17,7 @@ from stillhouse.evaluation import Predictions, measure_costs
 from stillhouse.evaluation.words import Reader
 from stillhouse.files import write_json, write_npz
 from stillhouse.pipeline.evaluation.labels import KEYS, TEST, forget_labels, write_keys
-from stillhouse.pipeline.evaluation.word_marks import asked_net, asked_teacher, may_be_asked, word_marks
+from stillhouse.pipeline.evaluation.word_marks import asked_net, may_be_asked, reader_of, word_marks
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.folder import LEFT_OUT
 from stillhouse.pipeline.run.progress import say, stage
@@ -28,6 +28,7 @@ from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.student.train import Trainer
 from stillhouse.pipeline.teacher.answers import asked_about
 from stillhouse.pipeline.teacher.endpoint import asks_service
+from stillhouse.pipeline.teacher.fitted_texts import whole_encoder
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.students.figs import SumOfTrees
 from stillhouse.students.trees import TreeEnsemble
@@ -165,7 +166,7 @@ class Judge:
         texts = [str(text) for text in np.asarray(context.data.source.take(rows))]
         nets = {"student": Reader(asked_net(student, context.task), theirs)}
         if not asks_service(context) and may_be_asked(asked):
-            nets = {"teacher": Reader(asked_teacher(asked, context.task), words), **nets}
+            nets = {"teacher": reader_of(asked, context.task, words), **nets}
         return word_marks(texts, teacher.argmax(1), nets)
 
     def costs(self, student: nn.Module) -> dict[str, Any]:
@@ -240,7 +241,8 @@ class Judge:
             facts["made"] = rows - context.real_rows
         theirs, ours = (read.data.encoder.text for read in (context, self.trainer.context))
         if theirs is not None and ours is not None:  # tokens of a text that are read
-            facts["tokens"] = {"teacher": theirs.length, "students": ours.length}
+            read = whole_encoder(self.teachers[TEACHER].teacher) or theirs
+            facts["tokens"] = {"teacher": read.length, "students": ours.length}
         if types := context.column_types:
             facts["columns"] = types
         budget = self.trainer.budget

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from stillhouse.data import TextEncoder
 from stillhouse.evaluation import words
+from stillhouse.evaluation.predictions import Floats
 from stillhouse.evaluation.words import Asked, Reader
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.teacher.answers import answers_of
 from stillhouse.pipeline.teacher.endpoint import given_services
+from stillhouse.pipeline.teacher.fitted_texts import whole_encoder
 from stillhouse.task import Task
 from stillhouse.teachers.fitted.teacher import FittedTeacher
 from stillhouse.types import Teacher
@@ -27,9 +30,22 @@ def asked_net(net: nn.Module, task: Task) -> Asked:
     return lambda ids: task.judged(net_outputs(net, ids, task))
 
 
-def asked_teacher(teacher: Teacher, task: Task) -> Asked:
-    """A teacher as a function from token ids outside the training rows to outputs."""
-    return lambda ids: task.judged(answers_of(teacher, task, ids, torch.full((len(ids),), -1), None))
+def reader_of(teacher: Teacher, task: Task, encoder: TextEncoder) -> Reader:
+    """A teacher that is asked about texts outside the training rows; one that reads whole texts about all their words.
+
+    Args:
+        teacher: of the run.
+        task: of the run.
+        encoder: of the rows of the run.
+    """
+    whole = whole_encoder(teacher)
+
+    def ask(ids: Tensor) -> Floats:
+        texts = None if whole is None else whole.decode(ids)
+        inputs = ids if texts is None else encoder.encode(texts)
+        return task.judged(answers_of(teacher, task, inputs, torch.full((len(ids),), -1), texts))
+
+    return Reader(ask, whole or encoder)
 
 
 def may_be_asked(teacher: Teacher) -> bool:

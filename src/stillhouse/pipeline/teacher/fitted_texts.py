@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 import xxhash
@@ -15,8 +18,8 @@ from stillhouse.pipeline.student.reading import whole_texts
 from stillhouse.pipeline.teacher.build import own_kind
 from stillhouse.recipe import Member
 from stillhouse.teachers import CrossFitted, ModuleTeacher, fold_of
-from stillhouse.teachers.crossfit import WHOLE, rows_seen
-from stillhouse.types import Batch, Outputs, has_label
+from stillhouse.teachers.crossfit import WHOLE, rows_seen, whole_of
+from stillhouse.types import Batch, Outputs, Teacher, has_label
 
 
 class WholeTexts:
@@ -38,6 +41,12 @@ class WholeTexts:
     def fingerprint(self) -> str:
         """Hash of the weights and of how texts become tokens."""
         return xxhash.xxh3_128_hexdigest(f"{self.net.fingerprint()} {self.encoder.state()}".encode())
+
+
+def whole_encoder(teacher: Teacher) -> TextEncoder | None:
+    """How a teacher, or a member of it, reads whole texts; None: it reads what the rows of the run hold."""
+    members: Sequence[Any] = getattr(teacher, "teachers", [teacher])
+    return next((one.encoder for one in map(whole_of, members) if isinstance(one, WholeTexts)), None)
 
 
 def fit_texts(

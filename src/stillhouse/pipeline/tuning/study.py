@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
-from stillhouse import hashes
+from stillhouse import hashes, tasks
 from stillhouse.data.targets import known
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.distill import SAME, Distillation, inherit_pilot
@@ -65,6 +65,7 @@ def run_study(recipe: Recipe, given: Given, limits: Limits, *, accept: bool) -> 
     Raises:
         UsageError: there is no labelled validation row, or nothing to compare.
     """
+    refuse_unsupervised(recipe)
     folder, begun = recipe.output.dir / STUDY, Moment.now()
     with at_work(folder, given):
         study = Study(of_study(recipe, folder), given, limits, recipe)
@@ -127,8 +128,9 @@ class Study:
         trained = [arm for arm in full if arm.control.trained and not arm.control.simple]
         alone = any(arm.control.self_training for arm in trained)
         self.clock = Clock(limits.until, len(trained), self.run.trainer.at_once, self_trained=alone)
-        # Models of scikit-learn are not kept: the run fits them again, and a teacher with the same labels besides.
-        self.trained_again = int(self.run.teachers[TEACHER].fitted_here) + (len(names) - 1)
+        # What is fitted at once is not kept: the run fits it again, and a teacher with the same labels besides.
+        main = self.run.teachers[TEACHER]
+        self.trained_again = int(any(one.fitted_here for one in main.members or [main])) + (len(names) - 1)
 
     def prepare(self, *, accept: bool) -> None:
         """Train the rivals and the teacher, and ask it: once, for all candidates."""
@@ -296,18 +298,27 @@ def journal_of(folder: Path, context: RunContext) -> Journal:
     return Journal(folder, identity)
 
 
+def refuse_unsupervised(recipe: Recipe) -> None:
+    """Refuse a task that has no labels, before rows are read.
+
+    Raises:
+        UsageError: says what to run in its place.
+    """
+    task = tasks.get(recipe.task.name)
+    if not task.supervised:
+        raise UsageError(
+            f"A tournament compares students by labelled validation rows, and a run of the task {task.name!r} has "
+            "none: all its rows train or are held out for the judgement. Run its recipe by `stillhouse distill`; "
+            "`stillhouse compare` shows several such runs side by side."
+        )
+
+
 def refuse_without_labels(context: RunContext) -> None:
     """Refuse a run whose candidates nothing can compare.
 
     Raises:
-        UsageError: no validation row has a label, or the task has no labels.
+        UsageError: no validation row has a label.
     """
-    if not context.task.supervised:
-        raise UsageError(
-            f"A tournament compares students by labelled validation rows, and a run of the task {context.task.name!r} "
-            "has none: all its rows train or are held out for the judgement. Run its recipe by `stillhouse distill`; "
-            "`stillhouse compare` shows several such runs side by side."
-        )
     targets = context.data.source.targets[context.data.split.valid]
     if not known(targets).any():
         raise UsageError(

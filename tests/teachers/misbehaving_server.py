@@ -92,7 +92,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def text_of(body: Mapping[str, Any]) -> str:
-    """The text in a prompt: the only line that is a JSON string."""
+    """The text in a prompt: the only line that is a JSON string; of a prompt of tokens, their numbers."""
+    if "prompt" in body:
+        return " ".join(map(str, body["prompt"]))
     for line in body["messages"][0]["content"].splitlines():
         with suppress(ValueError):
             found = json.loads(line)

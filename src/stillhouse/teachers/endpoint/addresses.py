@@ -15,10 +15,16 @@ from stillhouse.plain_text import secret_in
 
 _NUMBERS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?", re.IGNORECASE)  # the forms of inet_aton
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+CHAT = "/chat/completions"
 
 
-def address(url: str, *, allow_http: bool) -> str:
-    """The address of the chat completions below a base url, checked.
+def address(url: str, *, allow_http: bool, path: str = CHAT) -> str:
+    """The address of an interface below a base url, checked.
+
+    Args:
+        url: base of the service, with or without the path of the chat completions.
+        allow_http: accept plain http to another machine.
+        path: of the interface.
 
     Raises:
         UsageError: not http or https; plain http to another machine; a name, a password or a key inside; a link-local,
@@ -48,7 +54,7 @@ def address(url: str, *, allow_http: bool) -> str:
             f"The service at {host} is addressed by plain http, so others could read texts and key on the way. Use "
             "https, or set `allow_http = true` if the network is your own."
         )
-    path = parts.path.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
+    path = parts.path.rstrip("/").removesuffix(CHAT).removesuffix(path) + path
     return urlunsplit((parts.scheme, parts.netloc.lower(), path, parts.query, ""))
 
 

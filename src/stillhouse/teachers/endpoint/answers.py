@@ -20,7 +20,7 @@ from stillhouse.teachers.endpoint.journal import Record
 from stillhouse.teachers.endpoint.naming import Naming
 
 # void: not an answer, but a mark in the journal: the failures before it do not count, so the text is asked again
-Kind: TypeAlias = Literal["scored", "label", "refused", "malformed", "rejected", "lost", "void"]
+Kind: TypeAlias = Literal["scored", "label", "listed", "refused", "malformed", "rejected", "lost", "void"]
 FAILED = ("refused", "malformed")
 EDGES = " \t\r\n\"'`*.,:()[]{}"  # characters allowed around an id
 SHOWN = 200  # characters of an answer that are kept
@@ -45,6 +45,7 @@ class Reply(NamedTuple):
     content: str = ""  # its text, the first ``SHOWN`` characters
     model: str | None = None  # what the service says of itself; None: nothing
     system_fingerprint: str | None = None
+    listed: str | None = None  # the classes of each token and their log-probabilities; only where kind is "listed"
 
     def record(self) -> dict[str, Any]:
         """As JSON-able values; absent ones are left out."""

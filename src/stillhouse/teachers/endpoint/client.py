@@ -8,14 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from stillhouse.errors import RejectedError, StoppedError
-from stillhouse.teachers.endpoint.answers import MalformedError, Reply, parse
+from stillhouse.teachers.endpoint.answers import MalformedError, Reply
 from stillhouse.teachers.endpoint.budget import Meter
 from stillhouse.teachers.endpoint.drift import TOLD
 from stillhouse.teachers.endpoint.http import Exchange, Received
-from stillhouse.teachers.endpoint.question import Question
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds of the back-off: doubled each time, up to this
 LONGEST_RETRY_AFTER = 600.0  # seconds: the longest wait, even if the service asks for more
@@ -95,6 +94,28 @@ def retry_after(value: str, now: float) -> float | None:
     return min(max(when - now, 0.0), LONGEST_RETRY_AFTER)
 
 
+class Asked(Protocol):
+    """What is asked about each of many things: texts, or prompts of tokens."""
+
+    @property
+    def path(self) -> str:
+        """Of the interface, behind the service's base."""
+
+    @property
+    def answers(self) -> str:
+        """What its answers are called."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens that an answer may have."""
+
+    def body(self, about: Any, *, log_probs: bool) -> bytes:
+        """The body of a request."""
+
+    def read(self, body: bytes, about: Any) -> Reply:
+        """The answer in a body; ``MalformedError`` where it is none."""
+
+
 class Client:
     """Asks one question about texts, one reply at a time, until it must stop.
 
@@ -106,9 +127,7 @@ class Client:
         log_probs: whether to ask for token probabilities; False once the service has reported that it has none.
     """
 
-    def __init__(
-        self, exchange: Exchange, question: Question, meter: Meter, patience: Patience, log_probs: bool
-    ) -> None:
+    def __init__(self, exchange: Exchange, question: Asked, meter: Meter, patience: Patience, log_probs: bool) -> None:
         self.exchange, self.question, self.meter, self.patience = exchange, question, meter, patience
         self.log_probs = log_probs
         self.stopping = asyncio.Event()
@@ -120,7 +139,7 @@ class Client:
         self.error = self.error or error
         self.stopping.set()
 
-    async def ask(self, text: str, keep: Callable[[Reply], None]) -> None:
+    async def ask(self, about: Any, keep: Callable[[Reply], None]) -> None:
         """Ask until there is a reply, which goes to ``keep``, or until the client is stopped.
 
         A request that was sent but got no complete reply may have been paid for, and is kept as ``lost``.
@@ -132,7 +151,7 @@ class Client:
         attempt = malformed = 0
         while await self._may_send():
             asked = self.log_probs
-            body = self.question.body(text, log_probs=asked)
+            body = self.question.body(about, log_probs=asked)
             most = len(body), self.question.answer_tokens
             async with self.meter.call(*most):
                 if self.stopping.is_set():
@@ -141,14 +160,14 @@ class Client:
                 if received.outcome == "rejected" and asked and "logprob" in received.detail.lower():
                     self.log_probs = False  # the service reported that it has none
                     continue
-                reply = self._read(received, last=malformed + 1 >= min(MALFORMED_TRIES, self.patience.tries))
+                reply = self._read(received, about, last=malformed + 1 >= min(MALFORMED_TRIES, self.patience.tries))
                 if reply is not None:
                     self._pay(reply, most, keep)
             if self.strange >= MOST_STRANGE and received.outcome in ("answer", "malformed"):
                 raise StoppedError(
-                    f"The last {self.strange} answers of the service are no chat completions; the last one: "
+                    f"The last {self.strange} answers of the service are no {self.question.answers}; the last one: "
                     f"{reply.content if reply else received.detail!r}. Check the url in [teacher.endpoint]: it ends "
-                    "before /chat/completions. All answers are kept: run the same command again to resume."
+                    f"before {self.question.path}. All answers are kept: run the same command again to resume."
                 )
             if reply is not None and reply.kind != "lost":
                 return
@@ -156,11 +175,11 @@ class Client:
             malformed += received.outcome in ("answer", "malformed")
             await self._pause(self.patience.spend(attempt, received))
 
-    def _read(self, received: Received, *, last: bool) -> Reply | None:
+    def _read(self, received: Received, about: Any, *, last: bool) -> Reply | None:
         """A reply, a lost reply, or None where nothing was paid for and the request may be repeated."""
         if received.outcome == "answer":
             try:
-                reply = parse(received.body, self.question.naming)
+                reply = self.question.read(received.body, about)
                 self.strange = 0
             except MalformedError as error:
                 self.strange += 1

@@ -39,22 +39,31 @@ class Received(NamedTuple):
 class Exchange:
     """A client for one address.
 
-    Redirects are not followed. A redirect, a compressed body or a body over ``LARGEST`` bytes ends the exchange.
+    Redirects are not followed. A redirect, a compressed body or a body over ``largest`` bytes ends the exchange.
 
     Args:
-        url: of the chat completions.
+        url: that is posted to.
         key: sent as a bearer token; None: no token is sent. No message and no ``repr`` shows it.
         timeout: seconds for the whole exchange, even if bytes still arrive.
         connections: largest number at the same time.
         variable: of the environment, that the key is from, for errors.
+        largest: bytes of an answer that are read.
 
     Raises:
         UsageError: httpx is not installed.
     """
 
-    def __init__(self, url: str, key: str | None, timeout: float, connections: int, variable: str | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        timeout: float,
+        connections: int,
+        variable: str | None,
+        largest: int = LARGEST,
+    ) -> None:
         httpx = library("httpx", "A service as teacher")
-        self.url, self._key, self.timeout, self.variable = url, key, timeout, variable
+        self.url, self._key, self.timeout, self.variable, self.largest = url, key, timeout, variable, largest
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
         self._resolver = Resolver()
         self._client = httpx.AsyncClient(
@@ -90,9 +99,9 @@ class Exchange:
             found = bytearray()
             async for part in response.aiter_raw():
                 found += part
-                if len(found) > LARGEST:
+                if len(found) > self.largest:
                     break
-            received = judge(response.status_code, response.headers, bytes(found))
+            received = judge(response.status_code, response.headers, bytes(found), self.largest)
             if response.status_code in DENIED:
                 return received._replace(detail=f"{received.detail} ({self._whose()})")
         return received._replace(detail=self.clean(received.detail))
@@ -108,7 +117,7 @@ class Exchange:
         return shown(" ".join(hide(text, self._key).split()))[:SHOWN]
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes) -> Received:
+def judge(status: int, headers: Mapping[str, str], body: bytes, largest: int = LARGEST) -> Received:
     """The outcome of a response, by its status first, then its form."""
     wait = headers.get("retry-after", "")
     if status in DENIED:  # the body may repeat a part of the key
@@ -126,16 +135,16 @@ def judge(status: int, headers: Mapping[str, str], body: bytes) -> Received:
         return Received("fatal", detail=text)
     if status >= 400:
         return Received("rejected", detail=text)
-    return _form(status, headers, body)
+    return _form(status, headers, body, largest)
 
 
-def _form(status: int, headers: Mapping[str, str], body: bytes) -> Received:
+def _form(status: int, headers: Mapping[str, str], body: bytes, largest: int) -> Received:
     """Whether a body may be read at all."""
     media = headers.get("content-type", "").partition(";")[0].strip().lower()
     if status != 200:
         return Received("malformed", detail=f"status {status}")
-    if len(body) > LARGEST:
-        return Received("malformed", detail=f"more than {LARGEST} bytes")
+    if len(body) > largest:
+        return Received("malformed", detail=f"more than {largest} bytes")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         return Received("malformed", detail="a compressed body that was not asked for")
     if media != "application/json" and not media.endswith("+json"):

@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import xxhash
 
 from stillhouse.errors import UsageError, nearest
+from stillhouse.teachers.endpoint.addresses import CHAT
+from stillhouse.teachers.endpoint.answers import Reply, parse
 from stillhouse.teachers.endpoint.naming import Naming, ids_for
 
 Constraint: TypeAlias = Literal["json", "none"]
@@ -55,6 +57,9 @@ class Question:
         UsageError: fewer than two classes, names that repeat, a description or an example of a class that does not
             exist, a prompt without a necessary place, or ``extra`` that is not JSON or replaces the prompt.
     """
+
+    path: ClassVar[str] = CHAT
+    answers: ClassVar[str] = "chat completions"
 
     model: str
     classes: tuple[str, ...]
@@ -144,6 +149,10 @@ class Question:
             fields["response_format"] = _schema(self.naming.ids)
         fields = {name: value for name, value in (fields | dict(self.extra)).items() if value is not None}
         return json.dumps(fields, ensure_ascii=True, allow_nan=False).encode()
+
+    def read(self, body: bytes, about: str) -> Reply:
+        """The answer about a text; ``MalformedError`` where the body is no chat completion."""
+        return parse(body, self.naming)
 
     def digest(self, url: str) -> str:
         """Hash of the service's address and of the whole request except the text."""

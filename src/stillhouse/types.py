@@ -42,6 +42,7 @@ class Sparse(NamedTuple):
     log_probs: Tensor  # (..., k): logarithms of the listed masses; of importance weights where classes were sampled
     log_tail: Tensor | None  # (...): logarithm of the mass of all other classes; None where classes were sampled
     temperature: float  # at which the teacher was softened before classes were left out
+    tail_shape: Tensor | None = None  # (B, C): how the tail's mass lies over the classes; None: that is not known
 
 
 class Outputs(NamedTuple):

@@ -45,6 +45,38 @@ def kept_listed(indices: Tensor, log_probs: Tensor, log_tail: Tensor, table: Ten
     return found.masked_fill(lost, -1), inside, tail
 
 
+def kept_shaped(
+    indices: Tensor, log_probs: Tensor, log_tail: Tensor, shape: Tensor, table: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Listed classes with a tail that lies over the classes in a given shape, in the student's numbers.
+
+    The class of the rest is one more listed class: it has the mass of the listed classes that the student lacks, and
+    the part of the tail that lies on those.
+
+    Args:
+        indices: int64 (B, T, k), below 0 where unused.
+        log_probs: (B, T, k).
+        log_tail: (B, T).
+        shape: (B, V), at least 0, in any unit.
+        table: see above.
+
+    Returns:
+        (B, T, k + 1) twice, (B, T) and (B, C).
+    """
+    own, last = kept_targets(indices, table), int(table.max())
+    lost = own == last
+    weights = shape.unsqueeze(1).expand(-1, indices.shape[1], -1).gather(-1, indices.clamp(min=0))
+    weights = weights.masked_fill(indices < 0, 0.0)
+    of_rest = shape[:, table == last].sum(1, keepdim=True) - weights.masked_fill(~lost, 0.0).sum(-1)
+    outside = (shape.sum(1, keepdim=True) - weights.sum(-1)).clamp(min=torch.finfo(shape.dtype).tiny)
+    share = (of_rest / outside).clamp(0.0, 1.0)
+    rest = log_probs.masked_fill(~lost, -math.inf).exp().sum(-1) + log_tail.exp() * share
+    listed = torch.cat([own.masked_fill(lost, -1), torch.full_like(own[..., :1], last)], -1)
+    inside = torch.cat([log_probs.masked_fill(lost, -math.inf), rest.log().unsqueeze(-1)], -1)
+    spread = shape.new_zeros(len(shape), last + 1).index_add(1, table, shape)
+    return listed, inside, log_tail + torch.log1p(-share), spread
+
+
 def kept_logits(logits: Tensor, table: Tensor) -> Tensor:
     """Logits (..., V) as log-probabilities (..., C): the last class has the mass of all that the student lacks."""
     log_probs = logits.log_softmax(-1)

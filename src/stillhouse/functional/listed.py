@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stillhouse.errors import UsageError
 from stillhouse.functional.divergences import forward_kl
+from stillhouse.functional.shaped import shaped_log_probs
 from stillhouse.functional.sparse import bucket, sampled_cross_entropy
 
 
@@ -20,6 +21,7 @@ def listed_divergence(
     log_probs: Tensor,
     log_tail: Tensor | None,
     softened: float,
+    tail_shape: Tensor | None = None,
     temperature: float = 1.0,
     mask: Tensor | None = None,
     **settings: Any,
@@ -37,6 +39,8 @@ def listed_divergence(
         log_tail: ``(...)``, the mass of all other classes as it was kept (1 minus the listed masses would hold their
             rounding). None: the classes were sampled.
         softened: The temperature at which the teacher was softened before classes were left out.
+        tail_shape: ``(B, C)`` beside listed classes ``(B, T, k)``: how the tail's mass lies over the other classes.
+            Then all classes are compared, and not the tail as one class. None: that is not known.
         temperature: of the divergence.
         mask: Bool or weights ``(...)``.
         settings: Further arguments of the divergence, such as ``beta``.
@@ -66,6 +70,9 @@ def listed_divergence(
                 'the largest classes and their tail. Write `[store] codec = "topk:32"`, or match with `forward_kl`.'
             )
         return sampled_cross_entropy(student_logits, indices, log_probs.exp(), temperature, mask)
+    if tail_shape is not None:
+        theirs = shaped_log_probs(indices, log_probs, log_tail, tail_shape)
+        return divergence(student_logits, temperature * theirs, temperature=temperature, mask=mask, **settings)
     ours, _ = bucket(student_logits, indices, log_probs, temperature, mask)
     theirs = torch.cat([log_probs, log_tail.unsqueeze(-1)], -1)
     return temperature**2 * divergence(ours, theirs, mask=mask, **settings)

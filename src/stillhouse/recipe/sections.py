@@ -324,7 +324,9 @@ class Store(Section):
     """[store]: how the teacher's outputs are kept."""
 
     codec: str = Field(
-        "dense", description='Of the logits: "dense", "topk:32" (32 classes and the tail), "sampled:50" (50 drawn).'
+        "dense",
+        description='Of the logits: "dense", "topk:32" (32 classes and the tail), "sampled:50" (50 drawn); of tokens '
+        'also "shaped:31" (31 classes, and where the tails of a window lie).',
     )
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="Precision of what is stored.")
     block_rows: Positive = Field(1024, description="Rows of a block, which is written at once.")

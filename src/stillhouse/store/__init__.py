@@ -4,14 +4,16 @@ from stillhouse.store.codecs import Codec, Dense, Sparse, TopK
 from stillhouse.store.fields import Field
 from stillhouse.store.keys import Key, hash_rows
 from stillhouse.store.maintenance import Listing, check_stores, gc, ls, repair, supersede, verify, why
-from stillhouse.store.probe import GradientError, codec, gradient_error
+from stillhouse.store.probe import Cost, GradientError, best_within, codec, compare, gradient_error
 from stillhouse.store.reader import Store
 from stillhouse.store.sampling import Sampled
+from stillhouse.store.shaped import ShapedTail
 from stillhouse.store.shards import Damage
 from stillhouse.store.writer import Writer
 
 __all__ = [
     "Codec",
+    "Cost",
     "Damage",
     "Dense",
     "Field",
@@ -19,12 +21,15 @@ __all__ = [
     "Key",
     "Listing",
     "Sampled",
+    "ShapedTail",
     "Sparse",
     "Store",
     "TopK",
     "Writer",
+    "best_within",
     "check_stores",
     "codec",
+    "compare",
     "gc",
     "gradient_error",
     "hash_rows",

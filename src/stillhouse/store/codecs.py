@@ -48,8 +48,8 @@ class Codec(Protocol):
         return sum(field.nbytes for field in self.fields(*shape))
 
     def open_mass(self, arrays: dict[str, Array]) -> Array:
-        """The mass ``(N,)`` of unknown classes; the student's own distribution spreads it."""
-        return np.zeros(len(next(iter(arrays.values()))))
+        """The mass ``(N,)`` of unknown classes, which the student's distribution spreads; ``(1,)`` where none is."""
+        return np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -183,15 +183,15 @@ class TopK(Codec):
     def decode(self, arrays: dict[str, Array]) -> Sparse:
         """Return indices, log-probabilities and the tail's mass."""
         log_probs = arrays["log_probs"]
-        return Sparse(arrays["indices"].astype(np.int64), log_probs[:, :-1], np.exp(log_probs[:, -1]))
+        return Sparse(arrays["indices"].astype(np.int64), log_probs[..., :-1], np.exp(log_probs[..., -1]))
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
         """The listed masses, and the tail's mass spread in the student's proportions: for the bucket's gradient."""
         sparse = self.decode(arrays)
         spread = student.astype(np.float64)
-        np.put_along_axis(spread, sparse.indices, 0.0, axis=1)
-        spread *= sparse.tail[:, None] / np.maximum(spread.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        np.put_along_axis(spread, sparse.indices, np.exp(sparse.log_probs.astype(np.float64)), axis=1)
+        np.put_along_axis(spread, sparse.indices, 0.0, axis=-1)
+        spread *= sparse.tail[..., None] / np.maximum(spread.sum(axis=-1, keepdims=True), np.finfo(np.float64).tiny)
+        np.put_along_axis(spread, sparse.indices, np.exp(sparse.log_probs.astype(np.float64)), axis=-1)
         return spread
 
     def open_mass(self, arrays: dict[str, Array]) -> Array:

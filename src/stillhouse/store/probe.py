@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +13,9 @@ from stillhouse.store.codecs import Codec, Dense, TopK
 from stillhouse.store.fields import Array
 from stillhouse.store.probabilities import log_softmax
 from stillhouse.store.sampling import Sampled
+from stillhouse.store.shaped import ShapedTail
 
-_KINDS = {"dense": Dense, "topk": TopK, "sampled": Sampled}
+_KINDS = {"dense": Dense, "topk": TopK, "sampled": Sampled, "shaped": ShapedTail}
 
 
 class GradientError(NamedTuple):
@@ -32,8 +35,8 @@ def gradient_error(codec: Codec, logits: Array, student: Array | None = None) ->
 
     Args:
         codec: the codec to measure.
-        logits: the teacher's outputs, float ``(N, C)``.
-        student: the student's outputs ``(N, C)``; None: an untrained student, with equal logits for all
+        logits: the teacher's outputs, float ``(N, C)``; of tokens ``(N, T, C)``.
+        student: the student's outputs, in the same shape; None: an untrained student, with equal logits for all
             classes, or the mean of the teacher's values for all rows.
 
     >>> flat = np.zeros((1, 4))
@@ -51,9 +54,9 @@ def gradient_error(codec: Codec, logits: Array, student: Array | None = None) ->
         teacher = np.exp(log_softmax(logits))
         compared = np.exp(log_softmax(np.zeros(logits.shape) if student is None else student))
     arrays = codec.encode(logits)
-    error = ((codec.target(arrays, compared) - teacher) ** 2).sum(axis=1)
-    exact = ((compared - teacher) ** 2).sum(axis=1) + np.finfo(np.float64).tiny
-    known = np.abs(codec.target(arrays, teacher) - teacher).sum(axis=1)
+    error = ((codec.target(arrays, compared) - teacher) ** 2).sum(axis=-1)
+    exact = ((compared - teacher) ** 2).sum(axis=-1) + np.finfo(np.float64).tiny
+    known = np.abs(codec.target(arrays, teacher) - teacher).sum(axis=-1)
     return GradientError(
         relative=float(np.sqrt(error.sum() / exact.sum())),
         worst=float(np.sqrt(error / exact).max()),
@@ -61,12 +64,59 @@ def gradient_error(codec: Codec, logits: Array, student: Array | None = None) ->
     )
 
 
-def codec(name: str) -> Dense | TopK | Sampled:
+class Cost(NamedTuple):
+    """What a codec costs on a teacher's answers."""
+
+    codec: str  # its name
+    bytes_a_token: float  # stored, all fields together; of answers without tokens, bytes a row
+    gradient_error: float  # ``GradientError.relative``
+    tokens_a_second: float  # that it encodes in this process
+
+
+def compare(codecs: Sequence[Codec], logits: Array, student: Array | None = None) -> list[Cost]:
+    """Measure several codecs on the same answers.
+
+    Args:
+        codecs: to measure.
+        logits: the teacher's outputs, float ``(N, T, C)``, or ``(N, C)`` without tokens.
+        student: the student's outputs, in the same shape; None: an untrained one.
+
+    >>> [one.bytes_a_token for one in compare([TopK(1), TopK(2)], np.zeros((1, 3, 4)))]
+    [6.0, 10.0]
+    """
+    found, tokens = [], logits[..., 0].size
+    for one in codecs:
+        start = time.perf_counter()
+        one.encode(logits)
+        rate = tokens / max(time.perf_counter() - start, 1e-9)
+        size = one.bytes_per_row(*logits.shape[1:]) * len(logits) / tokens
+        found.append(Cost(one.name, size, gradient_error(one, logits, student).relative, rate))
+    return found
+
+
+def best_within(costs: Sequence[Cost], bytes_a_token: float) -> Cost:
+    """The codec with the smallest gradient error among those that take so many bytes a token at most.
+
+    Raises:
+        UsageError: none does.
+    """
+    able = [one for one in costs if one.bytes_a_token <= bytes_a_token]
+    if not able:
+        smallest = min(costs, key=lambda one: one.bytes_a_token)
+        raise UsageError(
+            f"No codec fits {bytes_a_token:g} bytes a token: the smallest, {smallest.codec}, takes "
+            f"{smallest.bytes_a_token:g}. Allow more, or keep fewer classes."
+        )
+    return min(able, key=lambda one: one.gradient_error)
+
+
+def codec(name: str) -> Dense | TopK | Sampled | ShapedTail:
     """Build a codec from its name in a store's key or a recipe.
 
     Args:
-        name: ``dense:<dtype>``, ``topk:<k>:<dtype>`` or ``sampled:<count>:<draws>:<seed>:<dtype>``; parts left out at
-            the end have their defaults; raises ``UsageError`` for any other name.
+        name: ``dense:<dtype>``, ``topk:<k>:<dtype>``, ``sampled:<count>:<draws>:<seed>:<dtype>`` or
+            ``shaped:<k>:<m>:<dtype>``; parts left out at the end have their defaults; raises ``UsageError`` for any
+            other name.
 
     >>> codec("topk:8").name
     'topk:8:float16'
@@ -75,7 +125,7 @@ def codec(name: str) -> Dense | TopK | Sampled:
     if kind not in _KINDS:
         raise UsageError(f"There is no codec {kind!r}.{nearest(kind, _KINDS)} Write one as topk:32:float16.")
     try:
-        made: Dense | TopK | Sampled = _KINDS[kind](*(int(s) if s.isdigit() else s for s in settings))
+        made: Dense | TopK | Sampled | ShapedTail = _KINDS[kind](*(int(s) if s.isdigit() else s for s in settings))
     except TypeError as error:
         raise UsageError(f"The codec {name!r} has wrong settings: {error}. Write one as topk:32:float16.") from None
     return made

@@ -48,14 +48,19 @@ class Sampled(Codec):
         return f"sampled:{self.count}:{self.draws}:{self.seed}:{self.dtype}"
 
     def fields(self, *shape: int) -> list[Field]:
-        """``indices (draws, count)`` and ``log_weights (draws, count)``; count is at most the number of classes."""
-        (classes,) = shape
-        drawn = (self.draws, min(self.count, classes))
+        """``indices (..., draws, count)`` and ``log_weights (..., draws, count)``; count is at most C.
+
+        Args:
+            shape: of a row's outputs: (C,), of tokens (T, C).
+        """
+        *lead, classes = shape
+        drawn = (*lead, self.draws, min(self.count, classes))
         return [Field("indices", drawn, index_dtype(classes)), Field("log_weights", drawn, self.dtype)]
 
     def encode(self, logits: Array) -> dict[str, Array]:
         """Draw: the same logits give the same draws, whatever other rows are in the batch."""
-        return in_parts(self._encode, logits)
+        found = in_parts(self._encode, logits.reshape(-1, logits.shape[-1]))
+        return {name: array.reshape(*logits.shape[:-1], *array.shape[1:]) for name, array in found.items()}
 
     def _encode(self, logits: Array) -> dict[str, Array]:
         log_probs = np.maximum(log_softmax(logits), LOG_ZERO)
@@ -74,16 +79,17 @@ class Sampled(Codec):
     def decode(self, arrays: dict[str, Array], draw: int = 0) -> Sparse:
         """Return one draw (modulo their number) as sparse targets without a tail."""
         at = draw % self.draws
-        indices, log_weights = arrays["indices"][:, at], arrays["log_weights"][:, at]
-        return Sparse(indices.astype(np.int64), log_weights, np.zeros(len(indices), np.float32))
+        indices, log_weights = arrays["indices"][..., at, :], arrays["log_weights"][..., at, :]
+        return Sparse(indices.astype(np.int64), log_weights, np.zeros(indices.shape[:-1], np.float32))
 
     def target(self, arrays: dict[str, Array], student: Array) -> Array:
         """The mean over the draws of the weights at their classes, 0 elsewhere."""
         target = np.zeros(student.shape)
-        rows = np.arange(len(target))[:, None]
         for draw in range(self.draws):
             sparse = self.decode(arrays, draw)
-            target[rows, sparse.indices] += np.exp(sparse.log_probs.astype(np.float64)) / self.draws
+            drawn = np.take_along_axis(target, sparse.indices, axis=-1)
+            drawn += np.exp(sparse.log_probs.astype(np.float64)) / self.draws
+            np.put_along_axis(target, sparse.indices, drawn, axis=-1)
         return target
 
 

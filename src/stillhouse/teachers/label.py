@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stillhouse.data import Views
 from stillhouse.errors import DamagedError, RejectedError
-from stillhouse.store import Dense, Key, Store, TopK, Writer, ls, supersede
+from stillhouse.store import Dense, Key, ShapedTail, Store, TopK, Writer, ls, supersede
 from stillhouse.store.buckets import Bucket, mirror
 from stillhouse.store.maintenance import SUPERSEDED
 from stillhouse.store.manifest import NAME, PLAN, in_parts
@@ -256,8 +256,9 @@ class Asker:
             raw = self.raw(rows, inputs if number else None)
             batch = Batch(inputs, torch.full_like(chosen, -1), chosen, view, raw=raw)
             listed = getattr(self.teacher, "listed", None)
-            if listed is not None and isinstance(self.codec, TopK):  # it lists classes itself
-                found = packed(self.codec, listed(batch, self.codec.k, self.temperature).sparse)
+            if listed is not None and isinstance(self.codec, TopK | ShapedTail):  # it lists classes itself
+                more = {"shaped": True} if isinstance(self.codec, ShapedTail) else {}
+                found = packed(self.codec, listed(batch, self.codec.k, self.temperature, **more).sparse)
                 for name, array in found.items():
                     refuse_not_finite(name, array, rows, number)
                     answers.setdefault(name, []).append(array)

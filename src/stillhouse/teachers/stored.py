@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.errors import UsageError
-from stillhouse.store import Dense, Field, Sampled, Store, TopK, codec
+from stillhouse.store import Dense, Field, Sampled, ShapedTail, Store, TopK, codec
 from stillhouse.task import Task
 from stillhouse.teachers.ensemble import DISAGREEMENT, row_weights
 from stillhouse.types import Batch, Outputs, Sparse
@@ -24,7 +24,7 @@ LOGITS = "logits"
 SMALLEST = 1e-30  # stands for a probability of 0 inside the logarithm
 DTYPES = ("float32", "float16", "bfloat16")
 
-Codec = Dense | TopK | Sampled
+Codec = Dense | TopK | Sampled | ShapedTail
 
 
 def make_codec(name: str, dtype: str, task: Task) -> Codec:
@@ -111,8 +111,10 @@ class StoredTeacher:
         if isinstance(self.codec, Sampled):
             weights: Tensor = torch.from_numpy(found["log_weights"]).to(device) - float(np.log(indices.shape[-2]))
             return Sparse(indices.flatten(-2), weights.flatten(-2), None, self.temperature)
-        log_probs = torch.from_numpy(found["log_probs"]).to(device)
-        return Sparse(indices, log_probs[..., :-1], log_probs[..., -1], self.temperature)
+        log_probs, shape = torch.from_numpy(found["log_probs"]).to(device), None
+        if isinstance(self.codec, ShapedTail):
+            shape = torch.from_numpy(self.codec.shape_of_tail(found, self.shape[-1])).to(device)
+        return Sparse(indices, log_probs[..., :-1], log_probs[..., -1], self.temperature, shape)
 
 
 def key_parts(codec: Codec, shape: tuple[int, ...]) -> dict[str, str]:
@@ -137,7 +139,11 @@ def encoded(codec: Codec, values: np.ndarray, temperature: float) -> dict[str, n
     return codec.encode(values if isinstance(codec, Dense) else values / temperature)
 
 
-def packed(codec: TopK, listed: Sparse) -> dict[str, np.ndarray]:
+def packed(codec: TopK | ShapedTail, listed: Sparse) -> dict[str, np.ndarray]:
     """What a codec keeps of a teacher that lists classes itself (N, ..., k), softened already."""
     assert listed.log_tail is not None
-    return codec.pack(*(part.numpy() for part in (listed.indices, listed.log_probs, listed.log_tail)))
+    indices, log_probs, tail = (part.numpy() for part in (listed.indices, listed.log_probs, listed.log_tail))
+    if isinstance(codec, TopK):
+        return codec.pack(indices, log_probs, tail)
+    assert listed.tail_shape is not None
+    return codec.pack(indices, log_probs, tail, listed.tail_shape.numpy())

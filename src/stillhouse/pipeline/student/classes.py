@@ -7,10 +7,22 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from stillhouse.data import Rows
-from stillhouse.functional.kept_classes import kept_listed, kept_logits, kept_targets
-from stillhouse.types import Batch, Outputs
+from stillhouse.functional.kept_classes import kept_listed, kept_logits, kept_shaped, kept_targets
+from stillhouse.types import Batch, Outputs, Sparse
 
 Answer = Callable[[Batch], Outputs]
+
+
+def kept_sparse(found: Sparse, table: Tensor) -> Sparse:
+    """Some classes of a teacher, in the student's; a sample may then hold the class of the rest more than once."""
+    if found.log_tail is None:
+        return found._replace(indices=kept_targets(found.indices, table))
+    listed, shape = (found.indices, found.log_probs, found.log_tail), None
+    if found.tail_shape is None:
+        indices, log_probs, tail = kept_listed(*listed, table)
+    else:
+        indices, log_probs, tail, shape = kept_shaped(*listed, found.tail_shape, table)
+    return found._replace(indices=indices, log_probs=log_probs, log_tail=tail, tail_shape=shape)
 
 
 class Classes:
@@ -39,10 +51,6 @@ class Classes:
             here = table.to(batch.inputs.device)
             if found.sparse is None:
                 return found._replace(values=kept_logits(found.values, here))
-            assert found.sparse.log_tail is not None  # sampled classes are of no such student
-            listed = kept_listed(found.sparse.indices, found.sparse.log_probs, found.sparse.log_tail, here)
-            return found._replace(
-                sparse=found.sparse._replace(indices=listed[0], log_probs=listed[1], log_tail=listed[2])
-            )
+            return found._replace(sparse=kept_sparse(found.sparse, here))
 
         return answer

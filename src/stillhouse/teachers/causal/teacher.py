@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stillhouse.errors import RejectedError
 from stillhouse.teachers.module import ModuleTeacher, on_device
 from stillhouse.types import Batch, Outputs, Sparse, in_eval
-from stillhouse.windows import CausalWindows
+from stillhouse.windows import DOCUMENTS, CausalWindows
 
 BOUND = 0.01  # nats: KL of the exact to the coarse model, above which half precision is refused
 BATCH = 4  # windows that are asked together
@@ -69,22 +69,32 @@ class CausalTeacher(ModuleTeacher):
         return Outputs(self.logits(batch.inputs).to(batch.inputs.device))
 
     @torch.inference_mode()
-    def listed(self, batch: Batch, k: int, temperature: float = 1.0) -> Outputs:
-        """The k largest classes of each position by falling probability, and the mass of the others."""
-        found = [self._listed(part, k, temperature) for part in batch.inputs.split(1)]
-        home = batch.inputs.device
-        indices, log_probs, tail = (torch.cat(parts).to(home) for parts in zip(*found, strict=True))
-        unknown = torch.full((), torch.nan, device=home).expand(len(batch.inputs), *self.shape)
-        return Outputs(unknown, sparse=Sparse(indices, log_probs, tail, temperature))
+    def listed(self, batch: Batch, k: int, temperature: float = 1.0, shaped: bool = False) -> Outputs:
+        """The k largest classes of each position by falling probability, and the mass of the others.
 
-    def _listed(self, inputs: Tensor, k: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+        With ``shaped`` also the sum of the tails of a window's tokens, as ``Sparse.tail_shape``.
+        """
+        found = [self._listed(part, k, temperature, shaped) for part in torch.split(batch.inputs, 1)]
+        home = batch.inputs.device
+        indices, log_probs, tail, shape = (torch.cat(parts).to(home) for parts in zip(*found, strict=True))
+        unknown = torch.full((), torch.nan, device=home).expand(len(batch.inputs), *self.shape)
+        return Outputs(unknown, sparse=Sparse(indices, log_probs, tail, temperature, shape if shaped else None))
+
+    def _listed(
+        self, inputs: Tensor, k: int, temperature: float, shaped: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         logits = self.logits(inputs)
         logits = logits if temperature == 1.0 else logits / temperature
         whole = logits.logsumexp(-1, keepdim=True)
         values, indices = logits.topk(min(k, logits.shape[-1]), -1)
         # The mass of the others is added up of them, not 1 minus the listed: that would keep their rounding alone.
-        rest = logits.scatter_(-1, indices, -torch.inf).logsumexp(-1)
-        return indices, values - whole, rest - whole.squeeze(-1)
+        others = logits.scatter_(-1, indices, -torch.inf)
+        rest = others.logsumexp(-1) - whole.squeeze(-1)
+        shape = rest
+        if shaped:
+            spoken = inputs[:, DOCUMENTS] > 0
+            shape = (others[spoken.to(others.device)] - whole[spoken.to(others.device)]).exp().sum(0, keepdim=True)
+        return indices, values - whole, rest, shape
 
 
 def check_half(exact: Callable[[Tensor], Tensor], coarse: CausalTeacher, inputs: Tensor) -> float:

@@ -317,6 +317,15 @@ class Task(Judgement, Protocol):
     def whole_outputs(self, outputs: Tensor, width: int) -> Tensor:
         """Outputs of the user's own student in the form (B, width), where they say the same in a shorter one."""
 
+    def draft(self, recipe: Any, model: Any, **settings: Any) -> dict[str, Any]:
+        """How a run's student does as a draft for its teacher; refuses students that write no text.
+
+        Args:
+            recipe: of the run.
+            model: what shipped, with its encoder.
+            settings: see ``pipeline.draft``.
+        """
+
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
         """Refuse outputs of the user's own student that have another shape or kind; they may carry a graph."""
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.errors import UsageError
-from stillhouse.functional.classes import merged, merged_listed
+from stillhouse.functional.kept_classes import kept_listed, kept_logits
 from stillhouse.functional.sparse import bucket
 from stillhouse.students.causal import CausalStudent, derive_causal
 from stillhouse.students.causal_saving import load_causal, save_causal, student_tokenizer
@@ -133,7 +133,7 @@ def test_rest_class_sums_to_one(data: st.DataObject) -> None:
     counts = torch.zeros(total)
     counts[kept] = 1.0
     table = most_frequent(counts, len(kept)).table
-    p = merged(logits.log_softmax(-1), table).exp().double()
+    p = kept_logits(logits, table).exp().double()
     assert p.sum() == pytest.approx(1.0, abs=1e-5)
     truth = torch.tensor(logits.double().softmax(-1).tolist(), dtype=torch.float64)
     torch.testing.assert_close(p[:-1], truth[kept], atol=1e-6, rtol=1e-4)
@@ -149,7 +149,7 @@ def test_out_of_vocabulary_mass_goes_to_tail() -> None:
     table = most_frequent(counts, len(kept)).table
     top = p.topk(8)
     tail = (1.0 - top.values.sum(-1)).log()
-    ids, log_p, rest = merged_listed(top.indices, top.values.log(), tail, table)
+    ids, log_p, rest = kept_listed(top.indices, top.values.log(), tail, table)
     for row in range(5):
         listed = {int(i): float(v) for i, v in zip(top.indices[row], top.values[row], strict=True)}
         stays = {kept.index(i): v for i, v in listed.items() if i in kept}

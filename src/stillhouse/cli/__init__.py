@@ -62,7 +62,7 @@ RUNNING = {
 }
 READING = {
     LOOK: (commands.evaluate, commands.report, commands.compare, commands.check),
-    SHIP: (commands.predict, commands.export),
+    SHIP: (commands.predict, commands.export, commands.draft),
     REFERENCE: (commands.methods, commands.makers, commands.layers),
 }
 app.command(commands.demo, group=RUN, sort_key=0)

@@ -144,6 +144,37 @@ def predict(
     show_json({"rows": count, "out": out}) if json else say(f"{count:,} rows: {out}")
 
 
+def draft(
+    folder: Folder,
+    /,
+    *,
+    gamma: Annotated[str, Parameter(help="Tokens that the draft proposes a cycle; several with commas.")] = "1,2,3,5",
+    prompts: Annotated[int, Parameter(help="Test texts that are continued.")] = 8,
+    prompt_tokens: Annotated[int, Parameter(help="Tokens of each text that are given.")] = 64,
+    max_new_tokens: Annotated[int, Parameter(help="Tokens that are written for each.")] = 64,
+    sampling_temperature: Annotated[float, Parameter(help="0 takes the likeliest token; above, tokens are drawn.")] = 0,
+    seed: Annotated[int, Parameter(help="Of the draws.")] = 0,
+    arm: Arm = None,
+    json: Json = False,
+) -> None:
+    """Measure a language model's student as a draft for its teacher, beside plain decoding and prompt lookup."""
+    from stillhouse import pipeline
+    from stillhouse.cli.drafts import show_drafts
+    from stillhouse.cli.running import numbers
+
+    found = pipeline.draft(
+        folder,
+        gamma=numbers(gamma, "--gamma"),
+        prompts=prompts,
+        prompt_tokens=prompt_tokens,
+        max_new_tokens=max_new_tokens,
+        sampling_temperature=sampling_temperature,
+        seed=seed,
+        arm=arm,
+    )
+    show_json(found) if json else show_drafts(found)
+
+
 def check(
     folder: Folder,
     /,

@@ -4,6 +4,7 @@ from stillhouse.pipeline.interface.api import curve, distill, fit_students, labe
 from stillhouse.pipeline.interface.finished import (
     check,
     compare,
+    draft,
     evaluate,
     export,
     load,
@@ -22,6 +23,7 @@ __all__ = [
     "compare",
     "curve",
     "distill",
+    "draft",
     "evaluate",
     "export",
     "fit_students",

@@ -83,18 +83,23 @@ class Voice:
         """The teacher's ids of classes, any shape."""
         return classes if self.ids is None else self.ids[classes]
 
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest text that the model can read; None: it does not say."""
+        config = self.net.model.config
+        found: int | None = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+        return found
+
     def check_length(self, tokens: int) -> None:
         """Refuse texts that are longer than the model can read.
 
         Raises:
             UsageError: says how long they may be.
         """
-        config = self.net.model.config
-        most = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-        if most is not None and tokens > most:
+        if self.longest is not None and tokens > self.longest:
             raise UsageError(
-                f"A prompt and its continuation have {tokens} tokens together, and this model reads {most} at most. "
-                "Shorten the prompts, or lower max_new_tokens."
+                f"A prompt and its continuation have {tokens} tokens together, and this model reads {self.longest} at "
+                "most. Shorten the prompts, or lower max_new_tokens."
             )
 
 

@@ -13,11 +13,12 @@ from stillhouse.errors import DamagedError, UsageError
 from stillhouse.files import write_atomic
 from stillhouse.students.causal import CausalStudent, forget_file
 from stillhouse.students.causal_tokens import renumbered
+from stillhouse.windows import CausalWindows
 
 TABLE = "teacher_ids.safetensors"  # the student's id of each of the teacher's ids, where they differ
 
 
-def save_causal(student: CausalStudent, folder: Path, tokenizer: Any = None) -> list[Path]:
+def save_causal(student: CausalWindows, folder: Path, tokenizer: Any = None) -> list[Path]:
     """Write a student as ``save_pretrained`` does; ``AutoModelForCausalLM`` opens it, with the same logits.
 
     Where the vocabulary was cut, the tokenizer in the folder gives the student's own ids (see
@@ -37,18 +38,19 @@ def save_causal(student: CausalStudent, folder: Path, tokenizer: Any = None) -> 
     from safetensors.torch import save
 
     model: Any = student.model
+    table: Tensor | None = getattr(student, "table", None)
     forget_file(model)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         model.save_pretrained(scratch)
         if tokenizer is not None:
-            student_tokenizer(tokenizer, student.table).save_pretrained(scratch)
+            student_tokenizer(tokenizer, table).save_pretrained(scratch)
         files = {path.name: path for path in sorted(Path(scratch).iterdir())}
         for name, path in files.items():
             write_atomic(folder / name, path.read_bytes())
     written = [folder / name for name in files]
-    if student.table is not None:
-        write_atomic(folder / TABLE, save({"table": student.table.cpu().contiguous()}))
+    if table is not None:
+        write_atomic(folder / TABLE, save({"table": table.cpu().contiguous()}))
         written.append(folder / TABLE)
     return written
 

@@ -101,6 +101,14 @@ class BaseTask(Judge):
         """One number a row (B,) as (B, 1); others unchanged."""
         return outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
 
+    def draft(self, recipe: Any, model: Any, **settings: Any) -> dict[str, Any]:
+        """Refuse: only a language model writes text.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("The students of this run write no text, so none can be a draft. Name a language model's run.")
+
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
         """The answer of the task's teachers."""
         self.teachers.check_student(outputs, spec)

@@ -16,6 +16,7 @@ from stillhouse.files import read_small, write_output
 from stillhouse.pipeline.arguments import resolve
 from stillhouse.pipeline.interface.handle import Run, answers
 from stillhouse.pipeline.predict import check_out, predict_file, predict_table, read_file
+from stillhouse.pipeline.setup.set_up import moved
 from stillhouse.pipeline.student.load import load_student, own_module, student_folder
 
 RunLike = Run | str | Path
@@ -43,6 +44,51 @@ def load(run: RunLike, module: Any = None, *, arm: str | None = None, allow_code
         return run.load(module, arm=arm, allow_code=allow_code)
     folder = student_folder(Path(run), arm)
     return load_student(folder, own_module(folder, module, allow_code))
+
+
+def draft(
+    run: RunLike,
+    *,
+    gamma: Sequence[int] = (1, 2, 3, 5),
+    prompts: int = 8,
+    prompt_tokens: int = 64,
+    max_new_tokens: int = 64,
+    sampling_temperature: float = 0.0,
+    seed: int = 0,
+    arm: str | None = None,
+) -> dict[str, Any]:
+    """Measure the student of a run as a draft for its teacher in speculative decoding, beside plain and prompt lookup.
+
+    Args:
+        run: a language model's run, or its folder.
+        gamma: tokens that the draft proposes a cycle.
+        prompts: test texts that are continued.
+        prompt_tokens: tokens of each that are given.
+        max_new_tokens: tokens that are written for each.
+        sampling_temperature: 0 takes the likeliest token; above, tokens are drawn.
+        seed: of the draws.
+        arm: as for ``load``.
+
+    Returns:
+        ``plain``: tokens a second; ``drafts``: for each draft and gamma tokens a cycle, acceptance, the acceptance at
+        which it breaks even, and speed as a multiple of plain decoding.
+
+    Raises:
+        UsageError: no language model, or a number out of range.
+        RejectedError: no test text is long enough.
+    """
+    opened = _opened(run)
+    recipe = moved(opened.recipe, opened.folder)
+    return opened.task.draft(
+        recipe,
+        opened.load(arm=arm),
+        gamma=gamma,
+        prompts=prompts,
+        prompt_tokens=prompt_tokens,
+        new_tokens=max_new_tokens,
+        sampling_temperature=sampling_temperature,
+        seed=seed,
+    )
 
 
 @overload

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
@@ -14,13 +14,18 @@ from torch import Tensor, nn
 
 from stillhouse.data import encoder_from_state
 from stillhouse.data.encoders.tokens import TokenEncoder
+from stillhouse.data.inputs import texts_of
 from stillhouse.errors import UsageError
 from stillhouse.exporting import Exportable
 from stillhouse.extras import library
 from stillhouse.functional.kept_classes import spread
+from stillhouse.students.causal_generation import BATCH, Voice, generate
+from stillhouse.students.causal_saving import save_causal
 from stillhouse.students.rules import Leaf
 from stillhouse.tasks.predictor import Deployed
-from stillhouse.windows import DOCUMENTS, IDS
+from stillhouse.windows import DOCUMENTS, IDS, CausalWindows
+
+CONTINUED = 64  # tokens of a continuation, where nothing else is asked for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +36,7 @@ class DeployedLanguageModel(Deployed):
 
     task = "language_modelling"
     encoder: TokenEncoder
+    tokens_per_second: float | None = None  # of the last ``generate``
 
     @staticmethod
     def net_width(card: Mapping[str, Any]) -> int:
@@ -55,7 +61,8 @@ class DeployedLanguageModel(Deployed):
         table = getattr(self.net, "table", None)
         size = self.encoder.vocabulary.size
         if table is None:
-            return found[..., :size].log_softmax(-1)
+            whole: Tensor = found[..., :size].log_softmax(-1)
+            return whole
         return spread(found.log_softmax(-1), table[:size])
 
     def bits_per_byte(self, rows: Any) -> NDArray[np.float64]:
@@ -70,37 +77,81 @@ class DeployedLanguageModel(Deployed):
             found.append(float(nll) / math.log(2) / length if length else math.nan)
         return np.array(found)
 
+    def generate(
+        self,
+        prompts: Any,
+        *,
+        max_new_tokens: int = CONTINUED,
+        sampling_temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        batch_size: int = BATCH,
+    ) -> Any:
+        """Continue texts until the end token, or for ``max_new_tokens``; see ``causal_generation.generate``.
+
+        ``tokens_per_second`` is that of the last call.
+
+        Args:
+            prompts: a text, or several.
+            max_new_tokens: most tokens of each continuation.
+            sampling_temperature: tokens are drawn from the softmax of logits / this; 0 takes the likeliest one.
+            top_p: share of the mass that tokens are drawn from.
+            seed: of the draws.
+            batch_size: prompts that are continued together.
+
+        Returns:
+            The continuation without the prompt, a str, or a list of them.
+
+        Raises:
+            UsageError: a setting out of range, no text, or one that is longer than the model reads.
+            RejectedError: a prompt is no text.
+        """
+        one = isinstance(prompts, str)
+        texts = texts_of([prompts] if one else prompts, "The prompts").tolist()
+        words = self.encoder.vocabulary
+        first = [] if words.start is None else [words.start]
+        home = next(self.net.parameters()).device
+        made = generate(
+            cast("CausalWindows", self.net),
+            [torch.tensor([*first, *self.encoder.ids(text)], dtype=torch.int64, device=home) for text in texts],
+            new_tokens=max_new_tokens,
+            sampling_temperature=sampling_temperature,
+            top_p=top_p,
+            end=[] if words.end is None else [words.end],
+            seed=seed,
+            batch_size=batch_size,
+        )
+        self.tokens_per_second = made.tokens_per_second
+        found = [words.tokenizer.decode(tokens.tolist(), skip_special_tokens=True) for tokens in made.tokens]
+        return found[0] if one else found
+
     def predict(self, rows: Any) -> NDArray[np.float64]:
         """As ``bits_per_byte``: how well the model expects each text."""
         return self.bits_per_byte(rows)
 
     def frame(self, rows: Any) -> pd.DataFrame:
-        """The column ``bits_per_byte``."""
+        """Of each text ``bits_per_byte`` and its likeliest ``continuation``, of 64 tokens at most."""
         import pandas as pd
 
-        return pd.DataFrame({"bits_per_byte": self.bits_per_byte(rows)})
+        texts = texts_of(self.of_column(rows), "The prompts").tolist()
+        longest, most = 1 + max(len(self.encoder.ids(text)) for text in texts), Voice(cast("Any", self.net)).longest
+        room = CONTINUED if most is None else max(1, min(CONTINUED, most - longest))
+        continued = self.generate(texts, max_new_tokens=room)
+        return pd.DataFrame({"bits_per_byte": self.bits_per_byte(rows), "continuation": continued})
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model and its tokenizer as ``AutoModelForCausalLM.from_pretrained`` opens them.
 
-        Raises:
-            UsageError: the model has fewer classes than the tokenizer has tokens.
+        See ``students.causal_saving.save_causal`` for a student that keeps some of the teacher's tokens.
         """
-        if getattr(self.net, "table", None) is not None:
-            raise UsageError(
-                "This student keeps some of its teacher's tokens and one class for the rest, which no tokenizer of "
-                "transformers can express. Distil without `vocabulary` in [student.derive] for a folder of its own."
-            )
         place, words = Path(folder), self.encoder.vocabulary
-        net: Any = self.net
-        net.model.save_pretrained(place)
         made = library("transformers", "A language model").PreTrainedTokenizerFast(
             tokenizer_object=words.tokenizer,
             bos_token=words.name(words.start) or None,
             eos_token=words.name(words.end) or None,
             chat_template=words.template,
         )
-        made.save_pretrained(place)
+        save_causal(cast("CausalWindows", self.net), place, made)
 
     def exportable(self, rows: Tensor) -> Exportable:
         """Refuse: a graph has no cache."""

@@ -16,6 +16,7 @@ from stillhouse.tasks.base import BaseTask
 from stillhouse.tasks.classification.losses import label_loss
 from stillhouse.tasks.classification.targets import read_targets
 from stillhouse.tasks.language_modelling import losses, reading, teachers
+from stillhouse.tasks.language_modelling.drafting import draft_run
 from stillhouse.tasks.language_modelling.judgement import LanguageJudge
 from stillhouse.tasks.language_modelling.predictor import DeployedLanguageModel
 from stillhouse.tasks.language_modelling.records import stream
@@ -110,6 +111,10 @@ class LanguageModelling(LanguageJudge, BaseTask):
     def ready_teacher(self, section: Any, spec: OutputSpec, data: Any, device: Any) -> Any:
         """See ``reading.ready_teacher``."""
         return reading.ready_teacher(section, self, spec, data, device)
+
+    def draft(self, recipe: Recipe, model: Any, **settings: Any) -> dict[str, Any]:
+        """See ``drafting.draft_run``."""
+        return draft_run(recipe, model, **settings)
 
     def check_student(self, outputs: Tensor, spec: OutputSpec) -> None:
         """Refuse logits of the user's own student that are not one row of classes for each position."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stillhouse import methods
-from stillhouse.engine import ALONE, Group, StopRequest
+from stillhouse.engine import ALONE, Group, Step, StopRequest
 from stillhouse.engine.optim import AdamW
 from stillhouse.engine.slices import Sliced, Whole
 from tests.engine.several import batches, case, differ, together, trained
@@ -85,3 +85,19 @@ def test_one_two_and_four_processes_end_with_the_same_bits_also_when_stopped_and
         assert (tmp_path / folder / "checkpoint.safetensors").exists()
     assert differ(one, fitted(ALONE, "resumed by one")) == 0
     assert differ(one, together(4, lambda group: fitted(group, "resumed by four"))) == 0
+
+
+@pytest.mark.slow
+def test_a_head_that_no_term_uses_stops_no_process(tmp_path: Path) -> None:
+    """A feature method alone: the head has no gradient in any process."""
+
+    def fitted(group: Group, folder: str, slices: int | None) -> dict[str, Tensor]:
+        one = case("fitnet")
+        step = Step(one.step.student, [("fitnet", one.step.methods[0], 1.0)], label_weight=0.0)  # type: ignore[list-item]
+        return trained(one._replace(step=step), tmp_path / folder, group, slices)
+
+    one, two = fitted(ALONE, "one", None), together(2, lambda group: fitted(group, "two", 2))
+    assert differ(two, one) < 1e-12
+    before = case("fitnet").step.student.state_dict()
+    assert torch.equal(one["student.head.weight"], before["head.weight"])
+    assert not torch.equal(one["student.a.0.weight"], before["a.0.weight"])

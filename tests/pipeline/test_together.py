@@ -147,9 +147,10 @@ def test_an_error_in_another_process_is_the_error_of_the_run(tmp_path: Path, mon
     [
         ({"slices": 3}, "no power of two"),
         ({"slices": 2, "devices": 4}, "set a multiple"),
+        ({"devices": 2, "strategy": "fsdp"}, "each device has all of the net"),
     ],
 )
-def test_slices_that_no_processes_can_share_are_refused(training: dict[str, Any], words: str) -> None:
+def test_ways_to_share_a_net_that_are_not_there_are_refused(training: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         parse({"training": training})
 
@@ -185,6 +186,7 @@ def test_the_number_of_processes_is_not_part_of_a_run_and_that_of_slices_is() ->
     def digest(**training: Any) -> str:
         return parse({"training": training}).digest()
 
+    assert digest(strategy="ddp") == digest()
     assert digest(devices=2, slices=4) == digest(slices=4) == digest(devices=2, nodes=2)
     assert digest(devices=2) == digest(slices=2) != digest(slices=4)
     assert digest() == digest(workers=1) != digest(slices=1) == digest(slices=1, workers=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
 from stillhouse.errors import UsageError
 from stillhouse.taps import Taps
@@ -171,6 +174,24 @@ def test_distributed_data_parallel_with_hooks_trains_on_live_features(tmp_path: 
     finally:
         dist.destroy_process_group()
     assert net.module[0][0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.filterwarnings("ignore:FSDP is switching")
+def test_a_net_that_is_sharded_in_either_way_has_the_paths_and_features_of_the_plain_one(tmp_path: Path) -> None:
+    plain, inputs = small_net(), images()
+    with Taps(plain, ["0.0"]) as taps:
+        plain(inputs)
+        expected = taps.take()["0.0"]
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    try:
+        older = FullyShardedDataParallel(copy.deepcopy(plain), device_id=torch.device("cpu"))
+        newer = fully_shard(copy.deepcopy(plain), mesh=init_device_mesh("cpu", (1,)))
+        for net, paths in ((older, ["0.0", "_fsdp_wrapped_module.0.0"]), (newer, ["0.0"])):
+            with Taps(net, paths) as taps:
+                net(inputs)
+                assert all(torch.equal(found, expected) for found in taps.take().values())
+    finally:
+        dist.destroy_process_group()
 
 
 def test_a_child_called_module_is_not_taken_for_a_wrapper() -> None:

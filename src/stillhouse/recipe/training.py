@@ -86,6 +86,9 @@ class StudentTraining(Training):
         1, description="Devices of each machine that train one net together; on CPUs processes of one thread."
     )
     nodes: Positive = Field(1, description="Machines that train one net together, each started by `torchrun`.")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="How devices share a net: ddp, each has all of it; fsdp, a part each, is refused so far."
+    )
     slices: Positive | None = Field(
         None,
         description="Parts of a batch whose gradients are added in a fixed order, a power of two: the weights are then "
@@ -103,6 +106,16 @@ class StudentTraining(Training):
     def parts(self) -> int | None:
         """Into how many slices a step is cut; None: one process sees whole batches."""
         return self.slices or (self.processes if self.processes > 1 else None)
+
+    @model_validator(mode="after")
+    def _each_has_all(self) -> StudentTraining:
+        if self.strategy == "fsdp":
+            raise ValueError(
+                'strategy = "fsdp" divides a net among devices, which cannot be done so far: remove it, so that each '
+                "device has all of the net; where memory is short, `slices` takes a batch in parts, and `precision = "
+                '"bf16-mixed"` halves what a forward pass keeps'
+            )
+        return self
 
     @model_validator(mode="after")
     def _slices_fit(self) -> StudentTraining:

@@ -147,7 +147,7 @@ def test_an_error_in_another_process_is_the_error_of_the_run(tmp_path: Path, mon
     [
         ({"slices": 3}, "no power of two"),
         ({"slices": 2, "devices": 4}, "set a multiple"),
-        ({"devices": 2, "strategy": "fsdp"}, "each device has all of the net"),
+        ({"devices": 2, "strategy": "fsdp"}, "every device has all of the net"),
     ],
 )
 def test_ways_to_share_a_net_that_are_not_there_are_refused(training: dict[str, Any], words: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -86,9 +86,6 @@ class StudentTraining(Training):
         1, description="Devices of each machine that train one net together; on CPUs processes of one thread."
     )
     nodes: Positive = Field(1, description="Machines that train one net together, each started by `torchrun`.")
-    strategy: Literal["ddp", "fsdp"] = Field(
-        "ddp", description="How devices share a net: ddp, each has all of it; fsdp, a part each, is refused so far."
-    )
     slices: Positive | None = Field(
         None,
         description="Parts of a batch whose gradients are added in a fixed order, a power of two: the weights are then "
@@ -107,15 +104,20 @@ class StudentTraining(Training):
         """Into how many slices a step is cut; None: one process sees whole batches."""
         return self.slices or (self.processes if self.processes > 1 else None)
 
-    @model_validator(mode="after")
-    def _each_has_all(self) -> StudentTraining:
-        if self.strategy == "fsdp":
-            raise ValueError(
-                'strategy = "fsdp" divides a net among devices, which cannot be done so far: remove it, so that each '
-                "device has all of the net; where memory is short, `slices` takes a batch in parts, and `precision = "
-                '"bf16-mixed"` halves what a forward pass keeps'
+    @model_validator(mode="before")
+    @classmethod
+    def _each_has_all(cls, table: Any) -> Any:
+        """Accept the one way in which devices share a net, without a key of its own."""
+        strategy = table.get("strategy", "ddp") if isinstance(table, dict) else "ddp"
+        if strategy == "ddp":
+            return (
+                {key: value for key, value in table.items() if key != "strategy"} if isinstance(table, dict) else table
             )
-        return self
+        raise ValueError(
+            f'strategy = {strategy!r} is not there: every device has all of the net, as with strategy = "ddp"; remove '
+            'it. Where memory is short, `slices` takes a batch in parts, and `precision = "bf16-mixed"` halves what a '
+            "forward pass keeps"
+        )
 
     @model_validator(mode="after")
     def _slices_fit(self) -> StudentTraining:

@@ -1,4 +1,4 @@
-"""Reading what installed packages, and one package of Debian, carry inside them."""
+"""Reading what installed packages, and packages of Debian, carry inside them."""
 
 from __future__ import annotations
 
@@ -43,22 +43,26 @@ def mlbench(name: str, folder: Path) -> DataFrame:
     import rdata
 
     with tempfile.TemporaryDirectory() as opened:
-        subprocess.run(["dpkg-deb", "-x", str(debian_package(folder)), opened], check=True)
+        subprocess.run(["dpkg-deb", "-x", str(debian_package(folder, MLBENCH, MLBENCH_VERSION)), opened], check=True)
         (path,) = Path(opened).rglob(f"{name}.rda")
         frame: DataFrame = rdata.read_rda(path, default_encoding="ascii")[name]
     return frame
 
 
-def debian_package(folder: Path) -> Path:
-    """The package file; downloaded into the folder where it is not there."""
-    pattern = f"{MLBENCH}_{MLBENCH_VERSION}_*.deb"
+def debian_package(folder: Path, name: str, version: str) -> Path:
+    """The file of a package in the folder; downloaded where it is not there.
+
+    Raises:
+        UsageError: there is no apt here, or it does not find the package.
+    """
+    pattern = f"{name}_{version}_*.deb"
     if not any(folder.glob(pattern)) and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "download", f"{MLBENCH}={MLBENCH_VERSION}"], cwd=folder, check=False)
+        subprocess.run(["apt-get", "download", f"{name}={version}"], cwd=folder, check=False)
     for path in folder.glob(pattern):
         return path
     raise UsageError(
-        f"This example reads the Debian package {MLBENCH} {MLBENCH_VERSION}, and it is not in {folder}. Bring it: "
-        f"`cd {folder} && apt-get download {MLBENCH}`."
+        f"This example reads the Debian package {name} {version}, and it is not in {folder}. Bring it: "
+        f"`cd {folder} && apt-get download {name}`."
     )
 
 

@@ -11,6 +11,9 @@ import pytest
 
 import stillhouse as sh
 from stillhouse.errors import UsageError
+from stillhouse.makers import base as makers
+from stillhouse.pipeline.made import alarms, training
+from stillhouse.pipeline.made.training import scout_seed
 from stillhouse.pipeline.run.folder import read_json
 from stillhouse.store import Store
 from tests.pipeline.recipes import write_recipe
@@ -98,3 +101,41 @@ def test_a_conditional_gan_is_judged_against_real_rows_and_free_makers_whatever_
     compared = {c["b"] for c in run.scores["comparisons"] if c["headline"]}
     assert {"distilled_real", "distilled_free"} <= compared
     assert "conditional_gan" in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_student_that_makers_are_trained_against_is_none_of_the_judged_ones() -> None:
+    assert scout_seed(1, [0, 1, 2]) == 3
+    assert scout_seed(1, [0, 2]) == 1
+
+
+@pytest.mark.slow
+def test_entries_of_one_maker_train_generators_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [INVERSION | {"count": 20, "rounds": 1}] * 2
+    told = sh.make(recipe(tmp_path, made=made), verbose=False)["made"]
+    first, second = (np.load(one["file"])["rows"] for one in told)
+    again = sh.make(recipe(tmp_path, made=made[:1], output={"dir": str(tmp_path / "one")}), verbose=False)["made"]
+    assert np.array_equal(np.load(again[0]["file"])["rows"], first)
+    assert not np.array_equal(first, second)
+    seen: list[int] = []
+    one = makers.get("inversion").make_round
+    monkeypatch.setattr(
+        makers.get("inversion"), "make_round", lambda self, shop, ids: (seen.append(shop.seed), one(self, shop, ids))[1]
+    )
+    sh.make(recipe(tmp_path, made=made, output={"dir": str(tmp_path / "two")}), verbose=False)
+    assert len(set(seen)) == 2
+
+
+@pytest.mark.slow
+def test_where_rounds_are_left_out_free_makers_make_as_few_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarms, "LEAST_ENTROPY", 0.0)
+    monkeypatch.setattr(alarms, "LEAST_SHARE", 0.0)
+    found = iter([["odd"], [], []])  # of the rounds as they are looked at; what the page tells comes later
+    monkeypatch.setattr(training, "alarms_of", lambda *told: next(found))
+    made = sh.distill(recipe(tmp_path, made=[INVERSION | {"drop_alarmed": True, "rounds": 3}]), verbose=False)
+    saw = read_json(made.folder / "run.json")["saw"]
+    assert saw["distilled"]["made"] == saw["distilled_free"]["made"] == 27
+    told = read_json(made.folder / "made" / "made.json")["made"][0]["rounds"]
+    assert [one["round"] for one in told] == [2, 3]
+    assert "inversion, round 3" in (made.folder / "report.html").read_text(encoding="utf-8")

@@ -125,7 +125,7 @@ class Distillation:
     def variants(self) -> dict[str, RunContext]:
         """The run with other training rows, against which made ones are judged."""
         chained = self.context.recipe.assistant or self.context.recipe.teacher.generations > 1
-        found = {} if chained else variants_of(self.first_context, self.given)
+        found = {} if chained else variants_of(self.first_context, self.given, self.context.made)
         if self.teachers[TEACHER].members:  # their folds count the student's rows
             found.pop(ALL_ROWS, None)
         self.trainer.variants = {name: as_students_read(one) for name, one in found.items()}
@@ -212,7 +212,8 @@ class Distillation:
         self.trainer.context = as_students_read(made)
         for one in self.teachers.values():
             one.enter(made)
-        self.__dict__.pop("arms", None), self.__dict__.pop("chains", None)  # they know the rows by number
+        for known in ("arms", "chains", "variants"):  # they know the rows by number
+            self.__dict__.pop(known, None)
 
     def baseline_outputs(self) -> NDArray[Any] | None:
         """Normalized outputs of the first seed's baseline on the validation rows; None without such rows."""

@@ -7,13 +7,17 @@ steps. Their stores are beside that of the run.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from stillhouse.data import Prepared, Views
 from stillhouse.data.corpus.prepare import unused
+from stillhouse.data.encoders.made import kept_rows
 from stillhouse.pipeline.made.training import real_of
-from stillhouse.pipeline.run.context import Given, RunContext
+from stillhouse.pipeline.run.context import Given, MadePart, RunContext
 from stillhouse.pipeline.run.progress import stage
 from stillhouse.pipeline.setup.views import make_views
 from stillhouse.recipe import Views as ViewsTable
@@ -27,18 +31,20 @@ if TYPE_CHECKING:
 BEST = {"image": "affine", "table": "munge", "array": "munge", "text": "words"}
 
 
-def variants_of(context: RunContext, given: Given) -> dict[str, RunContext]:
+def variants_of(context: RunContext, given: Given, made: Sequence[MadePart] = ()) -> dict[str, RunContext]:
     """The variants of a run, by name: with rows that its teacher is not asked about, and of a run with made rows.
 
     Args:
         context: of the run, as it was set up: rows of free makers stand in for those that are trained.
         given: what came from Python.
+        made: the rows of the run, where rounds of a maker were left out: free makers then make as few.
     """
     found: dict[str, RunContext] = {}
     if any(control.variant == FRESH_ROWS for control in context.task.controls.values()):
         found[FRESH_ROWS] = replace(context, data=unused(context.data))
     if not context.made:
         return found
+    context = as_many(context, made)
     answers = len(context.data.train.targets) * context.views.count
     if context.real_rows:
         found[REAL_ROWS] = with_views(context, given, real_of(context), answers)
@@ -48,6 +54,19 @@ def variants_of(context: RunContext, given: Given) -> dict[str, RunContext]:
     if whole is not None and len(whole.train.targets) > context.real_rows and context.recipe.controls.all_labels:
         found[ALL_ROWS] = with_views(context, given, whole, answers)
     return found
+
+
+def as_many(context: RunContext, made: Sequence[MadePart]) -> RunContext:
+    """The run with at most as many rows of each entry as these parts have."""
+    kept = np.ones(len(context.data.train.targets), bool)
+    for part, own in zip(context.made, made, strict=False):
+        kept[part.start + own.stop - own.start : part.stop] = False
+    if kept.all():
+        return context
+    split = context.data.split
+    data = kept_rows(context.data, replace(split, train=split.train[kept]))
+    pool = None if context.views.pool is None else data.train.inputs
+    return replace(context, data=data, made=context.made_among(kept), views=replace(context.views, pool=pool))
 
 
 def with_views(context: RunContext, given: Given, data: Prepared, answers: int) -> RunContext:

@@ -68,8 +68,10 @@ class MadeFacts:
             write_npz(folder / ROWS, raw_arrays(context.data.source, numbers))
             start, before, rounds = part.start, None, []
             for number, size in enumerate(part.rounds or (part.stop - part.start,)):
+                if not size:  # left out for its alarm
+                    continue
                 before = self.of(start, start + size, before)
-                rounds.append(before)
+                rounds.append({"round": number + 1} | before)
                 self.show(folder, number, start, start + size)
                 for alarm in before["alarms"]:
                     say(f"! [[made]] {entry.name!r}, round {number + 1}: {alarm}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from stillhouse.errors import UsageError
 from stillhouse.files import write_npz
 from stillhouse.makers import base as makers
 from stillhouse.pipeline.made.alarms import alarms_of, class_facts, row_facts
-from stillhouse.pipeline.made.entries import form_of, numbers_of, raw_arrays
+from stillhouse.pipeline.made.entries import APART, form_of, numbers_of, raw_arrays
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.progress import say, stage
 from stillhouse.pipeline.student.step import matched_step
@@ -74,13 +75,14 @@ class MakerTraining:
                 data = with_rows(data, context.data.source.take(numbers))
             else:
                 rounds = self.rounds(index, entry, data)
-                sizes, data = tuple(map(len, rounds)), joined(data, rounds)
+                sizes = tuple(0 if raw is None else len(raw) for raw in rounds)
+                data = joined(data, [raw for raw in rounds if raw is not None])
             parts.append(part._replace(start=start, stop=len(data.train.targets), rounds=sizes))
         pool = None if context.views.pool is None else data.train.inputs
         return replace(context, data=data, made=tuple(parts), views=replace(context.views, pool=pool))
 
-    def rounds(self, index: int, entry: MadeEntry, data: Prepared) -> list[Raw]:
-        """The raw rows of each round of an entry; ``data`` are the rows of the run before it."""
+    def rounds(self, index: int, entry: MadeEntry, data: Prepared) -> list[Raw | None]:
+        """The raw rows of each round of an entry, None where they are left out; ``data``: the rows before it."""
         folder, maker = folder_of(self.context.run.folder, index, entry), makers.make(entry.name, **entry.settings)
         assert isinstance(maker, makers.Trained)
         hashes.begin(folder)
@@ -93,17 +95,18 @@ class MakerTraining:
                 scout = self.scout(folder, number, maker, joined(data, found))
             if not file.exists():
                 ids = numbers_of(index, size, sum(sizes[:number]))
-                raw = self.round(folder, entry, maker, number, scout, ids)
+                raw = self.round(index, entry, maker, number, scout, ids)
                 taken = with_rows(data, raw)
                 rows = np.arange(len(taken.source) - len(raw), len(taken.source))
                 write_npz(file, raw_arrays(taken.source, rows))
                 writing.remove(folder / f"round-{number}" / CHECKPOINT)
             found.append(self.read(file))
-        return found if not entry.drop_alarmed else self.without_alarms(entry, data, found)
+        return [*found] if not entry.drop_alarmed else self.without_alarms(entry, data, found)
 
-    def without_alarms(self, entry: MadeEntry, data: Prepared, found: list[Raw]) -> list[Raw]:
-        """The rounds without those that have an alarm; where all have one, the first stays."""
-        kept, before = [], None
+    def without_alarms(self, entry: MadeEntry, data: Prepared, found: list[Raw]) -> list[Raw | None]:
+        """The rounds, None where one has an alarm; where all have one, the first stays."""
+        kept: list[Raw | None] = []
+        before = None
         for number, raw in enumerate(found):
             rows = with_rows(data, raw)
             inputs = rows.train.inputs[-len(raw) :]
@@ -115,13 +118,13 @@ class MakerTraining:
             told |= class_facts(outputs) if self.context.task.link == "softmax" else {}
             alarms = alarms_of(told, before, self.context.spec.names)
             before = told
-            if not alarms:
-                kept.append(raw)
-            elif number or len(found) > 1:
+            kept.append(None if alarms else raw)
+            if alarms and len(found) > 1:
                 say(f"! [[made]] {entry.name!r}, round {number + 1} is left out: {alarms[0]}.")
-        if not kept:
+        if all(raw is None for raw in kept):
             say(f"! [[made]] {entry.name!r}: each round has an alarm, and a run needs rows, so the first stays.")
-        return kept or found[:1]
+            kept[0] = found[0]
+        return kept
 
     def read(self, file: Path) -> Raw:
         """Raw rows of a round that was made."""
@@ -134,9 +137,10 @@ class MakerTraining:
         return self.form.from_cells(arrays)
 
     def round(
-        self, folder: Path, entry: MadeEntry, maker: makers.Trained, number: int, scout: nn.Module | None, ids: Any
+        self, index: int, entry: MadeEntry, maker: makers.Trained, number: int, scout: nn.Module | None, ids: Any
     ) -> Raw:
-        """One round: train the maker and make its rows."""
+        """One round: train the maker and make its rows; no two entries train the same generator."""
+        folder = folder_of(self.context.run.folder, index, entry)
         context, title = self.context, f"making rows: {entry.name}, round {number + 1} of {entry.rounds}"
         with context.run.timed("make rows"), stage(title, maker.steps, "steps") as advance:
             shop = makers.Workshop(
@@ -145,7 +149,7 @@ class MakerTraining:
                 context.spec.width,
                 scout,
                 number,
-                context.recipe.data.seed,
+                context.recipe.data.seed + index * APART,
                 folder / f"round-{number}",
                 f"{context.run.record['digest']}/{folder.name}/{number}",
                 advance=advance,
@@ -187,7 +191,7 @@ class MakerTraining:
         with context.run.timed("ask teachers"), stage("the teacher answers made rows", rows, "rows") as advance:
             answers = StoredTeacher(teacher.ask(advance))
         steps = maker.scout_steps
-        seed = context.recipe.data.seed * 1000 + number
+        seed = scout_seed(context.recipe.data.seed * 1000 + number, context.recipe.training.seeds)
         torch.manual_seed(seed)
         training = context.recipe.training
         budget = Budget(steps, min(training.batch_size or 128, rows), training.lr, training.weight_decay, device="cpu")
@@ -207,6 +211,11 @@ class MakerTraining:
                 advance=advance,
             )
         return in_eval(trained).requires_grad_(False)
+
+
+def scout_seed(start: int, judged: Sequence[int]) -> int:
+    """The first seed from this one that no judged student has: what makers are trained against is none of these."""
+    return next(seed for seed in count(start) if seed not in judged)
 
 
 def refuse_no_gradient(context: RunContext, teacher: RunTeacher) -> None:

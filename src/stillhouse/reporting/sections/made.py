@@ -49,9 +49,9 @@ def made(run: RunFiles) -> dict[str, Any] | None:
         return None
     rows, rounds, alarms = [], [], []
     for index, maker in enumerate(facts["made"]):
-        for number, told in enumerate(maker["rounds"]):
-            several = len(maker["rounds"]) > 1
-            title = f"{maker['name']}, round {number + 1}" if several else str(maker["name"])
+        for place, told in enumerate(maker["rounds"]):
+            number, several = told.get("round", place + 1) - 1, len(maker["rounds"]) > 1
+            title = f"{maker['name']}, round {number + 1}" if several or number else str(maker["name"])
             rows.append(line(title, cells(told)))
             alarms += [f"{title}: {alarm}." for alarm in told["alarms"]]
             file = run.folder / "made" / f"{index}-{maker['name']}" / f"{number}-shown.npz"

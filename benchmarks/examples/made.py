@@ -119,7 +119,7 @@ PAGES_OF: dict[str, tuple[dict[str, Any], list[Point]]] = {
             Point("strokes", made("strokes", 4000)),
             Point("glyphs", made("glyphs", 4000)),
             Point("blobs", made("blobs", 4000)),
-            Point("inversion", made("inversion", 6000, rounds=3, steps=150, scout_steps=150, lr=2e-3)),
+            Point("inversion", made("inversion", 6000, rounds=3, steps=150)),
         ],
     ),
     "few_images": (

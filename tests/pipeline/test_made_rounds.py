@@ -12,6 +12,7 @@ import pytest
 import stillhouse as sh
 from stillhouse.errors import UsageError
 from stillhouse.makers import base as makers
+from stillhouse.makers.inversion import Inversion
 from stillhouse.pipeline.made import alarms, training
 from stillhouse.pipeline.made.training import scout_seed
 from stillhouse.pipeline.run.folder import read_json
@@ -117,10 +118,13 @@ def test_entries_of_one_maker_train_generators_of_their_own(tmp_path: Path, monk
     assert np.array_equal(np.load(again[0]["file"])["rows"], first)
     assert not np.array_equal(first, second)
     seen: list[int] = []
-    one = makers.get("inversion").make_round
-    monkeypatch.setattr(
-        makers.get("inversion"), "make_round", lambda self, shop, ids: (seen.append(shop.seed), one(self, shop, ids))[1]
-    )
+    one = Inversion.make_round
+
+    def told(maker: Inversion, shop: makers.Workshop, ids: Any) -> Any:
+        seen.append(shop.seed)
+        return one(maker, shop, ids)
+
+    monkeypatch.setattr(Inversion, "make_round", told)
     sh.make(recipe(tmp_path, made=made, output={"dir": str(tmp_path / "two")}), verbose=False)
     assert len(set(seen)) == 2
 

@@ -96,8 +96,9 @@ def test_every_example_has_a_recipe_that_runs_into_its_own_folder_and_data_prepa
         return
     recipe = read_recipe(recipe_of(name))
     assert recipe.output.dir == (Path("runs/demo") if name in PACKAGED else RUNS / name)
-    assert recipe.training.seeds == [0, 1, 2, 3, 4]
-    places = [p for p in (recipe.data.path, recipe.data.text, recipe.data.arrays, recipe.data.images) if p is not None]
+    assert recipe.training.seeds == list(range(found.seeds))
+    data = recipe.data
+    places = [p for p in (data.path, data.text, data.arrays, data.images, data.corpus) if p is not None]
     if recipe.data.name is None and found.file is not None:
         assert [place.name for place in places] == [found.file]
         assert found.prepare is not None

@@ -48,6 +48,7 @@ class Example:
         limits: Markdown: what a reader must not conclude.
         accept_teacher: whether to go on, with the refusal on the page, where the gate refuses the teacher.
         sections: laid over the recipe: paths that only this machine knows.
+        seeds: of the recipe, fewer where a fit takes minutes.
         distil: in place of the usual ``stillhouse.distill(recipe)``; returns the run folder. It is given the recipe.
     """
 
@@ -61,6 +62,7 @@ class Example:
     accept_teacher: bool = False
     sections: Callable[[], dict[str, Any]] | None = None
     distil: Callable[[Path], Path] | None = None
+    seeds: int = 5
 
 
 def names() -> list[str]:

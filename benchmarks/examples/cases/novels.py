@@ -104,6 +104,7 @@ each of its chapters is one document of the test.
     file="novels",
     prepare=prepare,
     accept_teacher=True,
+    seeds=1,
     extra=extra,
     sections=lambda: {"teacher": {"gguf": str(gguf())}},
     limits="""

@@ -25,6 +25,7 @@ _HEAD = '{"seal": "%s",'
 _SCHEMA = 1
 _READ = 1 << 20  # bytes at a time
 _ALL = ("run.json", "recipe.toml", NAME)  # in a run folder: what tells whose the other files are
+_PILOT = "pilot.json"  # in the folder of a pilot, which is cheap and has no command of its own
 
 Known = dict[str, list[str]]  # by name, the hashes that a file may have; "<hash>@<size>" of its first bytes alone
 
@@ -124,8 +125,9 @@ def keeps(path: Path) -> bool:
 
 
 def complete(folder: Path) -> bool:
-    """Whether a folder keeps hashes, and each of their files is there."""
-    return (folder / NAME).exists() and all((folder / name).exists() for name in _read(folder))
+    """Whether a folder and those within keep hashes, and each of their files is there."""
+    places = [folder, *(Path(place) for place, _, names in os.walk(folder) if names)]
+    return all((place / NAME).exists() and all((place / name).exists() for name in _read(place)) for place in places)
 
 
 def check_all(folder: Path) -> None:
@@ -168,6 +170,8 @@ def cure(path: Path) -> str:
     if path.parent.name == "export":
         return f"Delete {path}, and export again."
     top = path.name == RUN or (path.parent / RUN).exists()  # the run folder itself
+    if top and path.name in _ALL and (path.parent / _PILOT).exists():
+        return f"Delete the folder {path.parent}, then run the same command again: it is made again."
     if not top and not kept:
         return "Run the same command as for the run again: the files of that folder are made again."
     if top and (path.name in _ALL or not kept):

@@ -9,7 +9,8 @@ from stillhouse import hashes
 from stillhouse.errors import DamagedError
 from stillhouse.pipeline import distill
 from stillhouse.recipe import read
-from stillhouse.store import verify
+from stillhouse.store import ls, verify
+from tests.faults.runs import write_table
 from tests.pipeline.recipes import write_recipe
 
 TIMES = ("ms_1", "ms_64", "seconds", "seconds_of_fit")
@@ -19,6 +20,24 @@ def write_short_run(folder: Path) -> Path:
     """A finished run of one seed in ``folder/run``, its recipe beside it."""
     short = {"seeds": [0], "steps": 20, "workers": 1}
     distill(read(write_recipe(folder, training=short, controls={"all_labels": False})))
+    return folder
+
+
+def write_wide_run(folder: Path) -> Path:
+    """As ``write_short_run``, with made rows, a student that trains itself in rounds, and stores in parts."""
+    folder.mkdir()
+    write_table(folder / "rows.csv", 80)
+    recipe = write_recipe(
+        folder,
+        data={"name": None, "path": str(folder / "rows.csv"), "target": "kind", "labels": 40},
+        made=[{"name": "mixture", "count": 16}],
+        views={"policy": "munge", "strength": 2.0},
+        teacher={"training": {"steps": 60, "batch_size": 32}},
+        store={"part_bytes": 200},
+        training={"seeds": [0], "steps": 20, "workers": 1},
+        controls={"self_trained": True, "all_labels": False},
+    )
+    distill(read(recipe), accept_teacher=True)
     return folder
 
 
@@ -50,5 +69,11 @@ def figures(scores: object) -> object:
 def look(run: Path) -> None:
     """Check every file of a run folder."""
     hashes.check_all(run)
-    if faults := verify(run / "store"):
-        raise DamagedError(f"{run / 'store'}: {faults[0]}")
+    for store in stores(run):
+        if faults := verify(store):
+            raise DamagedError(f"{store}: {faults[0]}")
+
+
+def stores(run: Path) -> list[Path]:
+    """The stores of a run that are complete."""
+    return [one.folder for one in ls(run) if one.complete and (one.folder / "manifest.json").exists()]

@@ -31,6 +31,7 @@ def write_recipe(folder: Path, **over: Any) -> Path:
     table = {**TINY, "output": {"dir": str(folder / "run")}}
     for key, value in over.items():
         table[key] = {**table[key], **value} if isinstance(value, dict) and key in table else value
+    table["data"] = {key: value for key, value in table["data"].items() if value is not None}
     folder.mkdir(exist_ok=True)
     path = folder / "recipe.toml"
     path.write_text(tomli_w.dumps(table))

@@ -13,7 +13,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.pipeline import Run, distill
 from stillhouse.recipe import read
 from stillhouse.store import repair, verify
-from tests.pipeline.damage import copied, figures, files, flip, look, write_short_run
+from tests.pipeline.damage import copied, figures, files, flip, look, stores, write_short_run, write_wide_run
 
 MOST = 4  # steps of a cure
 
@@ -33,13 +33,13 @@ def cured(place: Path) -> Run:
     overwrite = False
     for _ in range(MOST):
         try:
-            return distill(read(place / "recipe.toml"), overwrite=overwrite)
+            return distill(read(place / "recipe.toml"), overwrite=overwrite, accept_teacher=True)
         except StillhouseError as error:
             text = str(error)
             if delete := re.search(r"Delete ([^ ,]+)", text):
                 Path(delete[1]).unlink()
-            elif "store repair" in text:
-                repair(place / "run" / "store")
+            elif store := re.search(r"store repair ([^` ]+)", text):
+                repair(Path(store[1]))
             else:
                 assert "--overwrite" in text, text
                 overwrite = True
@@ -62,8 +62,8 @@ def check_cure(done: Path, place: Path, name: str, *, lost: bool) -> None:
     again = cured(place)
     look(run)
     assert scores_of(again.folder) == expected, name
-    kept = {path for path in names(done / "run") if not path.startswith("store/")}
-    assert kept <= set(names(run)), name
+    assert set(names(done / "run")) <= set(names(run)), name
+    assert len(stores(run)) == len(stores(done / "run")), name  # what was repaired has been asked again
     assert again.load() is not None
     shutil.rmtree(place)
 
@@ -87,3 +87,22 @@ def test_every_file_of_a_run_is_made_again_by_what_the_message_says(done: Path, 
     assert not verify(done / "run" / "store")
     for name in names(done / "run"):
         check_cure(done, tmp_path / "place", name, lost=lost)
+
+
+WIDE = (
+    "fits/self_trained/0/round-2/hashes.json", "fits/self_trained/0/round-3/metrics.jsonl", "made/0-mixture/rows.npz",
+    "made/0-mixture/0-shown.npz", "made/0-mixture/hashes.json", "made/hashes.json", "made/made.json",
+    "store/manifest.json", "store/parts/00000000.json",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "B6", "a file of made rows, of a round of self-training or of a store in parts is lost, or flips", exit=5
+)
+def test_what_is_below_a_folder_of_a_run_is_made_again(tmp_path: Path) -> None:
+    done = write_wide_run(tmp_path / "wide")
+    parts = [name for name in names(done / "run") if name.startswith("store/parts/00000001.")]
+    for name in (*WIDE, *parts):  # what is damaged is lost next, by the cure
+        check_cure(done, tmp_path / "place", name, lost=False)
+    check_cure(done, tmp_path / "place", "store_real/manifest.json", lost=True)

@@ -156,14 +156,21 @@ def _run(arguments: list[str]) -> int:
     except StillhouseError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
-        if error.filename and error.errno in writing.FULL | {errno.EROFS}:  # without a name it is standard output
-            told = writing.cannot_write(Path(error.filename), error)
-            return _fail(str(told), told.exit_code)
-        where = f": {error.filename}" if error.filename else ""
-        return _fail(f"{error.strerror or error}{where}. Fix that and run the same command again: it resumes.", 1)
+        return _fail(*_of_system(error))
     except Exception as error:  # a defect of ours: one line, with the way to see more
         return _fail(_unexpected(error), 1)
     return 0
+
+
+def _of_system(error: OSError) -> tuple[str, int]:
+    """What is said of an error of the operating system that nobody has explained, and its exit code."""
+    if error.filename and error.errno in writing.FULL | {errno.EROFS}:  # without a name it is standard output
+        told = writing.cannot_write(Path(error.filename), error)
+        return str(told), told.exit_code
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return f"{error.strerror}{where}. Name another file.", UsageError.exit_code
+    return f"{error.strerror or error}{where}. Fix that and run the same command again: it resumes.", 1
 
 
 def _unexpected(error: Exception) -> str:

@@ -22,12 +22,26 @@ store = App(
 )
 
 
+def there(root: Path) -> Path:
+    """A folder that is there.
+
+    Raises:
+        UsageError: it is not.
+    """
+    from stillhouse.errors import UsageError
+    from stillhouse.store.buckets import folder_of
+
+    if not folder_of(root).is_dir():
+        raise UsageError(f"There is no folder {root}. Give the folder in which to look for stores.")
+    return root
+
+
 @store.command
 def ls(root: Root = Path("runs"), /, *, json: Json = False) -> None:
     """List the stores in a folder and below it."""
     from stillhouse.store import maintenance
 
-    found = maintenance.ls(root)
+    found = maintenance.ls(there(root))
     if json:
         show_json([{key: getattr(s, key) for key in LISTED} for s in found])
         return
@@ -123,7 +137,7 @@ def gc(
     from stillhouse.errors import UsageError
     from stillhouse.store import maintenance
 
-    known = {listing.digest for listing in maintenance.ls(root)}
+    known = {listing.digest for listing in maintenance.ls(there(root))}
     if odd := sorted(set(keep or ()) - known):
         raise UsageError(
             f"--keep {odd[0]}: no store in {root} has this digest, so nothing is deleted. `stillhouse store ls {root}` "

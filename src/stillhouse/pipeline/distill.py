@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stillhouse import hashes
 from stillhouse.command import current
 from stillhouse.data.columns import columns_line
 from stillhouse.engine import device_of
@@ -30,15 +29,16 @@ from stillhouse.pipeline.evaluation.labels import TEST
 from stillhouse.pipeline.evaluation.predict import Judge, ship
 from stillhouse.pipeline.evaluation.score import judge, write_report
 from stillhouse.pipeline.first_answers import ANSWERS, hold
-from stillhouse.pipeline.made.facts import MadeFacts
+from stillhouse.pipeline.made.facts import MadeFacts, are_told
 from stillhouse.pipeline.made.training import MakerTraining, refuse_no_gradient
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
-from stillhouse.pipeline.run.folder import PILOT, SCORES, RunFolder, inherit
+from stillhouse.pipeline.run.folder import PILOT, RunFolder, inherit
 from stillhouse.pipeline.run.labels import only, visible_labels
 from stillhouse.pipeline.run.overwrite import pilot_of
 from stillhouse.pipeline.run.progress import Advance, say, stage
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.run.torchrun import check_processes, leading
+from stillhouse.pipeline.run.whole import check_files
 from stillhouse.pipeline.run.workers import run_all
 from stillhouse.pipeline.setup.set_up import set_up
 from stillhouse.pipeline.student.arms import Arm, Job, arms_of, missing_arms
@@ -56,7 +56,7 @@ from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
 from stillhouse.pipeline.variants import ask, variants_of
 from stillhouse.recipe import Recipe
-from stillhouse.store import Store, check_stores
+from stillhouse.store import Store, unanswered
 from stillhouse.taps import try_taps
 from stillhouse.task import ALL_ROWS, TEACHER
 from stillhouse.tasks.predictor import Deployed
@@ -245,12 +245,7 @@ class Distillation:
 
     def train(self) -> None:
         """Ask the teachers whose answers are still needed, and train the students; what was lost is made again."""
-        lost = {
-            name
-            for name, teacher in self.teachers.items()
-            if teacher.trainable or not all(one.trained for one in self.chains[name])
-        }
-        last, stores = self.answers(self.trainer.pending(self.arms), lost)
+        last, stores = self.answers(self.trainer.pending(self.arms), self.lost)
         if any(arm.control.seconds for arm in self.arms):
             main, size = self.teachers[TEACHER], self.trainer.budget.batch_size
             give_time(self.trainer.context, self.arms, asked_about(main.teacher), main.module, size)
@@ -261,6 +256,19 @@ class Distillation:
         self.context.run.note(warnings=join_logs(self.context.run.folder, logs))
         self.trainer.note_retuned(self.arms)
 
+    @property
+    def lost(self) -> set[str]:
+        """The teachers of whose weights, answers or made rows something is missing."""
+        left, told = unanswered(self.context.run.folder), are_told(self.context)
+        return {
+            name
+            for name, teacher in self.teachers.items()
+            if teacher.trainable
+            or not all(one.trained for one in self.chains[name])
+            or name.replace(TEACHER, "store") in left
+            or (name == TEACHER and not told)
+        }
+
     def answers(
         self, jobs: Sequence[Job], more: AbstractSet[str] = frozenset()
     ) -> tuple[dict[str, Asked], dict[str, Store]]:
@@ -268,6 +276,7 @@ class Distillation:
         needed = {job.arm.control.teacher for job in jobs} | more
         last, stores = self.taught([name for name in self.teachers if name in needed])
         varied = {job.arm.control.variant for job in jobs if job.arm.control.teacher}
+        varied |= {name.removeprefix("store_") for name in unanswered(self.context.run.folder)}
         own = {name: ask(self.teachers[TEACHER], name, one) for name, one in self.variants.items() if name in varied}
         return last, {**stores, **own}
 
@@ -346,17 +355,6 @@ def distill_run(
         run.explain()
         run.report()
     return run.context.run
-
-
-def check_files(folder: Path) -> None:
-    """Refuse a run folder of which a file has changed; of a finished run its stores are read too.
-
-    Raises:
-        DamagedError: names the file, and what makes it again.
-    """
-    hashes.check_all(folder)
-    if (folder / SCORES).exists():
-        check_stores(folder)
 
 
 def inherit_pilot(run: Distillation, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from stillhouse.store.codecs import Codec, Dense, Sparse, TopK
 from stillhouse.store.fields import Field
 from stillhouse.store.keys import Key, hash_rows
-from stillhouse.store.maintenance import Listing, check_stores, gc, ls, repair, supersede, verify, why
+from stillhouse.store.maintenance import Listing, check_stores, gc, ls, repair, supersede, unanswered, verify, why
 from stillhouse.store.probe import Cost, GradientError, best_within, codec, compare, gradient_error
 from stillhouse.store.reader import Store
 from stillhouse.store.sampling import Sampled
@@ -36,6 +36,7 @@ __all__ = [
     "ls",
     "repair",
     "supersede",
+    "unanswered",
     "verify",
     "why",
 ]

@@ -19,6 +19,7 @@ import xxhash
 
 from stillhouse.errors import DamagedError, StoppedError, UsageError
 from stillhouse.extras import library
+from stillhouse.locations import bucket_of, no_place
 from stillhouse.store import disk
 from stillhouse.store.manifest import NAME, PLAN
 from stillhouse.store.parts import PARTS, Root, file_name, read_root, read_sidecar, sidecar_name
@@ -31,6 +32,10 @@ SCHEME = "s3://"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 RETRIES = 5  # of the client, with growing pauses
 PIECE = 8 << 20  # bytes of a download at a time
+_KEYS = (  # what says where keys come from; without any the client would ask a link-local address for the machine's own
+    "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_METADATA_ENDPOINT", "AWS_SKIP_SIGNATURE",
+)  # fmt: skip
 _NAMED_AFTER = "AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
@@ -40,8 +45,24 @@ def is_bucket(address: Path | str | None) -> bool:
 
 
 def place_of(address: Path | str, copy: Path | None = None) -> Place:
-    """A folder or a bucket by its address; ``copy`` is the local copy of the latter."""
-    return Bucket(str(address), copy) if is_bucket(address) else Folder(Path(address))
+    """A folder or a bucket by its address; ``copy`` is the local copy of the latter.
+
+    Raises:
+        UsageError: it is the address of something else.
+    """
+    return Bucket(str(address), copy) if is_bucket(address) else Folder(folder_of(address))
+
+
+def folder_of(address: Path | str) -> Path:
+    """A folder by its name.
+
+    Raises:
+        UsageError: it can be none, such as the address of a bucket of another kind.
+    """
+    path = Path(address)
+    if why := no_place(path):
+        raise UsageError(f"{address}: {why}. Give a folder, or `{SCHEME}BUCKET/PREFIX`.")
+    return path
 
 
 class Bucket(Place):
@@ -53,10 +74,10 @@ class Bucket(Place):
     """
 
     def __init__(self, address: str, copy: Path | None = None) -> None:
-        found = urlsplit(address.rstrip("/"))
-        if not found.netloc or not found.path.strip("/"):
-            raise UsageError(f"{address!r} names no bucket and prefix. Write `s3://BUCKET/PREFIX`.")
-        self.bucket, self.prefix = found.netloc, found.path.strip("/")
+        try:
+            self.bucket, self.prefix = bucket_of(address)
+        except ValueError as error:
+            raise UsageError(f"{address!r}: {error}.") from None
         self.copy = copy
         self.drafts = (Path(tempfile.gettempdir()) if copy is None else copy) / PARTS
         self._client: S3Store | None = None
@@ -252,6 +273,11 @@ def open_client(bucket: str, prefix: str) -> S3Store:
     from obstore.exceptions import BaseError
     from obstore.store import S3Store
 
+    if not any(os.environ.get(name) for name in _KEYS):
+        raise UsageError(
+            f"{SCHEME}{bucket} needs keys, and none are set. Set {_NAMED_AFTER}. The machine's own keys are asked for "
+            "only where AWS_METADATA_ENDPOINT says where; for a public bucket set AWS_SKIP_SIGNATURE=true."
+        )
     options: dict[str, Any] = {"retry_config": {"max_retries": RETRIES}}
     if urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in LOCAL:
         options["client_options"] = {"allow_http": True}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stillhouse.errors import DamagedError, RejectedError, StillhouseError
 from stillhouse.store import disk, part_care
-from stillhouse.store.buckets import is_bucket, place_of
+from stillhouse.store.buckets import folder_of, is_bucket, place_of
 from stillhouse.store.fields import Field
 from stillhouse.store.manifest import COPY, NAME, PLAN, Manifest, in_parts, read_manifest
 from stillhouse.store.part_reading import read_store
@@ -108,7 +108,7 @@ def verify(folder: Path | str) -> list[Damage]:
     """
     if is_bucket(folder):
         return part_care.verify(place_of(folder))
-    folder = Path(folder)
+    folder = folder_of(folder)
     if in_parts(folder):
         return part_care.verify(Folder(folder))
     try:
@@ -142,6 +142,12 @@ def check_stores(root: Path | str) -> None:
                 raise damaged(store.folder, fault)
 
 
+def unanswered(run: Path) -> set[str]:
+    """The stores of a run folder that are not complete, by name: they were not finished, or were repaired."""
+    found = [one for one in ls(run) if one.folder.parent == run]
+    return {one.folder.name for one in found if one.rows_done < one.rows or not (one.folder / NAME).exists()}
+
+
 def _own_files(manifest: Manifest) -> list[str]:
     """All names a store's folder may hold, the manifest last: the order in which ``gc`` deletes."""
     small = [ROW_HASHES, COPY, NAME]
@@ -163,7 +169,7 @@ def repair(folder: Path | str, wait: float = 0.0) -> list[Damage]:
     """
     if is_bucket(folder):
         return part_care.repair(place_of(folder))
-    folder = Path(folder)
+    folder = folder_of(folder)
     if in_parts(folder):
         return part_care.repair(Folder(folder))
     with disk.explained(folder):
@@ -238,7 +244,7 @@ def supersede(folder: Path | str, wait: float = 0.0) -> Path:
     Returns:
         The new path: the same name with ``.superseded-`` and the first digits of its key. ``gc`` deletes it.
     """
-    folder = Path(folder)
+    folder = folder_of(folder)
     aside = folder.with_name(f"{folder.name}{SUPERSEDED}{described(folder).key.digest[:8]}")
     if in_parts(folder):  # nobody holds it: a writer that is still at work ends with an error
         with disk.explained(aside):

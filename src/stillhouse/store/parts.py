@@ -244,7 +244,7 @@ def read_sidecar(data: bytes, plan: Plan, number: int, path: str, cure: str) -> 
     return found
 
 
-def shard_of(text: str, parts: int) -> range:
+def shard_of(text: str, parts: int, flag: str = "--shard") -> range:
     """The parts of a share such as "0/4", counted from 0.
 
     >>> list(shard_of("1/3", 8))
@@ -256,7 +256,7 @@ def shard_of(text: str, parts: int) -> range:
     first, slash, of = text.partition("/")
     if not (slash and first.isdecimal() and of.isdecimal() and int(first) < int(of)):
         raise UsageError(
-            f"--shard {text!r}: write which share of how many, counted from 0: `--shard 0/4` to `--shard 3/4`; or "
-            "`--shard auto` in an array job."
+            f"{flag} {text!r}: write which share of how many, counted from 0: `{flag} 0/4` to `{flag} 3/4`; or "
+            f"`{flag} auto` in an array job."
         )
     return range(int(first), parts, int(of))

@@ -38,9 +38,9 @@ def fit_share(recipe: Recipe, given: Given, share: str) -> dict[str, Any]:
     Raises:
         UsageError: the teacher has not been asked, or the run has more than one teacher.
     """
-    share = share_named(share, os.environ)
+    share = share_named(share, os.environ, "--fits")
     refuse_torchrun("--fits trains students side by side")
-    shard_of(share, 1)  # a wrong one is refused before the data are read
+    shard_of(share, 1, "--fits")  # a wrong one is refused before the data are read
     refuse_several(recipe)
     folder = recipe.output.dir
     if not (folder / RECORD).exists() or TEACHER not in RunFolder(folder).record.get(ANSWERED, ()):
@@ -50,7 +50,7 @@ def fit_share(recipe: Recipe, given: Given, share: str) -> dict[str, Any]:
             run = Distillation(recipe, given._replace(overwrite=False))
             run.plan_fits()
             every = run.trainer.jobs(run.arms)
-            own = [every[place] for place in shard_of(share, len(every))]
+            own = [every[place] for place in shard_of(share, len(every), "--fits")]
             left = [job for job in own if not run.trainer.finished(*job)]
             work = run.trainer.work(*run.answers(left))
         title = f"share {share}: {len(left)} of {len(every)} fits"

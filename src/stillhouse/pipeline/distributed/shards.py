@@ -141,7 +141,7 @@ def check_planned(context: RunContext, planned: RunFolder) -> None:
         )
 
 
-def share_named(text: str, environment: Mapping[str, str]) -> str:
+def share_named(text: str, environment: Mapping[str, str], flag: str = "--shard") -> str:
     """A share as "i/n"; "auto" and "auto/n" read it from the variables of an array job.
 
     Slurm sets SLURM_ARRAY_TASK_ID, _MIN, _STEP and _COUNT. Kubernetes sets JOB_COMPLETION_INDEX alone, so the number of
@@ -165,8 +165,8 @@ def share_named(text: str, environment: Mapping[str, str]) -> str:
         return f"{int(environment['JOB_COMPLETION_INDEX'])}/{of or environment['JOB_COMPLETIONS']}"
     except (KeyError, ValueError) as error:
         raise UsageError(
-            f"--shard {text}: the variable {error.args[0]} says nothing here. In a Slurm array write `--shard auto`, "
-            "in an indexed job of Kubernetes `--shard auto/N` with its number of completions, elsewhere `--shard 0/4`."
+            f"{flag} {text}: the variable {error.args[0]} says nothing here. In a Slurm array write `{flag} auto`, "
+            f"in an indexed job of Kubernetes `{flag} auto/N` with its number of completions, elsewhere `{flag} 0/4`."
         ) from None
 
 

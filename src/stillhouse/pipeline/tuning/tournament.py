@@ -66,6 +66,7 @@ def run_winner(winner: Winner) -> RunFolder:
     """The run of the winner, in the folder of the user's recipe; that of an earlier winner makes room."""
     inherited = {name: winner.study / name for name in (*SHARED, *FILES)}
     for name in FILES:  # a tournament that went on has another leaderboard
-        hashes.remove(winner.recipe.output.dir / name)
+        if hashes.keeps(winner.recipe.output.dir / name):  # not where its hashes are damaged: that run is made anew
+            hashes.remove(winner.recipe.output.dir / name)
     # The teacher was admitted in the study, and the user has said there whether it may be worse.
     return distill_run(winner.recipe, winner.given._replace(overwrite=True), accept_teacher=True, inherited=inherited)

@@ -24,6 +24,7 @@ def listed_divergence(
     tail_shape: Tensor | None = None,
     temperature: float = 1.0,
     mask: Tensor | None = None,
+    reduction: str = "mean",
     **settings: Any,
 ) -> Tensor:
     """A divergence over the listed classes and the tail as one more class; forward KL also from a sample.
@@ -43,10 +44,11 @@ def listed_divergence(
             Then all classes are compared, and not the tail as one class. None: that is not known.
         temperature: of the divergence.
         mask: Bool or weights ``(...)``.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
         settings: Further arguments of the divergence, such as ``beta``.
 
     Returns:
-        Nats times T^2, the mean over the samples that count.
+        Nats times T^2: the mean over the samples that count, or as ``reduction`` says.
 
     Raises:
         UsageError: the teacher was softened at another temperature, since a tail cannot be softened later; or classes
@@ -69,10 +71,11 @@ def listed_divergence(
                 f"A store of sampled classes gives the gradient of forward KL alone, and {divergence.__name__} needs "
                 'the largest classes and their tail. Write `[store] codec = "topk:32"`, or match with `forward_kl`.'
             )
-        return sampled_cross_entropy(student_logits, indices, log_probs.exp(), temperature, mask)
+        return sampled_cross_entropy(student_logits, indices, log_probs.exp(), temperature, mask, reduction)
     if tail_shape is not None:
         theirs = shaped_log_probs(indices, log_probs, log_tail, tail_shape)
-        return divergence(student_logits, temperature * theirs, temperature=temperature, mask=mask, **settings)
+        settings |= {"temperature": temperature, "mask": mask, "reduction": reduction}
+        return divergence(student_logits, temperature * theirs, **settings)
     ours, _ = bucket(student_logits, indices, log_probs, temperature, mask)
     theirs = torch.cat([log_probs, log_tail.unsqueeze(-1)], -1)
-    return temperature**2 * divergence(ours, theirs, mask=mask, **settings)
+    return temperature**2 * divergence(ours, theirs, mask=mask, reduction=reduction, **settings)

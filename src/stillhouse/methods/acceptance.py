@@ -12,8 +12,8 @@ class Acceptance(Divergence):
     paper = LK
     divergence = staticmethod(acceptance)
 
-    def __init__(self, temperature: float = 1.0) -> None:
-        super().__init__(temperature=temperature)
+    def __init__(self, temperature: float = 1.0, select: str = "all", share: float = 0.5) -> None:
+        super().__init__(select, share, temperature=temperature)
 
 
 METHOD = Acceptance

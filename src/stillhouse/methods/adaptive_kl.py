@@ -18,8 +18,8 @@ class AdaptiveKL(Divergence):
     )
     divergence = staticmethod(adaptive_kl)
 
-    def __init__(self, mu: float = 0.5, temperature: float = 1.0) -> None:
-        super().__init__(mu=mu, temperature=temperature)
+    def __init__(self, mu: float = 0.5, temperature: float = 1.0, select: str = "all", share: float = 0.5) -> None:
+        super().__init__(select, share, mu=mu, temperature=temperature)
 
 
 METHOD = AdaptiveKL

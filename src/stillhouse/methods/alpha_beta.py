@@ -19,8 +19,10 @@ class AlphaBeta(Divergence):
     )
     divergence = staticmethod(alpha_beta)
 
-    def __init__(self, alpha: float = 0.2, beta: float = 0.7, temperature: float = 1.0) -> None:
-        super().__init__(alpha=alpha, beta=beta, temperature=temperature)
+    def __init__(
+        self, alpha: float = 0.2, beta: float = 0.7, temperature: float = 1.0, select: str = "all", share: float = 0.5
+    ) -> None:
+        super().__init__(select, share, alpha=alpha, beta=beta, temperature=temperature)
 
 
 METHOD = AlphaBeta

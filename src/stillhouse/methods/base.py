@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from stillhouse.errors import UsageError
 from stillhouse.functional.listed import listed_divergence
+from stillhouse.functional.reduction import counted
+from stillhouse.functional.selection import SELECTIONS, token_weights
 from stillhouse.types import Batch, Outputs, Spec
 
 # What outputs are: log-probabilities of classes, log-odds of independent labels, real values
@@ -91,26 +94,50 @@ class Method(nn.Module):
 
 
 class Divergence(Method):
-    """A method that is one function of :mod:`stillhouse.functional.divergences`, with that function's settings."""
+    """A method that is one function of :mod:`stillhouse.functional.divergences`, with that function's settings.
+
+    ``select`` and ``share`` say which tokens of a row it learns from; see
+    :func:`stillhouse.functional.selection.token_weights`.
+    """
 
     family = "divergence"
     needs = frozenset({"logits"})
     sparse = True
     divergence: ClassVar[Callable[..., Tensor]]
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, select: str = "all", share: float = 0.5, **settings: float) -> None:
         super().__init__()
+        if select not in SELECTIONS or not 0 < share <= 1:
+            raise UsageError(
+                f"select = {select!r}, share = {share:g}: choose one of {', '.join(SELECTIONS)}, and a share of the "
+                "tokens above 0 and at most 1."
+            )
+        self.select, self.share = select, share
         self.settings = tuple(settings)
         vars(self).update(settings)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return the divergence under its own name, also from a teacher that gives only some classes."""
-        settings = {name: getattr(self, name) for name in self.settings}
+        settings: dict[str, Any] = {name: getattr(self, name) for name in self.settings} | {"mask": batch.mask}
+        if self.select != "all":
+            top = first_choice(teacher)
+            weights = token_weights(student.logits.detach(), top, self.select, self.share, batch.mask)
+            settings |= {"mask": weights, "reduction": "sum"}
         if teacher.sparse is None:
-            loss = self.divergence(student.logits, teacher.logits, **settings, mask=batch.mask)
+            loss = self.divergence(student.logits, teacher.logits, **settings)
         else:
-            loss = listed_divergence(self.divergence, student.logits, *teacher.sparse, mask=batch.mask, **settings)
+            loss = listed_divergence(self.divergence, student.logits, *teacher.sparse, **settings)
+        if self.select != "all":
+            loss = loss / (top.numel() if batch.mask is None else counted(batch.mask).sum().clamp(min=1))
         return {self.divergence.__name__: loss}
+
+
+def first_choice(teacher: Outputs) -> Tensor:
+    """The class that the teacher finds most probable, int64, also of one that gives only some classes."""
+    if teacher.sparse is None:
+        return teacher.logits.argmax(-1)
+    best = teacher.sparse.log_probs.argmax(-1, keepdim=True)
+    return teacher.sparse.indices.gather(-1, best).squeeze(-1)
 
 
 def labels_or_teacher(batch: Batch, teacher: Outputs) -> Tensor:

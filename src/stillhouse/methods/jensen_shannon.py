@@ -18,8 +18,15 @@ class JensenShannon(Divergence):
     )
     divergence = staticmethod(jensen_shannon)
 
-    def __init__(self, beta: float = 0.5, normalized: bool = False, temperature: float = 1.0) -> None:
-        super().__init__(beta=beta, normalized=normalized, temperature=temperature)
+    def __init__(
+        self,
+        beta: float = 0.5,
+        normalized: bool = False,
+        temperature: float = 1.0,
+        select: str = "all",
+        share: float = 0.5,
+    ) -> None:
+        super().__init__(select, share, beta=beta, normalized=normalized, temperature=temperature)
 
 
 METHOD = JensenShannon

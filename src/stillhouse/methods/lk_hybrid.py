@@ -12,8 +12,8 @@ class LKHybrid(Divergence):
     paper = LK
     divergence = staticmethod(lk_hybrid)
 
-    def __init__(self, eta: float = 3.0, temperature: float = 1.0) -> None:
-        super().__init__(eta=eta, temperature=temperature)
+    def __init__(self, eta: float = 3.0, temperature: float = 1.0, select: str = "all", share: float = 0.5) -> None:
+        super().__init__(select, share, eta=eta, temperature=temperature)
 
 
 METHOD = LKHybrid

@@ -18,8 +18,8 @@ class ReverseKL(Divergence):
     )
     divergence = staticmethod(reverse_kl)
 
-    def __init__(self, temperature: float = 1.0) -> None:
-        super().__init__(temperature=temperature)
+    def __init__(self, temperature: float = 1.0, select: str = "all", share: float = 0.5) -> None:
+        super().__init__(select, share, temperature=temperature)
 
 
 METHOD = ReverseKL

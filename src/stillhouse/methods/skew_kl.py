@@ -18,8 +18,8 @@ class SkewKL(Divergence):
     )
     divergence = staticmethod(skew_kl)
 
-    def __init__(self, alpha: float = 0.1, temperature: float = 1.0) -> None:
-        super().__init__(alpha=alpha, temperature=temperature)
+    def __init__(self, alpha: float = 0.1, temperature: float = 1.0, select: str = "all", share: float = 0.5) -> None:
+        super().__init__(select, share, alpha=alpha, temperature=temperature)
 
 
 METHOD = SkewKL

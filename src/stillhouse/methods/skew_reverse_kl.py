@@ -18,8 +18,8 @@ class SkewReverseKL(Divergence):
     )
     divergence = staticmethod(skew_reverse_kl)
 
-    def __init__(self, alpha: float = 0.1, temperature: float = 1.0) -> None:
-        super().__init__(alpha=alpha, temperature=temperature)
+    def __init__(self, alpha: float = 0.1, temperature: float = 1.0, select: str = "all", share: float = 0.5) -> None:
+        super().__init__(select, share, alpha=alpha, temperature=temperature)
 
 
 METHOD = SkewReverseKL

@@ -120,7 +120,7 @@ def test_entries_of_one_maker_train_generators_of_their_own(tmp_path: Path, monk
     seen: list[int] = []
     one = Inversion.make_round
 
-    def told(maker: Inversion, shop: makers.Workshop, ids: Any) -> Any:
+    def noted(maker: Inversion, shop: makers.Workshop, ids: Any) -> Any:
         seen.append(shop.seed)
         return one(maker, shop, ids)
 

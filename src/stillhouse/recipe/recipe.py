@@ -29,7 +29,7 @@ from stillhouse.recipe.sections import (
     TeacherSection,
     Views,
 )
-from stillhouse.recipe.training import BATCH, StudentTraining, Training
+from stillhouse.recipe.training import BATCH, OnPolicy, StudentTraining, Training
 from stillhouse.toml_tables import MADE_PATHS, PATHS, anchor, read_table
 
 # What a key that is not given counts as in a digest: its default when it had one, so that older runs are resumed.
@@ -53,6 +53,7 @@ class Recipe(Section):
     student: StudentSection = StudentSection()
     method: list[MethodEntry] = Field([], description="What is matched; default: the task's own.")
     training: StudentTraining = StudentTraining()
+    on_policy: OnPolicy = OnPolicy()
     store: Store = Store()
     controls: Controls = Controls()
     evaluation: Evaluation = Evaluation()
@@ -90,6 +91,8 @@ class Recipe(Section):
         if self.data.corpus is None and self.data.chat is None:
             aside["data"] |= {"context", "packing", "loss_on"}
             aside["training"].add("text_weight")
+        if self.on_policy.steps is None:
+            aside["on_policy"] = True
         if self.student.derive.vocabulary is None:
             aside["student"] = dict.fromkeys(places["student"], True) | {"derive": {"vocabulary"}}
         aside["made"] = {"__all__": {*MADE_PATHS}} if self.made else True

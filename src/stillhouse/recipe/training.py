@@ -54,6 +54,26 @@ class Training(Section):
         return self
 
 
+class OnPolicy(Section):
+    """[on_policy]: the last steps of a language model's student, on text that it writes itself."""
+
+    steps: Positive | None = Field(None, description="Steps of the phase, the last of [training] steps; default: none.")
+    share: float = Field(
+        1.0, gt=0.0, le=1.0, description="Share of these steps that read the student's own text; the others read yours."
+    )
+    divergence: Literal["reverse_kl", "jensen_shannon", "forward_kl", "skew_kl", "skew_reverse_kl"] = Field(
+        "reverse_kl", description="What is lowered between student and teacher, at each token."
+    )
+    beta: float = Field(0.5, gt=0.0, lt=1.0, description="Of jensen_shannon, the weight of the teacher in the mixture.")
+    sampling_temperature: float = Field(
+        1.0, gt=0.0, description="Of the student's draws; its answers are not softened."
+    )
+    new_tokens: Positive = Field(96, description="Tokens of each continuation, at most one less than [data] context.")
+    lr: float | None = Field(
+        None, gt=0.0, description="Peak learning rate of the phase; default: a tenth of [training] lr."
+    )
+
+
 class StudentTraining(Training):
     """[training]: the student's, with the seeds of the comparison."""
 

@@ -38,6 +38,7 @@ class BaseTask(Judge):
     surrogate = False
     marks_words = False
     streamed = False
+    own_text: Any = None
     influence: Any = None
 
     @property
@@ -52,6 +53,8 @@ class BaseTask(Judge):
 
     def settle(self, recipe: Recipe) -> Recipe:
         """The recipe, with the default method if it names none; refuses to balance classes that there are not."""
+        if recipe.on_policy.steps is not None and self.own_text is None:
+            raise UsageError("[on_policy]: the students of this task write no text. Remove the section.")
         if recipe.training.class_weight == "balanced":
             self.balanced(torch.empty(0, dtype=torch.int64), None)
         if recipe.method:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse import hashes, students
-from stillhouse.data import Rows, StoredBatches
+from stillhouse.data import Batches, Rows, StoredBatches
 from stillhouse.engine import (
     ALONE,
     CHECKPOINT,
@@ -36,9 +36,10 @@ from stillhouse.pipeline.run.torchrun import announce
 from stillhouse.pipeline.run.workers import default_workers, run_all, why_alone
 from stillhouse.pipeline.student import calibration, more_steps, retuning
 from stillhouse.pipeline.student.arms import Arm, Job, fits_of
-from stillhouse.pipeline.student.classes import Classes
+from stillhouse.pipeline.student.classes import Answer, Classes
 from stillhouse.pipeline.student.config import WEIGHTS, build
 from stillhouse.pipeline.student.logs import BEFORE
+from stillhouse.pipeline.student.on_policy import check_phase, in_phases
 from stillhouse.pipeline.student.self_training import own_labels, rows_with_labels, steps_of_rounds
 from stillhouse.pipeline.student.simple import Problem, choose, whole_texts
 from stillhouse.pipeline.student.stages import Asked, Stage
@@ -70,6 +71,7 @@ class Trainer:
         if self.budget.batch_size < BATCH and context.recipe.training.batch_size is None:
             rows = self.budget.batch_size
             say(f"There are {rows} training rows, so a batch has {rows} rows, not {BATCH}: see [training] batch_size.")
+        check_phase(context.recipe, self.budget.steps)
         self.temperatures: dict[str, float] = {}  # by teacher, of its confidence; see ``teacher.calibration``
         self.on_log: Callable[[dict[str, Any]], None] = show_metrics  # gets each line of metrics
         self.seeds = context.recipe.training.seeds
@@ -210,6 +212,8 @@ class Trainer:
         """Train a net by a budget, in rounds where it trains itself; what ships of it."""
         if job.arm.control.self_training:
             return self.self_train(job, whole, advance)
+        if self.context.recipe.on_policy.steps is not None and answers is not None and teacher is not None:
+            return in_phases(self, job, whole, answers, teacher, advance)
         return self.fit_stage(job, self.step(job, answers, teacher), whole, answers, advance)
 
     def keep(self, job: Job, net: nn.Module) -> None:
@@ -243,19 +247,31 @@ class Trainer:
         self, job: Job, step: Step, part: Stage, answers: StoredTeacher | None, advance: Advance
     ) -> nn.Module:
         """Train a student in place by one budget; what ships of it."""
+        ask = answers.outputs if answers else None
+        return self.fit_on(job, step, part, self.stored(job, step, part, answers), ask, advance)
+
+    def stored(self, job: Job, step: Step, part: Stage, answers: StoredTeacher | None) -> StoredBatches:
+        """The training rows of a part of a fit, in their order."""
         context = self.context_of(job.arm)
         views = context.views
         shown = views.count if answers else views.labelled  # without a teacher a view without a label teaches nothing
         rows, weights = counted_rows(context, part.targets, part.rows)
         stream = context.stream(rows, batch_size=part.budget.batch_size, seed=job.seed, views=shown)
         own = Classes(step.student)
+        return StoredBatches(Rows(context.data.train.inputs, own.targets(part.targets), weights), stream, views)
+
+    def fit_on(
+        self, job: Job, step: Step, part: Stage, batches: Batches, ask: Answer | None, advance: Advance
+    ) -> nn.Module:
+        """Train a student in place on some batches, with a teacher's answers in its own classes; what ships of it."""
+        context, own = self.context_of(job.arm), Classes(step.student)
         return fit(
             step,
-            StoredBatches(Rows(context.data.train.inputs, own.targets(part.targets), weights), stream, views),
+            batches,
             part.budget,
             folder=part.folder,
             identity=f"{context.run.record['digest']}/{part.name}",
-            answer=own.answer(answers.outputs) if answers else None,
+            answer=own.answer(ask) if ask else None,
             valid=own.rows(context.watched),
             validation=context.task.validation,
             monitor=context.task.monitor,

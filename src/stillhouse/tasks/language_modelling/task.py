@@ -18,6 +18,7 @@ from stillhouse.tasks.classification.targets import read_targets
 from stillhouse.tasks.language_modelling import losses, reading, teachers
 from stillhouse.tasks.language_modelling.drafting import draft_run
 from stillhouse.tasks.language_modelling.judgement import LanguageJudge
+from stillhouse.tasks.language_modelling.own_text import own_text
 from stillhouse.tasks.language_modelling.predictor import DeployedLanguageModel
 from stillhouse.tasks.language_modelling.records import stream
 from stillhouse.tasks.language_modelling.report import SECTIONS
@@ -48,6 +49,7 @@ class LanguageModelling(LanguageJudge, BaseTask):
     validation = staticmethod(losses.validation)
     stream = staticmethod(stream)
     prepared = staticmethod(reading.prepared)
+    own_text = staticmethod(own_text)
 
     def settle(self, recipe: Recipe) -> Recipe:
         """The recipe with the defaults of windows.

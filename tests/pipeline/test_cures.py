@@ -62,7 +62,11 @@ def check_cure(done: Path, place: Path, name: str, *, lost: bool) -> None:
     again = cured(place)
     look(run)
     assert scores_of(again.folder) == expected, name
-    assert set(names(done / "run")) <= set(names(run)), name
+    spare = {
+        "store/row_hashes.npy",
+        "store/manifest.copy.json",
+    }  # a store answers without them: they are not made again
+    assert set(names(done / "run")) - spare <= set(names(run)), name
     assert len(stores(run)) == len(stores(done / "run")), name  # what was repaired has been asked again
     assert again.load() is not None
     shutil.rmtree(place)

@@ -160,10 +160,19 @@ def real() -> list[Any]:
 
 @pytest.mark.slow
 def test_two_real_tokenizers_are_aligned(real: list[Any]) -> None:
-    @given(TEXTS.filter(plain))
+    alphabet = {piece for piece in byte_pieces(real[0]) if len(piece) == 1}
+
+    def known(text: str) -> bool:
+        """Whether SmolLM2 can spell it: no token of its stands for some bytes, and its tokenizer drops them."""
+        return plain(text) and all(bytes([byte]) in alphabet for byte in text.encode())
+
+    @given(TEXTS.filter(known))
     @settings(max_examples=20, deadline=None)
     def drawn(text: str) -> None:
         check(real[0].backend_tokenizer, real[1].backend_tokenizer, text)
 
     drawn()
     check(real[0].backend_tokenizer, real[1].backend_tokenizer, "  " + " ".join(SAMPLE) + "\n ")
+    assert b"\x16" not in alphabet
+    with pytest.raises(RejectedError, match="from byte 1 on"):
+        ends(byte_pieces(real[0]), real[0].backend_tokenizer.encode("a\x16b", add_special_tokens=False).ids, "a\x16b")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from benchmarks.examples import clinical, medical, page
 from benchmarks.examples.cases import thyroid
-from benchmarks.examples.data import debian_package
+from benchmarks.examples.data import MLBENCH, MLBENCH_VERSION, debian_package
 from benchmarks.examples.example import RUNS, Example, Origin, find, names
 from benchmarks.examples.made_guide import figures
 from benchmarks.examples.markdown import table
@@ -233,9 +233,9 @@ def test_a_debian_package_that_lies_there_is_used_and_a_missing_one_names_the_co
 ) -> None:
     monkeypatch.setenv("PATH", "")  # no apt
     with pytest.raises(UsageError, match="apt-get download r-cran-mlbench"):
-        debian_package(tmp_path)
+        debian_package(tmp_path, MLBENCH, MLBENCH_VERSION)
     (tmp_path / "r-cran-mlbench_2.1-3-1_arm64.deb").write_bytes(b"")
-    assert debian_package(tmp_path).name.endswith("arm64.deb")
+    assert debian_package(tmp_path, MLBENCH, MLBENCH_VERSION).name.endswith("arm64.deb")
 
 
 def test_a_bar_in_a_cell_does_not_end_it() -> None:

@@ -105,7 +105,7 @@ def mixed(one: World, answers: dict[str, Tensor]) -> Tensor:
     share = one.recipe.training.label_weight
     share = share / (share + one.recipe.method[0].weight)
     soft[one.known] = (1 - share) * soft[one.known] + share * one.hot()[one.known]
-    return soft
+    return torch.as_tensor(soft)
 
 
 def loss(outputs: Tensor, labels: Tensor) -> Tensor:

@@ -33,9 +33,10 @@ pairs, was chosen on the 256 validation rows among a dozen settings of TF-IDF mo
   better here than it would be on texts of your own.
 - The teacher reads 64 tokens and its student the whole text: the student may become better than its teacher, and that
   does not show that it would be better than a teacher that reads on.
-- What keeps the student here is its teacher, not its size: fitted to the true labels of all 2,300 training texts it has
-  79.1 % (70.3 % at 64 tokens). TF-IDF of whole texts on the same 300 labels as a second teacher (`[[teacher.member]] name
-  = "tfidf_linear"`) lifts the teacher from 63.7 to 71.4 %, but the student of whole texts only from 70.7 to 70.9 %, that
-  of 64 tokens from 61.4 to 63.1 % (`python -m benchmarks.examples.text_teachers newsgroups`, one fit each).
+- What keeps the student here is its teacher, not its size: fitted to the true labels of all 2,300 training texts it
+  has 79.1 % (70.3 % at 64 tokens). TF-IDF of whole texts on the same 300 labels as a second teacher
+  (`[[teacher.member]]`, `name = "tfidf_linear"`) lifts the teacher from 63.7 to 71.4 %, but the student of whole
+  texts only from 70.7 to 70.9 %, that of 64 tokens from 61.4 to 63.1 % (`python -m benchmarks.examples.text_teachers
+  newsgroups`, one fit each).
 """,
 )

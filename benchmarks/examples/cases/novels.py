@@ -85,7 +85,7 @@ def extra(run: RunFiles) -> str:
     for arm, model in models.items():
         cells = [f"{found['value']:.3f}" if (found := model["measures"].get(name)) else "" for name in names]
         rows.append(f"| {arm.replace('_', ' ')} | " + " | ".join(cells) + " |")
-    more = run.record.get("more_steps", {}).get("text_same_compute")
+    more = run.run.get("more_steps", {}).get("text_same_compute")
     told = f"\n`text, same compute` had {more} steps more than the others, for the teacher's time.\n" if more else ""
     return "\n".join(rows) + "\n" + told
 

@@ -27,9 +27,9 @@ one seed.
 - Accuracy here is mostly that of two classes. The rarest has a handful of test rows, and nothing is shown of it.
 - Much of R8 is told by single words, so that a bag of words is hard to beat: read the gain beside that of
   20 Newsgroups.
-- What keeps the student here is its teacher: fitted to the true labels of all 2,300 training texts it has 96.7 %. TF-IDF
-  on the same 300 labels as a second teacher was better on validation rows (94.1 % against 93.0 %) and not on test rows
-  (92.5 % against 93.3 %), nor was its student (90.3 % against 91.5 %); one that reads 64 tokens as its teacher does has
-  92.0 % (`python -m benchmarks.examples.text_teachers r8`, one fit each).
+- What keeps the student here is its teacher: fitted to the true labels of all 2,300 training texts it has 96.7 %.
+  TF-IDF on the same 300 labels as a second teacher was better on validation rows (94.1 % against 93.0 %) and not on
+  test rows (92.5 % against 93.3 %), nor was its student (90.3 % against 91.5 %); one that reads 64 tokens as its
+  teacher does has 92.0 % (`python -m benchmarks.examples.text_teachers r8`, one fit each).
 """,
 )

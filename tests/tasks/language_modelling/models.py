@@ -55,7 +55,9 @@ def save_causal(
         initializer_range=0.3,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    made = PreTrainedTokenizerFast(tokenizer_object=own, bos_token="<s>", eos_token=end)
+    made = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=own, bos_token="<s>", eos_token=end
+    )
     made.chat_template = TEMPLATE
     made.save_pretrained(folder)
     return folder

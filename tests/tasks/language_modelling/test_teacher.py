@@ -109,7 +109,7 @@ def test_accumulation_equals_one_batch(slices: int) -> None:
     whole, answers = lesson()
     student = Table(30)
     step = Step(student, [("forward_kl", ForwardKL(), 1.0)], loss=TASK.loss, label_weight=0.5)
-    torch.stack(list(step(whole, answers).values())).sum().backward()
+    torch.autograd.backward([torch.stack(list(step(whole, answers).values())).sum()])
     parameters = list(student.parameters())
     wanted = [p.grad.clone() for p in parameters if p.grad is not None]
     cut = Sliced(step, parameters, ALONE, slices, 0, torch.enable_grad)
@@ -128,7 +128,7 @@ def test_empty_mask() -> None:
     student = Table(30)
     step = Step(student, [("forward_kl", ForwardKL(), 1.0)], loss=TASK.loss, label_weight=0.5)
     total = torch.stack(list(step(nothing, answers).values())).sum()
-    total.backward()
+    torch.autograd.backward([total])
     assert total.item() == 0
     assert student.rows.weight.grad is not None
     assert not student.rows.weight.grad.any()
@@ -245,7 +245,7 @@ def test_records_are_sums_over_documents_by_their_definitions() -> None:
     assert found.rows.tolist() == [3, 3]
 
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "context": ({"context": 100}, UsageError, "reads 64 tokens at most"),
     "no text": ({"corpus": None}, UsageError, "corpus"),
     "too many rows": ({"rows": 10_000}, UsageError, "training windows"),

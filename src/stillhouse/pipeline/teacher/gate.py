@@ -99,7 +99,8 @@ def examine_streamed(context: RunContext, teacher: RunTeacher, control: nn.Modul
     asked = asked_about(teacher.teacher)
     two = getattr(data, part).inputs[:2]
     together, apart = asked(two), torch.cat([asked(one[None]) for one in two])
-    nets = {TEACHER: asked} if control is None else {TEACHER: asked, baseline: control}
+    nets: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {TEACHER: asked}
+    nets |= {} if control is None else {baseline: control}
     found = task.stream(nets, data, part, MOST_STREAMED, lambda rows: None)
     finding: dict[str, Any] = {
         "rows_from": part,

@@ -17,8 +17,8 @@ KL, REVERSE, ACCEPTANCE, AGREEMENT, RMS = "kl", "reverse_kl", "acceptance", "agr
 QUANTILES = (0.5, 0.9, 0.99)
 
 
-def _nats(label: str, **more: bool) -> Measure:
-    return Measure(label, "nats", False, (0.0, np.inf), **more)
+def _nats(label: str, listed: bool = False) -> Measure:
+    return Measure(label, "nats", False, (0.0, np.inf), listed=listed)
 
 
 def _share(label: str, higher: bool = True) -> Measure:

@@ -97,7 +97,7 @@ def _compared(
     """The numbers (n, SUMS) of some tokens, and their KL to the teacher (n,)."""
     parts = [
         _piece(q, p, t, sizes)
-        for q, p, t in zip(log_q.split(PIECE), log_p.split(PIECE), targets.split(PIECE), strict=True)
+        for q, p, t in zip(*(torch.split(x, PIECE) for x in (log_q, log_p, targets)), strict=True)
     ]
     found = torch.cat(parts).double().numpy() if parts else np.zeros((0, len(SUMS)))
     return found, found[:, SUMS.index(KL)]

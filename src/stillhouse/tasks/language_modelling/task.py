@@ -84,10 +84,11 @@ class LanguageModelling(LanguageJudge, BaseTask):
                 f"{training.label_weight:g}`."
             )
         text_weight = TEXT_WEIGHT if training.text_weight is None else training.text_weight
-        own = {"label_weight": text_weight, "batch_size": training.batch_size or BATCH_WINDOWS, "keep": "last"}
+        own: dict[str, Any] = {"label_weight": text_weight, "keep": "last"}
+        own |= {"batch_size": training.batch_size or BATCH_WINDOWS}
         own |= {} if "lr" in training.model_fields_set else {"lr": RATE}
         kept = recipe.store.model_fields_set
-        store = {} if "codec" in kept else {"codec": CODEC}
+        store: dict[str, Any] = {} if "codec" in kept else {"codec": CODEC}
         store |= {} if "block_rows" in kept else {"block_rows": BLOCK}
         return recipe.model_copy(
             update={

@@ -45,9 +45,7 @@ def test_end_of_turn_is_learned(tmp_path: Path) -> None:
     talks = write_chat(tmp_path / "talks.jsonl", 12)
     found = prepare_corpus(corpus(None, chat=talks, loss_on="assistant", context=128), WORDS)
     targets = torch.cat([part.targets.flatten() for part in (found.train, found.valid, found.test)])
-    assert (
-        targets.tolist().count(WORDS.end) == 2 * 12
-    )  # once for each of the assistant's two turns, never for the user's
+    assert targets.tolist().count(WORDS.end) == 2 * 12  # once a turn of the assistant, never of the user
 
 
 def test_a_template_that_rewrites_the_beginning_is_refused() -> None:

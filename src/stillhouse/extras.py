@@ -23,6 +23,7 @@ EXTRAS = {  # by package, the extra that installs it
     "onnxscript": "onnx",
     "optuna": "tune",
     "peft": "lora",
+    "ray": "ray",
     "skops": "trees",
     "timm": "timm",
     "transformers": "hub",

@@ -124,9 +124,9 @@ def keeps(path: Path) -> bool:
         return False
 
 
-def complete(folder: Path) -> bool:
-    """Whether a folder and those within keep hashes, and each of their files is there."""
-    places = [folder, *(Path(place) for place, _, names in os.walk(folder) if names)]
+def complete(folder: Path, deep: bool = False) -> bool:
+    """Whether a folder keeps hashes, and each of their files is there; ``deep``: and so do all folders within."""
+    places = [folder, *(Path(place) for place, _, names in os.walk(folder) if names and deep)]
     return all((place / NAME).exists() and all((place / name).exists() for name in _read(place)) for place in places)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from tests.golden.recipes import RECIPES
 from tests.golden.record import RECORD, Figure, machine, observe
 
 TOLERANCE = 0.02  # of figures on another machine, absolute and relative
+# What is compared there: means over all test rows, and counts. One answer that flips moves the figures of a few rows,
+# of tails and of intervals by more than any tolerance that would still find a fault.
+STEADY = re.compile(
+    r"models\.[^.]+\.(measures\.[^.]+|fidelity\.(agreement|kl|total_variation))\.value"
+    r"|comparisons\.\d+\.difference\.value|(saw|budget)\..*|test_rows|seeds|margin|confidence"
+)
 KNOWN: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
 ELSEWHERE = [f"{key} {value}, here {machine().get(key)}" for key, value in KNOWN["machine"].items()
              if machine().get(key) != value]  # fmt: skip
@@ -63,7 +70,7 @@ def test_every_figure_on_record_is_judged_the_same(seen: dict[str, Any], name: s
     differ = {
         path: f"{value} on record, {found.get(path, 'nothing')} here"
         for path, value in known.items()
-        if path not in found or not same(found[path], value)
+        if (STEADY.fullmatch(path) or not ELSEWHERE) and (path not in found or not same(found[path], value))
     }
     assert not differ
 

@@ -110,7 +110,7 @@ def test_rows_that_are_all_alike_give_the_shares_too() -> None:
 def test_it_loads_and_answers_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     x, p, _ = made(100, 8)
     fitted = fit("lightgbm", x, p, **SIZES)
-    monkeypatch.setattr("stillhouse.students.fitted.find_spec", lambda name: None)
+    monkeypatch.setattr("stillhouse.extras.find_spec", lambda name: None)
     empty = students.make("lightgbm", shape=(5,), outputs=3, settings=SIZES)
     empty.load_state_dict(fitted.state_dict())
     assert isinstance(empty, TreeEnsemble)

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from stillhouse.errors import StillhouseError, UsageError
+from stillhouse.extras import library
 from stillhouse.pipeline.distributed.shards import as_planned, facts, plan_labels
 from stillhouse.pipeline.run.context import Given
 from stillhouse.pipeline.run.progress import stage
@@ -150,12 +151,7 @@ def ray_itself() -> Iterator[Any]:
         UsageError: it is not installed, or at work in this process already.
         StillhouseError: a task failed, or processes were lost.
     """
-    try:
-        import ray
-    except ImportError:
-        raise UsageError(
-            "Labelling by Ray needs the package ray, which is not installed: `pip install 'stillhouse[ray]'`."
-        ) from None
+    ray = library("ray", "Labelling by Ray")
     if ray.is_initialized():
         raise UsageError("Ray is at work in this process already. Call `ray.shutdown()` first.")
     try:

@@ -130,7 +130,7 @@ def are_told(context: RunContext) -> bool:
     """Whether all that is known of a run's made rows is there; true of a run without any."""
     run = context.run.folder
     folders = [folder_of(run, index, entry) for index, entry in enumerate(context.recipe.made)]
-    return not context.made or all(hashes.complete(one) for one in (run / FOLDER, *folders))
+    return not context.made or all(hashes.complete(one, deep=True) for one in (run / FOLDER, *folders))
 
 
 def all_answers(data: Prepared, answers: StoredTeacher) -> Tensor:

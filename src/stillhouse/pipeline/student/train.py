@@ -155,7 +155,7 @@ class Trainer:
     def finished(self, arm: Arm, seed: int) -> bool:
         """Whether this fit has ended, or there is none."""
         weights = self.weights_of(arm, seed)
-        return not arm.control.trained or (weights.exists() and hashes.complete(weights.parent))
+        return not arm.control.trained or (weights.exists() and hashes.complete(weights.parent, deep=True))
 
     def weights_of(self, arm: Arm, seed: int) -> Path:
         """Where the weights of one student are."""

@@ -170,6 +170,10 @@ def test_bf16_teacher_within_bound(net: Tokens) -> None:
     scaled: Any = lambda x: 300 * net(x)  # noqa: E731 - stands for a model that half precision changes
     with pytest.raises(RejectedError, match="float32"):
         check_half(scaled, asked(sharp, half=True), inputs)
+    padded = inputs[:, 1] == 0
+    assert padded.any()
+    noise = torch.randn(net(inputs).shape) * padded.unsqueeze(-1)  # what is said behind the text is no prediction
+    assert check_half(lambda x: net(x) + noise, asked(net, half=True), inputs) < 0.01
 
 
 def test_padded_vocabulary_same_family(teacher: Path, tmp_path: Path) -> None:

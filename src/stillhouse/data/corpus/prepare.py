@@ -53,9 +53,8 @@ def prepare_corpus(wanted: Corpus, vocabulary: Vocabulary) -> Prepared:
         UsageError: a file or column does not exist, or more windows are asked for than there are.
         RejectedError: the texts cannot be used, or there are too few documents.
     """
-    documents, tokens = _dialogues(wanted, vocabulary) if wanted.chat else _texts(wanted, vocabulary)
     name = (wanted.chat or wanted.path or Path("corpus")).stem
-    _refuse_few(documents, wanted, name)
+    documents, tokens = (_dialogues if wanted.chat else _texts)(wanted, vocabulary, name)
     parts = _divided(documents, wanted, name)
     packed = [
         pack([tokens[i] for i in part], wanted.context, wanted.packing, vocabulary.start)
@@ -73,9 +72,10 @@ def unused(found: Prepared) -> Prepared:
     return found._replace(split=replace(found.split, train=train, labelled=train), train=rows)
 
 
-def _texts(wanted: Corpus, vocabulary: Vocabulary) -> tuple[list[Document], list[Tokens]]:
+def _texts(wanted: Corpus, vocabulary: Vocabulary, name: str) -> tuple[list[Document], list[Tokens]]:
     assert wanted.path is not None
     documents = read_corpus(wanted.path, wanted.column, wanted.group)
+    _refuse_few(documents, wanted, name)
     tokenizer = vocabulary.tokenizer
     tokenizer.encode_special_tokens = True  # a text contains no markup
     found = tokenizer.encode_batch_fast([one.text for one in documents], add_special_tokens=False)
@@ -84,10 +84,14 @@ def _texts(wanted: Corpus, vocabulary: Vocabulary) -> tuple[list[Document], list
     return documents, [Tokens(one, np.ones(len(one), bool), number) for number, one in enumerate(ids)]
 
 
-def _dialogues(wanted: Corpus, vocabulary: Vocabulary) -> tuple[list[Document], list[Tokens]]:
+def _dialogues(wanted: Corpus, vocabulary: Vocabulary, name: str) -> tuple[list[Document], list[Tokens]]:
     assert wanted.chat is not None
     template = check_template(vocabulary.template)
     texts = [rendered(one, template, wanted.loss_on, vocabulary.special) for one in read_chat(wanted.chat)]
+    documents = [
+        Document(one.text, f"{wanted.chat}, dialogue {row}", str(row), test=False) for row, one in enumerate(texts)
+    ]
+    _refuse_few(documents, wanted, name)
     tokenizer = vocabulary.tokenizer
     tokenizer.encode_special_tokens = False  # the template writes special tokens
     tokens = []
@@ -99,9 +103,6 @@ def _dialogues(wanted: Corpus, vocabulary: Vocabulary) -> tuple[list[Document], 
         for start, stop in one.spans:
             counts |= (begins >= start) & (begins < stop)
         tokens.append(Tokens(np.array(found.ids, np.int64), counts, number))
-    documents = [
-        Document(one.text, f"{wanted.chat}, dialogue {row}", str(row), test=False) for row, one in enumerate(texts)
-    ]
     return documents, tokens
 
 
@@ -109,7 +110,7 @@ def _refuse_few(documents: Sequence[Document], wanted: Corpus, name: str) -> Non
     groups = {one.group for one in documents if not one.test}
     least = FEWEST - (not wanted.valid) - any(one.test for one in documents)
     if len(groups) < least:
-        what = "groups" if wanted.group else "documents"
+        what = ("group" if wanted.group else "document") + ("" if len(groups) == 1 else "s")
         raise RejectedError(
             f"{name} has {len(groups)} {what} to be divided, and at least {least} are needed: one for each of "
             "training, validation and test. Give more texts; or write the parts of a long one, such as its chapters, "

@@ -54,7 +54,7 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
                     raise _not_text(path, number, line)
                 if "\0" in line:
                     raise RejectedError(
-                        f"{path}: line {number} (counted from 1) holds a NUL character, which no table can have. Save "
+                        f"{path}: line {number} (counted from 1) holds a NUL character, which no text can have. Save "
                         "the file as UTF-8 text and run again."
                     )
                 yield number, line

@@ -75,5 +75,6 @@ def look(run: Path) -> None:
 
 
 def stores(run: Path) -> list[Path]:
-    """The stores of a run that are complete."""
-    return [one.folder for one in ls(run) if one.complete and (one.folder / "manifest.json").exists()]
+    """The stores of a run that are complete, or damaged."""
+    found = [one.folder for one in ls(run) if one.complete or one.problem]
+    return [folder for folder in found if (folder / "manifest.json").exists()]

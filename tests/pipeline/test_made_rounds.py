@@ -124,7 +124,7 @@ def test_entries_of_one_maker_train_generators_of_their_own(tmp_path: Path, monk
         seen.append(shop.seed)
         return one(maker, shop, ids)
 
-    monkeypatch.setattr(Inversion, "make_round", told)
+    monkeypatch.setattr(Inversion, "make_round", noted)
     sh.make(recipe(tmp_path, made=made, output={"dir": str(tmp_path / "two")}), verbose=False)
     assert len(set(seen)) == 2
 

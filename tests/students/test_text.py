@@ -22,6 +22,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("bag_hashed", {"ngrams": 3}),
     ("bag_hashed", {"ngrams": 1}),
     ("static_embedding", {"hidden": [6]}),
+    ("static_embedding", {"pooling": "attention"}),
     ("gru_tiny", {"layers": 2}),
     ("gru_tiny", {"pooling": "mean"}),
     ("transformer_tiny", {}),
@@ -74,6 +75,17 @@ def test_another_word_changes_the_logits(name: str, settings: dict[str, Any]) ->
     net = make(name, settings)
     one, other = torch.tensor([[3, 4, 5, 0]]), torch.tensor([[3, 4, 6, 0]])
     assert (net(one) - net(other)).abs().max() > 1e-4
+
+
+def test_pooling_by_attention_starts_as_the_mean_and_weighs_tokens_by_their_scores() -> None:
+    settings = {"vocabulary": VOCABULARY, "pooling": "attention"}
+    net = students.make("static_embedding", shape=(LENGTH,), outputs=3, settings=settings)
+    vectors, ids = net.get_submodule("embedding"), torch.tensor([[3, 4, 4, 0]])
+    pooled = net.get_submodule("pool")(vectors(ids), ids)
+    torch.testing.assert_close(pooled[0], vectors(ids)[0, :3].mean(0))
+    net.get_parameter("pool.scores.weight").data[3] = np.log(6.0)
+    weighted = (6 * vectors.weight[3] + 2 * vectors.weight[4]) / 8  # type: ignore[operator, index]
+    torch.testing.assert_close(net.get_submodule("pool")(vectors(ids), ids)[0], weighted)
 
 
 @pytest.mark.parametrize(("name", "settings"), [("bag_hashed", {}), ("gru_tiny", {}), ("transformer_tiny", {})])

@@ -11,8 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from stillhouse.students.bounds import fraction, sizes, whole
-from stillhouse.students.text_parts import PADDING, MeanPool, WordVectors, text_length
+from stillhouse.students.bounds import fraction, one_of, sizes, whole
+from stillhouse.students.text_parts import PADDING, AttentionPool, MeanPool, WordVectors, text_length
 
 PRIME = 2**31 - 1  # of the hash
 MOST_IDS = 2**30  # of a vocabulary: three products with multipliers below the prime still fit int64
@@ -57,6 +57,7 @@ def static_embedding(
     width: int = 64,
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
+    pooling: str = "mean",
 ) -> nn.Module:
     """Mean of one vector for each token, then hidden layers if any (524,938 parameters for 8,192 tokens, 10 outputs).
 
@@ -67,10 +68,13 @@ def static_embedding(
         width: Of the vectors.
         hidden: Widths of the layers between the mean and the output; none by default.
         dropout: Of the mean and the hidden layers, in [0, 1).
+        pooling: ``"mean"``, or ``"attention"``: weighted by a learned score for each token.
     """
     text_length("A static embedding", shape)
+    one_of("pooling", pooling, ("mean", "attention"))
     layers = sizes("hidden", hidden) if len(hidden) else []
-    return StaticEmbedding(vocabulary, [whole("width", width), *layers], fraction("dropout", dropout), outputs)
+    widths = [whole("width", width), *layers]
+    return StaticEmbedding(vocabulary, widths, fraction("dropout", dropout), pooling, outputs)
 
 
 class HashedGrams(nn.Module):
@@ -119,10 +123,10 @@ class HashedBag(nn.Module):
 class StaticEmbedding(nn.Module):
     """``embedding``, ``pool``, ``blocks.<i>`` and ``head``; ``widths`` of the vectors, then of each hidden layer."""
 
-    def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, outputs: int) -> None:
+    def __init__(self, vocabulary: int, widths: Sequence[int], dropout: float, pooling: str, outputs: int) -> None:
         super().__init__()
         self.embedding = WordVectors(vocabulary, widths[0])
-        self.pool = MeanPool()
+        self.pool: nn.Module = AttentionPool(vocabulary) if pooling == "attention" else MeanPool()
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(
             *(nn.Sequential(nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)) for i, o in pairwise(widths))
@@ -131,6 +135,7 @@ class StaticEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids (B, L) to the output (B, outputs)."""
-        text = self.dropout(self.pool(self.embedding(ids), ids != PADDING))
+        counted = ids if isinstance(self.pool, AttentionPool) else ids != PADDING
+        text = self.dropout(self.pool(self.embedding(ids), counted))
         output: Tensor = self.head(self.blocks(text))
         return output

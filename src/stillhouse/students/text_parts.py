@@ -48,6 +48,33 @@ class MeanPool(nn.Module):
         return total / weights.sum(1, keepdim=True).clamp(min=1.0)
 
 
+class TokenScores(nn.Embedding):
+    """One score for each token id, 0 at the start; that of padding stays 0."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__(vocabulary, 1, padding_idx=PADDING)
+
+    def reset_parameters(self) -> None:
+        """Every token counts the same."""
+        nn.init.zeros_(self.weight)
+
+
+class AttentionPool(nn.Module):
+    """Mean of the positions that count, weighted by the softmax of a learned score for each token (``scores``).
+
+    At the start all scores are equal, which is the plain mean. 0 where no position counts, if padding's vector is 0.
+    """
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.scores = TokenScores(vocabulary)
+
+    def forward(self, states: Tensor, ids: Tensor) -> Tensor:
+        """States (B, L, D) and their token ids (B, L) to (B, D)."""
+        scores = self.scores(ids)[..., 0].masked_fill(ids == PADDING, torch.finfo(states.dtype).min)
+        return torch.bmm(scores.softmax(1)[:, None], states)[:, 0]
+
+
 class MaxPool(nn.Module):
     """Maximum of the positions that count; 0 where no position counts."""
 

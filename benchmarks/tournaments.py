@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import xxhash
-from benchmarks.examples.example import ROOT
+from benchmarks.examples.example import ROOT, find, names
 from benchmarks.examples.markdown import table
+from benchmarks.examples.running import prepare
 
 from stillhouse.files import write_json
 from stillhouse.pipeline import Run
@@ -83,12 +84,18 @@ def hold(name: str, given: int | None = None) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = ["--output.dir", str(RUNS / name), "--store.dir", str(RUNS / f"{name}_store")]
     command = [sys.executable, "-m", "stillhouse", *told.split()[1:], *place]
+    if name in names():
+        prepare(find(name))
     load = os.getloadavg()[0]
     with (folder.parent / f"{name}.log").open("ab") as log:
         begun = time.monotonic()
         first = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         while first.poll() is None and len(ended(folder)) < KILLED_AFTER and time.monotonic() < begun + seconds / 2:
             time.sleep(0.05)
+        if first.poll() is not None:
+            raise SystemExit(
+                f"{name} ended before it could be killed, with exit code {first.returncode}: see {log.name}"
+            )
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
         killed, before = time.monotonic() - begun, ended(folder)
@@ -153,6 +160,7 @@ def main() -> None:
         "name", nargs="*", choices=[[], *TOURNAMENTS], help="which; all that have ended are on the page"
     )
     parser.add_argument("--pages", action="store_true", help="only write the page")
+    parser.add_argument("--time", type=int, help="seconds for each that is named; default: its own")
     given = parser.parse_args()
     if unknown := [name for name in given.name if name not in TOURNAMENTS]:
         parser.error(f"no tournament is called {', '.join(unknown)}; there are {', '.join(TOURNAMENTS)}")

@@ -84,7 +84,7 @@ def test_pooling_by_attention_starts_as_the_mean_and_weighs_tokens_by_their_scor
     pooled = net.get_submodule("pool")(vectors(ids), ids)
     torch.testing.assert_close(pooled[0], vectors(ids)[0, :3].mean(0))
     net.get_parameter("pool.scores.weight").data[3] = np.log(6.0)
-    weighted = (6 * vectors.weight[3] + 2 * vectors.weight[4]) / 8  # type: ignore[operator, index]
+    weighted = (6 * vectors.weight[3] + 2 * vectors.weight[4]) / 8  # type: ignore[index]
     torch.testing.assert_close(net.get_submodule("pool")(vectors(ids), ids)[0], weighted)
 
 

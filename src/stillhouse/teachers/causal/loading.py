@@ -15,6 +15,7 @@ from stillhouse.data.encoders.vocabulary import Vocabulary, parsed
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.extras import library
 from stillhouse.files import add_files
+from stillhouse.teachers.causal.adapted import Adapter, is_adapter, merged, open_adapter
 from stillhouse.teachers.hub.configs import check_files
 from stillhouse.teachers.hub.loading import load_folder, silence
 from stillhouse.teachers.hub.models import (
@@ -37,12 +38,16 @@ class CausalFiles(NamedTuple):
     file: str | None  # the GGUF file in it; None: the folder of ``save_pretrained``
     vocabulary: Vocabulary
     positions: int | None  # the longest text it can read; None: it does not say
+    adapter: Adapter | None = None  # that is added to its weights
 
     def fingerprint(self) -> str:
         """Hash of all its files, that no other model has."""
         digest = xxhash.xxh3_128()
         files = [self.folder / self.file] if self.file else sorted(self.folder.glob("*"))
         add_files(digest, (one for one in files if one.is_file()), self.folder)
+        if self.adapter is not None:
+            files = sorted(self.adapter.folder.glob("*"))
+            add_files(digest, (one for one in files if one.is_file()), self.adapter.folder)
         return digest.hexdigest()
 
 
@@ -50,7 +55,7 @@ def open_causal(hub: str | None, gguf: Path | None, revision: str | None = None)
     """Find a causal model, and read its tokenizer.
 
     Args:
-        hub: a folder, or a name in the local cache.
+        hub: a folder, or a name in the local cache; also a folder of a LoRA adapter that names its model.
         gguf: a GGUF file; beside ``hub``, its name in that folder.
         revision: commit hash of the model in the cache.
 
@@ -63,7 +68,30 @@ def open_causal(hub: str | None, gguf: Path | None, revision: str | None = None)
         path = gguf if folder is None else folder / gguf
         return _open_gguf(path.expanduser().resolve(), path.stat().st_mtime_ns if path.is_file() else 0)
     assert folder is not None
-    return _open_folder(folder)
+    return _open_adapted(folder) if is_adapter(folder) else _open_folder(folder)
+
+
+def _open_adapted(folder: Path) -> CausalFiles:
+    adapter = open_adapter(folder)
+    base = find_folder(adapter.base, None, False)[0]
+    if is_adapter(base):
+        raise RejectedError(f"The model of the adapter {folder} is an adapter itself ({base}). Merge that one first.")
+    found = _open_folder(base)
+    own = folder if (folder / "tokenizer.json").exists() else base  # training may have set another template
+    words = found.vocabulary if own == base else _words(own, found.vocabulary, read_json(base, "config.json"))
+    return found._replace(vocabulary=words, adapter=adapter)
+
+
+def _words(folder: Path, of_base: Vocabulary, config: dict[str, Any]) -> Vocabulary:
+    """The tokenizer of an adapter, which must number tokens as that of its model does."""
+    tokenizer, told = tokenizer_of(folder), _told(folder)
+    if parsed(tokenizer).get_vocab() != of_base.tokenizer.get_vocab():
+        raise RejectedError(
+            f"The tokenizer in {folder} has other tokens than that of the model that the adapter belongs to. Merge the "
+            "adapter into its model, and give that folder."
+        )
+    start, end = (_special(told, config, tokenizer, f"{which}_token") for which in ("bos", "eos"))
+    return Vocabulary(tokenizer, of_base.size, start, end, _template(folder) or of_base.template)
 
 
 @lru_cache(maxsize=4)  # a large vocabulary takes seconds to read
@@ -165,7 +193,8 @@ def load_causal(found: CausalFiles) -> nn.Module:
         RejectedError: its weights are incomplete or cannot be read.
     """
     if found.file is None:
-        return load_folder(found.folder, "AutoModelForCausalLM")
+        whole = load_folder(found.folder, "AutoModelForCausalLM")
+        return whole if found.adapter is None else merged(whole, found.adapter)
     transformers = library("transformers", WHO)
     library("accelerate", WHO)
     try:

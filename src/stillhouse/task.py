@@ -250,6 +250,7 @@ class Task(Judgement, Protocol):
     surrogate: bool  # whether a tree of classes can explain a student
     marks_words: bool  # whether the words of a text can be ranked by their effect on an output
     streamed: bool  # whether a row's outputs are too many to be held: nets are recorded side by side, row by row
+    nets: tuple[str, ...]  # names of students that only this task has; empty: those of the zoo
     own_text: Any  # the batches of [on_policy], of text that students write; None: they write none
     influence: Any  # how much a step on each training row lowers the loss on held-out rows; None: not defined
 

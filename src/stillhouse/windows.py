@@ -7,12 +7,15 @@ it does not count: nobody shifts them again.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 IDS, DOCUMENTS = 0, 1  # the two planes of a window
+# Architectures of transformers in which a part of the layers carries a state
+HYBRID = ("recurrent_gemma", "jamba", "zamba", "zamba2", "bamba", "falcon_h1", "granitemoehybrid", "lfm2", "qwen3_next")
 UNCOUNTED = -1  # the target of a position that does not count
 
 
@@ -47,11 +50,28 @@ def may_look(documents: Tensor) -> Tensor:
     return same.tril().unsqueeze(1)
 
 
+def is_recurrent(model: nn.Module) -> bool:
+    """Whether a model carries a state from token to token, which no mask over documents can stop."""
+    kind = getattr(getattr(model, "config", None), "model_type", "")
+    return "position_ids" not in inspect.signature(type(model).forward).parameters or kind in HYBRID
+
+
+def apart(documents: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each position goes if every document has a row of its own: the row and the column, int64 (B, T) each.
+
+    >>> [one.tolist() for one in apart(torch.tensor([[1, 1, 2], [1, 0, 0]]))]
+    [[[0, 0, 1], [2, 3, 3]], [[0, 1, 0], [0, 0, 1]]]
+    """
+    column = positions(documents)
+    return (column == 0).flatten().cumsum(0).view_as(documents) - 1, column
+
+
 class CausalWindows(nn.Module):
     """A causal model of transformers that reads windows.
 
     Args:
-        model: takes ``input_ids``, ``attention_mask`` (4-D, bool) and ``position_ids``, and gives ``.logits``.
+        model: takes ``input_ids``, ``attention_mask`` (4-D, bool) and ``position_ids``, and gives ``.logits``; a
+            recurrent one takes ``input_ids`` and reads every document in a row of its own.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -75,5 +95,13 @@ class CausalWindows(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, T, C) of the token that follows each position of windows (B, 2, T)."""
-        logits: Tensor = self.model(**self.asked(inputs)).logits
+        asked = self.asked(inputs)
+        if "attention_mask" in asked and is_recurrent(self.model):
+            row, column = apart(inputs[:, DOCUMENTS])
+            ids = asked["input_ids"]
+            rows = ids.new_zeros(int(row.max()) + 1, int(column.max()) + 1)
+            rows[row, column] = ids  # padding behind a document changes nothing before it
+            found: Tensor = self.model(input_ids=rows, use_cache=False).logits[row, column]
+            return found
+        logits: Tensor = self.model(**asked).logits
         return logits

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.errors import UsageError
-from stillhouse.windows import CausalWindows
+from stillhouse.windows import CausalWindows, is_recurrent
 
 BATCH = 16  # prompts that are continued together
 
@@ -44,6 +44,7 @@ class Voice:
         # transformers 5.24 calls it `cache`; the older name is to end with 5.40
         takes = inspect.signature(type(self.net.model).forward).parameters
         self.cache_name = "cache" if "cache" in takes else "past_key_values"
+        self.recurrent = is_recurrent(self.net.model)
         self.table: Tensor | None = getattr(net, "table", None)
         self.classes: int | None = getattr(net, "classes", None)
         self.ids: Tensor | None = None  # the teacher's id of each class that can be written; None: the same
@@ -68,7 +69,9 @@ class Voice:
             mask: bool (B, cached + t), False for padding; None: there is none.
         """
         more: dict[str, Any] = {self.cache_name: cache}
-        if mask is not None:
+        if mask is not None and self.recurrent:  # its state has read the rest already
+            more["attention_mask"] = mask[:, -ids.shape[1] :].long()
+        elif mask is not None:
             more["attention_mask"] = mask.long()
             more["position_ids"] = (mask.long().cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]
         own = ids if self.table is None else self.table[ids]

@@ -39,6 +39,7 @@ class BaseTask(Judge):
     marks_words = False
     streamed = False
     own_text: Any = None
+    nets: tuple[str, ...] = ()
     influence: Any = None
 
     @property

@@ -74,9 +74,8 @@ def roles_of(recipe: Recipe, given: Given, task: Task) -> list[Role]:
     if given.student is not None:
         own_student(given.student)  # refuses what is no student
     else:
-        found.append(
-            Role("[student]", recipe.student, [*students.NETS, *(students.FITTED if task.fits else ())], other)
-        )
+        own = [*(task.nets or students.NETS), *(students.FITTED if task.fits else ())]
+        found.append(Role("[student]", recipe.student, own, "" if task.nets else other))
     return found
 
 
@@ -96,7 +95,9 @@ def check_nets(recipe: Recipe, given: Given, task: Task) -> None:
         elif name not in role.names:
             elsewhere = name in students.FITTED or name in SKLEARN_NAMES  # then no other name is meant
             known = nearest("" if elsewhere else name, role.names)
-            raise UsageError(f"{role.where} name = {name!r} is not known here.{known} {role.more}")
+            raise UsageError(f"{role.where} name = {name!r} is not known here.{known} {role.more}".rstrip())
+        elif name in task.nets:  # the task checks their settings
+            continue
         elif name in students.NETS or name in students.FITTED:
             students.check(name, settings, f"{role.where}")
         else:

@@ -1,4 +1,4 @@
-"""Students of language models: cut out of the teacher, from a causal folder, or a small random transformer."""
+"""Students of language models: cut out of the teacher, from a causal folder, or a small random net."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from stillhouse.teachers.hub.configs import plain_config
 from stillhouse.windows import CausalWindows
 
 NAME = "language_modelling"
-TRANSFORMER = "causal_transformer"
-SIZES = {"hidden": 128, "layers": 2, "heads": 4, "feedforward": 512}
+TRANSFORMER, RECURRENT = "causal_transformer", "causal_recurrent"
+SIZES = {
+    TRANSFORMER: {"hidden": 128, "layers": 2, "heads": 4, "feedforward": 512},
+    RECURRENT: {"hidden": 128, "layers": 2, "state": 16},
+}
 PROBE = 8  # windows on which layers and units are scored
 
 
@@ -101,13 +104,7 @@ def students(recipe: Recipe, data: Prepared) -> CausalStudents:
         return _derived(settings, data)
     if section.start is not None:
         return _from_folder(recipe)
-    if section.name not in (None, TRANSFORMER):
-        raise UsageError(
-            f'[student] name = {section.name!r} reads no windows of tokens. Write `name = "{TRANSFORMER}"`, cut the '
-            "student out of its teacher (`[student.derive] layers = 4`), or start from a causal model's folder "
-            '(`[student] start = "folder"`).'
-        )
-    return _random(dict(section.settings), data)
+    return _random(section.name or TRANSFORMER, dict(section.settings), data)
 
 
 def _derived(settings: dict[str, Any], data: Prepared) -> CausalStudents:
@@ -139,12 +136,12 @@ def _from_folder(recipe: Recipe) -> CausalStudents:
     return CausalStudents(lambda _: CausalWindows(load_causal(files)), pretrained=True)
 
 
-def _random(settings: dict[str, Any], data: Prepared) -> CausalStudents:
-    odd = [name for name in settings if name not in SIZES]
+def _random(name: str, settings: dict[str, Any], data: Prepared) -> CausalStudents:
+    known = SIZES[name]
+    odd = [one for one in settings if one not in known]
     if odd:
-        raise UsageError(f"[student.settings] {odd[0]}: {TRANSFORMER} has {', '.join(SIZES)}. Rename or remove it.")
-    sizes, encoder = {**SIZES, **settings}, data.encoder
-    config = _config(sizes, encoder)
+        raise UsageError(f"[student.settings] {odd[0]}: {name} has {', '.join(known)}. Rename or remove it.")
+    config = (_transformer if name == TRANSFORMER else _recurrent)({**known, **settings}, data.encoder)
 
     def make(teacher: Any) -> nn.Module:
         return CausalWindows(library("transformers", "A language model").AutoModelForCausalLM.from_config(config))
@@ -152,21 +149,38 @@ def _random(settings: dict[str, Any], data: Prepared) -> CausalStudents:
     return CausalStudents(make, pretrained=False)
 
 
-def _config(sizes: dict[str, int], encoder: Any) -> Any:
+def _transformer(sizes: dict[str, int], encoder: Any) -> Any:
+    """Llama's architecture (Touvron et al. 2023, arXiv:2302.13971)."""
     if sizes["hidden"] % sizes["heads"]:
         raise UsageError(
             f"[student.settings] hidden = {sizes['hidden']} is no multiple of heads = {sizes['heads']}. Change one."
         )
-    words = encoder.vocabulary
     return library("transformers", "A language model").LlamaConfig(
-        vocab_size=words.size,
         hidden_size=sizes["hidden"],
         num_hidden_layers=sizes["layers"],
         num_attention_heads=sizes["heads"],
         intermediate_size=sizes["feedforward"],
         max_position_embeddings=max(encoder.context, 64),
-        bos_token_id=words.start,
-        eos_token_id=words.end,
-        pad_token_id=None,
-        tie_word_embeddings=True,
+        **_words(encoder),
     )
+
+
+def _recurrent(sizes: dict[str, int], encoder: Any) -> Any:
+    """Mamba (Gu, Dao 2023, arXiv:2312.00752): a state of fixed size in place of a cache that grows."""
+    return library("transformers", "A language model").MambaConfig(
+        hidden_size=sizes["hidden"],
+        num_hidden_layers=sizes["layers"],
+        state_size=sizes["state"],
+        **_words(encoder),
+    )
+
+
+def _words(encoder: Any) -> dict[str, Any]:
+    words = encoder.vocabulary
+    return {
+        "vocab_size": words.size,
+        "bos_token_id": words.start,
+        "eos_token_id": words.end,
+        "pad_token_id": None,
+        "tie_word_embeddings": True,
+    }

@@ -22,7 +22,7 @@ from stillhouse.tasks.language_modelling.own_text import own_text
 from stillhouse.tasks.language_modelling.predictor import DeployedLanguageModel
 from stillhouse.tasks.language_modelling.records import stream
 from stillhouse.tasks.language_modelling.report import SECTIONS
-from stillhouse.tasks.language_modelling.students import CausalStudents, built, students
+from stillhouse.tasks.language_modelling.students import SIZES, CausalStudents, built, students
 
 BATCH_WINDOWS, TEXT_WEIGHT, RATE = 4, 0.5, 1e-3
 CODEC, BLOCK = "topk:32", 32  # what is kept of each token; windows that are written together
@@ -43,6 +43,7 @@ class LanguageModelling(LanguageJudge, BaseTask):
     deployed = DeployedLanguageModel
     explains = False
     streamed = True
+    nets = tuple(SIZES)
 
     read_targets = staticmethod(read_targets)
     loss = staticmethod(label_loss)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stillhouse.errors import UsageError
+
 IDS, DOCUMENTS = 0, 1  # the two planes of a window
 # Architectures of transformers in which a part of the layers carries a state
 HYBRID = ("recurrent_gemma", "jamba", "zamba", "zamba2", "bamba", "falcon_h1", "granitemoehybrid", "lfm2", "qwen3_next")
@@ -92,6 +94,14 @@ class CausalWindows(nn.Module):
             "position_ids": positions(documents),
             "use_cache": False,
         }
+
+    def hidden(self, inputs: Tensor) -> Tensor:
+        """The states (B, T, D) before the output layer, of windows (B, 2, T)."""
+        whole: Any = self.model
+        if is_recurrent(whole):
+            raise UsageError("A recurrent model shows no hidden states of packed documents.")
+        found: Tensor = whole.base_model(**self.asked(inputs)).last_hidden_state
+        return found
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (B, T, C) of the token that follows each position of windows (B, 2, T)."""

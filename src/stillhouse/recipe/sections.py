@@ -326,7 +326,7 @@ class Store(Section):
     codec: str = Field(
         "dense",
         description='Of the logits: "dense", "topk:32" (32 classes and the tail), "sampled:50" (50 drawn); of tokens '
-        'also "shaped:31" (31 classes, and where the tails of a window lie).',
+        'also "shaped:31" (31 classes, and where the tails of a window lie) and "hidden" (the last hidden states).',
     )
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float16", description="Precision of what is stored.")
     block_rows: Positive = Field(1024, description="Rows of a block, which is written at once.")

@@ -2,6 +2,7 @@
 
 from stillhouse.store.codecs import Codec, Dense, Sparse, TopK
 from stillhouse.store.fields import Field
+from stillhouse.store.hidden import Hidden
 from stillhouse.store.keys import Key, hash_rows
 from stillhouse.store.maintenance import Listing, check_stores, gc, ls, repair, supersede, unanswered, verify, why
 from stillhouse.store.probe import Cost, GradientError, best_within, codec, compare, gradient_error
@@ -18,6 +19,7 @@ __all__ = [
     "Dense",
     "Field",
     "GradientError",
+    "Hidden",
     "Key",
     "Listing",
     "Sampled",

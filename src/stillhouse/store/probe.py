@@ -11,11 +11,12 @@ import numpy as np
 from stillhouse.errors import UsageError, nearest
 from stillhouse.store.codecs import Codec, Dense, TopK
 from stillhouse.store.fields import Array
+from stillhouse.store.hidden import Hidden
 from stillhouse.store.probabilities import log_softmax
 from stillhouse.store.sampling import Sampled
 from stillhouse.store.shaped import ShapedTail
 
-_KINDS = {"dense": Dense, "topk": TopK, "sampled": Sampled, "shaped": ShapedTail}
+_KINDS = {"dense": Dense, "topk": TopK, "sampled": Sampled, "shaped": ShapedTail, "hidden": Hidden}
 
 
 class GradientError(NamedTuple):
@@ -110,13 +111,13 @@ def best_within(costs: Sequence[Cost], bytes_a_token: float) -> Cost:
     return min(able, key=lambda one: one.gradient_error)
 
 
-def codec(name: str) -> Dense | TopK | Sampled | ShapedTail:
+def codec(name: str) -> Dense | TopK | Sampled | ShapedTail | Hidden:
     """Build a codec from its name in a store's key or a recipe.
 
     Args:
-        name: ``dense:<dtype>``, ``topk:<k>:<dtype>``, ``sampled:<count>:<draws>:<seed>:<dtype>`` or
-            ``shaped:<k>:<m>:<dtype>``; parts left out at the end have their defaults; raises ``UsageError`` for any
-            other name.
+        name: ``dense:<dtype>``, ``topk:<k>:<dtype>``, ``sampled:<count>:<draws>:<seed>:<dtype>``,
+            ``shaped:<k>:<m>:<dtype>`` or ``hidden:<width>:<dtype>``; parts left out at the end have their
+            defaults; raises ``UsageError`` for any other name.
 
     >>> codec("topk:8").name
     'topk:8:float16'
@@ -125,7 +126,9 @@ def codec(name: str) -> Dense | TopK | Sampled | ShapedTail:
     if kind not in _KINDS:
         raise UsageError(f"There is no codec {kind!r}.{nearest(kind, _KINDS)} Write one as topk:32:float16.")
     try:
-        made: Dense | TopK | Sampled | ShapedTail = _KINDS[kind](*(int(s) if s.isdigit() else s for s in settings))
+        made: Dense | TopK | Sampled | ShapedTail | Hidden = _KINDS[kind](
+            *(int(s) if s.isdigit() else s for s in settings)
+        )
     except TypeError as error:
         raise UsageError(f"The codec {name!r} has wrong settings: {error}. Write one as topk:32:float16.") from None
     return made

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stillhouse.data import Views
 from stillhouse.errors import DamagedError, RejectedError
-from stillhouse.store import Dense, Key, ShapedTail, Store, TopK, Writer, ls, supersede
+from stillhouse.store import Dense, Hidden, Key, ShapedTail, Store, TopK, Writer, ls, supersede
 from stillhouse.store.buckets import Bucket, mirror
 from stillhouse.store.maintenance import SUPERSEDED
 from stillhouse.store.manifest import NAME, PLAN, in_parts
@@ -29,7 +29,18 @@ from stillhouse.task import Task
 from stillhouse.teachers.crossfit import whole_of
 from stillhouse.teachers.module import ModuleTeacher
 from stillhouse.teachers.pace import SHARE, SMALLEST, fastest_batch
-from stillhouse.teachers.stored import FEATURE, SOFTENED, Codec, encoded, fields_of, key_parts, make_codec, packed
+from stillhouse.teachers.stored import (
+    FEATURE,
+    HEAD,
+    SOFTENED,
+    Codec,
+    encoded,
+    fields_of,
+    key_parts,
+    make_codec,
+    of_teacher,
+    packed,
+)
 from stillhouse.types import Batch, Outputs, Teacher, shape_of
 
 PROBE = 8  # rows that are asked twice before anything is kept; fewer where there are few
@@ -72,7 +83,7 @@ def label(
         key: what the answers depend on besides teacher and rows: preprocessing, views.
         dtype: "float32", "float16" or "bfloat16", for outputs and features.
         block_rows: rows that are written together.
-        codec: what is kept of the outputs: "dense", "topk:32", "sampled:50".
+        codec: what is kept of the outputs: "dense", "topk:32", "sampled:50", "hidden".
         temperature: softens the teacher before classes are left out; not used for whole rows.
         library: ``folder`` holds the stores of many runs, each under the digest of its key.
         replace: a store of another key is removed, not refused.
@@ -96,14 +107,16 @@ def label(
         DamagedError: the store does not hold what its manifest says.
         UsageError: there is no such codec, or it is not for the outputs of this task.
     """
-    kept, shape = make_codec(codec, dtype, task), shape_of(teacher)
+    kept, shape = of_teacher(make_codec(codec, dtype, task), teacher), shape_of(teacher)
+    states: Any = teacher if isinstance(kept, Hidden) else None
     whole = Key(
         {
             **key,
             "teacher": teacher.fingerprint(),
             **key_parts(kept, shape),
             "precision": getattr(teacher, "precision", "32-true"),
-            **({} if isinstance(kept, Dense) else {SOFTENED: repr(float(temperature))}),
+            **({} if isinstance(kept, Dense | Hidden) else {SOFTENED: repr(float(temperature))}),
+            **({} if states is None else {HEAD: states.head_digest()}),
             **({} if row_hashes is None else {"rows": xxhash.xxh3_128_hexdigest(row_hashes.tobytes())}),
         }
     )
@@ -262,6 +275,12 @@ class Asker:
                 for name, array in found.items():
                     refuse_not_finite(name, array, rows, number)
                     answers.setdefault(name, []).append(array)
+                continue
+            if isinstance(self.codec, Hidden):
+                states: Any = self.teacher
+                found = self.codec.encode(states.hidden(batch).numpy())
+                refuse_not_finite("hidden", found["hidden"], rows, number)
+                answers.setdefault("hidden", []).append(found["hidden"])
                 continue
             outputs = self.teacher.outputs(batch)
             found = {FEATURE + path: value.float().numpy() for path, value in outputs.features.items()}

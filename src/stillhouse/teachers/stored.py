@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stillhouse.errors import UsageError
-from stillhouse.store import Dense, Field, Sampled, ShapedTail, Store, TopK, codec
+from stillhouse.store import Dense, Field, Hidden, Sampled, ShapedTail, Store, TopK, codec
 from stillhouse.task import Task
 from stillhouse.teachers.ensemble import DISAGREEMENT, row_weights
 from stillhouse.types import Batch, Outputs, Sparse
@@ -20,11 +21,12 @@ KEPT = "codec"  # the part of a store's key that says how its outputs are kept
 FIELD = "outputs"  # the part that names their field; left out where it is the logits of classes
 CLASSES = "classes"  # the part with the shape of the logits: classes, of tokens behind the length of a row
 SOFTENED = "temperature"  # the part that says at which temperature classes were left out
+HEAD = "head"  # the part with the hash of the teacher's output layer, where hidden states are kept
 LOGITS = "logits"
 SMALLEST = 1e-30  # stands for a probability of 0 inside the logarithm
 DTYPES = ("float32", "float16", "bfloat16")
 
-Codec = Dense | TopK | Sampled | ShapedTail
+Codec = Dense | TopK | Sampled | ShapedTail | Hidden
 
 
 def make_codec(name: str, dtype: str, task: Task) -> Codec:
@@ -36,6 +38,13 @@ def make_codec(name: str, dtype: str, task: Task) -> Codec:
         UsageError: no such codec or format; or it keeps some classes, and the outputs are not logits of classes.
     """
     made = codec(name)
+    if isinstance(made, Hidden):
+        if not task.streamed:
+            raise UsageError(
+                f"[store] codec = {name!r} keeps what a language model computes before its output layer, and the task "
+                f'{task.name} has other teachers. Write `[store] codec = "dense"`.'
+            )
+        return made
     made = made if name.rpartition(":")[2] in DTYPES else replace(made, dtype=dtype)
     if isinstance(made, Dense):
         return replace(made, field=task.stored, shift=task.shift_invariant)
@@ -47,6 +56,23 @@ def make_codec(name: str, dtype: str, task: Task) -> Codec:
     return made
 
 
+def of_teacher(codec: Codec, teacher: Any) -> Codec:
+    """A codec that knows how wide the teacher's hidden states are, where it keeps those.
+
+    Raises:
+        UsageError: the teacher shows none.
+    """
+    if not isinstance(codec, Hidden):
+        return codec
+    width = getattr(teacher, "width", None)
+    if width is None:
+        raise UsageError(
+            f"[store] codec = {codec.name!r} keeps hidden states, and this teacher shows none. Write "
+            '`[store] codec = "topk:32"`.'
+        )
+    return replace(codec, width=width)
+
+
 class StoredTeacher:
     """Answers from a store, the same as the live teacher's but for the classes that a codec left out.
 
@@ -54,10 +80,17 @@ class StoredTeacher:
         store: of the answers.
         scale: of ``row_weights`` by the teachers' disagreement; 0, or a single teacher: every row counts in full.
         calibration: the temperature by which dense outputs are divided.
+        head: from hidden states (B, T, D) to logits, of the teacher; needed where the store keeps hidden states.
     """
 
-    def __init__(self, store: Store, scale: float = 0.0, calibration: float = 1.0) -> None:
-        self.store, self.scale, self.calibration = store, scale, calibration
+    def __init__(
+        self,
+        store: Store,
+        scale: float = 0.0,
+        calibration: float = 1.0,
+        head: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.store, self.scale, self.calibration, self.head = store, scale, calibration, head
         parts = store.key.parts
         made = codec(parts[KEPT])
         if isinstance(made, Dense):
@@ -71,7 +104,7 @@ class StoredTeacher:
     @property
     def dense(self) -> bool:
         """Whether all of a row's outputs are kept."""
-        return isinstance(self.codec, Dense)
+        return isinstance(self.codec, Dense | Hidden)
 
     def outputs(self, batch: Batch) -> Outputs:
         """Stored values float32 (B, *shape), or listed classes, and features of these rows and views."""
@@ -88,6 +121,10 @@ class StoredTeacher:
             values = torch.from_numpy(self.codec.decode(found)).to(device)
             values = values if self.calibration == 1.0 else values / self.calibration
             return Outputs(values, features, weights=weights)
+        if isinstance(self.codec, Hidden):
+            if self.head is None:
+                raise UsageError("This store keeps hidden states: give the teacher's output layer as `head`.")
+            return Outputs(self.head(torch.from_numpy(found["hidden"]).to(device)), features, weights=weights)
         # NaN, so that a method that does not read ``sparse`` cannot take unknown logits for an answer.
         unknown = torch.full((), torch.nan, device=device).expand(len(batch.rows), *self.shape)
         return Outputs(unknown, features, self.sparse(found, device), weights)
@@ -100,6 +137,8 @@ class StoredTeacher:
         if isinstance(self.codec, Dense):
             values = self.outputs(batch).values.double()
             return values.log_softmax(-1) if self.codec.shift else values
+        if isinstance(self.codec, Hidden):
+            return self.outputs(batch).values.double().log_softmax(-1)
         found = self.store.read(batch.rows.numpy(), batch.views.numpy())
         even = np.full((len(batch.rows), *self.shape), 1.0 / self.shape[0])
         softened = torch.from_numpy(np.asarray(self.codec.target(found, even), dtype=np.float64))
@@ -136,7 +175,7 @@ def fields_of(codec: Codec, shape: tuple[int, ...], features: dict[str, tuple[in
 
 def encoded(codec: Codec, values: np.ndarray, temperature: float) -> dict[str, np.ndarray]:
     """What a codec keeps of outputs (N, ...); whole rows stay as they are, since they can be softened later."""
-    return codec.encode(values if isinstance(codec, Dense) else values / temperature)
+    return codec.encode(values if isinstance(codec, Dense | Hidden) else values / temperature)
 
 
 def packed(codec: TopK | ShapedTail, listed: Sparse) -> dict[str, np.ndarray]:

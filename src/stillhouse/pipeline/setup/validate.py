@@ -21,7 +21,7 @@ from stillhouse.pipeline.student.own import own_student
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.build import TEXT_MODELS, check_teacher, kind_of
 from stillhouse.recipe import AUTO, Controls, Member, Net, Recipe, Store
-from stillhouse.store import Dense, Sampled
+from stillhouse.store import Dense, Hidden, Sampled
 from stillhouse.students.families import FAMILIES
 from stillhouse.task import Task
 from stillhouse.teachers import SKLEARN_NAMES, make_codec
@@ -147,7 +147,7 @@ def check_controls(controls: Controls, task: Task) -> None:
 def check_codec(keeps: Store, made: Methods, task: Task) -> None:
     """Refuse an unknown codec, and one that does not keep what a method reads or the task's outputs have."""
     keeper = make_codec(keeps.codec, keeps.dtype, task)
-    if isinstance(keeper, Dense):
+    if isinstance(keeper, Dense | Hidden):
         return
     part: Literal["sparse", "sampled"] = "sampled" if isinstance(keeper, Sampled) else "sparse"
     if not task.shift_invariant:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -27,6 +28,12 @@ class Asked(Protocol):
 
     def ask(self, advance: Advance) -> Store:
         """Its answers."""
+
+
+def head_of_states(teacher: Asked | None) -> Callable[[Tensor], Tensor] | None:
+    """From the hidden states that a store keeps of a teacher to its logits; None where it keeps none."""
+    found: Callable[[Tensor], Tensor] | None = getattr(getattr(teacher, "teacher", None), "from_hidden", None)
+    return found
 
 
 class Stage(NamedTuple):

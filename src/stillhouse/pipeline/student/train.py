@@ -42,7 +42,7 @@ from stillhouse.pipeline.student.logs import BEFORE
 from stillhouse.pipeline.student.on_policy import check_phase, in_phases
 from stillhouse.pipeline.student.self_training import own_labels, rows_with_labels, steps_of_rounds
 from stillhouse.pipeline.student.simple import Problem, choose, whole_texts
-from stillhouse.pipeline.student.stages import Asked, Stage
+from stillhouse.pipeline.student.stages import Asked, Stage, head_of_states
 from stillhouse.pipeline.student.step import matched_step, parts_card, ships_parts, with_parts
 from stillhouse.recipe import BATCH
 from stillhouse.reporting.wording import several
@@ -167,7 +167,8 @@ class Trainer:
         if self.group.leads:
             hashes.begin(context.run.fit_folder(arm.name, job.seed))
         temperature = self.temperatures.get(arm.control.teacher or "", 1.0)
-        answers = StoredTeacher(store, context.recipe.training.disagreement, temperature) if store is not None else None
+        scale, head = context.recipe.training.disagreement, head_of_states(teacher)
+        answers = StoredTeacher(store, scale, temperature, head) if store is not None else None
         if arm.control.simple:
             self.fit_simple(job, answers)
             advance(self.budget.steps)
@@ -419,5 +420,5 @@ class Trainer:
         name = arm.control.teacher
         if name is None or arm.control.simple or not any(ships_parts(m) for _, m, _ in self.context.make_methods()):
             return {}
-        answers = StoredTeacher(teachers[name].ask(lambda rows: None))
+        answers = StoredTeacher(teachers[name].ask(lambda rows: None), head=head_of_states(teachers[name]))
         return parts_card(self.context, answers, teachers[name])

@@ -18,7 +18,7 @@ from stillhouse.task import Link
 from stillhouse.tasks.language_modelling.reading import files_of, start_of
 from stillhouse.teachers.causal.loading import load_causal, refuse_foreign
 from stillhouse.teachers.hub.configs import plain_config
-from stillhouse.windows import CausalWindows
+from stillhouse.windows import DOCUMENTS, IDS, CausalWindows
 
 NAME = "language_modelling"
 TRANSFORMER, RECURRENT = "causal_transformer", "causal_recurrent"
@@ -111,8 +111,7 @@ def _derived(settings: dict[str, Any], data: Prepared) -> CausalStudents:
     probe = data.train.inputs[:PROBE]
     if settings.get("vocabulary"):
         encoder: Any = data.encoder
-        seen = data.train.targets[data.train.targets >= 0]
-        settings["counts"] = torch.bincount(seen.flatten(), minlength=encoder.vocabulary.size)
+        settings["counts"] = torch.bincount(_seen(data), minlength=encoder.vocabulary.size)
         ends = [one for one in (encoder.vocabulary.start, encoder.vocabulary.end) if one is not None]
         settings["special"] = torch.tensor(ends, dtype=torch.int64)
     found = CausalStudents(lambda teacher: nn.Identity(), derived=settings, pretrained=True)
@@ -126,6 +125,14 @@ def _derived(settings: dict[str, Any], data: Prepared) -> CausalStudents:
 
     found.make_first = cut
     return found
+
+
+def _seen(data: Prepared) -> Tensor:
+    """The tokens by whose number a vocabulary is cut: those that are learned; of dialogues all that are read."""
+    inputs, targets = data.train.inputs, data.train.targets
+    spoken = inputs[:, DOCUMENTS] > 0
+    learned = targets >= 0
+    return targets[learned] if bool((learned | ~spoken).all()) else inputs[:, IDS][spoken]
 
 
 def _from_folder(recipe: Recipe) -> CausalStudents:

@@ -1,4 +1,4 @@
-"""A causal model with a LoRA adapter of peft: a folder of the adapter alone, which names the model it was trained on."""
+"""A causal model with a LoRA adapter of peft: a folder of the adapter alone, which names its model."""
 
 from __future__ import annotations
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import torch
+import xxhash
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError
+from stillhouse.students.output_head import OutputHead, output_head
 from stillhouse.teachers.module import ModuleTeacher, on_device
 from stillhouse.types import Batch, Outputs, Sparse, in_eval
 from stillhouse.windows import DOCUMENTS, CausalWindows
@@ -57,11 +60,51 @@ class CausalTeacher(ModuleTeacher):
 
     @torch.inference_mode()
     def logits(self, inputs: Tensor) -> Tensor:
-        """Logits float32 (B, T, V) of windows (B, 2, T), on the device where it computes."""
+        """Logits float32 (B, T, V) of windows (B, 2, T), on the device where it computes; 0 at padding.
+
+        What a model says of padding is no prediction, and rounding changes it freely.
+        """
         if any(module.training for module in self._modules):
             in_eval(self._net)
         found: Tensor = self._net(inputs if self.device is None else inputs.to(self.device))
-        return found.float()
+        padding = inputs[:, DOCUMENTS] == 0
+        found = found.float()
+        return found.masked_fill_(padding.unsqueeze(-1).to(found.device), 0.0) if padding.any() else found
+
+    @cached_property
+    def head(self) -> OutputHead:
+        """The output layer, where it computes.
+
+        Raises:
+            UsageError: the model does more than that to its logits.
+        """
+        return output_head(cast("Tokens", self._net).model)
+
+    @property
+    def width(self) -> int:
+        """D, of its hidden states."""
+        return int(self.head.weight.shape[1])
+
+    def head_digest(self) -> str:
+        """Hash of the output layer, which turns kept hidden states into logits."""
+        head, digest = self.head, xxhash.xxh3_128()
+        for part in (head.weight, head.bias):
+            digest.update(b"" if part is None else part.detach().float().cpu().numpy().tobytes())
+        digest.update(repr((head.scale, head.cap)).encode())
+        return digest.hexdigest()
+
+    @torch.inference_mode()
+    def hidden(self, batch: Batch) -> Tensor:
+        """The states before the output layer, float32 (B, T, D)."""
+        inputs = batch.inputs if self.device is None else batch.inputs.to(self.device)
+        return cast("Tokens", self._net).hidden(inputs).float().to(batch.inputs.device)
+
+    @torch.inference_mode()
+    def from_hidden(self, hidden: Tensor) -> Tensor:
+        """Logits float32 (B, T, V) of states (B, T, D), by the same product as the model's own."""
+        head = self.head
+        found = head.logits(hidden.to(head.weight))[..., : self.shape[-1]]
+        return found.float().to(hidden.device)
 
     @torch.inference_mode()
     def outputs(self, batch: Batch) -> Outputs:

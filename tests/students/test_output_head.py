@@ -11,7 +11,7 @@ from torch import Tensor
 from stillhouse.errors import UsageError
 from stillhouse.functional.divergences import forward_kl, reverse_kl
 from stillhouse.functional.vocabulary import vocabulary_loss
-from stillhouse.students.output_head import output_head
+from stillhouse.output_head import output_head
 
 transformers = pytest.importorskip("transformers")
 SMALL = {

@@ -93,6 +93,8 @@ class Recipe(Section):
             aside["training"].add("text_weight")
         if self.on_policy.steps is None:
             aside["on_policy"] = True
+        elif self.on_policy.writer == "student":  # keys that were not there before
+            aside["on_policy"] = {"writer", "labels"}
         if self.student.derive.vocabulary is None:
             aside["student"] = dict.fromkeys(places["student"], True) | {"derive": {"vocabulary"}}
         aside["made"] = {"__all__": {*MADE_PATHS}} if self.made else True

@@ -55,23 +55,42 @@ class Training(Section):
 
 
 class OnPolicy(Section):
-    """[on_policy]: the last steps of a language model's student, on text that it writes itself."""
+    """[on_policy]: the last steps of a language model's student, on text that it, or its teacher, writes."""
 
     steps: Positive | None = Field(None, description="Steps of the phase, the last of [training] steps; default: none.")
     share: float = Field(
-        1.0, gt=0.0, le=1.0, description="Share of these steps that read the student's own text; the others read yours."
+        1.0, gt=0.0, le=1.0, description="Share of these steps that read such text; the others read yours."
     )
-    divergence: Literal["reverse_kl", "jensen_shannon", "forward_kl", "skew_kl", "skew_reverse_kl"] = Field(
-        "reverse_kl", description="What is lowered between student and teacher, at each token."
+    writer: Literal["student", "teacher"] = Field(
+        "student",
+        description="Who continues your texts: the student, anew at each step; or the teacher, once for each window.",
+    )
+    labels: bool = Field(
+        False, description="Whether the next-token loss learns the teacher's text; a student's own is never a label."
+    )
+    divergence: Literal["reverse_kl", "jensen_shannon", "forward_kl", "skew_kl", "skew_reverse_kl", "none"] = Field(
+        "reverse_kl",
+        description="What is lowered between student and teacher, at each token; none: with labels, the next-token "
+        "loss alone (sequence-level distillation).",
     )
     beta: float = Field(0.5, gt=0.0, lt=1.0, description="Of jensen_shannon, the weight of the teacher in the mixture.")
     sampling_temperature: float = Field(
-        1.0, gt=0.0, description="Of the student's draws; its answers are not softened."
+        1.0, ge=0.0, description="Of the writer's draws, 0: the likeliest token; answers are not softened."
     )
     new_tokens: Positive = Field(96, description="Tokens of each continuation, at most one less than [data] context.")
     lr: float | None = Field(
         None, gt=0.0, description="Peak learning rate of the phase; default: a tenth of [training] lr."
     )
+
+    @model_validator(mode="after")
+    def _only_the_teachers_text_is_a_label(self) -> OnPolicy:
+        if self.labels and self.writer == "student":
+            raise ValueError(
+                'labels = true would teach the student its own samples as if they were right: write writer = "teacher"'
+            )
+        if self.divergence == "none" and not self.labels:
+            raise ValueError('divergence = "none" learns from labels alone: write labels = true, or a divergence')
+        return self
 
 
 class StudentTraining(Training):

@@ -15,8 +15,9 @@ from stillhouse.data import Batches
 from stillhouse.errors import UsageError
 from stillhouse.store import Store
 from stillhouse.students.causal import derive_causal
-from stillhouse.tasks.language_modelling.own_text import OwnText, OwnTextBatches, starts
+from stillhouse.tasks.language_modelling.own_text import OwnText, OwnTextBatches, TeacherText, starts
 from stillhouse.types import Batch
+from stillhouse.windows import CausalWindows
 from tests.students.causal_models import llama, windows
 from tests.tasks.language_modelling.conftest import table
 from tests.tasks.language_modelling.models import write_corpus
@@ -101,6 +102,42 @@ def test_only_the_first_document_of_a_window_is_continued() -> None:
     given[0, 1, 4:] = 2
     given[1, 1, 1:] = 0
     assert [len(one) for one in starts(given, 5)] == [3, 1]
+
+
+def test_the_teachers_text_is_a_label_only_where_that_is_said() -> None:
+    net, given, teacher = student(), windows(4, 12), CausalWindows(llama()).eval()
+    plain, labelled = (OwnText(1.0, 5, 0.7, (), 0, labels) for labels in (False, True))
+    text = TeacherText(teacher, given, plain)
+    batch = OwnTextBatches(Fixed(given), plain, text).at(0, net)
+    assert (batch.targets == -1).all()
+    assert batch.labels == 0
+    taught = OwnTextBatches(Fixed(given), labelled, text).at(3, net)
+    assert torch.equal(taught.inputs, batch.inputs)  # written once, whatever the step is
+    assert taught.mask is not None
+    assert torch.equal(taught.targets >= 0, taught.mask)
+    assert taught.labels == 20
+    following = net.read(taught.inputs[:, 0, 1:])
+    assert torch.equal(taught.targets[:, :-1][taught.mask[:, :-1]], following[taught.mask[:, :-1]])
+    other = OwnTextBatches(Fixed(given), labelled, TeacherText(teacher, given, labelled)).at(1, net)
+    assert torch.equal(other.inputs, batch.inputs)  # every fit reads the same text
+
+
+@pytest.mark.slow
+def test_a_run_learns_the_teachers_text(teacher: Path, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.jsonl")
+    recipe = table(teacher, tmp_path / "run", corpus=str(corpus), group="book", rows=12)
+    phase: dict[str, Any] = {"steps": 2, "new_tokens": 6, "writer": "teacher"}
+    told = sh.distill(recipe | {"on_policy": phase | {"labels": True, "divergence": "none"}}, accept_teacher=True)
+    lines = [json.loads(one) for one in (told.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    terms = [set(one["terms"]) for one in lines if one["arm"] == "distilled"]
+    assert terms[0] == {"labels", "forward_kl"}
+    assert terms[-1] == {"labels"}
+    for wrong, words in (
+        ({"labels": True, "writer": "student"}, "its own samples"),
+        ({"divergence": "none"}, "labels"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            sh.distill(recipe | {"on_policy": phase | wrong})
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from torch import nn
 from stillhouse import methods
 from stillhouse.engine import Step, read_weights, tensor_state, write_weights
 from stillhouse.errors import UsageError
+from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.run.progress import Advance, say
 from stillhouse.pipeline.student.arms import Job
@@ -51,11 +52,11 @@ def check_phase(recipe: Recipe, steps: int) -> None:
 def in_phases(
     trainer: Trainer, job: Job, whole: Stage, answers: StoredTeacher, teacher: Asked, advance: Advance
 ) -> nn.Module:
-    """Train a student on stored answers, and for the last steps on its own text; what ships of it.
+    """Train a student on stored answers, and at last on its own text or its teacher's; what ships of it.
 
-    The phase is GKD's (Agarwal et al. 2024, arXiv:2306.13649); with ``reverse_kl`` its gradient is the single-step part
-    of MiniLLM's (Gu et al. 2024, arXiv:2306.08543, equation 4). The steps of both phases together are the run's, so
-    that all arms take as many.
+    On its own text the phase is GKD's (Agarwal et al. 2024, arXiv:2306.13649); with ``reverse_kl`` its gradient is the
+    single-step part of MiniLLM's (Gu et al. 2024, arXiv:2306.08543, equation 4). The steps of both phases together are
+    the run's, so that all arms take as many.
     """
     settings = trainer.context.recipe.on_policy
     assert settings.steps is not None
@@ -75,23 +76,28 @@ def in_phases(
     context = trainer.context_of(job.arm)
     own = live_step(student, context, answers)
     stored = trainer.stored(job, own, last, answers)
-    batches = context.task.own_text(stored, settings, context.data.encoder, job.seed)
     live: Any = teacher
+    batches = context.task.own_text(stored, settings, context.data, job.seed, live.teacher)
     made = trainer.fit_on(job, own, last, batches, live.teacher.outputs, advance)
     if batches.seconds:
-        say(f"{job.arm.name}: {batches.tokens:,} tokens of its own, {batches.tokens / batches.seconds:.0f} a second.")
+        whose = "its own" if settings.writer == "student" else "its teacher's"
+        say(f"{job.arm.name}: {batches.tokens:,} tokens of {whose}, {batches.tokens / batches.seconds:.0f} a second.")
     return made
 
 
 def live_step(student: nn.Module, context: RunContext, answers: StoredTeacher) -> Step:
     """What the phase trains: the divergence of [on_policy], and the text's own loss where stored text is read."""
     settings, train = context.recipe.on_policy, context.data.train
-    own = {"beta": settings.beta} if settings.divergence == "jensen_shannon" else {}
-    method = methods.make(settings.divergence, **own)
-    method.build(student_spec(student, train.inputs[:2], [], len(train.targets)), teacher_spec(answers, context, None))
+    matched: list[tuple[str, Method, float]] = []
+    if settings.divergence != "none":
+        own = {"beta": settings.beta} if settings.divergence == "jensen_shannon" else {}
+        method = methods.make(settings.divergence, **own)
+        rows = len(train.targets)
+        method.build(student_spec(student, train.inputs[:2], [], rows), teacher_spec(answers, context, None))
+        matched.append((settings.divergence, method, 1.0))
     return Step(
         student,
-        [(settings.divergence, method, 1.0)],
+        matched,
         loss=context.task.loss,
         label_weight=context.recipe.training.label_weight,
     )

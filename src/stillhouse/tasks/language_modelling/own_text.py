@@ -1,28 +1,33 @@
-"""Batches of text that the student writes itself, for the on-policy phase: the teacher answers it, nobody labels it."""
+"""Batches of text that a net writes, for the last phase: the student, whose text nobody labels, or the teacher."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from stillhouse.data import Batches
-from stillhouse.students.causal_generation import generate
+from stillhouse.errors import UsageError
+from stillhouse.functional.kept_classes import kept_targets
+from stillhouse.students.causal_generation import Written, generate
 from stillhouse.types import Batch, evaluating, withheld
 from stillhouse.windows import DOCUMENTS, IDS, CausalWindows
 
+MOST = 16  # texts that are written together
+
 
 class OwnText(NamedTuple):
-    """How the student writes.
+    """How a text is written.
 
     Attributes:
-        share: of the steps, that learn from the student's own text; the others learn from the stored one.
+        share: of the steps, that learn from such text; the others learn from the stored one.
         new_tokens: of each continuation, at most.
         sampling_temperature: tokens are drawn from the softmax of logits / this.
         end: ids of end tokens.
         seed: of the choice of steps and of the draws.
+        labels: whether the next-token loss learns it; never of a student's own text.
     """
 
     share: float
@@ -30,17 +35,47 @@ class OwnText(NamedTuple):
     sampling_temperature: float
     end: Collection[int]
     seed: int
+    labels: bool = False
+
+
+class TeacherText:
+    """The teacher's continuations of training windows, written once, when the first is asked for.
+
+    What is drawn follows from the seed of the data and the windows, so every fit of a run reads the same text.
+
+    Args:
+        net: the teacher, which reads windows.
+        windows: int64 (N, 2, T), by row.
+        how: see ``OwnText``.
+    """
+
+    def __init__(self, net: CausalWindows, windows: Tensor, how: OwnText) -> None:
+        self.net, self.windows, self.how = net, windows, how
+        self.written: Written | None = None
+
+    def of(self, rows: Tensor) -> Written:
+        """The continuations of some rows; the time is that of all at the first call, and 0 later."""
+        seconds = 0.0
+        if self.written is None:
+            prompts = starts(self.windows, self.how.new_tokens)
+            self.written = write(self.net, prompts, self.how, seed=0)
+            seconds = self.written.seconds
+        numbers = rows.tolist()
+        tokens, ended = ([part[i] for i in numbers] for part in (self.written.tokens, self.written.ended))
+        return Written(cast("list[Tensor]", tokens), cast("list[bool]", ended), seconds)
 
 
 class OwnTextBatches(Batches):
     """The student's own continuations of texts, drawn anew at each step (GKD, Agarwal et al. 2024, arXiv:2306.13649).
 
     What is drawn follows from the net, the seed and the step, so there is no state to keep. A continued text has no
-    label at all, and counts only where the student wrote: its own samples are never targets.
+    label at all, and counts only where the student wrote: its own samples are never targets. The teacher's may be
+    (sequence-level distillation, Kim and Rush 2016, arXiv:1606.07947), where ``how.labels`` says so.
 
     Args:
         stored: gives the texts that are continued, and the batches of the other steps.
         how: see ``OwnText``.
+        teacher: the teacher's text, in place of the student's.
 
     Attributes:
         tokens, seconds: what was written so far, and the time it took.
@@ -48,8 +83,8 @@ class OwnTextBatches(Batches):
 
     reads_net = True
 
-    def __init__(self, stored: Batches, how: OwnText) -> None:
-        self.stored, self.how = stored, how
+    def __init__(self, stored: Batches, how: OwnText, teacher: TeacherText | None = None) -> None:
+        self.stored, self.how, self.teacher = stored, how, teacher
         self.tokens, self.seconds = 0, 0.0
 
     @property
@@ -68,27 +103,41 @@ class OwnTextBatches(Batches):
         return self.written(batch, step, net) if float(own) < self.how.share else batch
 
     def written(self, batch: Batch, step: int, net: nn.Module) -> Batch:
-        """The starts of a batch's windows, continued by the net."""
+        """The starts of a batch's windows, continued by the net, or by the teacher."""
         prompts = starts(batch.inputs, self.how.new_tokens)
-        with evaluating(net):
-            made = generate(
-                cast("CausalWindows", net),
-                prompts,
-                new_tokens=self.how.new_tokens,
-                sampling_temperature=self.how.sampling_temperature,
-                end=self.how.end,
-                seed=self.how.seed * 1_000_003 + step,
-                batch_size=len(prompts),
-            )
+        if self.teacher is None:
+            made = write(cast("CausalWindows", net), prompts, self.how, self.how.seed * 1_000_003 + step)
+        else:
+            made = self.teacher.of(batch.rows)
         self.tokens += sum(map(len, made.tokens)) + sum(made.ended)
         self.seconds += made.seconds
         inputs, mask = torch.zeros_like(batch.inputs), torch.zeros_like(batch.targets, dtype=torch.bool)
+        targets = withheld(batch.targets)
         end = min(self.how.end, default=0)  # the teacher also answers whether the text should have ended
         for row, (prompt, tokens, ended) in enumerate(zip(prompts, made.tokens, made.ended, strict=True)):
-            text = torch.cat([prompt, tokens, prompt.new_full((int(ended),), end)])
+            text = torch.cat([prompt, tokens.to(prompt), prompt.new_full((int(ended),), end)])
             inputs[row, IDS, : len(text)], inputs[row, DOCUMENTS, : len(text)] = text, 1
-            mask[row, len(prompt) - 1 : len(text) - 1] = True
-        return batch._replace(inputs=inputs, targets=withheld(batch.targets), mask=mask, labels=0)
+            place = slice(len(prompt) - 1, len(text) - 1)
+            mask[row, place] = True
+            if self.teacher is not None and self.how.labels:
+                targets[row, place] = text[len(prompt) :]
+        table = getattr(net, "table", None)
+        targets = targets if table is None else kept_targets(targets, table)
+        return batch._replace(inputs=inputs, targets=targets, mask=mask, labels=int((targets >= 0).sum()))
+
+
+def write(net: CausalWindows, prompts: Sequence[Tensor], how: OwnText, seed: int) -> Written:
+    """Continue prompts; the net stays in the mode it was in."""
+    with evaluating(net):
+        return generate(
+            net,
+            prompts,
+            new_tokens=how.new_tokens,
+            sampling_temperature=how.sampling_temperature,
+            end=how.end,
+            seed=seed,
+            batch_size=min(len(prompts), MOST),
+        )
 
 
 def starts(windows: Tensor, new_tokens: int) -> list[Tensor]:
@@ -100,15 +149,20 @@ def starts(windows: Tensor, new_tokens: int) -> list[Tensor]:
     return found
 
 
-def own_text(stored: Batches, settings: Any, encoder: Any, seed: int) -> OwnTextBatches:
+def own_text(stored: Batches, settings: Any, data: Any, seed: int, teacher: Any) -> OwnTextBatches:
     """The batches of the on-policy phase.
 
     Args:
         stored: of the run.
         settings: [on_policy].
-        encoder: of the run.
+        data: of the run.
         seed: of the fit.
+        teacher: that answers.
+
+    Raises:
+        UsageError: the teacher is to write, and it is no model of this machine.
     """
+    encoder = data.encoder
     end = encoder.vocabulary.end
     how = OwnText(
         settings.share,
@@ -116,5 +170,11 @@ def own_text(stored: Batches, settings: Any, encoder: Any, seed: int) -> OwnText
         settings.sampling_temperature,
         () if end is None else (end,),
         seed,
+        settings.labels,
     )
-    return OwnTextBatches(stored, how)
+    if settings.writer == "student":
+        return OwnTextBatches(stored, how)
+    net = getattr(teacher, "module", None)
+    if not isinstance(net, CausalWindows):
+        raise UsageError('[on_policy] writer = "teacher" needs a teacher on this machine. Write writer = "student".')
+    return OwnTextBatches(stored, how, TeacherText(net, data.train.inputs, how))

@@ -12,7 +12,7 @@ import xxhash
 from torch import Tensor, nn
 
 from stillhouse.errors import RejectedError
-from stillhouse.students.output_head import OutputHead, output_head
+from stillhouse.output_head import OutputHead, output_head
 from stillhouse.teachers.module import ModuleTeacher, on_device
 from stillhouse.types import Batch, Outputs, Sparse, in_eval
 from stillhouse.windows import DOCUMENTS, CausalWindows

@@ -50,10 +50,10 @@ from stillhouse.pipeline.student.stages import Asked
 from stillhouse.pipeline.student.train import Trainer
 from stillhouse.pipeline.teacher.answers import asked_about
 from stillhouse.pipeline.teacher.assistants import ask_assistants, logs_of, make_assistants
-from stillhouse.pipeline.teacher.build import JOURNAL
 from stillhouse.pipeline.teacher.calibration import temperature_of
 from stillhouse.pipeline.teacher.gate import NOTE, admit_teacher
 from stillhouse.pipeline.teacher.labeling import RunTeacher, ask_teachers
+from stillhouse.pipeline.teacher.served import JOURNAL
 from stillhouse.pipeline.variants import ask, variants_of
 from stillhouse.recipe import Recipe
 from stillhouse.store import Store, unanswered

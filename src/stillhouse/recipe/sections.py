@@ -96,7 +96,7 @@ class Data(Section):
     )
     vocabulary: int = Field(8192, ge=64, description="Size of the vocabulary of a tokenizer trained on the texts.")
     tokenizer: Path | None = Field(
-        None, description="A tokenizer.json; default: that of a hub teacher, else one trained on the texts."
+        None, description="A tokenizer.json; default: a hub teacher's, else one trained; needed by a served model."
     )
     on_disk: bool = Field(False, description="Keep rows in files of the run folder: for data larger than memory.")
     labels: Labels = Field("all", description='Training rows that keep their label for the student, or "all".')
@@ -141,7 +141,7 @@ class Net(Section):
 
 
 class Endpoint(Section):
-    """[teacher.endpoint]: a service that classifies texts, with the interface of OpenAI's chat completions."""
+    """[teacher.endpoint]: a service with OpenAI's interface, which classifies texts or scores their tokens."""
 
     url: str | None = Field(None, description="Its address up to /v1; without it no service is asked.")
     model: str = Field("", description="The model's name there.")

@@ -77,8 +77,9 @@ def in_phases(
     own = live_step(student, context, answers)
     stored = trainer.stored(job, own, last, answers)
     live: Any = teacher
+    ask = getattr(live.teacher, "taught", live.teacher.outputs)  # a service lists the largest classes
     batches = context.task.own_text(stored, settings, context.data, job.seed, live.teacher)
-    made = trainer.fit_on(job, own, last, batches, live.teacher.outputs, advance)
+    made = trainer.fit_on(job, own, last, batches, ask, advance)
     if batches.seconds:
         whose = "its own" if settings.writer == "student" else "its teacher's"
         say(f"{job.arm.name}: {batches.tokens:,} tokens of {whose}, {batches.tokens / batches.seconds:.0f} a second.")

@@ -13,6 +13,7 @@ from stillhouse.errors import UsageError
 from stillhouse.files import read_small
 from stillhouse.methods.base import Method
 from stillhouse.pipeline.run.context import RunContext
+from stillhouse.pipeline.teacher.served import journal_of, served_model
 from stillhouse.recipe import Data, Member, Recipe, TeacherSection
 from stillhouse.taps import EMBEDDING
 from stillhouse.task import Task
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from stillhouse.teachers.endpoint.teacher import EndpointTeacher
 
 NET_FILE = ".safetensors"
-JOURNAL = "journal.jsonl"  # what a service has answered, in the run folder
 SERVICE = "service"  # the key in run.json of what it told and cost
 TEXT_MODELS = ("tfidf_linear",)  # students that are fitted at once, which may teach too: they read whole texts
 Kind = Literal["object", "members", "service", "hub", "file", "fitted here", "net"]
@@ -168,7 +168,7 @@ def build_teacher(context: RunContext, section: Member, given: Any, layers: Sequ
         net = taking_float32(given, context.data.train.inputs)
         return ModuleTeacher(net, task, spec, layers, precision, kind=outputs, identity=known, device=context.device)
     if kind == "service":
-        return service(context)
+        return served_model(context) if task.streamed else service(context)
     if kind == "file":
         from stillhouse.teachers.fitted.files import load_fitted
 
@@ -233,12 +233,6 @@ def service(context: RunContext) -> EndpointTeacher:
         price_out=section.price_out or None,
         decode=context.data.encoder.decode,
     )
-
-
-def journal_of(context: RunContext) -> Path:
-    """Where the answers of a service are: beside the stores that runs share, so that no run pays for them again."""
-    own, shared = context.recipe.output.dir / JOURNAL, context.recipe.store.dir
-    return shared / JOURNAL if isinstance(shared, Path) and not own.exists() else own
 
 
 def read_prompt(path: Path) -> str:

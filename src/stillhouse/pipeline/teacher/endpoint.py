@@ -23,6 +23,7 @@ from stillhouse.pipeline.run.folder import RunFolder
 from stillhouse.pipeline.run.progress import say, stage
 from stillhouse.pipeline.teacher.build import SERVICE as NOTE
 from stillhouse.pipeline.teacher.build import kind_of, service
+from stillhouse.pipeline.teacher.served import served_model
 from stillhouse.teachers import EnsembleTeacher
 from stillhouse.teachers.sizes import total
 
@@ -63,6 +64,9 @@ def check_service(context: RunContext) -> None:
     """
     if not asks_service(context):
         return
+    if context.task.streamed:
+        served_model(context)  # refuses a wrong address or codec
+        return
     source = context.data.source
     if context.task.link != "softmax":
         raise UsageError(
@@ -94,7 +98,7 @@ def answered_only(context: RunContext) -> RunContext:
         UsageError: there is no key.
     """
     run = context.run
-    if not asks_service(context):
+    if not asks_service(context) or context.task.streamed:  # a window that is refused stops the run
         return context
     if NOTE in run.record and (run.folder / SPLIT).exists():
         hashes.check(run.folder / SPLIT)

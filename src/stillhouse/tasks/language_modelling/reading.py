@@ -10,10 +10,11 @@ import torch
 
 from stillhouse.data import Prepared
 from stillhouse.data.corpus.prepare import Corpus, prepare_corpus
+from stillhouse.data.encoders.vocabulary import Vocabulary
 from stillhouse.errors import UsageError
 from stillhouse.recipe import Recipe, TeacherSection
 from stillhouse.task import OutputSpec
-from stillhouse.teachers.causal.loading import CausalFiles, load_causal, open_causal
+from stillhouse.teachers.causal.loading import CausalFiles, load_causal, open_causal, open_words
 from stillhouse.teachers.causal.teacher import CausalTeacher, Tokens, check_half
 
 CONTEXT = 512
@@ -34,6 +35,23 @@ def files_of(section: TeacherSection) -> CausalFiles:
     return open_causal(section.hub, section.gguf, section.revision)
 
 
+def words_of(recipe: Recipe) -> tuple[Vocabulary, int | None]:
+    """The teacher's tokens, and the longest text that it reads, where it says so.
+
+    Raises:
+        UsageError: a service is asked, and nobody says by which tokenizer.
+    """
+    if recipe.teacher.endpoint.url is None:
+        files = files_of(recipe.teacher)
+        return files.vocabulary, files.positions
+    if recipe.data.tokenizer is None:
+        raise UsageError(
+            "[teacher.endpoint] is asked about tokens by their numbers, so its tokenizer is needed here. Write `[data] "
+            'tokenizer = "tokenizer.json"`, of the model that it serves.'
+        )
+    return open_words(recipe.data.tokenizer), None
+
+
 def prepared(recipe: Recipe) -> Prepared:
     """The windows of a run.
 
@@ -47,18 +65,18 @@ def prepared(recipe: Recipe) -> Prepared:
             'A language model is distilled on texts: `[data] corpus = "folder"`, or on dialogues: `[data] chat = '
             '"talks.jsonl"`. Name one of them.'
         )
-    files, context = files_of(recipe.teacher), data.context or CONTEXT
-    if files.positions is not None and context > files.positions:
+    (words, positions), context = words_of(recipe), data.context or CONTEXT
+    if positions is not None and context > positions:
         raise UsageError(
-            f"[data] context = {context}, and the teacher reads {files.positions} tokens at most. Write `context = "
-            f"{files.positions}` or less."
+            f"[data] context = {context}, and the teacher reads {positions} tokens at most. Write `context = "
+            f"{positions}` or less."
         )
     loss_on = data.loss_on if data.chat is not None else "all"
     wanted = Corpus(
         data.corpus, data.chat, data.column, data.group, context, data.packing, loss_on,
         data.valid, data.test, data.seed, data.rows,
     )  # fmt: skip
-    return prepare_corpus(wanted, files.vocabulary)
+    return prepare_corpus(wanted, words)
 
 
 @lru_cache(maxsize=1)

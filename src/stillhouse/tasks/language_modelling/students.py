@@ -15,7 +15,7 @@ from stillhouse.extras import library
 from stillhouse.recipe import Recipe
 from stillhouse.students.causal import CausalStudent, derive_causal
 from stillhouse.task import Link
-from stillhouse.tasks.language_modelling.reading import files_of, start_of
+from stillhouse.tasks.language_modelling.reading import start_of, words_of
 from stillhouse.teachers.causal.loading import load_causal, refuse_foreign
 from stillhouse.teachers.hub.configs import plain_config
 from stillhouse.windows import DOCUMENTS, IDS, CausalWindows
@@ -98,6 +98,11 @@ def students(recipe: Recipe, data: Prepared) -> CausalStudents:
     if section.derive.wanted:
         if section.name is not None or section.start is not None:
             raise UsageError("[student.derive] defines the whole student: remove [student] name and start.")
+        if recipe.teacher.endpoint.url is not None:
+            raise UsageError(
+                "[student.derive] cuts a student out of its teacher, and a service shows no weights. Start from a "
+                'model with the same tokenizer: `[student] start = "folder"`; or remove the table.'
+            )
         settings = section.derive.model_dump()
         if settings.pop("embedding_rank", None):
             raise UsageError("[student.derive] embedding_rank: a language model keeps its embedding. Remove the line.")
@@ -138,8 +143,8 @@ def _seen(data: Prepared) -> Tensor:
 def _from_folder(recipe: Recipe) -> CausalStudents:
     path = recipe.student.start
     assert path is not None
-    files, teacher = start_of(path), files_of(recipe.teacher)
-    refuse_foreign(teacher.vocabulary, files.vocabulary, f"The student {path}")
+    files, (words, _) = start_of(path), words_of(recipe)
+    refuse_foreign(words, files.vocabulary, f"The student {path}")
     return CausalStudents(lambda _: CausalWindows(load_causal(files)), pretrained=True)
 
 

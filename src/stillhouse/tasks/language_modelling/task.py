@@ -26,6 +26,7 @@ from stillhouse.tasks.language_modelling.students import SIZES, CausalStudents, 
 
 BATCH_WINDOWS, TEXT_WEIGHT, RATE = 4, 0.5, 1e-3
 CODEC, BLOCK = "topk:32", 32  # what is kept of each token; windows that are written together
+SERVED_CODEC = "topk:20"  # what a service lists, where its owner has not raised the limit
 
 
 class LanguageModelling(LanguageJudge, BaseTask):
@@ -89,7 +90,8 @@ class LanguageModelling(LanguageJudge, BaseTask):
         own |= {"batch_size": training.batch_size or BATCH_WINDOWS}
         own |= {} if "lr" in training.model_fields_set else {"lr": RATE}
         kept = recipe.store.model_fields_set
-        store: dict[str, Any] = {} if "codec" in kept else {"codec": CODEC}
+        served = recipe.teacher.endpoint.url is not None
+        store: dict[str, Any] = {} if "codec" in kept else {"codec": SERVED_CODEC if served else CODEC}
         store |= {} if "block_rows" in kept else {"block_rows": BLOCK}
         return recipe.model_copy(
             update={

@@ -147,6 +147,30 @@ def _open_folder(folder: Path) -> CausalFiles:
     return CausalFiles(folder, None, words, inner.get("max_position_embeddings") or inner.get("n_positions"))
 
 
+def open_words(file: Path) -> Vocabulary:
+    """The tokens of a model that runs elsewhere, from its tokenizer.json and what lies beside it.
+
+    Args:
+        file: tokenizer.json; ``tokenizer_config.json`` beside it names the special tokens, and the template may be
+            there or in ``chat_template.jinja``.
+
+    Raises:
+        UsageError: there is no such file.
+        RejectedError: it holds no tokenizer.
+    """
+    if not file.is_file():
+        raise UsageError(f"[data] tokenizer = {str(file)!r} does not exist. Name the model's tokenizer.json.")
+    try:
+        text, folder = file.read_text(encoding="utf-8"), file.parent
+    except UnicodeDecodeError as error:
+        raise RejectedError(f"{file} is no text: {error}. Name the model's tokenizer.json.") from error
+    told = _told(folder)
+    config = read_json(folder, "config.json") if (folder / "config.json").exists() else {}
+    start, end = (_special(told, config, text, f"{which}_token") for which in ("bos", "eos"))
+    size = 1 + max(parsed(text).get_vocab(with_added_tokens=True).values(), default=0)
+    return Vocabulary(text, size, start, end, _template(folder))
+
+
 def _told(folder: Path) -> dict[str, Any]:
     name = "tokenizer_config.json"
     found: dict[str, Any] = read_json(folder, name) if (folder / name).exists() else {}

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stillhouse.errors import RejectedError, UsageError
@@ -35,6 +36,7 @@ from stillhouse.windows import DOCUMENTS, IDS
 
 LARGEST = 1 << 26  # bytes of an answer: 20,000 places of 32 classes with their names
 BATCH = 4  # windows that are asked together
+SMALLEST = -100.0  # stands for the logarithm of 0 where a distribution is judged
 
 
 class Part(NamedTuple):
@@ -53,6 +55,7 @@ class ServedCausalTeacher:
         model: the service's name of the model.
         shape: (T, V): tokens of a window, and of the tokenizer, which must be the service's own.
         journal: file of the answers; several teachers and runs may share one.
+        k: the classes of each token that are asked for where a whole distribution is wanted; None: none is given.
         names: how each token is spelled, to find another tokenizer behind the service; None: not compared.
         extra: further fields of the request; None removes one.
         api_key_env: environment variable of the key; None: no key.
@@ -82,6 +85,7 @@ class ServedCausalTeacher:
         shape: tuple[int, int],
         *,
         journal: Path,
+        k: int | None = None,
         names: Sequence[str] | None = None,
         extra: Mapping[str, Any] | None = None,
         api_key_env: str | None = "OPENAI_API_KEY",
@@ -101,7 +105,7 @@ class ServedCausalTeacher:
         at_least(1, concurrency=concurrency, tries=tries)
         at_least(0, retries=retries, timeout=timeout)
         self.url = address(url, allow_http=allow_http, path=PromptQuestion.path)
-        self.model, self.shape, self.names, self.extra = model, shape, names, extra or {}
+        self.model, self.shape, self.k, self.names, self.extra = model, shape, k, names, extra or {}
         self.journal, self.api_key_env, self.accept_drift = Journal(journal), api_key_env, accept_drift
         self.concurrency, self.timeout = concurrency, timeout
         self.ceilings = Ceilings(max_calls, max_tokens, max_cost, price_in, price_out)
@@ -118,10 +122,32 @@ class ServedCausalTeacher:
         return self._question(1).digest(self.url)
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Refuse: a service lists some classes, never all."""
-        raise UsageError(
-            'A service lists the largest classes of each token only. Keep those: `[store] codec = "topk:20"`.'
-        )
+        """What is known of all log-probabilities, float32 (B, T, V), to judge by.
+
+        Those of the k largest classes and of the token that follows in the text are the service's; the mass of all
+        others is divided evenly among them. At padding all classes are alike.
+
+        Raises:
+            UsageError: no ``k``: a service lists some classes, never all.
+        """
+        if self.k is None:
+            raise UsageError(
+                'A service lists the largest classes of each token only. Keep those: `[store] codec = "topk:20"`.'
+            )
+        question, parts = self._question(self.k), documents(batch.inputs)
+        self._complete(question, parts, batch.rows.tolist())
+        found = torch.zeros(len(batch.inputs), *self.shape)
+        for part in parts:
+            answer = self._answer(question, part.prompt)
+            assert answer is not None
+            place = slice(part.start, part.start + len(part.prompt))
+            found[part.row, place] = torch.from_numpy(whole(answer, part.prompt, self.shape[-1]))
+        return Outputs(found.to(batch.inputs.device))
+
+    def taught(self, batch: Batch) -> Outputs:
+        """The k largest classes, for a student that learns from them as it writes."""
+        assert self.k is not None
+        return self.listed(batch, self.k)
 
     def listed(self, batch: Batch, k: int, temperature: float = 1.0) -> Outputs:
         """The k largest classes of each position of windows (B, 2, T), and the mass of the others.
@@ -149,7 +175,7 @@ class ServedCausalTeacher:
             answer = self._answer(question, part.prompt)
             assert answer is not None
             place = part.row, slice(part.start, part.start + len(part.prompt))
-            indices[place], log_probs[place] = answer
+            indices[place], log_probs[place] = answer.indices, answer.log_probs
         mass = np.minimum(np.exp(log_probs.astype(np.float64)).sum(-1), 1.0)
         with np.errstate(divide="ignore"):
             tail = np.log1p(-mass).astype(np.float32)
@@ -248,6 +274,27 @@ def documents(inputs: Tensor) -> list[Part]:
                     found.append(Part(row, start, tuple(ids[start:stop])))
                 start = stop
     return found
+
+
+def whole(listed: Listed, prompt: Prompt, classes: int) -> NDArray[np.float32]:
+    """Log-probabilities (T, V) of a prompt: those that a service told, and the rest divided evenly.
+
+    >>> told = Listed(np.array([[2]]), np.log(np.array([[0.5]], np.float32)), np.log(np.array([0.2], np.float32)))
+    >>> np.exp(whole(told, (1,), 5)).round(3).tolist()
+    [[0.10000000149011612, 0.20000000298023224, 0.5, 0.10000000149011612, 0.10000000149011612]]
+    """
+    following = np.array([*prompt[1:], prompt[0]])[:, None]
+    told = np.concatenate([listed.indices, following], 1)
+    logs = np.concatenate([listed.log_probs, listed.following[:, None]], 1).astype(np.float64)
+    twice = (listed.indices == following).any(1)
+    mass = np.exp(logs[:, :-1]).sum(1) + np.where(twice, 0.0, np.exp(logs[:, -1]))
+    others = classes - listed.indices.shape[1] - ~twice
+    with np.errstate(divide="ignore"):
+        even = np.log(np.maximum(1.0 - mass, 0.0) / np.maximum(others, 1))
+    found = np.broadcast_to(even[:, None], (len(prompt), classes)).copy()
+    np.put_along_axis(found, told, logs, axis=1)
+    made: NDArray[np.float32] = np.maximum(found, SMALLEST).astype(np.float32)
+    return made
 
 
 def _key(digest: str, prompt: Prompt) -> str:

@@ -36,10 +36,12 @@ class Listed(NamedTuple):
 
     indices: NDArray[np.int64]  # (T, k), by falling probability
     log_probs: NDArray[np.float32]  # (T, k)
+    following: NDArray[np.float32]  # (T,), of the token that follows; at the last place of the first token of the text
 
     def pack(self) -> str:
         """As text for a journal."""
-        parts = self.indices.astype("<u4").tobytes() + self.log_probs.astype("<f4").tobytes()
+        logs = (self.log_probs, self.following)
+        parts = self.indices.astype("<u4").tobytes() + b"".join(one.astype("<f4").tobytes() for one in logs)
         return base64.b64encode(parts).decode()
 
 
@@ -101,7 +103,8 @@ class PromptQuestion:
             raise MalformedError(f"it has {len(places)} places, {len(asked)} tokens were sent")
         rows = [self._row(entry, asked[i], i) for i, entry in enumerate(places[1:], 1)]
         self._same_spelling(places[1:], asked[1:])
-        listed = Listed(np.array([ids for ids, _ in rows]), np.array([logs for _, logs in rows], np.float32))
+        ids, logs, following = zip(*rows, strict=True)
+        listed = Listed(np.array(ids), np.array(logs, np.float32), np.array(following, np.float32))
         return Reply("listed", tokens_in=len(asked), tokens_out=1, listed=listed.pack(), **told_by(data))
 
     def listed(self, record: Record, length: int) -> Listed:
@@ -112,12 +115,12 @@ class PromptQuestion:
         """
         try:
             raw = base64.b64decode(record["listed"], validate=True)
-            half = 4 * length * self.k
-            indices, log_probs = (np.frombuffer(raw[a:b], t) for a, b, t in ((0, half, "<u4"), (half, 2 * half, "<f4")))
-            shape = (length, self.k)
-            if len(raw) != 2 * half:
+            half, shape = 4 * length * self.k, (length, self.k)
+            if len(raw) != 2 * half + 4 * length:
                 raise ValueError
-            return Listed(indices.astype(np.int64).reshape(shape), log_probs.astype(np.float32).reshape(shape))
+            indices = np.frombuffer(raw[:half], "<u4").astype(np.int64).reshape(shape)
+            logs = np.frombuffer(raw[half:], "<f4").astype(np.float32)
+            return Listed(indices, logs[: length * self.k].reshape(shape), logs[length * self.k :])
         except (KeyError, TypeError, ValueError, binascii.Error):
             raise DamagedError(
                 f"A record of the journal (key {record.get('key')}) is not an answer about {length} tokens. Delete the "
@@ -126,11 +129,11 @@ class PromptQuestion:
 
     def digest(self, url: str) -> str:
         """Hash of the service's address and of the whole request except the prompt."""
-        described = [1, url, self.classes, self.body((0,), log_probs=True).decode()]
+        described = [2, url, self.classes, self.body((0,), log_probs=True).decode()]
         return xxhash.xxh3_128_hexdigest(json.dumps(described).encode())
 
-    def _row(self, entry: Any, token: int, place: int) -> tuple[list[int], list[float]]:
-        """The k most likely classes of a place, checked."""
+    def _row(self, entry: Any, token: int, place: int) -> tuple[list[int], list[float], float]:
+        """The k most likely classes of a place, checked, and the log-probability of the token that stands there."""
         if not isinstance(entry, dict) or not entry:
             raise MalformedError(f"place {place} of {self.classes} classes is empty")
         found = {_class(name, place): _log_prob(value, place) for name, value in entry.items()}
@@ -150,7 +153,7 @@ class PromptQuestion:
         if sum(map(math.exp, found.values())) > 1 + ROUNDING:
             raise MalformedError(f"the probabilities of place {place} add up to more than 1")
         largest = sorted(found.items(), key=lambda one: (-one[1], one[0]))[: self.k]
-        return [number for number, _ in largest], [value for _, value in largest]
+        return [number for number, _ in largest], [value for _, value in largest], found[token]
 
     def _same_spelling(self, places: Sequence[Any], tokens: Sequence[int]) -> None:
         """Refuse a service that spells the tokens of the prompt in another way."""

@@ -82,16 +82,6 @@ class OnPolicy(Section):
         None, gt=0.0, description="Peak learning rate of the phase; default: a tenth of [training] lr."
     )
 
-    @model_validator(mode="after")
-    def _only_the_teachers_text_is_a_label(self) -> OnPolicy:
-        if self.labels and self.writer == "student":
-            raise ValueError(
-                'labels = true would teach the student its own samples as if they were right: write writer = "teacher"'
-            )
-        if self.divergence == "none" and not self.labels:
-            raise ValueError('divergence = "none" learns from labels alone: write labels = true, or a divergence')
-        return self
-
 
 class StudentTraining(Training):
     """[training]: the student's, with the seeds of the comparison."""

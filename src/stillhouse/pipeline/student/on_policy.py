@@ -28,7 +28,7 @@ RATE = 0.1  # of [training] lr, where [on_policy] lr gives none
 
 
 def check_phase(recipe: Recipe, steps: int) -> None:
-    """Refuse an on-policy phase that leaves no step for the stored answers, or that several processes would train.
+    """Refuse an on-policy phase that leaves no step for the stored answers, teaches nothing, or teaches own samples.
 
     Args:
         recipe: of the run.
@@ -37,9 +37,19 @@ def check_phase(recipe: Recipe, steps: int) -> None:
     Raises:
         UsageError: says what to write.
     """
-    wanted = recipe.on_policy.steps
+    phase, wanted = recipe.on_policy, recipe.on_policy.steps
     if wanted is None:
         return
+    if phase.labels and phase.writer == "student":
+        raise UsageError(
+            "[on_policy] labels = true would teach the student its own samples as if they were right. Write "
+            'writer = "teacher", or remove the line.'
+        )
+    if phase.divergence == "none" and not phase.labels:
+        raise UsageError(
+            '[on_policy] divergence = "none" learns from labels alone. Write labels = true and writer = "teacher", or '
+            "a divergence."
+        )
     if wanted >= steps:
         raise UsageError(
             f"[on_policy] steps = {wanted} of {steps} in all leaves none for the stored answers, and the phase is the "

@@ -137,7 +137,7 @@ def test_a_run_learns_the_teachers_text(teacher: Path, tmp_path: Path) -> None:
         ({"divergence": "none"}, "labels"),
     ):
         with pytest.raises(UsageError, match=words):
-            sh.distill(recipe | {"on_policy": phase | wrong})
+            sh.distill(recipe | {"on_policy": phase | wrong, "output": {"dir": str(tmp_path / "other")}})
 
 
 @pytest.mark.slow

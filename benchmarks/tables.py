@@ -191,13 +191,18 @@ def mean_of(values: list[float], form: str) -> str:
     return told if len(values) == 1 else f"{told} ({min(values):{form}} to {max(values):{form}})"
 
 
+def common(draws: list[dict[str, Any]]) -> list[str]:
+    """The models that every draw has."""
+    return [model for model in draws[0]["models"] if all(model in told["models"] for told in draws)]
+
+
 def show(name: str, draws: list[dict[str, Any]]) -> None:
     """The rows of one table: the teacher, each model, and the student that validation chose in each draw."""
     chosen = [told["models"][told["ours"]] for told in draws]
     lines = {
         "teacher": [{"accuracy": told["teacher"], "log_loss": told["teacher_loss"], "ms": np.nan} for told in draws]
     }
-    lines |= {model: [told["models"][model] for told in draws] for model in draws[0]["models"]}
+    lines |= {model: [told["models"][model] for told in draws] for model in common(draws)}
     lines |= {"**ours**": chosen}
     for model, found in lines.items():
         accuracy = mean_of([100 * one["accuracy"] for one in found], ".1f")
@@ -208,7 +213,7 @@ def show(name: str, draws: list[dict[str, Any]]) -> None:
 
 def differences(name: str, draws: list[dict[str, Any]]) -> None:
     """Ours less each peer, draw by draw: mean, and the lowest and highest."""
-    for peer in (model for model in draws[0]["models"] if model not in STUDENTS):
+    for peer in (model for model in common(draws) if model not in STUDENTS):
         pairs = [(told["models"][told["ours"]], told["models"][peer]) for told in draws]
         accuracy = mean_of([100 * (one["accuracy"] - other["accuracy"]) for one, other in pairs], "+.1f")
         loss = mean_of([one["log_loss"] - other["log_loss"] for one, other in pairs], "+.3f")

@@ -127,14 +127,20 @@ def section(name: str, folder: Path) -> Iterator[str]:
     yield (
         f"Killed after {count(round(record['killed_after']))} s with {several(record['kept'], 'candidate')}. The "
         f"second call was given {count(record['given'])} s and took **{count(round(record['seconds']))} s**, the run "
-        f"of the winner included; {several(after, 'candidate')} had ended. (Processes that wanted the two cores, by "
-        f"the load before and after: {low} and {high}.)"
+        f"of the winner included: {within(record)}; {several(after, 'candidate')} had ended. (Processes that wanted "
+        f"the two cores, by the load before and after: {low} and {high}.)"
     )
     yield leaderboard(told, run)
     yield "\n".join(f"- {note}" for note in notes(told, run.task))
     seeds = several(len(run.scores["seeds"]), "seed")
     yield f"The winner, trained again with {seeds} and judged on {count(run.scores['test_rows'])} test rows:"
     yield f"> {run.scores['sentence']}"
+
+
+def within(record: dict[str, Any]) -> str:
+    """Whether the second call ended in its time."""
+    over = round(record["seconds"] - record["given"])
+    return f"{count(over)} s too late" if over > 0 else "within its time"
 
 
 def leaderboard(told: dict[str, Any], run: RunFiles) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,7 @@ from stillhouse.data.splits.random import Split, split
 from stillhouse.errors import RejectedError, UsageError
 
 OWNER = "owner"  # in ``Source.kept``: the document of each position of a window, int32 (N, T), -1 for padding
+CHARACTERS = 1_000_000  # that are encoded together
 FEWEST = 3  # documents: one for training, one for validation, one for the test
 _ROWS = 5  # stream of the choice of windows
 
@@ -78,10 +79,24 @@ def _texts(wanted: Corpus, vocabulary: Vocabulary, name: str) -> tuple[list[Docu
     _refuse_few(documents, wanted, name)
     tokenizer = vocabulary.tokenizer
     tokenizer.encode_special_tokens = True  # a text contains no markup
-    found = tokenizer.encode_batch_fast([one.text for one in documents], add_special_tokens=False)
     end = [] if vocabulary.end is None else [vocabulary.end]
-    ids = [np.array([*one.ids, *end], np.int64) for one in found]
-    return documents, [Tokens(one, np.ones(len(one), bool), number) for number, one in enumerate(ids)]
+    tokens: list[Tokens] = []
+    for some in _together([len(one.text) for one in documents]):
+        texts = [one.text for one in documents[some]]
+        for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+            ids = np.array([*found.ids, *end], np.int32)
+            tokens.append(Tokens(ids, np.ones(len(ids), bool), len(tokens)))
+    return documents, tokens
+
+
+def _together(lengths: Sequence[int]) -> Iterator[slice]:
+    """Neighbouring documents of about ``CHARACTERS``: until it is done, a tokenizer keeps a hundred bytes a token."""
+    start, total = 0, 0
+    for stop, length in enumerate(lengths, 1):
+        total += length
+        if total >= CHARACTERS or stop == len(lengths):
+            yield slice(start, stop)
+            start, total = stop, 0
 
 
 def _dialogues(wanted: Corpus, vocabulary: Vocabulary, name: str) -> tuple[list[Document], list[Tokens]]:
@@ -142,8 +157,14 @@ def _prepared(packed: Sequence[Windows], encoder: TokenEncoder, wanted: Corpus, 
     source = Source(inputs, targets, (), "tokens", name, inputs.shape[1:], kept=kept)
     train = _chosen(numbers[0], wanted)
     parts = (train, numbers[1], numbers[2])
-    rows = [Rows(torch.from_numpy(inputs[part]), torch.from_numpy(targets[part])) for part in parts]
+    rows = [Rows(*(torch.from_numpy(one[_place(part)]) for one in (inputs, targets))) for part in parts]
     return Prepared(source, Split(train, numbers[1], numbers[2], train), encoder, *rows)
+
+
+def _place(rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
+    """Rows as an index that copies nothing where they lie side by side."""
+    side_by_side = len(rows) > 0 and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
+    return slice(int(rows[0]), int(rows[-1]) + 1) if side_by_side else rows
 
 
 def _chosen(train: NDArray[np.int64], wanted: Corpus) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stillhouse.windows import DOCUMENTS, IDS, UNCOUNTED
 
 Packing = Literal["documents", "stream"]
-Ints = NDArray[np.int64]
+Ints = NDArray[np.int32] | NDArray[np.int64]
 
 
 class Tokens(NamedTuple):
@@ -63,9 +63,10 @@ def pack(documents: Sequence[Tokens], context: int, packing: Packing, start: int
 def _pieces(documents: Sequence[Tokens], context: int, packing: Packing, start: int | None) -> Iterator[Piece]:
     if packing == "documents":
         for one in documents:
-            yield from cut(one.ids, one.counts, np.full(len(one.ids), one.owner), context, start)
+            yield from cut(one.ids, one.counts, np.full(len(one.ids), one.owner, np.int32), context, start)
     elif documents:
-        owners = np.repeat([one.owner for one in documents], [len(one.ids) for one in documents])
+        numbers = np.array([one.owner for one in documents], np.int32)
+        owners = np.repeat(numbers, [len(one.ids) for one in documents])
         ids, counts = (np.concatenate(parts) for parts in zip(*((d.ids, d.counts) for d in documents), strict=True))
         yield from cut(ids, counts, owners, context, start)
 
@@ -85,9 +86,11 @@ def cut(ids: Ints, counts: NDArray[np.bool_], owners: Ints, context: int, start:
     for begin in range(0, len(ids), context):
         part = slice(begin, begin + context)
         if start is not None:
-            yield Piece(np.concatenate([[start], ids[part][:-1]]), targets[part], owners[part])
+            first = np.array([start], ids.dtype)
+            yield Piece(np.concatenate([first, ids[part][:-1]]), targets[part], owners[part])
         else:
-            following = np.append(targets[begin + 1 : begin + context + 1], UNCOUNTED)[: len(ids[part])]
+            last = np.array([UNCOUNTED], targets.dtype)
+            following = np.concatenate([targets[begin + 1 : begin + context + 1], last])[: len(ids[part])]
             yield Piece(ids[part], following, owners[part])
 
 

@@ -98,7 +98,7 @@ def test_every_example_has_a_recipe_that_runs_into_its_own_folder_and_data_prepa
     assert recipe.output.dir == (Path("runs/demo") if name in PACKAGED else RUNS / name)
     assert recipe.training.seeds == list(range(found.seeds))
     data = recipe.data
-    places = [p for p in (data.path, data.text, data.arrays, data.images, data.corpus) if p is not None]
+    places = [p for p in (data.path, data.text, data.arrays, data.images, data.corpus, data.chat) if p is not None]
     if recipe.data.name is None and found.file is not None:
         assert [place.name for place in places] == [found.file]
         assert found.prepare is not None

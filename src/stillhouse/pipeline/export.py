@@ -29,9 +29,11 @@ def export(folder: Path, format: str, model: Deployed, arm: str | None = None) -
     """
     chosen, run = exporting.formats.get(format), RunFolder(folder)
     metadata = model.metadata() | {"stillhouse": run.record["versions"]["stillhouse"], "run": run.record["digest"]}
-    rows = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
     out = folder / "export" / f"{arm or 'student'}{chosen.suffix}"
     hashes.begin(out.parent)
+    if model.write_program(format, out, metadata):
+        return out
+    rows = model.encoder.example(EXAMPLES, torch.Generator().manual_seed(0))
     for name, content in model.beside().items():  # two arms may have two tokenizers
         write_atomic(out.with_name(f"{arm}-{name}" if arm else name), content.encode())
     return exporting.export(model.exportable(rows), out, format=format, metadata=metadata)

@@ -80,6 +80,10 @@ class Deployed(nn.Module, ABC):
     def frame(self, rows: Any) -> pd.DataFrame:
         """Predictions as a table, a line for each raw row."""
 
+    def write_program(self, format: str, out: Path, metadata: Mapping[str, str]) -> bool:
+        """Write the student in a format in the task's own way, and say whether there is one; no: by ``exportable``."""
+        return False
+
     @abstractmethod
     def exportable(self, rows: Tensor) -> Exportable:
         """The student in the form for export formats, with encoded example rows."""

@@ -33,7 +33,7 @@ def make(student: Exportable, metadata: Mapping[str, str]) -> Made:
         UsageError: onnx, onnxscript or onnxruntime is not installed.
         StillhouseError: the exporter cannot translate the model.
     """
-    runtime = _runtime()
+    runtime = runtime_of()
     rows = _probe(student.inputs, max(BATCHES))
     graph = _Graph(student.graph)
     _check_outputs(graph(rows), student.outputs, len(rows))
@@ -44,7 +44,8 @@ def make(student: Exportable, metadata: Mapping[str, str]) -> Made:
     return Made(program.model_proto.SerializeToString(), partial(_compare, student, graph, runtime, cases))
 
 
-def _runtime() -> Any:
+def runtime_of() -> Any:
+    """ONNX Runtime; all that an export needs is installed."""
     for package in ("onnx", "onnxscript"):
         library(package, "Exporting to ONNX")
     return library("onnxruntime", "Exporting to ONNX")
@@ -73,7 +74,7 @@ def _translate(graph: nn.Module, rows: Tensor, student: Exportable) -> Any:
     axes = {0: torch.export.Dim("batch")}
     if student.tokens:
         axes[1] = torch.export.Dim("length", max=rows.shape[1])
-    with _quiet():
+    with quiet():
         try:
             return torch.onnx.export(
                 graph, (rows,), dynamo=True, dynamic_shapes=(axes,), input_names=[INPUT],
@@ -81,13 +82,13 @@ def _translate(graph: nn.Module, rows: Tensor, student: Exportable) -> Any:
             )  # fmt: skip
         except Exception as error:  # the exporter's errors have no common base that torch makes public
             raise StillhouseError(
-                f"This model cannot be exported to ONNX: {_reason(error)} Its forward must be a fixed sequence "
+                f"This model cannot be exported to ONNX: {reason(error)} Its forward must be a fixed sequence "
                 "of tensor operations for any number of rows; or export the weights with the format safetensors."
             ) from error
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter's progress, graph dumps and deprecation warnings off the user's terminal."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -100,7 +101,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """First line of the original error: the exporter wraps it in pages of advice."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -144,7 +145,7 @@ def _compare(
             given = session.run(list(student.outputs), {INPUT: rows.numpy()})
         except Exception as error:  # ONNX Runtime's errors have no common base below Exception
             raise StillhouseError(
-                f"The ONNX file does not run at a batch of {batch}, so it was not kept: {_reason(error)} The forward "
+                f"The ONNX file does not run at a batch of {batch}, so it was not kept: {reason(error)} The forward "
                 "must not depend on the number of rows; or export the weights with the format safetensors."
             ) from error
         for (name, compared), theirs, ours in zip(student.outputs.items(), given, own, strict=True):

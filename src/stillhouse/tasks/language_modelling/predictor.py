@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +19,13 @@ from stillhouse.data.inputs import texts_of
 from stillhouse.errors import UsageError
 from stillhouse.exporting import Exportable
 from stillhouse.extras import library
+from stillhouse.files import write_atomic
 from stillhouse.functional.kept_classes import spread
 from stillhouse.students.causal_generation import BATCH, Voice, generate
 from stillhouse.students.causal_saving import save_causal
+from stillhouse.students.causal_tokens import renumbered
 from stillhouse.students.rules import Leaf
+from stillhouse.tasks.language_modelling.causal_graph import write_graph
 from stillhouse.tasks.predictor import Deployed
 from stillhouse.windows import DOCUMENTS, IDS, CausalWindows
 
@@ -153,10 +157,21 @@ class DeployedLanguageModel(Deployed):
         )
         save_causal(cast("CausalWindows", self.net), place, made)
 
+    def write_program(self, format: str, out: Path, metadata: Mapping[str, str]) -> bool:
+        """Write an ONNX graph with a cache, and its tokenizer beside it; see ``causal_graph.write_graph``."""
+        if format != "onnx":
+            return False
+        table, words = getattr(self.net, "table", None), self.encoder.vocabulary.tokenizer_json
+        own = words if table is None else renumbered(words, table.cpu())
+        write_atomic(out.with_name(f"{out.stem}-tokenizer.json"), own.encode())
+        write_graph(cast("CausalWindows", copy.deepcopy(self.net).cpu().float().eval()), out, metadata)
+        return True
+
     def exportable(self, rows: Tensor) -> Exportable:
-        """Refuse: a graph has no cache."""
+        """Refuse: weights alone are no model."""
         raise UsageError(
-            "A language model is saved as a folder of transformers: `stillhouse.load(run).save_pretrained(folder)`."
+            "A language model is saved as a folder: `stillhouse.load(run).save_pretrained(folder)`; or as a graph with a "
+            'cache: `stillhouse.export(run, "onnx")`.'
         )
 
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:

@@ -170,8 +170,8 @@ class DeployedLanguageModel(Deployed):
     def exportable(self, rows: Tensor) -> Exportable:
         """Refuse: weights alone are no model."""
         raise UsageError(
-            "A language model is saved as a folder: `stillhouse.load(run).save_pretrained(folder)`; or as a graph with a "
-            'cache: `stillhouse.export(run, "onnx")`.'
+            "A language model is saved as a folder: `stillhouse.load(run).save_pretrained(folder)`; or as a graph with "
+            'a cache: `stillhouse.export(run, "onnx")`.'
         )
 
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:

@@ -145,7 +145,7 @@ teacher and its own seed; the final fits train on all training rows, and test ro
 Label smoothing is the control without a teacher; function matching is hinton on mixup views without labels, here with
 the same short schedule as the rest, though it is meant for a long one.
 Not played: {out}. Born-again generations and teacher assistants are runs of several teachers, not methods, and are not
-played either.
+played either. Methods that came later stand on [a page of their own](league_some.md).
 
 ![Gap recovered by each method in both worlds](league.svg)
 """

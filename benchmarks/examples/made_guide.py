@@ -56,6 +56,14 @@ share = 0.5          # of each batch; default: as many as they are
 5. **Texts.** `word_mixture` shuffles spans of unrelated texts of yours. In its one trial (100 texts of newswire, spans
    of the 20 Newsgroups) it did not help: the student was worse than on its 100 labels alone.
 
+## Adversarial losses
+
+`adversarial_logits` and `adversarial_features` are no makers but methods: a discriminator learns to tell the student's
+outputs or features from the teacher's, and the student learns to deceive it. They are there because the field has them.
+What was measured is harm: tuned as [the league](league.md) tunes its methods, both were worse than the labels alone on
+MNIST-5k, one of them on MNIST-1D too, and neither was better than `hinton` on either
+([the figures](league_some.md)).
+
 ## What was found
 
 {figures}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
 
 import stillhouse as sh
 from stillhouse.errors import UsageError
@@ -17,7 +22,8 @@ from stillhouse.pipeline.made import alarms, training
 from stillhouse.pipeline.made.training import scout_seed
 from stillhouse.pipeline.run.folder import read_json
 from stillhouse.store import Store
-from tests.pipeline.recipes import write_recipe
+from tests.pipeline.recipes import TINY, stillhouse, write_recipe
+from tests.pipeline.test_interruptions import start_until, student_bits
 
 INVERSION = {
     "name": "inversion", "count": 41, "rounds": 2, "steps": 6, "batch_size": 8, "width": 2, "scout_steps": 5,
@@ -92,6 +98,87 @@ def test_a_teacher_without_a_gradient_is_refused_and_free_makers_are_named(tmp_p
     teacher = {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 5}, "training": {}}
     with pytest.raises(UsageError, match=r"inversion.*differentiated.*extra_trees.*strokes, glyphs, blobs"):
         sh.distill(recipe(tmp_path, teacher=teacher), verbose=False, accept_teacher=True)
+
+
+def forest() -> Any:
+    x, y = load_digits(return_X_y=True)
+    return RandomForestClassifier(5, random_state=0).fit(x[:300], y[:300])
+
+
+def answers(rows: np.ndarray) -> np.ndarray:
+    return np.zeros((len(rows), 10), np.float32)
+
+
+def onnx_file(folder: Path) -> str:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+    program = torch.onnx.export(net, (torch.zeros(2, 1, 8, 8),), dynamo=True, verbose=False)
+    assert program is not None
+    program.save(str(folder / "net.onnx"))
+    return str(folder / "net.onnx")
+
+
+@pytest.mark.parametrize("kind", ["trees", "callable", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_a_ready_teacher_without_a_gradient_is_refused_before_it_is_asked(kind: str, tmp_path: Path) -> None:
+    file = {"teacher": None} if kind != "onnx" else {"teacher": {"file": onnx_file(tmp_path)}}
+    table = {**TINY, "made": [INVERSION], "output": {"dir": str(tmp_path / "run")}, **file}
+    given = {"trees": forest, "callable": lambda: answers, "onnx": lambda: None}[kind]()
+    table = {key: value for key, value in table.items() if value is not None}
+    with pytest.raises(UsageError, match=r"inversion.*differentiated.*strokes, glyphs, blobs"):
+        sh.distill(table, teacher=given, verbose=False)
+    assert not (tmp_path / "run" / "store").exists()
+
+
+@pytest.mark.slow
+def test_a_service_of_texts_is_refused_and_the_free_maker_of_texts_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    table.write_text("text,label\n" + "".join(f"word {n} and {n % 2},{'ab'[n % 2]}\n" for n in range(60)))
+    service = {"endpoint": {"url": "http://127.0.0.1:9/v1", "model": "m", "api_key_env": ""}}
+    given = {
+        "data": {"text": str(table)},
+        "teacher": service,
+        "made": [INVERSION],
+        "output": {"dir": str(tmp_path / "run")},
+    }
+    with pytest.raises(UsageError, match=r"inversion.*kind image.*kind text.*word_mixture"):
+        sh.distill(given, verbose=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("until", ["round-0/metrics.jsonl", "round-0.npz", "scout-1/metrics.jsonl"])
+def test_a_run_that_is_killed_while_it_makes_rows_ends_with_the_same_rows_and_students(
+    until: str, tmp_path: Path
+) -> None:
+    long = INVERSION | {"steps": 120, "scout_steps": 120}
+    whole, killed = (recipe(tmp_path / name, made=[long]) for name in ("whole", "killed"))
+    assert stillhouse("distill", str(whole)).returncode == 0
+    process = start_until(killed, tmp_path / "killed" / "run" / "made" / "0-inversion" / until)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    again = stillhouse("distill", str(killed))
+    assert again.returncode == 0, again.stderr
+    arms = ("distilled", "distilled_free", "labels_only")
+    for folder in ("whole", "killed"):
+        assert (tmp_path / folder / "run" / "made" / "0-inversion" / "round-1.npz").exists()
+    rows = [
+        np.load(tmp_path / name / "run" / "made" / "0-inversion" / "rows.npz")["rows"] for name in ("whole", "killed")
+    ]
+    assert np.array_equal(*rows)
+    assert student_bits(tmp_path / "killed" / "run", arms) == student_bits(tmp_path / "whole" / "run", arms)
+
+
+@pytest.mark.slow
+def test_a_plan_counts_the_steps_of_generators_and_of_their_rivals_and_refuses_as_a_run_does(tmp_path: Path) -> None:
+    told = [
+        sh.plan(recipe(tmp_path, made=[INVERSION | over]), verbose=False)["seconds"]["make rows"]
+        for over in ({}, {"steps": 6000}, {"scout_steps": 50_000}, {"scout_steps": 50_000, "rounds": 1})
+    ]
+    assert min(told[1], told[2]) > 10 * max(told[0], told[3], 0.1)
+    gan = {"name": "conditional_gan", "count": 30, "steps": 2000, "batch_size": 8, "width": 2}
+    trees = {"name": "extra_trees", "labels": "all", "settings": {"n_estimators": 5}, "training": {}}
+    assert sh.plan(recipe(tmp_path, made=[gan], teacher=trees), verbose=False)["seconds"]["make rows"] > 0
+    with pytest.raises(UsageError, match=r"inversion.*differentiated"):
+        sh.plan(recipe(tmp_path, teacher=trees), verbose=False)
 
 
 @pytest.mark.slow

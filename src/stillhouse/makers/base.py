@@ -142,7 +142,7 @@ class Trained(Maker):
     needs = frozenset({GRADIENT, CLASSES})
     steps: int  # optimiser steps of a round
     batch_size: int  # rows of a step
-    scout_steps: int = 300  # of the student that is the rival of the next round
+    scout_steps: int = 300  # of the student that is the rival of the next round; 0: there is none
 
     def asked(self, count: int) -> int:
         """Rows that the teacher answers with a gradient in a round of so many rows."""

@@ -41,6 +41,7 @@ class ConditionalGan(Trained):
     prior = "some real rows"
     needs = frozenset({ROWS, CLASSES})
     kinds = frozenset({"image"})
+    scout_steps = 0  # it has no rival
 
     def __init__(
         self,

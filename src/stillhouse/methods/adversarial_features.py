@@ -53,7 +53,7 @@ class AdversarialFeatures(Method):
     """A discriminator on features, with a gradient penalty; see :func:`adversarial_features`.
 
     ``student_layer`` and ``teacher_layer`` are tap paths; ``width`` is that of the discriminator's hidden layers, and
-    ``penalty`` the weight of the penalty on its slope.
+    ``penalty`` the weight of the penalty on its slope. It did not help where it was measured: `docs/league_some.md`.
     """
 
     paper = Paper(

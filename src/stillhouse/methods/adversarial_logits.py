@@ -62,7 +62,7 @@ class AdversarialLogits(Method):
     """A discriminator on logits; see :func:`adversarial_logits`. Rows without a label use the teacher's top class.
 
     ``width`` is that of the discriminator's hidden layers; ``class_weight`` is the weight of the term on classes, 0
-    leaves it out.
+    leaves it out. It did harm where it was measured: `docs/league_some.md`.
     """
 
     paper = Paper(

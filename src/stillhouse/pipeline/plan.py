@@ -7,7 +7,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from torch import Tensor, nn
 
 from stillhouse.data import Rows, StoredBatches, Stream
 from stillhouse.engine import Budget, Step, fit
-from stillhouse.makers import base as makers
 from stillhouse.pipeline.distill import Distillation
-from stillhouse.pipeline.made.training import trains
+from stillhouse.pipeline.made.planned import making_seconds
+from stillhouse.pipeline.made.training import refuse_no_gradient, trains
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.student.arms import fits_of
@@ -28,6 +27,7 @@ from stillhouse.pipeline.teacher.assistants import Assistant
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.recipe import Recipe
 from stillhouse.store import Dense, Sampled, TopK, gradient_error
+from stillhouse.task import TEACHER
 from stillhouse.teachers import check_teacher, make_codec
 from stillhouse.teachers.sizes import total
 from stillhouse.timing import one_thread
@@ -51,6 +51,7 @@ def plan(recipe: Recipe, given: Given = NOTHING) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as scratch, at_work(Path(scratch), given):
         run = Distillation(recipe, given, folder=Path(scratch) / "run")
+        refuse_no_gradient(run.context, run.teachers[TEACHER])
         for arm, teacher in run.teachers.items():
             teacher.look_in(recipe.output.dir / arm)  # a teacher that an earlier run has trained
         return _facts(run, Path(scratch))
@@ -67,8 +68,8 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
     seconds["ask teachers"] = total(
         [None if t["seconds_a_row"] is None else t["seconds_a_row"] * rows * views for t in asked]
     )
-    if made := [makers.make(entry.name, **entry.settings) for entry in context.recipe.made if trains(entry)]:
-        seconds["make rows"] = making_seconds(context, made, asked[0]["seconds_a_row"])
+    if any(trains(entry) for entry in context.recipe.made):
+        seconds["make rows"] = _making(run, scratch)
     seconds["in all"] = total(list(seconds.values()))
     stores = len(teachers) + len(assistants)
     return {
@@ -104,16 +105,14 @@ def _memory(context: RunContext) -> int:
     return own + LIBRARIES + (0 if context.recipe.data.on_disk else COPIES * encoded)
 
 
-def making_seconds(context: RunContext, made: Sequence[makers.Maker], row: float | None) -> float | None:
-    """Seconds of trained makers: a step answers a batch of the teacher forwards and backwards, thrice a forward."""
-    if row is None:
-        return None
-    trained = [entry for entry in context.recipe.made if trains(entry)]
-    found = 0.0
-    for entry, one in zip(trained, made, strict=True):
-        assert isinstance(one, makers.Trained)
-        found += 3 * entry.rounds * one.asked(entry.count // entry.rounds) * row
-    return found
+def _making(run: Distillation, scratch: Path) -> float | None:
+    """Seconds of trained makers and of their rivals; None where they are not known before the teacher is there."""
+    teacher, trainer = run.teachers[TEACHER], run.trainer
+    asked = None if teacher.fitted_here or teacher.members or teacher.kind == "service" else _probed(teacher)
+    step = 0.0
+    if run.context.fitted is None:
+        step = _step_seconds(run.context.students.make(), trainer.context, trainer.budget, scratch / "scout")
+    return making_seconds(run.context, asked, step, scratch / "made")
 
 
 def answers_to(context: RunContext) -> int:

@@ -91,7 +91,7 @@ class MakerTraining:
         sizes = [entry.count // entry.rounds + (r < entry.count % entry.rounds) for r in range(entry.rounds)]
         for number, size in enumerate(sizes):
             file = folder / f"round-{number}.npz"
-            if number and not file.exists():
+            if number and maker.scout_steps and not file.exists():
                 scout = self.scout(folder, number, maker, joined(data, found))
             if not file.exists():
                 ids = numbers_of(index, size, sum(sizes[:number]))

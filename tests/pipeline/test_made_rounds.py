@@ -119,10 +119,12 @@ def onnx_file(folder: Path) -> str:
 
 @pytest.mark.parametrize("kind", ["trees", "callable", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_a_ready_teacher_without_a_gradient_is_refused_before_it_is_asked(kind: str, tmp_path: Path) -> None:
-    file = {"teacher": None} if kind != "onnx" else {"teacher": {"file": onnx_file(tmp_path)}}
-    table = {**TINY, "made": [INVERSION], "output": {"dir": str(tmp_path / "run")}, **file}
-    given = {"trees": forest, "callable": lambda: answers, "onnx": lambda: None}[kind]()
-    table = {key: value for key, value in table.items() if value is not None}
+    table = {**TINY, "made": [INVERSION], "output": {"dir": str(tmp_path / "run")}}
+    given: Any = {"trees": forest(), "callable": answers, "onnx": None}[kind]
+    if kind == "onnx":
+        table["teacher"] = {"file": onnx_file(tmp_path)}
+    else:
+        del table["teacher"]
     with pytest.raises(UsageError, match=r"inversion.*differentiated.*strokes, glyphs, blobs"):
         sh.distill(table, teacher=given, verbose=False)
     assert not (tmp_path / "run" / "store").exists()

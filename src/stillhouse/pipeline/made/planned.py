@@ -49,7 +49,8 @@ def making_seconds(context: RunContext, asked: Teacher | None, scout_step: float
 
 def step_seconds(context: RunContext, entry: MadeEntry, net: nn.Module | None, folder: Path) -> float:
     """Seconds of one step of a maker: those of a longer training less those of a shorter one."""
-    taken, real = [], real_of(context).train.inputs
+    taken: list[float] = []
+    real = real_of(context).train.inputs
     classes = torch.arange(len(real)) % context.spec.width  # only the time counts, not the answer
     for steps in (WARM_UP, WARM_UP, WARM_UP + MEASURED):  # the very first training is slow
         settings: dict[str, Any] = entry.settings | {"steps": steps}

@@ -141,8 +141,8 @@ def write() -> Path:
         ABOUT.strip(),
         table(heads, rows),
         f"Mean of {len(SEEDS)} students of one set of made rows, with the 95 % interval over seeds and test rows. "
-        "Seconds are those of cores that generators, rivals and the answers for rivals took, on a machine that also did "
-        "other work; asking the teacher about all views and training a student come on top.",
+        "Seconds are those of cores that generators, rivals and the answers for rivals took, on a machine that also "
+        "did other work; asking the teacher about all views and training a student come on top.",
         "## How to run it",
         fenced(COMMAND, "sh"),
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.stats import ks_2samp, norm, rankdata, spearmanr
 
 from stillhouse.data.encoders.table import TableEncoder
 from stillhouse.data.encoders.tensors import ArrayEncoder, ImageEncoder
@@ -61,6 +62,21 @@ def test_how_columns_go_together_is_kept_where_the_card_says_so(name: str, least
     made = makers.make(name).make(form_of(REAL), np.arange(1000), 1)
     assert isinstance(made, pd.DataFrame)
     assert least <= float(made["x"].corr(made["twice"])) <= most
+
+
+def test_the_copula_has_the_correlations_and_the_values_of_one_by_scipy_also_where_columns_have_ties() -> None:
+    draw = np.random.default_rng(1)
+    base = draw.multivariate_normal(np.zeros(4), 0.3 + 0.7 * np.eye(4), 800)
+    real = np.stack([base[:, 0], np.exp(base[:, 1]), np.rint(2 * base[:, 2]), np.rint(-3 * base[:, 3] + base[:, 0])], 1)
+    found = np.corrcoef(norm.ppf(rankdata(real, axis=0) / 801).T)
+    shares = norm.cdf(draw.multivariate_normal(np.zeros(4), found, 20_000)).T
+    wanted = [np.quantile(own, one, method="inverted_cdf") for own, one in zip(real.T, shares, strict=True)]
+    made = np.asarray(makers.make("copula", shrink=1e-6).make(form_of(real), np.arange(20_000), 0))
+    for (k, column), other in zip(enumerate(made.T), wanted, strict=True):
+        assert ks_2samp(column, other).statistic < 0.02
+        for before in range(k):
+            ours, theirs = (spearmanr(own[before], own[k]).statistic for own in (made.T, wanted))
+            assert ours == pytest.approx(theirs, abs=0.03)
 
 
 @pytest.mark.parametrize("name", TABLE_MAKERS)

@@ -125,7 +125,7 @@ def run(point: Point) -> None:
 def plain_teacher() -> nn.Module:
     """The teacher without BatchNorm, of the training rows of these runs."""
     folder = ROOT / RUNS / PAGE / "rows"
-    table = {**NO_DATA, "made": [{"name": "blobs", "count": 10}], "output": {"dir": str(folder)}}
+    table = {**NO_DATA, "made": [{"name": "blobs", "count": 200}], "output": {"dir": str(folder)}}
     with at_work(folder, NOTHING):
         rows = Distillation(parse(table), NOTHING, command=COMMAND).context.learning.data.train
     return without_norm(rows.inputs, rows.targets)

@@ -31,14 +31,14 @@ STEPS, BATCH, LR, UNITS = 3000, 128, 1e-2, 32
 def independent(real: Table, seed: int, *, corrected: bool = False) -> Table:
     """Rows of a Gaussian copula by scipy and numpy alone, which share no code with the maker."""
     scores = norm.ppf(rankdata(real, axis=0) / (len(real) + 1))
-    found = np.corrcoef(scores.T)
+    found: Table = np.asarray(np.corrcoef(scores.T))
     if corrected:
         left = scores.std(0) / norm.ppf(np.arange(1, len(real) + 1) / (len(real) + 1)).std()
         found = found / np.outer(left, left)
         values, vectors = np.linalg.eigh(found)
         found = (vectors * values.clip(1e-4)) @ vectors.T
         found = found / np.sqrt(np.outer(np.diag(found), np.diag(found)))
-    drawn = np.random.default_rng(seed).multivariate_normal(np.zeros(len(found)), found, MADE, method="eigh")
+    drawn = np.random.default_rng(seed).multivariate_normal(np.zeros(real.shape[1]), found, MADE, method="eigh")
     columns = zip(real.T, norm.cdf(drawn).T, strict=True)
     return np.stack([np.quantile(own, shares, method="inverted_cdf") for own, shares in columns], 1)
 

@@ -47,12 +47,14 @@ share = 0.5          # of each batch; default: as many as they are
    best free views and as many answers.
 3. **Tables.** `mixture` first, where there are a few hundred rows: of three tables it was better than MUNGE's views of
    the same rows on two, and not told apart from them on the third. `copula` was not better than those views on the one
-   table where it was tried. `marginals` where there is no row and the values of each column are known: on that table
-   they came near to 500 labels.
+   table where it was tried; a copula by scipy alone makes rows with the same values and correlations (a test compares
+   them), so that is no fault of the code. `marginals` where there is no row and the values of each column are known:
+   on that table they came near to 500 labels.
 4. **Trained makers** (`inversion`, `fast_inversion`, `conditional_gan`) cost minutes; the first two also need a teacher
    that can be differentiated. No default uses one. `distilled_free` is the same student with the best free maker in
-   their place: a trained maker has earned its place only where the verdict is better than that. `fast_inversion` has
-   not been measured on a page yet.
+   their place: a trained maker has earned its place only where the verdict is better than that. `fast_inversion`
+   and `conditional_gan` have not been measured on a page yet. Spectral norms hold the discriminator of
+   `conditional_gan` back; `regularizer = "r1"` is there too, and the two have not been compared.
 5. **Texts.** `word_mixture` shuffles spans of unrelated texts of yours. In its one trial (100 texts of newswire, spans
    of the 20 Newsgroups) it did not help: the student was worse than on its 100 labels alone.
 

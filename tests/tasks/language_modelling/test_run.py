@@ -9,6 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import stillhouse as sh
 from stillhouse.store import Store
+from tests.tasks.language_modelling.conftest import table
+from tests.tasks.language_modelling.models import write_corpus
 
 
 @pytest.mark.slow
@@ -57,3 +59,24 @@ def test_shipped_student_opens_as_a_folder_of_transformers(run: sh.Run, tmp_path
     )
     assert theirs.shape[-1] == words.vocab_size
     assert np.isfinite(student.predict(["the cat sat on a mat"])).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("parts", "smaller"),
+    [
+        ({"layers": 1, "choose": "importance"}, {"num_hidden_layers"}),
+        ({"heads": 1, "feedforward": 0.5}, {"num_attention_heads", "intermediate_size"}),
+        ({"width": 0.5}, {"hidden_size", "num_attention_heads"}),
+    ],
+)
+def test_a_student_is_cut_out_of_its_teacher_by_recipe(
+    parts: dict[str, object], smaller: set[str], teacher: Path, tmp_path: Path
+) -> None:
+    recipe = table(teacher, tmp_path / "run", corpus=str(write_corpus(tmp_path / "a.jsonl")), group="book", rows=12)
+    student = sh.load(sh.distill(recipe | {"student": {"derive": parts}}, accept_teacher=True).folder)
+    student.save_pretrained(tmp_path / "folder")
+    config = AutoModelForCausalLM.from_pretrained(tmp_path / "folder").config
+    whole = AutoModelForCausalLM.from_pretrained(teacher).config
+    sizes = ("num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_size")
+    assert {name for name in sizes if getattr(config, name) < getattr(whole, name)} == smaller

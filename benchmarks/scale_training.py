@@ -78,7 +78,7 @@ def measured(what: str, target: str, net: Callable[[], nn.Module], steps: int, r
     cores: dict[str, list[float]] = {"one": [], "two": []}
     found = interleaved(
         {
-            "two": lambda: run_together(2, lambda group: seconds(net, group, 2, steps, cores["two"]), CPU),
+            "two": lambda: run_together(2, lambda group: seconds(net, group, 2, steps, cores["two"]), CPU, 600.0),
             "one": lambda: seconds(net, ALONE, None, steps, cores["one"]),
             "again": lambda: seconds(net, ALONE, None, steps),
         },

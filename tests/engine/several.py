@@ -131,7 +131,7 @@ class Stopping(StoredBatches):
 
 def together(size: int, work: Callable[[Group], Found]) -> Found:
     """What the first of several processes found."""
-    return run_together(size, work, CPU, timeout=60)
+    return run_together(size, work, CPU, timeout=60.0)
 
 
 def differ(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:

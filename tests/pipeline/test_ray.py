@@ -134,6 +134,13 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
         sh.label({}, on="ray", address=address, verbose=False)
 
 
+@pytest.mark.enable_socket
+def test_an_address_where_nobody_answers_is_refused_at_once() -> None:
+    """Ray itself tries again for a quarter of an hour."""
+    with pytest.raises(UsageError, match=r"Ray cannot be reached at 127.0.0.1:1 \(.*refused\)"):
+        on_ray.reach("127.0.0.1:1")
+
+
 def test_objects_do_not_go_to_ray(tmp_path: Path) -> None:
     rows = np.zeros((8, 2), "float32"), np.arange(8) % 2
     given: dict[str, Any] = {"teacher": nn.Linear(2, 2), "data": (rows, rows, rows)}

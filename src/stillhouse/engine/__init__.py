@@ -2,7 +2,7 @@
 
 from stillhouse.engine.checkpoint import NAME as CHECKPOINT
 from stillhouse.engine.checkpoint import read_shapes, read_weights, tensor_state, write_weights
-from stillhouse.engine.group import ALONE, Group, LostProcessError, Together
+from stillhouse.engine.group import ALONE, Group, LostProcessError, Together, sentence
 from stillhouse.engine.log import LOG, read_log
 from stillhouse.engine.loop import Budget, fit
 from stillhouse.engine.placement import Device, check_place, describe, device_of
@@ -27,6 +27,7 @@ __all__ = [
     "read_log",
     "read_shapes",
     "read_weights",
+    "sentence",
     "stops",
     "tensor_state",
     "write_weights",

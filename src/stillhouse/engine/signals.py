@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
+from typing import ClassVar
 
+PATIENCE = 10.0  # seconds that a process which is to stop waits for the others to take the step with it
 HANG_UP = getattr(signal, "SIGHUP", None)  # the terminal was closed; Windows has no such signal
 
 
@@ -21,8 +24,11 @@ class StopRequest:
     A signal that came after the last ``raise_if_received`` is raised at the end.
     """
 
+    current: ClassVar[StopRequest | None] = None
+
     def __init__(self) -> None:
         self.received: int | None = None
+        self._since = 0.0
         self._old: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -30,6 +36,7 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in stops():
                 self._old[number] = signal.signal(number, self._note)
+            StopRequest.current = self
         return self
 
     def __exit__(
@@ -37,12 +44,16 @@ class StopRequest:
     ) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal returned
+        if StopRequest.current is self:
+            StopRequest.current = None
         if kind is None:
             self.raise_if_received()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received == signal.SIGINT == number:
             raise KeyboardInterrupt
+        if self.received is None:
+            self._since = time.monotonic()
         self.received = number
 
     def raise_if_received(self, saved: bool = True) -> None:
@@ -53,3 +64,8 @@ class StopRequest:
             raise KeyboardInterrupt
         if self.received is not None:
             raise SystemExit(128 + self.received)
+
+    def raise_if_overdue(self) -> None:
+        """Raise what the signal means where it came ``PATIENCE`` seconds ago: the others do not come to the step."""
+        if self.received is not None and time.monotonic() - self._since > PATIENCE:
+            self.raise_if_received()

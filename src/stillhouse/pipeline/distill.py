@@ -339,7 +339,7 @@ def distill_run(
     """
     wanted = recipe.training
     check_processes(wanted.devices, wanted.nodes, device_of(wanted.device).type == "cuda")
-    with leading(), at_work(recipe.output.dir, given):
+    with leading(wanted.timeout), at_work(recipe.output.dir, given):
         run = Distillation(recipe, given)
         inherit(inherited, recipe.output.dir)
         inherit_pilot(run, recipe.output.dir)

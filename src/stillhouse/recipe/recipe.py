@@ -34,7 +34,7 @@ from stillhouse.toml_tables import MADE_PATHS, PATHS, anchor, read_table
 
 # What a key that is not given counts as in a digest: its default when it had one, so that older runs are resumed.
 NOT_GIVEN = {'"batch_size"': BATCH, '"count"': 1, '"strength"': 2.0}
-PROCESSES = ("devices", "nodes")  # they change no weight where the slices stay the same
+PROCESSES = ("devices", "nodes", "timeout")  # they change no weight where the slices stay the same
 _VARIABLE = re.compile(
     r"(?!.{20,}$)[A-Za-z_][A-Za-z0-9_]*|[A-Z_][A-Z0-9_]*"
 )  # a long name in small letters may be a key

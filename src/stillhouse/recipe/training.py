@@ -115,6 +115,9 @@ class StudentTraining(Training):
         1, description="Devices of each machine that train one net together; on CPUs processes of one thread."
     )
     nodes: Positive = Field(1, description="Machines that train one net together, each started by `torchrun`.")
+    timeout: float = Field(
+        600.0, gt=0.0, le=86_400.0, description="Seconds that a process waits for another one of these devices."
+    )
     slices: Positive | None = Field(
         None,
         description="Parts of a batch whose gradients are added in a fixed order, a power of two: the weights are then "

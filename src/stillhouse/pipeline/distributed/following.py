@@ -21,14 +21,14 @@ def follow_run(recipe: Recipe, given: Given) -> RunFolder:
     """
     wanted = recipe.training
     check_processes(wanted.devices, wanted.nodes, cuda=False)
-    fits = announced()
+    fits = announced(wanted.timeout)
     if fits:
         with writing.nothing(), objects_at_work(given):
             run = Distillation(recipe, given._replace(overwrite=False))
             run.plan_fits()
             run.make()
             run.follow(fits)
-    wait_for_end()
+    wait_for_end(wanted.timeout)
     return RunFolder(recipe.output.dir)
 
 

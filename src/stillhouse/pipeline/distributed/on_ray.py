@@ -6,6 +6,7 @@ import atexit
 import os
 import re
 import secrets
+import socket
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from stillhouse.store.part_writing import missing
 from stillhouse.teachers.endpoint.addresses import is_local
 
 RETRIES = 3  # times that Ray gives a part to another process where one is lost
+REACH = 10.0  # seconds for a first contact: Ray itself tries again for a quarter of an hour
 OBJECTS = 80 << 20  # bytes of Ray's own store, nearly the least that it takes: tasks exchange numbers alone
 MODE, TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 KEPT = "Parts that are labelled are kept: run the same command again to go on."
@@ -51,6 +53,7 @@ def label_on_ray(recipe: Recipe, given: Given, address: str | None = None) -> di
     check_address(address)
     set_environment(local=address is None)
     with ray_itself() as ray:
+        reach(address)  # before the teacher is trained
         store = plan_labels(recipe, given)
         if isinstance(store, PartStore) and not store.complete:
             left = missing(store.place, store.plan)
@@ -116,6 +119,24 @@ def check_address(address: str | None) -> None:
         )
 
 
+def reach(address: str | None) -> None:
+    """Refuse an address where nobody answers.
+
+    Raises:
+        UsageError: names it, with the cause.
+    """
+    if address is None:
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"Ray cannot be reached at {address} ({error}). Check the address and the network, and that "
+            f"`ray start --head` has been called there. {KEPT}"
+        ) from error
+
+
 def set_environment(local: bool) -> None:
     """Set the variables with which Ray starts: no statistics of use are sent; alone it wants a token, and stays here.
 
@@ -171,6 +192,7 @@ def connected(ray: Any, address: str | None) -> Iterator[None]:
     Raises:
         UsageError: the cluster cannot be reached.
     """
+    reach(address)  # the teacher may have been trained for hours since
     own = {"include_dashboard": False, "object_store_memory": OBJECTS} if address is None else {}
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **own)

@@ -24,7 +24,7 @@ from stillhouse.engine import ALONE, Group, LostProcessError, stops
 from stillhouse.errors import UsageError
 from stillhouse.pipeline.run import torchrun
 from stillhouse.pipeline.run.lifeline import Lifeline, lifeline
-from stillhouse.pipeline.run.torchrun import GRACE, RESUME, TIMEOUT, group_of, place
+from stillhouse.pipeline.run.torchrun import GRACE, RESUME, group_of, place
 from stillhouse.pipeline.run.workers import STOPPED, ended, garbage_kept, sendable, why_alone
 from stillhouse.timing import one_thread
 
@@ -32,7 +32,7 @@ Found = TypeVar("Found")
 HERE = "127.0.0.1"
 
 
-def run_together(size: int, work: Callable[[Group], Found], device: torch.device, timeout: float = TIMEOUT) -> Found:
+def run_together(size: int, work: Callable[[Group], Found], device: torch.device, timeout: float) -> Found:
     """Do some work in several processes at once; what the first found.
 
     Args:
@@ -78,7 +78,14 @@ def started(size: int, work: Callable[[Group], Found], device: torch.device, tim
                 others.append(Other(rank, process, here))
         try:
             with group_of(store, 0, size, device, timeout) as group:
-                found = work(group)
+                try:
+                    found = work(group)
+                except LostProcessError:
+                    raise
+                except BaseException:  # the others would wait for this one; they write nothing
+                    for other in others:
+                        other.process.kill()
+                    raise
         except LostProcessError as error:
             raise cause_of(error, others, size) from error
         finally:
@@ -112,12 +119,15 @@ def cause_of(error: LostProcessError, others: list[Other], size: int) -> BaseExc
         with suppress(EOFError):  # it said nothing before it ended
             if other.pipe.poll():
                 return named(other.pipe.recv(), other.rank, size)
-    for other in others:
-        code = other.process.exitcode
-        if code in STOPPED:
-            return SystemExit(128 + signal.SIGTERM)
+    codes = {other.rank: other.process.exitcode for other in others}
+    if any(code in STOPPED for code in codes.values()):
+        return SystemExit(128 + signal.SIGTERM)
+    # One that was killed, else one that hangs: the rest ended because of it.
+    for rank, code in sorted(codes.items(), key=lambda item: (0 if item[1] is None else item[1], item[0])):
+        who = f"Process {rank} of {size} (counted from 0) that train together"
+        if code is None:
+            return LostProcessError(f"{who} does not answer ({error}). {RESUME}")
         if code:
-            who = f"Process {other.rank} of {size} (counted from 0) that train together"
             return LostProcessError(f"{who} ended {ended(code)}. {RESUME}")
     return LostProcessError(f"One of {size} processes that train together does not answer ({error}). {RESUME}")
 

@@ -5,14 +5,17 @@ The first (rank 0) leads: it does the whole run and announces the fits. The othe
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import cache
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -20,14 +23,13 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from stillhouse.engine import Group, LostProcessError, Together
+from stillhouse.engine import Group, LostProcessError, Together, sentence
 from stillhouse.errors import UsageError
 
 Found = TypeVar("Found")
-TIMEOUT = 600.0  # seconds that a process waits for the others: the first may judge validation rows meanwhile
 GRACE = 5.0  # seconds in which the cause of a loss becomes known
 POLL = 0.1  # seconds between two looks
-FAILED, ALIVE = "failed/", "alive/"  # keys of what processes tell each other, before their number
+FAILED, ALIVE, READY = "failed/", "alive/", "ready/"  # keys of what processes tell each other, before their number
 FITS, END = "fits", "end"  # keys of what the first tells the others: fits to take part in, and that the run is over
 RESUME = "The last checkpoint is kept: run the same command again to resume."
 
@@ -85,64 +87,149 @@ def check_processes(devices: int, nodes: int, cuda: bool) -> None:
         )
 
 
-@cache
-def meeting() -> Store:
-    """What all processes can read and write."""
-    store, _, _ = next(iter(rendezvous("env://", timeout=timedelta(seconds=TIMEOUT))))
-    return PrefixStore("stillhouse", store)
+def within(seconds: float, call: Callable[[], Found]) -> Found:
+    """Call native code that may wait for another machine, and stay open to signals, which it does not handle.
+
+    Raises:
+        LostProcessError: it does not come back in time.
+        Exception: what the call raised.
+    """
+    found: list[Found] = []
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(call())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if not found:
+        raise LostProcessError(f"no answer in {seconds:g} s")
+    return found[0]
+
+
+class Meeting:
+    """What all processes can read and write: the store of the launcher, or of the first process.
+
+    Args:
+        timeout: seconds that a process waits for another.
+
+    Raises:
+        LostProcessError: by all methods, where the store cannot be reached in time.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+
+        def meet() -> Store:
+            store: Store = next(iter(rendezvous("env://", timeout=timedelta(seconds=timeout))))[0]
+            return store
+
+        self.store = PrefixStore("stillhouse", self.told(meet, "The processes cannot meet"))
+
+    def told(
+        self, call: Callable[[], Found], what: str = "The launcher, or the first process, cannot be reached"
+    ) -> Found:
+        """What a call of the store gives, before the time is over."""
+        try:
+            return within(self.timeout, call)
+        except (RuntimeError, dist.DistError, LostProcessError) as error:
+            raise LostProcessError(f"{what} ({sentence(error)}). {RESUME}") from error
+
+    def tell(self, key: str, text: str = "") -> None:
+        """Write something for the others to read."""
+        self.told(partial(self.store.set, key, text))
+
+    def say_at_last(self, key: str, text: str) -> None:
+        """Write something before this process ends; where that cannot be done, the others find out by themselves."""
+        self.timeout = GRACE
+        with suppress(LostProcessError):
+            self.tell(key, text)
+
+    def knows(self, key: str) -> bool:
+        """Whether something was written."""
+        return self.told(partial(self.store.check, [key]))
+
+    def read(self, key: str) -> str:
+        """What was written."""
+        return self.told(partial(self.store.get, key)).decode()
+
+    def first_said(self, key: str) -> bool:
+        """Whether the first process has said something; else waits a moment.
+
+        Raises:
+            LostProcessError: it has failed, or cannot be reached.
+        """
+        if self.knows(key):
+            return True
+        if self.knows(FAILED + "0"):
+            why = self.read(FAILED + "0")
+            raise LostProcessError(f"The first of the processes that train together failed: {why} {RESUME}")
+        time.sleep(POLL)
+        return False
+
+
+_met: list[Meeting] = []
+
+
+def meet(timeout: float) -> Meeting:
+    """Meet the others, once, before anything expensive: a later call gives the same meeting."""
+    if not _met:
+        _met.append(Meeting(timeout))
+    return _met[0]
 
 
 @contextmanager
-def leading() -> Iterator[None]:
+def leading(timeout: float) -> Iterator[None]:
     """Lead the others, where there are some: tell them when the run is over, or has failed."""
     if place() is None:
         yield
         return
+    others = meet(timeout)
     try:
         yield
     except BaseException as error:
-        meeting().set(FAILED + "0", f"{type(error).__name__}: {error}")
+        others.say_at_last(FAILED + "0", described(error))
         raise
-    meeting().set(END, "")
+    others.tell(END)
 
 
-def announce(fits: Sequence[tuple[str, int]]) -> None:
+def announce(fits: Sequence[tuple[str, int]], timeout: float) -> None:
     """Tell the others in which fits they take part: arms and seeds, in order."""
     if place() is not None:
-        meeting().set(FITS, json.dumps(list(fits)))
+        meet(timeout).tell(FITS, json.dumps(list(fits)))
 
 
-def announced() -> list[tuple[str, int]]:
+def announced(timeout: float) -> list[tuple[str, int]]:
     """Wait until the first process has announced the fits; empty where the run is over without any.
 
     Raises:
         LostProcessError: the first process has failed, or cannot be reached.
     """
+    others = meet(timeout)
     while True:
-        if heard(FITS):
-            return [(arm, seed) for arm, seed in json.loads(meeting().get(FITS))]
-        if heard(END):
+        if others.first_said(FITS):
+            return [(arm, seed) for arm, seed in json.loads(others.read(FITS))]
+        if others.first_said(END):
             return []
 
 
-def wait_for_end() -> None:
+def wait_for_end(timeout: float) -> None:
     """Wait until the first process has judged the run; ``LostProcessError`` where it cannot."""
-    while not heard(END):
+    while not meet(timeout).first_said(END):
         pass
 
 
-def heard(key: str) -> bool:
-    """Whether the first process has said something; else waits a moment."""
-    try:
-        if meeting().check([key]):
-            return True
-        if meeting().check([FAILED + "0"]):
-            why = meeting().get(FAILED + "0").decode()
-            raise LostProcessError(f"The first of the processes that train together failed: {why} {RESUME}")
-    except (RuntimeError, dist.DistError) as error:
-        raise LostProcessError(f"The first of the processes cannot be reached ({error}). {RESUME}") from error
-    time.sleep(POLL)
-    return False
+def described(error: BaseException) -> str:
+    """What the other processes are told of an error."""
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return "it was told to stop."
+    return f"{type(error).__name__}: {error}"
 
 
 def joined(work: Callable[[Group], Found], device: torch.device, timeout: float) -> Found:
@@ -151,36 +238,41 @@ def joined(work: Callable[[Group], Found], device: torch.device, timeout: float)
     assert here is not None
     if device.type == "cuda":
         torch.cuda.set_device(here.local)
-    with group_of(PrefixStore("group", meeting()), here.rank, here.size, device, timeout) as group:
-        try:
-            return work(group)
-        except LostProcessError as error:
-            raise LostProcessError(found_out(meeting(), group, error)) from error
-        except BaseException as error:
-            meeting().set(FAILED + str(group.rank), f"{type(error).__name__}: {error}")
-            raise
-
-
-def found_out(store: Store, group: Group, error: LostProcessError) -> str:
-    """Which processes failed, or do not answer, as far as it can be known."""
-    others, end = set(range(group.size)) - {group.rank}, time.monotonic() + GRACE
+    others = meet(timeout)
+    others.tell(READY + str(here.rank))
     try:
-        store.set(ALIVE + str(group.rank), "")
+        with group_of(PrefixStore("group", others.store), here.rank, here.size, device, timeout) as group:
+            return work(group)
+    except LostProcessError as error:
+        raise LostProcessError(found_out(others, here, error)) from error
+    except BaseException as error:
+        others.say_at_last(FAILED + str(here.rank), described(error))
+        raise
+
+
+def found_out(others: Meeting, here: Place, error: LostProcessError) -> str:
+    """Which processes failed, or do not answer, as far as it can be known."""
+    ranks, end = [rank for rank in range(here.size) if rank != here.rank], time.monotonic() + GRACE
+
+    def without(key: str) -> list[int]:
+        return [rank for rank in ranks if not others.knows(key + str(rank))]
+
+    others.timeout = GRACE
+    try:
+        others.tell(ALIVE + str(here.rank))
         while True:
-            failed = [one for one in sorted(others) if store.check([FAILED + str(one)])]
+            failed = [rank for rank in ranks if others.knows(FAILED + str(rank))]
             if failed:
-                why = store.get(FAILED + str(failed[0])).decode()
-                return (
-                    f"Process {failed[0]} of {group.size} (counted from 0) that train together failed: {why} {RESUME}"
-                )
-            silent = [one for one in sorted(others) if not store.check([ALIVE + str(one)])]
+                why = others.read(FAILED + str(failed[0]))
+                return f"Process {failed[0]} of {here.size} (counted from 0) that train together failed: {why} {RESUME}"
+            silent = without(READY) or without(ALIVE)
             if not silent or time.monotonic() > end:
                 break
             time.sleep(POLL)
-    except (RuntimeError, dist.DistError):
-        silent = [0]  # it keeps the store, where the launcher does not
+    except LostProcessError:
+        silent = [0] if here.rank else ranks  # the first keeps the store, where the launcher does not
     who = " and ".join(map(str, silent)) or "unknown"
-    return f"Of {group.size} processes that train together, number {who} does not answer ({error}). {RESUME}"
+    return f"Of {here.size} processes that train together, number {who} does not answer ({sentence(error)}). {RESUME}"
 
 
 @contextmanager
@@ -195,15 +287,31 @@ def group_of(store: Store, rank: int, size: int, device: torch.device, timeout: 
     usual = os.environ.get("GLOO_SOCKET_IFNAME")
     if place() is None and sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # processes of one machine need no network
+
+    def gather() -> Together:
+        longest = timedelta(seconds=timeout)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=longest)
+        return Together(longest)
+
     try:
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout))
-        group = Together()
-    except (RuntimeError, dist.DistError) as error:
-        raise LostProcessError(f"{size} processes cannot meet to train together ({error}). {RESUME}") from error
+        group = within(timeout + GRACE, gather)
+    except (RuntimeError, dist.DistError, LostProcessError) as error:
+        why = sentence(error)
+        raise LostProcessError(f"{size} processes cannot meet to train together: {why}") from error
     finally:
         if usual is None:
             os.environ.pop("GLOO_SOCKET_IFNAME", None)
     try:
         yield group
     finally:
-        dist.destroy_process_group()
+        try:
+            within(GRACE, group.leave)
+        except LostProcessError:  # this process was told to stop, and another one hangs
+            atexit.register(end_at_once)
+
+
+def end_at_once() -> None:
+    """End this process without waiting for what native code has under way."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + signal.SIGTERM)

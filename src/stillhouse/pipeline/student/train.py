@@ -143,9 +143,10 @@ class Trainer:
             finally:
                 self.group = ALONE
 
-        announce([(job.arm.name, job.seed) for job in jobs])
+        timeout = self.context.recipe.training.timeout
+        announce([(job.arm.name, job.seed) for job in jobs], timeout)
         if jobs:
-            run_together(self.processes, all_jobs, self.context.device)
+            run_together(self.processes, all_jobs, self.context.device, timeout)
 
     def logs(self, arms: Sequence[Arm]) -> list[Path]:
         """Where the metrics of the fits are."""

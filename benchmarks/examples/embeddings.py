@@ -38,8 +38,6 @@ token and multiplies by one matrix; the other keeps two of the teacher's own lay
 same student, from the same start and on the same budget, is trained without the teacher by contrast (SimCSE, Gao, Yao,
 Chen 2021), and the student as it began is judged too. So are two models without any net, both of whole texts: TF-IDF
 with a decomposition (SVD), which needs no teacher, and TF-IDF with a ridge regression to the teacher's vectors.
-
-The word table reads whole texts (up to 512 tokens); the teacher, and the student of two of its layers, read 64 tokens.
 """
 LIMITS = """
 - The training texts are of the same newsgroups as the held-out ones. An embedder for other texts must be distilled on

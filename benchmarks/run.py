@@ -22,6 +22,7 @@ import torch
 from benchmarks.speed.causes import CAUSES
 from benchmarks.speed.fidelity import gradients
 from benchmarks.speed.gathers import gathers
+from benchmarks.speed.language import language
 from benchmarks.speed.page import facts, page
 from benchmarks.speed.refusals import refusals
 from benchmarks.speed.rows import many_rows
@@ -39,6 +40,7 @@ GROUPS: dict[str, Callable[[bool], list[Row]]] = {
     "gathers": gathers,
     "divergence": divergence,
     "gradients": gradients,
+    "language": language,
     "scale": scale,
     "rows": many_rows,
     "refusals": refusals,

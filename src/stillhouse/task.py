@@ -252,6 +252,7 @@ class Task(Judgement, Protocol):
     streamed: bool  # whether a row's outputs are too many to be held: nets are recorded side by side, row by row
     nets: tuple[str, ...]  # names of students that only this task has; empty: those of the zoo
     own_text: Any  # the batches of [on_policy], of text that students write; None: they write none
+    samples: Any  # from nets by name and data to what they write (``samples.json``); None: they write no text
     influence: Any  # how much a step on each training row lowers the loss on held-out rows; None: not defined
 
     def settle(self, recipe: Any) -> Any:

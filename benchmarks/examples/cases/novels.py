@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.examples.closeness import marks
 from benchmarks.examples.data import debian_package
 from benchmarks.examples.example import Example, Origin
 
@@ -87,7 +88,30 @@ def extra(run: RunFiles) -> str:
         rows.append(f"| {arm.replace('_', ' ')} | " + " | ".join(cells) + " |")
     more = run.run.get("more_steps", {}).get("text_same_compute")
     told = f"\n`text, same compute` had {more} steps more than the others, for the teacher's time.\n" if more else ""
-    return "\n".join(rows) + "\n" + told
+    reached = ["| | to reach | measured | |", "|---|---|---|---|"]
+    for what, figure, target, met in marks(run.folder):
+        word = "" if target.startswith("given") else "reached" if met else "**missed**"
+        reached.append(f"| {what} | {target} | {figure.shown()} | {word} |")
+    return "\n".join([*rows, told, *reached, "", *written(run.samples)]) + "\n"
+
+
+def written(samples: dict[str, Any]) -> list[str]:
+    """What teacher and students write, the first beginning as text."""
+    if not samples:
+        return []
+    nets = samples["nets"]
+    lines = ["### What they write", ""]
+    lines += [f"{samples['documents']} beginnings, continued by draws for {samples['new_tokens']} tokens at most.", ""]
+    lines += ["| | tokens, mean | wrote the end | repeated pieces of four tokens |", "|---|--:|--:|--:|"]
+    for name, facts in nets.items():
+        shares = " | ".join(f"{100 * facts[key]:.1f} %" for key in ("ended", "repeated"))
+        label = "the text itself" if name == "text" else name.replace("_", " ")
+        lines.append(f"| {label} | {facts['tokens']:.1f} | {shares} |")
+    lines += ["", f"> {' '.join(samples['prompts'][0].split())} ...", ""]
+    for name, facts in nets.items():
+        label = "the text itself" if name == "text" else name.replace("_", " ")
+        lines.append(f"* **{label}**: {' '.join(facts['texts'][0].split())}")
+    return lines
 
 
 EXAMPLE = Example(
@@ -104,11 +128,11 @@ each of its chapters is one document of the test.
     file="novels",
     prepare=prepare,
     accept_teacher=True,
-    seeds=1,
+    seeds=3,
     extra=extra,
     sections=lambda: {"teacher": {"gguf": str(gguf())}},
     limits="""
-One author, one century, one seed and a budget of minutes: the figures say how the parts compare on this text, not what
-a small language model can reach.
+One author, one century, three seeds and a budget of minutes: the figures say how the parts compare on this text, not
+what a small language model can reach.
 """,
 )

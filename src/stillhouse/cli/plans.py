@@ -31,7 +31,8 @@ def show_plan(told: dict[str, Any], task: Task) -> None:
         say(columns_line(told["columns"]))
     for teacher in told["teachers"]:
         size = "" if teacher["parameters"] is None else f", {teacher['parameters']:,} parameters"
-        say(f"{teacher['arm']}: {teacher['name']}{size}{'' if teacher['ready'] else ', to be trained first'}")
+        pace = "" if teacher["tokens_a_second"] is None else f", {teacher['tokens_a_second']:,.0f} tokens a second"
+        say(f"{teacher['arm']}: {teacher['name']}{size}{pace}{'' if teacher['ready'] else ', to be trained first'}")
     say(f"teacher calls: {told['teacher_calls']:,} rows")
     say(f"fits: {told['fits']} students of {told['steps'] // told['fits']:,} steps, {told['workers']} side by side")
     if told["advice"] is not None:
@@ -40,6 +41,10 @@ def show_plan(told: dict[str, Any], task: Task) -> None:
     say(f"memory: about {told['memory'] / (1 << 20):,.0f} MiB resident at the peak of one process")
     say(f"estimated: {', '.join(timed)}")
     console().print(codecs_table(store))
+    if store["probe_tokens"]:
+        say(f"Gradient error of an untrained student, on {store['probe_tokens']:,} tokens of your own texts.")
+        if store["best"] != store["codec"]:
+            say(f'Smallest within the same bytes: {store["best"]}. Write `[store] codec = "{store["best"]}"`.')
     if store["codecs"][0]["gradient_error"] is None:
         say("The gradient error of each codec is not known before the teacher is trained: plan again then.")
     if "pilot" in told:
@@ -70,14 +75,16 @@ def pilot_lines(found: dict[str, Any], task: Task) -> list[str]:
 def codecs_table(store: dict[str, Any]) -> Table:
     """One line for each codec; the recipe's own is marked."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "kept as", "bytes a row", "bytes in all", "gradient error", "worst row", "bound"):
+    of_tokens = store["codecs"][0]["bytes_a_token"] is not None
+    of = "token" if of_tokens else "row"
+    for heading in ("", "kept as", f"bytes a {of}", "bytes in all", "gradient error", f"worst {of}", "bound"):
         shown.add_column(heading, justify="left" if heading in ("", "kept as") else "right", no_wrap=True)
     for codec in store["codecs"]:
         figures = [codec[name] for name in ("gradient_error", "worst_row", "bound")]
         shown.add_row(
             "*" if codec["codec"] == store["codec"] else "",
             codec["codec"],
-            f"{codec['bytes_a_row']:,}",
+            f"{codec['bytes_a_token']:,.0f}" if of_tokens else f"{codec['bytes_a_row']:,}",
             f"{codec['bytes']:,}",
             *("" if value is None else f"{100 * value:.3g} %" for value in figures[:2]),
             "" if figures[2] is None else f"{figures[2]:.3g}",

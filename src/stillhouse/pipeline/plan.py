@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import resource
 import sys
 import tempfile
@@ -22,18 +23,21 @@ from stillhouse.pipeline.made.training import refuse_no_gradient, trains
 from stillhouse.pipeline.run.context import NOTHING, Given, RunContext
 from stillhouse.pipeline.run.session import at_work
 from stillhouse.pipeline.student.arms import fits_of
+from stillhouse.pipeline.student.classes import Classes
 from stillhouse.pipeline.teacher.answers import softening
 from stillhouse.pipeline.teacher.assistants import Assistant
 from stillhouse.pipeline.teacher.labeling import RunTeacher
 from stillhouse.recipe import Recipe
-from stillhouse.store import Dense, Sampled, TopK, gradient_error
+from stillhouse.store import Dense, Sampled, TopK, codec, gradient_error
 from stillhouse.task import TEACHER
 from stillhouse.teachers import check_teacher, make_codec
 from stillhouse.teachers.sizes import total
 from stillhouse.timing import one_thread
 from stillhouse.types import Teacher
 
-PROBE = 256  # rows of the probe batch
+PROBE = 256  # rows of the probe batch, fewer where a row has many outputs:
+PROBE_OUTPUTS = 1 << 24
+OF_TOKENS = ("topk:32", "topk:64", "shaped:31", "sampled:32", "dense:bfloat16")  # that a plan compares for tokens
 MASS = 0.999  # of each row's classes, for the top-k codec that is proposed
 LIBRARIES = 120 << 20  # bytes of what a run imports and a plan does not
 COPIES = 4  # of the encoded rows, at the most, which a run holds and a plan does not
@@ -80,7 +84,7 @@ def _facts(run: Distillation, scratch: Path) -> dict[str, Any]:
         "columns": context.column_types,
         "views": views,
         "teachers": asked,
-        "teacher_calls": rows * views * stores + sum(map(answers_to, run.variants.values())),
+        "teacher_calls": rows * views * stores + sum(answers_to(run.variants[name]) for name in asked_variants(run)),
         "store": _store(context, teachers[0], rows * views, stores),
         "fits": fits,
         "steps": fits * run.trainer.budget.steps,
@@ -120,10 +124,17 @@ def answers_to(context: RunContext) -> int:
     return len(context.data.train.targets) * context.views.count
 
 
+def asked_variants(run: Distillation) -> set[str]:
+    """The variants of the run that its teacher is asked about; the others are for arms without a teacher."""
+    named = {arm.control.variant for arm in run.arms if arm.control.teacher}
+    return {name for name in run.variants if name in named}
+
+
 def _teacher(teacher: RunTeacher) -> dict[str, Any]:
     """The teacher's name, size and time for one row."""
     if teacher.fitted_here or teacher.members or teacher.kind == "service":
-        return {"arm": teacher.arm, "name": teacher.name, "ready": False, "parameters": None, "seconds_a_row": None}
+        return {"arm": teacher.arm, "name": teacher.name, "ready": False, "parameters": None,
+                "seconds_a_row": None, "tokens_a_second": None}  # fmt: skip
     asked = _probed(teacher)
     inputs, raw = _probe(teacher)
     check_teacher(asked, inputs, raw)
@@ -136,13 +147,21 @@ def _teacher(teacher: RunTeacher) -> dict[str, Any]:
         "ready": not teacher.trainable,
         "parameters": asked.parameters,
         "seconds_a_row": taken,
+        "tokens_a_second": _tokens(teacher.context) / taken if _tokens(teacher.context) else None,
     }
+
+
+def _tokens(context: RunContext) -> int:
+    """Tokens of a row that are answered one by one; 0 where a row has one answer."""
+    shape = context.spec.shape
+    return shape[0] if context.task.streamed and len(shape) > 1 else 0
 
 
 def _probe(teacher: RunTeacher) -> tuple[Tensor, Any]:
     """A few training rows, encoded and as they were read."""
-    data = teacher.context.data
-    return data.train.inputs[:PROBE], data.source.shown(data.split.train[:PROBE])
+    data, outputs = teacher.context.data, math.prod(teacher.context.spec.shape)
+    rows = max(1, min(PROBE, PROBE_OUTPUTS // outputs))
+    return data.train.inputs[:rows], data.source.shown(data.split.train[:rows])
 
 
 def _probed(teacher: RunTeacher) -> Teacher:
@@ -152,28 +171,36 @@ def _probed(teacher: RunTeacher) -> Teacher:
 
 def _store(context: RunContext, teacher: RunTeacher, answers: int, stores: int) -> dict[str, Any]:
     """Bytes of the recipe's codec and of others, and the error that each brings to an untrained student's gradient."""
-    keeps, width = context.recipe.store, context.spec.width
+    keeps, shape, tokens = context.recipe.store, context.spec.shape, _tokens(context)
     ready = not (teacher.trainable or teacher.fitted_here or teacher.members or teacher.kind == "service")
     compares = ready and context.task.shift_invariant
     logits = _probe_values(teacher) / softening(context.make_methods()) if compares else None
     chosen = make_codec(keeps.codec, keeps.dtype, context.task)
     features = _feature_bytes(teacher, keeps.dtype)
-    others = _others(width, logits) if context.task.shift_invariant else []
-    known = {codec.name: codec for codec in (chosen, *others)}
+    others = _others(shape[-1], logits) if context.task.shift_invariant and not tokens else []
+    known = {one.name: one for one in (chosen, *others, *(map(codec, OF_TOKENS) if tokens else ()))}
     found = []
-    for codec in known.values():
-        error = None if logits is None else gradient_error(codec, logits)
+    for one in known.values():
+        error = None if logits is None else gradient_error(one, logits)
+        size = one.bytes_per_row(*shape) + features
         found.append(
             {
-                "codec": codec.name,
-                "bytes_a_row": codec.bytes_per_row(width) + features,
-                "bytes": stores * answers * (codec.bytes_per_row(width) + features),
+                "codec": one.name,
+                "bytes_a_row": size,
+                "bytes_a_token": size / tokens if tokens else None,
+                "bytes": stores * answers * size,
                 "gradient_error": None if error is None else error.relative,
                 "worst_row": None if error is None else error.worst,
                 "bound": None if error is None else error.bound,
             }
         )
-    return {"codec": chosen.name, "dir": keeps.dir, "feature_bytes_a_row": features, "codecs": found}
+    known_error = [one for one in found if one["gradient_error"] is not None and one["bytes"] <= found[0]["bytes"]]
+    best = min(known_error, key=lambda one: one["gradient_error"], default=None)
+    return {
+        "codec": chosen.name, "dir": keeps.dir, "feature_bytes_a_row": features, "codecs": found,
+        "probe_tokens": tokens * (0 if logits is None else len(logits)),
+        "best": None if best is None else best["codec"],
+    }  # fmt: skip
 
 
 def _probe_values(teacher: RunTeacher) -> NDArray[Any]:
@@ -248,8 +275,10 @@ def advice(seconds: float | None, steps: int, fits: int, processes: int) -> str 
 
 def _step_seconds(net: nn.Module, context: RunContext, budget: Budget, folder: Path) -> float:
     """Seconds of one training step, from a few real ones on one thread, as in a worker."""
-    train, taken = context.data.train, []
-    rows = Rows(train.inputs, context.task.any_targets(train.targets))  # only the time counts, not the label
+    train, taken, own = context.data.train, [], Classes(net)
+    rows = Rows(
+        train.inputs, own.targets(context.task.any_targets(train.targets))
+    )  # only the time counts, not the label
     with one_thread():
         for number, steps in enumerate((WARM_UP, WARM_UP, WARM_UP + MEASURED)):  # the very first fit is slow
             short = dataclasses.replace(budget, steps=steps, keep="last", compile=False, slices=None)

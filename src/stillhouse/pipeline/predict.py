@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.data import read_inputs
+from stillhouse.data.files.textfile import text_lines
 from stillhouse.errors import RejectedError, UsageError
 from stillhouse.files import is_standard_output
 from stillhouse.tasks.predictor import as_csv
@@ -96,5 +97,8 @@ def read_file(model: Any, path: Path) -> tuple[Any, Sequence[str] | None]:
     """Raw rows of a file as the student's encoder takes them, and of image files their names."""
     if not path.exists():
         raise RejectedError(f"{path} does not exist. Give a file with the rows to predict.")
+    if model.lines_are_rows and path.suffix == ".txt":
+        lines = [line.rstrip("\r\n") for _, line in text_lines(path)]
+        return [line for line in lines if line.strip()], None
     found = read_inputs(path, model.encoder, column=model.column or None)
     return found.rows, found.files

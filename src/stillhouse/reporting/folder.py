@@ -98,6 +98,7 @@ class RunFiles:
     explanation: dict[str, Any] = field(default_factory=dict)
     taught: Gallery | None = None  # the training rows that taught most
     full: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, Any] = field(default_factory=dict)  # what nets write
 
     @property
     def labelled(self) -> Predicted | None:
@@ -237,6 +238,7 @@ def read(folder: Path, task: Words) -> RunFiles:
         explanation=read_json(folder / "explanation.json"),
         taught=_gallery(folder / "taught.npz"),
         full=read_json(folder / "full.json"),
+        samples=read_json(folder / "samples.json"),
     )
 
 

@@ -40,6 +40,7 @@ class BaseTask(Judge):
     streamed = False
     own_text: Any = None
     nets: tuple[str, ...] = ()
+    samples: Any = None
     influence: Any = None
 
     @property

@@ -48,6 +48,8 @@ class Deployed(nn.Module, ABC):
     """
 
     task: ClassVar[str]
+    lines_are_rows: ClassVar[bool] = False  # of a .txt file; else its first line names its columns
+    folder_format: ClassVar[str | None] = None  # of ``export``: the name of what ``save_pretrained`` writes
 
     def __init__(self, net: nn.Module, encoder: Encoder, net_card: Mapping[str, Any], column: str = "") -> None:
         super().__init__()

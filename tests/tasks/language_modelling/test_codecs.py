@@ -12,7 +12,7 @@ import stillhouse as sh
 from stillhouse.store import ShapedTail, Store
 from stillhouse.task import OutputSpec
 from stillhouse.tasks import get
-from stillhouse.teachers.causal.teacher import CausalTeacher, Tokens
+from stillhouse.teachers.causal.teacher import CausalTeacher, Tokens, largest
 from stillhouse.teachers.stored import packed
 from stillhouse.types import Batch
 from tests.tasks.language_modelling.conftest import table
@@ -43,6 +43,16 @@ def test_a_window_listed_by_the_teacher_is_what_the_codec_makes_of_all_classes(t
     np.testing.assert_array_equal(live["tail_indices"], whole["tail_indices"])
     for name in ("log_probs", "tail_log_probs"):
         np.testing.assert_allclose(live[name], whole[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("classes", "k"), [(40, 40), (515, 2), (1024, 4), (700, 1)])
+def test_the_largest_classes_are_found_block_by_block(classes: int, k: int) -> None:
+    values = torch.randn(2, 3, classes, generator=torch.Generator().manual_seed(0))
+    values[0, 0, -1], values[0, 1, :3] = 9.0, -torch.inf
+    found, places = largest(values, k)
+    true = values.topk(k, -1)
+    assert torch.equal(found, true.values)
+    assert torch.equal(places, true.indices)
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ from stillhouse.types import Teacher, count_bytes, count_parameters, rows_with_l
 VALID, COSTS = "predictions_valid.npz", "costs.json"
 GALLERY, GALLERY_FILE = "the gallery of rows", "gallery.npz"
 GALLERY_ROWS = 24
+TEXTS, SAMPLES = "samples of text", "samples.json"
 
 
 class Judge:
@@ -67,6 +68,7 @@ class Judge:
                 self.ask("test", advance).save(folder / TEST)
             test = Predictions.load(folder / TEST)
             write_keys(folder, context.data.source, test.rows)
+            self.sample()
             self.ship(test)
 
     def done(self) -> bool:
@@ -74,7 +76,9 @@ class Judge:
         run = self.context.run
         valid = len(self.context.data.valid.targets) and not self.context.task.streamed
         files = [COSTS, TEST, KEYS, *([VALID] if valid else [])]
-        files += [] if GALLERY in run.record.get(LEFT_OUT, {}) else [GALLERY_FILE]
+        left = run.record.get(LEFT_OUT, {})
+        files += [] if GALLERY in left else [GALLERY_FILE]
+        files += [SAMPLES] if self.writes and TEXTS not in left else []
         folders = [run.folder / FOLDER, *(run.folder / ARMS / arm.name for arm in self.shipped_beside())]
         return (
             all((run.folder / name).exists() for name in files)
@@ -127,6 +131,21 @@ class Judge:
         for key, (arm, seed) in keys.items():
             records.setdefault(arm.name, {})[arm.key(seed)] = found.records[key]
         return Predictions(found.targets, found.rows, context.spec.names, records)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the nets write texts; what a service writes would be paid for."""
+        return self.context.task.samples is not None and not asks_service(self.context)
+
+    def sample(self) -> None:
+        """What the teacher and the student of each arm's first seed write, where they write texts."""
+        context, file = self.context, self.context.run.folder / SAMPLES
+        if not self.writes or file.exists():
+            return
+        with context.run.optional(TEXTS):
+            nets = {TEACHER: self.teachers[TEACHER].module}
+            nets |= {arm.name: self.trainer.trained(arm, self.trainer.seeds[0]) for arm in self.arms}
+            write_json(file, context.task.samples(nets, context.data))
 
     def parts(self, arm: Arm) -> dict[str, Any]:
         """What the arm's methods ship with the student."""

@@ -258,7 +258,8 @@ def export(
 
     Args:
         run: a run or its folder.
-        format: ``"onnx"``, ``"safetensors"``, or of trees ``"lightgbm"``, LightGBM's own file.
+        format: ``"onnx"``, ``"safetensors"``, or of trees ``"lightgbm"``, LightGBM's own file; of language models
+            ``"transformers"``, a folder that ``AutoModelForCausalLM`` opens.
         module: as for ``load``.
         arm: as for ``load``; the file then has its name.
         allow_code: as for ``load``.
@@ -272,7 +273,8 @@ def export(
         UsageError: unknown format, the extra is not installed, or the student is your own module and was not given.
         StillhouseError: the exported file gives other answers than the student.
     """
-    formats.get(format)  # a wrong name is found before the run is opened
+    if format != "transformers":
+        formats.get(format)  # a wrong name is found before the run is opened
     return _opened(run).export(format, module, arm=arm, allow_code=allow_code)
 
 

@@ -41,7 +41,7 @@ OWN = (  # without rows, candidates.npz, journal.jsonl and the stores: these car
     "arms", "costs.json", "explanation.json", "export", "first_answers.npz", "fits", "full.json", "gallery.npz",
     "groups.npz", "keys.npz", "leaderboard.csv", "leaderboard.json", "leaderboard.tex", "links",
     "metrics.jsonl", "predictions.npz", "predictions_valid.npz", RECIPE, "report.html",
-    "scores.json", "split.npz", "student", "taught.npz", "teacher", "teacher_same",
+    "samples.json", "scores.json", "split.npz", "student", "taught.npz", "teacher", "teacher_same",
 )  # fmt: skip
 KEPT = (ROWS, "candidates.npz", "journal.jsonl", "store", "store_same", hashes.NAME, RECORD)
 TASK = "task"  # the key of a task's name in parts and cards; absent for the default task

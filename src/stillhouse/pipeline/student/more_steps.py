@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stillhouse.engine import Step
+from stillhouse.engine.placement import placement
 from stillhouse.pipeline.run.context import RunContext
 from stillhouse.pipeline.student.arms import Arm
 from stillhouse.pipeline.student.classes import Classes
@@ -54,7 +55,7 @@ def teacher_seconds(context: RunContext, ask: Ask, module: nn.Module) -> float:
 
 
 def step_seconds(context: RunContext, batch_size: int) -> float:
-    """Seconds of one training step on labels."""
+    """Seconds of one training step on labels, in the precision in which the student is trained."""
     train: Any = context.data.train
     net = context.students.make().train().to(context.device)
     step, own, clock = Step(net, loss=context.task.loss), Classes(net), CLOCKS[clock_of(net)]
@@ -65,10 +66,13 @@ def step_seconds(context: RunContext, batch_size: int) -> float:
         rows,
         torch.zeros_like(rows),
     )
+    _, arithmetic, _ = placement(context.recipe.training.device, context.recipe.training.precision)
     begun = 0.0
     for number in range(1 + TIMED):
         if number == 1:
             begun = clock()
         step.zero_grad()
-        torch.autograd.backward([torch.stack(list(step(batch).values())).sum()])
+        with arithmetic():
+            loss = torch.stack(list(step(batch).values())).sum()
+        torch.autograd.backward([loss])
     return max(float(clock() - begun) / TIMED, 1e-9)

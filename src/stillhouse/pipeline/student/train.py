@@ -104,10 +104,13 @@ class Trainer:
     def train(self, arms: Sequence[Arm], teachers: Mapping[str, Asked], stores: Mapping[str, Store]) -> None:
         """Train what is not trained yet; ``teachers`` by arm are the last of each chain, ``stores`` their answers."""
         run, jobs, work = self.context.run, self.pending(arms), self.work(teachers, stores)
-        fits = fits_of(arms, self.seeds)
-        total = fits * self.budget.steps
-        with run.timed("train students"), stage(several(fits, "student"), total, "steps") as advance:
-            advance(total - len(jobs) * self.budget.steps)
+        total = sum(self.budget_of(job.arm).steps for job in self.jobs(arms))
+        left = sum(self.budget_of(job.arm).steps for job in jobs)
+        with (
+            run.timed("train students"),
+            stage(several(fits_of(arms, self.seeds), "student"), total, "steps") as advance,
+        ):
+            advance(total - left)
             self.do(jobs, work, advance)
         run.note(engine=describe(self.budget.device, self.budget.precision, compile=self.budget.compile))
 

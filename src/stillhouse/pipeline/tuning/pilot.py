@@ -24,7 +24,7 @@ from stillhouse.pipeline.student.arms import Arm, fits_of
 from stillhouse.pipeline.student.figures import statistics_of
 from stillhouse.pipeline.student.outputs import net_outputs
 from stillhouse.pipeline.teacher.build import ready
-from stillhouse.pipeline.tuning.study import refuse_without_labels
+from stillhouse.pipeline.tuning.study import refuse_unsupervised, refuse_without_labels
 from stillhouse.recipe import Recipe
 from stillhouse.task import Statistic
 
@@ -37,6 +37,7 @@ LIKELY, UNLIKELY, OPEN = "likely", "unlikely", "open"
 
 def pilot(recipe: Recipe, given: Given, *, accept: bool = False) -> dict[str, Any]:
     """What ``plan`` says, with the pilot's finding under ``pilot``; see ``stillhouse.plan``."""
+    refuse_unsupervised(recipe)
     told = plan(recipe, given)
     folder = recipe.output.dir / PILOT
     with at_work(folder, given):

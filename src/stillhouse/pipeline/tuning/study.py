@@ -299,12 +299,18 @@ def journal_of(folder: Path, context: RunContext) -> Journal:
 
 
 def refuse_unsupervised(recipe: Recipe) -> None:
-    """Refuse a task that has no labels, before rows are read.
+    """Refuse a task that has no labels, or too many outputs a row to keep those of each candidate.
 
     Raises:
         UsageError: says what to run in its place.
     """
     task = tasks.get(recipe.task.name)
+    if task.streamed:
+        raise UsageError(
+            f"Neither a tournament nor a pilot keeps the answers of its students to windows of text (task "
+            f"{task.name!r}). Run recipes by `stillhouse distill` with other flags, such as `--training.lr 0.002 "
+            "--output.dir runs/b`; `stillhouse compare` shows the runs side by side."
+        )
     if not task.supervised:
         raise UsageError(
             f"A tournament compares students by labelled validation rows, and a run of the task {task.name!r} has "

@@ -39,6 +39,8 @@ class DeployedLanguageModel(Deployed):
     """A trained causal student for texts."""
 
     task = "language_modelling"
+    lines_are_rows = True
+    folder_format = "transformers"
     encoder: TokenEncoder
     tokens_per_second: float | None = None  # of the last ``generate``
 
@@ -170,8 +172,8 @@ class DeployedLanguageModel(Deployed):
     def exportable(self, rows: Tensor) -> Exportable:
         """Refuse: weights alone are no model."""
         raise UsageError(
-            "A language model is saved as a folder: `stillhouse.load(run).save_pretrained(folder)`; or as a graph with "
-            'a cache: `stillhouse.export(run, "onnx")`.'
+            "Weights alone are no language model. Write it as a folder of transformers, `stillhouse export RUN "
+            "--format transformers`, or as a graph with a cache, `--format onnx`."
         )
 
     def leaf(self, outputs: NDArray[np.float64]) -> Leaf:

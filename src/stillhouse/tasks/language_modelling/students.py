@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -116,7 +117,7 @@ def _derived(settings: dict[str, Any], data: Prepared) -> CausalStudents:
     probe = data.train.inputs[:PROBE]
     if settings.get("vocabulary"):
         encoder: Any = data.encoder
-        settings["counts"] = torch.bincount(_seen(data), minlength=encoder.vocabulary.size)
+        settings["counts"] = torch.bincount(training_text(data), minlength=encoder.vocabulary.size)
         ends = [one for one in (encoder.vocabulary.start, encoder.vocabulary.end) if one is not None]
         settings["special"] = torch.tensor(ends, dtype=torch.int64)
     found = CausalStudents(lambda teacher: nn.Identity(), derived=settings, pretrained=True)
@@ -132,11 +133,16 @@ def _derived(settings: dict[str, Any], data: Prepared) -> CausalStudents:
     return found
 
 
-def _seen(data: Prepared) -> Tensor:
-    """The tokens by whose number a vocabulary is cut: those that are learned; of dialogues all that are read."""
-    inputs, targets = data.train.inputs, data.train.targets
-    spoken = inputs[:, DOCUMENTS] > 0
-    learned = targets >= 0
+def training_text(data: Prepared) -> Tensor:
+    """The tokens (n,) by whose number a vocabulary is cut: of all training text, asked about or not.
+
+    Those that are learned; of dialogues all that are read.
+    """
+    taken = np.concatenate([data.split.valid, data.split.test])
+    rows = np.setdiff1d(np.arange(len(data.source)), taken)
+    inputs = data.encoder.encode(data.source.take(rows))
+    targets = torch.from_numpy(np.asarray(data.source.targets)[rows])
+    spoken, learned = inputs[:, DOCUMENTS] > 0, targets >= 0
     return targets[learned] if bool((learned | ~spoken).all()) else inputs[:, IDS][spoken]
 
 

@@ -22,6 +22,7 @@ from stillhouse.tasks.language_modelling.own_text import own_text
 from stillhouse.tasks.language_modelling.predictor import DeployedLanguageModel
 from stillhouse.tasks.language_modelling.records import stream
 from stillhouse.tasks.language_modelling.report import SECTIONS
+from stillhouse.tasks.language_modelling.samples import samples
 from stillhouse.tasks.language_modelling.students import SIZES, CausalStudents, built, students
 
 BATCH_WINDOWS, TEXT_WEIGHT, RATE = 4, 0.5, 1e-3
@@ -52,6 +53,7 @@ class LanguageModelling(LanguageJudge, BaseTask):
     stream = staticmethod(stream)
     prepared = staticmethod(reading.prepared)
     own_text = staticmethod(own_text)
+    samples = staticmethod(samples)
 
     def settle(self, recipe: Recipe) -> Recipe:
         """The recipe with the defaults of windows.
@@ -86,7 +88,8 @@ class LanguageModelling(LanguageJudge, BaseTask):
                 f"{training.label_weight:g}`."
             )
         text_weight = TEXT_WEIGHT if training.text_weight is None else training.text_weight
-        own: dict[str, Any] = {"label_weight": text_weight, "keep": "last"}
+        # The recipe in a run folder is settled again when the run goes on.
+        own: dict[str, Any] = {"label_weight": text_weight, "text_weight": text_weight, "keep": "last"}
         own |= {"batch_size": training.batch_size or BATCH_WINDOWS}
         own |= {} if "lr" in training.model_fields_set else {"lr": RATE}
         kept = recipe.store.model_fields_set

@@ -19,6 +19,7 @@ from stillhouse.windows import DOCUMENTS, CausalWindows
 
 BOUND = 0.01  # nats: KL of the exact to the coarse model, above which half precision is refused
 BATCH = 4  # windows that are asked together
+PIECE, SPAN = 32, 64  # positions of a window, and neighbouring classes, that are looked at together
 
 
 class Tokens(CausalWindows):
@@ -59,8 +60,8 @@ class CausalTeacher(ModuleTeacher):
             self._placed = True
 
     @torch.inference_mode()
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Logits float32 (B, T, V) of windows (B, 2, T), on the device where it computes; 0 at padding.
+    def raw(self, inputs: Tensor) -> Tensor:
+        """Logits (B, T, V) of windows (B, 2, T) in the net's own precision, where it computes; 0 at padding.
 
         What a model says of padding is no prediction, and rounding changes it freely.
         """
@@ -68,8 +69,11 @@ class CausalTeacher(ModuleTeacher):
             in_eval(self._net)
         found: Tensor = self._net(inputs if self.device is None else inputs.to(self.device))
         padding = inputs[:, DOCUMENTS] == 0
-        found = found.float()
         return found.masked_fill_(padding.unsqueeze(-1).to(found.device), 0.0) if padding.any() else found
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """The same in float32."""
+        return self.raw(inputs).float()
 
     @cached_property
     def head(self) -> OutputHead:
@@ -126,18 +130,51 @@ class CausalTeacher(ModuleTeacher):
     def _listed(
         self, inputs: Tensor, k: int, temperature: float, shaped: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        logits = self.logits(inputs)
-        logits = logits if temperature == 1.0 else logits / temperature
-        whole = logits.logsumexp(-1, keepdim=True)
-        values, indices = logits.topk(min(k, logits.shape[-1]), -1)
-        # The mass of the others is added up of them, not 1 minus the listed: that would keep their rounding alone.
-        others = logits.scatter_(-1, indices, -torch.inf)
-        rest = others.logsumexp(-1) - whole.squeeze(-1)
-        shape = rest
-        if shaped:
-            spoken = inputs[:, DOCUMENTS] > 0
-            shape = (others[spoken.to(others.device)] - whole[spoken.to(others.device)]).exp().sum(0, keepdim=True)
-        return indices, values - whole, rest, shape
+        answers = self.raw(inputs)
+        spoken = (inputs[:, DOCUMENTS] > 0).to(answers.device)
+        shape = answers.new_zeros(1, answers.shape[-1], dtype=torch.float32)
+        found = []
+        for start in range(0, answers.shape[1], PIECE):
+            # Each pass over all classes costs as much as several layers, so these few are made, in place.
+            masses = answers[:, start : start + PIECE].float()
+            masses = masses if temperature == 1.0 else masses / temperature
+            values, indices = largest(masses, min(k, masses.shape[-1]))
+            values = values - values[..., :1]
+            masses.sub_(masses.gather(-1, indices[..., :1])).exp_()
+            whole = masses.sum(-1, keepdim=True)
+            # The mass of the others is added up of them, not 1 minus the listed: that would keep their rounding alone.
+            masses.scatter_(-1, indices, 0.0)
+            found.append((indices, values - whole.log(), (masses.sum(-1) / whole.squeeze(-1)).log()))
+            if shaped:
+                weights = spoken[:, start : start + PIECE] / whole.squeeze(-1)
+                shape += torch.matmul(weights.unsqueeze(1), masses).squeeze(1)
+        indices, log_probs, rest = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+        return indices, log_probs, rest, shape if shaped else rest
+
+
+def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of the last axis and their places, as ``Tensor.topk``; of many in about half the time.
+
+    The k blocks with the largest maxima hold them all.
+
+    Args:
+        values: (..., C).
+        k: at most C.
+
+    >>> largest(torch.tensor([[3.0, 1.0, 2.0]]), 2)
+    (tensor([[3., 2.]]), tensor([[0, 2]]))
+    """
+    whole = values.shape[-1] // SPAN
+    if whole < 4 * k:
+        top = values.topk(k, -1)
+        return top.values, top.indices
+    blocks = values[..., : whole * SPAN].view(*values.shape[:-1], whole, SPAN)
+    chosen = blocks.amax(-1).topk(k, -1, sorted=False).indices
+    inside = blocks.gather(-2, chosen.unsqueeze(-1).expand(*chosen.shape, SPAN)).flatten(-2)
+    places = (chosen.unsqueeze(-1) * SPAN + torch.arange(SPAN, device=values.device)).flatten(-2)
+    left = torch.arange(whole * SPAN, values.shape[-1], device=values.device).expand(*values.shape[:-1], -1)
+    top = torch.cat([inside, values[..., whole * SPAN :]], -1).topk(k, -1)
+    return top.values, torch.cat([places, left], -1).gather(-1, top.indices)
 
 
 def check_half(exact: Callable[[Tensor], Tensor], coarse: CausalTeacher, inputs: Tensor) -> float:

@@ -11,14 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from benchmarks.speed.nets import World, labels, make
+from benchmarks.speed.nets import M, World, labels, make
+from torch import Tensor, nn
 
 from stillhouse import tasks
 from stillhouse.data import Rows, StoredBatches, Stream, Views
 from stillhouse.engine import Budget, Step, fit
+from stillhouse.engine.placement import Precision
 from stillhouse.methods import make as make_method
 from stillhouse.task import OutputSpec
 from stillhouse.tasks.classification.losses import label_loss
@@ -26,6 +29,7 @@ from stillhouse.teachers import ModuleTeacher, StoredTeacher, label
 from stillhouse.types import Batch, Outputs, Spec
 
 TASK = tasks.get("classification")
+Half = Literal["32-true", "bf16-mixed"]
 
 TEMPERATURE, SOFT, HARD = 4.0, 0.9, 0.1
 LR = 1e-3
@@ -101,6 +105,7 @@ def engine_fit(
     views: Views = PLAIN,
     log_every: int = LOG_EVERY,
     advance: Callable[[int], None] = lambda steps: None,
+    precision: Precision = "32-true",
 ) -> float:
     """Seconds of ``fit`` with all logging on."""
     net = make(world.student, 1)
@@ -113,7 +118,7 @@ def engine_fit(
         methods = [("hinton", hinton, SOFT)]
     step = Step(net, methods, loss=label_loss, label_weight=HARD if methods else 1.0)
     stream = Stream(torch.arange(rows), batch_size=world.batch_size, seed=0, views=views.count)
-    budget = Budget(steps, world.batch_size, LR, log_every=log_every, checkpoint_every=10**9)
+    budget = Budget(steps, world.batch_size, LR, log_every=log_every, checkpoint_every=10**9, precision=precision)
     with scratch() as folder:
         begun = time.perf_counter()
         fit(
@@ -123,19 +128,44 @@ def engine_fit(
         return time.perf_counter() - begun
 
 
-def stored(world: World, folder: Path, views: Views = PLAIN) -> StoredTeacher:
+def train(
+    net: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    steps: int,
+    *,
+    answers: Tensor | None = None,
+    precision: Precision = "32-true",
+    seed: int = 0,
+) -> None:
+    """Fit a net to rows in place: to labels, and to logits (N, C) of a teacher where they are given."""
+    methods = []
+    if answers is not None:
+        hinton = make_method("hinton", temperature=TEMPERATURE)
+        hinton.build(Spec(answers.shape[1]), Spec(answers.shape[1]))
+        methods = [("hinton", hinton, SOFT)]
+    step = Step(net, methods, loss=label_loss, label_weight=HARD if methods else 1.0)
+    stream = Stream(torch.arange(len(targets)), batch_size=M.batch_size, seed=seed)
+    budget = Budget(steps, M.batch_size, LR, checkpoint_every=10**9, precision=precision)
+    answer = None if answers is None else lambda batch: Outputs(answers[batch.rows])
+    with scratch() as folder:
+        fit(step, StoredBatches(Rows(inputs, targets), stream, PLAIN), budget, folder=folder, identity="bench",
+            answer=answer)  # fmt: skip
+
+
+def stored(world: World, folder: Path, views: Views = PLAIN, precision: Half = "32-true") -> StoredTeacher:
     """The teacher's answers, asked now."""
-    teacher = ModuleTeacher(make(world.teacher, 2), TASK, OutputSpec((world.classes,)))
+    teacher = ModuleTeacher(make(world.teacher, 2), TASK, OutputSpec((world.classes,)), precision=precision)
     inputs = world.inputs(max(world.rows, world.batch_size))
     return StoredTeacher(label(teacher, inputs, views, folder, task=TASK, key={}, dtype="float16", block_rows=1024))
 
 
-def from_cold(world: World, steps: int) -> float:
+def from_cold(world: World, steps: int, precision: Half = "32-true") -> float:
     """Seconds of labelling and ``fit`` from nothing."""
     with scratch() as folder:
         begun = time.perf_counter()
-        answers = stored(world, folder / "store")
-        engine_fit(world, steps, answer=answers.outputs)
+        answers = stored(world, folder / "store", precision=precision)
+        engine_fit(world, steps, answer=answers.outputs, precision=precision)
         return time.perf_counter() - begun
 
 

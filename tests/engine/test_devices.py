@@ -117,6 +117,15 @@ def test_half_precision_trains_about_as_single_precision_does(tmp_path: Path, pr
     assert last[precision] != last["32-true"]
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_an_autocast_of_the_caller_around_a_fit_changes_nothing(tmp_path: Path, precision: Any) -> None:
+    half = replace(BUDGET, precision=precision, steps=20)
+    alone = run(tmp_path / "alone", half).state_dict()
+    with torch.autocast("cpu", enabled=False):  # torch keeps casts of weights until the outermost one ends
+        inside = run(tmp_path / "inside", half).state_dict()
+    assert all(torch.equal(inside[name], value) for name, value in alone.items())
+
+
 def test_a_resumed_fit_in_float16_ends_with_the_same_bits(tmp_path: Path) -> None:
     half = replace(BUDGET, precision="16-mixed")
     whole = run(tmp_path / "whole", half)

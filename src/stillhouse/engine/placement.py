@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, partial
 from typing import Literal
 
@@ -77,7 +77,21 @@ def placement(
     if precision == "32-true":
         return found, nullcontext, FixedScale(found)
     scale = LossScale(found) if precision == "16-mixed" else FixedScale(found)
-    return found, partial(torch.autocast, found.type, HALVES[precision]), scale
+    return found, partial(half, found.type, HALVES[precision]), scale
+
+
+@contextmanager
+def half(kind: str, dtype: torch.dtype) -> Iterator[None]:
+    """Autocast for one forward pass: the weights that it casts are those of now.
+
+    PyTorch keeps casts of weights until the outermost autocast ends. Where a caller's is around the whole fit, even one
+    that is switched off, every step would compute with the weights of the first.
+    """
+    try:
+        with torch.autocast(kind, dtype):
+            yield
+    finally:
+        torch.clear_autocast_cache()
 
 
 def describe(device: Device, precision: Precision, compile: bool) -> dict[str, str]:

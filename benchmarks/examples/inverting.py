@@ -1,6 +1,7 @@
 """What `inversion` reaches in how many seconds of a core, from teachers with and without BatchNorm; writes a page.
 
 python -m benchmarks.examples.inverting            runs what is not run yet, then writes docs/examples/inversion.md
+python -m benchmarks.examples.inverting BatchNorm-a-minute    runs only this one
 python -m benchmarks.examples.inverting --pages    only writes the page, from the run folders
 """
 
@@ -30,7 +31,7 @@ from stillhouse.reporting.folder import read_json
 
 PAGE, COMMAND = "inversion", "python -m benchmarks.examples.inverting"
 MINUTE: dict[str, Any] = {"count": 6000, "rounds": 3, "steps": 150}
-FIVE: dict[str, Any] = {"count": 12000, "rounds": 4, "steps": 600}
+FIVE: dict[str, Any] = {"count": 6000, "rounds": 2, "steps": 600}
 
 
 class Point(NamedTuple):
@@ -170,7 +171,8 @@ def facts(point: Point) -> list[str]:
 
 def main() -> None:
     """Run what is not run yet, and write the page."""
-    for point in POINTS if "--pages" not in sys.argv else ():
+    named = [point for point in POINTS if folder_of(point).name in sys.argv]
+    for point in (named or POINTS) if "--pages" not in sys.argv else ():
         run(point)
     print(write())
 

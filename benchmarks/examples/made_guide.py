@@ -54,8 +54,8 @@ share = 0.5          # of each batch; default: as many as they are
    that can be differentiated. No default uses one. `distilled_free` is the same student with the best free maker in
    their place: a trained maker has earned its place only where the verdict is better than that. `fast_inversion`
    and `conditional_gan` have not been measured on a page yet. Spectral norms hold the discriminator of
-   `conditional_gan` back; `regularizer = "r1"` is there too, and the two have not been compared. [Inversion](examples/inversion.md) says
-   what `inversion` reaches in how many seconds of a core.
+   `conditional_gan` back; `regularizer = "r1"` is there too, and the two have not been compared.
+   [Inversion](examples/inversion.md) says what `inversion` reaches in how many seconds of a core.
 5. **Texts.** `word_mixture` shuffles spans of unrelated texts of yours. In its one trial (100 texts of newswire, spans
    of the 20 Newsgroups) it did not help: the student was worse than on its 100 labels alone.
 

@@ -25,6 +25,7 @@ class StopRequest:
     """
 
     current: ClassVar[StopRequest | None] = None
+    left: ClassVar[int | None] = None  # the signal by which this process left a step that others do not come to
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -68,4 +69,5 @@ class StopRequest:
     def raise_if_overdue(self) -> None:
         """Raise what the signal means where it came ``PATIENCE`` seconds ago: the others do not come to the step."""
         if self.received is not None and time.monotonic() - self._since > PATIENCE:
+            StopRequest.left = self.received
             self.raise_if_received()

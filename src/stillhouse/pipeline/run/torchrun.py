@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from stillhouse.engine import Group, LostProcessError, Together, sentence
+from stillhouse.engine import Group, LostProcessError, StopRequest, Together, sentence
 from stillhouse.errors import UsageError
 
 Found = TypeVar("Found")
@@ -31,6 +31,8 @@ GRACE = 5.0  # seconds in which the cause of a loss becomes known
 POLL = 0.1  # seconds between two looks
 FAILED, ALIVE, READY = "failed/", "alive/", "ready/"  # keys of what processes tell each other, before their number
 FITS, END = "fits", "end"  # keys of what the first tells the others: fits to take part in, and that the run is over
+# How a step was left that others do not come to: native code waits for them once the last frame that knows is freed.
+UNDER_WAY: list[BaseException] = []
 RESUME = "The last checkpoint is kept: run the same command again to resume."
 
 
@@ -303,10 +305,15 @@ def group_of(store: Store, rank: int, size: int, device: torch.device, timeout: 
             os.environ.pop("GLOO_SOCKET_IFNAME", None)
     try:
         yield group
+    except BaseException as error:
+        if StopRequest.left is not None:  # this process was told to stop, and another one hangs
+            UNDER_WAY.append(error)
+            atexit.register(end_at_once)
+        raise
     finally:
         try:
             within(GRACE, group.leave)
-        except LostProcessError:  # this process was told to stop, and another one hangs
+        except LostProcessError:
             atexit.register(end_at_once)
 
 
@@ -314,4 +321,4 @@ def end_at_once() -> None:
     """End this process without waiting for what native code has under way."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(128 + signal.SIGTERM)
+    os._exit(128 + (StopRequest.left or signal.SIGTERM))
